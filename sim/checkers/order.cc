@@ -1,0 +1,103 @@
+#include "controllers/statefulset/identity.h"
+#include "sim/checkers/checkers.h"
+
+namespace berth::sim {
+namespace {
+
+using namespace api::resources;  // NOLINT
+using controllers::statefulset::Member;
+using controllers::statefulset::parse_member;
+using controllers::statefulset::Shape;
+using controllers::statefulset::shape_of;
+
+class Order final : public Checker {
+ public:
+  explicit Order(Truth& truth) : truth_(truth) {}
+  std::string name() const override { return "order"; }
+
+  void on_change(const Change& change) override {
+    if (change.resource != kPods) return;
+    const Value& pod = change.after.is_null() ? change.before : change.after;
+    const Member member = parse_member(api::name_of(pod));
+    const api::Name set_name{std::string(api::namespace_of(pod)), std::string(member.parent)};
+    const Value& set = truth_.get(kStatefulSets, set_name);
+    if (set.is_null() || api::is_terminating(set) || member.ordinal < 0) return;
+    // An earlier set's pod is the garbage collector's.
+    if (!api::is_controlled_by(pod, api::uid_of(set))) return;
+    // While the wish itself is new, somebody may honestly still work on the old one.
+    const bool new_wish = truth_.world().elapsed() - truth_.wish_changed(set_name) < truth_.slack();
+    const Shape shape = shape_of(set);
+    if (shape.parallel) return;
+    if (change.before.is_null()) {
+      if (!new_wish) created(shape, member.ordinal);
+    } else if (!change.after.is_null() && !api::is_terminating(change.before) && api::is_terminating(change.after)) {
+      if (truth_.excused(api::uid_of(pod))) return;
+      const std::string_view phase = change.before["status"]["phase"].as_string();
+      if (phase == "Failed" || phase == "Succeeded") return;
+      // What an update took down may since have become one too many.
+      const bool outdated =
+          api::label_of(pod, controllers::statefulset::kRevisionLabel) != set["status"]["updateRevision"].as_string();
+      if (!shape.in_range(member.ordinal)) {
+        if (!new_wish || !outdated) removed(shape, set, member.ordinal);
+      } else if (!new_wish) {
+        replaced(shape, member.ordinal);
+      }
+    }
+  }
+
+ private:
+  Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
+  const PodHistory& at(const Shape& shape, int ordinal) const {
+    return truth_.history({shape.ns, controllers::statefulset::pod_name(shape, ordinal)});
+  }
+  // Has been missing, dying or not ready without a break for so long that everybody must know.
+  bool long_unhealthy(const Shape& shape, int ordinal) const {
+    const PodHistory& pod = at(shape, ordinal);
+    if (pod.uid.empty()) return pod.gone_since < long_ago();
+    if (pod.terminating && pod.terminating_since < long_ago()) return true;
+    // A pod that came lately may have had a ready predecessor that a cache still shows.
+    return !pod.ready && pod.unready_since < long_ago() && pod.since < long_ago();
+  }
+
+  void created(const Shape& shape, int ordinal) {
+    for (int i = shape.start; i < ordinal && i < shape.start + shape.replicas; ++i) {
+      const PodHistory& pod = at(shape, i);
+      // Never there at all is wrong whatever the lag.
+      const bool never = pod.uid.empty() && pod.gone_since == Duration{};
+      const bool never_ready =
+          !pod.uid.empty() && pod.gone_since == Duration{} && !pod.ready && pod.ready_since == Duration{};
+      if (!never && !never_ready && !long_unhealthy(shape, i)) continue;
+      truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was created before " + shape.name + "-" +
+                                   std::to_string(i) + " was ready");
+      return;
+    }
+  }
+  void removed(const Shape& shape, const Value& set, int ordinal) {
+    for (const auto& [pod_name, pod] : truth_.all(kPods)) {
+      const Member other = parse_member(pod_name.name);
+      if (pod_name.ns != shape.ns || other.parent != shape.name || other.ordinal <= ordinal) continue;
+      if (shape.in_range(other.ordinal)) continue;
+      if (!api::is_controlled_by(pod, api::uid_of(set))) continue;  // an earlier set's
+      if (truth_.history(pod_name).since >= long_ago()) continue;
+      truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was removed before " + pod_name.name);
+      return;
+    }
+  }
+  void replaced(const Shape& shape, int ordinal) {
+    int missing = 0;
+    for (int i = shape.start; i < shape.start + shape.replicas; ++i) {
+      if (i != ordinal && long_unhealthy(shape, i)) ++missing;
+    }
+    if (missing < shape.max_unavailable) return;
+    truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was taken down while " +
+                                 std::to_string(missing) + " others are missing");
+  }
+
+  Truth& truth_;
+};
+
+}  // namespace
+
+std::unique_ptr<Checker> check_order(Truth& truth) { return std::make_unique<Order>(truth); }
+
+}  // namespace berth::sim

@@ -1,0 +1,172 @@
+#include "sim/cluster.h"
+
+#include "base/check.h"
+#include "controllers/gc/controller.h"
+#include "controllers/volume/controller.h"
+#include "scheduler/scheduler.h"
+#include "sim/checkers/checkers.h"
+
+namespace berth::sim {
+
+using namespace api::resources;  // NOLINT
+using controllers::InformerSet;
+
+Cluster::Cluster(Options options) : options_(std::move(options)), world_(options_.seed) {
+  server_lane_ = world_.make_lane("server");
+  server_ = start_server(world_, server_lane_);
+  truth_ = std::make_unique<Truth>(world_, server_->client());
+  add_all_checkers(*truth_);
+
+  make_nodes();
+  auto add = [&](std::string name, std::function<Parts(InformerSet&)> make) {
+    processes_.push_back(std::make_unique<Running>());
+    processes_.back()->program = Program{std::move(name), std::move(make)};
+  };
+  for (const char* name : {"controllers-a", "controllers-b"}) {
+    add(name, [this](InformerSet& informers) {
+      Parts parts;
+      parts.controllers = controllers::volume::make_controllers(informers);
+      parts.controllers.push_back(controllers::statefulset::make_controller(informers, options_.planner));
+      parts.controllers.push_back(
+          controllers::gc::make_controller(informers, {{kPods, "Pod"},
+                                                       {kStatefulSets, "StatefulSet"},
+                                                       {kPersistentVolumeClaims, "PersistentVolumeClaim"},
+                                                       {kControllerRevisions, "ControllerRevision"}}));
+      return parts;
+    });
+  }
+  add("scheduler", [](InformerSet& informers) {
+    Parts parts;
+    parts.others.push_back(std::make_shared<scheduler::Scheduler>(informers));
+    return parts;
+  });
+  for (Machine& machine : machines_) {
+    add(machine.node, [this, &machine](InformerSet& informers) {
+      Parts parts;
+      parts.controllers.push_back(make_agent(informers, world_, machine));
+      parts.controllers.push_back(make_disk_agent(informers, machine));
+      return parts;
+    });
+  }
+  for (std::size_t i = 0; i < processes_.size(); ++i) start(i);
+}
+
+void Cluster::make_nodes() {
+  machines_.resize(static_cast<std::size_t>(options_.nodes));
+  int made = 0;
+  for (std::size_t i = 0; i < machines_.size(); ++i) {
+    Machine& machine = machines_[i];
+    machine.node = "node-" + std::to_string(i + 1);
+    machine.report = [this, &machine](const std::string& pod, const std::string& uid, bool alive) {
+      truth_->process(pod, uid, machine.node, alive);
+    };
+    Value node = json::parse(R"({"apiVersion":"v1","kind":"Node","metadata":{},"status":{
+        "capacity":{"cpu":"16","memory":"64Gi","pods":"110"},"allocatable":{"cpu":"16","memory":"64Gi","pods":"110"},
+        "conditions":[{"type":"Ready","status":"True"}]}})")
+                     .value();
+    Value& metadata = node.mut("metadata");
+    metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}}));
+    user().create(kNodes, node, {}, [this, &made, node](Result<Value> answer) {
+      BERTH_CHECK(answer.ok(), "a node cannot be created");
+      Value full = answer.value();
+      full.set("status", node["status"]);
+      user().update(kNodes, full, {.subresource = "status"}, [&made](Result<Value> updated) {
+        BERTH_CHECK(updated.ok(), "a node's status cannot be written");
+        ++made;
+      });
+    });
+  }
+  while (made < options_.nodes) BERTH_CHECK(world_.step(), "the nodes were never made");
+}
+
+Cluster::~Cluster() {
+  for (std::size_t i = 0; i < processes_.size(); ++i) kill(i);
+  world_.run_for(1ms);  // the server ends the watches of those it lost
+  truth_.reset();
+  server_.reset();
+  server_lane_.reset();
+}
+
+void Cluster::kill(std::size_t which) {
+  Running& process = *processes_[which];
+  process.drivers.clear();
+  process.others.clear();
+  process.informers.reset();
+  process.client.reset();
+  process.lane.reset();
+}
+
+void Cluster::start(std::size_t which) {
+  Running& process = *processes_[which];
+  if (process.lane) return;
+  process.lane = world_.make_lane(process.program.name + "#" + std::to_string(++process.starts));
+  process.client =
+      std::make_unique<FaultyClient>(world_, process.lane, server_lane_, server_->client(), process.faults);
+  process.informers = std::make_unique<InformerSet>(*process.lane, *process.client);
+  Parts parts = process.program.make(*process.informers);
+  process.others = std::move(parts.others);
+  for (auto& controller : parts.controllers) {
+    controllers::Driver::Options options;
+    options.backoff.limit = 20s;
+    process.drivers.push_back(
+        std::make_unique<controllers::Driver>(*process.informers, std::move(controller), options));
+  }
+  // A new agent finds the processes that outlived the old one.
+  for (const Machine& machine : machines_) {
+    if (machine.node != process.program.name) continue;
+    for (const auto& [pod, running] : machine.processes) process.drivers[0]->poke(pod);
+  }
+}
+
+void Cluster::cut_watches(std::size_t which) {
+  if (processes_[which]->client) processes_[which]->client->cut_watches();
+}
+
+void Cluster::poke_agent(const Machine& machine, const std::string& pod) {
+  for (auto& process : processes_) {
+    if (process->program.name == machine.node && process->lane) process->drivers[0]->poke(pod);
+  }
+}
+
+void Cluster::heal() {
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    processes_[i]->faults = Faults{};
+    start(i);
+  }
+}
+
+void Cluster::compare_caches() {
+  for (const auto& process : processes_) {
+    if (!process->lane) continue;
+    for (const api::Resource& resource : {kPods, kPersistentVolumeClaims, kStatefulSets, kControllerRevisions}) {
+      const controllers::Informer* informer = process->informers->find(resource);
+      if (!informer) continue;
+      const auto& truth = truth_->all(resource);
+      for (const auto& [name, object] : truth) {
+        if (informer->get(name) == object) continue;
+        truth_->violation("cache",
+                          process->program.name + " does not know " + resource.resource + " " + name.to_string());
+      }
+      if (informer->size() > truth.size()) {
+        truth_->violation("cache", process->program.name + " knows " + resource.resource + " that are gone");
+      }
+    }
+  }
+}
+
+bool Cluster::settle(Duration quiet, Duration limit) {
+  const Duration end = world_.elapsed() + limit;
+  std::uint64_t seen = truth_->changes();
+  Duration since = world_.elapsed();
+  while (world_.elapsed() < end) {
+    world_.run_for(quiet / 4);
+    if (truth_->changes() != seen) {
+      seen = truth_->changes();
+      since = world_.elapsed();
+    }
+    if (world_.elapsed() - since >= quiet) return true;
+  }
+  return false;
+}
+
+}  // namespace berth::sim

@@ -1,0 +1,173 @@
+#include "sim/faulty_client.h"
+
+#include <algorithm>
+
+namespace berth::sim {
+
+// The server's end of one watch. Both ends hold it; it is dead when `handler` is null.
+struct FaultyClient::Relay final : api::WatchHandler, std::enable_shared_from_this<Relay> {
+  Relay(World& world, std::weak_ptr<Lane> self, const Faults& faults, api::WatchHandler* handler)
+      : world(world), self(std::move(self)), faults(faults), handler(handler) {}
+
+  World& world;
+  std::weak_ptr<Lane> self;
+  const Faults& faults;
+  api::WatchHandler* handler;
+  std::unique_ptr<api::WatchHandle> upstream;
+  Duration last{};      // of the latest delivery: the next one comes after it
+  bool broken = false;  // nothing more will be taken from the server
+
+  void deliver(Function<void(api::WatchHandler&)> what) {
+    const Duration now = world.elapsed();
+    Duration at = std::max({last + Duration(1), faults.lag_until, now + world.between({}, faults.delay)});
+    last = at;
+    world.send(self, at - now, [relay = shared_from_this(), what = std::move(what)] {
+      if (relay->handler) what(*relay->handler);
+    });
+  }
+
+  void on_event(std::string_view type, const Value& object) override {
+    if (broken) return;
+    if (faults.outage || world.chance(faults.cut_watch)) return cut();
+    const int times = world.chance(faults.repeated_event) ? 2 : 1;
+    for (int i = 0; i < times; ++i) {
+      deliver([type = std::string(type), object](api::WatchHandler& to) { to.on_event(type, object); });
+    }
+  }
+  void on_end(const Error& error) override {
+    if (broken) return;
+    broken = true;
+    deliver([error](api::WatchHandler& to) { to.on_end(error); });
+  }
+  void cut() {
+    if (broken) return;
+    on_end(error(Code::kUnavailable, "connection lost"));
+  }
+};
+
+namespace {
+
+class FaultyHandle final : public api::WatchHandle {
+ public:
+  FaultyHandle(World& world, std::weak_ptr<Lane> server, std::shared_ptr<FaultyClient::Relay> relay)
+      : world_(world), server_(std::move(server)), relay_(std::move(relay)) {}
+  ~FaultyHandle() override {
+    relay_->handler = nullptr;
+    relay_->broken = true;
+    // The server ends its part on its own lane, where it also delivers.
+    world_.send(server_, {}, [relay = relay_] { relay->upstream.reset(); });
+  }
+
+ private:
+  World& world_;
+  std::weak_ptr<Lane> server_;
+  std::shared_ptr<FaultyClient::Relay> relay_;
+};
+
+}  // namespace
+
+FaultyClient::FaultyClient(World& world, std::weak_ptr<Lane> self, std::weak_ptr<Lane> server, api::Client& target,
+                           const Faults& faults)
+    : world_(world), self_(std::move(self)), server_(std::move(server)), target_(target), faults_(faults) {}
+
+FaultyClient::~FaultyClient() = default;
+
+void FaultyClient::cut_watches() {
+  for (const auto& weak : relays_) {
+    if (auto relay = weak.lock()) relay->cut();
+  }
+}
+
+template <class T>
+void FaultyClient::call(bool write, Function<void(api::Client&, Function<void(Result<T>)>)> request,
+                        Function<void(Result<T>)> done) {
+  const Code lost = write ? Code::kUnknown : Code::kUnavailable;
+  const Duration timeout = world_.between(10ms, faults_.timeout);
+  if (faults_.outage || world_.chance(faults_.lost_request)) {
+    return world_.send(self_, timeout, [lost, done = std::move(done)] { done(error(lost, "request lost")); });
+  }
+  if (world_.chance(faults_.refused)) {
+    return world_.send(self_, world_.between({}, faults_.delay),
+                       [done = std::move(done)] { done(error(Code::kUnavailable, "server busy")); });
+  }
+  const bool reply_lost = world_.chance(faults_.lost_reply);
+  const Duration back = world_.between({}, faults_.delay);
+  auto answer = [&world = world_, self = self_, reply_lost, lost, timeout, back,
+                 done = std::move(done)](Result<T> result) mutable {
+    if (reply_lost) {
+      return world.send(self, timeout, [lost, done = std::move(done)] { done(error(lost, "answer lost")); });
+    }
+    world.send(self, back, [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
+  };
+  world_.send(server_, world_.between({}, faults_.delay),
+              [&target = target_, request = std::move(request), answer = std::move(answer)]() mutable {
+                request(target, std::move(answer));
+              });
+}
+
+void FaultyClient::get(const api::Resource& resource, const api::Name& name, Done done) {
+  call<Value>(
+      false, [=](api::Client& to, Done reply) { to.get(resource, name, std::move(reply)); }, std::move(done));
+}
+
+void FaultyClient::list(const api::Resource& resource, const api::ListOptions& options, ListDone done) {
+  call<api::List>(
+      false, [=](api::Client& to, ListDone reply) { to.list(resource, options, std::move(reply)); }, std::move(done));
+}
+
+std::unique_ptr<api::WatchHandle> FaultyClient::watch(const api::Resource& resource, const api::ListOptions& options,
+                                                      std::string resource_version, api::WatchHandler* handler) {
+  auto relay = std::make_shared<Relay>(world_, self_, faults_, handler);
+  std::erase_if(relays_, [](const auto& weak) { return weak.expired(); });
+  relays_.push_back(relay);
+  auto handle = std::make_unique<FaultyHandle>(world_, server_, relay);
+  if (faults_.outage || world_.chance(faults_.lost_request)) {
+    relay->broken = true;
+    world_.send(self_, world_.between(10ms, faults_.timeout), [relay] {
+      if (relay->handler) relay->handler->on_end(error(Code::kUnavailable, "request lost"));
+    });
+    return handle;
+  }
+  const bool expired = world_.chance(faults_.expired_watch);
+  world_.send(server_, world_.between({}, faults_.delay), [=, &target = target_] {
+    if (relay->broken) return;
+    if (expired) return relay->on_end(error(Code::kExpired, "too old resource version"));
+    relay->upstream = target.watch(resource, options, resource_version, relay.get());
+  });
+  return handle;
+}
+
+void FaultyClient::create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) {
+  call<Value>(
+      true, [=](api::Client& to, Done reply) { to.create(resource, object, options, std::move(reply)); },
+      std::move(done));
+}
+
+void FaultyClient::create_sub(const api::Resource& resource, const api::Name& name, Value object,
+                              const api::WriteOptions& options, Done done) {
+  call<Value>(
+      true, [=](api::Client& to, Done reply) { to.create_sub(resource, name, object, options, std::move(reply)); },
+      std::move(done));
+}
+
+void FaultyClient::update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) {
+  call<Value>(
+      true, [=](api::Client& to, Done reply) { to.update(resource, object, options, std::move(reply)); },
+      std::move(done));
+}
+
+void FaultyClient::patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+                         const api::WriteOptions& options, Done done) {
+  call<Value>(
+      true, [=](api::Client& to, Done reply) { to.patch(resource, name, type, patch, options, std::move(reply)); },
+      std::move(done));
+}
+
+void FaultyClient::remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
+                          Done done) {
+  call<Value>(
+      true, [=](api::Client& to, Done reply) { to.remove(resource, name, options, std::move(reply)); },
+      std::move(done));
+}
+
+}  // namespace berth::sim

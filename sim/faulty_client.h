@@ -1,0 +1,64 @@
+#pragma once
+// FaultyClient: a process's connection to the API server as networks are. Requests and answers take time and overtake
+// each other, get lost (the caller learns "unknown" for a write, "unavailable" for a read), watches lag, repeat events,
+// and break. What a watch does deliver is in order and complete up to where it broke, as the contract says.
+
+#include <memory>
+#include <vector>
+
+#include "api/client.h"
+#include "sim/sim_runtime.h"
+
+namespace berth::sim {
+
+struct Faults {
+  double lost_request = 0;  // never arrives
+  double lost_reply = 0;    // carried out; the answer is lost
+  double refused = 0;       // the server says it is unavailable, nothing happens
+  double cut_watch = 0;     // per event
+  double repeated_event = 0;
+  double expired_watch = 0;  // per start of a watch
+  Duration delay = 2ms;      // each way, at most
+  Duration timeout = 1s;     // until a lost message is noticed, at most
+  bool outage = false;       // nothing gets through
+  Duration lag_until{};      // World time until which watches deliver nothing
+};
+
+class FaultyClient final : public api::Client {
+ public:
+  // `target` belongs to the server's lane and outlives this. `faults` may be changed at any time.
+  FaultyClient(World& world, std::weak_ptr<Lane> self, std::weak_ptr<Lane> server, api::Client& target,
+               const Faults& faults);
+  ~FaultyClient() override;
+
+  // Breaks every watch now.
+  void cut_watches();
+
+  void get(const api::Resource& resource, const api::Name& name, Done done) override;
+  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override;
+  std::unique_ptr<api::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
+                                          std::string resource_version, api::WatchHandler* handler) override;
+  void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
+                  Done done) override;
+  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+             const api::WriteOptions& options, Done done) override;
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
+              Done done) override;
+
+  struct Relay;
+
+ private:
+  template <class T>
+  void call(bool write, Function<void(api::Client&, Function<void(Result<T>)>)> request,
+            Function<void(Result<T>)> done);
+
+  World& world_;
+  std::weak_ptr<Lane> self_, server_;
+  api::Client& target_;
+  const Faults& faults_;
+  std::vector<std::weak_ptr<Relay>> relays_;
+};
+
+}  // namespace berth::sim

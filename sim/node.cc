@@ -1,0 +1,152 @@
+#include "sim/node.h"
+
+#include "base/time.h"
+#include "controllers/volume/local_volume.h"
+
+namespace berth::sim {
+namespace {
+
+using namespace api::resources;  // NOLINT
+using controllers::Controller;
+using controllers::Informer;
+using controllers::InformerSet;
+using controllers::Plan;
+using controllers::Watching;
+
+class Agent final : public Controller {
+ public:
+  Agent(InformerSet& informers, World& world, Machine& machine)
+      : world_(world), machine_(machine), pods_(informers.get(kPods)) {}
+  std::string name() const override { return "agent"; }
+  std::string component() const override { return "kubelet"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(
+        controllers::watch_mapped(pods_, [this](const Value& before, const Value& after, controllers::Keys& keys) {
+          const Value& pod = after.is_null() ? before : after;
+          if (pod["spec"]["nodeName"].as_string() == machine_.node) keys.push_back(controllers::key_of(pod));
+        }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    Plan plan;
+    const Value& pod = pods_.get(controllers::name_of_key(key));
+    const bool ours = !pod.is_null() && pod["spec"]["nodeName"].as_string() == machine_.node;
+    settle(key, now);
+    auto found = machine_.processes.find(key);
+    Process* process = found == machine_.processes.end() ? nullptr : &found->second;
+    if (!ours || (process && process->uid != api::uid_of(pod))) {
+      // Of a pod that is gone: its successor of the same name starts when this one is dead.
+      if (process) stop(*process, now, 1s, plan);
+      return plan;
+    }
+    const std::string uid(api::uid_of(pod));
+    const std::string_view phase = pod["status"]["phase"].as_string();
+    if (api::is_terminating(pod)) {
+      if (process) {
+        stop(*process, now, std::chrono::seconds(pod["metadata"]["deletionGracePeriodSeconds"].as_int(1) + 1), plan);
+        if (api::is_pod_ready(pod)) plan.add(status(pod, phase, false, now));
+      } else {
+        plan.add(controllers::remove(kPods, pod, 0));
+      }
+      return plan;
+    }
+    if (auto exit = machine_.ended.find(uid); exit != machine_.ended.end()) {
+      const std::string_view wanted = exit->second ? "Succeeded" : "Failed";
+      if (phase != wanted) plan.add(status(pod, wanted, false, now));
+      return plan;
+    }
+    if (phase == "Failed" || phase == "Succeeded") return plan;
+    if (!process) {
+      process = &machine_.processes[key];
+      *process = Process{uid, now + world_.between(20ms, 2s)};
+      machine_.report(key, uid, true);
+    }
+    const Time ready_at = std::max(process->ready_at, process->unready_until);
+    const bool ready = now >= ready_at;
+    if (!ready) plan.look_again(ready_at - now);
+    if (process->fail_at != Time::max()) plan.look_again(process->fail_at - now);
+    if (phase != "Running" || api::is_pod_ready(pod) != ready) plan.add(status(pod, "Running", ready, now));
+    return plan;
+  }
+
+ private:
+  // What happened to the process by itself.
+  void settle(const std::string& key, Time now) {
+    auto found = machine_.processes.find(key);
+    if (found == machine_.processes.end()) return;
+    Process& process = found->second;
+    const bool failed = now >= process.fail_at;
+    if (!failed && now < process.stop_at) return;
+    if (failed && process.stop_at == Time::max()) machine_.ended[process.uid] = world_.chance(0.3);
+    const std::string uid = process.uid;
+    machine_.processes.erase(found);
+    machine_.report(key, uid, false);
+  }
+  void stop(Process& process, Time now, Duration grace, Plan& plan) {
+    if (process.stop_at == Time::max()) process.stop_at = now + world_.between(5ms, std::max<Duration>(grace, 10ms));
+    plan.look_again(process.stop_at - now);
+  }
+  controllers::Action status(const Value& pod, std::string_view phase, bool ready, Time now) {
+    Value change = Value::object({{"status", Value::object({{"phase", phase}})}});
+    Value conditions = Value::array({});
+    for (const char* type : {"Ready", "ContainersReady"}) {
+      const Value& had = api::condition_of(pod, type);
+      const std::string_view wanted = ready ? "True" : "False";
+      const std::string since =
+          had["status"].as_string() == wanted ? had["lastTransitionTime"].str() : format_time(now);
+      conditions.push(Value::object({{"type", type}, {"status", wanted}, {"lastTransitionTime", since}}));
+    }
+    change.mut("status").set("conditions", std::move(conditions));
+    controllers::Action action = controllers::patch(kPods, pod, api::PatchType::kStrategic, std::move(change));
+    action.subresource = "status";
+    return action;
+  }
+
+  World& world_;
+  Machine& machine_;
+  Informer& pods_;
+};
+
+class DiskAgent final : public Controller {
+ public:
+  DiskAgent(InformerSet& informers, Machine& machine)
+      : machine_(machine), volumes_(informers.get(kPersistentVolumes)) {}
+  std::string name() const override { return "disk-agent"; }
+  std::string component() const override { return "kubelet"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(controllers::watch_self(volumes_));
+    return out;
+  }
+  Plan plan(const std::string& key, Time) override {
+    Plan plan;
+    const Value& volume = volumes_.get(controllers::name_of_key(key));
+    if (volume.is_null() || controllers::volume::local_node(volume) != machine_.node) return plan;
+    if (!controllers::volume::disk_may_go(volume)) return plan;
+    Value kept = Value::array({});
+    for (const Value& one : volume["metadata"]["finalizers"]) {
+      if (one.as_string() != controllers::volume::kLocalFinalizer) kept.push(one);
+    }
+    Value change = Value::object({{"metadata", Value::object({{"finalizers", std::move(kept)}})}});
+    plan.add(controllers::patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
+    return plan;
+  }
+
+ private:
+  Machine& machine_;
+  Informer& volumes_;
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_disk_agent(InformerSet& informers, Machine& machine) {
+  return std::make_unique<DiskAgent>(informers, machine);
+}
+
+std::unique_ptr<Controller> make_agent(InformerSet& informers, World& world, Machine& machine) {
+  return std::make_unique<Agent>(informers, world, machine);
+}
+
+}  // namespace berth::sim

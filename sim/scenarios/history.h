@@ -1,0 +1,30 @@
+#pragma once
+// A random history: what people do to a cluster and what happens to it, all drawn from one seed; then everything heals
+// and the cluster has to come to rest, right.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "controllers/statefulset/controller.h"
+
+namespace berth::sim {
+
+struct Outcome {
+  std::vector<std::string> violations;  // empty: all is well
+  std::uint64_t steps = 0;
+  double virtual_seconds = 0;
+  std::uint64_t changes = 0;  // writes that watchers saw
+};
+
+struct HistoryOptions {
+  std::uint64_t seed = 1;
+  controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
+  // Without faults of network and processes caches hardly lag, and the checkers are strict.
+  bool faults = true;
+  bool trace = false;  // prints what happens
+};
+
+Outcome run_history(const HistoryOptions& options);
+
+}  // namespace berth::sim

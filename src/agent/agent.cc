@@ -1,0 +1,378 @@
+#include "agent/agent.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "agent/node_object.h"
+#include "agent/node_registration.h"
+#include "agent/object_cache.h"
+#include "agent/pod_worker.h"
+#include "agent/runtime/mounts.h"
+#include "api/object.h"
+#include "api/status.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "controllers/event_recorder.h"
+#include "controllers/informer.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr double kImagesHigh = 0.85, kImagesLow = 0.80;  // of the disk: collection begins, and how far it goes
+
+// Services and what they refer to, kept alive by the workers that use them.
+struct Core {
+  Core(AgentConfig c, const AgentDependencies& d)
+      : config(std::move(c)),
+        objects(d.runtime, d.client),
+        events(d.runtime, d.client, "kubelet", config.node_name),
+        services{config, d.runtime, d.client, d.containers, d.images, d.volumes, d.network, objects, events, d.probes} {
+  }
+  AgentConfig config;
+  ObjectCache objects;
+  controllers::EventRecorder events;
+  std::unique_ptr<controllers::Informer> cluster_services;
+  Services services;
+};
+
+// A pod of which only the record is left: enough to end its containers and clean up.
+Value pod_of_record(const PodRecord& record) {
+  Value containers = Value::array();
+  for (const auto& [name, c] : record.containers) containers.push(Value::object({{"name", name}}));
+  Value metadata = Value::object({{"name", record.name}, {"namespace", record.ns}, {"uid", record.uid}});
+  return Value::object({{"apiVersion", "v1"},
+                        {"kind", "Pod"},
+                        {"metadata", std::move(metadata)},
+                        {"spec", Value::object({{"containers", std::move(containers)}})}});
+}
+
+Value qualified(Value pod) {
+  if (pod["kind"].is_null()) pod.set("kind", "Pod");
+  if (pod["apiVersion"].is_null()) pod.set("apiVersion", "v1");
+  return pod;
+}
+
+}  // namespace
+
+struct Agent::State : std::enable_shared_from_this<State> {
+  std::shared_ptr<Core> core;
+  Runtime& runtime;
+  Function<void(Status)> ready;
+  std::unique_ptr<NodeRegistration> registration;
+  std::unique_ptr<controllers::Informer> pod_informer;
+  std::unique_ptr<controllers::Subscription> subscription;
+  std::unordered_map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
+  std::map<api::Name, std::string> by_name;                             // the uid of the worker of that name
+  std::map<api::Name, Value> waiting;        // pods whose name is still in use by an older one
+  std::map<std::string, PodRecord> records;  // found at the start, not yet taken
+  std::vector<ContainerStatus> found;
+  bool over = false, taken_over = false, node_ready = false;
+  TimerId garbage_timer = 0;
+
+  State(std::shared_ptr<Core> c, Runtime& r) : core(std::move(c)), runtime(r) {}
+
+  Status prepare() {
+    const AgentConfig& config = core->config;
+    for (const auto& directory : {config.pods(), config.memory(), config.logs()})
+      BERTH_TRY(make_directories(directory, 0711));
+    if (!is_mount_point(config.memory())) BERTH_TRY(mount_tmpfs(config.memory(), "mode=0711"));
+    BERTH_TRY(make_directories(config.records(), 0700));
+    BERTH_TRY(core->services.network.prepare());
+    BERTH_ASSIGN(auto names, list_directory(config.records()));
+    for (const auto& name : names) {
+      auto text = read_file(config.records() + "/" + name);
+      auto value = text.ok() ? json::parse(*text) : Result<Value>(text.error());
+      auto record = value.ok() ? record_from_json(*value) : Result<PodRecord>(value.error());
+      if (!record.ok()) {
+        log_warning("agent", "a pod record cannot be read", {{"file", name}, {"error", record.error().message}});
+        continue;
+      }
+      for (const auto& volume : record->claims) core->services.volumes.adopt(volume, record->uid);
+      records[record->uid] = std::move(*record);
+    }
+    return {};
+  }
+
+  void start() {
+    if (auto prepared = prepare(); !prepared.ok()) {
+      auto done = std::exchange(ready, nullptr);
+      runtime.post([done = std::move(done), prepared] { done(prepared); });
+      return;
+    }
+    Services& services = core->services;
+    core->cluster_services = controllers::make_informer(runtime, services.client, api::resources::kServices);
+    services.cluster_services = core->cluster_services.get();
+    pod_informer = controllers::make_informer(runtime, services.client, api::resources::kPods,
+                                              api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
+    registration = std::make_unique<NodeRegistration>(services, [self = weak_from_this()] {
+      if (auto state = self.lock()) {
+        state->node_ready = true;
+        state->maybe_ready();
+      }
+    });
+    services.containers.on_change([self = weak_from_this()](const ContainerStatus& status) {
+      auto state = self.lock();
+      if (!state || state->over) return;
+      auto worker = state->workers.find(status.pod_uid);
+      if (worker != state->workers.end()) worker->second->container_changed(status);
+    });
+    services.containers.recover([self = weak_from_this()](Result<std::vector<ContainerStatus>> result) {
+      auto state = self.lock();
+      if (!state || state->over) return;
+      if (!result.ok()) {
+        if (auto done = std::exchange(state->ready, nullptr)) done(result.error());
+        return;
+      }
+      state->found = std::move(*result);
+      state->registration->begin();
+      state->pod_informer->when_synced([self] {
+        if (auto state = self.lock(); state && !state->over) state->take_over();
+      });
+    });
+  }
+
+  // The API's pods and what is on this node meet for the first time.
+  void take_over() {
+    std::set<std::string> known;
+    for (const Value& pod : pod_informer->list()) {
+      std::string uid(api::uid_of(pod));
+      known.insert(uid);
+      auto record = records.extract(uid);
+      add_worker(qualified(pod), record.empty() ? record_from_status(pod) : std::move(record.mapped()), false);
+    }
+    for (auto& [uid, record] : records) {
+      known.insert(uid);
+      Value pod = pod_of_record(record);
+      add_worker(std::move(pod), record, true);
+    }
+    records.clear();
+    for (const auto& status : found) {
+      auto worker = workers.find(status.pod_uid);
+      // Its state now: it may have ended since it was found.
+      auto now = core->services.containers.status(status.id);
+      if (worker == workers.end() || !worker->second->adopt(now ? *now : status)) {
+        core->services.containers.remove_container(status.id, [](Status) {});
+      }
+      if (worker == workers.end()) core->services.containers.remove_sandbox(status.pod_uid, [](Status) {});
+    }
+    found.clear();
+    // Addresses of pods that exist are kept, also across a restart of the machine.
+    if (auto freed = core->services.network.recover({known.begin(), known.end()}); !freed.ok()) {
+      log_warning("agent", "cannot free the addresses of pods that are gone", {{"error", freed.error().message}});
+    }
+    remove_leftovers(known);
+    taken_over = true;
+    for (auto& [uid, worker] : std::unordered_map(workers)) {
+      worker->adopted();
+      worker->begin();
+    }
+    subscription = pod_informer->subscribe([self = weak_from_this()](const Value& before, const Value& after) {
+      if (auto state = self.lock(); state && !state->over) state->pod_changed(before, after);
+    });
+    collect_garbage();
+    maybe_ready();
+  }
+
+  // Directories of pods that are in no record and not in the API: from before the machine was restarted.
+  void remove_leftovers(const std::set<std::string>& known) {
+    auto names = list_directory(core->config.pods());
+    if (!names.ok()) return;
+    for (const auto& uid : *names) {
+      if (known.contains(uid)) continue;
+      core->services.containers.remove_sandbox(uid, [](Status) {});
+      runtime.offload(
+          [path = core->config.pods() + "/" + uid] {
+            unmount_below(path);
+            (void)remove_all(path);
+          },
+          [] {});
+    }
+  }
+
+  void maybe_ready() {
+    if (!node_ready || !taken_over) return;
+    if (auto done = std::exchange(ready, nullptr)) done({});
+  }
+
+  std::shared_ptr<PodWorker> add_worker(Value pod, PodRecord record, bool gone) {
+    std::string uid(api::uid_of(pod));
+    api::Name name = api::name_key(pod);
+    auto worker = std::make_shared<PodWorker>(std::shared_ptr<Services>(core, &core->services), std::move(pod),
+                                              std::move(record), [self = weak_from_this()](const std::string& uid) {
+                                                if (auto state = self.lock(); state && !state->over)
+                                                  state->finished(uid);
+                                              });
+    workers[uid] = worker;
+    by_name[name] = uid;
+    if (gone) worker->vanish();
+    return worker;
+  }
+
+  void pod_changed(const Value& before, const Value& after) {
+    if (after.is_null()) {
+      api::Name name = api::name_key(before);
+      if (auto held = waiting.find(name); held != waiting.end() && api::uid_of(held->second) == api::uid_of(before))
+        waiting.erase(held);
+      auto worker = workers.find(std::string(api::uid_of(before)));
+      if (worker != workers.end()) worker->second->vanish();
+      return;
+    }
+    Value pod = qualified(after);
+    std::string uid(api::uid_of(pod));
+    if (auto worker = workers.find(uid); worker != workers.end()) return worker->second->update(pod);
+    api::Name name = api::name_key(pod);
+    // The same name again: the older pod's containers and volumes go first. One identity never runs twice.
+    if (auto older = by_name.find(name); older != by_name.end()) {
+      if (auto worker = workers.find(older->second); worker != workers.end()) {
+        worker->second->vanish();
+        waiting[name] = pod;
+        return;
+      }
+    }
+    add_worker(pod, record_from_status(pod), false)->begin();
+  }
+
+  void finished(const std::string& uid) {
+    auto worker = workers.find(uid);
+    if (worker == workers.end()) return;
+    api::Name name{worker->second->record().ns, worker->second->record().name};
+    runtime.post([held = std::move(worker->second)] {});
+    workers.erase(worker);
+    if (auto entry = by_name.find(name); entry != by_name.end() && entry->second == uid) by_name.erase(entry);
+    auto next = waiting.extract(name);
+    if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped()), false)->begin();
+  }
+
+  // Images that nothing uses go when the disk gets full. Looked at only while pods are here.
+  void collect_garbage() {
+    garbage_timer = runtime.after(core->config.garbage_check, [self = weak_from_this()] {
+      auto state = self.lock();
+      if (!state || state->over) return;
+      if (!state->workers.empty()) state->collect_images();
+      state->collect_garbage();
+    });
+  }
+
+  void collect_images() {
+    NodeFacts facts = read_node_facts(core->config.data_dir);
+    auto used = facts.ephemeral_bytes - facts.ephemeral_free;
+    if (static_cast<double>(used) < kImagesHigh * static_cast<double>(facts.ephemeral_bytes)) return;
+    std::vector<std::string> in_use;
+    for (const auto& [uid, worker] : workers) {
+      for (const auto& [name, c] : worker->record().containers) {
+        if (auto image = core->services.images.find(c.image)) in_use.push_back(image->id);
+      }
+    }
+    auto bytes = used - static_cast<std::int64_t>(kImagesLow * static_cast<double>(facts.ephemeral_bytes));
+    core->services.images.collect(std::move(in_use), bytes, [](Result<std::int64_t> freed) {
+      if (freed.ok()) log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
+    });
+  }
+
+  const PodWorker* worker_of(const std::string& ns, const std::string& pod) const {
+    auto uid = by_name.find(api::Name{ns, pod});
+    if (uid == by_name.end()) return nullptr;
+    auto worker = workers.find(uid->second);
+    return worker == workers.end() ? nullptr : worker->second.get();
+  }
+};
+
+Agent::Agent(AgentConfig config, AgentDependencies dependencies)
+    : state_(std::make_shared<State>(std::make_shared<Core>(std::move(config), dependencies), dependencies.runtime)) {}
+
+Agent::~Agent() {
+  state_->over = true;
+  if (state_->garbage_timer) state_->runtime.cancel(state_->garbage_timer);
+  state_->core->services.containers.on_change({});
+  for (auto& [uid, worker] : state_->workers) worker->stop();
+  state_->workers.clear();
+  state_->core->objects.close();
+  state_->subscription.reset();
+  state_->registration.reset();
+  state_->pod_informer.reset();
+  state_->core->services.cluster_services = nullptr;
+  state_->core->cluster_services.reset();
+}
+
+void Agent::start(Function<void(Status)> ready) {
+  state_->ready = std::move(ready);
+  state_->start();
+}
+
+Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::string& pod,
+                                             const std::string& container, bool previous) const {
+  const PodWorker* worker = state_->worker_of(ns, pod);
+  if (!worker) return api::not_found(api::resources::kPods, pod);
+  const Value& spec = worker->pod()["spec"];
+  const Value* wanted = nullptr;
+  std::vector<std::string> names, init_names;
+  for (const Value& c : spec["containers"]) {
+    names.push_back(c["name"].str());
+    if (c["name"].as_string() == container) wanted = &c;
+  }
+  for (const Value& c : spec["initContainers"]) {
+    init_names.push_back(c["name"].str());
+    if (c["name"].as_string() == container) wanted = &c;
+  }
+  if (container.empty()) {
+    if (names.size() != 1) {
+      std::string choice = "a container name must be specified for pod " + pod + ", choose one of: [" + join(names, " ") + "]";
+      if (!init_names.empty()) choice += " or one of the init containers: [" + join(init_names, " ") + "]";
+      return error(Code::kBadRequest, choice);
+    }
+    wanted = &spec["containers"][0];
+  }
+  if (!wanted) return error(Code::kBadRequest, "container " + container + " is not valid for pod " + pod);
+  ContainerPlace out;
+  out.container = (*wanted)["name"].str();
+  out.tty = (*wanted)["tty"].as_bool();
+  out.stdin_open = (*wanted)["stdin"].as_bool();
+  const ContainerRecord& r = worker->record().at(out.container);
+  std::string in_pod = quoted(out.container) + " in pod " + quoted(pod);
+  out.waiting_reason = r.waiting_reason.empty() ? "ContainerCreating" : r.waiting_reason;
+  // While a container waits to be run again, its last attempt is both the current and the previous one.
+  int attempt = r.attempt;
+  if (previous && !(r.state == ContainerRecord::State::kExited && !r.waiting_reason.empty())) --attempt;
+  if (attempt < 0) {
+    if (previous) return error(Code::kBadRequest, "previous terminated container " + in_pod + " not found");
+    return error(Code::kBadRequest, "container " + in_pod + " is waiting to start: " + out.waiting_reason);
+  }
+  out.log_path = worker->log_path(out.container, attempt);
+  if (!previous) {
+    out.id = r.id;
+    out.running = r.state == ContainerRecord::State::kRunning;
+  }
+  return out;
+}
+
+Result<PodPlace> Agent::find_pod(const std::string& ns, const std::string& pod) const {
+  const PodWorker* worker = state_->worker_of(ns, pod);
+  if (!worker) return api::not_found(api::resources::kPods, pod);
+  PodPlace out{worker->record().uid, worker->record().ip, ""};
+  if (!worker->pod()["spec"]["hostNetwork"].as_bool()) out.network_namespace = worker->network_namespace();
+  return out;
+}
+
+std::vector<Agent::PodSummary> Agent::pods() const {
+  std::vector<PodSummary> out;
+  for (const auto& [name, uid] : state_->by_name) {
+    auto worker = state_->workers.find(uid);
+    if (worker == state_->workers.end()) continue;
+    PodSummary one{name.ns, name.name, uid, {}};
+    for (const auto& [container, r] : worker->second->record().containers) {
+      if (r.state == ContainerRecord::State::kRunning) one.containers.emplace_back(container, r.id);
+    }
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+bool Agent::idle() const {
+  return state_->taken_over &&
+         std::all_of(state_->workers.begin(), state_->workers.end(), [](const auto& w) { return w.second->idle(); });
+}
+
+}  // namespace berth::agent

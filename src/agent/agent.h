@@ -1,0 +1,78 @@
+#pragma once
+// The node agent: makes this machine a Node, and runs the pods that are bound to it.
+//
+// One Agent a process, inside the node's network and mount namespaces, on one Loop. After a restart it takes over what
+// runs: no container restarts, no status changes that mean nothing. While nothing happens it renews its lease, measures
+// logs of running containers, runs probes, and nothing else.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/agent_config.h"
+#include "agent/services.h"
+#include "base/function.h"
+#include "base/result.h"
+
+namespace berth::agent {
+
+// All outlive the agent.
+struct AgentDependencies {
+  Runtime& runtime;
+  api::Client& client;
+  ContainerRuntime& containers;
+  ImageStore& images;
+  VolumeProvider& volumes;
+  net::PodNetwork& network;
+  ProbeRunner& probes;
+};
+
+// A container as streams and logs need it.
+struct ContainerPlace {
+  std::string container;  // its name
+  std::string id;         // for ContainerRuntime; empty where it never ran
+  bool running = false;
+  bool tty = false, stdin_open = false;
+  std::string log_path;        // of the current attempt, or of the one before
+  std::string waiting_reason;  // why there is none, for messages
+};
+struct PodPlace {
+  std::string uid, ip;
+  std::string network_namespace;  // empty: the node's own
+};
+
+class Agent {
+ public:
+  Agent(AgentConfig config, AgentDependencies dependencies);
+  ~Agent();  // containers run on
+  Agent(const Agent&) = delete;
+
+  // Takes over what is there, registers the node. `ready` is called once, when the Node is Ready in the API and pods
+  // are being looked after; or with why the agent cannot work here. While the API cannot be reached it keeps trying.
+  void start(Function<void(Status)> ready);
+
+  // For the streaming server. `container` may be empty where the pod has one container only (kubectl's default
+  // otherwise is the first). `previous`: the attempt before. Errors are worded as the API shows them:
+  //   pods "x" not found · container y is not valid for pod x · a container name must be specified for pod x, choose
+  //   one of: [a b]
+  //   previous terminated container "y" in pod "x" not found · container "y" in pod "x" is waiting to start:
+  //   ContainerCreating
+  Result<ContainerPlace> find_container(const std::string& ns, const std::string& pod, const std::string& container,
+                                        bool previous = false) const;
+  Result<PodPlace> find_pod(const std::string& ns, const std::string& pod) const;
+
+  struct PodSummary {
+    std::string ns, name, uid;
+    std::vector<std::pair<std::string, std::string>> containers;  // {name, id} of those that run
+  };
+  std::vector<PodSummary> pods() const;  // for metrics
+
+  // No pod has anything under way; for tests.
+  bool idle() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace berth::agent

@@ -1,0 +1,532 @@
+#include "agent/agent.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "agent/runtime/test_node.h"
+#include "agent/test_cluster.h"
+#include "api/object.h"
+#include "base/files.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+using api::resources::kConfigMaps;
+using api::resources::kLeases;
+using api::resources::kNodes;
+using api::resources::kPersistentVolumeClaims;
+using api::resources::kPersistentVolumes;
+using api::resources::kPods;
+using api::resources::kSecrets;
+
+class AgentTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0 || !testing::enter_private_mounts()) GTEST_SKIP() << "needs root";
+    images_.add("busybox");
+    start();
+  }
+  void TearDown() override {
+    agent_.reset();
+    runtime_.settle();
+  }
+  void start() {
+    AgentConfig config;
+    config.node_name = "node1";
+    config.node_ip = "10.99.0.2";
+    config.data_dir = directory_ / "data";
+    agent_ = std::make_unique<Agent>(
+        config, AgentDependencies{runtime_, api_, containers_, images_, volumes_, network_, probes_});
+    bool ready = false;
+    agent_->start([&](Status s) {
+      ASSERT_TRUE(s.ok()) << s.error().message;
+      ready = true;
+    });
+    runtime_.settle();
+    ASSERT_TRUE(ready);
+  }
+  Value pod(const std::string& name, const std::string& spec) {
+    auto value = json::parse(spec);
+    EXPECT_TRUE(value.ok()) << value.error().message;
+    value->set("nodeName", "node1");
+    if ((*value)["restartPolicy"].is_null()) value->set("restartPolicy", "Always");
+    Value status = Value::object({{"phase", "Pending"}, {"qosClass", "BestEffort"}});
+    return Value::object({{"apiVersion", "v1"},
+                          {"kind", "Pod"},
+                          {"metadata", Value::object({{"name", name}, {"namespace", "default"}, {"generation", 1}})},
+                          {"spec", *value},
+                          {"status", status}});
+  }
+  Value put(const std::string& name, const std::string& spec) {
+    Value stored = api_.put(kPods, pod(name, spec));
+    runtime_.settle();
+    return stored;
+  }
+  Value get(const std::string& name) { return api_.object(kPods, api::Name{"default", name}); }
+  std::string condition(const std::string& name, const std::string& type) {
+    return api::condition_of(get(name), type)["status"].str();
+  }
+  bool has_event(const std::string& text) {
+    for (const auto& e : api_.events) {
+      if (e == text) return true;
+    }
+    return false;
+  }
+  std::string all_events() { return join(api_.events, "\n"); }
+  const Value& container(const std::string& name, int index = 0) {
+    held_ = get(name);
+    return held_["status"]["containerStatuses"][index];
+  }
+  std::string memory(const std::string& uid) { return directory_ / "data/memory/pods/" + uid; }
+
+  testing::TemporaryDirectory directory_;
+  testing::ManualRuntime runtime_;
+  testing::FakeApi api_{runtime_};
+  testing::FakeContainers containers_{runtime_};
+  testing::FakeImages images_{runtime_};
+  testing::FakeVolumes volumes_{runtime_, directory_ / "volumes"};
+  testing::FakeNetwork network_;
+  testing::FakeProbes probes_{runtime_};
+  Value held_;
+  std::unique_ptr<Agent> agent_;  // goes first
+};
+
+TEST_F(AgentTest, RegistersANodeAndKeepsItsLease) {
+  Value node = api_.object(kNodes, api::Name{"", "node1"});
+  ASSERT_FALSE(node.is_null());
+  EXPECT_EQ(node["metadata"]["labels"]["kubernetes.io/hostname"].as_string(), "node1");
+  EXPECT_EQ(node["status"]["capacity"]["pods"].as_string(), "110");
+  EXPECT_EQ(api::condition_of(node, "Ready")["reason"].as_string(), "KubeletReady");
+  EXPECT_EQ(api::condition_of(node, "DiskPressure")["message"].as_string(), "kubelet has no disk pressure");
+  api::Name lease{"kube-node-lease", "node1"};
+  std::string first = api_.object(kLeases, lease)["spec"]["renewTime"].str();
+  ASSERT_FALSE(first.empty());
+  int writes = api_.writes;
+  runtime_.advance(100s);
+  EXPECT_NE(api_.object(kLeases, lease)["spec"]["renewTime"].str(), first);
+  EXPECT_EQ(api_.writes - writes, 10) << "a renewal each 10 s and nothing else";
+  runtime_.advance(250s);
+  EXPECT_EQ(api_.writes - writes, 36) << "and a heartbeat of the status after 300 s";
+}
+
+TEST_F(AgentTest, KeepsTryingWhileTheApiIsDown) {
+  agent_.reset();
+  api_.erase(kNodes, api::Name{"", "node1"});
+  api_.down = true;
+  AgentConfig config;
+  config.node_name = "node1";
+  config.data_dir = directory_ / "data";
+  agent_ = std::make_unique<Agent>(
+      config, AgentDependencies{runtime_, api_, containers_, images_, volumes_, network_, probes_});
+  bool ready = false;
+  agent_->start([&](Status s) { ready = s.ok(); });
+  runtime_.advance(5s);
+  EXPECT_FALSE(ready);
+  api_.down = false;
+  runtime_.advance(120s);
+  EXPECT_TRUE(ready);
+}
+
+TEST_F(AgentTest, RunsAPodAndTellsItAsKubeletDoes) {
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/healthz","port":8080},"periodSeconds":1}}]})");
+  Value now = get("web-0");
+  EXPECT_EQ(now["status"]["phase"].as_string(), "Running");
+  EXPECT_EQ(now["status"]["podIP"].as_string(), "10.244.0.2");
+  EXPECT_EQ(now["status"]["podIPs"][0]["ip"].as_string(), "10.244.0.2");
+  EXPECT_EQ(now["status"]["hostIP"].as_string(), "10.99.0.2");
+  EXPECT_EQ(now["status"]["observedGeneration"].as_int(), 1);
+  EXPECT_EQ(now["status"]["qosClass"].as_string(), "BestEffort");
+  runtime_.advance(0s);
+  for (const char* type : {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"}) {
+    EXPECT_EQ(condition("web-0", type), "True") << type;
+  }
+  const Value& status = container("web-0");
+  EXPECT_TRUE(status["ready"].as_bool());
+  EXPECT_TRUE(status["started"].as_bool());
+  EXPECT_TRUE(status["resources"].is_object());
+  EXPECT_EQ(status["restartCount"].as_int(), 0);
+  EXPECT_EQ(status["imageID"].as_string(), "sha256:busybox");
+  EXPECT_EQ(status["containerID"].as_string(), "berth://" + containers_.id_of("c"));
+  EXPECT_TRUE(has_event("Normal Pulled web-0: Container image \"busybox\" already present on machine")) << all_events();
+  EXPECT_TRUE(has_event("Normal Created web-0: Created container: c"));
+  EXPECT_TRUE(has_event("Normal Started web-0: Started container c"));
+  // The states on the way, in order.
+  ASSERT_GE(api_.pod_patches.size(), 3u);
+  const Value& first = api_.pod_patches[0]["status"];
+  EXPECT_EQ(first["containerStatuses"][0]["state"]["waiting"]["reason"].as_string(), "ContainerCreating");
+  EXPECT_FALSE(first.contains("phase")) << "was Pending already";
+  EXPECT_EQ(api_.pod_patches[0]["metadata"]["uid"].as_string(), api::uid_of(now));
+  EXPECT_EQ(api_.pod_patches.back()["status"]["containerStatuses"][0]["ready"].as_bool(), true);
+  int writes = api_.writes;
+  runtime_.advance(9s);
+  EXPECT_EQ(api_.writes, writes) << "at rest nothing is written";
+  EXPECT_TRUE(agent_->idle());
+}
+
+TEST_F(AgentTest, AReadinessProbeTakesAPodOutAndIn) {
+  probes_.results["/healthz"] = false;
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/healthz","port":8080},"periodSeconds":5,"failureThreshold":2}}]})");
+  runtime_.advance(3s);
+  EXPECT_EQ(condition("web-0", "Ready"), "False");
+  EXPECT_EQ(api::condition_of(get("web-0"), "Ready")["message"].as_string(), "containers with unready status: [c]");
+  EXPECT_FALSE(has_event("Warning Unhealthy web-0: Readiness probe failed: HTTP probe failed with statuscode: 503"))
+      << "not yet";
+  EXPECT_GT(probes_.log.size(), 20u) << "tried often while young";
+  probes_.results["/healthz"] = true;
+  runtime_.advance(200ms);
+  EXPECT_EQ(condition("web-0", "Ready"), "True") << "ready when it is ready, not a period later";
+  probes_.results["/healthz"] = false;
+  runtime_.advance(6s);
+  EXPECT_TRUE(has_event("Warning Unhealthy web-0: Readiness probe failed: HTTP probe failed with statuscode: 503"));
+  EXPECT_EQ(condition("web-0", "Ready"), "True") << "one failure of two";
+  runtime_.advance(5s);
+  EXPECT_EQ(condition("web-0", "Ready"), "False");
+  EXPECT_TRUE(containers_.id_of("c").size() > 0) << "runs on";
+}
+
+TEST_F(AgentTest, ALivenessProbeRestartsTheContainer) {
+  probes_.results["check"] = true;
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","livenessProbe":{"exec":{"command":["check"]},"periodSeconds":2,"failureThreshold":3}}]})");
+  runtime_.advance(10s);
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 0);
+  probes_.results["check"] = false;
+  runtime_.advance(7s);
+  EXPECT_TRUE(has_event("Normal Killing web-0: Container c failed liveness probe, will be restarted")) << all_events();
+  probes_.results["check"] = true;
+  runtime_.advance(1s);
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 1);
+  EXPECT_EQ(container("web-0")["lastState"]["terminated"]["exitCode"].as_int(), 143);
+  EXPECT_FALSE(container("web-0")["state"]["running"].is_null());
+}
+
+TEST_F(AgentTest, AStartupProbeHoldsBackTheOthers) {
+  probes_.results["up"] = false;
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","startupProbe":{"exec":{"command":["up"]},"periodSeconds":10,"failureThreshold":3},
+                                   "livenessProbe":{"exec":{"command":["live"]}},"readinessProbe":{"exec":{"command":["ready"]}}}]})");
+  runtime_.advance(2s);
+  EXPECT_FALSE(container("web-0")["started"].as_bool());
+  for (const auto& line : probes_.log) EXPECT_EQ(line, "up");
+  probes_.results["up"] = true;
+  runtime_.advance(1s);
+  EXPECT_TRUE(container("web-0")["started"].as_bool());
+  EXPECT_TRUE(container("web-0")["ready"].as_bool());
+}
+
+TEST_F(AgentTest, ACrashingContainerBacksOff) {
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  std::string uid(api::uid_of(get("web-0")));
+  containers_.exit("c", 1);
+  runtime_.settle();
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 1) << "the first restart is at once";
+  EXPECT_EQ(container("web-0")["lastState"]["terminated"]["reason"].as_string(), "Error");
+  containers_.exit("c", 1);
+  runtime_.settle();
+  const Value& waiting = container("web-0")["state"]["waiting"];
+  EXPECT_EQ(waiting["reason"].as_string(), "CrashLoopBackOff");
+  EXPECT_EQ(waiting["message"].as_string(),
+            "back-off 10s restarting failed container=c pod=web-0_default(" + uid + ")");
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Running");
+  EXPECT_TRUE(
+      has_event("Warning BackOff web-0: Back-off restarting failed container c in pod web-0_default(" + uid + ")"));
+  runtime_.advance(9s);
+  EXPECT_TRUE(containers_.running().empty());
+  runtime_.advance(1s);
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{"c"});
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 2);
+}
+
+TEST_F(AgentTest, MemoryThatRanOutIsTheReason) {
+  put("web-0", R"({"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]})");
+  containers_.exit("c", 137, true);
+  runtime_.settle();
+  EXPECT_EQ(container("web-0")["state"]["terminated"]["reason"].as_string(), "OOMKilled");
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Failed");
+}
+
+TEST_F(AgentTest, ACompletedPodIsTornDownButStays) {
+  Value stored = put("job", R"({"restartPolicy":"OnFailure","containers":[{"name":"c","image":"busybox"}]})");
+  containers_.exit("c", 0);
+  runtime_.settle();
+  EXPECT_EQ(get("job")["status"]["phase"].as_string(), "Succeeded");
+  EXPECT_EQ(api::condition_of(get("job"), "Ready")["reason"].as_string(), "PodCompleted");
+  EXPECT_TRUE(containers_.sandboxes.empty());
+  EXPECT_TRUE(network_.addresses.empty());
+  EXPECT_FALSE(path_exists(directory_ / "data/pods/" + std::string(api::uid_of(stored))));
+  EXPECT_EQ(get("job")["status"]["podIP"].as_string(), "10.244.0.2") << "kept for those who look";
+  api_.delete_pod({"default", "job"}, 30);
+  runtime_.settle();
+  EXPECT_TRUE(get("job").is_null());
+}
+
+TEST_F(AgentTest, DeletionEndsContainersGracefullyAndThenTheObject) {
+  containers_.ignores_term = {"c"};
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  api_.delete_pod({"default", "web-0"}, 5);
+  runtime_.settle();
+  EXPECT_EQ(containers_.log.back(), "signal c 15");
+  EXPECT_TRUE(has_event("Normal Killing web-0: Stopping container c"));
+  runtime_.advance(4900ms);
+  EXPECT_EQ(containers_.running().size(), 1u);
+  runtime_.advance(200ms);
+  EXPECT_TRUE(containers_.running().empty());
+  EXPECT_TRUE(get("web-0").is_null());
+  EXPECT_TRUE(containers_.sandboxes.empty());
+  EXPECT_TRUE(network_.addresses.empty());
+  std::string phase;
+  for (const Value& patch : api_.pod_patches) phase = patch["status"]["phase"].str(phase);
+  EXPECT_EQ(phase, "Failed") << "137 is no success";
+  auto records = list_directory(directory_ / "data/memory/records");
+  ASSERT_TRUE(records.ok());
+  EXPECT_TRUE(records->empty());
+}
+
+TEST_F(AgentTest, LessPatienceShortensTheGrace) {
+  containers_.ignores_term = {"c"};
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  api_.delete_pod({"default", "web-0"}, 60);
+  runtime_.advance(2s);
+  api_.delete_pod({"default", "web-0"}, 3);
+  runtime_.settle();
+  EXPECT_EQ(containers_.running().size(), 1u);
+  runtime_.advance(1100ms);
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
+TEST_F(AgentTest, PreStopComesBeforeTheSignal) {
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","lifecycle":{"preStop":{"exec":{"command":["bye"]}}}}]})");
+  api_.delete_pod({"default", "web-0"}, 30);
+  runtime_.settle();
+  EXPECT_EQ(probes_.log, std::vector<std::string>{"bye"});
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
+TEST_F(AgentTest, AFailedPostStartHookEndsTheContainer) {
+  probes_.results["hello"] = false;
+  put("web-0",
+      R"({"restartPolicy":"Never","containers":[{"name":"c","image":"busybox","lifecycle":{"postStart":{"exec":{"command":["hello"]}}}}]})");
+  EXPECT_TRUE(has_event("Warning FailedPostStartHook web-0: PostStartHook failed")) << all_events();
+  EXPECT_TRUE(has_event("Normal Killing web-0: FailedPostStartHook"));
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Failed");
+}
+
+TEST_F(AgentTest, AForceDeletedPodIsEndedAndItsNameUsedAgainOnlyAfterwards) {
+  containers_.ignores_term = {"c"};
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  api_.erase(kPods, {"default", "web-0"});
+  Value again = put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  EXPECT_EQ(containers_.specs.size(), 1u) << "one identity never runs twice";
+  runtime_.advance(1100ms);
+  ASSERT_EQ(containers_.specs.size(), 2u);
+  EXPECT_EQ(containers_.specs[1].pod_uid, api::uid_of(again));
+  EXPECT_EQ(containers_.running().size(), 1u);
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Running");
+}
+
+TEST_F(AgentTest, ImagesArePulledOrTheReasonIsTold) {
+  images_.pull_errors["nothere"] = "manifest unknown";
+  put("a", R"({"containers":[{"name":"c","image":"nothere"}]})");
+  EXPECT_EQ(container("a")["state"]["waiting"]["reason"].as_string(), "ErrImagePull");
+  EXPECT_EQ(container("a")["state"]["waiting"]["message"].as_string(), "manifest unknown");
+  EXPECT_TRUE(has_event("Warning Failed a: Failed to pull image \"nothere\": manifest unknown"));
+  runtime_.advance(2s);
+  EXPECT_EQ(container("a")["state"]["waiting"]["reason"].as_string(), "ImagePullBackOff");
+  EXPECT_EQ(get("a")["status"]["phase"].as_string(), "Pending");
+  images_.pull_errors.clear();
+  runtime_.advance(15s);
+  EXPECT_EQ(get("a")["status"]["phase"].as_string(), "Running");
+  put("b", R"({"containers":[{"name":"c","image":"other","imagePullPolicy":"Never"}]})");
+  EXPECT_EQ(container("b")["state"]["waiting"]["reason"].as_string(), "ErrImageNeverPull");
+  EXPECT_EQ(container("b")["state"]["waiting"]["message"].as_string(),
+            "Container image \"other\" is not present with pull policy of Never");
+  put("d", R"({"containers":[{"name":"c","image":"UPPER case"}]})");
+  EXPECT_EQ(container("d")["state"]["waiting"]["reason"].as_string(), "InvalidImageName");
+}
+
+TEST_F(AgentTest, PullSecretsAreForTheirRegistry) {
+  std::string config =
+      R"({"auths":{"registry.test":{"username":"me","password":"pw"},"elsewhere.test":{"auth":"eDp5"}}})";
+  api_.put(kSecrets, Value::object({{"metadata", Value::object({{"name", "reg"}, {"namespace", "default"}})},
+                                    {"data", Value::object({{".dockerconfigjson", base64_encode(config)}})}}));
+  put("a",
+      R"({"imagePullSecrets":[{"name":"reg"}],"containers":[{"name":"c","image":"registry.test/x","env":[{"name":"X","valueFrom":{"secretKeyRef":{"name":"reg","key":".dockerconfigjson"}}}]}]})");
+  ASSERT_EQ(images_.credentials.size(), 1u);
+  EXPECT_EQ(images_.credentials[0].user, "me");
+}
+
+TEST_F(AgentTest, AMissingConfigMapIsWaitedFor) {
+  put("a",
+      R"({"containers":[{"name":"c","image":"busybox","env":[{"name":"X","valueFrom":{"configMapKeyRef":{"name":"m","key":"k"}}}]}]})");
+  EXPECT_EQ(container("a")["state"]["waiting"]["reason"].as_string(), "CreateContainerConfigError");
+  EXPECT_EQ(container("a")["state"]["waiting"]["message"].as_string(), "configmap \"m\" not found");
+  EXPECT_TRUE(has_event("Warning Failed a: Error: configmap \"m\" not found")) << all_events();
+  api_.put(kConfigMaps, Value::object({{"metadata", Value::object({{"name", "m"}, {"namespace", "default"}})},
+                                       {"data", Value::object({{"other", "1"}})}}));
+  runtime_.settle();
+  EXPECT_EQ(container("a")["state"]["waiting"]["message"].as_string(), "couldn't find key k in ConfigMap default/m");
+  api_.put(kConfigMaps, Value::object({{"metadata", Value::object({{"name", "m"}, {"namespace", "default"}})},
+                                       {"data", Value::object({{"k", "value"}})}}));
+  runtime_.settle();
+  EXPECT_EQ(get("a")["status"]["phase"].as_string(), "Running") << "at once, not at the next retry";
+  const auto& env = containers_.specs.back().env;
+  EXPECT_NE(std::find(env.begin(), env.end(), "X=value"), env.end());
+}
+
+TEST_F(AgentTest, ConfigVolumesChangeInPlace) {
+  put("a",
+      R"({"volumes":[{"name":"v","configMap":{"name":"m"}}],"containers":[{"name":"c","image":"busybox","volumeMounts":[{"name":"v","mountPath":"/etc/v"}]}]})");
+  std::string uid(api::uid_of(get("a")));
+  EXPECT_TRUE(has_event("Warning FailedMount a: MountVolume.SetUp failed for volume \"v\" : configmap \"m\" not found"))
+      << all_events();
+  auto config = [&](const char* text) {
+    api_.put(kConfigMaps, Value::object({{"metadata", Value::object({{"name", "m"}, {"namespace", "default"}})},
+                                         {"data", Value::object({{"k", text}})}}));
+    runtime_.settle();
+  };
+  config("one");
+  EXPECT_EQ(get("a")["status"]["phase"].as_string(), "Running") << all_events();
+  std::string file = memory(uid) + "/volumes/v/k";
+  EXPECT_EQ(read_file(file).value(), "one");
+  config("two");
+  EXPECT_EQ(read_file(file).value(), "two");
+  const auto& mounts = containers_.specs.back().mounts;
+  auto mount = std::find_if(mounts.begin(), mounts.end(), [](const Mount& m) { return m.target == "/etc/v"; });
+  ASSERT_NE(mount, mounts.end());
+  EXPECT_TRUE(mount->read_only);
+  EXPECT_EQ(mount->source, memory(uid) + "/volumes/v");
+}
+
+TEST_F(AgentTest, ATokenIsProjectedAndRenewed) {
+  put("a",
+      R"({"serviceAccountName":"web","volumes":[{"name":"v","projected":{"sources":[{"serviceAccountToken":{"path":"token","expirationSeconds":3600}}]}}],
+               "containers":[{"name":"c","image":"busybox","volumeMounts":[{"name":"v","mountPath":"/t"}]}]})");
+  std::string uid(api::uid_of(get("a")));
+  EXPECT_EQ(read_file(memory(uid) + "/volumes/v/token").value(), "token-of-web");
+}
+
+TEST_F(AgentTest, ClaimsAreMountedByWhatTheyAreBoundTo) {
+  put("a",
+      R"({"volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"data"}}],"containers":[{"name":"c","image":"busybox","volumeMounts":[{"name":"d","mountPath":"/data","subPath":"db"}]}]})");
+  EXPECT_TRUE(containers_.specs.empty());
+  Value claim = api_.put(kPersistentVolumeClaims,
+                         Value::object({{"metadata", Value::object({{"name", "data"}, {"namespace", "default"}})},
+                                        {"spec", Value::object({{"volumeName", "pv1"}})},
+                                        {"status", Value::object({{"phase", "Bound"}})}}));
+  Value volume = Value::object({{"metadata", Value::object({{"name", "pv1"}})},
+                                {"spec", Value::object({{"claimRef", Value::object({{"uid", "another"}})}})}});
+  api_.put(kPersistentVolumes, volume);
+  runtime_.advance(5s);
+  EXPECT_TRUE(containers_.specs.empty()) << "a volume that is bound to another claim is never mounted";
+  EXPECT_NE(all_events().find("is bound to another claim"), std::string::npos) << all_events();
+  volume.mut("spec").set("claimRef", Value::object({{"uid", std::string(api::uid_of(claim))}}));
+  api_.put(kPersistentVolumes, volume);
+  runtime_.advance(125s);
+  ASSERT_EQ(containers_.specs.size(), 1u) << all_events();
+  EXPECT_EQ(containers_.specs[0].mounts[0].source, directory_ / "volumes/pv1/db");
+  EXPECT_EQ(volumes_.users["pv1"].size(), 1u);
+  api_.delete_pod({"default", "a"}, 1);
+  runtime_.settle();
+  EXPECT_TRUE(get("a").is_null());
+  EXPECT_TRUE(volumes_.users["pv1"].empty());
+}
+
+TEST_F(AgentTest, ANewAgentChangesNothing) {
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/h","port":1},"periodSeconds":10}}],"volumes":[{"name":"e","emptyDir":{}}]})");
+  put("crash", R"({"containers":[{"name":"k","image":"busybox"}]})");
+  runtime_.settle();
+  containers_.exit("k", 1);
+  runtime_.settle();
+  containers_.exit("k", 1);
+  runtime_.advance(1s);
+  ASSERT_EQ(condition("web-0", "Ready"), "True");
+  Value before = get("web-0"), crash = get("crash");
+  agent_.reset();
+  int writes = api_.writes;
+  std::size_t runs = containers_.specs.size();
+  probes_.results["/h"] = false;
+  start();
+  runtime_.advance(3s);
+  EXPECT_EQ(containers_.specs.size(), runs);
+  EXPECT_EQ(get("web-0"), before) << "no status flap";
+  EXPECT_EQ(get("crash"), crash);
+  EXPECT_LE(api_.writes - writes, 2) << "the lease, no more";
+  runtime_.advance(7s);
+  EXPECT_EQ(containers_.specs.size(), runs + 1) << "the back-off goes on";
+  containers_.exit("c", 0);
+  runtime_.settle();
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 1) << "and what was adopted is looked after";
+}
+
+TEST_F(AgentTest, WhatVanishedWhileNoAgentRanIsCleanedUp) {
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  put("web-1", R"({"containers":[{"name":"d","image":"busybox"}]})");
+  agent_.reset();
+  api_.erase(kPods, {"default", "web-0"});
+  containers_.exit("d", 4);
+  start();
+  runtime_.advance(2s);
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{"d"}) << "run again";
+  EXPECT_EQ(container("web-1")["restartCount"].as_int(), 1);
+  EXPECT_EQ(container("web-1")["lastState"]["terminated"]["exitCode"].as_int(), 4);
+  EXPECT_EQ(containers_.sandboxes.size(), 1u);
+}
+
+TEST_F(AgentTest, AfterARestartOfTheMachineCountsGoOn) {
+  put("web-0", R"({"initContainers":[{"name":"i","image":"busybox"}],"containers":[{"name":"c","image":"busybox"}]})");
+  containers_.exit("i", 0);
+  runtime_.settle();
+  ASSERT_EQ(containers_.running(), std::vector<std::string>{"c"});
+  agent_.reset();
+  // The memory file system, the containers and the sandboxes are gone.
+  for (const auto& id : {containers_.id_of("c")}) containers_.remove_container(id, [](Status) {});
+  (void)remove_all(directory_ / "data/memory/records");
+  (void)remove_all(directory_ / "data/memory/pods");
+  containers_.sandboxes.clear();
+  start();
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{"i"}) << "init containers run again in a new sandbox";
+  containers_.exit("i", 0);
+  runtime_.settle();
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{"c"});
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 1);
+  EXPECT_EQ(container("web-0")["lastState"]["terminated"]["exitCode"].as_int(), 255);
+}
+
+TEST_F(AgentTest, SaysWhatCannotBeStarted) {
+  containers_.run_error = "exec: \"nope\": executable file not found in $PATH";
+  put("a", R"({"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]})");
+  const Value& state = container("a")["state"];
+  EXPECT_EQ(state["terminated"]["reason"].as_string(), "StartError");
+  EXPECT_EQ(state["terminated"]["exitCode"].as_int(), 128);
+  EXPECT_EQ(get("a")["status"]["phase"].as_string(), "Failed");
+  EXPECT_TRUE(has_event("Warning Failed a: Error: exec: \"nope\": executable file not found in $PATH"));
+}
+
+TEST_F(AgentTest, FindsContainersForStreams) {
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"},{"name":"d","image":"busybox","tty":true}]})");
+  auto place = agent_->find_container("default", "web-0", "d");
+  ASSERT_TRUE(place.ok());
+  EXPECT_TRUE(place->running);
+  EXPECT_TRUE(place->tty);
+  EXPECT_EQ(place->id, containers_.id_of("d"));
+  EXPECT_TRUE(place->log_path.ends_with("/d/0.log"));
+  EXPECT_EQ(agent_->find_container("default", "nope", "d").error().message, "pods \"nope\" not found");
+  EXPECT_EQ(agent_->find_container("default", "web-0", "x").error().message, "container x is not valid for pod web-0");
+  EXPECT_EQ(agent_->find_container("default", "web-0", "").error().message,
+            "a container name must be specified for pod web-0, choose one of: [c d]");
+  EXPECT_EQ(agent_->find_container("default", "web-0", "c", true).error().message,
+            "previous terminated container \"c\" in pod \"web-0\" not found");
+  containers_.exit("c", 1);
+  runtime_.settle();
+  EXPECT_TRUE(agent_->find_container("default", "web-0", "c", true)->log_path.ends_with("/c/0.log"));
+  EXPECT_TRUE(agent_->find_container("default", "web-0", "c")->log_path.ends_with("/c/1.log"));
+  EXPECT_EQ(agent_->find_pod("default", "web-0")->ip, "10.244.0.2");
+}
+
+}  // namespace
+}  // namespace berth::agent

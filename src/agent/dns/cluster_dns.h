@@ -1,0 +1,33 @@
+#pragma once
+// ClusterDns: keeps the node's DNS zone equal to the cluster's Services and their endpoints, by the rules of
+// "Kubernetes DNS-Based Service Discovery" 1.1.0. On the agent's loop.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "controllers/informer.h"
+#include "net/dns/server.h"
+
+namespace berth::agent {
+
+// All records of one Service, from itself and its EndpointSlices. Pure.
+std::vector<net::dns::Record> service_records(const Value& service, const std::vector<Value>& slices, const std::string& domain);
+
+class ClusterDns {
+ public:
+  // The server and the informers outlive this.
+  ClusterDns(controllers::InformerSet& informers, net::dns::Server& server);
+  ~ClusterDns();
+
+ private:
+  void refresh(const std::string& ns, const std::string& service);
+
+  net::dns::Zone& zone_;
+  controllers::Informer& services_;
+  controllers::Informer& slices_;
+  std::vector<std::unique_ptr<controllers::Subscription>> subscriptions_;
+};
+
+}  // namespace berth::agent

@@ -1,0 +1,45 @@
+// The pod's directories: on disk for emptyDirs and termination messages, in memory for what the API hands out.
+
+#include "agent/hooks/pod_hook.h"
+#include "agent/runtime/mounts.h"
+#include "base/files.h"
+
+namespace berth::agent {
+namespace {
+
+class DataDirectories final : public PodHook {
+ public:
+  std::string_view name() const override { return "data directories"; }
+
+  void prepare(PodContext& pod, HookDone done) override {
+    Status made;
+    for (const auto& directory : {pod.directory, pod.memory}) {
+      if (made.ok()) made = make_directories(directory, 0711);
+    }
+    if (!made.ok())
+      return done(
+          HookFailure{"FailedCreatePodContainer", "unable to make pod data directories: " + made.error().message});
+    done(std::nullopt);
+  }
+
+  void cleanup(PodContext& pod, HookDone done) override {
+    blocking(
+        pod.services.runtime,
+        [directory = pod.directory, memory = pod.memory]() -> Status {
+          unmount_below(directory);
+          unmount_below(memory);
+          BERTH_TRY(remove_all(directory));
+          return remove_all(memory);
+        },
+        [done = std::move(done)](Status result) {
+          if (!result.ok()) return done(HookFailure{"FailedKillPod", result.error().message});
+          done(std::nullopt);
+        });
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<PodHook> make_data_directories_hook() { return std::make_unique<DataDirectories>(); }
+
+}  // namespace berth::agent

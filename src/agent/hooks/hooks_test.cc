@@ -1,0 +1,310 @@
+// The pure parts of the hooks, and those that only touch a directory.
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/hooks/atomic_writer.h"
+#include "agent/hooks/environment.h"
+#include "agent/hooks/mounts_of_container.h"
+#include "agent/hooks/references.h"
+#include "agent/hooks/resolver.h"
+#include "agent/hooks/resources.h"
+#include "agent/hooks/security.h"
+#include "agent/hooks/volume_ownership.h"
+#include "agent/object_cache.h"
+#include "agent/runtime/oci_spec.h"
+#include "agent/runtime/test_node.h"
+#include "agent/test_cluster.h"
+#include "api/object.h"
+#include "base/files.h"
+#include "controllers/event_recorder.h"
+
+namespace berth::agent {
+namespace {
+
+Value from(const char* text) {
+  auto value = json::parse(text);
+  EXPECT_TRUE(value.ok()) << value.error().message;
+  return value.ok() ? *value : Value();
+}
+
+Value pod_of(const char* spec) {
+  return Value::object({{"metadata", Value::object({{"name", "web-0"},
+                                                    {"namespace", "shop"},
+                                                    {"uid", "u1"},
+                                                    {"labels", from(R"({"app":"web","tier":"a\"b"})")}})},
+                        {"spec", from(spec)}});
+}
+
+TEST(Expansion, FollowsKubernetesRules) {
+  Variables v = {{"A", "1"}, {"B", "$(A)"}};
+  EXPECT_EQ(expand_variables("$(A)-$(B)", v), "1-$(A)");
+  EXPECT_EQ(expand_variables("$$(A) $$$(A)", v), "$(A) $1");
+  EXPECT_EQ(expand_variables("$(NO) $A $ $(A", v), "$(NO) $A $ $(A");
+  EXPECT_EQ(expand_variables("$(X)", v, {{"X", "other"}}), "other");
+}
+
+TEST(ServiceLinks, AreNamedAsDockerDid) {
+  std::vector<Value> services = {
+      from(
+          R"({"metadata":{"name":"my-db","namespace":"shop"},"spec":{"clusterIP":"10.96.1.2","ports":[{"name":"sql","port":3306,"protocol":"TCP"},{"name":"x","port":4444,"protocol":"UDP"}]}})"),
+      from(R"({"metadata":{"name":"headless","namespace":"shop"},"spec":{"clusterIP":"None","ports":[{"port":1}]}})"),
+      from(
+          R"({"metadata":{"name":"other","namespace":"elsewhere"},"spec":{"clusterIP":"10.96.1.3","ports":[{"port":1}]}})"),
+      from(
+          R"({"metadata":{"name":"kubernetes","namespace":"default"},"spec":{"clusterIP":"10.96.0.1","ports":[{"name":"https","port":443}]}})")};
+  Variables v = service_variables(services, "shop", true);
+  EXPECT_EQ(v["MY_DB_SERVICE_HOST"], "10.96.1.2");
+  EXPECT_EQ(v["MY_DB_SERVICE_PORT"], "3306");
+  EXPECT_EQ(v["MY_DB_SERVICE_PORT_SQL"], "3306");
+  EXPECT_EQ(v["MY_DB_PORT"], "tcp://10.96.1.2:3306");
+  EXPECT_EQ(v["MY_DB_PORT_4444_UDP"], "udp://10.96.1.2:4444");
+  EXPECT_EQ(v["MY_DB_PORT_4444_UDP_PROTO"], "udp");
+  EXPECT_EQ(v["KUBERNETES_SERVICE_HOST"], "10.96.0.1");
+  EXPECT_FALSE(v.contains("HEADLESS_SERVICE_HOST"));
+  EXPECT_FALSE(v.contains("OTHER_SERVICE_HOST"));
+  v = service_variables(services, "shop", false);
+  EXPECT_FALSE(v.contains("MY_DB_SERVICE_HOST"));
+  EXPECT_TRUE(v.contains("KUBERNETES_SERVICE_HOST"));
+}
+
+TEST(CommandLine, MixesImageAndContainer) {
+  Value image = from(R"({"Entrypoint":["/entry"],"Cmd":["serve"],"Env":["PATH=/x","A=image"],"WorkingDir":"/srv"})");
+  auto line = command_line(from(R"({"name":"c"})"), image, {}, "web-0");
+  EXPECT_EQ(line.args, (std::vector<std::string>{"/entry", "serve"}));
+  EXPECT_EQ(line.working_directory, "/srv");
+  EXPECT_EQ(line.env, (std::vector<std::string>{"PATH=/x", "A=image", "HOSTNAME=web-0"}));
+  line = command_line(from(R"x({"args":["$(A)"]})x"), image, {{"A", "own"}}, "h");
+  EXPECT_EQ(line.args, (std::vector<std::string>{"/entry", "own"}));
+  EXPECT_EQ(line.env, (std::vector<std::string>{"PATH=/x", "HOSTNAME=h", "A=own"}));
+  line = command_line(from(R"({"command":["/other"],"workingDir":"/w"})"), image, {}, "h");
+  EXPECT_EQ(line.args, std::vector<std::string>{"/other"}) << "a command hides the image's arguments";
+  EXPECT_EQ(line.working_directory, "/w");
+  line = command_line(from("{}"), Value(), {}, "h");
+  EXPECT_TRUE(line.args.empty());
+  EXPECT_EQ(line.env[0].substr(0, 5), "PATH=");
+}
+
+TEST(Resolver, FollowsThePolicy) {
+  ResolverSettings settings{"10.96.0.10", "cluster.local", "nameserver 192.0.2.1\nsearch lan\noptions timeout:3\n"};
+  auto text = [&](const char* spec) { return resolver_content(pod_of(spec), settings); };
+  EXPECT_EQ(
+      text("{}"),
+      "search shop.svc.cluster.local svc.cluster.local cluster.local lan\nnameserver 10.96.0.10\noptions ndots:5\n");
+  EXPECT_EQ(text(R"({"dnsPolicy":"Default"})"), "search lan\nnameserver 192.0.2.1\noptions timeout:3\n");
+  EXPECT_EQ(text(R"({"hostNetwork":true})"), "search lan\nnameserver 192.0.2.1\noptions timeout:3\n");
+  EXPECT_EQ(text(R"({"hostNetwork":true,"dnsPolicy":"ClusterFirstWithHostNet"})").substr(0, 11), "search shop");
+  EXPECT_EQ(
+      text(
+          R"({"dnsPolicy":"None","dnsConfig":{"nameservers":["192.0.2.9"],"searches":["a.b"],"options":[{"name":"ndots","value":"2"},{"name":"rotate"}]}})"),
+      "search a.b\nnameserver 192.0.2.9\noptions ndots:2 rotate\n");
+  EXPECT_EQ(
+      text(R"({"dnsConfig":{"options":[{"name":"ndots","value":"1"}],"nameservers":["10.96.0.10"]}})"),
+      "search shop.svc.cluster.local svc.cluster.local cluster.local lan\nnameserver 10.96.0.10\noptions ndots:1\n");
+}
+
+TEST(Hosts, HaveThePodAndItsAliases) {
+  Value pod = pod_of(R"({"hostAliases":[{"ip":"1.2.3.4","hostnames":["a","b"]}]})");
+  std::string text = hosts_content(pod, "10.244.0.7", "web-0", "web-0.web.shop.svc.cluster.local");
+  EXPECT_NE(text.find("127.0.0.1\tlocalhost\n"), std::string::npos);
+  EXPECT_NE(text.find("\n10.244.0.7\tweb-0.web.shop.svc.cluster.local\tweb-0\n"), std::string::npos);
+  EXPECT_NE(text.find("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), std::string::npos);
+  EXPECT_NE(hosts_content(pod_of("{}"), "10.244.0.7", "web-0", "").find("\n10.244.0.7\tweb-0\n"), std::string::npos);
+}
+
+TEST(Resources, OfContainersAndPods) {
+  Value pod = pod_of(
+      R"({"containers":[{"name":"a","resources":{"limits":{"cpu":"500m","memory":"64Mi"},"requests":{"cpu":"250m"}}},
+                                       {"name":"b","resources":{"limits":{"cpu":"1","memory":"1Gi"}}}],
+                         "initContainers":[{"name":"i","resources":{"limits":{"cpu":"2","memory":"10Mi"}}}]})");
+  Limits a = container_limits(pod["spec"]["containers"][0]);
+  EXPECT_EQ(a.cpu_milli_limit, 500);
+  EXPECT_EQ(a.cpu_milli_request, 250);
+  EXPECT_EQ(a.memory_bytes, 64 << 20);
+  Limits all = pod_limits(pod);
+  EXPECT_EQ(all.cpu_milli_limit, 2000) << "the init container needs more than both";
+  EXPECT_EQ(all.memory_bytes, (64 << 20) + (1 << 30));
+  pod.mut("spec").mut("containers").push(from(R"({"name":"free"})"));
+  EXPECT_EQ(pod_limits(pod).memory_bytes, 0) << "no limit where one container has none";
+  pod.set("status", from(R"({"qosClass":"Burstable"})"));
+  EXPECT_EQ(oom_score(pod, from(R"({"resources":{"requests":{"memory":"1Gi"}}})"), 4ll << 30), 750);
+  EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), 999);
+  pod.set("status", from(R"({"qosClass":"Guaranteed"})"));
+  EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), -997);
+}
+
+class Layers : public ::testing::Test {
+ protected:
+  Layers() {
+    testing::make_busybox_root(directory_ / "low");
+    (void)make_directories(directory_ / "high/etc");
+    layers_ = {directory_ / "low", directory_ / "high"};
+  }
+  Status resolve(const char* pod_spec, const char* container, const char* image) {
+    spec_ = ContainerSpec{};
+    return resolve_security(pod_of(pod_spec), from(container), from(image), layers_, "web-0_shop(u1)", spec_);
+  }
+  testing::TemporaryDirectory directory_;
+  std::vector<std::string> layers_;
+  ContainerSpec spec_;
+};
+
+TEST_F(Layers, UsersComeFromTheImage) {
+  ASSERT_TRUE(resolve("{}", R"({"name":"c"})", R"({"User":"mysql"})").ok());
+  EXPECT_EQ(spec_.uid, 101);
+  EXPECT_EQ(spec_.gid, 102);
+  EXPECT_EQ(spec_.groups, std::vector<std::int64_t>{150});
+  ASSERT_TRUE(resolve("{}", R"({"name":"c"})", R"({"User":"7:mysql"})").ok());
+  EXPECT_EQ(spec_.uid, 7);
+  EXPECT_EQ(spec_.gid, 102);
+  ASSERT_TRUE(resolve(R"({"securityContext":{"runAsUser":5,"runAsGroup":6,"fsGroup":8,"supplementalGroups":[9]}})",
+                      R"({"name":"c"})", R"({"User":"mysql"})")
+                  .ok());
+  EXPECT_EQ(spec_.uid, 5);
+  EXPECT_EQ(spec_.gid, 6);
+  EXPECT_EQ(spec_.groups, (std::vector<std::int64_t>{8, 9}));
+  ASSERT_TRUE(
+      resolve(R"({"securityContext":{"runAsUser":5}})", R"({"name":"c","securityContext":{"runAsUser":101}})", "{}")
+          .ok());
+  EXPECT_EQ(spec_.uid, 101);
+  EXPECT_EQ(spec_.gid, 102) << "the primary group of that user";
+  auto unknown = resolve("{}", R"({"name":"c"})", R"({"User":"nobody-here"})");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().message, "unable to find user nobody-here: no matching entries in passwd file");
+}
+
+TEST_F(Layers, UpperLayersHideLowerOnes) {
+  ASSERT_TRUE(write_file(directory_ / "high/etc/passwd", "mysql:x:9:9::/:/bin/sh\n").ok());
+  ASSERT_TRUE(resolve("{}", R"({"name":"c"})", R"({"User":"mysql"})").ok());
+  EXPECT_EQ(spec_.uid, 9);
+}
+
+TEST_F(Layers, RootIsRefusedWhereItIsNotWanted) {
+  const char* pod = R"({"securityContext":{"runAsNonRoot":true}})";
+  EXPECT_EQ(resolve(pod, R"({"name":"c"})", "{}").error().message,
+            "container has runAsNonRoot and image will run as root (pod: \"web-0_shop(u1)\", container: c)");
+  EXPECT_EQ(
+      resolve(pod, R"({"name":"c"})", R"({"User":"mysql"})").error().message,
+      "container has runAsNonRoot and image has non-numeric user (mysql), cannot verify user is non-root (pod: \"web-0_shop(u1)\", container: c)");
+  EXPECT_EQ(resolve(pod, R"({"name":"c","securityContext":{"runAsUser":0}})", "{}").error().message,
+            "container's runAsUser breaks non-root policy (pod: \"web-0_shop(u1)\", container: c)");
+  EXPECT_TRUE(resolve(pod, R"({"name":"c"})", R"({"User":"101"})").ok());
+}
+
+TEST(Capabilities, AreAddedAndDropped) {
+  auto held = resolve_capabilities(Value());
+  EXPECT_NE(std::find(held.begin(), held.end(), "CAP_CHOWN"), held.end());
+  EXPECT_EQ(std::find(held.begin(), held.end(), "CAP_NET_ADMIN"), held.end());
+  held = resolve_capabilities(from(R"({"drop":["ALL"],"add":["NET_BIND_SERVICE"]})"));
+  EXPECT_EQ(held, std::vector<std::string>{"CAP_NET_BIND_SERVICE"});
+  held = resolve_capabilities(from(R"({"add":["ALL"],"drop":["CHOWN"]})"));
+  EXPECT_EQ(std::find(held.begin(), held.end(), "CAP_CHOWN"), held.end());
+  EXPECT_NE(std::find(held.begin(), held.end(), "CAP_NET_ADMIN"), held.end());
+}
+
+TEST(AtomicWriter, SwitchesAllFilesAtOnce) {
+  testing::TemporaryDirectory directory;
+  std::string at = directory / "v";
+  Time now(std::chrono::seconds(1'767'323'045));
+  ASSERT_TRUE(write_atomically(at, {{"a", {"1"}}, {"d/b", {"2", 0400}}}, -1, now, 7).ok());
+  EXPECT_EQ(read_file(at + "/a").value(), "1");
+  EXPECT_EQ(read_file(at + "/d/b").value(), "2");
+  struct stat s {};
+  ASSERT_EQ(::stat((at + "/d/b").c_str(), &s), 0);
+  EXPECT_EQ(s.st_mode & 0777, 0400u);
+  char target[256];
+  auto n = ::readlink((at + "/..data").c_str(), target, sizeof target);
+  std::string first(target, static_cast<std::size_t>(n));
+  ASSERT_TRUE(write_atomically(at, {{"a", {"1"}}, {"d/b", {"2", 0400}}}, -1, now + 1s, 8).ok());
+  n = ::readlink((at + "/..data").c_str(), target, sizeof target);
+  EXPECT_EQ(std::string(target, static_cast<std::size_t>(n)), first) << "nothing changed, nothing written";
+  ASSERT_TRUE(write_atomically(at, {{"c", {"3"}}}, -1, now + 2s, 9).ok());
+  EXPECT_EQ(read_file(at + "/c").value(), "3");
+  EXPECT_EQ(list_directory(at).value().size(), 3u) << "..data, its directory and c";
+  for (const char* bad : {"../x", "/abs", "a/../b", "..x", ""}) {
+    EXPECT_FALSE(is_payload_path(bad)) << bad;
+    EXPECT_FALSE(write_atomically(at, {{bad, {"x"}}}, -1, now, 1).ok());
+  }
+  EXPECT_EQ(read_file(at + "/c").value(), "3");
+}
+
+TEST(Ownership, GivesAVolumeToAGroup) {
+  testing::TemporaryDirectory directory;
+  ASSERT_TRUE(make_directories(directory / "v/sub").ok());
+  ASSERT_TRUE(write_file(directory / "v/sub/f", "x", 0600).ok());
+  ASSERT_TRUE(write_file(directory / "outside", "x", 0600).ok());
+  ASSERT_EQ(::symlink((directory / "outside").c_str(), (directory / "v/link").c_str()), 0);
+  ASSERT_TRUE(apply_ownership(directory / "v", {150, false}).ok());
+  struct stat s {};
+  ASSERT_EQ(::stat((directory / "v/sub").c_str(), &s), 0);
+  EXPECT_EQ(s.st_gid, 150u);
+  EXPECT_TRUE(s.st_mode & S_ISGID);
+  ASSERT_EQ(::stat((directory / "v/sub/f").c_str(), &s), 0);
+  EXPECT_EQ(s.st_gid, 150u);
+  EXPECT_EQ(s.st_mode & 0777, 0660u);
+  ASSERT_EQ(::stat((directory / "outside").c_str(), &s), 0);
+  EXPECT_EQ(s.st_gid, 0u) << "links are not followed";
+  ASSERT_EQ(::chown((directory / "v/sub/f").c_str(), 0, 0), 0);
+  ASSERT_TRUE(apply_ownership(directory / "v", {150, true}).ok());
+  ASSERT_EQ(::stat((directory / "v/sub/f").c_str(), &s), 0);
+  EXPECT_EQ(s.st_gid, 0u) << "the root is right already";
+}
+
+TEST(References, AreFoundEverywhere) {
+  auto found = references_of(pod_of(
+      R"({"volumes":[{"configMap":{"name":"a"}},{"secret":{"secretName":"b"}},{"projected":{"sources":[{"configMap":{"name":"c"}},{"secret":{"name":"d"}}]}}],
+    "imagePullSecrets":[{"name":"e"}],"initContainers":[{"envFrom":[{"configMapRef":{"name":"f"}},{"secretRef":{"name":"g"}}]}],
+    "containers":[{"env":[{"valueFrom":{"configMapKeyRef":{"name":"h"}}},{"valueFrom":{"secretKeyRef":{"name":"a"}}}]}]})"));
+  EXPECT_EQ(found.size(), 9u);
+  EXPECT_TRUE(found.contains({api::resources::kSecrets, api::Name{"shop", "a"}}));
+}
+
+class SubPaths : public ::testing::Test {
+ protected:
+  Result<std::vector<Mount>> mounts(const char* container) {
+    AgentConfig config;
+    testing::ManualRuntime runtime;
+    testing::FakeApi api{runtime};
+    testing::FakeContainers containers{runtime};
+    testing::FakeImages images{runtime};
+    testing::FakeVolumes volumes{runtime, ""};
+    testing::FakeNetwork network;
+    testing::FakeProbes probes{runtime};
+    ObjectCache objects{runtime, api};
+    controllers::EventRecorder events{runtime, api, "kubelet"};
+    Services services{config, runtime, api, containers, images, volumes, network, objects, events, probes};
+    PodRecord record;
+    PodContext pod{services, pod_of("{}"), record, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    pod.volumes["v"] = PodVolume{directory_ / "v", false};
+    return container_mounts(pod, from(container), {{"POD", "web-0"}}, directory_ / "message");
+  }
+  void SetUp() override { ASSERT_TRUE(make_directories(directory_ / "v").ok()); }
+  testing::TemporaryDirectory directory_;
+};
+
+TEST_F(SubPaths, AreMadeInsideTheVolume) {
+  auto made = mounts(
+      R"x({"name":"c","volumeMounts":[{"name":"v","mountPath":"data","subPathExpr":"a/$(POD)","readOnly":true}]})x");
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  EXPECT_EQ((*made)[0].source, directory_ / "v/a/web-0");
+  EXPECT_EQ((*made)[0].target, "/data");
+  EXPECT_TRUE((*made)[0].read_only);
+  EXPECT_EQ(made->back().target, "/dev/termination-log");
+  EXPECT_FALSE(mounts(R"({"name":"c","volumeMounts":[{"name":"v","mountPath":"/d","subPath":"../up"}]})").ok());
+  EXPECT_FALSE(mounts(R"({"name":"c","volumeMounts":[{"name":"none","mountPath":"/d"}]})").ok());
+}
+
+TEST_F(SubPaths, ALinkInTheVolumeLeadsNowhereElse) {
+  ASSERT_TRUE(make_directories(directory_ / "secret").ok());
+  ASSERT_EQ(::symlink((directory_ / "secret").c_str(), (directory_ / "v/out").c_str()), 0);
+  auto made = mounts(R"({"name":"c","volumeMounts":[{"name":"v","mountPath":"/d","subPath":"out"}]})");
+  if (made.ok()) {
+    EXPECT_TRUE((*made)[0].source.starts_with(directory_ / "v/")) << (*made)[0].source;
+  }
+}
+
+}  // namespace
+}  // namespace berth::agent

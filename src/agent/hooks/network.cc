@@ -1,0 +1,43 @@
+// The pod's network namespace and address.
+
+#include "agent/hooks/pod_hook.h"
+
+namespace berth::agent {
+namespace {
+
+class Network final : public PodHook {
+ public:
+  std::string_view name() const override { return "network"; }
+
+  void prepare(PodContext& pod, HookDone done) override {
+    if (uses_host_network(pod.pod)) {
+      pod.record.ip = pod.services.config.node_ip;
+      pod.network_namespace.clear();
+      return done(std::nullopt);
+    }
+    auto address = pod.services.network.attach(pod.uid());
+    if (!address.ok()) {
+      return done(
+          HookFailure{"FailedCreatePodSandBox",
+                      "Failed to create pod sandbox: failed to setup network for sandbox: " + address.error().message});
+    }
+    pod.record.ip = address->ip;
+    pod.network_namespace = address->namespace_path;
+    done(std::nullopt);
+  }
+
+  void cleanup(PodContext& pod, HookDone done) override {
+    if (uses_host_network(pod.pod)) return done(std::nullopt);
+    auto detached = pod.services.network.detach(pod.uid());
+    if (!detached.ok())
+      return done(HookFailure{"FailedKillPod",
+                              "error killing pod: failed to tear down the network: " + detached.error().message});
+    done(std::nullopt);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<PodHook> make_network_hook() { return std::make_unique<Network>(); }
+
+}  // namespace berth::agent

@@ -1,0 +1,364 @@
+#include "agent/images/image_store.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "agent/images/unpack.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr Duration kPullPatience = 15min;
+
+struct Entry {
+  std::shared_ptr<const Image> image;
+  std::vector<std::string> diff_ids;
+  Time used{};
+};
+
+std::string hex_of(std::string_view digest) { return std::string(cut(digest, ":").after); }
+
+std::int64_t tree_size(const std::string& directory) {
+  Result<std::string> out = run_checked({.argv = {"du", "-sb", directory}});
+  if (!out.ok()) return 0;
+  Result<long> size = parse_int(cut(*out, "\t").before);
+  return size.ok() ? *size : 0;
+}
+
+// An image as the pool brought it in; the loop only has to enter it.
+struct Imported {
+  std::string id;
+  std::vector<std::string> tags, digests, diff_ids;
+  Value config;
+  std::int64_t size = 0;
+};
+
+class Importer {
+ public:
+  Importer(std::string root, std::string work) : root_(std::move(root)), work_(std::move(work)) {}
+
+  Result<std::vector<Imported>> run(const std::string& file, const std::string& reference) {
+    Result<std::vector<Imported>> result = bring_in(file, reference);
+    (void)remove_all(work_);
+    return result;
+  }
+
+ private:
+  Result<std::vector<Imported>> bring_in(const std::string& file, const std::string& reference) {
+    BERTH_TRY(make_directories(work_ + "/files"));
+    BERTH_TRY(extract_files(file, work_ + "/files"));
+    BERTH_ASSIGN(std::vector<FoundImage> found, find_images(work_ + "/files"));
+    std::vector<Imported> out;
+    for (const FoundImage& image : found) {
+      BERTH_ASSIGN(Imported imported, take(image));
+      if (!reference.empty()) imported.tags = {reference};
+      for (std::string& tag : imported.tags) {
+        BERTH_ASSIGN(tag, normalize_reference(tag));
+        if (!image.manifest_digest.empty()) imported.digests.push_back(std::string(tag.substr(0, tag.rfind(':'))) + "@" + image.manifest_digest);
+      }
+      out.push_back(std::move(imported));
+    }
+    return out;
+  }
+
+  Result<Imported> take(const FoundImage& found) {
+    BERTH_ASSIGN(std::string text, read_file(found.config_file));
+    Result<Value> config = json::parse(text);
+    if (!config.ok()) return error(Code::kInvalid, "the image's configuration is damaged: " + config.error().message);
+    Imported image;
+    image.id = "sha256:" + sha256_hex(text);
+    image.config = (*config)["config"];
+    image.tags = found.tags;
+    for (const Value& diff_id : (*config)["rootfs"]["diff_ids"]) image.diff_ids.push_back(diff_id.str());
+    if (image.diff_ids.size() != found.layer_files.size()) {
+      return error(Code::kInvalid, "the image has " + std::to_string(found.layer_files.size()) + " layers, its configuration names " + std::to_string(image.diff_ids.size()));
+    }
+    for (std::size_t i = 0; i < image.diff_ids.size(); ++i) {
+      std::string home = root_ + "/layers/" + hex_of(image.diff_ids[i]);
+      if (!path_exists(home)) {
+        std::string fresh = work_ + "/layer-" + std::to_string(i);
+        BERTH_TRY(unpack_layer(found.layer_files[i], image.diff_ids[i], fresh, work_));
+        ::sync();  // before the name that says "whole"
+        if (::rename(fresh.c_str(), home.c_str()) != 0 && !path_exists(home)) return errno_error("keeping layer " + image.diff_ids[i]);
+      }
+      image.size += tree_size(home);
+    }
+    BERTH_TRY(write_file_durably(root_ + "/blobs/sha256/" + hex_of(image.id), text));
+    return image;
+  }
+
+  std::string root_, work_;
+};
+
+// What containerd and the kubelet would say of skopeo's complaint.
+Error pull_error(const std::string& reference, const std::string& complaint) {
+  std::string reason = std::string(trim(complaint));
+  if (std::size_t at = reason.rfind("msg=\""); at != std::string::npos) {
+    reason = reason.substr(at + 5);
+    if (!reason.empty() && reason.back() == '"') reason.pop_back();
+  }
+  std::string prefix = "failed to pull and unpack image \"" + reference + "\": failed to resolve reference \"" + reference + "\": ";
+  if (reason.find("manifest unknown") != std::string::npos || reason.find("name unknown") != std::string::npos) {
+    return error(Code::kNotFound, prefix + reference + ": not found");
+  }
+  if (reason.find("unauthorized") != std::string::npos || reason.find("authentication required") != std::string::npos) {
+    return error(Code::kForbidden, prefix + "pull access denied, repository does not exist or may require authorization");
+  }
+  return error(Code::kUnavailable, prefix + reason);
+}
+
+bool is_local_registry(const std::string& reference) { return reference.starts_with("127.0.0.1") || reference.starts_with("localhost"); }
+
+class FileImageStore final : public ImageStore {
+ public:
+  FileImageStore(Runtime& runtime, std::string root, std::string pull_network) : runtime_(runtime), root_(std::move(root)), pull_network_(std::move(pull_network)) {}
+
+  Status open() {
+    for (const char* part : {"/blobs/sha256", "/layers"}) BERTH_TRY(make_directories(root_ + part, 0700));
+    BERTH_TRY(remove_all(root_ + "/tmp"));  // of an import that was interrupted
+    BERTH_TRY(make_directories(root_ + "/tmp", 0700));
+    Result<std::string> text = read_file(root_ + "/images.json");
+    if (text.failed_with(Code::kNotFound)) return ok_status();
+    if (!text.ok()) return text.error();
+    Result<Value> index = json::parse(*text);
+    if (!index.ok()) return index.error().in("reading " + root_ + "/images.json");
+    for (const Value& row : (*index)["images"]) restore(row);
+    return ok_status();
+  }
+
+  std::shared_ptr<const Image> find(std::string_view reference) const override {
+    Result<std::string> name = normalize_reference(reference);
+    for (const auto& [id, entry] : images_) {
+      const Image& image = *entry.image;
+      if (id == reference || (reference.size() >= 12 && hex_of(id).starts_with(reference))) return entry.image;
+      if (!name.ok()) continue;
+      auto has = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), *name) != list.end(); };
+      if (has(image.tags) || has(image.digests)) return entry.image;
+    }
+    return nullptr;
+  }
+
+  std::vector<std::shared_ptr<const Image>> list() const override {
+    std::vector<std::shared_ptr<const Image>> out;
+    for (const auto& [id, entry] : images_) out.push_back(entry.image);
+    return out;
+  }
+
+  void pull(const std::string& reference, const std::vector<PullCredentials>& credentials,
+            Function<void(Result<std::shared_ptr<const Image>>)> done) override {
+    Result<std::string> name = normalize_reference(reference);
+    if (!name.ok()) {
+      runtime_.post([done = std::move(done), e = name.error()] { done(e); });
+      return;
+    }
+    std::vector<PullDone>& waiting = pulls_[*name];
+    waiting.push_back(std::move(done));
+    if (waiting.size() > 1) return;  // joined: one pull serves them all
+    auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
+    runtime_.offload([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
+                     [this, result, name = *name] {
+                       Result<std::vector<std::shared_ptr<const Image>>> entered = enter(*result);
+                       std::vector<PullDone> waiting = std::move(pulls_[name]);
+                       pulls_.erase(name);
+                       for (PullDone& one : waiting) {
+                         if (!entered.ok()) {
+                           one(entered.error());
+                         } else {
+                           one(entered->front());
+                         }
+                       }
+                     });
+  }
+
+  void import(const std::string& file, const std::string& reference,
+              Function<void(Result<std::vector<std::shared_ptr<const Image>>>)> done) override {
+    auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
+    auto finished = std::make_shared<Function<void(Result<std::vector<std::shared_ptr<const Image>>>)>>(std::move(done));
+    runtime_.offload([this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
+                     [this, result, finished] { (*finished)(enter(*result)); });
+  }
+
+  void remove(const std::string& reference, Function<void(Status)> done) override {
+    std::shared_ptr<const Image> image = find(reference);
+    Status status = ok_status();
+    if (!image) {
+      status = error(Code::kNotFound, "no image " + quoted(reference) + " on this node");
+    } else {
+      status = forget(image->id);
+    }
+    runtime_.post([done = std::move(done), status] { done(status); });
+  }
+
+  void collect(std::vector<std::string> in_use, std::int64_t bytes, Function<void(Result<std::int64_t>)> done) override {
+    std::vector<std::pair<Time, std::string>> candidates;
+    for (const auto& [id, entry] : images_) {
+      if (std::find(in_use.begin(), in_use.end(), id) == in_use.end()) candidates.emplace_back(entry.used, id);
+    }
+    std::sort(candidates.begin(), candidates.end());
+    Result<std::int64_t> freed = std::int64_t{0};
+    for (const auto& [used, id] : candidates) {
+      if (*freed >= bytes) break;
+      std::int64_t size = images_[id].image->size_bytes;
+      Status gone = forget(id);
+      if (!gone.ok()) {
+        freed = gone.error();
+        break;
+      }
+      *freed += size;
+    }
+    runtime_.post([done = std::move(done), freed] { done(freed); });
+  }
+
+  void touch(const std::string& id) override {
+    if (auto found = images_.find(id); found != images_.end()) found->second.used = runtime_.now();
+  }
+
+ private:
+  using PullDone = Function<void(Result<std::shared_ptr<const Image>>)>;
+
+  std::string fresh_work() { return root_ + "/tmp/" + std::to_string(++works_); }
+
+  // For the pool: skopeo writes a docker-archive, which is then imported.
+  Result<std::vector<Imported>> fetch(const std::string& name, const std::vector<PullCredentials>& credentials, const std::string& work) {
+    std::string archive = work + ".tar";
+    Error last = error(Code::kUnavailable, "no attempt was made");
+    std::vector<PullCredentials> attempts = credentials;
+    attempts.push_back({});  // and as nobody
+    for (const PullCredentials& one : attempts) {
+      Command command;
+      if (!pull_network_.empty()) command.argv = {"nsenter", "--net=" + pull_network_};
+      for (const char* word : {"skopeo", "copy", "--quiet", "--insecure-policy"}) command.argv.emplace_back(word);
+      if (is_local_registry(name)) command.argv.emplace_back("--src-tls-verify=false");
+      std::string auth_file = work + ".auth";
+      if (!one.user.empty()) {
+        std::string host = name.substr(0, name.find('/'));
+        Value auth = Value::object({{"auths", Value::object({{host, Value::object({{"auth", base64_encode(one.user + ":" + one.password)}})}})}});
+        BERTH_TRY(write_file(auth_file, json::encode(auth), 0600));
+        command.argv.push_back("--authfile=" + auth_file);
+      }
+      command.argv.push_back("docker://" + name);
+      command.argv.push_back("docker-archive:" + archive);
+      command.timeout = kPullPatience;
+      Result<Finished> finished = run_command(command);
+      ::unlink(auth_file.c_str());
+      if (!finished.ok()) return finished.error();
+      if (finished->ok()) {
+        Result<std::vector<Imported>> imported = Importer(root_, work).run(archive, name);
+        ::unlink(archive.c_str());
+        return imported;
+      }
+      ::unlink(archive.c_str());
+      last = finished->timed_out ? error(Code::kTimeout, "failed to pull image \"" + name + "\": no end after 15 minutes")
+                                 : pull_error(name, finished->standard_error);
+      if (last.code != Code::kForbidden) break;
+    }
+    return last;
+  }
+
+  Result<std::vector<std::shared_ptr<const Image>>> enter(const Result<std::vector<Imported>>& imported) {
+    if (!imported.ok()) return imported.error();
+    std::vector<std::shared_ptr<const Image>> out;
+    for (const Imported& one : *imported) {
+      for (auto& [id, entry] : images_) {  // a tag names one image only
+        Image other = *entry.image;
+        auto taken = [&](const std::string& tag) { return std::find(one.tags.begin(), one.tags.end(), tag) != one.tags.end(); };
+        if (std::erase_if(other.tags, taken) > 0) entry.image = std::make_shared<Image>(other);
+      }
+      Image image;
+      if (auto known = images_.find(one.id); known != images_.end()) image = *known->second.image;
+      image.id = one.id;
+      image.tags.insert(image.tags.end(), one.tags.begin(), one.tags.end());
+      image.digests.insert(image.digests.end(), one.digests.begin(), one.digests.end());
+      image.config = one.config;
+      image.size_bytes = one.size;
+      image.layers = layer_paths(one.diff_ids);
+      images_[one.id] = Entry{std::make_shared<Image>(image), one.diff_ids, runtime_.now()};
+      out.push_back(images_[one.id].image);
+    }
+    BERTH_TRY(save());
+    return out;
+  }
+
+  std::vector<std::string> layer_paths(const std::vector<std::string>& diff_ids) const {
+    std::vector<std::string> out;
+    for (const std::string& diff_id : diff_ids) out.push_back(root_ + "/layers/" + hex_of(diff_id));
+    return out;
+  }
+
+  void restore(const Value& row) {
+    Entry entry;
+    Image image;
+    image.id = row["id"].str();
+    for (const Value& tag : row["tags"]) image.tags.push_back(tag.str());
+    for (const Value& digest : row["digests"]) image.digests.push_back(digest.str());
+    for (const Value& diff_id : row["diffIDs"]) entry.diff_ids.push_back(diff_id.str());
+    image.size_bytes = row["size"].as_int();
+    image.config = row["config"];
+    image.layers = layer_paths(entry.diff_ids);
+    for (const std::string& layer : image.layers) {
+      if (!path_exists(layer)) {
+        log_warning("images", "a layer is missing: the image is forgotten", {{"image", image.id}, {"layer", layer}});
+        return;
+      }
+    }
+    if (Result<Time> used = parse_time(row["used"].as_string()); used.ok()) entry.used = *used;
+    entry.image = std::make_shared<Image>(image);
+    images_[image.id] = entry;
+  }
+
+  Status save() {
+    Value rows = Value::array();
+    auto strings = [](const std::vector<std::string>& list) {
+      Value out = Value::array();
+      for (const std::string& text : list) out.push(text);
+      return out;
+    };
+    for (const auto& [id, entry] : images_) {
+      rows.push(Value::object({{"id", id},
+                               {"tags", strings(entry.image->tags)},
+                               {"digests", strings(entry.image->digests)},
+                               {"diffIDs", strings(entry.diff_ids)},
+                               {"size", static_cast<long>(entry.image->size_bytes)},
+                               {"used", format_time(entry.used)},
+                               {"config", entry.image->config}}));
+    }
+    return write_file_durably(root_ + "/images.json", json::encode(Value::object({{"images", rows}})));
+  }
+
+  // Out of the index first, then the layers that nobody else has: a crash in between leaves rubbish, never a hole.
+  Status forget(const std::string& id) {
+    Entry entry = images_[id];
+    images_.erase(id);
+    BERTH_TRY(save());
+    std::set<std::string> needed;
+    for (const auto& [other, kept] : images_) needed.insert(kept.diff_ids.begin(), kept.diff_ids.end());
+    for (const std::string& diff_id : entry.diff_ids) {
+      if (!needed.contains(diff_id)) BERTH_TRY(remove_all(root_ + "/layers/" + hex_of(diff_id)));
+    }
+    return remove_all(root_ + "/blobs/sha256/" + hex_of(id));
+  }
+
+  Runtime& runtime_;
+  std::string root_, pull_network_;
+  std::map<std::string, Entry> images_;
+  std::map<std::string, std::vector<PullDone>> pulls_;
+  int works_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ImageStore>> open_image_store(Runtime& runtime, const std::string& root, const std::string& pull_network) {
+  auto store = std::make_unique<FileImageStore>(runtime, root, pull_network);
+  BERTH_TRY(store->open());
+  return std::unique_ptr<ImageStore>(std::move(store));
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,208 @@
+#include "agent/node_registration.h"
+
+#include "agent/node_object.h"
+#include "api/object.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "controllers/event_recorder.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr Duration kRetry = 200ms;
+constexpr int kLeaseSeconds = 40;
+constexpr std::string_view kLeaseNamespace = "kube-node-lease";
+constexpr std::size_t kMostImages = 50;
+
+Value image_list(const ImageStore& images) {
+  Value out = Value::array();
+  for (const auto& image : images.list()) {
+    if (out.size() == kMostImages) break;
+    Value names = Value::array();
+    for (const auto& name : image->digests) names.push(name);
+    for (const auto& name : image->tags) names.push(name);
+    if (!names.empty()) out.push(Value::object({{"names", std::move(names)}, {"sizeBytes", image->size_bytes}}));
+  }
+  return out;
+}
+
+}  // namespace
+
+struct NodeRegistration::State : std::enable_shared_from_this<State> {
+  Services& services;
+  Function<void()> ready;
+  Value node, lease;
+  Time last_status{};
+  TimerId timer = 0;
+  bool registered = false, over = false, writing = false, renewing = false;
+
+  State(Services& s, Function<void()> r) : services(s), ready(std::move(r)) {}
+
+  template <class F>
+  auto guarded(F f) {
+    return [self = weak_from_this(), f = std::move(f)](Result<Value> answer) mutable {
+      if (auto state = self.lock(); state && !state->over) f(*state, std::move(answer));
+    };
+  }
+
+  void again(void (State::*step)(), Duration delay) {
+    services.runtime.after(delay, [self = weak_from_this(), step] {
+      if (auto state = self.lock(); state && !state->over) (*state.*step)();
+    });
+  }
+
+  void find() {
+    services.client.get(api::resources::kNodes, api::Name{"", services.config.node_name},
+                        guarded([](State& s, Result<Value> answer) {
+                          if (answer.ok()) {
+                            s.node = *answer;
+                            return s.set_labels();
+                          }
+                          if (answer.failed_with(Code::kNotFound)) return s.create();
+                          s.again(&State::find, kRetry);
+                        }));
+  }
+
+  Value status_now() const {
+    return make_node_status(services.config, read_node_facts(services.config.data_dir), node,
+                            image_list(services.images), services.runtime.now());
+  }
+
+  void create() {
+    Value fresh = make_node(services.config, read_node_facts(services.config.data_dir));
+    fresh.set("status", status_now());
+    services.client.create(api::resources::kNodes, std::move(fresh), api::WriteOptions{"", "kubelet"},
+                           guarded([](State& s, Result<Value> answer) {
+                             if (!answer.ok()) return s.again(&State::find, kRetry);
+                             s.node = *answer;
+                             s.write_status();
+                           }));
+  }
+
+  void set_labels() {
+    Value labels = node_labels(services.config, read_node_facts(services.config.data_dir)), missing = Value::object();
+    for (auto [key, value] : labels.entries()) {
+      if (node["metadata"]["labels"][key] != value) missing.set(key, value);
+    }
+    if (missing.empty()) return write_status();
+    Value patch = Value::object({{"metadata", Value::object({{"labels", std::move(missing)}})}});
+    services.client.patch(api::resources::kNodes, api::Name{"", services.config.node_name}, api::PatchType::kMerge,
+                          std::move(patch), api::WriteOptions{"", "kubelet"},
+                          guarded([](State& s, Result<Value> answer) {
+                            if (!answer.ok()) return s.again(&State::find, kRetry);
+                            s.node = *answer;
+                            s.write_status();
+                          }));
+  }
+
+  void write_status() {
+    if (writing) return;
+    Value status = status_now();
+    bool first = !registered;
+    bool was_ready = api::condition_is_true(node, "Ready");
+    if (!node_status_differs(node["status"], status) &&
+        (first || services.runtime.now() - last_status < services.config.status_heartbeat)) {
+      if (last_status == Time{}) last_status = services.runtime.now();
+      return now_registered(was_ready);
+    }
+    writing = true;
+    Value patch = Value::object({{"status", std::move(status)}});
+    services.client.patch(
+        api::resources::kNodes, api::Name{"", services.config.node_name}, api::PatchType::kStrategic, std::move(patch),
+        api::WriteOptions{"status", "kubelet"}, guarded([was_ready](State& s, Result<Value> answer) {
+          s.writing = false;
+          if (!answer.ok()) {
+            if (!answer.failed_with(Code::kUnavailable))
+              log_warning("agent", "node status not written", {{"error", answer.error().message}});
+            return s.again(s.registered && !answer.failed_with(Code::kNotFound) ? &State::write_status : &State::find,
+                           s.registered ? 1s : kRetry);
+          }
+          s.node = *answer;
+          s.last_status = s.services.runtime.now();
+          s.now_registered(was_ready);
+        }));
+  }
+
+  void now_registered(bool was_ready) {
+    if (std::exchange(registered, true)) return;
+    auto tell = [this](std::string_view reason, std::string_view message) {
+      services.events.event(node, controllers::kNormal, reason, message);
+    };
+    tell("Starting", "Starting kubelet.");
+    if (!was_ready) {
+      for (const char* reason : {"NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"}) {
+        tell(reason, "Node " + services.config.node_name + " status is now: " + reason);
+      }
+      tell("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+      tell("NodeReady", "Node " + services.config.node_name + " status is now: NodeReady");
+    }
+    tick();
+    if (auto done = std::exchange(ready, nullptr)) done();
+  }
+
+  // Every renewal: the lease, and the status where it has changed or is old.
+  void tick() {
+    timer = services.runtime.after(services.config.lease_renewal, [self = weak_from_this()] {
+      if (auto state = self.lock(); state && !state->over) state->tick();
+    });
+    renew();
+    write_status();
+  }
+
+  void renew() {
+    if (std::exchange(renewing, true)) return;
+    if (lease.is_null()) return read_lease();
+    Value next = lease;
+    next.mut("spec").set("renewTime", format_micro_time(services.runtime.now()));
+    next.mut("spec").set("holderIdentity", services.config.node_name);
+    services.client.update(api::resources::kLeases, std::move(next), api::WriteOptions{"", "kubelet"},
+                           guarded([](State& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
+  }
+
+  void renewed(Result<Value> answer) {
+    renewing = false;
+    // After a failure it is read again at the next turn: somebody else may have written it.
+    lease = answer.ok() ? *answer : Value();
+    if (!answer.ok() && !answer.failed_with(Code::kConflict)) again(&State::renew, 1s);
+  }
+
+  void read_lease() {
+    services.client.get(api::resources::kLeases, api::Name{std::string(kLeaseNamespace), services.config.node_name},
+                        guarded([](State& s, Result<Value> answer) {
+                          if (answer.failed_with(Code::kNotFound)) return s.create_lease();
+                          s.renewing = false;
+                          if (!answer.ok()) return s.again(&State::renew, 1s);
+                          s.lease = *answer;
+                          s.renew();
+                        }));
+  }
+
+  void create_lease() {
+    Value owner = Value::object({{"apiVersion", "v1"},
+                                 {"kind", "Node"},
+                                 {"name", services.config.node_name},
+                                 {"uid", std::string(api::uid_of(node))}});
+    Value fresh = Value::object({{"apiVersion", "coordination.k8s.io/v1"},
+                                 {"kind", "Lease"},
+                                 {"metadata", Value::object({{"name", services.config.node_name},
+                                                             {"namespace", kLeaseNamespace},
+                                                             {"ownerReferences", Value::array({owner})}})},
+                                 {"spec", Value::object({{"holderIdentity", services.config.node_name},
+                                                         {"leaseDurationSeconds", kLeaseSeconds},
+                                                         {"renewTime", format_micro_time(services.runtime.now())}})}});
+    services.client.create(api::resources::kLeases, std::move(fresh), api::WriteOptions{"", "kubelet"},
+                           guarded([](State& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
+  }
+};
+
+NodeRegistration::NodeRegistration(Services& services, Function<void()> ready)
+    : state_(std::make_shared<State>(services, std::move(ready))) {}
+
+NodeRegistration::~NodeRegistration() {
+  state_->over = true;
+  if (state_->timer) state_->services.runtime.cancel(state_->timer);
+}
+
+void NodeRegistration::begin() { state_->find(); }
+
+}  // namespace berth::agent

@@ -1,0 +1,192 @@
+#include "agent/plan.h"
+
+#include <algorithm>
+
+#include "api/object.h"
+
+namespace berth::agent {
+namespace {
+
+using State = ContainerRecord::State;
+
+struct Planner {
+  const PlanInput& in;
+  const Value& spec;
+  PodPlan plan;
+
+  const ContainerRecord& record(const Value& container) const { return in.record.at(container["name"].as_string()); }
+
+  void look_again(Time at) {
+    if (!plan.look_again || at < *plan.look_again) plan.look_again = at;
+  }
+
+  void stop(const Value& container, std::int64_t grace, bool to_restart) {
+    plan.stop.push_back({container["name"].str(), grace, to_restart});
+  }
+
+  // Starts it now, or says when.
+  void start(const Value& container) {
+    const ContainerRecord& r = record(container);
+    if (r.retry_at > in.now) return look_again(r.retry_at);
+    if (r.state == State::kExited) {
+      Duration delay = restart_delay(r);
+      if (r.ended.finished + delay > in.now) {
+        plan.backing_off.push_back({container["name"].str(), delay});
+        return look_again(r.ended.finished + delay);
+      }
+    }
+    plan.start.push_back(container["name"].str());
+  }
+
+  // Ends what a probe or hook has condemned. True where it runs on.
+  bool keep_running(const Value& container) {
+    if (!record(container).must_restart) return true;
+    std::int64_t grace = spec["terminationGracePeriodSeconds"].as_int(30);
+    const ContainerRecord& r = record(container);
+    for (const char* probe : {"livenessProbe", "startupProbe"}) {
+      const Value& own = container[probe]["terminationGracePeriodSeconds"];
+      if (own.is_int() && (r.running_fully == (std::string_view(probe) == "livenessProbe"))) grace = own.as_int();
+    }
+    stop(container, grace, true);
+    return false;
+  }
+
+  // Containers end first, then the sidecars, the last one first. True when nothing runs any more.
+  bool stop_everything(std::int64_t grace) {
+    bool running = false;
+    auto stop_if_running = [&](const Value& container) {
+      if (record(container).state != State::kRunning) return;
+      running = true;
+      stop(container, grace, false);
+    };
+    for (const Value& c : spec["containers"]) stop_if_running(c);
+    for (const Value& c : spec["initContainers"]) {
+      if (!is_sidecar(c)) stop_if_running(c);
+    }
+    const Value& inits = spec["initContainers"];
+    for (std::size_t i = inits.size(); i-- > 0 && !running;) {
+      if (is_sidecar(inits[i])) stop_if_running(inits[i]);
+    }
+    return !running;
+  }
+
+  void run_inits() {
+    bool through = true;
+    for (const Value& c : spec["initContainers"]) {
+      const ContainerRecord& r = record(c);
+      if (is_sidecar(c)) {
+        if (r.state == State::kRunning) {
+          keep_running(c);
+          through = through && r.running_fully;
+        } else if (through || in.record.initialized) {
+          start(c);
+          through = false;
+        }
+        continue;
+      }
+      if (in.record.initialized || (r.state == State::kExited && r.ended.exit_code == 0)) continue;
+      if (!through) continue;
+      through = false;
+      if (r.state == State::kRunning) {
+        keep_running(c);
+      } else {
+        start(c);
+      }
+    }
+    plan.initialized = through || in.record.initialized;
+  }
+
+  void run_mains() {
+    for (const Value& c : spec["containers"]) {
+      const ContainerRecord& r = record(c);
+      if (r.state == State::kRunning) {
+        keep_running(c);
+      } else if (r.state == State::kWaiting || restarts(in.pod, c, false, r.ended.exit_code)) {
+        start(c);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+bool is_sidecar(const Value& init_container) { return init_container["restartPolicy"].as_string() == "Always"; }
+
+bool restarts(const Value& pod, const Value& container, bool init, int exit_code) {
+  if (init && is_sidecar(container)) return true;
+  std::string_view policy = container["restartPolicy"].as_string(pod["spec"]["restartPolicy"].as_string("Always"));
+  if (init) return exit_code != 0 && policy != "Never";
+  return policy == "Always" || (policy == "OnFailure" && exit_code != 0);
+}
+
+bool work_is_over(const Value& pod, const PodRecord& record) {
+  const Value& spec = pod["spec"];
+  if (!record.initialized) {
+    for (const Value& c : spec["initContainers"]) {
+      const ContainerRecord& r = record.at(c["name"].as_string());
+      if (is_sidecar(c) || r.state != State::kExited || r.ended.exit_code == 0) continue;
+      if (!restarts(pod, c, true, r.ended.exit_code)) return true;
+    }
+  }
+  if (spec["containers"].empty()) return false;
+  for (const Value& c : spec["containers"]) {
+    const ContainerRecord& r = record.at(c["name"].as_string());
+    if (r.state != State::kExited || restarts(pod, c, false, r.ended.exit_code)) return false;
+  }
+  return true;
+}
+
+std::int64_t grace_seconds(const Value& pod) {
+  const Value& deleted = pod["metadata"]["deletionGracePeriodSeconds"];
+  if (deleted.is_int()) return deleted.as_int();
+  return pod["spec"]["terminationGracePeriodSeconds"].as_int(30);
+}
+
+Duration restart_delay(const ContainerRecord& r) {
+  if (r.back_off == Duration::zero() || r.ended.finished - r.back_off_at > 2 * kLongestBackOff) return Duration::zero();
+  return r.back_off;
+}
+
+void raise_back_off(ContainerRecord& r, Time now) {
+  bool forgotten = r.ended.finished - r.back_off_at > 2 * kLongestBackOff;
+  r.back_off =
+      r.back_off == Duration::zero() || forgotten ? kFirstBackOff : std::min<Duration>(2 * r.back_off, kLongestBackOff);
+  r.back_off_at = now;
+}
+
+PodPlan plan_pod(const PlanInput& in) {
+  Planner planner{in, in.pod["spec"], {}};
+  PodPlan& plan = planner.plan;
+  bool over = work_is_over(in.pod, in.record);
+  plan.ending =
+      in.gone || api::is_terminating(in.pod) || !in.record.failed_reason.empty() || in.record.torn_down || over;
+  if (!plan.ending) {
+    const Value& limit = planner.spec["activeDeadlineSeconds"];
+    if (limit.is_int() && in.record.started != Time{}) {
+      Time end = in.record.started + std::chrono::seconds(limit.as_int());
+      if (end <= in.now) {
+        plan.fail_reason = "DeadlineExceeded";
+        plan.fail_message = "Pod was active on the node longer than the specified deadline";
+        plan.ending = true;
+      } else {
+        planner.look_again(end);
+      }
+    }
+  }
+  if (plan.ending) {
+    plan.initialized = in.record.initialized;
+    bool quiet =
+        planner.stop_everything(in.gone ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
+    plan.tear_down = quiet && !in.record.torn_down;
+    return plan;
+  }
+  if (!in.record.prepared) {
+    plan.prepare = true;
+    return plan;
+  }
+  planner.run_inits();
+  if (plan.initialized) planner.run_mains();
+  return plan;
+}
+
+}  // namespace berth::agent

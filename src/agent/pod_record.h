@@ -1,0 +1,68 @@
+#pragma once
+// What the agent knows of one pod and its containers beyond the API's object: the memory of a pod worker. Kept in a
+// file on a memory file system, so that a new agent goes on where the old one was.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "base/runtime.h"
+
+namespace berth::agent {
+
+struct Termination {
+  int exit_code = 0;
+  int signal = 0;
+  std::string reason, message, container_id;
+  Time started{}, finished{};
+};
+
+struct ContainerRecord {
+  enum class State { kWaiting, kRunning, kExited };
+  State state = State::kWaiting;
+  std::string id;                   // of the current or latest attempt; empty before the first
+  int attempt = -1;                 // of `id`; what status calls restartCount
+  std::string image, image_id;      // as status shows them
+  Time started{};                   // of the running attempt
+  Termination ended;                // while kExited
+  std::optional<Termination> last;  // the attempt before
+  std::string previous_id;          // its container, kept for its log
+  // Why it does not run, while kWaiting, and while kExited where it is to run again.
+  std::string waiting_reason, waiting_message;
+  Time retry_at{};             // not to be tried before, where waiting for an image or after a wrong configuration
+  bool running_fully = false;  // postStart is over and the startup probe has passed: status calls it started
+  bool ready = false;
+  bool must_restart = false;  // a probe or a hook failed: it is being ended and runs again where the policy says so
+  // Delay before the next restart after an exit, and when it was last raised. Zero before the first restart.
+  Duration back_off{};
+  Time back_off_at{};
+};
+
+struct PodRecord {
+  std::string uid, ns, name;
+  Time started{};  // status.startTime
+  std::string ip;
+  bool prepared = false;     // volumes, network and sandbox are there
+  bool initialized = false;  // every init container is through
+  bool torn_down = false;
+  std::vector<std::string> claims;            // names of the PersistentVolumes acquired for it
+  std::string failed_reason, failed_message;  // "DeadlineExceeded", "Evicted": the pod is over
+  std::map<std::string, ContainerRecord> containers;
+
+  const ContainerRecord& at(std::string_view container) const;
+};
+
+Value to_json(const PodRecord& record);
+Result<PodRecord> record_from_json(const Value& value);
+
+// Takes over what the API last knew: restart counts, last terminations, the start time. For an agent that has lost its
+// own memory (the machine was restarted).
+PodRecord record_from_status(const Value& pod);
+
+// "web-0_default(<uid>)", as messages name a pod.
+std::string pod_in_messages(const PodRecord& record);
+
+}  // namespace berth::agent

@@ -1,0 +1,164 @@
+#include "agent/pod_status.h"
+
+#include <gtest/gtest.h>
+
+#include "api/object.h"
+
+namespace berth::agent {
+namespace {
+
+using State = ContainerRecord::State;
+
+Value from(const char* text) {
+  auto value = json::parse(text);
+  EXPECT_TRUE(value.ok()) << value.error().message;
+  return value.ok() ? *value : Value();
+}
+
+Time at(int seconds) { return Time(std::chrono::seconds(1'767'323'045 + seconds)); }
+
+Value pod_of(const char* spec) {
+  return Value::object({{"metadata", from(R"({"name":"p","namespace":"default","uid":"u","generation":3})")}, {"spec", from(spec)}});
+}
+
+PodRecord running(std::initializer_list<const char*> names) {
+  PodRecord r;
+  r.uid = "u";
+  r.prepared = r.initialized = true;
+  for (const char* name : names) {
+    auto& c = r.containers[name];
+    c.state = State::kRunning;
+    c.id = std::string("id-") + name;
+    c.attempt = 0;
+    c.running_fully = c.ready = true;
+  }
+  return r;
+}
+
+void exit(PodRecord& r, const char* name, int code) {
+  auto& c = r.containers[name];
+  c.state = State::kExited;
+  c.ended.exit_code = code;
+  c.ready = c.running_fully = false;
+}
+
+TEST(ContainerStatus, APodWithInitContainersIsInitializingUntilItsContainersRun) {
+  Value pod = pod_of(R"({"containers":[{"name":"a"}],"initContainers":[{"name":"i"}]})");
+  auto reason = [](const Value& pod, const PodRecord& r) {
+    return make_pod_status({pod, r, at(0), "", false})["containerStatuses"][0]["state"]["waiting"]["reason"].str();
+  };
+  EXPECT_EQ(reason(pod, PodRecord{}), "PodInitializing");
+  PodRecord through = running({"i"});
+  exit(through, "i", 0);
+  EXPECT_EQ(reason(pod, through), "PodInitializing") << "also when all of them are through";
+  EXPECT_EQ(reason(pod_of(R"({"containers":[{"name":"a"}]})"), PodRecord{}), "ContainerCreating");
+}
+
+TEST(PodPhase, FollowsTheContainers) {
+  Value always = pod_of(R"({"restartPolicy":"Always","containers":[{"name":"a"},{"name":"b"}]})");
+  Value never = pod_of(R"({"restartPolicy":"Never","containers":[{"name":"a"},{"name":"b"}]})");
+  auto phase = [](const Value& pod, const PodRecord& r, bool over = false) { return pod_phase({pod, r, at(0), "", over}); };
+  EXPECT_EQ(phase(always, PodRecord{}), "Pending");
+  EXPECT_EQ(phase(always, running({"a"})), "Pending") << "b has not run yet";
+  PodRecord r = running({"a", "b"});
+  EXPECT_EQ(phase(always, r), "Running");
+  exit(r, "a", 1);
+  EXPECT_EQ(phase(always, r), "Running");
+  EXPECT_EQ(phase(never, r), "Running");
+  exit(r, "b", 0);
+  EXPECT_EQ(phase(always, r), "Running") << "they will run again";
+  EXPECT_EQ(phase(never, r), "Failed");
+  exit(r, "a", 0);
+  EXPECT_EQ(phase(never, r), "Succeeded");
+  EXPECT_EQ(phase(always, r, true), "Succeeded") << "it was deleted";
+  exit(r, "a", 137);
+  EXPECT_EQ(phase(always, r, true), "Failed");
+  r.failed_reason = "DeadlineExceeded";
+  EXPECT_EQ(phase(always, running({"a", "b"})), "Running");
+  EXPECT_EQ(phase(always, r), "Failed");
+  never.set("status", from(R"({"phase":"Succeeded"})"));
+  EXPECT_EQ(phase(never, r), "Succeeded") << "what is over stays as it was";
+}
+
+TEST(PodPhase, InitContainersComeFirst) {
+  Value pod = pod_of(R"({"restartPolicy":"Never","initContainers":[{"name":"i"}],"containers":[{"name":"a"}]})");
+  PodRecord r;
+  r.prepared = true;
+  r.containers["i"].state = State::kRunning;
+  Value status = make_pod_status({pod, r, at(0), "10.0.0.1"});
+  EXPECT_EQ(status["phase"].as_string(), "Pending");
+  EXPECT_EQ(status["containerStatuses"][0]["state"]["waiting"]["reason"].as_string(), "PodInitializing");
+  Value holder = Value::object({{"status", status}});
+  EXPECT_EQ(api::condition_of(holder, "Initialized")["reason"].as_string(), "ContainersNotInitialized");
+  EXPECT_EQ(api::condition_of(holder, "Initialized")["message"].as_string(), "containers with incomplete status: [i]");
+  exit(r, "i", 1);
+  EXPECT_EQ(make_pod_status({pod, r, at(0), ""})["phase"].as_string(), "Failed");
+}
+
+TEST(PodConditions, ReadinessGatesAreWaitedFor) {
+  Value pod = pod_of(R"({"readinessGates":[{"conditionType":"x/y"}],"containers":[{"name":"a"}]})");
+  PodRecord r = running({"a"});
+  auto ready = [&] {
+    Value holder = Value::object({{"status", make_pod_status({pod, r, at(0), ""})}});
+    EXPECT_EQ(api::condition_of(holder, "ContainersReady")["status"].as_string(), "True");
+    return api::condition_of(holder, "Ready");
+  };
+  Value now = ready();
+  EXPECT_EQ(now["status"].as_string(), "False");
+  EXPECT_EQ(now["reason"].as_string(), "ReadinessGatesNotReady");
+  EXPECT_EQ(now["message"].as_string(), "corresponding condition of pod readiness gate \"x/y\" does not exist.");
+  EXPECT_EQ(now["observedGeneration"].as_int(), 3);
+  pod.set("status", from(R"({"conditions":[{"type":"x/y","status":"False"}]})"));
+  EXPECT_EQ(ready()["message"].as_string(), "the status of pod readiness gate \"x/y\" is not \"True\", but False");
+  pod.set("status", from(R"({"conditions":[{"type":"x/y","status":"True"}]})"));
+  EXPECT_EQ(ready()["status"].as_string(), "True");
+}
+
+TEST(PodConditions, TransitionTimesMoveOnlyWithTheStatus) {
+  Value pod = pod_of(R"({"containers":[{"name":"a"}]})");
+  PodRecord r = running({"a"});
+  pod.set("status", make_pod_status({pod, r, at(0), ""}));
+  Value later = make_pod_status({pod, r, at(60), ""});
+  EXPECT_EQ(later, pod["status"]);
+  EXPECT_TRUE(status_patch(pod, later).is_null());
+  r.containers["a"].ready = false;
+  Value patch = status_patch(pod, make_pod_status({pod, r, at(60), ""}));
+  ASSERT_EQ(patch["status"]["conditions"].size(), 2u) << "Ready and ContainersReady";
+  EXPECT_EQ(patch["metadata"]["uid"].as_string(), "u");
+  EXPECT_EQ(patch["status"]["$setElementOrder/conditions"].size(), 5u);
+  EXPECT_FALSE(patch["status"].contains("phase"));
+  EXPECT_EQ(patch["status"]["conditions"][0]["lastTransitionTime"].as_string(), "2026-01-02T03:05:05Z");
+}
+
+TEST(StatusPatch, TakesAwayWhatNoLongerHolds) {
+  Value pod = pod_of(R"({"containers":[{"name":"a"}]})");
+  PodRecord r = running({"a"});
+  r.containers["a"].ready = false;
+  pod.set("status", make_pod_status({pod, r, at(0), ""}));
+  r.containers["a"].ready = true;
+  Value patch = status_patch(pod, make_pod_status({pod, r, at(0), ""}));
+  const Value& ready = patch["status"]["conditions"][0];
+  EXPECT_EQ(ready["status"].as_string(), "True");
+  EXPECT_TRUE(ready.contains("reason"));
+  EXPECT_TRUE(ready["reason"].is_null());
+}
+
+TEST(PodRecord, SurvivesBeingWritten) {
+  PodRecord r = running({"a", "b"});
+  r.ip = "10.244.0.9";
+  r.claims = {"pv1"};
+  exit(r, "a", 3);
+  r.containers["a"].ended.message = "why";
+  r.containers["a"].last = Termination{1, 9, "Error", "before", "old", at(1), at(2)};
+  r.containers["a"].back_off = 20s;
+  r.containers["a"].waiting_reason = "CrashLoopBackOff";
+  auto again = record_from_json(to_json(r));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(to_json(*again), to_json(r));
+  EXPECT_EQ(again->containers["a"].last->signal, 9);
+  EXPECT_EQ(again->containers["a"].back_off, Duration(20s));
+  EXPECT_FALSE(record_from_json(Value::object()).ok());
+}
+
+}  // namespace
+}  // namespace berth::agent

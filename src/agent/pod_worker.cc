@@ -1,0 +1,436 @@
+#include "agent/pod_worker.h"
+
+#include <algorithm>
+
+#include "agent/pod_status.h"
+#include "agent/hooks/references.h"
+#include "api/object.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "controllers/event_recorder.h"
+
+namespace berth::agent {
+
+using State = ContainerRecord::State;
+
+PodWorker::PodWorker(std::shared_ptr<Services> services, Value pod, PodRecord record,
+                     std::function<void(const std::string&)> finished)
+    : services_(std::move(services)),
+      record_(std::move(record)),
+      context_{*services_, std::move(pod), record_, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}},
+      finished_(std::move(finished)),
+      hooks_(make_pod_hooks()) {
+  if (record_.uid.empty()) {
+    record_.uid = api::uid_of(context_.pod);
+    record_.ns = api::namespace_of(context_.pod);
+    record_.name = api::name_of(context_.pod);
+  }
+  context_.directory = services_->config.pods() + "/" + record_.uid;
+  context_.memory = services_->config.memory() + "/pods/" + record_.uid;
+  seen_revision_ =
+      parse_int(api::resource_version_of(context_.pod)).ok() ? *parse_int(api::resource_version_of(context_.pod)) : 0;
+}
+
+PodWorker::~PodWorker() { stop(); }
+
+void PodWorker::stop() {
+  stopped_ = true;
+  for (TimerId* timer : {&timer_, &status_timer_, &log_timer_}) {
+    if (*timer) runtime().cancel(std::exchange(*timer, 0));
+  }
+  for (auto& [name, live] : live_) {
+    live.prober.reset();
+    if (live.kill_timer) runtime().cancel(std::exchange(live.kill_timer, 0));
+  }
+  interests_.clear();
+  context_.poke = nullptr;
+}
+
+void PodWorker::begin() {
+  context_.poke = [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->look();
+  };
+  if (record_.started == Time{}) record_.started = runtime().now();
+  follow_references();
+  for (auto& [name, r] : record_.containers) {
+    if (r.state == State::kRunning) watch_health(name);
+  }
+  rotate_logs();
+  look();
+}
+
+bool PodWorker::adopt(const ContainerStatus& status) {
+  ContainerRecord& r = record_.containers[status.name];
+  if (status.id != r.id) {
+    // Started just before the old agent ended, and not written down any more.
+    if (status.attempt <= r.attempt || status.state == ContainerState::kCreated) return false;
+    begin_attempt(r, status.id, status.attempt);
+  }
+  if (status.state == ContainerState::kExited) {
+    if (r.state != State::kExited) exited(status.name, status);
+    return r.state != State::kExited;
+  }
+  r.state = State::kRunning;
+  if (r.started == Time{}) r.started = status.started;
+  return true;
+}
+
+void PodWorker::adopted() {
+  for (auto& [name, r] : record_.containers) {
+    if (r.state != State::kRunning || services_->containers.status(r.id)) continue;
+    r.state = State::kExited;
+    r.running_fully = r.ready = false;
+    r.ended = Termination{137,
+                          0,
+                          "ContainerStatusUnknown",
+                          "The container could not be located when the pod was looked at again",
+                          r.id,
+                          r.started,
+                          runtime().now()};
+  }
+}
+
+void PodWorker::update(const Value& pod) {
+  auto revision = parse_int(api::resource_version_of(pod));
+  if (revision.ok() && *revision < seen_revision_) return;  // our own write has told us of something newer
+  if (revision.ok()) seen_revision_ = *revision;
+  bool references = context_.pod["spec"] != pod["spec"];
+  bool metadata = context_.pod["metadata"]["labels"] != pod["metadata"]["labels"] ||
+                  context_.pod["metadata"]["annotations"] != pod["metadata"]["annotations"];
+  context_.pod = pod;
+  if (references) follow_references();
+  if (metadata) refresh();
+  look();
+}
+
+void PodWorker::vanish() {
+  gone_ = true;
+  look();
+}
+
+void PodWorker::container_changed(const ContainerStatus& status) {
+  if (stopped_) return;
+  auto found = record_.containers.find(status.name);
+  if (found == record_.containers.end() || found->second.id != status.id) return;
+  if (status.state == ContainerState::kExited && found->second.state == State::kRunning) {
+    exited(status.name, status);
+    look();
+  }
+}
+
+void PodWorker::look() {
+  if (stopped_ || look_posted_) return;
+  look_posted_ = true;
+  runtime().post([self = shared_from_this()] {
+    self->look_posted_ = false;
+    if (!self->stopped_) self->sync();
+  });
+}
+
+void PodWorker::sync() {
+  if (done_) return;
+  PodPlan plan = plan_pod({context_.pod, record_, runtime().now(), gone_});
+  if (!plan.fail_reason.empty()) {
+    record_.failed_reason = plan.fail_reason;
+    record_.failed_message = plan.fail_message;
+    event("Normal", plan.fail_reason, plan.fail_message);
+    plan = plan_pod({context_.pod, record_, runtime().now(), gone_});
+  }
+  record_.initialized = plan.initialized;
+  if (plan.ending && !ending_) {
+    ending_ = true;
+    for (auto& [name, live] : live_) {
+      if (live.prober) live.prober->only_readiness();
+    }
+  }
+  bool unknown = record_.prepared && !surroundings_known_ && !plan.ending;
+  if (plan.prepare || unknown) prepare();
+  for (const auto& wait : plan.backing_off) back_off(wait);
+  for (const auto& stop : plan.stop) stop_container(stop);
+  if (!unknown) {
+    for (const auto& name : plan.start) start_container(name);
+  }
+  if (plan.tear_down) tear_down();
+  if (timer_) runtime().cancel(std::exchange(timer_, 0));
+  if (plan.look_again) {
+    Duration delay = std::max<Duration>(*plan.look_again - runtime().now(), 1ms);
+    timer_ = runtime().after(delay, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (!self) return;
+      self->timer_ = 0;
+      self->look();
+    });
+  }
+  save();
+  write_status();
+  finish();
+}
+
+// The surroundings, hook after hook. Failures are told as an event and tried again with growing delays.
+void PodWorker::prepare() {
+  if (preparing_ || tearing_down_) return;
+  if (next_prepare_ > runtime().monotonic()) return;
+  preparing_ = true;
+  run_hook(0);
+}
+
+void PodWorker::run_hook(std::size_t at) {
+  if (at == hooks_.size()) {
+    preparing_ = false;
+    hook_failures_ = 0;
+    record_.prepared = surroundings_known_ = true;
+    return look();
+  }
+  hooks_[at]->prepare(context_, [self = shared_from_this(), at](std::optional<HookFailure> failure) {
+    if (self->stopped_) return;
+    if (failure) return self->hook_failed(*failure);
+    // A pod that is to end meanwhile gets no more.
+    if (self->ending_) {
+      self->preparing_ = false;
+      return self->look();
+    }
+    self->run_hook(at + 1);
+  });
+}
+
+void PodWorker::hook_failed(const HookFailure& failure) {
+  preparing_ = false;
+  if (!failure.reason.empty()) {
+    event("Warning", failure.reason, failure.message);
+    Duration delay = std::min<Duration>(500ms * (1 << std::min(hook_failures_++, 8)), 122s);
+    next_prepare_ = runtime().monotonic() + delay;
+    runtime().after(delay, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->look();
+    });
+  }
+  if (ending_) look();
+}
+
+// What the pod refers to has changed: its files are brought up to date.
+void PodWorker::refresh() {
+  if (stopped_ || ending_) return;
+  for (auto& [name, r] : record_.containers) {
+    if (r.waiting_reason == "CreateContainerConfigError") r.retry_at = {};
+  }
+  next_prepare_ = {};
+  if (!surroundings_known_) return look();
+  if (refreshing_) {
+    refresh_again_ = true;
+    return;
+  }
+  refreshing_ = true;
+  auto left = std::make_shared<std::size_t>(hooks_.size());
+  for (auto& hook : hooks_) {
+    hook->update(context_, [self = shared_from_this(), left](std::optional<HookFailure> failure) {
+      if (self->stopped_) return;
+      if (failure && !failure->reason.empty()) self->event("Warning", failure->reason, failure->message);
+      if (--*left > 0) return;
+      self->refreshing_ = false;
+      if (std::exchange(self->refresh_again_, false)) self->refresh();
+      self->look();
+    });
+  }
+}
+
+void PodWorker::follow_references() {
+  for (const auto& reference : references_of(context_.pod)) {
+    if (!followed_.insert(reference).second) continue;
+    interests_.push_back(services_->objects.follow(reference.first, reference.second, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->refresh();
+    }));
+  }
+}
+
+void PodWorker::tear_down() {
+  if (tearing_down_ || preparing_) return;
+  std::vector<std::string> ids;
+  for (auto& [name, live] : live_) {
+    if (live.in_runtime) return;  // its answer comes first
+  }
+  tearing_down_ = true;
+  for (auto& [name, r] : record_.containers) {
+    if (!r.id.empty()) ids.push_back(r.id);
+  }
+  remove_containers(std::move(ids));
+}
+
+void PodWorker::remove_containers(std::vector<std::string> ids) {
+  auto left = std::make_shared<std::size_t>(ids.size() + 1);
+  auto one_less = [self = shared_from_this(), left](Status) {
+    if (--*left == 0 && !self->stopped_) self->clean_up(self->hooks_.size());
+  };
+  for (const auto& id : ids) services_->containers.remove_container(id, one_less);
+  one_less({});
+}
+
+// The hooks, backwards; `left` of them are still to be cleaned up.
+void PodWorker::clean_up(std::size_t left) {
+  if (left == 0) {
+    tearing_down_ = false;
+    record_.torn_down = true;
+    return look();
+  }
+  hooks_[left - 1]->cleanup(context_, [self = shared_from_this(), left](std::optional<HookFailure> failure) {
+    if (self->stopped_) return;
+    if (!failure) return self->clean_up(left - 1);
+    // Never given up: what is still mounted or running may not be called gone.
+    self->event("Warning", failure->reason, failure->message);
+    log_warning("agent", "cleaning up a pod failed",
+                {{"pod", pod_in_messages(self->record_)},
+                 {"hook", std::string(self->hooks_[left - 1]->name())},
+                 {"error", failure->message}});
+    self->runtime().after(1s, [self, left] {
+      if (!self->stopped_) self->clean_up(left);
+    });
+  });
+}
+
+void PodWorker::back_off(const PodPlan::Wait& wait) {
+  // A start that is under way has raised the delay of the one after it: nothing is held back now.
+  if (auto live = live_.find(wait.container); live != live_.end() && live->second.starting) return;
+  ContainerRecord& r = record_.containers[wait.container];
+  if (r.waiting_reason == "CrashLoopBackOff") return;
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait.delay).count();
+  std::string delay = seconds >= 60 ? std::to_string(seconds / 60) + "m" + std::to_string(seconds % 60) + "s"
+                                    : std::to_string(seconds) + "s";
+  r.waiting_reason = "CrashLoopBackOff";
+  r.waiting_message =
+      "back-off " + delay + " restarting failed container=" + wait.container + " pod=" + pod_in_messages(record_);
+  event("Warning", "BackOff",
+        "Back-off restarting failed container " + wait.container + " in pod " + pod_in_messages(record_),
+        wait.container);
+}
+
+void PodWorker::save() {
+  std::string text = json::encode(to_json(record_));
+  if (text == saved_) return;
+  // A memory file system: a few microseconds, and gone with the machine, as the containers are.
+  if (auto written = write_file(services_->config.records() + "/" + record_.uid + ".json", text, 0600); !written.ok()) {
+    log_warning("agent", "cannot remember a pod",
+                {{"pod", pod_in_messages(record_)}, {"error", written.error().message}});
+    return;
+  }
+  saved_ = std::move(text);
+}
+
+void PodWorker::write_status() {
+  if (gone_ || deleting_) return;
+  if (status_in_flight_) {
+    status_again_ = true;
+    return;
+  }
+  bool running = std::any_of(record_.containers.begin(), record_.containers.end(),
+                             [](const auto& c) { return c.second.state == State::kRunning; });
+  bool starting = std::any_of(live_.begin(), live_.end(), [](const auto& l) { return l.second.in_runtime; });
+  StatusInput input{context_.pod, record_, runtime().now(), services_->config.node_ip,
+                    ending_ && !running && !starting};
+  Value patch = status_patch(context_.pod, make_pod_status(input));
+  if (patch.is_null()) return;
+  status_in_flight_ = true;
+  services_->client.patch(api::resources::kPods, api::Name{record_.ns, record_.name}, api::PatchType::kStrategic,
+                          std::move(patch), api::WriteOptions{"status", "kubelet"},
+                          [self = shared_from_this()](Result<Value> answer) {
+                            if (!self->stopped_) self->status_written(std::move(answer));
+                          });
+}
+
+void PodWorker::status_written(Result<Value> answer) {
+  status_in_flight_ = false;
+  bool again = std::exchange(status_again_, false);
+  if (answer.ok()) {
+    if (api::uid_of(*answer) == record_.uid) update(*answer);
+    return look();
+  }
+  Code code = answer.error().code;
+  if (code == Code::kNotFound || code == Code::kConflict) {
+    // It has gone, or another pod has its name: the watch tells. Not tried again without news.
+    if (again || code == Code::kConflict)
+      log_debug("agent", "status not written", {{"pod", pod_in_messages(record_)}, {"error", answer.error().message}});
+    return;
+  }
+  log_warning("agent", "status not written", {{"pod", pod_in_messages(record_)}, {"error", answer.error().message}});
+  if (status_timer_) runtime().cancel(status_timer_);
+  status_timer_ = runtime().after(1s, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self) return;
+    self->status_timer_ = 0;
+    self->look();
+  });
+}
+
+// Nothing runs and nothing is left: the object may go, and then the worker.
+void PodWorker::finish() {
+  if (!record_.torn_down || done_ || deleting_) return;
+  if (!gone_ && (!api::is_terminating(context_.pod) || status_in_flight_)) return;
+  auto forget = [self = shared_from_this()] {
+    self->done_ = true;
+    const AgentConfig& config = self->services_->config;
+    std::string logs = config.logs() + "/" + self->record_.ns + "_" + self->record_.name + "_" + self->record_.uid;
+    std::string record = config.records() + "/" + self->record_.uid + ".json";
+    self->runtime().offload(
+        [logs, record] {
+          (void)remove_all(logs);
+          (void)remove_all(record);
+        },
+        [self] {
+          if (!self->stopped_) self->finished_(self->record_.uid);
+        });
+  };
+  if (gone_) return forget();
+  deleting_ = true;
+  api::DeleteOptions options;
+  options.grace_seconds = 0;
+  options.uid = record_.uid;
+  services_->client.remove(
+      api::resources::kPods, api::Name{record_.ns, record_.name}, options,
+      [self = shared_from_this(), forget](Result<Value> answer) {
+        if (self->stopped_ || self->done_) return;
+        if (answer.ok() || answer.failed_with(Code::kNotFound) || answer.failed_with(Code::kConflict)) return forget();
+        self->runtime().after(1s, [self] {
+          self->deleting_ = false;
+          self->look();
+        });
+      });
+}
+
+void PodWorker::event(std::string_view type, std::string_view reason, std::string_view message,
+                      std::string_view container) {
+  std::string path;
+  if (!container.empty())
+    path = (is_init(container) ? "spec.initContainers{" : "spec.containers{") + std::string(container) + "}";
+  services_->events.event(context_.pod, type, reason, message, path);
+}
+
+const Value& PodWorker::spec_of(std::string_view container) const {
+  static const Value none;
+  for (const char* field : {"containers", "initContainers"}) {
+    for (const Value& c : context_.pod["spec"][field]) {
+      if (c["name"].as_string() == container) return c;
+    }
+  }
+  return none;
+}
+
+bool PodWorker::is_init(std::string_view container) const {
+  for (const Value& c : context_.pod["spec"]["initContainers"]) {
+    if (c["name"].as_string() == container) return true;
+  }
+  return false;
+}
+
+std::string PodWorker::log_path(const std::string& container, int attempt) const {
+  return services_->config.logs() + "/" + record_.ns + "_" + record_.name + "_" + record_.uid + "/" + container + "/" +
+         std::to_string(attempt) + ".log";
+}
+
+std::string PodWorker::termination_file(const std::string& container, int attempt) const {
+  return context_.directory + "/termination-" + container + "-" + std::to_string(attempt);
+}
+
+bool PodWorker::idle() const {
+  if (look_posted_ || preparing_ || tearing_down_ || status_in_flight_ || deleting_ || refreshing_) return false;
+  return std::none_of(live_.begin(), live_.end(), [](const auto& l) { return l.second.starting || l.second.stopping; });
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,134 @@
+#pragma once
+// The worker of one pod on this node: carries out what plan_pod() says, one step at a time, from the first volume to
+// the deletion of the pod's object. Everything it needs after a restart of the agent is in its record.
+//
+// Owner: the Agent, on its loop. Kept alive by its own operations in flight.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/hooks/image_step.h"
+#include "agent/hooks/pod_hook.h"
+#include "agent/object_cache.h"
+#include "agent/plan.h"
+#include "agent/pod_record.h"
+#include "agent/probes/prober.h"
+#include "agent/services.h"
+
+namespace berth::agent {
+
+class PodWorker : public std::enable_shared_from_this<PodWorker> {
+ public:
+  // `services` and what it refers to live as long as any worker. `finished` is called once, later, when nothing of the
+  // pod is left on this node nor in the API.
+  PodWorker(std::shared_ptr<Services> services, Value pod, PodRecord record,
+            std::function<void(const std::string& uid)> finished);
+  ~PodWorker();
+
+  void begin();
+  // What the runtime found of this pod after a restart of the agent; before begin(). Answers false for a container that
+  // belongs to no attempt of its record: the caller removes it.
+  bool adopt(const ContainerStatus& status);
+  // To be called after all adopt() calls: containers of the record that the runtime no longer has are over.
+  void adopted();
+
+  void update(const Value& pod);  // a newer object
+  void vanish();                  // the API has no such pod any more
+  void container_changed(const ContainerStatus& status);
+  // The agent ends: nothing more is done, containers run on.
+  void stop();
+
+  const Value& pod() const { return context_.pod; }
+  const PodRecord& record() const { return record_; }
+  const std::string& network_namespace() const { return context_.network_namespace; }
+  std::string log_path(const std::string& container, int attempt) const;
+  bool idle() const;  // nothing under way (for tests)
+
+ private:
+  // What is under way for one container.
+  struct Live {
+    bool starting = false;    // up to the runtime's answer
+    bool in_runtime = false;  // the runtime has been asked to run it
+    bool stopping = false;
+    bool to_restart = false;
+    std::string condemned_by;  // "liveness", "startup", "postStart"
+    Duration stop_began{};     // monotonic
+    Duration kill_at{};
+    TimerId kill_timer = 0;
+    bool post_start_running = false;
+    std::unique_ptr<Prober> prober;
+    std::unique_ptr<ImageStep> image;
+    int stop_signal = 15;
+    bool rotating = false;
+  };
+
+  // pod_worker.cc
+  void look();
+  void sync();
+  void prepare();
+  void run_hook(std::size_t at);
+  void hook_failed(const HookFailure& failure);
+  void refresh();
+  void tear_down();
+  void remove_containers(std::vector<std::string> ids);
+  void clean_up(std::size_t left);
+  void follow_references();
+  void finish();
+  void back_off(const PodPlan::Wait& wait);
+  void save();
+  void write_status();
+  void status_written(Result<Value> answer);
+  void event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container = {});
+
+  // pod_worker_start.cc
+  void start_container(const std::string& name);
+  void image_ready(const std::string& name, ImageStep::Outcome outcome);
+  void run_with_image(const std::string& name, std::shared_ptr<const Image> image);
+  Status fill_spec(const Value& container, const Image& image, ContainerSpec& spec);
+  void config_error(const std::string& name, const Error& why);
+  void started(const std::string& name, const ContainerSpec& spec, Result<ContainerStatus> result);
+  void begin_attempt(ContainerRecord& r, const std::string& id, int attempt);
+  void now_running(const std::string& name);
+  void post_start(const std::string& name);
+  void watch_health(const std::string& name);
+
+  // pod_worker_stop.cc
+  void stop_container(const PodPlan::Stop& stop);
+  void pre_stop(const std::string& name, Function<void()> then);
+  void signal_container(const std::string& name);
+  void arm_kill(const std::string& name);
+  void condemn(const std::string& name, const std::string& by);
+  void exited(const std::string& name, const ContainerStatus& status);
+  std::string termination_message(const Value& container, const ContainerRecord& r, int exit_code) const;
+  void run_lifecycle(const Value& handler, const std::string& name, Duration timeout, Function<void(ProbeResult)> done);
+  void rotate_logs();
+
+  const Value& spec_of(std::string_view container) const;
+  bool is_init(std::string_view container) const;
+  Runtime& runtime() const { return services_->runtime; }
+  std::string termination_file(const std::string& container, int attempt) const;
+
+  std::shared_ptr<Services> services_;
+  PodRecord record_;
+  PodContext context_;
+  std::function<void(const std::string&)> finished_;
+  std::vector<std::unique_ptr<PodHook>> hooks_;
+  std::vector<std::shared_ptr<ObjectCache::Interest>> interests_;
+  std::set<std::pair<api::Resource, api::Name>> followed_;
+  std::map<std::string, Live> live_;
+  bool stopped_ = false, gone_ = false, look_posted_ = false;
+  bool preparing_ = false, surroundings_known_ = false, tearing_down_ = false, refreshing_ = false,
+       refresh_again_ = false;
+  bool deleting_ = false, done_ = false, ending_ = false;
+  int hook_failures_ = 0;
+  Duration next_prepare_{};  // monotonic
+  bool status_in_flight_ = false, status_again_ = false;
+  std::int64_t seen_revision_ = 0;
+  TimerId timer_ = 0, status_timer_ = 0, log_timer_ = 0;
+  std::string saved_;
+};
+
+}  // namespace berth::agent

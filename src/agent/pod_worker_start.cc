@@ -1,0 +1,250 @@
+// How a pod worker starts a container: image, configuration, run, postStart, probes.
+
+#include <signal.h>
+
+#include "agent/hooks/environment.h"
+#include "agent/hooks/mounts_of_container.h"
+#include "agent/hooks/resources.h"
+#include "agent/hooks/security.h"
+#include "agent/pod_worker.h"
+#include "api/object.h"
+#include "base/text.h"
+#include "controllers/informer.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr Duration kConfigRetry = 10s;
+
+std::string new_container_id(Runtime& runtime) {
+  std::string bytes;
+  for (int i = 0; i < 4; ++i) {
+    std::uint64_t word = runtime.random();
+    bytes.append(reinterpret_cast<const char*>(&word), sizeof word);
+  }
+  return hex_encode(bytes);
+}
+
+int signal_number(std::string_view name) {
+  if (auto number = parse_int(name); number.ok()) return static_cast<int>(*number);
+  if (name.starts_with("SIG")) name.remove_prefix(3);
+  struct Known {
+    std::string_view name;
+    int number;
+  };
+  static constexpr Known kKnown[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT},   {"ABRT", SIGABRT},
+                                     {"KILL", SIGKILL}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},   {"TERM", SIGTERM},
+                                     {"CONT", SIGCONT}, {"STOP", SIGSTOP}, {"WINCH", SIGWINCH}, {"ALRM", SIGALRM},
+                                     {"PWR", SIGPWR}};
+  for (const auto& known : kKnown) {
+    if (known.name == name) return known.number;
+  }
+  if (name.starts_with("RTMIN+")) {
+    auto offset = parse_int(name.substr(6));
+    if (offset.ok()) return SIGRTMIN + static_cast<int>(*offset);
+  }
+  return SIGTERM;
+}
+
+}  // namespace
+
+void PodWorker::start_container(const std::string& name) {
+  Live& live = live_[name];
+  if (live.starting || live.stopping || !surroundings_known_) return;
+  live.starting = true;
+  if (!live.image) live.image = std::make_unique<ImageStep>();
+  auto tell = [self = shared_from_this(), name](std::string_view type, std::string_view reason,
+                                                std::string_view message) {
+    if (!self->stopped_) self->event(type, reason, message, name);
+  };
+  live.image->run(context_, spec_of(name), tell, [self = shared_from_this(), name](ImageStep::Outcome outcome) {
+    if (!self->stopped_) self->image_ready(name, std::move(outcome));
+  });
+}
+
+void PodWorker::image_ready(const std::string& name, ImageStep::Outcome outcome) {
+  if (ending_) {
+    live_[name].starting = false;
+    return look();
+  }
+  if (outcome.image) return run_with_image(name, outcome.image);
+  live_[name].starting = false;
+  ContainerRecord& r = record_.containers[name];
+  r.waiting_reason = outcome.reason;
+  r.waiting_message = outcome.message;
+  r.retry_at = outcome.retry_at;
+  look();
+}
+
+void PodWorker::config_error(const std::string& name, const Error& why) {
+  live_[name].starting = false;
+  ContainerRecord& r = record_.containers[name];
+  r.retry_at = runtime().now() + kConfigRetry;
+  if (why.code != Code::kUnavailable) {
+    // Not yet known objects are no error; their arrival pokes the worker.
+    r.waiting_reason = "CreateContainerConfigError";
+    r.waiting_message = why.message;
+    event("Warning", "Failed", "Error: " + why.message, name);
+  } else {
+    r.waiting_reason.clear();
+    r.retry_at = runtime().now() + 1s;
+  }
+  look();
+}
+
+Status PodWorker::fill_spec(const Value& container, const Image& image, ContainerSpec& spec) {
+  std::vector<Value> services;
+  if (services_->cluster_services) {
+    services = services_->cluster_services->list(record_.ns);
+    if (record_.ns != "default") {
+      const Value& master = services_->cluster_services->get("default", "kubernetes");
+      if (!master.is_null()) services.push_back(master);
+    }
+  }
+  BERTH_ASSIGN(Variables variables, container_variables(context_, container, services));
+  CommandLine line = command_line(container, image.config, variables, context_.hostname);
+  if (line.args.empty()) return error(Code::kInvalid, "no command specified");
+  spec.args = std::move(line.args);
+  spec.env = std::move(line.env);
+  spec.working_directory = std::move(line.working_directory);
+  BERTH_TRY(resolve_security(context_.pod, container, image.config, image.layers, pod_in_messages(record_), spec));
+  BERTH_ASSIGN(spec.mounts,
+               container_mounts(context_, container, variables, termination_file(spec.name, spec.attempt)));
+  spec.limits = container_limits(container);
+  spec.oom_score_adj = oom_score(context_.pod, container, node_memory_bytes());
+  spec.tty = container["tty"].as_bool();
+  spec.stdin_open = container["stdin"].as_bool();
+  spec.stdin_once = container["stdinOnce"].as_bool();
+  for (auto layer = image.layers.rbegin(); layer != image.layers.rend(); ++layer) {
+    if (!spec.rootfs_layers.empty()) spec.rootfs_layers += ":";
+    spec.rootfs_layers += *layer;
+  }
+  return {};
+}
+
+void PodWorker::run_with_image(const std::string& name, std::shared_ptr<const Image> image) {
+  const Value& container = spec_of(name);
+  ContainerRecord& r = record_.containers[name];
+  ContainerSpec spec;
+  spec.id = new_container_id(runtime());
+  spec.pod_uid = record_.uid;
+  spec.pod_ns = record_.ns;
+  spec.pod_name = record_.name;
+  spec.name = name;
+  spec.attempt = r.attempt + 1;
+  spec.log_path = log_path(name, spec.attempt);
+  if (auto filled = fill_spec(container, *image, spec); !filled.ok()) return config_error(name, filled.error());
+  Live& live = live_[name];
+  live.in_runtime = true;
+  live.stop_signal = SIGTERM;
+  std::string stop_signal = container["lifecycle"]["stopSignal"].str(image->config["StopSignal"].as_string());
+  if (!stop_signal.empty()) live.stop_signal = signal_number(stop_signal);
+  r.image = image->tags.empty() ? container["image"].str() : image->tags.front();
+  r.image_id = image->digests.empty() ? image->id : image->digests.front();
+  if (r.state == ContainerRecord::State::kExited) raise_back_off(r, runtime().now());
+  services_->containers.run_container(spec, [self = shared_from_this(), name, spec](Result<ContainerStatus> result) {
+    if (!self->stopped_) self->started(name, spec, std::move(result));
+  });
+}
+
+void PodWorker::begin_attempt(ContainerRecord& r, const std::string& id, int attempt) {
+  if (r.state == ContainerRecord::State::kExited) r.last = r.ended;
+  r.previous_id = r.id;
+  r.id = id;
+  r.attempt = attempt;
+  r.waiting_reason.clear();
+  r.waiting_message.clear();
+  r.retry_at = {};
+  r.running_fully = r.ready = r.must_restart = false;
+  r.started = {};
+}
+
+void PodWorker::started(const std::string& name, const ContainerSpec& spec, Result<ContainerStatus> result) {
+  Live& live = live_[name];
+  live.starting = live.in_runtime = false;
+  ContainerRecord& r = record_.containers[name];
+  begin_attempt(r, spec.id, spec.attempt);
+  if (!result.ok()) {
+    r.state = ContainerRecord::State::kExited;
+    r.ended = Termination{128, 0, "StartError", result.error().message, spec.id, Time{}, runtime().now()};
+    r.waiting_reason = "RunContainerError";
+    r.waiting_message = result.error().message;
+    event("Normal", "Created", "Created container: " + name, name);
+    event("Warning", "Failed", "Error: " + result.error().message, name);
+    return look();
+  }
+  r.state = ContainerRecord::State::kRunning;
+  r.started = result->started;
+  event("Normal", "Created", "Created container: " + name, name);
+  event("Normal", "Started", "Started container " + name, name);
+  now_running(name);
+  if (result->state == ContainerState::kExited) exited(name, *result);
+  look();
+}
+
+void PodWorker::now_running(const std::string& name) {
+  const Value& container = spec_of(name);
+  ContainerRecord& r = record_.containers[name];
+  r.ready = !has_probe(container, "readiness");
+  if (!container["lifecycle"]["postStart"].is_null()) return post_start(name);
+  r.running_fully = !has_probe(container, "startup");
+  watch_health(name);
+}
+
+void PodWorker::post_start(const std::string& name) {
+  live_[name].post_start_running = true;
+  std::string id = record_.containers[name].id;
+  run_lifecycle(spec_of(name)["lifecycle"]["postStart"], name, Duration::zero(),
+                [self = shared_from_this(), name, id](ProbeResult result) {
+                  if (self->stopped_) return;
+                  self->live_[name].post_start_running = false;
+                  ContainerRecord& r = self->record_.containers[name];
+                  if (r.id != id || r.state != ContainerRecord::State::kRunning) return;
+                  if (!result.good) {
+                    self->event("Warning", "FailedPostStartHook", "PostStartHook failed", name);
+                    return self->condemn(name, "postStart");
+                  }
+                  r.running_fully = !has_probe(self->spec_of(name), "startup");
+                  self->watch_health(name);
+                  self->look();
+                });
+}
+
+// Also for containers that an earlier agent started: what it had found holds until a probe says otherwise.
+void PodWorker::watch_health(const std::string& name) {
+  const Value& container = spec_of(name);
+  ContainerRecord& r = record_.containers[name];
+  bool main_or_sidecar = !is_init(name) || is_sidecar(container);
+  bool any = has_probe(container, "startup") || has_probe(container, "readiness") || has_probe(container, "liveness");
+  if (!main_or_sidecar || !any) return;
+  std::string id = r.id;
+  Prober::Callbacks callbacks;
+  auto current = [weak = weak_from_this(), name, id]() -> std::shared_ptr<PodWorker> {
+    auto self = weak.lock();
+    if (!self || self->stopped_ || self->record_.containers[name].id != id) return nullptr;
+    return self;
+  };
+  callbacks.startup_passed = [current, name] {
+    auto self = current();
+    if (!self) return;
+    self->record_.containers[name].running_fully = true;
+    self->look();
+  };
+  callbacks.readiness = [current, name](bool ready) {
+    auto self = current();
+    if (!self || self->record_.containers[name].ready == ready) return;
+    self->record_.containers[name].ready = ready;
+    self->look();
+  };
+  callbacks.unhealthy = [current, name](const std::string& kind, const std::string& output) {
+    if (auto self = current()) self->event("Warning", "Unhealthy", kind + " probe failed: " + output, name);
+  };
+  callbacks.failed = [current, name](const std::string& kind) {
+    if (auto self = current()) self->condemn(name, kind);
+  };
+  Prober::Start start{
+      container, id, record_.ip, r.started, r.running_fully, r.ready && has_probe(container, "readiness"), !ending_};
+  live_[name].prober = std::make_unique<Prober>(runtime(), services_->probes, std::move(start), std::move(callbacks));
+}
+
+}  // namespace berth::agent

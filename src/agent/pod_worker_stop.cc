@@ -1,0 +1,198 @@
+// How a pod worker ends a container, and what it learns from one that has ended.
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "agent/pod_worker.h"
+#include "api/object.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr std::size_t kLongestMessage = 4096, kLongestLogMessage = 2048;
+constexpr int kMostLogLines = 80;
+constexpr Duration kAfterPreStop = 2s;  // a container gets at least this long after its preStop hook
+
+// The texts of the last lines of a log in the CRI format.
+std::string log_tail(const std::string& path) {
+  auto text = read_file(path);
+  if (!text.ok()) return {};
+  auto lines = split(*text, '\n');
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  if (lines.size() > kMostLogLines) lines.erase(lines.begin(), lines.end() - kMostLogLines);
+  std::string out;
+  for (auto line : lines) {
+    // time stream F|P text
+    for (int field = 0; field < 3; ++field) line = cut(line, " ").after;
+    out += std::string(line) + "\n";
+  }
+  if (out.size() > kLongestLogMessage) out.erase(0, out.size() - kLongestLogMessage);
+  return out;
+}
+
+}  // namespace
+
+void PodWorker::stop_container(const PodPlan::Stop& stop) {
+  Live& live = live_[stop.container];
+  Duration now = runtime().monotonic();
+  Duration grace = std::chrono::seconds(stop.grace_seconds);
+  if (live.stopping) {
+    // Asked again with less patience.
+    if (live.stop_began + grace >= live.kill_at) return;
+    live.kill_at = std::max(live.stop_began + grace, now);
+    return arm_kill(stop.container);
+  }
+  live.stopping = true;
+  live.to_restart = stop.to_restart;
+  live.stop_began = now;
+  live.kill_at = now + grace;
+  if (live.prober) live.prober->only_readiness();
+  std::string text = "Stopping container " + stop.container;
+  if (stop.to_restart && live.condemned_by == "postStart") text = "FailedPostStartHook";
+  if (stop.to_restart && (live.condemned_by == "liveness" || live.condemned_by == "startup")) {
+    text = "Container " + stop.container + " failed " + live.condemned_by + " probe, will be restarted";
+  }
+  event("Normal", "Killing", text, stop.container);
+  arm_kill(stop.container);
+  if (stop.grace_seconds <= 0) return;
+  bool hook = !spec_of(stop.container)["lifecycle"]["preStop"].is_null() && live.condemned_by != "postStart";
+  if (!hook) return signal_container(stop.container);
+  pre_stop(stop.container, [self = shared_from_this(), name = stop.container] {
+    if (self->stopped_ || !self->live_[name].stopping) return;
+    Live& live = self->live_[name];
+    live.kill_at = std::max(live.kill_at, self->runtime().monotonic() + kAfterPreStop);
+    self->arm_kill(name);
+    self->signal_container(name);
+  });
+}
+
+void PodWorker::pre_stop(const std::string& name, Function<void()> then) {
+  Duration limit = live_[name].kill_at - runtime().monotonic();
+  run_lifecycle(spec_of(name)["lifecycle"]["preStop"], name, limit,
+                [self = shared_from_this(), name, then = std::move(then)](ProbeResult result) {
+                  if (self->stopped_) return;
+                  if (!result.good && self->live_[name].stopping)
+                    self->event("Warning", "FailedPreStopHook", "PreStopHook failed", name);
+                  then();
+                });
+}
+
+void PodWorker::signal_container(const std::string& name) {
+  services_->containers.signal_container(record_.containers[name].id, live_[name].stop_signal, [name](Status sent) {
+    if (!sent.ok())
+      log_warning("agent", "cannot signal a container", {{"container", name}, {"error", sent.error().message}});
+  });
+}
+
+void PodWorker::arm_kill(const std::string& name) {
+  Live& live = live_[name];
+  if (live.kill_timer) runtime().cancel(live.kill_timer);
+  Duration delay = std::max<Duration>(live.kill_at - runtime().monotonic(), Duration::zero());
+  live.kill_timer = runtime().after(delay, [weak = weak_from_this(), name] {
+    auto self = weak.lock();
+    if (!self || self->stopped_) return;
+    self->live_[name].kill_timer = 0;
+    self->services_->containers.kill_container(self->record_.containers[name].id, [name](Status killed) {
+      if (!killed.ok())
+        log_warning("agent", "cannot kill a container", {{"container", name}, {"error", killed.error().message}});
+    });
+  });
+}
+
+// It is to end because it is not healthy; whether it starts again is the restart policy's business.
+void PodWorker::condemn(const std::string& name, const std::string& by) {
+  ContainerRecord& r = record_.containers[name];
+  if (r.state != ContainerRecord::State::kRunning || r.must_restart) return;
+  live_[name].condemned_by = by;
+  r.must_restart = true;
+  r.ready = false;
+  look();
+}
+
+void PodWorker::exited(const std::string& name, const ContainerStatus& status) {
+  Live& live = live_[name];
+  live.prober.reset();
+  live.stopping = live.to_restart = false;
+  live.condemned_by.clear();
+  if (live.kill_timer) runtime().cancel(std::exchange(live.kill_timer, 0));
+  const Value& container = spec_of(name);
+  ContainerRecord& r = record_.containers[name];
+  r.state = ContainerRecord::State::kExited;
+  r.ready = r.running_fully = r.must_restart = false;
+  Termination& end = r.ended;
+  end = Termination{};
+  end.exit_code = status.exit_code;
+  end.reason = status.oom_killed ? "OOMKilled" : status.exit_code == 0 ? "Completed" : "Error";
+  end.container_id = status.id;
+  end.started = r.started == Time{} ? status.started : r.started;
+  end.finished = std::max(status.finished, end.started);
+  end.message = termination_message(container, r, status.exit_code);
+  ::unlink(termination_file(name, r.attempt).c_str());
+  save();
+  // Its log stays, and what it left behind is told; nothing else of it is of use.
+  services_->containers.remove_container(status.id, [](Status) {});
+  // The logs of this attempt and the one before are kept.
+  if (r.attempt >= 2) {
+    std::string old = log_path(name, r.attempt - 2);
+    runtime().offload(
+        [old] {
+          ::unlink(old.c_str());
+          for (int n = 1; n < 16; ++n) ::unlink((old + "." + std::to_string(n)).c_str());
+        },
+        [] {});
+  }
+}
+
+std::string PodWorker::termination_message(const Value& container, const ContainerRecord& r, int exit_code) const {
+  std::string name = container["name"].str();
+  auto text = read_file(termination_file(name, r.attempt));
+  std::string message = text.ok() ? text->substr(0, kLongestMessage) : "";
+  if (message.empty() && exit_code != 0 &&
+      container["terminationMessagePolicy"].as_string() == "FallbackToLogsOnError") {
+    message = log_tail(log_path(name, r.attempt));
+  }
+  return message;
+}
+
+void PodWorker::run_lifecycle(const Value& handler, const std::string& name, Duration timeout,
+                              Function<void(ProbeResult)> done) {
+  if (const Value& sleep = handler["sleep"]; !sleep.is_null()) {
+    Duration length = std::chrono::seconds(sleep["seconds"].as_int());
+    if (timeout > Duration::zero()) length = std::min(length, timeout);
+    runtime().after(length, [done = std::move(done)] { done(ProbeResult{true, ""}); });
+    return;
+  }
+  const Value& container = spec_of(name);
+  ProbeTarget target{record_.containers[name].id, record_.ip, &container};
+  services_->probes.run(handler, target, timeout, std::move(done));
+}
+
+// Renames logs that have grown too long and has conmon begin new ones. Looks only while something runs.
+void PodWorker::rotate_logs() {
+  const AgentConfig& config = services_->config;
+  log_timer_ = runtime().after(config.log_check, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self || self->stopped_ || self->done_) return;
+    const AgentConfig& config = self->services_->config;
+    for (auto& [name, r] : self->record_.containers) {
+      if (r.state != ContainerRecord::State::kRunning) continue;
+      std::string path = self->log_path(name, r.attempt);
+      struct stat at {};
+      if (::stat(path.c_str(), &at) != 0 || at.st_size < config.log_max_bytes) continue;
+      for (int n = config.log_files - 1; n > 1; --n) {
+        (void)std::rename((path + "." + std::to_string(n - 1)).c_str(), (path + "." + std::to_string(n)).c_str());
+      }
+      if (std::rename(path.c_str(), (path + ".1").c_str()) == 0)
+        self->services_->containers.reopen_log(r.id, [](Status) {});
+    }
+    self->rotate_logs();
+  });
+}
+
+}  // namespace berth::agent

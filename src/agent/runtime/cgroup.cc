@@ -1,0 +1,224 @@
+#include "agent/runtime/cgroup.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/files.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr std::int64_t kPeriod = 100'000;
+
+Status write_value(const std::string& path, const std::string& value) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return errno == ENOENT ? Status() : Status(errno_error("opening " + path));
+  if (::write(fd.get(), value.data(), value.size()) < 0) return errno_error("writing " + value + " to " + path);
+  return {};
+}
+
+std::int64_t read_number(const std::string& path) {
+  auto text = read_file(path);
+  if (!text.ok()) return 0;
+  auto number = parse_int(trim(*text));
+  return number.ok() ? *number : 0;
+}
+
+// The number behind `key ` in a file of "key number" lines.
+std::int64_t read_keyed(const std::string& path, std::string_view key) {
+  auto text = read_file(path);
+  if (!text.ok()) return 0;
+  for (auto line : split(*text, '\n')) {
+    auto parts = cut(line, " ");
+    if (parts.before != key) continue;
+    auto number = parse_int(trim(parts.after));
+    return number.ok() ? *number : 0;
+  }
+  return 0;
+}
+
+void remove_tree(const std::string& path) {
+  if (auto names = list_directory(path); names.ok()) {
+    for (const auto& name : *names) {
+      struct stat at {};
+      std::string below = path + "/" + name;
+      if (::lstat(below.c_str(), &at) == 0 && S_ISDIR(at.st_mode)) remove_tree(below);
+    }
+  }
+  ::rmdir(path.c_str());
+}
+
+bool is_type(const std::string& path, long magic) {
+  struct statfs at {};
+  return ::statfs(path.c_str(), &at) == 0 && static_cast<long>(at.f_type) == magic;
+}
+
+void collect_processes(const std::string& directory, std::vector<pid_t>& out) {
+  auto text = read_file(directory + "/cgroup.procs");
+  if (!text.ok()) return;
+  for (auto line : split(*text, '\n')) {
+    if (auto pid = parse_int(line); pid.ok() && *pid > 0) out.push_back(static_cast<pid_t>(*pid));
+  }
+  auto names = list_directory(directory);
+  if (!names.ok()) return;
+  for (const auto& name : *names) {
+    if (name.find('.') == std::string::npos && path_exists(directory + "/" + name + "/cgroup.procs")) {
+      collect_processes(directory + "/" + name, out);
+    }
+  }
+}
+
+}  // namespace
+
+std::int64_t cpu_shares(std::int64_t milli) { return std::max<std::int64_t>(2, milli * 1024 / 1000); }
+std::int64_t cpu_weight(std::int64_t milli) { return 1 + ((cpu_shares(milli) - 2) * 9999) / 262142; }
+std::int64_t cpu_quota(std::int64_t milli) { return std::max<std::int64_t>(1000, milli * kPeriod / 1000); }
+
+Cgroups::Cgroups(std::string root) : root_(std::move(root)), unified_(is_type(root_, CGROUP2_SUPER_MAGIC)) {
+  if (unified_) return;
+  if (auto names = list_directory(root_); names.ok()) {
+    for (const auto& name : *names) {
+      struct stat at {};
+      std::string path = root_ + "/" + name;
+      // "cpu,cpuacct" and the like are reached by the links that stand for each controller.
+      if (::lstat(path.c_str(), &at) == 0 && S_ISDIR(at.st_mode)) hierarchies_.push_back(name);
+    }
+  }
+}
+
+std::string Cgroups::in(const std::string& controller, const std::string& path) const {
+  return unified_ ? root_ + "/" + path : root_ + "/" + controller + "/" + path;
+}
+
+std::vector<std::string> Cgroups::directories(const std::string& path) const {
+  if (unified_) return {root_ + "/" + path};
+  std::vector<std::string> out;
+  for (const auto& name : hierarchies_) out.push_back(root_ + "/" + name + "/" + path);
+  return out;
+}
+
+Status Cgroups::create(const std::string& path, const Limits& limits) const {
+  if (unified_) {
+    // Controllers must be handed down from the root, level by level.
+    std::string at = root_;
+    std::string controllers =
+        read_file(root_ + "/cgroup.controllers").ok() ? *read_file(root_ + "/cgroup.controllers") : "";
+    for (auto part : split(path, '/')) {
+      for (auto controller : split(trim(controllers), ' ')) {
+        if (controller == "cpu" || controller == "memory" || controller == "pids" || controller == "io" ||
+            controller == "cpuset") {
+          (void)write_value(at + "/cgroup.subtree_control", "+" + std::string(controller));
+        }
+      }
+      at += "/" + std::string(part);
+      if (::mkdir(at.c_str(), 0755) != 0 && errno != EEXIST) return errno_error("making " + at);
+    }
+    return set_limits(path, limits);
+  }
+  for (const char* controller : {"cpu", "memory", "pids"}) {
+    if (!path_exists(root_ + "/" + controller)) continue;
+    BERTH_TRY(make_directories(in(controller, path)));
+  }
+  return set_limits(path, limits);
+}
+
+Status Cgroups::set_limits(const std::string& path, const Limits& limits) const {
+  if (unified_) {
+    std::string at = root_ + "/" + path;
+    if (limits.cpu_milli_limit > 0) {
+      BERTH_TRY(write_value(at + "/cpu.max",
+                            std::to_string(cpu_quota(limits.cpu_milli_limit)) + " " + std::to_string(kPeriod)));
+    }
+    if (limits.cpu_milli_request > 0)
+      BERTH_TRY(write_value(at + "/cpu.weight", std::to_string(cpu_weight(limits.cpu_milli_request))));
+    if (limits.memory_bytes > 0) BERTH_TRY(write_value(at + "/memory.max", std::to_string(limits.memory_bytes)));
+    if (limits.pids > 0) BERTH_TRY(write_value(at + "/pids.max", std::to_string(limits.pids)));
+    return {};
+  }
+  if (limits.cpu_milli_limit > 0) {
+    BERTH_TRY(write_value(in("cpu", path) + "/cpu.cfs_period_us", std::to_string(kPeriod)));
+    BERTH_TRY(write_value(in("cpu", path) + "/cpu.cfs_quota_us", std::to_string(cpu_quota(limits.cpu_milli_limit))));
+  }
+  if (limits.cpu_milli_request > 0) {
+    BERTH_TRY(write_value(in("cpu", path) + "/cpu.shares", std::to_string(cpu_shares(limits.cpu_milli_request))));
+  }
+  if (limits.memory_bytes > 0) {
+    BERTH_TRY(write_value(in("memory", path) + "/memory.limit_in_bytes", std::to_string(limits.memory_bytes)));
+  }
+  if (limits.pids > 0) BERTH_TRY(write_value(in("pids", path) + "/pids.max", std::to_string(limits.pids)));
+  return {};
+}
+
+Status Cgroups::remove(const std::string& path) const {
+  if (path.empty() || path.find("..") != std::string::npos)
+    return error(Code::kInvalid, "not a control group of ours: \"" + path + "\"");
+  for (const auto& directory : directories(path)) {
+    if (is_type(directory, CGROUP_SUPER_MAGIC) || is_type(directory, CGROUP2_SUPER_MAGIC)) {
+      remove_tree(directory);
+    } else {
+      // Where version 2 was unmounted, crun makes plain directories and files instead.
+      BERTH_TRY(remove_all(directory));
+    }
+  }
+  for (const auto& directory : directories(path)) {
+    if (path_exists(directory)) return error(Code::kUnavailable, "control group " + directory + " is still in use");
+  }
+  return {};
+}
+
+std::vector<pid_t> Cgroups::processes(const std::string& path) const {
+  std::vector<pid_t> out;
+  for (const auto& directory : directories(path)) {
+    if (!unified_ && !is_type(directory, CGROUP_SUPER_MAGIC)) continue;
+    collect_processes(directory, out);
+    if (!out.empty()) break;
+  }
+  return out;
+}
+
+void Cgroups::kill(const std::string& path) const {
+  if (unified_ && path_exists(root_ + "/" + path + "/cgroup.kill")) {
+    (void)write_value(root_ + "/" + path + "/cgroup.kill", "1");
+    return;
+  }
+  // A process that forks meanwhile is met again in the next round.
+  for (int round = 0; round < 20; ++round) {
+    auto pids = processes(path);
+    if (pids.empty()) return;
+    for (pid_t pid : pids) ::kill(pid, SIGKILL);
+  }
+}
+
+std::int64_t Cgroups::oom_kills(const std::string& path) const {
+  return unified_ ? read_keyed(root_ + "/" + path + "/memory.events", "oom_kill")
+                  : read_keyed(in("memory", path) + "/memory.oom_control", "oom_kill");
+}
+
+std::optional<ContainerUsage> Cgroups::usage(const std::string& path) const {
+  ContainerUsage out;
+  std::int64_t used = 0, inactive = 0;
+  if (unified_) {
+    std::string at = root_ + "/" + path;
+    if (!path_exists(at)) return std::nullopt;
+    out.cpu_nanoseconds = static_cast<std::uint64_t>(read_keyed(at + "/cpu.stat", "usage_usec")) * 1000;
+    used = read_number(at + "/memory.current");
+    inactive = read_keyed(at + "/memory.stat", "inactive_file");
+  } else {
+    if (!path_exists(in("memory", path))) return std::nullopt;
+    out.cpu_nanoseconds = static_cast<std::uint64_t>(read_number(in("cpuacct", path) + "/cpuacct.usage"));
+    used = read_number(in("memory", path) + "/memory.usage_in_bytes");
+    inactive = read_keyed(in("memory", path) + "/memory.stat", "total_inactive_file");
+  }
+  out.memory_working_set_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(0, used - inactive));
+  return out;
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,44 @@
+#pragma once
+// Control groups, version 1 (also in hybrid mode) and version 2. Paths are relative to each hierarchy's root:
+// "berth/pod1".
+// All calls are small file operations; any thread. What a hierarchy does not have is left out silently.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/runtime/container_runtime.h"
+#include "base/result.h"
+
+namespace berth::agent {
+
+class Cgroups {
+ public:
+  // `root`: normally "/sys/fs/cgroup", seen from the mount namespace of the caller.
+  explicit Cgroups(std::string root = "/sys/fs/cgroup");
+
+  bool unified() const { return unified_; }
+  Status create(const std::string& path, const Limits& limits) const;
+  Status set_limits(const std::string& path, const Limits& limits) const;
+  // Ends what still runs in it and removes it with everything below. Nothing there is fine.
+  Status remove(const std::string& path) const;
+  std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
+  void kill(const std::string& path) const;                     // SIGKILL to all of them
+  std::int64_t oom_kills(const std::string& path) const;        // 0 where unknown
+  std::optional<ContainerUsage> usage(const std::string& path) const;
+
+ private:
+  std::vector<std::string> directories(const std::string& path) const;  // one in each hierarchy
+  std::string in(const std::string& controller, const std::string& path) const;
+  std::string root_;
+  bool unified_ = false;
+  std::vector<std::string> hierarchies_;  // version 1: directory names below the root
+};
+
+std::int64_t cpu_shares(std::int64_t milli);  // version 1; at least 2
+std::int64_t cpu_weight(std::int64_t milli);  // version 2, from the shares
+std::int64_t cpu_quota(std::int64_t milli);   // microseconds in each period of 100 ms; at least 1000
+
+}  // namespace berth::agent

@@ -1,0 +1,192 @@
+#include "agent/runtime/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (const auto& text : texts) out.push_back(const_cast<char*>(text.c_str()));
+  return out;
+}
+
+// Reaps it, where it is a child of ours that has ended.
+int wait_for(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return -1;
+  }
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  return 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+Result<pid_t> spawn_child(const SpawnOptions& options) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawnattr_init(&attributes);
+  int highest = 2;
+  for (auto [ours, theirs] : options.descriptors) highest = std::max(highest, theirs);
+  // Copied above every number wanted first, so that no step overwrites the source of a later one.
+  std::vector<Fd> copies;
+  std::array<bool, 3> given{};
+  for (auto [ours, theirs] : options.descriptors) {
+    copies.emplace_back(::fcntl(ours, F_DUPFD_CLOEXEC, highest + 1));
+    ::posix_spawn_file_actions_adddup2(&actions, copies.back().get(), theirs);
+    if (theirs < 3) given[static_cast<std::size_t>(theirs)] = true;
+  }
+  for (int fd = 0; fd < 3; ++fd) {
+    if (!given[static_cast<std::size_t>(fd)]) ::posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+  }
+  for (int fd = 3; fd <= highest; ++fd) {
+    bool wanted = false;
+    for (auto [ours, theirs] : options.descriptors) wanted = wanted || theirs == fd;
+    if (!wanted) ::posix_spawn_file_actions_addclose(&actions, fd);
+  }
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, highest + 1);
+  if (!options.directory.empty()) ::posix_spawn_file_actions_addchdir_np(&actions, options.directory.c_str());
+  sigset_t all, none;
+  ::sigfillset(&all);
+  ::sigemptyset(&none);
+  ::posix_spawnattr_setsigdefault(&attributes, &all);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  auto argv = pointers(options.argv);
+  argv.push_back(nullptr);
+  auto environment = pointers(options.environment);
+  for (char** at = environ; at && *at; ++at) environment.push_back(*at);
+  environment.push_back(nullptr);
+  pid_t pid = -1;
+  int failed = ::posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environment.data());
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed) return errno_error("starting " + options.argv[0], failed);
+  return pid;
+}
+
+Result<Fd> open_pidfd(pid_t pid) {
+  Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd) return errno_error("pidfd_open of " + std::to_string(pid));
+  return fd;
+}
+
+void kill_descendants(pid_t pid, int signal) {
+  std::string at = "/proc/" + std::to_string(pid) + "/task";
+  if (auto threads = list_directory(at); threads.ok()) {
+    for (const auto& thread : *threads) {
+      auto children = read_file(at + "/" + thread + "/children");
+      if (!children.ok()) continue;
+      for (auto child : split(trim(*children), ' ')) {
+        auto number = parse_int(child);
+        if (!number.ok() || *number <= 1) continue;
+        kill_descendants(static_cast<pid_t>(*number), signal);
+        ::kill(static_cast<pid_t>(*number), signal);
+      }
+    }
+  }
+}
+
+std::uint64_t process_start_time(pid_t pid) {
+  auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat.ok()) return 0;
+  auto end = stat->rfind(')');  // the name before it may hold anything
+  if (end == std::string::npos) return 0;
+  auto fields = split(std::string_view(*stat).substr(end + 2), ' ');
+  if (fields.size() < 20 || fields[0] == "Z") return 0;
+  auto ticks = parse_int(fields[19]);
+  return ticks.ok() ? static_cast<std::uint64_t>(*ticks) : 0;
+}
+
+Result<std::unique_ptr<ChildRun>> ChildRun::start(Loop& loop, SpawnOptions options, Duration timeout, std::size_t limit,
+                                                  Function<void(Outcome)> done) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
+  Fd read_end(ends[0]), write_end(ends[1]);
+  ::fcntl(read_end.get(), F_SETFL, O_NONBLOCK);
+  options.descriptors.emplace_back(write_end.get(), 1);
+  options.descriptors.emplace_back(write_end.get(), 2);
+  BERTH_ASSIGN(pid_t pid, spawn_child(options));
+  std::unique_ptr<ChildRun> run(new ChildRun(loop));
+  run->pid_ = pid;
+  run->limit_ = limit;
+  run->done_ = std::move(done);
+  run->output_ = std::move(read_end);
+  auto pidfd = open_pidfd(pid);
+  if (!pidfd.ok()) return pidfd.error();  // the destructor kills and reaps
+  run->pidfd_ = std::move(pidfd).value();
+  ChildRun* self = run.get();
+  BERTH_TRY(loop.watch_fd(self->pidfd_.get(), EPOLLIN, [self](std::uint32_t) { self->exited(); }));
+  BERTH_TRY(loop.watch_fd(self->output_.get(), EPOLLIN, [self](std::uint32_t) { self->read_output(); }));
+  if (timeout > Duration::zero()) {
+    self->timer_ = loop.after(timeout, [self] { self->time_is_up(); });
+  }
+  return run;
+}
+
+ChildRun::~ChildRun() {
+  if (timer_) loop_.cancel(timer_);
+  if (pidfd_) loop_.unwatch_fd(pidfd_.get());
+  if (output_) loop_.unwatch_fd(output_.get());
+  if (pid_ > 0) {
+    kill_descendants(pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);
+    wait_for(pid_);
+  }
+}
+
+// The program itself goes on for a moment: it is the one that must reap what it ran. A process that nobody reaps would
+// keep its container's process namespace from ending.
+void ChildRun::time_is_up() {
+  outcome_.timed_out = true;
+  kill_descendants(pid_, SIGKILL);
+  timer_ = loop_.after(500ms, [this] {
+    timer_ = 0;
+    kill_descendants(pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);
+  });
+}
+
+void ChildRun::read_output() {
+  std::array<char, 8192> buffer;
+  while (output_) {
+    ssize_t n = ::read(output_.get(), buffer.data(), buffer.size());
+    if (n > 0) {
+      std::size_t room = limit_ - std::min(limit_, outcome_.output.size());
+      outcome_.output.append(buffer.data(), std::min(room, static_cast<std::size_t>(n)));
+    } else if (n < 0 && errno == EINTR) {
+      continue;
+    } else {
+      if (n == 0) {
+        loop_.unwatch_fd(output_.get());
+        output_.reset();
+      }
+      return;
+    }
+  }
+}
+
+void ChildRun::exited() {
+  read_output();  // what it wrote; a grandchild that keeps the pipe open is not waited for
+  loop_.unwatch_fd(pidfd_.get());
+  outcome_.exit_code = wait_for(pid_);
+  pid_ = 0;
+  if (timer_) loop_.cancel(std::exchange(timer_, 0));
+  auto done = std::move(done_);
+  done(std::move(outcome_));  // may destroy this
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,234 @@
+#include "agent/runtime/container_files.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "agent/runtime/child.h"
+#include "agent/runtime/mounts.h"
+#include "agent/runtime/oci_spec.h"
+#include "agent/runtime/seccomp_profile.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace berth::agent {
+namespace {
+
+std::string nano_text(Time time) { return std::to_string(time.time_since_epoch().count()); }
+Time nano_time(const Value& value) {
+  auto n = parse_int(value.as_string());
+  return Time(Duration(n.ok() ? *n : 0));
+}
+
+Time modified(const struct stat& at) {
+  return Time(std::chrono::seconds(at.st_mtim.tv_sec) + Duration(at.st_mtim.tv_nsec));
+}
+
+// Lowering oom_score_adj below our own needs CAP_SYS_RESOURCE.
+int oom_score_floor() {
+  if (::prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) == 1) return -1000;
+  auto own = read_file("/proc/self/oom_score_adj");
+  auto number = own.ok() ? parse_int(trim(*own)) : Result<long>(0L);
+  return number.ok() ? static_cast<int>(*number) : 0;
+}
+
+// The device nodes of this machine, for privileged containers: not terminals' own file systems, not what every /dev
+// has.
+std::vector<std::string> device_nodes() {
+  static const std::vector<std::string> own = {"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"};
+  std::vector<std::string> out;
+  auto names = list_directory("/dev");
+  if (!names.ok()) return out;
+  for (const auto& name : *names) {
+    struct stat at {};
+    std::string path = "/dev/" + name;
+    if (std::find(own.begin(), own.end(), name) != own.end() || ::lstat(path.c_str(), &at) != 0) continue;
+    if (S_ISCHR(at.st_mode) || S_ISBLK(at.st_mode)) out.push_back(path);
+  }
+  return out;
+}
+
+Result<std::string> seccomp_for(const ContainerSpec& spec) {
+  if (spec.privileged || spec.seccomp.empty() || spec.seccomp == "Unconfined") return std::string();
+  if (spec.seccomp == "RuntimeDefault") return default_seccomp_filter(spec.capabilities);
+  return seccomp_filter_from_file(spec.seccomp);
+}
+
+// A mount's target inside the image must be there before crun mounts onto it; crun makes it, through the overlay.
+Status make_root(const std::string& at, const ContainerSpec& spec) {
+  for (const char* name : {"", "/upper", "/work", "/rootfs"}) {
+    if (::mkdir((at + name).c_str(), *name ? 0755 : 0711) != 0 && errno != EEXIST)
+      return errno_error("making " + at + name);
+  }
+  return mount_overlay(spec.rootfs_layers, at + "/upper", at + "/work", at + "/rootfs");
+}
+
+Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths, const ContainerSpec& spec) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
+  Fd reading(ends[0]), writing(ends[1]);
+  ::fcntl(reading.get(), F_SETFL, O_NONBLOCK);
+  std::string at = paths.container(spec.id);
+  SpawnOptions options;
+  options.directory = at;  // conmon writes a file named "oom" where it is
+  options.argv = {config.conmon,
+                  "--api-version",
+                  "1",
+                  "--sync",
+                  "-c",
+                  spec.id,
+                  "-u",
+                  paths.socket_name(spec.id),
+                  "-n",
+                  spec.name,
+                  "-r",
+                  config.crun,
+                  "-b",
+                  at,
+                  "-p",
+                  at + "/pid",
+                  "--exit-dir",
+                  paths.exits(),
+                  "--socket-dir-path",
+                  paths.sockets(),
+                  "--persist-dir",
+                  at,
+                  "-l",
+                  "k8s-file:" + spec.log_path,
+                  "--no-sync-log",
+                  "--runtime-arg",
+                  "--root=" + paths.crun(),
+                  "--runtime-arg",
+                  "--cgroup-manager=cgroupfs"};
+  if (spec.tty) options.argv.push_back("-t");
+  if (spec.stdin_open) options.argv.push_back("-i");
+  if (spec.stdin_open && !spec.stdin_once) options.argv.push_back("--leave-stdin-open");
+  options.environment = {"_OCI_SYNCPIPE=3"};
+  options.descriptors = {{writing.get(), 3}};
+  BERTH_ASSIGN(pid_t pid, spawn_child(options));
+  return Created{pid, std::move(reading)};
+}
+
+}  // namespace
+
+Status store_container(const RuntimePaths& paths, const StoredContainer& stored) {
+  const ContainerStatus& s = stored.status;
+  Value value = Value::object({{"id", s.id},
+                               {"podUID", s.pod_uid},
+                               {"name", s.name},
+                               {"attempt", s.attempt},
+                               {"pid", s.pid},
+                               {"created", nano_text(s.created)},
+                               {"cgroup", stored.cgroup},
+                               {"ownPID", stored.own_pid_namespace},
+                               {"conmon", stored.conmon_pid},
+                               {"conmonStart", static_cast<std::int64_t>(stored.conmon_start)},
+                               {"initStart", static_cast<std::int64_t>(stored.init_start)}});
+  return write_file(paths.container(s.id) + "/state.json", json::encode(value));
+}
+
+bool read_exit(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& cgroup, ContainerStatus& status) {
+  auto text = read_file(paths.exit_file(status.id));
+  if (!text.ok()) return false;
+  auto code = parse_int(trim(*text));
+  if (!code.ok()) return false;
+  status.state = ContainerState::kExited;
+  status.exit_code = static_cast<int>(*code);
+  struct stat at {};
+  if (::stat(paths.exit_file(status.id).c_str(), &at) == 0) status.finished = modified(at);
+  status.oom_killed =
+      status.exit_code != 0 && (cgroups.oom_kills(cgroup) > 0 || path_exists(paths.container(status.id) + "/oom"));
+  return true;
+}
+
+Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id) {
+  std::string at = paths.container(id);
+  BERTH_ASSIGN(std::string text, read_file(at + "/state.json"));
+  BERTH_ASSIGN(Value value, json::parse(text));
+  StoredContainer out;
+  out.status.id = value["id"].str();
+  if (out.status.id != id) return error(Code::kInternal, at + "/state.json is of another container");
+  out.status.pod_uid = value["podUID"].str();
+  out.status.name = value["name"].str();
+  out.status.attempt = static_cast<int>(value["attempt"].as_int());
+  out.status.pid = static_cast<int>(value["pid"].as_int());
+  out.status.created = nano_time(value["created"]);
+  out.cgroup = value["cgroup"].str();
+  out.own_pid_namespace = value["ownPID"].as_bool(true);
+  out.conmon_pid = static_cast<pid_t>(value["conmon"].as_int());
+  out.conmon_start = static_cast<std::uint64_t>(value["conmonStart"].as_int());
+  out.init_start = static_cast<std::uint64_t>(value["initStart"].as_int());
+  struct stat started {};
+  bool was_started = ::stat((at + "/started").c_str(), &started) == 0;
+  if (was_started) out.status.started = modified(started);
+  if (read_exit(paths, cgroups, out.cgroup, out.status)) return out;
+  bool alive = out.init_start != 0 && process_start_time(out.status.pid) == out.init_start;
+  bool watched = out.conmon_start != 0 && process_start_time(out.conmon_pid) == out.conmon_start;
+  if (alive && watched) {
+    out.status.state = was_started ? ContainerState::kRunning : ContainerState::kCreated;
+    return out;
+  }
+  out.status.state = ContainerState::kUnknown;  // ended while nobody looked, or with nobody left to tell its exit code
+  return out;
+}
+
+Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
+                                 const ContainerSpec& spec, const SandboxSpec& sandbox) {
+  std::string at = paths.container(spec.id);
+  BERTH_TRY(make_root(at, spec));
+  SandboxPaths surroundings = sandbox_paths(paths.sandboxes(), sandbox);
+  OciSurroundings around;
+  around.rootfs = at + "/rootfs";
+  around.network_namespace = sandbox.network_namespace;
+  around.ipc_namespace = surroundings.ipc_namespace;
+  around.uts_namespace = surroundings.uts_namespace;
+  around.pid_namespace = surroundings.pid_namespace;
+  around.host_pid = sandbox.host_pid;
+  around.shm = surroundings.shm;
+  around.cgroup = "/" + sandbox.cgroup_parent + "/" + spec.id;
+  around.unified_cgroups = cgroups.unified();
+  around.oom_score_floor = oom_score_floor();
+  BERTH_ASSIGN(around.seccomp_filter, seccomp_for(spec));
+  if (spec.privileged) around.devices = device_nodes();
+  BERTH_TRY(write_file(at + "/config.json", json::encode(oci_config(spec, around)), 0600));
+  if (auto slash = spec.log_path.rfind('/'); slash != std::string::npos)
+    BERTH_TRY(make_directories(spec.log_path.substr(0, slash)));
+  return spawn_conmon(config, paths, spec);
+}
+
+Status start_container(const RuntimePaths& paths, const std::string& id) {
+  std::string fifo = paths.fifo(id);
+  Fd fd(::open(fifo.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return errno == ENOENT ? Status() : Status(errno_error("starting container " + id));
+  // The mark is made first: a container that ran is never taken for one that did not.
+  BERTH_TRY(write_file(paths.container(id) + "/started", ""));
+  ::unlink(fifo.c_str());
+  if (::write(fd.get(), "", 1) != 1) return errno_error("starting container " + id);
+  return {};
+}
+
+void release_start(const RuntimePaths& paths, const std::string& id) {
+  Fd fd(::open(paths.fifo(id).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}
+
+Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
+                        const std::string& cgroup) {
+  std::string at = paths.container(id);
+  if (!cgroup.empty()) {
+    cgroups.kill(cgroup);
+    BERTH_TRY(cgroups.remove(cgroup));
+  }
+  unmount(at + "/rootfs");
+  BERTH_TRY(remove_all(paths.crun() + "/" + id));
+  BERTH_TRY(remove_all(at));
+  ::unlink((paths.sockets() + "/" + paths.socket_name(id)).c_str());
+  ::unlink(paths.exit_file(id).c_str());
+  return {};
+}
+
+}  // namespace berth::agent

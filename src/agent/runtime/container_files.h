@@ -1,0 +1,68 @@
+#pragma once
+// What the runtime keeps on disk of one container, and the blocking steps of making and removing it. For the pool.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/runtime/cgroup.h"
+#include "agent/runtime/container_runtime.h"
+#include "agent/runtime/crun_runtime.h"
+#include "agent/runtime/sandbox.h"
+#include "base/files.h"
+
+namespace berth::agent {
+
+class RuntimePaths {
+ public:
+  explicit RuntimePaths(std::string root) : root_(std::move(root)) {}
+  const std::string& root() const { return root_; }
+  std::string containers() const { return root_ + "/containers"; }
+  std::string container(const std::string& id) const { return containers() + "/" + id; }
+  std::string exits() const { return root_ + "/exits"; }
+  std::string exit_file(const std::string& id) const { return exits() + "/" + id; }
+  std::string sandboxes() const { return root_ + "/sandboxes"; }
+  std::string sockets() const { return root_ + "/sockets"; }
+  std::string socket_name(const std::string& id) const { return id.substr(0, 20); }  // socket paths are short
+  std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
+  std::string crun() const { return root_ + "/crun"; }
+  std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
+
+ private:
+  std::string root_;
+};
+
+// state.json: written once the container is created, before it is started.
+struct StoredContainer {
+  ContainerStatus status;
+  std::string cgroup;  // relative
+  bool own_pid_namespace = true;
+  pid_t conmon_pid = 0;
+  std::uint64_t conmon_start = 0, init_start = 0;
+};
+Status store_container(const RuntimePaths& paths, const StoredContainer& stored);
+// With the state brought up to now: from the exit file, the processes, the start pipe.
+Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id);
+
+// Reads exits/<id>: the exit code, the time, and whether the kernel ended something in it for lack of memory.
+bool read_exit(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& cgroup, ContainerStatus& status);
+
+struct Created {
+  pid_t conmon_pid = 0;
+  Fd sync;  // conmon writes one line: the pid of the first process, or why there is none
+};
+// Mounts the root, writes config.json, starts conmon (which runs `crun create`).
+Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
+                                 const ContainerSpec& spec, const SandboxSpec& sandbox);
+// Lets the created process go on to its program. Blocks until that process takes notice, or is gone and the pipe was
+// opened for reading by release_start().
+Status start_container(const RuntimePaths& paths, const std::string& id);
+void release_start(const RuntimePaths& paths, const std::string& id);
+// Ends what is left of it and removes everything but its log.
+Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
+                        const std::string& cgroup);
+
+}  // namespace berth::agent

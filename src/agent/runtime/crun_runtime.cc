@@ -1,0 +1,566 @@
+#include "agent/runtime/crun_runtime.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <unordered_map>
+
+#include "agent/runtime/child.h"
+#include "agent/runtime/container_files.h"
+#include "agent/runtime/interactive.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+constexpr std::size_t kExecOutput = 16 * 1024;
+constexpr int kProcessFd = InteractiveExec::kProcessFd;
+constexpr const char* kProcessPath = "/proc/self/fd/3";
+
+struct Container {
+  StoredContainer stored;
+  Fd conmon, init;  // pidfds
+  Fd sync;          // while it is being created
+  std::string sync_text;
+  bool starting = false;  // a pool thread may wait in start_container()
+  bool removing = false;
+  Function<void(Result<ContainerStatus>)> run_done;
+  std::vector<Task> when_exited;
+  Value process;  // of config.json; read when first needed
+  ContainerStatus& status() { return stored.status; }
+};
+using ContainerPtr = std::shared_ptr<Container>;
+
+// "error executing hook ..." and the like: crun's words without its own prefix.
+std::string words_of(std::string text) {
+  text = std::string(trim(text));
+  if (text.empty()) return "the container could not be created";
+  return text;
+}
+
+class CrunRuntime final : public ContainerRuntime {
+ public:
+  CrunRuntime(Loop& loop, CrunConfig config) : loop_(loop), config_(std::move(config)), paths_(config_.root) {}
+  ~CrunRuntime() override;
+  Status prepare();
+
+  void recover(Function<void(Result<std::vector<ContainerStatus>>)> done) override;
+  void on_change(std::function<void(const ContainerStatus&)> changed) override { changed_ = std::move(changed); }
+  void create_sandbox(const SandboxSpec& spec, Done done) override;
+  void remove_sandbox(const std::string& pod_uid, Done done) override;
+  void run_container(const ContainerSpec& spec, Function<void(Result<ContainerStatus>)> done) override;
+  void signal_container(const std::string& id, int signal, Done done) override;
+  void kill_container(const std::string& id, Done done) override;
+  void remove_container(const std::string& id, Done done) override;
+  std::optional<ContainerStatus> status(const std::string& id) const override;
+  void update_limits(const std::string& id, const Limits& limits, Done done) override;
+  void exec(const std::string& id, std::vector<std::string> argv, Duration timeout,
+            Function<void(Result<ExecResult>)> done) override;
+  void exec_interactive(const std::string& id, const ExecOptions& options, Function<void(Result<ExecStreams>)> started,
+                        Function<void(int)> exited) override;
+  std::string attach_socket(const std::string& id) const override { return paths_.attach(id); }
+  void resize_terminal(const std::string& id, int columns, int rows, Done done) override {
+    control(id, "1 " + std::to_string(rows) + " " + std::to_string(columns) + "\n", std::move(done));
+  }
+  void reopen_log(const std::string& id, Done done) override { control(id, "2 0 0\n", std::move(done)); }
+  std::optional<ContainerUsage> usage(const std::string& id) const override;
+
+ private:
+  ContainerPtr find(const std::string& id) const {
+    auto found = containers_.find(id);
+    return found == containers_.end() ? nullptr : found->second;
+  }
+  // Runs `work` on the pool and answers on the loop.
+  void blocking(std::function<Status()> work, Done done);
+  void created(const ContainerPtr& c, Result<Created> result);
+  void read_sync(const ContainerPtr& c);
+  void start(const ContainerPtr& c, pid_t pid);
+  void started(const ContainerPtr& c, Status result);
+  void create_failed(const ContainerPtr& c, std::string why);
+  void follow(const ContainerPtr& c);
+  void conmon_gone(const std::string& id);
+  void read_exits();
+  void check_exit(const ContainerPtr& c);
+  void exited(const ContainerPtr& c);
+  void delete_files(const ContainerPtr& c, int tries, Done done);
+  void control(const std::string& id, const std::string& line, Done done);
+  Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
+
+  Loop& loop_;
+  CrunConfig config_;
+  RuntimePaths paths_;
+  Cgroups cgroups_;
+  Fd inotify_;
+  std::function<void(const ContainerStatus&)> changed_;
+  std::unordered_map<std::string, ContainerPtr> containers_;
+  std::unordered_map<std::string, SandboxSpec> sandboxes_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
+  std::uint64_t next_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+CrunRuntime::~CrunRuntime() {
+  *alive_ = false;
+  if (inotify_) loop_.unwatch_fd(inotify_.get());
+  for (auto& [id, c] : containers_) {
+    if (c->conmon) loop_.unwatch_fd(c->conmon.get());
+    if (c->sync) loop_.unwatch_fd(c->sync.get());
+    if (c->starting) release_start(paths_, id);
+  }
+}
+
+Status CrunRuntime::prepare() {
+  for (const auto& directory :
+       {paths_.containers(), paths_.exits(), paths_.sandboxes(), paths_.sockets(), paths_.crun()}) {
+    BERTH_TRY(make_directories(directory, 0711));
+  }
+  for (const auto& program : {config_.crun, config_.conmon}) {
+    if (::access(program.c_str(), X_OK) != 0) return errno_error("the program " + program);
+  }
+  inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!inotify_) return errno_error("inotify");
+  if (::inotify_add_watch(inotify_.get(), paths_.exits().c_str(), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+    return errno_error("watching " + paths_.exits());
+  }
+  return loop_.watch_fd(inotify_.get(), EPOLLIN, [this](std::uint32_t) { read_exits(); });
+}
+
+void CrunRuntime::blocking(std::function<Status()> work, Done done) {
+  auto result = std::make_shared<Status>();
+  loop_.offload([work = std::move(work), result] { *result = work(); },
+                [done = std::move(done), result, alive = alive_] {
+                  if (*alive) done(std::move(*result));
+                });
+}
+
+void CrunRuntime::recover(Function<void(Result<std::vector<ContainerStatus>>)> done) {
+  struct Found {
+    std::vector<StoredContainer> containers;
+    std::vector<SandboxSpec> sandboxes;
+  };
+  auto found = std::make_shared<Found>();
+  auto work = [this, found]() -> Status {
+    BERTH_ASSIGN(auto ids, list_directory(paths_.containers()));
+    for (const auto& id : ids) {
+      auto stored = load_container(paths_, cgroups_, id);
+      if (stored.ok()) {
+        found->containers.push_back(std::move(stored).value());
+        continue;
+      }
+      // Being made when the agent ended: it never ran its program.
+      std::string cgroup;
+      if (auto text = read_file(paths_.container(id) + "/config.json"); text.ok()) {
+        if (auto config = json::parse(*text); config.ok()) cgroup = (*config)["linux"]["cgroupsPath"].str().substr(1);
+      }
+      if (auto removed = delete_container(paths_, cgroups_, id, cgroup); !removed.ok()) {
+        log_warning("agent", "cannot remove what is left of a container",
+                    {{"id", id}, {"error", removed.error().message}});
+      }
+    }
+    BERTH_ASSIGN(auto uids, list_directory(paths_.sandboxes()));
+    for (const auto& uid : uids) {
+      auto spec = read_sandbox(paths_.sandboxes(), uid);
+      // After a restart of the machine the files are there and the namespaces are not: it is made again when used.
+      if (spec.ok()) found->sandboxes.push_back(std::move(spec).value());
+    }
+    return {};
+  };
+  blocking(work, [this, found, done = std::move(done)](Status result) {
+    if (!result.ok()) return done(result.error());
+    for (auto& spec : found->sandboxes) sandboxes_[spec.pod_uid] = spec;
+    std::vector<ContainerStatus> out;
+    for (auto& stored : found->containers) {
+      auto c = std::make_shared<Container>();
+      c->stored = std::move(stored);
+      ContainerStatus& s = c->status();
+      if (s.state == ContainerState::kUnknown) {
+        // What is left of it cannot be followed any more.
+        cgroups_.kill(c->stored.cgroup);
+        s.state = ContainerState::kExited;
+        s.exit_code = 255;
+        s.finished = loop_.now();
+      }
+      containers_[s.id] = c;
+      if (s.state != ContainerState::kExited) follow(c);
+      out.push_back(s);
+    }
+    done(std::move(out));
+    for (auto& [id, c] : std::unordered_map(containers_)) check_exit(c);  // those that ended since they were read
+  });
+}
+
+void CrunRuntime::create_sandbox(const SandboxSpec& spec, Done done) {
+  blocking([this, spec] { return make_sandbox(paths_.sandboxes(), cgroups_, spec); },
+           [this, spec, done = std::move(done)](Status result) {
+             if (result.ok()) sandboxes_[spec.pod_uid] = spec;
+             done(std::move(result));
+           });
+}
+
+void CrunRuntime::remove_sandbox(const std::string& pod_uid, Done done) {
+  sandboxes_.erase(pod_uid);
+  blocking([this, pod_uid] { return destroy_sandbox(paths_.sandboxes(), cgroups_, pod_uid); }, std::move(done));
+}
+
+void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<ContainerStatus>)> done) {
+  if (auto c = find(spec.id)) {
+    loop_.post([c, done = std::move(done)] { done(c->status()); });
+    return;
+  }
+  auto sandbox = sandboxes_.find(spec.pod_uid);
+  if (sandbox == sandboxes_.end()) {
+    loop_.post([done = std::move(done), uid = spec.pod_uid] {
+      done(error(Code::kNotFound, "pod " + uid + " has no sandbox"));
+    });
+    return;
+  }
+  auto c = std::make_shared<Container>();
+  ContainerStatus& s = c->status();
+  s.id = spec.id;
+  s.pod_uid = spec.pod_uid;
+  s.name = spec.name;
+  s.attempt = spec.attempt;
+  s.state = ContainerState::kCreated;
+  s.created = loop_.now();
+  c->stored.cgroup = sandbox->second.cgroup_parent + "/" + spec.id;
+  c->stored.own_pid_namespace = !sandbox->second.share_pid && !sandbox->second.host_pid;
+  c->run_done = std::move(done);
+  containers_[spec.id] = c;
+  auto result = std::make_shared<Result<Created>>(error(Code::kInternal, "not run"));
+  loop_.offload([this, result, spec,
+                 sandbox = sandbox->second] { *result = create_container(config_, paths_, cgroups_, spec, sandbox); },
+                [this, result, c, alive = alive_] {
+                  if (*alive) created(c, std::move(*result));
+                });
+}
+
+void CrunRuntime::created(const ContainerPtr& c, Result<Created> result) {
+  if (!result.ok()) return create_failed(c, result.error().message);
+  c->stored.conmon_pid = result->conmon_pid;
+  c->stored.conmon_start = process_start_time(result->conmon_pid);
+  c->sync = std::move(result->sync);
+  if (auto watched = loop_.watch_fd(c->sync.get(), EPOLLIN, [this, c](std::uint32_t) { read_sync(c); });
+      !watched.ok()) {
+    create_failed(c, watched.error().message);
+  }
+}
+
+void CrunRuntime::read_sync(const ContainerPtr& c) {
+  std::array<char, 4096> buffer;
+  ssize_t n = ::read(c->sync.get(), buffer.data(), buffer.size());
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n > 0) c->sync_text.append(buffer.data(), static_cast<std::size_t>(n));
+  if (n > 0 && c->sync_text.find('\n') == std::string::npos) return;
+  loop_.unwatch_fd(c->sync.get());
+  c->sync.reset();
+  auto answer = json::parse(trim(c->sync_text));
+  if (!answer.ok()) return create_failed(c, "conmon ended without an answer");
+  std::int64_t pid = (*answer)["data"].as_int(-1);
+  if (pid <= 0) return create_failed(c, words_of((*answer)["message"].str()));
+  start(c, static_cast<pid_t>(pid));
+}
+
+void CrunRuntime::create_failed(const ContainerPtr& c, std::string why) {
+  std::string id = c->status().id;
+  if (pid_t conmon = c->stored.conmon_pid; conmon > 0) {
+    ::kill(conmon, SIGKILL);
+    ::waitpid(conmon, nullptr, 0);
+  }
+  delete_files(c, 20, [this, id, c, why = std::move(why)](Status) {
+    containers_.erase(id);
+    if (c->run_done) c->run_done(error(Code::kInternal, why));
+  });
+}
+
+void CrunRuntime::start(const ContainerPtr& c, pid_t pid) {
+  c->status().pid = pid;
+  if (!c->conmon) {
+    c->stored.init_start = process_start_time(pid);
+    follow(c);
+  }
+  c->starting = true;
+  blocking(
+      [this, stored = c->stored]() -> Status {
+        BERTH_TRY(store_container(paths_, stored));
+        return start_container(paths_, stored.status.id);
+      },
+      [this, c](Status result) { started(c, std::move(result)); });
+}
+
+void CrunRuntime::started(const ContainerPtr& c, Status result) {
+  c->starting = false;
+  ContainerStatus& s = c->status();
+  if (s.state == ContainerState::kCreated) {
+    if (!result.ok()) return create_failed(c, result.error().message);
+    s.state = ContainerState::kRunning;
+  }
+  s.started = loop_.now();
+  if (s.state == ContainerState::kExited && s.finished < s.started) s.started = s.finished;
+  if (auto done = std::exchange(c->run_done, nullptr)) done(s);
+  if (changed_) changed_(s);
+}
+
+// Watches the conmon of a created or running container, and holds on to its first process.
+void CrunRuntime::follow(const ContainerPtr& c) {
+  if (auto fd = open_pidfd(c->status().pid); fd.ok()) c->init = std::move(fd).value();
+  auto fd = open_pidfd(c->stored.conmon_pid);
+  std::string id = c->status().id;
+  if (!fd.ok()) {
+    loop_.post([this, id, alive = alive_] {
+      if (*alive) conmon_gone(id);
+    });
+    return;
+  }
+  c->conmon = std::move(fd).value();
+  (void)loop_.watch_fd(c->conmon.get(), EPOLLIN, [this, id](std::uint32_t) { conmon_gone(id); });
+}
+
+void CrunRuntime::conmon_gone(const std::string& id) {
+  auto c = find(id);
+  if (!c) return;
+  if (c->conmon) {
+    loop_.unwatch_fd(c->conmon.get());
+    c->conmon.reset();
+    ::waitpid(c->stored.conmon_pid, nullptr, WNOHANG);
+  }
+  check_exit(c);
+  ContainerStatus& s = c->status();
+  if (s.state == ContainerState::kExited) return;
+  // Somebody killed conmon. Its container has lost its output, and nobody would learn of its end: it ends now.
+  log_warning("agent", "the monitor of a container has gone; ending the container", {{"id", id}});
+  cgroups_.kill(c->stored.cgroup);
+  if (c->init) ::syscall(SYS_pidfd_send_signal, c->init.get(), SIGKILL, nullptr, 0);
+  s.state = ContainerState::kExited;
+  s.exit_code = 137;
+  s.finished = loop_.now();
+  exited(c);
+}
+
+void CrunRuntime::read_exits() {
+  alignas(inotify_event) std::array<char, 8192> buffer;
+  for (;;) {
+    ssize_t n = ::read(inotify_.get(), buffer.data(), buffer.size());
+    if (n <= 0) break;
+    for (ssize_t at = 0; at < n;) {
+      auto* event = reinterpret_cast<const inotify_event*>(buffer.data() + at);
+      at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+      if (event->mask & IN_Q_OVERFLOW) {
+        for (auto& [id, c] : std::unordered_map(containers_)) check_exit(c);
+      } else if (event->len > 0) {
+        if (auto c = find(event->name)) check_exit(c);
+      }
+    }
+  }
+}
+
+void CrunRuntime::check_exit(const ContainerPtr& c) {
+  if (c->status().state == ContainerState::kExited || !read_exit(paths_, cgroups_, c->stored.cgroup, c->status()))
+    return;
+  exited(c);
+}
+
+void CrunRuntime::exited(const ContainerPtr& c) {
+  if (c->starting) release_start(paths_, c->status().id);
+  ContainerStatus& s = c->status();
+  if (s.finished < s.started) s.finished = s.started;  // file times are coarser than ours
+  c->init.reset();
+  if (!c->stored.own_pid_namespace) {
+    // Its descendants do not end with it.
+    blocking(
+        [this, cgroup = c->stored.cgroup]() -> Status {
+          cgroups_.kill(cgroup);
+          return {};
+        },
+        [](Status) {});
+  }
+  for (auto& task : std::exchange(c->when_exited, {})) task();
+  if (!c->starting && changed_) changed_(c->status());
+}
+
+void CrunRuntime::signal_container(const std::string& id, int signal, Done done) {
+  Status result;
+  if (auto c = find(id); c && c->init) {
+    if (::syscall(SYS_pidfd_send_signal, c->init.get(), signal, nullptr, 0) != 0 && errno != ESRCH) {
+      result = errno_error("signal " + std::to_string(signal) + " to container " + id);
+    }
+  }
+  loop_.post([done = std::move(done), result] { done(result); });
+}
+
+void CrunRuntime::kill_container(const std::string& id, Done done) {
+  auto c = find(id);
+  if (!c || c->status().state == ContainerState::kExited || (c->stored.own_pid_namespace && c->init)) {
+    return signal_container(id, SIGKILL, std::move(done));  // with the first process its whole namespace ends
+  }
+  blocking(
+      [this, cgroup = c->stored.cgroup]() -> Status {
+        cgroups_.kill(cgroup);
+        return {};
+      },
+      std::move(done));
+}
+
+void CrunRuntime::remove_container(const std::string& id, Done done) {
+  auto c = find(id);
+  if (!c) {
+    loop_.post([done = std::move(done)] { done({}); });
+    return;
+  }
+  auto go = [this, id, c, done = std::make_shared<Done>(std::move(done))] {
+    delete_files(c, 40, [this, id, c, done](Status result) {
+      if (c->conmon) loop_.unwatch_fd(c->conmon.get());
+      if (c->conmon) {
+        // It ends by itself once it has written the exit code; it is not waited for on this thread.
+        loop_.offload([pid = c->stored.conmon_pid] { ::waitpid(pid, nullptr, 0); }, [] {});
+      }
+      containers_.erase(id);
+      (*done)(std::move(result));
+    });
+  };
+  if (c->status().state == ContainerState::kExited) return go();
+  c->when_exited.emplace_back(go);
+  kill_container(id, [](Status) {});
+}
+
+void CrunRuntime::delete_files(const ContainerPtr& c, int tries, Done done) {
+  c->removing = true;
+  blocking(
+      [this, id = c->status().id, cgroup = c->stored.cgroup] { return delete_container(paths_, cgroups_, id, cgroup); },
+      [this, c, tries, done = std::move(done)](Status result) mutable {
+        if (result.ok() || tries <= 0) {
+          if (!result.ok())
+            log_warning("agent", "cannot remove a container",
+                        {{"id", c->status().id}, {"error", result.error().message}});
+          return done(std::move(result));
+        }
+        // A process that has been killed may take a moment to leave its control group.
+        loop_.after(25ms, [this, c, tries, done = std::move(done), alive = alive_]() mutable {
+          if (*alive) delete_files(c, tries - 1, std::move(done));
+        });
+      });
+}
+
+std::optional<ContainerStatus> CrunRuntime::status(const std::string& id) const {
+  auto c = find(id);
+  if (!c) return std::nullopt;
+  return c->status();
+}
+
+void CrunRuntime::update_limits(const std::string& id, const Limits& limits, Done done) {
+  auto c = find(id);
+  Status result =
+      c ? cgroups_.set_limits(c->stored.cgroup, limits) : Status(error(Code::kNotFound, "no container " + id));
+  loop_.post([done = std::move(done), result] { done(result); });
+}
+
+std::optional<ContainerUsage> CrunRuntime::usage(const std::string& id) const {
+  auto c = find(id);
+  if (!c || c->status().state != ContainerState::kRunning) return std::nullopt;
+  return cgroups_.usage(c->stored.cgroup);
+}
+
+// What is run in a container runs as the container does: user, groups, capabilities, environment. crun takes that from
+// a description of the whole process only; it is passed in memory.
+Result<Fd> CrunRuntime::process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty) {
+  if (c->process.is_null()) {
+    BERTH_ASSIGN(std::string text, read_file(paths_.container(c->status().id) + "/config.json"));
+    BERTH_ASSIGN(Value config, json::parse(text));
+    c->process = config["process"];
+  }
+  Value process = c->process;
+  Value args = Value::array();
+  for (const auto& arg : argv) args.push(arg);
+  process.set("args", std::move(args));
+  process.set("terminal", tty);
+  if (tty && !c->process["terminal"].as_bool()) process.mut("env").push("TERM=xterm");
+  Fd file(::memfd_create("process", MFD_CLOEXEC));
+  if (!file) return errno_error("memfd_create");
+  std::string text = json::encode(process);
+  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    return errno_error("writing a process description");
+  return file;
+}
+
+void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Duration timeout,
+                       Function<void(Result<ExecResult>)> done) {
+  auto c = find(id);
+  if (!c || c->status().state != ContainerState::kRunning) {
+    loop_.post([done = std::move(done), id] { done(error(Code::kNotFound, "container " + id + " is not running")); });
+    return;
+  }
+  std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath, id};
+  SpawnOptions options{std::move(command), {}, {}};
+  auto process = process_file(c, argv, false);
+  if (!process.ok()) {
+    loop_.post([done = std::move(done), e = process.error()] { done(e); });
+    return;
+  }
+  options.descriptors.emplace_back(process->get(), kProcessFd);
+  std::uint64_t key = ++next_;
+  auto shared = std::make_shared<Function<void(Result<ExecResult>)>>(std::move(done));
+  auto run =
+      ChildRun::start(loop_, std::move(options), timeout, kExecOutput, [this, key, shared](ChildRun::Outcome outcome) {
+        auto self = std::move(execs_[key]);  // lives to the end of this callback
+        execs_.erase(key);
+        if (outcome.timed_out) return (*shared)(error(Code::kTimeout, "command timed out"));
+        (*shared)(ExecResult{outcome.exit_code, std::move(outcome.output)});
+      });
+  if (!run.ok()) {
+    loop_.post([shared, e = run.error()] { (*shared)(e); });
+    return;
+  }
+  execs_[key] = std::move(run).value();
+}
+
+void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& options,
+                                   Function<void(Result<ExecStreams>)> started, Function<void(int)> exited) {
+  auto c = find(id);
+  if (!c || c->status().state != ContainerState::kRunning) {
+    loop_.post(
+        [started = std::move(started), id] { started(error(Code::kNotFound, "container " + id + " is not running")); });
+    return;
+  }
+  std::uint64_t key = ++next_;
+  std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
+  auto process = process_file(c, options.argv, options.tty);
+  if (!process.ok()) {
+    loop_.post([started = std::move(started), e = process.error()] { started(e); });
+    return;
+  }
+  sessions_[key] = InteractiveExec::start(loop_, std::move(command), std::move(*process), id,
+                                          paths_.sockets() + "/t" + std::to_string(key), options, std::move(started),
+                                          [this, key, exited = std::move(exited)](int code) {
+                                            auto self = std::move(sessions_[key]);
+                                            sessions_.erase(key);
+                                            exited(code);
+                                          });
+}
+
+void CrunRuntime::control(const std::string& id, const std::string& line, Done done) {
+  Status result;
+  Fd fd(::open((paths_.container(id) + "/ctl").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd || ::write(fd.get(), line.data(), line.size()) < 0)
+    result = errno_error("telling the monitor of container " + id);
+  loop_.post([done = std::move(done), result] { done(result); });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ContainerRuntime>> make_crun_runtime(Loop& loop, CrunConfig config) {
+  auto runtime = std::make_unique<CrunRuntime>(loop, std::move(config));
+  BERTH_TRY(runtime->prepare());
+  return std::unique_ptr<ContainerRuntime>(std::move(runtime));
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,435 @@
+#include "agent/runtime/crun_runtime.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "agent/runtime/cgroup.h"
+#include "agent/runtime/oci_spec.h"
+#include "agent/runtime/test_node.h"
+#include "base/files.h"
+#include "base/ids.h"
+#include "base/process.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+using testing::run_until;
+
+class CrunRuntimeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0 || !testing::enter_private_mounts()) GTEST_SKIP() << "needs root";
+    testing::make_busybox_root(directory_ / "layer");
+    make_runtime();
+    pod_ = new_uid(loop_);
+    cgroup_ = "berth-test-" + std::to_string(::getpid()) + "/pod" + pod_;
+  }
+  void TearDown() override {
+    if (!runtime_) return;
+    for (const auto& id : ids_) remove(id);
+    EXPECT_TRUE(wait([&](auto done) { runtime_->remove_sandbox(pod_, std::move(done)); }).ok());
+    runtime_.reset();
+    EXPECT_TRUE(Cgroups().remove("berth-test-" + std::to_string(::getpid())).ok());
+  }
+  void make_runtime() {
+    auto made = make_crun_runtime(loop_, CrunConfig{directory_ / "run"});
+    ASSERT_TRUE(made.ok()) << made.error().message;
+    runtime_ = std::move(made).value();
+    runtime_->on_change([this](const ContainerStatus& s) {
+      seen_[s.id] = s;
+      ++changes_;
+    });
+  }
+  void sandbox(std::function<void(SandboxSpec&)> change = {}) {
+    SandboxSpec spec;
+    spec.pod_uid = pod_;
+    spec.hostname = "web-0";
+    spec.cgroup_parent = cgroup_;
+    if (change) change(spec);
+    auto made = wait([&](auto done) { runtime_->create_sandbox(spec, std::move(done)); });
+    ASSERT_TRUE(made.ok()) << made.error().message;
+  }
+  Status wait(std::function<void(ContainerRuntime::Done)> call) {
+    std::optional<Status> result;
+    call([&](Status s) { result = std::move(s); });
+    EXPECT_TRUE(run_until(loop_, [&] { return result.has_value(); }));
+    return result.value_or(error(Code::kTimeout, "no answer"));
+  }
+  ContainerSpec spec(std::vector<std::string> args) {
+    ContainerSpec s;
+    for (int i = 0; i < 4; ++i) s.id += hex_encode(std::to_string(loop_.random()).substr(0, 8));
+    s.pod_uid = pod_;
+    s.name = "c";
+    s.rootfs_layers = directory_ / "layer";
+    s.args = std::move(args);
+    s.env = {"PATH=/bin", "COLOR=blue"};
+    s.capabilities = default_capabilities();
+    s.seccomp = "RuntimeDefault";
+    s.log_path = directory_ / ("logs/" + s.id.substr(0, 8) + "/0.log");
+    return s;
+  }
+  ContainerSpec shell(const std::string& line) { return spec({"/bin/sh", "-c", line}); }
+  Result<ContainerStatus> run(const ContainerSpec& s) {
+    std::optional<Result<ContainerStatus>> result;
+    runtime_->run_container(s, [&](Result<ContainerStatus> r) { result = std::move(r); });
+    EXPECT_TRUE(run_until(loop_, [&] { return result.has_value(); }));
+    if (!result) return error(Code::kTimeout, "no answer");
+    if (result->ok()) ids_.push_back(s.id);
+    return std::move(*result);
+  }
+  bool until_exited(const std::string& id) {
+    return run_until(loop_, [&] { return seen_[id].state == ContainerState::kExited; });
+  }
+  std::string log_of(const ContainerSpec& s) {
+    auto text = read_file(s.log_path);
+    return text.ok() ? *text : text.error().message;
+  }
+  Result<ExecResult> exec(const std::string& id, std::vector<std::string> argv, Duration timeout = 10s) {
+    std::optional<Result<ExecResult>> result;
+    runtime_->exec(id, std::move(argv), timeout, [&](Result<ExecResult> r) { result = std::move(r); });
+    EXPECT_TRUE(run_until(loop_, [&] { return result.has_value(); }));
+    return std::move(*result);
+  }
+  void remove(const std::string& id) {
+    auto removed = wait([&](auto done) { runtime_->remove_container(id, std::move(done)); });
+    EXPECT_TRUE(removed.ok()) << removed.error().message;
+  }
+
+  testing::TemporaryDirectory directory_;
+  Loop loop_;
+  std::unique_ptr<ContainerRuntime> runtime_;
+  std::string pod_, cgroup_;
+  std::vector<std::string> ids_;
+  std::map<std::string, ContainerStatus> seen_;
+  int changes_ = 0;
+};
+
+TEST_F(CrunRuntimeTest, RunsLogsAndTellsTheExitCode) {
+  sandbox();
+  auto s = shell("echo out; echo err >&2; hostname; echo $COLOR; exit 3");
+  auto ran = run(s);
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  EXPECT_GT(ran->pid, 0);
+  ASSERT_TRUE(until_exited(s.id));
+  EXPECT_EQ(seen_[s.id].exit_code, 3);
+  EXPECT_FALSE(seen_[s.id].oom_killed);
+  EXPECT_LE(seen_[s.id].started, seen_[s.id].finished);
+  std::string log = log_of(s);
+  EXPECT_NE(log.find(" stdout F out\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" stderr F err\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" stdout F blue\n"), std::string::npos) << log;
+}
+
+TEST_F(CrunRuntimeTest, RunningTwiceIsRunningOnce) {
+  sandbox();
+  auto s = shell("sleep 100");
+  auto first = run(s);
+  auto again = run(s);
+  ASSERT_TRUE(first.ok() && again.ok());
+  EXPECT_EQ(first->pid, again->pid);
+}
+
+TEST_F(CrunRuntimeTest, SaysWhyAProgramCannotBeStarted) {
+  sandbox();
+  auto ran = run(spec({"/bin/nothing-here"}));
+  ASSERT_FALSE(ran.ok());
+  EXPECT_NE(ran.error().message.find("/bin/nothing-here"), std::string::npos) << ran.error().message;
+  auto left = list_directory(directory_ / "run/containers");
+  ASSERT_TRUE(left.ok());
+  EXPECT_TRUE(left->empty());
+}
+
+TEST_F(CrunRuntimeTest, RefusesAContainerWithoutASandbox) {
+  auto ran = run(shell("true"));
+  EXPECT_TRUE(ran.failed_with(Code::kNotFound));
+}
+
+TEST_F(CrunRuntimeTest, ExecutesInsideAndTellsTheOutcome) {
+  sandbox();
+  auto s = shell("sleep 100");
+  s.working_directory = "/tmp";
+  ASSERT_TRUE(run(s).ok());
+  auto good = exec(s.id, {"sh", "-c", "echo $COLOR; pwd"});
+  ASSERT_TRUE(good.ok()) << good.error().message;
+  EXPECT_EQ(good->exit_code, 0);
+  EXPECT_EQ(good->output, "blue\n/tmp\n");
+  auto bad = exec(s.id, {"sh", "-c", "echo broken >&2; exit 7"});
+  ASSERT_TRUE(bad.ok());
+  EXPECT_EQ(bad->exit_code, 7);
+  EXPECT_EQ(bad->output, "broken\n");
+  auto slow = exec(s.id, {"sleep", "77"}, 200ms);
+  EXPECT_TRUE(slow.failed_with(Code::kTimeout));
+  auto left = exec(s.id, {"sh", "-c", "ps | grep -c '[s]leep 77'"});
+  ASSERT_TRUE(left.ok());
+  EXPECT_EQ(left->output, "0\n");
+  auto missing = exec(s.id, {"/bin/nothing-here"});
+  ASSERT_TRUE(missing.ok());
+  EXPECT_NE(missing->exit_code, 0);
+  EXPECT_FALSE(exec("0000", {"true"}).ok());
+}
+
+TEST_F(CrunRuntimeTest, SignalsAndKills) {
+  sandbox();
+  auto polite = shell("trap 'exit 5' TERM; echo ready; while true; do sleep 0.02; done");
+  auto stubborn = shell("trap '' TERM; while true; do sleep 0.02; done");
+  ASSERT_TRUE(run(polite).ok());
+  ASSERT_TRUE(run(stubborn).ok());
+  ASSERT_TRUE(run_until(loop_, [&] {
+    if (log_of(polite).find("ready") != std::string::npos) return true;
+    loop_.after(10ms, [] {});
+    return false;
+  }));
+  ASSERT_TRUE(wait([&](auto done) { runtime_->signal_container(polite.id, SIGTERM, std::move(done)); }).ok());
+  ASSERT_TRUE(until_exited(polite.id));
+  EXPECT_EQ(seen_[polite.id].exit_code, 5);
+  ASSERT_TRUE(wait([&](auto done) { runtime_->signal_container(stubborn.id, SIGTERM, std::move(done)); }).ok());
+  EXPECT_EQ(runtime_->status(stubborn.id)->state, ContainerState::kRunning);
+  ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(stubborn.id, std::move(done)); }).ok());
+  ASSERT_TRUE(until_exited(stubborn.id));
+  EXPECT_EQ(seen_[stubborn.id].exit_code, 137);
+  EXPECT_FALSE(seen_[stubborn.id].oom_killed);
+  EXPECT_TRUE(wait([&](auto done) { runtime_->kill_container(stubborn.id, std::move(done)); }).ok());
+}
+
+TEST_F(CrunRuntimeTest, TellsThatMemoryRanOut) {
+  sandbox();
+  auto s = shell("x=a; while true; do x=$x$x; done");
+  s.limits.memory_bytes = 16 << 20;
+  ASSERT_TRUE(run(s).ok());
+  ASSERT_TRUE(until_exited(s.id));
+  EXPECT_EQ(seen_[s.id].exit_code, 137);
+  EXPECT_TRUE(seen_[s.id].oom_killed);
+}
+
+TEST_F(CrunRuntimeTest, LimitsAreSetAndChanged) {
+  sandbox([](SandboxSpec& s) { s.limits.memory_bytes = 256 << 20; });
+  auto s = shell("sleep 100");
+  s.limits.memory_bytes = 64 << 20;
+  s.limits.cpu_milli_limit = 500;
+  s.limits.cpu_milli_request = 250;
+  ASSERT_TRUE(run(s).ok());
+  Cgroups groups;
+  bool v2 = groups.unified();
+  auto value = [&](const std::string& path, const std::string& v1, const std::string& file1, const std::string& file2) {
+    auto text =
+        read_file(v2 ? "/sys/fs/cgroup/" + path + "/" + file2 : "/sys/fs/cgroup/" + v1 + "/" + path + "/" + file1);
+    return text.ok() ? std::string(trim(*text)) : text.error().message;
+  };
+  EXPECT_EQ(value(cgroup_ + "/" + s.id, "memory", "memory.limit_in_bytes", "memory.max"), std::to_string(64 << 20));
+  EXPECT_EQ(value(cgroup_, "memory", "memory.limit_in_bytes", "memory.max"), std::to_string(256 << 20));
+  EXPECT_EQ(value(cgroup_ + "/" + s.id, "cpu", "cpu.cfs_quota_us", "cpu.max").substr(0, 5), "50000");
+  Limits larger;
+  larger.memory_bytes = 128 << 20;
+  ASSERT_TRUE(wait([&](auto done) { runtime_->update_limits(s.id, larger, std::move(done)); }).ok());
+  EXPECT_EQ(value(cgroup_ + "/" + s.id, "memory", "memory.limit_in_bytes", "memory.max"), std::to_string(128 << 20));
+  auto usage = runtime_->usage(s.id);
+  ASSERT_TRUE(usage.has_value());
+  EXPECT_GT(usage->memory_working_set_bytes, 0u);
+}
+
+TEST_F(CrunRuntimeTest, AppliesTheSecuritySettings) {
+  sandbox();
+  auto s = shell(
+      "id -u; id -g; id -G; touch /no 2>/dev/null || echo readonly; grep -E 'CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; mount -t tmpfs x /tmp 2>/dev/null || echo nomount");
+  s.uid = 101;
+  s.gid = 102;
+  s.groups = {150};
+  s.read_only_rootfs = true;
+  s.no_new_privileges = true;
+  s.capabilities = {"CAP_CHOWN"};
+  ASSERT_TRUE(run(s).ok());
+  ASSERT_TRUE(until_exited(s.id));
+  std::string log = log_of(s);
+  EXPECT_NE(log.find(" F 101\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" F 102 150\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" F readonly\n"), std::string::npos) << log;
+  EXPECT_NE(log.find("CapBnd:\t0000000000000001\n"), std::string::npos) << log;
+  EXPECT_NE(log.find("NoNewPrivs:\t1\n"), std::string::npos) << log;
+  EXPECT_NE(log.find("Seccomp:\t2\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" F nomount\n"), std::string::npos) << log;
+}
+
+TEST_F(CrunRuntimeTest, WhatIsExecutedHasTheContainersUserAndLimits) {
+  sandbox();
+  auto s = shell("sleep 100");
+  s.uid = 101;
+  s.gid = 102;
+  s.groups = {150};
+  s.no_new_privileges = true;
+  s.capabilities = {};
+  ASSERT_TRUE(run(s).ok());
+  auto out = exec(s.id, {"sh", "-c", "id -u; id -g; id -G; grep -E 'CapBnd|NoNewPrivs|Seccomp:' /proc/self/status"});
+  ASSERT_TRUE(out.ok());
+  EXPECT_EQ(out->output, "101\n102\n102 150\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n");
+}
+
+TEST_F(CrunRuntimeTest, ContainersOfAPodShareMemoryAndTheHostNameButNotProcesses) {
+  sandbox([](SandboxSpec& s) { s.network_namespace = "/proc/self/ns/net"; });
+  auto writer = shell("echo hello > /dev/shm/x; sleep 100");
+  ASSERT_TRUE(run(writer).ok());
+  ASSERT_TRUE(run_until(loop_, [&] {
+    loop_.after(10ms, [] {});
+    return path_exists(directory_ / ("run/sandboxes/" + pod_ + "/shm/x"));
+  }));
+  auto reader = shell("cat /dev/shm/x; hostname; ps | grep -c '[s]leep 100'");
+  ASSERT_TRUE(run(reader).ok());
+  ASSERT_TRUE(until_exited(reader.id));
+  std::string log = log_of(reader);
+  EXPECT_NE(log.find(" F hello\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" F web-0\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" F 0\n"), std::string::npos) << log;
+}
+
+TEST_F(CrunRuntimeTest, ASharedProcessNamespaceIsSharedAndCleanedUp) {
+  sandbox([](SandboxSpec& s) { s.share_pid = true; });
+  auto first = shell("sleep 100 & sleep 101");
+  ASSERT_TRUE(run(first).ok());
+  auto second = shell("sleep 0.1; ps | grep -c '[s]leep 10[01]'");
+  ASSERT_TRUE(run(second).ok());
+  ASSERT_TRUE(until_exited(second.id));
+  EXPECT_NE(log_of(second).find(" F 2\n"), std::string::npos) << log_of(second);
+  ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(first.id, std::move(done)); }).ok());
+  ASSERT_TRUE(until_exited(first.id));
+}
+
+TEST_F(CrunRuntimeTest, AdoptsWhatRunsAfterARestart) {
+  sandbox();
+  auto lives = shell("while true; do sleep 0.02; done");
+  auto ended = shell("sleep 100");
+  auto ends_meanwhile = shell("while [ ! -e /data/end ]; do sleep 0.02; done; exit 9");
+  ends_meanwhile.mounts.push_back(Mount{directory_ / "shared", "/data"});
+  ASSERT_TRUE(make_directories(directory_ / "shared").ok());
+  int pid = run(lives)->pid;
+  ASSERT_TRUE(run(ended).ok());
+  ASSERT_TRUE(run(ends_meanwhile).ok());
+  ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(ended.id, std::move(done)); }).ok());
+  ASSERT_TRUE(until_exited(ended.id));
+  Time started = seen_[lives.id].started;
+
+  runtime_.reset();
+  ASSERT_TRUE(write_file(directory_ / "shared/end", "").ok());
+  ASSERT_TRUE(run_until(loop_, [&] {
+    loop_.after(10ms, [] {});
+    return path_exists(directory_ / ("run/exits/" + ends_meanwhile.id));
+  }));
+  seen_.clear();
+  make_runtime();
+  std::optional<Result<std::vector<ContainerStatus>>> found;
+  runtime_->recover([&](auto r) { found = std::move(r); });
+  ASSERT_TRUE(run_until(loop_, [&] { return found.has_value(); }));
+  ASSERT_TRUE(found->ok());
+  ASSERT_EQ((*found)->size(), 3u);
+  std::map<std::string, ContainerStatus> by_id;
+  for (const auto& s : **found) by_id[s.id] = s;
+  EXPECT_EQ(by_id[lives.id].state, ContainerState::kRunning);
+  EXPECT_EQ(by_id[lives.id].pid, pid);
+  EXPECT_EQ(by_id[lives.id].pod_uid, pod_);
+  EXPECT_LT(started - by_id[lives.id].started, 1s);
+  EXPECT_EQ(by_id[ended.id].exit_code, 137);
+  EXPECT_EQ(by_id[ends_meanwhile.id].state, ContainerState::kExited);
+  EXPECT_EQ(by_id[ends_meanwhile.id].exit_code, 9);
+  EXPECT_EQ(exec(lives.id, {"echo", "here"})->output, "here\n");
+  ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(lives.id, std::move(done)); }).ok());
+  ASSERT_TRUE(until_exited(lives.id));
+}
+
+TEST_F(CrunRuntimeTest, AContainerWithoutItsMonitorEnds) {
+  sandbox();
+  auto s = shell("sleep 100");
+  auto ran = run(s);
+  ASSERT_TRUE(ran.ok());
+  auto state = read_file(directory_ / ("run/containers/" + s.id + "/state.json"));
+  ASSERT_TRUE(state.ok());
+  auto conmon = json::parse(*state).value()["conmon"].as_int();
+  ASSERT_GT(conmon, 1);
+  ASSERT_EQ(::kill(static_cast<pid_t>(conmon), SIGKILL), 0);
+  ASSERT_TRUE(until_exited(s.id));
+  EXPECT_EQ(seen_[s.id].exit_code, 137);
+  remove(s.id);
+  EXPECT_FALSE(path_exists("/proc/" + std::to_string(ran->pid) + "/root/bin"));
+}
+
+TEST_F(CrunRuntimeTest, ReopensALogThatWasRenamed) {
+  sandbox();
+  auto s = shell("echo one; while [ ! -e /data/go ]; do sleep 0.02; done; echo two");
+  s.mounts.push_back(Mount{directory_ / "shared", "/data"});
+  ASSERT_TRUE(make_directories(directory_ / "shared").ok());
+  ASSERT_TRUE(run(s).ok());
+  ASSERT_TRUE(run_until(loop_, [&] {
+    loop_.after(10ms, [] {});
+    return log_of(s).find("one") != std::string::npos;
+  }));
+  std::string old = s.log_path + ".old";
+  ASSERT_EQ(::rename(s.log_path.c_str(), old.c_str()), 0);
+  ASSERT_TRUE(wait([&](auto done) { runtime_->reopen_log(s.id, std::move(done)); }).ok());
+  ASSERT_TRUE(run_until(loop_, [&] {
+    loop_.after(10ms, [] {});
+    return path_exists(s.log_path);
+  }));
+  ASSERT_TRUE(write_file(directory_ / "shared/go", "").ok());
+  ASSERT_TRUE(until_exited(s.id));
+  EXPECT_NE(log_of(s).find(" F two\n"), std::string::npos) << log_of(s);
+  EXPECT_EQ(log_of(s).find(" F one\n"), std::string::npos);
+}
+
+TEST_F(CrunRuntimeTest, AnInteractiveProcessHasPipesOrATerminal) {
+  sandbox();
+  auto s = shell("sleep 100");
+  ASSERT_TRUE(run(s).ok());
+  for (bool tty : {false, true}) {
+    ContainerRuntime::ExecOptions options;
+    options.argv = {"sh", "-c",
+                    tty ? "test -t 0 && read x && echo got:$x; exit 4" : "read x; echo got:$x; echo e >&2; exit 4"};
+    options.tty = tty;
+    options.standard_input = options.standard_output = true;
+    options.standard_error = !tty;
+    std::optional<ContainerRuntime::ExecStreams> streams;
+    std::optional<int> code;
+    runtime_->exec_interactive(
+        s.id, options,
+        [&](auto r) {
+          ASSERT_TRUE(r.ok()) << r.error().message;
+          streams = *r;
+        },
+        [&](int c) { code = c; });
+    ASSERT_TRUE(run_until(loop_, [&] { return streams.has_value(); }));
+    int in = tty ? streams->terminal : streams->standard_input,
+        out = tty ? streams->terminal : streams->standard_output;
+    ASSERT_GE(in, 0);
+    ASSERT_EQ(::write(in, "hi\n", 3), 3);
+    ASSERT_TRUE(run_until(loop_, [&] { return code.has_value(); }));
+    EXPECT_EQ(*code, 4);
+    char text[256];
+    ssize_t n = ::read(out, text, sizeof text);
+    ASSERT_GT(n, 0);
+    EXPECT_NE(std::string(text, static_cast<std::size_t>(n)).find("got:hi"), std::string::npos);
+    for (int fd : {streams->standard_input, streams->standard_output, streams->standard_error, streams->terminal}) {
+      if (fd >= 0) ::close(fd);
+    }
+  }
+}
+
+TEST_F(CrunRuntimeTest, RemovingTakesEverythingButTheLog) {
+  sandbox();
+  auto s = shell("echo x; sleep 100");
+  ASSERT_TRUE(run(s).ok());
+  remove(s.id);
+  EXPECT_FALSE(runtime_->status(s.id).has_value());
+  for (const char* name : {"containers", "exits", "crun", "sockets"}) {
+    auto left = list_directory(directory_ / (std::string("run/") + name));
+    ASSERT_TRUE(left.ok());
+    for (const auto& entry : *left) EXPECT_TRUE(entry == ".cache") << name << "/" << entry;
+  }
+  EXPECT_TRUE(path_exists(s.log_path));
+  EXPECT_TRUE(Cgroups().processes(cgroup_).empty());
+  remove(s.id);
+}
+
+}  // namespace
+}  // namespace berth::agent

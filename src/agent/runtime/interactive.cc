@@ -1,0 +1,161 @@
+#include "agent/runtime/interactive.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "agent/runtime/child.h"
+
+namespace berth::agent {
+namespace {
+
+// The descriptor that came with a message, or none.
+Fd receive_descriptor(int socket) {
+  char byte[256];
+  iovec part{byte, sizeof byte};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (::recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0) return Fd();
+  for (cmsghdr* head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
+    if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
+    return Fd(fd);
+  }
+  return Fd();
+}
+
+}  // namespace
+
+std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, std::vector<std::string> command, Fd process,
+                                                        const std::string& id, const std::string& socket,
+                                                        const ContainerRuntime::ExecOptions& options,
+                                                        Function<void(Result<ContainerRuntime::ExecStreams>)> started,
+                                                        Function<void(int)> exited) {
+  std::unique_ptr<InteractiveExec> self(new InteractiveExec(loop));
+  self->socket_path_ = socket;
+  self->started_ = std::move(started);
+  self->exited_ = std::move(exited);
+  Status launched = self->launch(std::move(command), process, id, options);
+  if (!launched.ok()) {
+    loop.post([at = self.get(), alive = self->alive_, e = launched.error()] {
+      if (!*alive) return;
+      at->report(e);
+      if (!*alive) return;
+      auto exited = std::move(at->exited_);
+      exited(-1);
+    });
+  } else if (!options.tty) {
+    loop.post([at = self.get(), alive = self->alive_] {
+      if (*alive) at->report(at->streams_);
+    });
+  }
+  return self;
+}
+
+Status InteractiveExec::launch(std::vector<std::string> command, const Fd& process, const std::string& id,
+                               const ContainerRuntime::ExecOptions& options) {
+  SpawnOptions spawn;
+  std::vector<Fd> theirs;
+  auto pipe_for = [&](int number, bool child_reads, int& ours) -> Status {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
+    ours = ends[child_reads ? 1 : 0];
+    theirs.emplace_back(ends[child_reads ? 0 : 1]);
+    ::fcntl(ours, F_SETFL, O_NONBLOCK);
+    spawn.descriptors.emplace_back(theirs.back().get(), number);
+    return {};
+  };
+  if (options.tty) {
+    BERTH_TRY(listen());
+    command.push_back("--tty");
+    command.push_back("--console-socket=" + socket_path_);
+  } else {
+    if (options.standard_input) BERTH_TRY(pipe_for(0, true, streams_.standard_input));
+    if (options.standard_output) BERTH_TRY(pipe_for(1, false, streams_.standard_output));
+    if (options.standard_error) BERTH_TRY(pipe_for(2, false, streams_.standard_error));
+  }
+  command.push_back(id);
+  spawn.descriptors.emplace_back(process.get(), kProcessFd);
+  spawn.argv = std::move(command);
+  BERTH_ASSIGN(pid_, spawn_child(spawn));
+  streams_.pid = pid_;
+  BERTH_ASSIGN(pidfd_, open_pidfd(pid_));
+  return loop_.watch_fd(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { process_ended(); });
+}
+
+Status InteractiveExec::listen() {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (socket_path_.size() >= sizeof address.sun_path)
+    return error(Code::kInternal, "socket path too long: " + socket_path_);
+  std::memcpy(address.sun_path, socket_path_.data(), socket_path_.size());
+  ::unlink(socket_path_.c_str());
+  listener_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener_ || ::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener_.get(), 1) != 0) {
+    return errno_error("listening at " + socket_path_);
+  }
+  return loop_.watch_fd(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_terminal(); });
+}
+
+void InteractiveExec::accept_terminal() {
+  Fd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!peer) return;
+  // crun sends the descriptor in the same breath as it connects; a peer that does not is cut off.
+  timeval limit{1, 0};
+  ::setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  Fd terminal = receive_descriptor(peer.get());
+  loop_.unwatch_fd(listener_.get());
+  listener_.reset();
+  ::unlink(socket_path_.c_str());
+  if (!terminal) return report(error(Code::kInternal, "no terminal was received"));
+  ::fcntl(terminal.get(), F_SETFL, O_NONBLOCK);
+  streams_.terminal = terminal.release();
+  report(streams_);
+}
+
+void InteractiveExec::report(Result<ContainerRuntime::ExecStreams> streams) {
+  if (auto started = std::exchange(started_, nullptr)) started(std::move(streams));
+}
+
+void InteractiveExec::process_ended() {
+  if (listener_) accept_terminal();  // it may have connected just before it ended
+  loop_.unwatch_fd(pidfd_.get());
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = 0;
+  auto alive = alive_;
+  // A terminal that never came (crun failed before it made one) is told by the exit code alone.
+  if (started_) report(streams_);
+  if (!*alive) return;
+  auto exited = std::move(exited_);
+  exited(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+InteractiveExec::~InteractiveExec() {
+  *alive_ = false;
+  if (listener_) {
+    loop_.unwatch_fd(listener_.get());
+    ::unlink(socket_path_.c_str());
+  }
+  if (pidfd_) loop_.unwatch_fd(pidfd_.get());
+  if (pid_ > 0) {
+    kill_descendants(pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,47 @@
+#pragma once
+// One `crun exec` whose streams the caller holds. With a terminal, crun hands its master end over a Unix socket;
+// without, the streams are pipes. Destroying it ends the session. Loop thread only.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/runtime/container_runtime.h"
+#include "base/files.h"
+#include "base/loop.h"
+
+namespace berth::agent {
+
+class InteractiveExec {
+ public:
+  static constexpr int kProcessFd = 3;  // where crun finds `process`
+  // `command`: crun with its global options and "exec ..."; `process`: the description of the process; `socket`: a
+  // short path that may be used for the terminal.
+  // `exited` may destroy the object. Where it does not start, `started` says why and then `exited` is called with -1.
+  static std::unique_ptr<InteractiveExec> start(Loop& loop, std::vector<std::string> command, Fd process,
+                                                const std::string& id, const std::string& socket,
+                                                const ContainerRuntime::ExecOptions& options,
+                                                Function<void(Result<ContainerRuntime::ExecStreams>)> started,
+                                                Function<void(int)> exited);
+  ~InteractiveExec();
+
+ private:
+  explicit InteractiveExec(Loop& loop) : loop_(loop) {}
+  Status launch(std::vector<std::string> command, const Fd& process, const std::string& id,
+                const ContainerRuntime::ExecOptions& options);
+  Status listen();
+  void accept_terminal();
+  void process_ended();
+  void report(Result<ContainerRuntime::ExecStreams> streams);
+
+  Loop& loop_;
+  std::string socket_path_;
+  Fd listener_, pidfd_;
+  pid_t pid_ = 0;
+  ContainerRuntime::ExecStreams streams_;
+  Function<void(Result<ContainerRuntime::ExecStreams>)> started_;
+  Function<void(int)> exited_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace berth::agent

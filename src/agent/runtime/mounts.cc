@@ -1,0 +1,138 @@
+#include "agent/runtime/mounts.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+#include "base/files.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+// "\040" and the like, as /proc/self/mountinfo writes white space.
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> mount_points() {
+  std::vector<std::string> out;
+  auto text = read_file("/proc/thread-self/mountinfo");
+  if (!text.ok()) return out;
+  for (auto line : split(*text, '\n')) {
+    auto fields = split(line, ' ');
+    if (fields.size() > 4) out.push_back(unescape(fields[4]));
+  }
+  return out;
+}
+
+struct Kept {
+  Fd ipc, uts, net;
+};
+
+Result<Kept> own_namespaces() {
+  Kept kept{Fd(::open("/proc/thread-self/ns/ipc", O_RDONLY | O_CLOEXEC)),
+            Fd(::open("/proc/thread-self/ns/uts", O_RDONLY | O_CLOEXEC)),
+            Fd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC))};
+  if (!kept.ipc || !kept.uts || !kept.net) return errno_error("opening this thread's namespaces");
+  return kept;
+}
+
+void go_back(const Kept& kept) {
+  // A pool thread that stayed in a pod's namespaces would do other pods' work there.
+  BERTH_CHECK(::setns(kept.ipc.get(), CLONE_NEWIPC) == 0, "cannot return to the node's ipc namespace");
+  BERTH_CHECK(::setns(kept.uts.get(), CLONE_NEWUTS) == 0, "cannot return to the node's uts namespace");
+  BERTH_CHECK(::setns(kept.net.get(), CLONE_NEWNET) == 0, "cannot return to the node's network namespace");
+}
+
+}  // namespace
+
+Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
+                     const std::string& target) {
+  static std::atomic<bool> may_be_volatile{true};
+  std::string options = "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work;
+  if (may_be_volatile) {
+    if (::mount("overlay", target.c_str(), "overlay", 0, (options + ",volatile").c_str()) == 0) return {};
+    if (errno != EINVAL) return errno_error("mounting the root file system at " + target);
+    may_be_volatile = false;
+  }
+  if (::mount("overlay", target.c_str(), "overlay", 0, options.c_str()) != 0) {
+    return errno_error("mounting the root file system at " + target);
+  }
+  return {};
+}
+
+Status mount_tmpfs(const std::string& target, const std::string& options) {
+  if (::mount("tmpfs", target.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) != 0) {
+    return errno_error("mounting tmpfs at " + target);
+  }
+  return {};
+}
+
+Status bind_mount(const std::string& source, const std::string& target) {
+  if (::mount(source.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    return errno_error("bind-mounting " + source + " at " + target);
+  }
+  return {};
+}
+
+void unmount(const std::string& target) {
+  for (int n = 0; n < 32 && ::umount2(target.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0; ++n) {
+  }
+}
+
+void unmount_below(const std::string& directory) {
+  auto points = mount_points();
+  std::string below = directory + "/";
+  std::reverse(points.begin(), points.end());  // later mounts first, which are on top or deeper
+  for (const auto& point : points) {
+    if (point == directory || point.starts_with(below)) (void)::umount2(point.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+  }
+}
+
+bool is_mount_point(const std::string& path) {
+  auto points = mount_points();
+  return std::find(points.begin(), points.end(), path) != points.end();
+}
+
+Status in_new_namespaces(int flags, const std::function<Status()>& inside) {
+  BERTH_ASSIGN(Kept kept, own_namespaces());
+  if (::unshare(flags) != 0) return errno_error("unshare");
+  Status result = inside();
+  go_back(kept);
+  return result;
+}
+
+Status in_namespaces(const std::vector<std::string>& paths, const std::function<Status()>& inside) {
+  BERTH_ASSIGN(Kept kept, own_namespaces());
+  Status result;
+  for (const auto& path : paths) {
+    if (path.empty()) continue;
+    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd || ::setns(fd.get(), 0) != 0) {
+      result = errno_error("entering " + path);
+      break;
+    }
+  }
+  if (result.ok()) result = inside();
+  go_back(kept);
+  return result;
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,29 @@
+#pragma once
+// Mounts and namespaces of containers. All block for a moment; any thread of the pool.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace berth::agent {
+
+// Mounts an overlay of `lower` (colon-separated, topmost first) at `target`. Nothing written to it needs to outlive the
+// machine, so the kernel is told not to sync it where it knows how.
+Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
+                     const std::string& target);
+Status mount_tmpfs(const std::string& target, const std::string& options);
+Status bind_mount(const std::string& source, const std::string& target);
+// Takes every mount off `target` (lazily). Nothing mounted is fine.
+void unmount(const std::string& target);
+// Takes off whatever is mounted at or below `directory`, deepest first.
+void unmount_below(const std::string& directory);
+bool is_mount_point(const std::string& path);
+
+// Runs `inside` in new namespaces (CLONE_NEWIPC | CLONE_NEWUTS of this thread only), then goes back.
+Status in_new_namespaces(int flags, const std::function<Status()>& inside);
+// Runs `inside` in the namespaces at these paths (empty ones are skipped), then goes back.
+Status in_namespaces(const std::vector<std::string>& paths, const std::function<Status()>& inside);
+
+}  // namespace berth::agent

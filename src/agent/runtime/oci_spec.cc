@@ -1,0 +1,161 @@
+#include "agent/runtime/oci_spec.h"
+
+#include <sys/capability.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+
+#include "agent/runtime/cgroup.h"
+
+namespace berth::agent {
+namespace {
+
+using json::Value;
+
+Value strings(const std::vector<std::string>& texts) {
+  Value out = Value::array();
+  for (const auto& text : texts) out.push(text);
+  return out;
+}
+
+Value mount(std::string_view target, std::string_view type, std::string_view source,
+            std::initializer_list<Value> options) {
+  return Value::object(
+      {{"destination", target}, {"type", type}, {"source", source}, {"options", Value::array(options)}});
+}
+
+Value mounts_of(const ContainerSpec& spec, const OciSurroundings& around) {
+  Value access = spec.privileged ? "rw" : "ro";
+  Value out = Value::array();
+  out.push(mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
+  out.push(mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
+  out.push(mount("/dev/pts", "devpts", "devpts",
+                 {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
+  if (around.ipc_namespace.empty()) {
+    out.push(mount("/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "rw", "nosuid", "noexec", "nodev"}));
+  } else {
+    out.push(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+  }
+  if (around.network_namespace.empty()) {
+    // A sysfs shows the network namespace it was mounted in, and mounting it again needs to own that namespace.
+    out.push(mount("/sys", "bind", "/sys", {"rbind", "nosuid", "noexec", "nodev", access}));
+  } else {
+    out.push(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}));
+    out.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", access}));
+  }
+  if (!around.shm.empty()) out.push(mount("/dev/shm", "bind", around.shm, {"rbind", "rw"}));
+  for (const Mount& m : spec.mounts) {
+    Value options = Value::array({m.recursive ? "rbind" : "bind", m.read_only ? "ro" : "rw"});
+    if (m.propagation.empty()) {
+      options.push("rprivate");
+    } else {
+      options.push(m.propagation);
+    }
+    Value one = Value::object({{"destination", m.target}, {"type", "bind"}, {"source", m.source}});
+    one.set("options", std::move(options));
+    out.push(std::move(one));
+  }
+  return out;
+}
+
+Value namespaces_of(const OciSurroundings& around) {
+  Value out = Value::array({Value::object({{"type", "mount"}})});
+  auto join = [&out](std::string_view type, const std::string& path) {
+    if (!path.empty()) out.push(Value::object({{"type", type}, {"path", path}}));
+  };
+  join("network", around.network_namespace);
+  join("ipc", around.ipc_namespace);
+  join("uts", around.uts_namespace);
+  if (!around.pid_namespace.empty()) {
+    join("pid", around.pid_namespace);
+  } else if (!around.host_pid) {
+    out.push(Value::object({{"type", "pid"}}));
+  }
+  if (around.unified_cgroups) out.push(Value::object({{"type", "cgroup"}}));
+  return out;
+}
+
+Value process_of(const ContainerSpec& spec, const OciSurroundings& around) {
+  Value groups = Value::array();
+  for (auto group : spec.groups) groups.push(group);
+  Value user = Value::object({{"uid", spec.uid}, {"gid", spec.gid}, {"additionalGids", std::move(groups)}});
+  Value held = strings(spec.privileged ? all_capabilities() : spec.capabilities);
+  Value process = Value::object({{"terminal", spec.tty},
+                                 {"user", std::move(user)},
+                                 {"args", strings(spec.args)},
+                                 {"env", strings(spec.env)},
+                                 {"cwd", spec.working_directory.empty() ? "/" : spec.working_directory},
+                                 {"noNewPrivileges", spec.no_new_privileges}});
+  process.set("capabilities", Value::object({{"bounding", held}, {"effective", held}, {"permitted", held}}));
+  process.set("oomScoreAdj", std::max(spec.oom_score_adj, around.oom_score_floor));
+  return process;
+}
+
+Value resources_of(const ContainerSpec& spec) {
+  Value cpu = Value::object({{"shares", cpu_shares(spec.limits.cpu_milli_request)}});
+  if (spec.limits.cpu_milli_limit > 0) {
+    cpu.set("quota", cpu_quota(spec.limits.cpu_milli_limit));
+    cpu.set("period", 100000);
+  }
+  Value out = Value::object({{"cpu", std::move(cpu)}});
+  if (spec.limits.memory_bytes > 0) out.set("memory", Value::object({{"limit", spec.limits.memory_bytes}}));
+  if (spec.limits.pids > 0) out.set("pids", Value::object({{"limit", spec.limits.pids}}));
+  out.set("devices", Value::array({Value::object({{"allow", spec.privileged}, {"access", "rwm"}})}));
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> all_capabilities() {
+  std::vector<std::string> out;
+  for (cap_value_t n = 0; CAP_IS_SUPPORTED(n); ++n) {
+    // Only what this process may pass on.
+    if (::cap_get_bound(n) != 1) continue;
+    char* name = ::cap_to_name(n);
+    if (!name) continue;
+    std::string upper = name;
+    ::cap_free(name);
+    std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
+    out.push_back(upper);
+  }
+  return out;
+}
+
+const std::vector<std::string>& default_capabilities() {
+  static const std::vector<std::string> names = {
+      "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+      "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+      "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+      "CAP_KILL",    "CAP_AUDIT_WRITE"};
+  return names;
+}
+
+Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
+  Value linux_part = Value::object(
+      {{"cgroupsPath", around.cgroup}, {"namespaces", namespaces_of(around)}, {"resources", resources_of(spec)}});
+  if (!spec.privileged) {
+    linux_part.set("maskedPaths",
+                   Value::array({"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                                 "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
+                                 "/sys/devices/virtual/powercap", "/proc/scsi"}));
+    linux_part.set("readonlyPaths",
+                   Value::array({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}));
+  }
+  Value mounts = mounts_of(spec, around);
+  for (const auto& device : around.devices) {
+    mounts.push(Value::object(
+        {{"destination", device}, {"type", "bind"}, {"source", device}, {"options", Value::array({"bind", "rw"})}}));
+  }
+  Value out = Value::object({{"ociVersion", "1.0.2"},
+                             {"process", process_of(spec, around)},
+                             {"root", Value::object({{"path", around.rootfs}, {"readonly", spec.read_only_rootfs}})},
+                             {"mounts", std::move(mounts)},
+                             {"linux", std::move(linux_part)}});
+  if (!around.seccomp_filter.empty()) {
+    out.set("annotations", Value::object({{"run.oci.seccomp_bpf_data", around.seccomp_filter}}));
+  }
+  return out;
+}
+
+}  // namespace berth::agent

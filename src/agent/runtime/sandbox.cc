@@ -1,0 +1,199 @@
+#include "agent/runtime/sandbox.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "agent/runtime/child.h"
+#include "agent/runtime/mounts.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "base/text.h"
+
+namespace berth::agent {
+namespace {
+
+Status pin(const std::string& kind, const std::string& path) {
+  BERTH_TRY(write_file(path, "", 0444));
+  return bind_mount("/proc/thread-self/ns/" + kind, path);
+}
+
+bool of_ipc_namespace(std::string_view name) {
+  return name.starts_with("kernel.shm") || name.starts_with("kernel.msg") || name == "kernel.sem" ||
+         name.starts_with("fs.mqueue.");
+}
+
+Status write_sysctl(const std::string& name, const std::string& value) {
+  std::string path = "/proc/sys/" + replace_all(name, ".", "/");
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || ::write(fd.get(), value.data(), value.size()) < 0)
+    return errno_error("setting sysctl " + name + " to " + quoted(value));
+  return {};
+}
+
+// The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and
+// touches nothing but system calls, since this process has other threads.
+[[noreturn]] void hold_pid_namespace() {
+  ::syscall(SYS_close_range, 0, ~0U, 0);
+  ::prctl(PR_SET_NAME, "berth-pause");
+  sigset_t set;
+  ::sigfillset(&set);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  for (;;) {
+    int signal = ::sigwaitinfo(&set, nullptr);
+    if (signal == SIGCHLD) {
+      while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+      }
+    }
+  }
+}
+
+Result<pid_t> start_pid_holder() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
+  Fd reading(ends[0]), writing(ends[1]);
+  pid_t middle = ::fork();
+  if (middle < 0) return errno_error("fork");
+  if (middle == 0) {  // a child with one thread, which may make a pid namespace for its own child
+    ::setsid();
+    pid_t holder = ::unshare(CLONE_NEWPID) == 0 ? ::fork() : -1;
+    if (holder == 0) hold_pid_namespace();
+    [[maybe_unused]] auto n = ::write(writing.get(), &holder, sizeof holder);
+    ::_exit(0);
+  }
+  writing.reset();
+  pid_t holder = -1;
+  ssize_t n = ::read(reading.get(), &holder, sizeof holder);
+  ::waitpid(middle, nullptr, 0);
+  if (n != sizeof holder || holder <= 0) return error(Code::kInternal, "the pod's pid namespace could not be made");
+  return holder;
+}
+
+Value to_json(const SandboxSpec& spec) {
+  Value sysctls = Value::object();
+  for (const auto& [name, value] : spec.sysctls) sysctls.set(name, value);
+  return Value::object({{"uid", spec.pod_uid},
+                        {"namespace", spec.ns},
+                        {"name", spec.name},
+                        {"hostname", spec.hostname},
+                        {"network", spec.network_namespace},
+                        {"hostPID", spec.host_pid},
+                        {"hostIPC", spec.host_ipc},
+                        {"sharePID", spec.share_pid},
+                        {"cgroup", spec.cgroup_parent},
+                        {"sysctls", std::move(sysctls)}});
+}
+
+std::string pid_file(const std::string& root, const std::string& uid) { return root + "/" + uid + "/pid"; }
+
+// {pid, start time} of the holder, while it lives.
+pid_t living_holder(const std::string& root, const std::string& uid) {
+  auto text = read_file(pid_file(root, uid));
+  if (!text.ok()) return 0;
+  auto parts = cut(trim(*text), " ");
+  auto pid = parse_int(parts.before);
+  if (!pid.ok() || *pid <= 1) return 0;
+  auto start = process_start_time(static_cast<pid_t>(*pid));
+  return start != 0 && std::to_string(start) == parts.after ? static_cast<pid_t>(*pid) : 0;
+}
+
+}  // namespace
+
+SandboxPaths sandbox_paths(const std::string& root, const SandboxSpec& spec) {
+  std::string at = root + "/" + spec.pod_uid;
+  SandboxPaths out;
+  if (!spec.host_ipc) out.ipc_namespace = at + "/ipc";
+  if (!spec.network_namespace.empty()) out.uts_namespace = at + "/uts";
+  out.shm = spec.host_ipc ? "/dev/shm" : at + "/shm";
+  if (spec.share_pid && !spec.host_pid) {
+    if (pid_t holder = living_holder(root, spec.pod_uid))
+      out.pid_namespace = "/proc/" + std::to_string(holder) + "/ns/pid";
+  }
+  return out;
+}
+
+Status make_sandbox(const std::string& root, const Cgroups& cgroups, const SandboxSpec& spec) {
+  std::string at = root + "/" + spec.pod_uid;
+  BERTH_TRY(make_directories(at, 0711));
+  SandboxPaths paths = sandbox_paths(root, spec);
+  bool whole = (paths.ipc_namespace.empty() || is_mount_point(paths.ipc_namespace)) &&
+               (paths.uts_namespace.empty() || is_mount_point(paths.uts_namespace)) &&
+               (spec.host_ipc || is_mount_point(paths.shm));
+  if (!whole) {
+    unmount_below(at);
+    int flags = (paths.ipc_namespace.empty() ? 0 : CLONE_NEWIPC) | (paths.uts_namespace.empty() ? 0 : CLONE_NEWUTS);
+    BERTH_TRY(in_new_namespaces(flags, [&]() -> Status {
+      if (!paths.uts_namespace.empty()) {
+        if (::sethostname(spec.hostname.data(), spec.hostname.size()) != 0)
+          return errno_error("setting the host name " + quoted(spec.hostname));
+        BERTH_TRY(pin("uts", paths.uts_namespace));
+      }
+      if (!paths.ipc_namespace.empty()) BERTH_TRY(pin("ipc", paths.ipc_namespace));
+      for (const auto& [name, value] : spec.sysctls) {
+        if (of_ipc_namespace(name)) BERTH_TRY(write_sysctl(name, value));
+      }
+      return {};
+    }));
+    if (!spec.host_ipc) {
+      BERTH_TRY(make_directories(paths.shm, 01777));
+      BERTH_TRY(mount_tmpfs(paths.shm, "mode=1777,size=65536k"));
+    }
+  }
+  BERTH_TRY(in_namespaces({spec.network_namespace}, [&]() -> Status {
+    for (const auto& [name, value] : spec.sysctls) {
+      if (!of_ipc_namespace(name)) BERTH_TRY(write_sysctl(name, value));
+    }
+    return {};
+  }));
+  if (spec.share_pid && !spec.host_pid && living_holder(root, spec.pod_uid) == 0) {
+    BERTH_ASSIGN(pid_t holder, start_pid_holder());
+    BERTH_TRY(write_file(pid_file(root, spec.pod_uid),
+                         std::to_string(holder) + " " + std::to_string(process_start_time(holder))));
+  }
+  const Limits& l = spec.limits;
+  if (l.cpu_milli_limit || l.cpu_milli_request || l.memory_bytes || l.pids) {
+    if (auto made = cgroups.create(spec.cgroup_parent, spec.limits); !made.ok())
+      return made.error().in("control group of the pod");
+  }
+  return write_file(at + "/sandbox.json", json::encode(to_json(spec)));
+}
+
+Result<SandboxSpec> read_sandbox(const std::string& root, const std::string& pod_uid) {
+  BERTH_ASSIGN(std::string text, read_file(root + "/" + pod_uid + "/sandbox.json"));
+  BERTH_ASSIGN(Value value, json::parse(text));
+  SandboxSpec spec;
+  spec.pod_uid = value["uid"].str();
+  spec.ns = value["namespace"].str();
+  spec.name = value["name"].str();
+  spec.hostname = value["hostname"].str();
+  spec.network_namespace = value["network"].str();
+  spec.host_pid = value["hostPID"].as_bool();
+  spec.host_ipc = value["hostIPC"].as_bool();
+  spec.share_pid = value["sharePID"].as_bool();
+  spec.cgroup_parent = value["cgroup"].str();
+  for (auto [name, sysctl] : value["sysctls"].entries()) spec.sysctls[std::string(name)] = sysctl.str();
+  return spec;
+}
+
+Status destroy_sandbox(const std::string& root, const Cgroups& cgroups, const std::string& pod_uid) {
+  std::string at = root + "/" + pod_uid;
+  if (!path_exists(at)) return {};
+  if (pid_t holder = living_holder(root, pod_uid)) {
+    ::kill(holder, SIGKILL);
+    // It may be ours to reap (a subreaper's child) or init's.
+    ::waitpid(holder, nullptr, WNOHANG);
+  }
+  auto spec = read_sandbox(root, pod_uid);
+  unmount_below(at);
+  if (spec.ok() && !spec->cgroup_parent.empty()) BERTH_TRY(cgroups.remove(spec->cgroup_parent));
+  return remove_all(at);
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,71 @@
+#pragma once
+// What pod workers and hooks work with. Everything outlives them; all on the agent's loop.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/agent_config.h"
+#include "agent/images/image_store.h"
+#include "agent/runtime/container_runtime.h"
+#include "api/client.h"
+#include "base/function.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/runtime.h"
+#include "net/pod_network.h"
+
+namespace berth::controllers {
+class EventRecorder;
+class Informer;
+}  // namespace berth::controllers
+
+namespace berth::agent {
+
+class ObjectCache;
+
+// Where the volumes behind claims come from. A volume may be used by several pods of this node.
+class VolumeProvider {
+ public:
+  virtual ~VolumeProvider() = default;
+  // Makes the PersistentVolume available to the pod and answers with its directory on this node. Idempotent.
+  // Error texts end up in the event FailedMount.
+  virtual void acquire(const Value& volume, const std::string& pod_uid, Function<void(Result<std::string>)> done) = 0;
+  // The pod uses it no more; the last pod's release unmounts it. Nothing acquired is fine.
+  virtual void release(const std::string& volume_name, const std::string& pod_uid, Function<void(Status)> done) = 0;
+  // A pod uses it that an earlier agent prepared. Called for all such pods before anything is acquired or released.
+  virtual void adopt(const std::string& volume_name, const std::string& pod_uid) = 0;
+};
+
+struct ProbeTarget {
+  std::string container_id;
+  std::string pod_ip;
+  const Value* container = nullptr;  // for named ports; only during the call
+};
+struct ProbeResult {
+  bool good = false;
+  std::string output;  // kubelet's words, for the event
+};
+// Runs one probe (or hook) action: exec, httpGet, tcpSocket, grpc. Faked in tests.
+class ProbeRunner {
+ public:
+  virtual ~ProbeRunner() = default;
+  virtual void run(const Value& action, const ProbeTarget& target, Duration timeout,
+                   Function<void(ProbeResult)> done) = 0;
+};
+
+struct Services {
+  const AgentConfig& config;
+  Runtime& runtime;
+  api::Client& client;
+  ContainerRuntime& containers;
+  ImageStore& images;
+  VolumeProvider& volumes;
+  net::PodNetwork& network;
+  ObjectCache& objects;
+  controllers::EventRecorder& events;
+  ProbeRunner& probes;
+  controllers::Informer* cluster_services = nullptr;  // for service links; may be null
+};
+
+}  // namespace berth::agent

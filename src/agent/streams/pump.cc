@@ -1,0 +1,182 @@
+#include "agent/streams/pump.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace berth::agent {
+namespace {
+
+constexpr std::size_t kBlock = 64 * 1024;
+constexpr int kBlocksPerRound = 8;  // others on the loop have their turn as well
+
+// Calls a callback that may destroy its owner, or set another one in its place.
+template <class F, class... Args>
+auto call_kept(const std::shared_ptr<bool>& owner, F& kept, Args&&... args) {
+  F callback = std::move(kept);
+  kept = nullptr;
+  struct Back {
+    std::shared_ptr<bool> owner;
+    F& kept;
+    F& callback;
+    ~Back() {
+      if (*owner && !kept) kept = std::move(callback);
+    }
+  } back{owner, kept, callback};
+  return callback(std::forward<Args>(args)...);
+}
+
+}  // namespace
+
+Fd duplicate(int fd) { return Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
+Source::Source(Loop& loop, Fd fd, Function<bool(std::string_view)> take, Task ended)
+    : loop_(loop), fd_(std::move(fd)), take_(std::move(take)), ended_(std::move(ended)) {
+  watch();
+}
+
+Source::~Source() {
+  *alive_ = false;
+  if (watched_) loop_.unwatch_fd(fd_.get());
+}
+
+void Source::watch() {
+  // Not watched at all while held: a closed peer is reported whatever is asked for.
+  bool wanted = fd_ && !held_;
+  if (wanted == watched_) return;
+  watched_ = wanted;
+  if (!wanted) return loop_.unwatch_fd(fd_.get());
+  if (loop_.watch_fd(fd_.get(), EPOLLIN, [this](std::uint32_t) { read_some(); }).ok()) return;
+  watched_ = false;
+  loop_.post([this, alive = alive_] {
+    if (*alive) finish();
+  });
+}
+
+void Source::resume() {
+  held_ = false;
+  watch();
+}
+
+void Source::read_some() {
+  auto alive = alive_;
+  static thread_local std::array<char, kBlock> room;
+  for (int round = 0; round < kBlocksPerRound; ++round) {
+    ssize_t n = ::read(fd_.get(), room.data(), room.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) return finish();  // a terminal whose processes have gone answers EIO
+    bool more = call_kept(alive, take_, std::string_view(room.data(), static_cast<std::size_t>(n)));
+    if (!*alive || !fd_) return;
+    if (!more) {
+      held_ = true;
+      return watch();
+    }
+  }
+}
+
+void Source::finish() {
+  if (!fd_) return;
+  if (watched_) loop_.unwatch_fd(fd_.get());
+  watched_ = held_ = false;
+  fd_.reset();
+  Task ended = std::move(ended_);
+  ended_ = nullptr;
+  if (ended) ended();
+}
+
+Sink::Sink(Loop& loop, Fd fd, Options options, Function<void(bool)> behind, Task broken)
+    : loop_(loop), fd_(std::move(fd)), options_(options), behind_(std::move(behind)), broken_(std::move(broken)) {
+  struct stat info {};
+  socket_ = ::fstat(fd_.get(), &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+Sink::~Sink() {
+  *alive_ = false;
+  watch(false);
+}
+
+void Sink::watch(bool wanted) {
+  if (wanted == watched_) return;
+  watched_ = wanted;
+  if (!wanted) return loop_.unwatch_fd(fd_.get());
+  if (loop_.watch_fd(fd_.get(), EPOLLOUT, [this](std::uint32_t) { flush(); }).ok()) return;
+  watched_ = false;
+  loop_.post([this, alive = alive_] {
+    if (*alive) fail();
+  });
+}
+
+void Sink::write(std::string_view bytes) {
+  if (over_ || ending_ || bytes.empty()) return;
+  waiting_.append(bytes);
+  if (!watched_) return flush();
+  tell_behind();
+}
+
+void Sink::end() {
+  if (over_ || ending_) return;
+  ending_ = true;
+  if (!watched_) flush();
+}
+
+ssize_t Sink::put(std::string_view bytes) {
+  bytes = bytes.substr(0, options_.largest);
+  if (socket_) return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return ::write(fd_.get(), bytes.data(), bytes.size());
+}
+
+void Sink::flush() {
+  while (written_ < waiting_.size()) {
+    ssize_t n = put(std::string_view(waiting_).substr(written_));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != EAGAIN) return fail();
+    if (n <= 0) break;
+    written_ += static_cast<std::size_t>(n);
+  }
+  if (written_ == waiting_.size() || written_ > kHighWater) {
+    waiting_.erase(0, written_);
+    written_ = 0;
+  }
+  std::size_t left = waiting_.size() - written_;
+  watch(left > 0);
+  if (left == 0 && ending_) {
+    over_ = true;
+    if (options_.end == End::kHalfClose) ::shutdown(fd_.get(), SHUT_WR);
+    if (options_.end == End::kClose) fd_.reset();
+  }
+  tell_behind();
+}
+
+void Sink::tell_behind() {
+  std::size_t left = waiting_.size() - written_;
+  bool behind = told_behind_ ? left > kLowWater : left > kHighWater;
+  if (behind == told_behind_) return;
+  told_behind_ = behind;
+  if (behind_) call_kept(alive_, behind_, behind);
+}
+
+void Sink::fail() {
+  watch(false);
+  over_ = true;
+  waiting_.clear();
+  written_ = 0;
+  if (options_.end == End::kClose) fd_.reset();
+  auto alive = alive_;
+  if (told_behind_ && behind_) {
+    told_behind_ = false;
+    call_kept(alive, behind_, false);
+    if (!*alive) return;
+  }
+  Task broken = std::move(broken_);
+  broken_ = nullptr;
+  if (broken) broken();
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,125 @@
+#include "agent/streams/stream_server.h"
+
+#include "agent/streams/container_logs.h"
+#include "agent/streams/remote_work.h"
+#include "api/status.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace berth::agent {
+namespace {
+
+bool flag(const http::Request& request, std::string_view name) {
+  std::string_view text = request.parameter(name);
+  return text == "true" || text == "1";
+}
+
+Result<LogOptions> log_options(const http::Request& request, Time now) {
+  LogOptions options;
+  options.follow = flag(request, "follow");
+  options.timestamps = flag(request, "timestamps");
+  options.stream = request.parameter("stream");
+  auto number = [&](std::string_view name, std::int64_t& into) -> Status {
+    std::string_view text = request.parameter(name);
+    if (text.empty()) return ok_status();
+    Result<long> value = parse_int(text);
+    if (!value.ok() || *value < 0)
+      return error(Code::kBadRequest,
+                   std::string(name) + ": expected a number that is not negative, found " + quoted(text));
+    into = *value;
+    return ok_status();
+  };
+  BERTH_TRY(number("tailLines", options.tail_lines));
+  BERTH_TRY(number("limitBytes", options.limit_bytes));
+  std::int64_t since = -1;
+  BERTH_TRY(number("sinceSeconds", since));
+  if (since >= 0) options.since = now - std::chrono::seconds(since);
+  if (std::string_view text = request.parameter("sinceTime"); !text.empty()) {
+    BERTH_ASSIGN(Time time, parse_time(text));
+    options.since = time;
+  }
+  return options;
+}
+
+// One `kubectl logs`: the reader and the exchange that it writes to. Lives in the exchange's callbacks.
+struct LogStream : std::enable_shared_from_this<LogStream> {
+  std::shared_ptr<http::Exchange> exchange;
+  std::unique_ptr<LogReader> reader;
+
+  void release(Loop& loop) {
+    // Not from inside the reader's own call.
+    loop.post([self = shared_from_this()] { self->reader.reset(); });
+  }
+};
+
+}  // namespace
+
+void answer_error(http::Exchange& exchange, const Error& error) {
+  exchange.respond(api::http_code(error.code), "application/json", json::encode(api::to_status(error)));
+}
+
+StreamServer::StreamServer(Loop& loop, Agent& agent, ContainerRuntime& containers)
+    : loop_(loop), agent_(agent), containers_(containers) {}
+StreamServer::~StreamServer() { *alive_ = false; }
+
+bool StreamServer::handle(const std::shared_ptr<http::Exchange>& exchange) {
+  std::vector<std::string_view> parts = split(exchange->request().path, '/');
+  if (parts.size() != 4 || !parts[0].empty()) return false;
+  Place place{std::string(parts[1]), std::string(parts[2]), std::string(parts[3])};
+  if (place.verb == "containerLogs") {
+    serve_logs(exchange, place);
+    return true;
+  }
+  if (place.verb == "exec" || place.verb == "attach") {
+    serve_process(exchange, place);
+    return true;
+  }
+  if (place.verb == "portforward") {
+    serve_ports(exchange, place);
+    return true;
+  }
+  return false;
+}
+
+void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, const Place& place) {
+  const http::Request& request = exchange->request();
+  Result<LogOptions> options = log_options(request, loop_.now());
+  if (!options.ok()) return answer_error(*exchange, options.error());
+  bool previous = flag(request, "previous");
+  std::string container(request.parameter("container"));
+  Result<ContainerPlace> found = agent_.find_container(place.ns, place.pod, container, previous);
+  if (!found.ok()) return answer_error(*exchange, found.error());
+  auto stream = std::make_shared<LogStream>();
+  stream->exchange = exchange;
+  std::weak_ptr<LogStream> weak = stream;
+  auto running = [this, id = found->id, previous] {
+    if (previous) return false;
+    std::optional<ContainerStatus> status = containers_.status(id);
+    return status && (status->state == ContainerState::kRunning || status->state == ContainerState::kCreated);
+  };
+  stream->reader = std::make_unique<LogReader>(
+      loop_, *options,
+      [weak](std::string text) {
+        auto self = weak.lock();
+        return self && self->exchange->write({http::Piece::of(std::move(text))});
+      },
+      [weak, this] {
+        auto self = weak.lock();
+        if (!self) return;
+        self->exchange->finish();
+        self->release(loop_);
+      },
+      running);
+  if (Status opened = stream->reader->open(found->log_path); !opened.ok()) {
+    // A container that was made and never wrote has an empty log.
+    exchange->respond(200, "text/plain", "");
+    return;
+  }
+  exchange->start(200, {{"content-type", "text/plain"}});
+  exchange->on_drain([stream] {
+    if (stream->reader) stream->reader->resume();
+  });
+  exchange->on_close([stream, this] { stream->release(loop_); });
+}
+
+}  // namespace berth::agent

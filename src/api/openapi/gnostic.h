@@ -1,0 +1,14 @@
+#pragma once
+// Inside the openapi module: an OpenAPI v2 document in gnostic's protobuf form (openapi.v2.Document), as kubectl reads
+// it.
+
+#include <string>
+
+#include "base/json.h"
+
+namespace berth::openapi {
+
+// Of the members that v2_json() writes; others are left out.
+std::string gnostic_document(const Value& document);
+
+}  // namespace berth::openapi

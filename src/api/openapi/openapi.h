@@ -1,0 +1,28 @@
+#pragma once
+// OpenAPI documents from the schema, made when asked for, any thread. Kept: the v2 protobuf and the hashes of v3.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/schema/schema.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace berth::openapi {
+
+// What clients put into Accept for v2_protobuf(), and what the answer's Content-Type has to be: '@' is not allowed in a
+// media type, and kubectl refuses an answer that carries it.
+inline constexpr std::string_view kV2ProtobufAccept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+inline constexpr std::string_view kV2ProtobufContentType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+// /openapi/v2 as JSON.
+std::string v2_json(const schema::Schema& schema);
+// The same as openapi.v2.Document protobuf (gnostic's openapiv2): what kubectl up to 1.26 asks for.
+std::string v2_protobuf(const schema::Schema& schema);
+// /openapi/v3: {"paths": {"apis/apps/v1": {"serverRelativeURL": "/openapi/v3/apis/apps/v1?hash=..."}}}
+Value v3_index(const schema::Schema& schema);
+// /openapi/v3/<path>, e.g. "apis/apps/v1" or "api/v1".
+Result<std::string> v3_json(const schema::Schema& schema, std::string_view path);
+
+}  // namespace berth::openapi

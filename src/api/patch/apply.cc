@@ -1,0 +1,236 @@
+// Who owns which field after a write, and server-side apply.
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "api/patch/managers.h"
+#include "api/patch/patch.h"
+#include "api/patch/typed_value.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace berth::patch {
+
+namespace {
+
+constexpr const char* kBeforeFirstApply = "before-first-apply";
+constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+constexpr std::size_t kMaxAnnotations = 256 * 1024;
+
+Value without_managed_fields(Value object) {
+  if (object["metadata"].contains("managedFields")) object.mut("metadata").erase("managedFields");
+  return object;
+}
+
+Value with_managed_fields(Value object, const Managers& managers) {
+  Value encoded = managers.encode();
+  if (!encoded.is_null()) {
+    object.mut("metadata").set("managedFields", std::move(encoded));
+  } else if (object["metadata"].contains("managedFields")) {
+    object.mut("metadata").erase("managedFields");
+  }
+  return object;
+}
+
+// A client that sends [] or [{}] wants to start over.
+bool asks_for_reset(const Value& managed_fields) {
+  return managed_fields.is_array() &&
+         (managed_fields.empty() || (managed_fields.size() == 1 && managed_fields[0] == Value::object()));
+}
+
+Managers decode_or_empty(const Value& object) {
+  auto managers = Managers::decode(object["metadata"]["managedFields"]);
+  return managers.ok() ? std::move(managers).value() : Managers();
+}
+
+// Takes what changed away from everybody but `self` (may be null).
+void take_from_others(Managers& managers, const Manager* self, const Comparison& change) {
+  const FieldSet gone = change.changed().united(change.removed);
+  for (Manager& manager : managers.entries()) {
+    if (!self || !manager.same_entry(*self)) manager.set = manager.set.without(gone);
+  }
+}
+
+// Records an update from `before` to `after` by `self`.
+void record_update(const Place& root, const Value& before, const Value& after, Manager self, Managers& managers) {
+  const Comparison change = compare(root, before, after);
+  take_from_others(managers, nullptr, change);
+  self.set = change.changed().without(change.removed).without(unowned_fields());
+  if (!self.set.empty()) {
+    if (Manager* previous = managers.find(self)) self.set = self.set.united(previous->set);
+    managers.put(std::move(self));
+  }
+  managers.drop_empty();
+  managers.cap_updates();
+}
+
+std::string printed(const Manager& manager) {
+  std::string out = quoted(manager.name);
+  if (!manager.subresource.empty()) out += " with subresource " + quoted(manager.subresource);
+  if (!manager.applies) out += " using " + manager.api_version;
+  return out;
+}
+
+struct Taken {
+  Conflict conflict;
+  FieldPath path;
+};
+
+std::vector<Taken> conflicts_of(const Managers& managers, const Manager& self, const Comparison& change) {
+  const FieldSet changed = change.changed();
+  std::vector<Taken> out;
+  for (const Manager& manager : managers.entries()) {
+    if (manager.same_entry(self)) continue;
+    manager.set.common(changed).for_each(
+        [&](const FieldPath& path) { out.push_back({{printed(manager), to_string(path)}, path}); });
+  }
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Taken& a, const Taken& b) { return a.conflict.manager < b.conflict.manager; });
+  return out;
+}
+
+// Removes from `object` what the applier owned last time and nobody owns now.
+Value pruned(const Place& root, const Value& object, const FieldSet& last, const Managers& managers) {
+  if (last.empty()) return object;
+  const FieldSet last_named = with_named_fields(root, last);
+  Value rest = without_items(root, object, last_named);
+  FieldSet owned;
+  for (const Manager& manager : managers.entries()) owned = owned.united(manager.set);
+  const FieldSet all = with_named_fields(root, field_set_of(root, object));
+  FieldSet kept = with_named_fields(root, field_set_of(root, rest)).united(with_named_fields(root, owned));
+  rest = without_items(root, object, all.without(kept));
+  kept = with_named_fields(root, field_set_of(root, rest));
+  return without_items(root, object, all.without(kept).common(last_named));
+}
+
+// What `kubectl apply` without --server-side set and has not been changed since: its successor may take it.
+FieldSet client_side_applied(const schema::Kind& kind, const Place& root, const Value& live) {
+  const std::string_view text = live["metadata"]["annotations"][kLastApplied].as_string();
+  auto last = json::parse(text);
+  if (text.empty() || !last.ok() || (*last)["apiVersion"].as_string() != kind.api_version()) return {};
+  if (!check_typed(root, *last).ok()) return {};
+  const Comparison change = compare(root, *last, live);
+  return field_set_of(root, *last).without(change.modified).without(change.added).without(change.removed);
+}
+
+// Keeps kubectl's annotation in step where the object has one, so that a later client-side apply starts from the truth.
+void renew_last_applied(const Value& live, const Value& applied, Value& object) {
+  if (live["metadata"]["annotations"][kLastApplied].is_null()) return;
+  std::string text = json::encode(without_managed_fields(applied)) + "\n";
+  if (text.size() > kMaxAnnotations) text.clear();
+  object.mut("metadata").mut("annotations").set(kLastApplied, text);
+}
+
+Status check_applied(const schema::Kind& kind, const Value& applied) {
+  const std::string_view version = applied["apiVersion"].as_string();
+  if (version != kind.api_version()) {
+    return error(Code::kBadRequest, "Incorrect version specified in apply patch. Specified patch version: " +
+                                        std::string(version) + ", expected: " + kind.api_version());
+  }
+  if (!applied["metadata"]["managedFields"].is_null()) {
+    return error(Code::kBadRequest, "metadata.managedFields must be nil");
+  }
+  if (Status status = check_typed(Place::root(*kind.type), applied); !status.ok()) {
+    return status.error().in("failed to create typed patch object (" + applied["metadata"]["namespace"].str() + "/" +
+                             applied["metadata"]["name"].str() + "; " + kind.api_version() + ", Kind=" + kind.kind +
+                             ")");
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Value track_update(const schema::Kind& kind, const Value& before, Value after, std::string_view manager,
+                   std::string_view subresource, Time now) {
+  const bool creates = before.is_null();
+  Managers managers;
+  if (!subresource.empty()) {
+    managers = decode_or_empty(before);
+  } else if (!asks_for_reset(after["metadata"]["managedFields"])) {
+    managers = decode_or_empty(after);
+    if (managers.empty()) managers = decode_or_empty(before);  // of clients that do not know about them
+  }
+  after = without_managed_fields(std::move(after));
+  const Value old = creates ? Value::object() : without_managed_fields(before);
+  if (creates || (!managers.empty() && after != old)) {
+    Manager self{std::string(manager), false, kind.api_version(), std::string(subresource), format_time(now), {}};
+    record_update(Place::root(*kind.type), old, after, std::move(self), managers);
+  }
+  return with_managed_fields(std::move(after), managers);
+}
+
+Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& applied, std::string_view manager,
+                      bool force, std::string_view subresource, Time now) {
+  BERTH_TRY(check_applied(kind, applied));
+  const Place root = Place::root(*kind.type);
+  const std::string time = format_time(now);
+  Managers managers;
+  if (!live.is_null()) {
+    BERTH_ASSIGN(managers, Managers::decode(live["metadata"]["managedFields"]));
+  }
+  const Value base = live.is_null() ? Value::object() : without_managed_fields(live);
+  if (!live.is_null() && managers.empty()) {
+    Manager before{kBeforeFirstApply, false, kind.api_version(), std::string(subresource), time, {}};
+    record_update(root, Value::object(), base, std::move(before), managers);
+  }
+
+  Manager self{std::string(manager), true, kind.api_version(), std::string(subresource), time,
+               field_set_of(root, applied)};
+  Manager last;
+  if (const Manager* found = managers.find(self)) last = *found;
+  managers.put(self);
+
+  Value object = pruned(root, merged(root, base, applied), last.set, managers);
+  const Comparison change = compare(root, base, object);
+  std::vector<Taken> taken = conflicts_of(managers, self, change);
+  if (manager == "kubectl" && !force && !taken.empty()) {
+    const FieldSet allowed = client_side_applied(kind, root, base);
+    std::erase_if(taken, [&](const Taken& each) {
+      FieldSet one;
+      one.insert(each.path);
+      return !one.common(allowed).empty();
+    });
+  }
+  Applied out;
+  if (!force) {
+    for (Taken& each : taken) out.conflicts.push_back(std::move(each.conflict));
+  }
+  if (!out.conflicts.empty()) {
+    out.object = live;
+    return out;
+  }
+
+  take_from_others(managers, &self, change);
+  self.set = self.set.without(unowned_fields());
+  const bool unchanged = self.set == last.set && object == base;
+  if (unchanged && !last.time.empty()) self.time = last.time;
+  managers.put(self);
+  managers.drop_empty();
+  if (manager == "kubectl") renew_last_applied(base, applied, object);
+  out.object = with_managed_fields(std::move(object), managers);
+  return out;
+}
+
+Error conflict_error(const std::vector<Conflict>& conflicts) {
+  auto details = std::make_shared<ErrorDetails>();
+  std::map<std::string, std::vector<std::string>> by_manager;
+  for (const Conflict& conflict : conflicts) {
+    details->causes.push_back({"FieldManagerConflict", "conflict with " + conflict.manager, conflict.field});
+    by_manager[conflict.manager].push_back(conflict.field);
+  }
+  std::string message;
+  if (conflicts.size() == 1) {
+    message = "Apply failed with 1 conflict: conflict with " + conflicts[0].manager + ": " + conflicts[0].field;
+  } else {
+    std::vector<std::string> lines;
+    for (const auto& [manager, fields] : by_manager) {
+      lines.push_back("conflicts with " + manager + ":");
+      for (const std::string& field : fields) lines.push_back("- " + field);
+    }
+    message = "Apply failed with " + std::to_string(conflicts.size()) + " conflicts: " + join(lines, "\n");
+  }
+  return Error{Code::kConflict, std::move(message), std::move(details)};
+}
+
+}  // namespace berth::patch

@@ -1,0 +1,270 @@
+#include "api/patch/json_patch.h"
+
+#include <memory>
+
+#include "api/patch/patch.h"
+#include "base/text.h"
+
+namespace berth::patch {
+
+namespace {
+
+constexpr const char* kMissing = "missing value";
+constexpr const char* kBadIndex = "invalid index referenced";
+
+Error refused(std::string text) { return error(Code::kInvalid, std::move(text)); }
+
+std::string unescape(std::string_view part) {
+  return replace_all(replace_all(std::string(part), "~1", "/"), "~0", "~");
+}
+
+// Where a pointer leads: the container of its last part.
+struct Place {
+  Value* container = nullptr;  // null: there is none
+  std::string key;
+};
+
+// An index into an array of `size`; `room` is 1 where one behind the end is fine.
+Result<std::size_t> index_of(const std::string& key, std::size_t size, std::size_t room) {
+  auto parsed = parse_int(key);
+  if (!parsed.ok()) {
+    return refused("value was not a proper array index: '" + key + "': strconv.Atoi: parsing \"" + key +
+                   "\": invalid syntax");
+  }
+  long index = *parsed;
+  const long limit = static_cast<long>(size + room);
+  if (index >= limit || index < -limit) {
+    return refused("Unable to access invalid index: " + std::to_string(index) + ": " + kBadIndex);
+  }
+  return static_cast<std::size_t>(index < 0 ? index + limit : index);
+}
+
+Result<Value> member_of(const Value& container, const std::string& key) {
+  if (container.is_object()) {
+    if (const Value* found = container.find(key)) return *found;
+    return refused("unable to get nonexistent key: " + key + ": " + kMissing);
+  }
+  BERTH_ASSIGN(std::size_t index, index_of(key, container.size(), 0));
+  return container[index];
+}
+
+class Patcher {
+ public:
+  explicit Patcher(const Value& object) : document_(object) {}
+
+  Status run(const Value& operation);
+  Value take() { return std::move(document_); }
+
+ private:
+  Place find(const std::string& pointer);
+  Status add_at(const Place& place, const Value& value);
+  Status remove_at(const Place& place);
+  Status add(const std::string& path, const Value& value);
+  Status remove(const std::string& path);
+  Status replace(const std::string& path, const Value& value);
+  Status move(const std::string& from, const std::string& path);
+  Status copy(const std::string& from, const std::string& path);
+  Status test(const std::string& path, const Value& value);
+
+  Value document_;
+};
+
+Place Patcher::find(const std::string& pointer) {
+  std::vector<std::string_view> parts = split(pointer, '/');
+  if (parts.size() < 2) return {};
+  // Look first: mut() would create what is missing and unshare what is not changed.
+  const Value* at = &document_;
+  for (std::size_t i = 1; i + 1 < parts.size(); ++i) {
+    auto next = member_of(*at, unescape(parts[i]));
+    if (!next.ok() || !(next->is_object() || next->is_array())) return {};
+    at = at->is_object() ? at->find(unescape(parts[i])) : &(*at)[*index_of(unescape(parts[i]), at->size(), 0)];
+  }
+  if (!at->is_object() && !at->is_array()) return {};
+  Value* container = &document_;
+  for (std::size_t i = 1; i + 1 < parts.size(); ++i) {
+    std::string part = unescape(parts[i]);
+    container = container->is_object() ? &container->mut(part)
+                                       : &container->mut(index_of(part, container->size(), 0).value());
+  }
+  return {container, unescape(parts.back())};
+}
+
+Status Patcher::add_at(const Place& place, const Value& value) {
+  if (place.container->is_object()) {
+    place.container->set(place.key, value);
+    return ok_status();
+  }
+  if (place.key == "-") {
+    place.container->push(value);
+    return ok_status();
+  }
+  BERTH_ASSIGN(std::size_t index, index_of(place.key, place.container->size(), 1));
+  place.container->insert(index, value);
+  return ok_status();
+}
+
+Status Patcher::remove_at(const Place& place) {
+  if (place.container->is_object()) {
+    if (place.container->erase(place.key)) return ok_status();
+    return refused("Unable to remove nonexistent key: " + place.key + ": " + kMissing);
+  }
+  BERTH_ASSIGN(std::size_t index, index_of(place.key, place.container->size(), 0));
+  place.container->erase(index);
+  return ok_status();
+}
+
+Status Patcher::add(const std::string& path, const Value& value) {
+  Place place = find(path);
+  if (!place.container) {
+    return refused("add operation does not apply: doc is missing path: \"" + path + "\": " + kMissing);
+  }
+  if (Status status = add_at(place, value); !status.ok())
+    return status.error().in("error in add for path: '" + path + "'");
+  return ok_status();
+}
+
+Status Patcher::remove(const std::string& path) {
+  Place place = find(path);
+  if (!place.container) {
+    return refused("remove operation does not apply: doc is missing path: \"" + path + "\": " + kMissing);
+  }
+  if (Status status = remove_at(place); !status.ok()) {
+    return status.error().in("error in remove for path: '" + path + "'");
+  }
+  return ok_status();
+}
+
+Status Patcher::replace(const std::string& path, const Value& value) {
+  if (path.empty()) {
+    if (!value.is_object() && !value.is_array())
+      return refused("replace operation hit impossible case: invalid state detected");
+    document_ = value;
+    return ok_status();
+  }
+  Place place = find(path);
+  if (!place.container) {
+    return refused("replace operation does not apply: doc is missing path: " + path + ": " + kMissing);
+  }
+  if (!member_of(*place.container, place.key).ok()) {
+    return refused("replace operation does not apply: doc is missing key: " + path + ": " + kMissing);
+  }
+  if (place.container->is_object()) {
+    place.container->set(place.key, value);
+  } else {
+    place.container->mut(index_of(place.key, place.container->size(), 0).value()) = value;
+  }
+  return ok_status();
+}
+
+Status Patcher::move(const std::string& from, const std::string& path) {
+  Place source = find(from);
+  if (!source.container) {
+    return refused("move operation does not apply: doc is missing from path: " + from + ": " + kMissing);
+  }
+  auto value = member_of(*source.container, source.key);
+  if (!value.ok()) return value.error().in("error in move for path: '" + source.key + "'");
+  if (Status status = remove_at(source); !status.ok())
+    return status.error().in("error in move for path: '" + from + "'");
+  Place target = find(path);
+  if (!target.container) {
+    return refused("move operation does not apply: doc is missing destination path: " + path + ": " + kMissing);
+  }
+  if (Status status = add_at(target, *value); !status.ok())
+    return status.error().in("error in move for path: '" + path + "'");
+  return ok_status();
+}
+
+Status Patcher::copy(const std::string& from, const std::string& path) {
+  Place source = find(from);
+  if (!source.container) {
+    return refused("copy operation does not apply: doc is missing from path: \"" + from + "\": " + kMissing);
+  }
+  auto value = member_of(*source.container, source.key);
+  if (!value.ok()) return value.error().in("error in copy for from: '" + from + "'");
+  Place target = find(path);
+  if (!target.container) {
+    return refused("copy operation does not apply: doc is missing destination path: " + path + ": " + kMissing);
+  }
+  if (Status status = add_at(target, *value); !status.ok())
+    return status.error().in("error while adding value during copy");
+  return ok_status();
+}
+
+Status Patcher::test(const std::string& path, const Value& value) {
+  const std::string failed = "testing value " + path + " failed: test failed";
+  if (path.empty()) return document_ == value ? ok_status() : Status(refused(failed));
+  Place place = find(path);
+  if (!place.container) return refused("test operation does not apply: is missing path: " + path + ": " + kMissing);
+  auto found = member_of(*place.container, place.key);
+  if (!found.ok()) {
+    if (place.container->is_array()) return found.error().in("error in test for path: '" + path + "'");
+    return value.is_null() ? ok_status() : Status(refused(failed));  // an absent member equals null
+  }
+  return *found == value ? ok_status() : Status(refused(failed));
+}
+
+Status Patcher::run(const Value& operation) {
+  const std::string_view kind = operation["op"].as_string("unknown");
+  if (!operation["path"].is_string()) {
+    return refused(std::string(kind) + " operation failed to decode path: " + kMissing);
+  }
+  const std::string path = operation["path"].str();
+  if (kind == "add") return add(path, operation["value"]);
+  if (kind == "remove") return remove(path);
+  if (kind == "replace") return replace(path, operation["value"]);
+  if (kind == "test") return test(path, operation["value"]);
+  if (kind == "move" || kind == "copy") {
+    if (!operation["from"].is_string()) {
+      return refused(std::string(kind) + " operation failed to decode from: " + kMissing);
+    }
+    return kind == "move" ? move(operation["from"].str(), path) : copy(operation["from"].str(), path);
+  }
+  return refused("Unexpected kind: " + std::string(kind));
+}
+
+std::string_view go_type(const Value& value) { return value.is_bool() ? "bool" : value.type_name(); }
+
+}  // namespace
+
+Result<Value> apply_operations(const Value& object, const Value& patch) {
+  if (!patch.is_array()) {
+    return error(Code::kBadRequest, "json: cannot unmarshal " + std::string(go_type(patch)) +
+                                        " into Go value of type jsonpatch.Patch");
+  }
+  for (const Value& operation : patch) {
+    if (!operation.is_object()) {
+      return error(Code::kBadRequest, "json: cannot unmarshal " + std::string(go_type(operation)) +
+                                          " into Go value of type jsonpatch.Operation");
+    }
+  }
+  if (patch.size() > kMaxJsonPatchOperations) {
+    return error(Code::kTooLarge, "The allowed maximum operations in a JSON patch is " +
+                                      std::to_string(kMaxJsonPatchOperations) + ", got " +
+                                      std::to_string(patch.size()));
+  }
+  Patcher patcher(object);
+  for (const Value& operation : patch) BERTH_TRY(patcher.run(operation));
+  return patcher.take();
+}
+
+Result<Value> apply_json_patch(const Value& object, const Value& patch) {
+  auto patched = apply_operations(object, patch);
+  if (!patched.failed_with(Code::kInvalid)) return patched;
+  return Error{Code::kInvalid, "the server rejected our request due to an error in our request",
+               std::make_shared<const ErrorDetails>()};
+}
+
+Value apply_merge_patch(const Value& object, const Value& patch) {
+  if (!patch.is_object()) return patch;
+  Value merged = object.is_object() ? object : Value::object();
+  for (auto [key, change] : patch.entries()) {
+    if (change.is_null()) {
+      merged.erase(key);
+    } else {
+      merged.set(key, apply_merge_patch(merged[key], change));
+    }
+  }
+  return merged;
+}
+
+}  // namespace berth::patch

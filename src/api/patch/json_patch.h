@@ -1,0 +1,15 @@
+#pragma once
+// RFC 6902 with the library's own words. The API answers a failure in general words only (see apply_json_patch);
+// these are for logs and tests.
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace berth::patch {
+
+inline constexpr std::size_t kMaxJsonPatchOperations = 10'000;
+
+// kBadRequest: no patch at all. kTooLarge: too many operations. kInvalid: an operation does not apply.
+Result<Value> apply_operations(const Value& object, const Value& patch);
+
+}  // namespace berth::patch

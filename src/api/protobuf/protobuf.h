@@ -1,0 +1,22 @@
+#pragma once
+// Kubernetes' protobuf form of an object: the bytes "k8s\0" and a runtime.Unknown that wraps the object's own message.
+// Newer kubectl sends request bodies this way. Field numbers come from the schema; pure, any thread.
+
+#include <string_view>
+
+#include "api/schema/schema.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace berth::protobuf {
+
+inline constexpr std::string_view kMediaType = "application/vnd.kubernetes.protobuf";
+
+// The object as JSON, with apiVersion and kind. Field numbers that the schema does not know are skipped, as any
+// protobuf reader does. kBadRequest: no such envelope, a kind we do not have, or damaged bytes (the text says where).
+Result<Value> decode(const schema::Schema& schema, std::string_view bytes);
+
+// One message of a type.
+Result<Value> decode_message(const schema::Type& type, std::string_view bytes);
+
+}  // namespace berth::protobuf

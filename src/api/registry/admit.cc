@@ -1,0 +1,145 @@
+// Admission: what the cluster adds to new objects, and what it refuses whatever their content.
+#include "api/registry/state.h"
+#include "api/status.h"
+#include "base/ids.h"
+
+namespace berth::registry {
+namespace {
+
+constexpr const char* kTokenPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+Status admit_into_namespace(Registry::State& state, const Call& call, const schema::Kind& kind) {
+  if (!kind.namespaced) return ok_status();
+  const schema::Kind& namespaces = state.kind(api::resources::kNamespaces);
+  store::RecordPtr ns = state.store.head(store_key(namespaces, "", call.ns));
+  if (!ns) return api::not_found(api::resources::kNamespaces, call.ns);
+  // Events may still be told of what goes on in a namespace that is going.
+  bool terminating = ns->value["status"]["phase"].as_string() == "Terminating" || api::is_terminating(ns->value);
+  if (!terminating || kind.kind == "Event") return ok_status();
+  Error e = api::forbidden(kind.resource(), call.name, "unable to create new content in namespace " + call.ns + " because it is being terminated");
+  auto details = std::make_shared<ErrorDetails>(e.details ? *e.details : ErrorDetails{});
+  details->causes.push_back({"NamespaceTerminating", "namespace " + call.ns + " is being terminated", "metadata.namespace"});
+  e.details = details;
+  return e;
+}
+
+void add_default_tolerations(Value& spec) {
+  for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
+    bool tolerated = false;
+    for (const Value& toleration : spec["tolerations"]) {
+      bool any_key = toleration["key"].as_string().empty() && toleration["operator"].as_string() == "Exists";
+      bool this_key = toleration["key"].as_string() == key;
+      std::string_view effect = toleration["effect"].as_string();
+      tolerated = tolerated || ((any_key || this_key) && (effect.empty() || effect == "NoExecute"));
+    }
+    if (tolerated) continue;
+    spec.mut("tolerations").push(Value::object({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}}));
+  }
+}
+
+Value token_volume(const std::string& name) {
+  Value token = Value::object({{"serviceAccountToken", Value::object({{"expirationSeconds", 3607}, {"path", "token"}})}});
+  Value ca = Value::object({{"configMap", Value::object({{"name", "kube-root-ca.crt"},
+                                                         {"items", Value::array({Value::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}});
+  Value field = Value::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}});
+  Value ns = Value::object({{"downwardAPI", Value::object({{"items", Value::array({Value::object({{"path", "namespace"}, {"fieldRef", field}})})}})}});
+  return Value::object({{"name", name}, {"projected", Value::object({{"defaultMode", 420}, {"sources", Value::array({token, ca, ns})}})}});
+}
+
+// Every container that has nothing of its own there gets its service account's token.
+void mount_token(Registry::State& state, Value& spec) {
+  auto wants = [](const Value& container) {
+    for (const Value& mount : container["volumeMounts"]) {
+      if (mount["mountPath"].as_string() == kTokenPath) return false;
+    }
+    return true;
+  };
+  std::string name = "kube-api-access-" + random_suffix(state.runtime, 5);
+  bool used = false;
+  for (const char* list : {"initContainers", "containers"}) {
+    for (std::size_t i = 0; i < spec[list].size(); ++i) {
+      if (!wants(spec[list][i])) continue;
+      used = true;
+      spec.mut(list).mut(i).mut("volumeMounts").push(Value::object({{"name", name}, {"readOnly", true}, {"mountPath", kTokenPath}}));
+    }
+  }
+  if (used) spec.mut("volumes").push(token_volume(name));
+}
+
+Status admit_pod(Registry::State& state, const Call& call, Value& pod) {
+  Value& spec = pod.mut("spec");
+  if (spec["serviceAccountName"].as_string().empty()) spec.set("serviceAccountName", "default");
+  std::string account_name = spec["serviceAccountName"].str();
+  spec.set("serviceAccount", account_name);
+  store::RecordPtr account = state.find(api::resources::kServiceAccounts, call.ns, account_name);
+  if (!account && account_name != "default") {
+    return api::forbidden(api::resources::kPods, api::name_of(pod),
+                          "error looking up service account " + call.ns + "/" + account_name + ": serviceaccount \"" + account_name + "\" not found");
+  }
+  bool automount = account ? account->value["automountServiceAccountToken"].as_bool(true) : true;
+  automount = spec["automountServiceAccountToken"].as_bool(automount);
+  if (automount) mount_token(state, spec);
+  if (account && spec["imagePullSecrets"].empty() && !account->value["imagePullSecrets"].empty()) {
+    spec.set("imagePullSecrets", account->value["imagePullSecrets"]);
+  }
+  add_default_tolerations(spec);
+  std::string_view priority_class = spec["priorityClassName"].as_string();
+  if (priority_class == "system-cluster-critical") {
+    spec.set("priority", 2000000000);
+  } else if (priority_class == "system-node-critical") {
+    spec.set("priority", 2000001000);
+  } else if (!priority_class.empty()) {
+    return api::forbidden(api::resources::kPods, api::name_of(pod), "no PriorityClass with name " + std::string(priority_class) + " was found");
+  } else {
+    spec.set("priority", 0);
+  }
+  if (spec["preemptionPolicy"].is_null()) spec.set("preemptionPolicy", "PreemptLowerPriority");
+  return ok_status();
+}
+
+void add_finalizer(Value& object, std::string_view finalizer) {
+  for (const Value& present : object["metadata"]["finalizers"]) {
+    if (present.as_string() == finalizer) return;
+  }
+  object.mut("metadata").mut("finalizers").push(finalizer);
+}
+
+void admit_claim(Registry::State& state, Value& claim) {
+  add_finalizer(claim, "kubernetes.io/pvc-protection");
+  if (!claim["spec"]["storageClassName"].is_null()) return;
+  if (!claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].is_null()) return;
+  // The default class; of several, the newest.
+  const schema::Kind& classes = state.kind(api::resources::kStorageClasses);
+  std::string chosen, created;
+  for (const store::RecordPtr& record : state.store.list(store_key(classes, "", "")).records) {
+    const Value& annotations = record->value["metadata"]["annotations"];
+    if (annotations["storageclass.kubernetes.io/is-default-class"].as_string() != "true") continue;
+    std::string when = record->value["metadata"]["creationTimestamp"].str();
+    if (chosen.empty() || when > created) {
+      chosen = api::name_of(record->value);
+      created = when;
+    }
+  }
+  if (!chosen.empty()) claim.mut("spec").set("storageClassName", chosen);
+}
+
+}  // namespace
+
+Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object) {
+  BERTH_TRY(admit_into_namespace(state, call, kind));
+  if (!kind.group.empty()) return ok_status();
+  if (kind.kind == "Pod") {
+    BERTH_TRY(admit_pod(state, call, object));
+    schema::apply_defaults(kind, object);
+    object.mut("status").set("qosClass", qos_class(object));
+  } else if (kind.kind == "PersistentVolumeClaim") {
+    admit_claim(state, object);
+  } else if (kind.kind == "PersistentVolume") {
+    add_finalizer(object, "kubernetes.io/pv-protection");
+  } else if (kind.kind == "Namespace") {
+    object.mut("metadata").mut("labels").set("kubernetes.io/metadata.name", api::name_of(object));
+  }
+  return ok_status();
+}
+
+}  // namespace berth::registry

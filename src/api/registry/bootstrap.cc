@@ -1,0 +1,64 @@
+// What every cluster has from its first start.
+#include "api/registry/state.h"
+#include "base/log.h"
+
+namespace berth::registry {
+namespace {
+
+Value plain(const char* api_version, const char* kind, const char* name) {
+  return Value::object({{"apiVersion", api_version}, {"kind", kind}, {"metadata", Value::object({{"name", name}})}});
+}
+
+Value kubernetes_service(const std::string& ip) {
+  Value service = plain("v1", "Service", "kubernetes");
+  service.mut("metadata").set("namespace", "default").set("labels", Value::object({{"component", "apiserver"}, {"provider", "kubernetes"}}));
+  Value port = Value::object({{"name", "https"}, {"port", 443}, {"protocol", "TCP"}, {"targetPort", 443}});
+  service.set("spec", Value::object({{"type", "ClusterIP"}, {"clusterIP", ip}, {"ports", Value::array({port})}, {"sessionAffinity", "None"}}));
+  return service;
+}
+
+Value standard_class() {
+  Value storage = plain("storage.k8s.io/v1", "StorageClass", "standard");
+  storage.mut("metadata").set("annotations", Value::object({{"storageclass.kubernetes.io/is-default-class", "true"}}));
+  return storage.set("provisioner", "berth.dev/local").set("volumeBindingMode", "WaitForFirstConsumer").set("allowVolumeExpansion", true).set("reclaimPolicy", "Delete");
+}
+
+}  // namespace
+
+void Registry::bootstrap(Task done) {
+  auto state = state_;
+  const schema::Kind& services = state->kind(api::resources::kServices);
+  for (const store::RecordPtr& record : state->store.list(store_key(services, "", "")).records) state->addresses.note(record->value);
+
+  std::vector<std::pair<api::Resource, Value>> first, then;
+  for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) first.emplace_back(api::resources::kNamespaces, plain("v1", "Namespace", name));
+  then.emplace_back(api::resources::kServices, kubernetes_service(state->addresses.address(1)));
+  then.emplace_back(api::resources::kStorageClasses, standard_class());
+
+  auto make_all = [this, state](const std::vector<std::pair<api::Resource, Value>>& objects, Task next) {
+    auto waiting = std::make_shared<std::size_t>(objects.size());
+    auto after = std::make_shared<Task>(std::move(next));
+    for (const auto& [resource, object] : objects) {
+      Call call;
+      call.user = {"system:apiserver", {"system:masters"}};
+      call.kind = &state->kind(resource);
+      call.ns = api::namespace_of(object);
+      call.field_manager = "berth-server";
+      create(call, object, [waiting, after, name = std::string(api::name_of(object))](Result<Answer> answer) {
+        if (!answer.ok() && !answer.failed_with(Code::kAlreadyExists)) {
+          log_error("registry", "cannot create a built-in object", {{"name", name}, {"error", answer.error().message}});
+        }
+        if (--*waiting == 0) (*after)();
+      });
+    }
+  };
+  auto finish = std::make_shared<Task>(std::move(done));
+  make_all(first, [make_all, then, state, finish] {
+    make_all(then, [state, finish] {
+      schedule_event_expiry(state);
+      (*finish)();
+    });
+  });
+}
+
+}  // namespace berth::registry

@@ -1,0 +1,91 @@
+// Events have two API forms and one storage; they live for an hour.
+#include "api/registry/state.h"
+#include "base/time.h"
+
+namespace berth::registry {
+namespace {
+
+// {core/v1 name, events.k8s.io/v1 name}
+constexpr std::pair<const char*, const char*> kRenamed[] = {
+    {"involvedObject", "regarding"},          {"message", "note"},
+    {"source", "deprecatedSource"},           {"firstTimestamp", "deprecatedFirstTimestamp"},
+    {"lastTimestamp", "deprecatedLastTimestamp"}, {"count", "deprecatedCount"},
+    {"reportingComponent", "reportingController"}};
+
+bool is_new_form(const schema::Kind& kind) { return kind.group == "events.k8s.io"; }
+
+Time last_seen(const Value& event) {
+  for (const char* field : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
+    if (Result<Time> time = parse_time(event[field].as_string()); time.ok()) return *time;
+  }
+  Result<Time> created = parse_time(event["metadata"]["creationTimestamp"].as_string());
+  return created.ok() ? *created : Time{};
+}
+
+Time last_activity(const Value& event) {
+  Time time = last_seen(event);
+  Result<Time> series = parse_time(event["series"]["lastObservedTime"].as_string());
+  return series.ok() ? std::max(time, *series) : time;
+}
+
+}  // namespace
+
+const schema::Kind& storage_kind(const Registry::State& state, const schema::Kind& kind) {
+  return is_new_form(kind) ? *state.schema.find_kind("v1", "Event") : kind;
+}
+
+Value to_storage(const schema::Kind& kind, Value object) {
+  if (!is_new_form(kind)) return object;
+  for (auto [core, renamed] : kRenamed) {
+    if (!object.contains(renamed)) continue;
+    object.set(core, object[renamed]);
+    object.erase(renamed);
+  }
+  return object.set("apiVersion", "v1");
+}
+
+Value from_storage(const schema::Kind& kind, Value object) {
+  if (!is_new_form(kind)) return object;
+  for (auto [core, renamed] : kRenamed) {
+    if (!object.contains(core)) continue;
+    object.set(renamed, object[core]);
+    object.erase(core);
+  }
+  return object.set("apiVersion", "events.k8s.io/v1");
+}
+
+store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& record) {
+  if (!is_new_form(kind) || !record) return record;
+  return std::make_shared<store::Record>(record->key, from_storage(kind, record->value), record->create_revision, record->mod_revision);
+}
+
+void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
+  if (state->event_timer != 0) return;
+  constexpr std::size_t kBatch = 500;
+  store::Listing events = state->store.list("/registry/core/events/");
+  // Whatever is told from now on lives at least that long: with no event there is one look an hour.
+  Time now = state->runtime.now(), next = now + state->config.event_lifetime;
+  std::size_t removed = 0;
+  for (const store::RecordPtr& record : events.records) {
+    Time ends = last_activity(record->value) + state->config.event_lifetime;
+    if (ends > now) {
+      next = std::min(next, ends);
+    } else if (removed++ < kBatch) {
+      store::Write write;
+      write.kind = store::Write::Kind::kDelete;
+      write.key = record->key;
+      write.expected = record->mod_revision;
+      state->store.write(std::move(write), [](Result<store::RecordPtr>) {});
+    }
+  }
+  if (removed > kBatch) next = now;
+  // Not to the second: events that end soon after each other go in one batch.
+  Duration wait = std::max<Duration>(next - now, 1s) + 60s;
+  state->event_timer = state->runtime.after(wait, [state, alive = std::weak_ptr<bool>(state->alive)] {
+    if (alive.expired()) return;
+    state->event_timer = 0;
+    schedule_event_expiry(state);
+  });
+}
+
+}  // namespace berth::registry

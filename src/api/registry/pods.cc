@@ -1,0 +1,59 @@
+// What only pods have: a class of service, and a binding to a node.
+#include "api/registry/state.h"
+#include "api/status.h"
+#include "base/quantity.h"
+#include "base/time.h"
+
+namespace berth::registry {
+
+// Guaranteed: every container has equal limits and requests of cpu and memory. BestEffort: nobody has any.
+std::string qos_class(const Value& pod) {
+  bool any = false, guaranteed = true;
+  for (const char* list : {"containers", "initContainers"}) {
+    for (const Value& container : pod["spec"][list]) {
+      const Value &limits = container["resources"]["limits"], &requests = container["resources"]["requests"];
+      for (const char* resource : {"cpu", "memory"}) {
+        Result<Quantity> limit = Quantity::parse(limits[resource].as_string()), request = Quantity::parse(requests[resource].as_string());
+        bool limited = limit.ok() && limit->sign() > 0, requested = request.ok() && request->sign() > 0;
+        any = any || limited || requested;
+        guaranteed = guaranteed && limited && (!requested || *request == *limit);
+      }
+    }
+  }
+  if (!any) return "BestEffort";
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
+
+void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done) {
+  auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  std::string node = binding["target"]["name"].str();
+  if (node.empty()) return refuse(api::invalid("", "Binding", call.name, {api::required("target.name")}));
+  store::RecordPtr head = state->find(api::resources::kPods, call.ns, call.name);
+  if (!head) return refuse(api::not_found(api::resources::kPods, call.name));
+  const Value& before = head->value;
+  if (std::string_view uid = binding["metadata"]["uid"].as_string(); !uid.empty() && uid != api::uid_of(before)) {
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "Precondition failed: UID in precondition: " + std::string(uid) +
+                                                                           ", UID in object meta: " + std::string(api::uid_of(before))));
+  }
+  if (api::is_terminating(before)) {
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " is being deleted, cannot be assigned to a host"));
+  }
+  if (std::string_view present = before["spec"]["nodeName"].as_string(); !present.empty()) {
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " is already assigned to node \"" + std::string(present) + "\""));
+  }
+  Value after = before;
+  after.mut("spec").set("nodeName", node);
+  const Value annotations = binding["metadata"]["annotations"];
+  for (auto [key, value] : annotations.entries()) after.mut("metadata").mut("annotations").set(key, value);
+  api::set_condition(after.mut("status").mut("conditions"), "PodScheduled", "True", "", "", state->runtime.now());
+  Commit commit{call, head->key, head->mod_revision, 201, {}};
+  commit_put(state, std::move(commit), std::move(after), false, [done = std::move(done)](Result<Answer> answer) {
+    if (!answer.ok()) return done(answer.error());
+    Answer success;
+    success.http = 201;
+    success.object = Value::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"code", 201}});
+    done(std::move(success));
+  });
+}
+
+}  // namespace berth::registry

@@ -1,0 +1,132 @@
+// The verbs that write: create, update, patch.
+#include "api/registry/registry.h"
+
+#include "api/patch/patch.h"
+#include "api/registry/state.h"
+#include "api/status.h"
+#include "base/text.h"
+
+namespace berth::registry {
+namespace {
+
+// An object as a strict decoder takes it: what a patch made of it is checked like what a client sends.
+Result<Value> decode_patched(const Call& call, const Value& patched, std::vector<std::string>& warnings) { return take_in(call, patched, warnings); }
+
+Result<Value> patched_object(const Call& call, api::PatchType type, const Value& before, const Value& patch) {
+  switch (type) {
+    case api::PatchType::kJson:
+      return patch::apply_json_patch(before, patch);
+    case api::PatchType::kMerge:
+      return patch::apply_merge_patch(before, patch);
+    case api::PatchType::kStrategic:
+      return patch::apply_strategic_patch(*call.kind->type, before, patch);
+    case api::PatchType::kApply:
+      break;
+  }
+  return error(Code::kInternal, "an apply is no plain patch");
+}
+
+void apply_patch(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, const Value& patch, bool force, Done done) {
+  auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  if (call.field_manager.empty()) {
+    return refuse(api::invalid("meta.k8s.io", "PatchOptions", "", {api::required("fieldManager", "is required for apply patch")}));
+  }
+  if (!head && !call.subresource.empty()) return refuse(api::not_found(call.kind->resource(), call.name));
+  Result<Value> sent = take_in_applied(call, patch);
+  if (!sent.ok()) return refuse(sent.error());
+  Value live = head ? from_storage(*call.kind, head->value) : Value();
+  Result<patch::Applied> applied = patch::apply(*call.kind, live, *sent, call.field_manager, force, call.subresource, state->runtime.now());
+  if (!applied.ok()) return refuse(applied.error());
+  if (!applied->conflicts.empty()) return refuse(patch::conflict_error(applied->conflicts));
+  std::vector<std::string> warnings;
+  Result<Value> merged = take_in(call, std::move(applied->object), warnings);
+  if (!merged.ok()) return refuse(merged.error());
+  if (!head) return create_object(state, call, std::move(*merged), std::move(warnings), false, std::move(done));
+  write_update(state, call, head, std::move(*merged), std::move(warnings), false, std::move(done));
+}
+
+}  // namespace
+
+Registry::State::State(Runtime& r, store::Store& s, const schema::Schema& sc, Config c)
+    : runtime(r), store(s), schema(sc), config(std::move(c)),
+      addresses(config.service_cidr, config.node_port_first, config.node_port_last) {}
+
+const schema::Kind& Registry::State::kind(const api::Resource& resource) const {
+  const schema::Kind* found = schema.find(resource);
+  BERTH_CHECK(found != nullptr, "a built-in kind is missing from the schema");
+  return *found;
+}
+
+store::RecordPtr Registry::State::find(const api::Resource& resource, std::string_view ns, std::string_view name) const {
+  return store.head(store_key(kind(resource), ns, name));
+}
+
+Registry::Registry(Runtime& runtime, store::Store& store, const schema::Schema& schema, Config config)
+    : state_(std::make_shared<State>(runtime, store, schema, std::move(config))) {}
+
+Registry::~Registry() {
+  *state_->alive = false;
+  if (state_->event_timer != 0) state_->runtime.cancel(state_->event_timer);
+  state_->alive.reset();
+}
+
+const schema::Schema& Registry::schema() const { return state_->schema; }
+store::Store& Registry::store() { return state_->store; }
+Runtime& Registry::runtime() { return state_->runtime; }
+
+void Registry::create(const Call& call, Value object, Done done) {
+  if (call.subresource == "binding") return bind_pod(state_, call, object, std::move(done));
+  if (call.subresource == "eviction") return evict_pod(state_, call, object, std::move(done));
+  if (call.subresource == "token") return request_token(state_, call, std::move(object), std::move(done));
+  auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
+  if (!call.subresource.empty()) return refuse(error(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+  if (call.kind->kind == "Binding" && call.kind->group.empty()) {
+    Call pod = call;
+    pod.kind = &state_->kind(api::resources::kPods);
+    pod.name = api::name_of(object);
+    pod.subresource = "binding";
+    return bind_pod(state_, pod, object, std::move(done));
+  }
+  std::vector<std::string> warnings;
+  Result<Value> taken = take_in(call, std::move(object), warnings);
+  if (!taken.ok()) return refuse(taken.error());
+  create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done));
+}
+
+void Registry::update(const Call& call, Value object, Done done) {
+  if (call.subresource == "scale") return update_scale(state_, call, object, std::move(done));
+  auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
+  if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
+    return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
+  }
+  std::vector<std::string> warnings;
+  Result<Value> taken = take_in(call, std::move(object), warnings);
+  if (!taken.ok()) return refuse(taken.error());
+  store::RecordPtr head = state_->store.head(store_key(*call.kind, call.ns, call.name));
+  if (!head) {
+    bool may_create = creates_on_update(*call.kind) && call.subresource.empty() && api::resource_version_of(*taken).empty() && api::uid_of(*taken).empty();
+    if (!may_create) return refuse(api::not_found(call.kind->resource(), call.name));
+    return create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done));
+  }
+  write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done));
+}
+
+void Registry::patch(const Call& call, api::PatchType type, Value patch, bool force, Done done) {
+  if (call.subresource == "scale") return patch_scale(state_, call, type, patch, std::move(done));
+  auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
+  if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
+    return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
+  }
+  store::RecordPtr head = state_->store.head(store_key(*call.kind, call.ns, call.name));
+  if (type == api::PatchType::kApply) return apply_patch(state_, call, head, patch, force, std::move(done));
+  if (!head) return refuse(api::not_found(call.kind->resource(), call.name));
+  const Value before = from_storage(*call.kind, head->value);
+  Result<Value> patched = patched_object(call, type, before, patch);
+  if (!patched.ok()) return refuse(patched.error());
+  std::vector<std::string> warnings;
+  Result<Value> taken = decode_patched(call, *patched, warnings);
+  if (!taken.ok()) return refuse(taken.error());
+  write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done));
+}
+
+}  // namespace berth::registry

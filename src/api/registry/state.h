@@ -1,0 +1,102 @@
+#pragma once
+// What the files of the registry share. Internal to registry/.
+
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "api/registry/registry.h"
+#include "api/registry/service_addresses.h"
+
+namespace berth::registry {
+
+struct Registry::State {
+  State(Runtime& r, store::Store& s, const schema::Schema& sc, Config c);
+
+  Runtime& runtime;
+  store::Store& store;
+  const schema::Schema& schema;
+  Config config;
+  ServiceAddresses addresses;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+  TimerId event_timer = 0;
+
+  const schema::Kind& kind(const api::Resource& resource) const;
+  store::RecordPtr find(const api::Resource& resource, std::string_view ns, std::string_view name) const;  // newest submitted
+};
+
+// --- events.cc: events.k8s.io/v1 Events are stored as core/v1 ones and shown in both forms
+const schema::Kind& storage_kind(const Registry::State& state, const schema::Kind& kind);
+Value to_storage(const schema::Kind& kind, Value object);
+Value from_storage(const schema::Kind& kind, Value object);
+store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& record);
+// Deletes events past their lifetime, and looks again when the next one is due.
+void schedule_event_expiry(const std::shared_ptr<Registry::State>& state);
+
+// --- selectors.cc
+struct Selection {
+  api::LabelSelector labels;
+  api::FieldSelector fields;
+  bool matches(const Value& object) const { return labels.matches(object["metadata"]["labels"]) && fields.matches(object); }
+};
+Result<Selection> parse_selection(const schema::Kind& kind, const std::string& label_text, const std::string& field_text);
+
+// --- incoming.cc: an object as a client sent it, made into one that can be worked on
+// Checks kind and version, decodes strictly or not (warnings are collected), fits name and namespace to the path.
+Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
+// The same for what is applied: who applies owns exactly the fields it sent, so nothing is decoded or filled in yet.
+Result<Value> take_in_applied(const Call& call, Value object);
+
+// --- strategy.cc: what a kind does to its objects
+void prepare_create(Registry::State& state, const schema::Kind& kind, Value& object);
+// The object that results of `incoming` written over `before` through a subresource.
+Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource);
+bool has_status(const schema::Kind& kind);
+bool returns_deleted_object(const schema::Kind& kind);
+bool creates_on_update(const schema::Kind& kind);
+// A write that need not wake a disk: a lease renewed, a node's heartbeat.
+bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& after);
+
+// --- admit.cc
+Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object);
+
+// --- pods.cc
+std::string qos_class(const Value& pod);
+
+// --- write.cc
+// Hands a write to the store; the answer carries the record in the caller's form.
+struct Commit {
+  Call call;
+  std::string key;
+  store::Revision expected = 0;
+  int http = 200;
+  std::vector<std::string> warnings;
+};
+void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Value object, bool ephemeral, Done done);
+// The answer of a deletion: the object as given, the last stored one, or a Status.
+struct Departed {
+  bool with_object = false;
+  Value object;  // null: the stored one
+};
+void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit, Departed departed, Done done);
+// The whole path of an update once the resulting object is known; also used by patches and subresources.
+void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
+                  std::vector<std::string> warnings, bool track, Done done);
+void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track,
+                   Done done);
+bool may_vanish(const schema::Kind& kind, const Value& object);  // terminating, and nothing holds it any more
+void answer_later(Registry::State& state, Done done, Result<Answer> answer);
+
+// --- subresources
+void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, Done done);                       // scale.cc
+void update_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, Done done);
+void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type, const Value& patch, Done done);
+void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done);  // pods.cc
+void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& eviction, Done done);  // evict.cc
+void request_token(const std::shared_ptr<Registry::State>& state, const Call& call, Value request, Done done);    // token.cc
+
+// --- remove.cc
+void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done);
+
+}  // namespace berth::registry

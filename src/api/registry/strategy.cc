@@ -1,0 +1,154 @@
+// What each kind does to its objects when they are written: upstream's strategies.
+#include <algorithm>
+
+#include "api/registry/state.h"
+#include "base/text.h"
+
+namespace berth::registry {
+namespace {
+
+bool is_kind(const schema::Kind& kind, std::string_view group, std::string_view name) { return kind.group == group && kind.kind == name; }
+
+// Kinds whose status may only be written through the status subresource.
+bool keeps_status(const schema::Kind& kind) { return kind.has_subresource("status"); }
+
+// Kinds whose metadata.generation counts changes of the spec.
+bool counts_generation(const schema::Kind& kind) {
+  return kind.group == "apps" || kind.group == "policy" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
+}
+
+// What a change of means a new generation.
+const Value& generation_part(const schema::Kind& kind, const Value& object, Value& scratch) {
+  if (is_kind(kind, "discovery.k8s.io", "EndpointSlice")) {
+    scratch = object;
+    scratch.erase("metadata");
+    return scratch;
+  }
+  return object["spec"];
+}
+
+// The status sub-strategies that also let metadata through, as upstream's do.
+bool status_takes_metadata(const schema::Kind& kind) {
+  return is_kind(kind, "", "Pod") || is_kind(kind, "", "Node") || is_kind(kind, "", "PersistentVolume") || is_kind(kind, "", "PersistentVolumeClaim") ||
+         is_kind(kind, "", "Service") || is_kind(kind, "", "Namespace");
+}
+
+// stringData is a way to write data; it is never kept.
+void fill_secret(Value& object) {
+  const Value plain = object["stringData"];
+  for (auto [key, text] : plain.entries()) object.mut("data").set(key, base64_encode(text.as_string()));
+  object.erase("stringData");
+}
+
+}  // namespace
+
+bool has_status(const schema::Kind& kind) { return keeps_status(kind); }
+
+bool returns_deleted_object(const schema::Kind& kind) {
+  static const char* const kReturned[] = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "PodTemplate", "ResourceQuota"};
+  return kind.group.empty() && std::find(std::begin(kReturned), std::end(kReturned), kind.kind) != std::end(kReturned);
+}
+
+bool creates_on_update(const schema::Kind& kind) {
+  return is_kind(kind, "coordination.k8s.io", "Lease") || is_kind(kind, "", "Endpoints") || is_kind(kind, "", "Event") || is_kind(kind, "events.k8s.io", "Event");
+}
+
+void prepare_create(Registry::State& state, const schema::Kind& kind, Value& object) {
+  Value& metadata = object.mut("metadata");
+  for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"}) metadata.erase(field);
+  if (counts_generation(kind)) metadata.set("generation", 1);
+  if (keeps_status(kind)) object.erase("status");
+  if (is_kind(kind, "", "Pod")) {
+    object.set("status", Value::object({{"phase", "Pending"}, {"qosClass", qos_class(object)}}));
+  } else if (is_kind(kind, "", "Namespace")) {
+    object.set("status", Value::object({{"phase", "Active"}}));
+    object.mut("spec").set("finalizers", Value::array({"kubernetes"}));
+  } else if (is_kind(kind, "", "PersistentVolumeClaim") || is_kind(kind, "", "PersistentVolume")) {
+    object.set("status", Value::object({{"phase", "Pending"}}));
+  } else if (is_kind(kind, "", "Service")) {
+    object.set("status", Value::object({{"loadBalancer", Value::object()}}));
+  } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet")) {
+    object.set("status", Value::object({{"replicas", 0}}));
+    if (kind.kind == "StatefulSet") object.mut("status").set("availableReplicas", 0);
+  } else if (is_kind(kind, "apps", "Deployment")) {
+    object.set("status", Value::object());
+  } else if (is_kind(kind, "policy", "PodDisruptionBudget")) {
+    object.set("status", Value::object({{"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}}));
+  } else if (is_kind(kind, "", "Secret")) {
+    fill_secret(object);
+  }
+  (void)state;
+}
+
+Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource) {
+  Value after = std::move(incoming);
+  if (subresource == "status") {
+    Value status = after["status"];
+    Value metadata = after["metadata"];
+    after = before;
+    if (status.is_null()) {
+      after.erase("status");
+    } else {
+      after.set("status", std::move(status));
+    }
+    if (status_takes_metadata(kind)) {
+      Value owners = before["metadata"]["ownerReferences"];
+      after.set("metadata", std::move(metadata));
+      if (!owners.is_null()) after.mut("metadata").set("ownerReferences", owners);
+    } else if (metadata.contains("managedFields")) {
+      after.mut("metadata").set("managedFields", metadata["managedFields"]);
+    }
+    // A pod's class of service is decided once.
+    if (is_kind(kind, "", "Pod") && !before["status"]["qosClass"].is_null()) after.mut("status").set("qosClass", before["status"]["qosClass"]);
+  } else if (subresource.empty() && keeps_status(kind)) {
+    if (before["status"].is_null()) {
+      after.erase("status");
+    } else {
+      after.set("status", before["status"]);
+    }
+  }
+  if (is_kind(kind, "", "Secret")) fill_secret(after);
+  if (is_kind(kind, "", "Namespace") && subresource != "finalize") after.mut("spec").set("finalizers", before["spec"]["finalizers"]);
+  Value& metadata = after.mut("metadata");
+  const Value& old = before["metadata"];
+  for (const char* field : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "name", "namespace"}) {
+    if (old[field].is_null()) {
+      metadata.erase(field);
+    } else {
+      metadata.set(field, old[field]);
+    }
+  }
+  metadata.erase("selfLink");
+  Value scratch_before, scratch_after;
+  if (counts_generation(kind) && subresource != "status" &&
+      generation_part(kind, before, scratch_before) != generation_part(kind, after, scratch_after)) {
+    metadata.set("generation", static_cast<long>(old["generation"].as_int() + 1));
+  }
+  return after;
+}
+
+bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& after) {
+  if (is_kind(kind, "coordination.k8s.io", "Lease")) {
+    Value renewed = before;
+    renewed.mut("spec").set("renewTime", after["spec"]["renewTime"]);
+    if (after["metadata"]["managedFields"].is_null()) {
+      renewed.mut("metadata").erase("managedFields");
+    } else {
+      renewed.mut("metadata").set("managedFields", after["metadata"]["managedFields"]);
+    }
+    renewed.mut("metadata").set("resourceVersion", after["metadata"]["resourceVersion"]);
+    return before["spec"]["renewTime"] != after["spec"]["renewTime"] && renewed == after;
+  }
+  if (!is_kind(kind, "", "Node")) return false;
+  auto without_beats = [](Value node) {
+    node.mut("metadata").erase("managedFields");
+    node.mut("metadata").erase("resourceVersion");
+    if (!node["status"]["conditions"].is_array()) return node;
+    Value& conditions = node.mut("status").mut("conditions");
+    for (std::size_t i = 0; i < conditions.size(); ++i) conditions.mut(i).erase("lastHeartbeatTime");
+    return node;
+  };
+  return before["status"]["conditions"] != after["status"]["conditions"] && without_beats(before) == without_beats(after);
+}
+
+}  // namespace berth::registry

@@ -1,0 +1,217 @@
+// The last part of every write: validated objects go to the store, answers come back when they are durable.
+#include "api/patch/patch.h"
+#include "api/registry/state.h"
+#include "api/status.h"
+#include "api/validation/validation.h"
+#include "base/ids.h"
+#include "base/text.h"
+#include "base/time.h"
+
+namespace berth::registry {
+namespace {
+
+constexpr const char* kModified = "the object has been modified; please apply your changes to the latest version and try again";
+
+Value without_times(Value object) {
+  object.mut("metadata").erase("managedFields");
+  object.mut("metadata").erase("resourceVersion");
+  return object;
+}
+
+Status validated(const schema::Kind& kind, std::vector<Cause> causes, const Value& object) {
+  if (causes.empty()) return ok_status();
+  return api::invalid(kind.group, kind.kind, api::name_of(object), std::move(causes));
+}
+
+Error store_error(const Commit& commit, const Error& error) {
+  if (error.code == Code::kConflict) {
+    if (commit.expected == 0) return api::already_exists(commit.call.kind->resource(), commit.call.name);
+    return api::conflict(commit.call.kind->resource(), commit.call.name, kModified);
+  }
+  return error;
+}
+
+}  // namespace
+
+void answer_later(Registry::State& state, Done done, Result<Answer> answer) {
+  state.runtime.post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
+}
+
+void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Value object, bool ephemeral, Done done) {
+  if (commit.call.dry_run) {
+    Answer answer;
+    answer.http = commit.http;
+    answer.object = from_storage(*commit.call.kind, std::move(object));
+    answer.warnings = std::move(commit.warnings);
+    return answer_later(*state, std::move(done), std::move(answer));
+  }
+  store::Write write;
+  write.key = commit.key;
+  write.value = std::move(object);
+  write.expected = commit.expected;
+  write.ephemeral = ephemeral;
+  state->store.write(std::move(write), [commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
+    if (!record.ok()) return done(store_error(commit, record.error()));
+    Answer answer;
+    answer.http = commit.http;
+    answer.record = view_of(*commit.call.kind, *record);
+    answer.warnings = commit.warnings;
+    done(std::move(answer));
+  });
+}
+
+void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit, Departed departed, Done done) {
+  store::RecordPtr head = state->store.head(commit.key);
+  auto finish = [kind = commit.call.kind, departed = std::move(departed), http = commit.http](const store::RecordPtr& record) {
+    Answer answer;
+    answer.http = http;
+    if (departed.with_object) {
+      if (departed.object.is_null()) answer.record = view_of(*kind, record);
+      answer.object = departed.object;
+      return answer;
+    }
+    Value details = Value::object({{"name", api::name_of(record->value)}, {"kind", kind->plural}, {"uid", api::uid_of(record->value)}});
+    if (!kind->group.empty()) details.set("group", kind->group);
+    answer.object = Value::object(
+        {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"details", details}});
+    return answer;
+  };
+  if (commit.call.dry_run) return answer_later(*state, std::move(done), finish(head));
+  store::Write write;
+  write.kind = store::Write::Kind::kDelete;
+  write.key = commit.key;
+  write.expected = commit.expected;
+  if (commit.call.kind->kind == "Service" && head) state->addresses.release(head->value);
+  state->store.write(std::move(write), [state, commit = std::move(commit), finish, done = std::move(done)](Result<store::RecordPtr> record) {
+    if (!record.ok()) {
+      if (commit.call.kind->kind == "Service") {
+        if (store::RecordPtr still = state->store.head(commit.key)) state->addresses.note(still->value);
+      }
+      return done(record.failed_with(Code::kNotFound) ? api::not_found(commit.call.kind->resource(), commit.call.name)
+                                                      : store_error(commit, record.error()));
+    }
+    done(finish(*record));
+  });
+}
+
+bool may_vanish(const schema::Kind& kind, const Value& object) {
+  const Value& metadata = object["metadata"];
+  if (metadata["deletionTimestamp"].is_null() || !metadata["finalizers"].empty()) return false;
+  if (kind.group.empty() && kind.kind == "Namespace") return object["spec"]["finalizers"].empty();
+  return metadata["deletionGracePeriodSeconds"].as_int() == 0;
+}
+
+void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track, Done done) {
+  const schema::Kind& kind = *call.kind;
+  auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  if (!api::resource_version_of(object).empty()) return refuse(error(Code::kInternal, "resourceVersion should not be set on objects to be created"));
+  Value& metadata = object.mut("metadata");
+  std::string generate = metadata["generateName"].str();
+  const bool generated = metadata["name"].as_string().empty() && !generate.empty();
+  prepare_create(*state, kind, object);
+  if (!generated && !api::name_of(object).empty()) {
+    if (state->store.head(store_key(kind, call.ns, api::name_of(object)))) {
+      return refuse(api::already_exists(kind.resource(), api::name_of(object)));
+    }
+  }
+  if (generated) {
+    constexpr std::size_t kMaxPrefix = 63 - 5;
+    generate.resize(std::min(generate.size(), kMaxPrefix));
+    do {
+      object.mut("metadata").set("name", generate + random_suffix(state->runtime, 5));
+    } while (state->store.head(store_key(kind, call.ns, api::name_of(object))));
+  }
+  object.mut("metadata").set("uid", new_uid(state->runtime));
+  object.mut("metadata").set("creationTimestamp", format_time(state->runtime.now()));
+  schema::apply_defaults(kind, object);
+  if (track) {
+    // The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
+    const Value status = object["status"];
+    if (has_status(kind)) object.erase("status");
+    object = patch::track_update(kind, Value(), std::move(object), call.field_manager.empty() ? "unknown" : call.field_manager, "", state->runtime.now());
+    if (has_status(kind) && !status.is_null()) object.set("status", status);
+  }
+  if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
+  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
+  if (kind.kind == "Service" && kind.group.empty() && !call.dry_run) {
+    std::vector<Cause> problem;
+    if (!state->addresses.allocate(Value(), object, state->runtime.random(), problem)) {
+      return refuse(api::invalid(kind.group, kind.kind, api::name_of(object), std::move(problem)));
+    }
+  }
+  Commit commit{call, store_key(kind, call.ns, api::name_of(object)), 0, 201, std::move(warnings)};
+  commit.call.name = api::name_of(object);
+  Value taken = kind.kind == "Service" ? object : Value();
+  commit_put(state, std::move(commit), to_storage(kind, std::move(object)), false,
+             [state, taken, dry_run = call.dry_run, done = std::move(done)](Result<Answer> answer) {
+               if (!answer.ok() && !taken.is_null() && !dry_run) state->addresses.release(taken);
+               done(std::move(answer));
+             });
+}
+
+void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
+                  std::vector<std::string> warnings, bool track, Done done) {
+  const schema::Kind& kind = *call.kind;
+  auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  const Value before = from_storage(kind, head->value);
+  if (std::string_view uid = api::uid_of(after); !uid.empty() && uid != api::uid_of(before)) {
+    return refuse(api::conflict(kind.resource(), call.name, "Precondition failed: UID in precondition: " + std::string(uid) +
+                                                                ", UID in object meta: " + std::string(api::uid_of(before))));
+  }
+  std::string_view version = api::resource_version_of(after);
+  if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
+  after = prepare_update(kind, before, std::move(after), call.subresource);
+  schema::apply_defaults(kind, after);
+  bool service = kind.kind == "Service" && kind.group.empty() && call.subresource.empty();
+  if (service) {
+    // What the server chose once is kept where the client did not name it.
+    for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) {
+      bool external = after["spec"]["type"].as_string() == "ExternalName";
+      if (after["spec"][field].is_null() && !before["spec"][field].is_null() && !external) after.mut("spec").set(field, before["spec"][field]);
+    }
+  }
+  if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
+  if (service && !call.dry_run) {
+    std::vector<Cause> problem;
+    if (!state->addresses.allocate(before, after, state->runtime.random(), problem)) {
+      return refuse(api::invalid(kind.group, kind.kind, call.name, std::move(problem)));
+    }
+  }
+  if (track) {
+    std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
+    std::string_view tracked = call.subresource == "status" ? "status" : call.subresource == "scale" ? "scale" : "";
+    after = patch::track_update(kind, before, std::move(after), manager, tracked, state->runtime.now());
+  }
+  Commit commit{call, head->key, head->mod_revision, 200, std::move(warnings)};
+  after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
+  if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {true, std::move(after)}, std::move(done));
+  // An ordinary write that would only move the bookkeeping writes nothing; an apply may move ownership alone.
+  bool same = track ? without_times(before) == without_times(after) : before == after;
+  if (same) {
+    Answer answer;
+    answer.record = view_of(kind, head);
+    answer.warnings = std::move(commit.warnings);
+    if (state->store.get(head->key) == head) return answer_later(*state, std::move(done), std::move(answer));
+    // The version it would repeat is still on its way to the disk: shown only when it is there.
+    return state->store.flush([state, head, answer = std::move(answer), done = std::move(done)]() mutable {
+      store::RecordPtr now = state->store.get(head->key);
+      if (!now || now->mod_revision < head->mod_revision) {
+        return done(error(Code::kUnavailable, "the version this request was based on could not be stored; try again"));
+      }
+      done(std::move(answer));
+    });
+  }
+  bool ephemeral = is_heartbeat(kind, before, after);
+  if (!service || call.dry_run) return commit_put(state, std::move(commit), to_storage(kind, std::move(after)), ephemeral, std::move(done));
+  const Value taken = after;
+  commit_put(state, std::move(commit), std::move(after), false, [state, taken, key = head->key, done = std::move(done)](Result<Answer> answer) {
+    if (!answer.ok()) {
+      // What the refused version would have held goes back; what the stored one holds stays taken.
+      state->addresses.release(taken);
+      if (store::RecordPtr still = state->store.head(key)) state->addresses.note(still->value);
+    }
+    done(std::move(answer));
+  });
+}
+
+}  // namespace berth::registry

@@ -1,0 +1,156 @@
+#include "api/rest/context.h"
+#include "api/status.h"
+#include "api/table/table.h"
+#include "base/text.h"
+#include "base/yaml.h"
+
+namespace berth::rest {
+namespace {
+
+http::Headers common_headers(const char* content_type) {
+  return {{"content-type", content_type}, {"cache-control", "no-cache, private"}};
+}
+
+const char* content_type_of(const Accept& accept) {
+  return accept.encoding == Encoding::kYaml ? "application/yaml" : "application/json";
+}
+
+std::string render(const Accept& accept, const Value& value) {
+  if (accept.encoding == Encoding::kYaml) return yaml::encode(value);
+  std::string text = accept.pretty ? json::encode_pretty(value) : json::encode(value);
+  text += '\n';
+  return text;
+}
+
+void add_warnings(http::Headers& headers, const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) headers.emplace_back("warning", "299 - " + quoted(warning));
+}
+
+bool plain_json(const Accept& accept) {
+  return accept.encoding == Encoding::kJson && accept.as == As::kObject && !accept.pretty;
+}
+
+table::IncludeObject include_object(const Context& context) {
+  std::string_view wanted = context.parameter("includeObject");
+  if (wanted == "None") return table::IncludeObject::kNone;
+  if (wanted == "Object") return table::IncludeObject::kObject;
+  return table::IncludeObject::kMetadata;
+}
+
+Value partial_metadata(const Value& object) {
+  return Value::object(
+      {{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", object["metadata"]}});
+}
+
+Value list_metadata(const registry::ListAnswer& list) {
+  Value metadata = Value::object({{"resourceVersion", list.resource_version}});
+  if (!list.continue_token.empty()) metadata.set("continue", list.continue_token);
+  if (list.remaining) metadata.set("remainingItemCount", static_cast<long>(*list.remaining));
+  return metadata;
+}
+
+}  // namespace
+
+bool Context::flag(std::string_view name) const {
+  std::string_view text = parameter(name);
+  return text == "true" || text == "1" || text == "True" || text == "TRUE" || text == "t" || text == "T";
+}
+
+Value view_object(const Context& context, const Value& object, bool with_columns) {
+  if (object["kind"].as_string() == "Status") return object;
+  switch (context.accept.as) {
+    case As::kTable:
+      return table::make_table(
+          *context.call.kind, {object}, Value::object({{"resourceVersion", api::resource_version_of(object)}}),
+          include_object(context), "meta.k8s.io/" + context.accept.table_version, with_columns, context.loop->now());
+    case As::kPartialMetadata:
+      return partial_metadata(object);
+    case As::kObject:
+      break;
+  }
+  return object;
+}
+
+void answer_value(const ContextPtr& context, int http, const Value& value) {
+  context->exchange->respond(http, common_headers(content_type_of(context->accept)),
+                             {http::Piece::of(render(context->accept, value))});
+}
+
+void answer_error(const ContextPtr& context, const Error& error) {
+  Accept accept = context->accept;
+  http::Headers headers = common_headers(content_type_of(accept));
+  if (error.details && error.details->retry_after_seconds > 0) {
+    headers.emplace_back("retry-after", std::to_string(error.details->retry_after_seconds));
+  }
+  context->exchange->respond(api::http_code(error.code), std::move(headers),
+                             {http::Piece::of(render(accept, api::to_status(error)))});
+}
+
+Error router_refusal(Code code, std::string message) {
+  return Error{code, std::move(message), std::make_shared<const ErrorDetails>()};
+}
+
+Error method_not_allowed() {
+  return router_refusal(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
+}
+
+void answer_text(const ContextPtr& context, int http, std::string text) {
+  context->exchange->respond(http,
+                             {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}},
+                             {http::Piece::of(std::move(text))});
+}
+
+void answer_object(const ContextPtr& context, const registry::Answer& answer) {
+  http::Headers headers = common_headers(content_type_of(context->accept));
+  add_warnings(headers, answer.warnings);
+  if (answer.record && plain_json(context->accept)) {
+    context->exchange->respond(answer.http, std::move(headers),
+                               {http::Piece{answer.record, answer.record->json()}, http::Piece{nullptr, "\n"}});
+    return;
+  }
+  Value view = view_object(*context, answer.value(), true);
+  context->exchange->respond(answer.http, std::move(headers), {http::Piece::of(render(context->accept, view))});
+}
+
+void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
+  const schema::Kind& kind = *context->call.kind;
+  http::Headers headers = common_headers(content_type_of(context->accept));
+  if (plain_json(context->accept)) {
+    // The items' encodings are shared with the cache; only the frame around them is made here.
+    std::vector<http::Piece> pieces;
+    pieces.reserve(list.records.size() * 2 + 2);
+    std::string head = "{\"kind\":\"" + kind.kind + "List\",\"apiVersion\":\"" + kind.api_version() +
+                       "\",\"metadata\":" + json::encode(list_metadata(list)) + ",\"items\":[";
+    pieces.push_back(http::Piece::of(std::move(head)));
+    bool first = true;
+    for (const store::RecordPtr& record : list.records) {
+      if (!first) pieces.push_back(http::Piece{nullptr, ","});
+      first = false;
+      pieces.push_back(http::Piece{record, record->json()});
+    }
+    pieces.push_back(http::Piece{nullptr, "]}\n"});
+    context->exchange->respond(200, std::move(headers), std::move(pieces));
+    return;
+  }
+  Value body;
+  if (context->accept.as == As::kTable) {
+    std::vector<Value> objects;
+    objects.reserve(list.records.size());
+    for (const store::RecordPtr& record : list.records) objects.push_back(record->value);
+    body = table::make_table(kind, objects, list_metadata(list), include_object(*context),
+                             "meta.k8s.io/" + context->accept.table_version, true, context->loop->now());
+  } else {
+    bool partial = context->accept.as == As::kPartialMetadata;
+    std::vector<Value> items;
+    items.reserve(list.records.size());
+    for (const store::RecordPtr& record : list.records)
+      items.push_back(partial ? partial_metadata(record->value) : record->value);
+    body = Value::object({{"kind", partial ? "PartialObjectMetadataList" : kind.kind + "List"},
+                          {"apiVersion", partial ? "meta.k8s.io/v1" : kind.api_version()},
+                          {"metadata", list_metadata(list)},
+                          {"items", Value::array(std::move(items))}});
+  }
+  context->exchange->respond(200, std::move(headers), {http::Piece::of(render(context->accept, body))});
+}
+
+}  // namespace berth::rest

@@ -1,0 +1,56 @@
+#pragma once
+// What the handlers of one request share. Internal to rest/.
+
+#include <memory>
+#include <string>
+
+#include "api/rest/negotiate.h"
+#include "api/rest/rest_server.h"
+#include "api/rest/route.h"
+
+namespace berth::rest {
+
+struct Context {
+  std::shared_ptr<http::Exchange> exchange;
+  Route route;
+  Accept accept;
+  registry::Call call;
+  Loop* loop = nullptr;
+  registry::Registry* registry = nullptr;
+  const RestConfig* config = nullptr;
+
+  const http::Request& request() const { return exchange->request(); }
+  std::string_view parameter(std::string_view name) const { return exchange->request().parameter(name); }
+  bool flag(std::string_view name) const;  // "true" or "1", as Go's ParseBool
+};
+using ContextPtr = std::shared_ptr<Context>;
+
+// --- answer.cc: rendering in the negotiated form
+
+void answer_value(const ContextPtr& context, int http, const Value& value);
+void answer_error(const ContextPtr& context, const Error& error);
+// Refusals that upstream's router makes before any handler runs; their details are empty, but there.
+Error router_refusal(Code code, std::string message);
+Error method_not_allowed();
+void answer_object(const ContextPtr& context, const registry::Answer& answer);
+void answer_list(const ContextPtr& context, const registry::ListAnswer& list);
+void answer_text(const ContextPtr& context, int http, std::string text);
+// Table or PartialObjectMetadata form of one object, for answers and watch events; the object itself for As::kObject.
+Value view_object(const Context& context, const Value& object, bool with_columns);
+
+// --- body.cc: the request's body as a value
+// JSON, YAML or Kubernetes' protobuf envelope. `kind` gives the meaning of protobuf bytes.
+Result<Value> decode_body(const Context& context, std::vector<std::string>* duplicates);
+
+// --- the verbs
+void handle_object(const ContextPtr& context, const std::string& verb);  // objects.cc
+void handle_watch(const ContextPtr& context);                            // watch_stream.cc
+void handle_review(const ContextPtr& context);                           // reviews.cc: kinds that are asked, not stored
+void handle_node_stream(const ContextPtr& context);  // node_proxy.cc: log, exec, attach, portforward
+
+registry::ListCall list_call(const Context& context, Error* problem);
+
+// Whether `user` may do this. Only a coarse rule so far: see docs/compatibility.md, "Authorization".
+bool allowed(const registry::User& user, std::string_view verb, const Route& route);
+
+}  // namespace berth::rest

@@ -1,0 +1,31 @@
+#pragma once
+// Media types: what the client can read, and what it sent. Pure.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace berth::rest {
+
+enum class Encoding { kJson, kYaml };
+enum class As { kObject, kTable, kPartialMetadata };
+
+struct Accept {
+  Encoding encoding = Encoding::kJson;
+  As as = As::kObject;
+  std::string table_version = "v1";  // "v1" or "v1beta1"
+  bool acceptable = true;            // false: answer 406
+  bool pretty = false;
+};
+// The first media type of the header that we can serve. Protobuf alone is not acceptable: answers are JSON or YAML.
+// Streams of events are JSON only, as upstream's.
+Accept negotiate(std::string_view accept_header, bool streams = false);
+
+// For the aggregated discovery documents: "v2", "v2beta1", or "" where plain JSON was asked for first.
+std::string discovery_version(std::string_view accept_header);
+bool accepts_type(std::string_view accept_header, std::string_view type);
+
+// "application/json; charset=utf-8" -> "application/json".
+std::string media_type(std::string_view content_type);
+
+}  // namespace berth::rest

@@ -1,0 +1,156 @@
+// log, exec and attach through the server, with a node's agent played by the test.
+#include "api/rest/test_server.h"
+
+namespace berth::rest::testing {
+namespace {
+
+const std::string kPods = "/api/v1/namespaces/default/pods";
+
+class NodeProxyTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    make("one", "node-1", R"([{"name":"c","image":"i"}])");
+    make("two", "node-1", R"([{"name":"a","image":"i"},{"name":"b","image":"i"}])");
+    make("lost", "node-2", R"([{"name":"c","image":"i"}])");
+    make("unbound", "", R"([{"name":"c","image":"i"}])");
+  }
+  void make(const std::string& name, const std::string& node, const std::string& containers) {
+    std::string text = R"({"metadata":{"name":")" + name + R"("},"spec":{"nodeName":")" + node + R"(","containers":)" +
+                       containers + "}}";
+    ASSERT_EQ(server_.ask("POST", kPods, text, TestServer::kJson).status, 201);
+  }
+  std::string message(const std::string& target) { return server_.ask("GET", kPods + target).json()["message"].str(); }
+
+  TestServer server_;
+};
+
+TEST_F(NodeProxyTest, LogsComeFromTheAgent) {
+  std::string asked, uid;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    asked = exchange->request().target;
+    uid = http::header(exchange->request().headers, "x-berth-pod-uid");
+    exchange->start(200, {{"content-type", "text/plain"}});
+    exchange->write({http::Piece::of("one\n")});
+    exchange->write({http::Piece::of("two\n")});
+    exchange->finish();
+  });
+  Answered log = server_.ask("GET", kPods + "/one/log?tailLines=2");
+  EXPECT_EQ(log.status, 200);
+  EXPECT_EQ(log.body, "one\ntwo\n");
+  EXPECT_EQ(log.header("content-type"), "text/plain");
+  EXPECT_EQ(asked, "/containerLogs/default/one?tailLines=2&container=c");
+  EXPECT_EQ(uid, server_.ask("GET", kPods + "/one").json()["metadata"]["uid"].as_string());
+}
+
+TEST_F(NodeProxyTest, TheAgentsRefusalIsOurs) {
+  server_.set_agent([](std::shared_ptr<http::Exchange> exchange) {
+    exchange->respond(400, "application/json",
+                      R"({"kind":"Status","code":400,"reason":"BadRequest","message":"not started"})");
+  });
+  Answered log = server_.ask("GET", kPods + "/one/log");
+  EXPECT_EQ(log.status, 400);
+  EXPECT_EQ(log.json()["message"].as_string(), "not started");
+}
+
+TEST_F(NodeProxyTest, RefusesBeforeAskingTheAgent) {
+  server_.set_agent([](std::shared_ptr<http::Exchange>) { ADD_FAILURE() << "nobody should ask the agent"; });
+  EXPECT_EQ(message("/two/log"), "a container name must be specified for pod two, choose one of: [a b]");
+  EXPECT_EQ(message("/one/log?container=x"), "container x is not valid for pod one");
+  EXPECT_EQ(message("/none/log"), "pods \"none\" not found");
+  EXPECT_EQ(message("/lost/log"), "node node-2 is not connected to this server");
+  EXPECT_EQ(message("/unbound/exec?command=ls"), "pod unbound does not have a host assigned");
+  EXPECT_EQ(message("/one/exec?command=ls"), "Upgrade request required");
+  Answered empty = server_.ask("GET", kPods + "/unbound/log");
+  EXPECT_EQ(empty.status, 200);
+  EXPECT_EQ(empty.body, "");
+}
+
+TEST_F(NodeProxyTest, ARefusedUpgradeIsPassedOnAsItIs) {
+  server_.set_agent([](std::shared_ptr<http::Exchange> exchange) {
+    exchange->respond(500, "text/plain; charset=utf-8", "container not found (\"c\")");
+  });
+  http::Outgoing outgoing;
+  outgoing.method = "POST";
+  outgoing.target = kPods + "/one/exec?command=ls&stdout=true";
+  outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}};
+  std::optional<http::Response> answer;
+  server_.admin().upgrade(std::move(outgoing), [&](Result<http::Client::Upgraded> upgraded) {
+    ASSERT_TRUE(upgraded.ok());
+    EXPECT_FALSE(upgraded->channel);
+    answer = std::move(upgraded->head);
+  });
+  ASSERT_TRUE(server_.drive([&] { return answer.has_value(); }));
+  EXPECT_EQ(answer->status, 500);
+  EXPECT_EQ(http::header(answer->headers, "content-type"), "text/plain; charset=utf-8");
+  EXPECT_EQ(answer->body, "container not found (\"c\")");
+}
+
+TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftWhileItWasBehind) {
+  std::unique_ptr<http::Channel> inside;
+  bool inside_closed = false;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    auto channel = exchange->upgrade({{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}});
+    ASSERT_TRUE(channel.ok());
+    inside = std::move(*channel);
+    inside->pause_reading(true);
+    inside->on_read([](std::string_view) {});
+    inside->on_close([&] { inside_closed = true; });
+  });
+  http::Outgoing outgoing;
+  outgoing.method = "POST";
+  outgoing.target = kPods + "/one/exec?command=cat&stdin=true";
+  outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}};
+  std::unique_ptr<http::Channel> outside;
+  server_.admin().upgrade(std::move(outgoing), [&](Result<http::Client::Upgraded> upgraded) {
+    ASSERT_TRUE(upgraded.ok() && upgraded->channel);
+    outside = std::move(upgraded->channel);
+    outside->write(std::string(16u << 20, 'x'));
+  });
+  ASSERT_TRUE(server_.drive([&] { return inside && outside && outside->backlog() < (16u << 20); }));
+  outside.reset();
+  inside->pause_reading(false);
+  EXPECT_TRUE(server_.drive([&] { return inside_closed; }));
+}
+
+TEST_F(NodeProxyTest, ExecPassesBytesBothWaysAndEnds) {
+  std::unique_ptr<http::Channel> inside;
+  std::string target;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    target = exchange->request().target;
+    Result<std::unique_ptr<http::Channel>> channel =
+        exchange->upgrade({{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}});
+    ASSERT_TRUE(channel.ok());
+    inside = std::move(*channel);
+    inside->on_read([&](std::string_view bytes) { inside->write("<" + std::string(bytes) + ">"); });
+  });
+  http::Outgoing outgoing;
+  outgoing.method = "POST";
+  outgoing.target = kPods + "/one/exec?command=ls&command=-l&stdout=true";
+  outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}};
+  std::unique_ptr<http::Channel> outside;
+  std::string got;
+  bool closed = false;
+  server_.admin().upgrade(std::move(outgoing), [&](Result<http::Client::Upgraded> upgraded) {
+    ASSERT_TRUE(upgraded.ok());
+    ASSERT_EQ(upgraded->head.status, 101) << upgraded->head.body;
+    EXPECT_EQ(http::header(upgraded->head.headers, "upgrade"), "SPDY/3.1");
+    outside = std::move(upgraded->channel);
+    outside->on_read([&](std::string_view bytes) { got += bytes; });
+    outside->on_close([&] { closed = true; });
+    outside->write("hello");
+  });
+  ASSERT_TRUE(server_.drive([&] { return got == "<hello>"; })) << got;
+  EXPECT_EQ(target, "/exec/default/one?command=ls&command=-l&stdout=true&container=c");
+  // What the agent wrote last still arrives, however much it is, and then the end.
+  const std::string much(3u << 20, 'x');
+  inside->write(much);
+  inside->close();
+  ASSERT_TRUE(server_.drive([&] { return closed; }));
+  EXPECT_EQ(got.size(), 7 + much.size());
+  // Both ends of the splice are let go.
+  outside.reset();
+  for (int i = 0; i < 20; ++i) server_.loop().run_once(1ms);
+}
+
+}  // namespace
+}  // namespace berth::rest::testing

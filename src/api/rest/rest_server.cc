@@ -1,0 +1,370 @@
+#include "api/rest/rest_server.h"
+
+#include "api/openapi/openapi.h"
+#include "api/rest/context.h"
+#include "api/rest/discovery.h"
+#include "api/status.h"
+#include "base/metrics.h"
+#include "base/text.h"
+
+namespace berth::rest {
+namespace {
+
+using registry::User;
+
+bool is_review_group(std::string_view group) {
+  return group == "authorization.k8s.io" || group == "authentication.k8s.io";
+}
+
+bool is_node_stream(const Route& route) {
+  return route.group.empty() && route.resource == "pods" &&
+         (route.subresource == "log" || route.subresource == "exec" || route.subresource == "attach" ||
+          route.subresource == "portforward");
+}
+
+bool is_public_path(std::string_view path) {
+  return path == "/version" || path == "/healthz" || path.starts_with("/livez") || path.starts_with("/readyz") ||
+         path.starts_with("/healthz/");
+}
+
+Error forbidden_request(const User& user, const std::string& verb, const Route& route, std::string_view path) {
+  if (!route.is_resource) {
+    return error(Code::kForbidden,
+                 "forbidden: User " + quoted(user.name) + " cannot " + verb + " path " + quoted(path));
+  }
+  std::string resource = route.resource + (route.subresource.empty() ? "" : "/" + route.subresource);
+  std::string text = resource + (route.group.empty() ? "" : "." + route.group) +
+                     (route.name.empty() ? "" : " " + quoted(route.name)) + " is forbidden: User " + quoted(user.name) +
+                     " cannot " + verb + " resource " + quoted(resource) + " in API group " + quoted(route.group) +
+                     (route.ns.empty() ? " at the cluster scope" : " in the namespace " + quoted(route.ns));
+  Error e = error(Code::kForbidden, text);
+  auto details = std::make_shared<ErrorDetails>();
+  details->name = route.name;
+  details->group = route.group;
+  details->kind = route.resource;
+  e.details = details;
+  return e;
+}
+
+Result<User> authenticate(const RestConfig& config, const http::Request& request) {
+  if (request.peer.unix_socket) return User{"system:admin", {"system:masters", "system:authenticated"}};
+  std::string_view authorization = http::header(request.headers, "authorization");
+  if (!request.peer.common_name.empty()) {
+    User user{request.peer.common_name, request.peer.organizations};
+    user.groups.push_back("system:authenticated");
+    return user;
+  }
+  if (authorization.size() > 7 && iequals(authorization.substr(0, 7), "bearer ")) {
+    if (!config.authenticate_token) return error(Code::kUnauthorized, "Unauthorized");
+    Result<User> user = config.authenticate_token(trim(authorization.substr(7)));
+    if (!user.ok()) return error(Code::kUnauthorized, "Unauthorized");
+    user->groups.push_back("system:authenticated");
+    return user;
+  }
+  if (!authorization.empty()) return error(Code::kUnauthorized, "Unauthorized");
+  return User{"system:anonymous", {"system:unauthenticated"}};
+}
+
+// Who the caller wants to be, where it says so (kubectl --as). Only system:masters may.
+Result<User> impersonated(User user, const http::Request& request) {
+  std::string_view name = http::header(request.headers, "impersonate-user");
+  User wanted{std::string(name), {}};
+  for (const auto& [header, value] : request.headers) {
+    if (iequals(header, "impersonate-group")) wanted.groups.push_back(value);
+  }
+  if (name.empty() && wanted.groups.empty()) return user;
+  if (name.empty()) {
+    return error(Code::kInternal, "requested [" + join(wanted.groups, " ") + "] without impersonating a user");
+  }
+  if (!user.in_group("system:masters")) {
+    Route users;
+    users.is_resource = true;
+    users.resource = "users";
+    users.name = wanted.name;
+    return forbidden_request(user, "impersonate", users, "");
+  }
+  wanted.groups.push_back(wanted.name == "system:anonymous" ? "system:unauthenticated" : "system:authenticated");
+  return wanted;
+}
+
+// Browsers and command lines get text that can be read.
+bool is_read_by_people(const http::Request& request) {
+  std::string_view agent = http::header(request.headers, "user-agent");
+  return agent.starts_with("curl") || agent.starts_with("Wget") || agent.starts_with("Mozilla/5.0");
+}
+
+std::string field_manager_of(const http::Request& request) {
+  if (std::string_view given = request.parameter("fieldManager"); !given.empty()) return std::string(given);
+  std::string_view agent = cut(http::header(request.headers, "user-agent"), "/").before;
+  return std::string(agent.substr(0, 128));
+}
+
+// Whether there is such an operation at all: what upstream has a route for.
+bool is_served(const schema::Kind& kind, const Route& route, std::string_view method, std::string_view verb) {
+  if (!route.subresource.empty()) {
+    const schema::Subresource* sub = kind.subresource(route.subresource);
+    return std::find(sub->verbs.begin(), sub->verbs.end(), verb) != sub->verbs.end();
+  }
+  bool on_collection = method != "PUT" && method != "PATCH", on_object = method != "POST";
+  if (route.name.empty() ? !on_collection : !on_object) return false;
+  // All namespaces at once can only be read.
+  if (kind.namespaced && route.ns.empty() && verb != "list" && verb != "watch") return false;
+  return kind.has_verb(verb);
+}
+
+// The plain-text report of /livez and friends; `verbose` lists the checks.
+void answer_health(const ContextPtr& context, bool healthy, std::string_view path) {
+  std::string name(path.substr(1, path.find('/', 1) == std::string_view::npos ? path.npos : path.find('/', 1) - 1));
+  if (!healthy) {
+    return answer_text(context, 500, "[-]store not ready: still reading the stored state\n" + name + " check failed\n");
+  }
+  if (context->request().has_parameter("verbose")) {
+    return answer_text(context, 200, "[+]ping ok\n[+]store ok\n" + name + " check passed\n");
+  }
+  answer_text(context, 200, "ok");
+}
+
+}  // namespace
+
+http::Config server_config() {
+  http::Config config;
+  config.render_error = [](int status, std::string_view message) {
+    Value body = api::to_status(api::from_status(status, Value(message)));
+    // The code is what the transport says, also where no reason stands for it (431).
+    body.set("code", status).set("message", message);
+    return http::Config::Rendered{"application/json", json::encode(body) + "\n"};
+  };
+  return config;
+}
+
+bool allowed(const User& user, std::string_view verb, const Route& route) {
+  if (user.in_group("system:masters") || user.in_group("system:nodes")) return true;
+  if (!user.in_group("system:authenticated")) return false;
+  // Everyone who has a name may discover the API and ask about themselves.
+  if (!route.is_resource) return verb == "get" || verb == "list";
+  return verb == "create" && (route.resource == "selfsubjectaccessreviews" ||
+                              route.resource == "selfsubjectrulesreviews" || route.resource == "selfsubjectreviews");
+}
+
+struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
+  State(Loop& l, registry::Registry& r, RestConfig c) : loop(l), registry(r), config(std::move(c)) {}
+
+  Loop& loop;
+  registry::Registry& registry;
+  RestConfig config;
+  metrics::Counter& requests = metrics::counter("apiserver_request_total", "Requests answered by the API server");
+
+  void handle(std::shared_ptr<http::Exchange> exchange);
+  void handle_path(const ContextPtr& context, const std::string& path);
+  void handle_resource(const ContextPtr& context, const std::string& verb);
+  Status fill_call(Context& context, const schema::Kind* kind);
+  bool handle_discovery(const ContextPtr& context, const std::string& path);
+  bool handle_openapi(const ContextPtr& context, const std::string& path);
+};
+
+void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
+  requests.add();
+  auto context = std::make_shared<Context>();
+  context->exchange = std::move(exchange);
+  context->loop = &loop;
+  context->registry = &registry;
+  context->config = &config;
+  const http::Request& request = context->request();
+  context->route = parse_route(request.path);
+  bool watch = context->flag("watch") && context->route.is_resource;
+  std::string verb = request_verb(request.method, context->route, watch);
+  context->accept = negotiate(http::header(request.headers, "accept"), verb == "watch");
+  context->accept.pretty = request.has_parameter("pretty") ? context->flag("pretty") : is_read_by_people(request);
+  if (!context->route.is_resource) verb = lower(request.method);
+
+  Result<User> user = authenticate(config, request);
+  if (!user.ok()) return answer_error(context, user.error());
+  user = impersonated(std::move(*user), request);
+  if (!user.ok()) return answer_error(context, user.error());
+  context->call.user = std::move(*user);
+  if (!is_public_path(request.path) && !allowed(context->call.user, verb, context->route)) {
+    return answer_error(context, forbidden_request(context->call.user, verb, context->route, request.path));
+  }
+  if (context->route.is_resource) return handle_resource(context, verb);
+  handle_path(context, request.path);
+}
+
+Status RestServer::State::fill_call(Context& context, const schema::Kind* kind) {
+  registry::Call& call = context.call;
+  call.kind = kind;
+  call.subresource = context.route.subresource;
+  call.ns = context.route.ns;
+  call.name = context.route.name;
+  call.field_manager = field_manager_of(context.request());
+  if (context.request().has_parameter("dryRun")) {
+    std::string_view mode = context.parameter("dryRun");
+    if (mode != "All") {
+      return api::invalid("meta.k8s.io", "CreateOptions", "",
+                          {api::not_supported("dryRun", Value::array({mode}), {"All"})});
+    }
+    call.dry_run = true;
+  }
+  std::string_view validation = context.parameter("fieldValidation");
+  using FieldValidation = registry::Call::FieldValidation;
+  if (validation == "Ignore") {
+    call.field_validation = FieldValidation::kIgnore;
+  } else if (validation == "Strict") {
+    call.field_validation = FieldValidation::kStrict;
+  } else if (!validation.empty() && validation != "Warn") {
+    return api::invalid("meta.k8s.io", "CreateOptions", "",
+                        {api::not_supported("fieldValidation", validation, {"", "Ignore", "Strict", "Warn"})});
+  }
+  return ok_status();
+}
+
+void RestServer::State::handle_resource(const ContextPtr& context, const std::string& verb) {
+  const Route& route = context->route;
+  const schema::Kind* kind = registry.schema().find({route.group, route.version, route.resource});
+  if (kind == nullptr || kind->verbs.empty() ||
+      (!route.subresource.empty() && !kind->has_subresource(route.subresource))) {
+    return answer_text(context, 404, "404 page not found\n");
+  }
+  if (kind->namespaced ? (route.ns.empty() && !route.name.empty()) : !route.ns.empty()) {
+    return answer_text(context, 404, "404 page not found\n");
+  }
+  if (Status filled = fill_call(*context, kind); !filled.ok()) return answer_error(context, filled.error());
+  if (is_node_stream(route) && is_served(*kind, route, context->request().method, verb)) {
+    return handle_node_stream(context);
+  }
+  if (route.subresource == "proxy") {
+    return answer_error(context,
+                        error(Code::kUnimplemented, "the proxy subresource is not served; use kubectl port-forward"));
+  }
+  if (!context->accept.acceptable) {
+    return answer_error(
+        context,
+        router_refusal(Code::kNotAcceptable,
+                       "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml"));
+  }
+  if (!is_served(*kind, route, context->request().method, verb)) return answer_error(context, method_not_allowed());
+  if (is_review_group(kind->group)) return handle_review(context);
+  handle_object(context, verb);
+}
+
+bool RestServer::State::handle_discovery(const ContextPtr& context, const std::string& path) {
+  const schema::Schema& schema = registry.schema();
+  std::string_view accept = http::header(context->request().headers, "accept");
+  std::string aggregated = discovery_version(accept);
+  if (path == "/api" || path == "/apis") {
+    if (!aggregated.empty()) {
+      std::string body = json::encode(aggregated_discovery(schema, path == "/api", aggregated));
+      context->exchange->respond(
+          200,
+          {{"content-type", "application/json;g=apidiscovery.k8s.io;v=" + aggregated + ";as=APIGroupDiscoveryList"},
+           {"vary", "Accept"}},
+          {http::Piece::of(std::move(body))});
+      return true;
+    }
+    std::string_view host = http::header(context->request().headers, "host");
+    answer_value(context, 200, path == "/api" ? api_versions(host) : api_group_list(schema));
+    return true;
+  }
+  std::vector<std::string_view> parts = split(std::string_view(path).substr(1), '/');
+  std::optional<Value> found;
+  if (parts.size() == 2 && parts[0] == "api") found = api_resource_list(schema, "", parts[1]);
+  if (parts.size() == 2 && parts[0] == "apis") found = api_group(schema, parts[1]);
+  if (parts.size() == 3 && parts[0] == "apis") found = api_resource_list(schema, parts[1], parts[2]);
+  if (!found) return false;
+  answer_value(context, 200, *found);
+  return true;
+}
+
+bool RestServer::State::handle_openapi(const ContextPtr& context, const std::string& path) {
+  const schema::Schema& schema = registry.schema();
+  std::string_view accept = http::header(context->request().headers, "accept");
+  if (path == "/openapi/v2") {
+    constexpr std::string_view kProto = openapi::kV2ProtobufAccept;
+    bool proto = accepts_type(accept, kProto);
+    context->exchange->respond(
+        200,
+        {{"content-type", proto ? std::string(openapi::kV2ProtobufContentType) : "application/json"},
+         {"vary", "Accept"}},
+        {http::Piece::of(proto ? openapi::v2_protobuf(schema) : openapi::v2_json(schema))});
+    return true;
+  }
+  if (path == "/openapi/v3") {
+    answer_value(context, 200, openapi::v3_index(schema));
+    return true;
+  }
+  if (!path.starts_with("/openapi/v3/")) return false;
+  std::string name = path.substr(12);
+  Result<std::string> document = openapi::v3_json(schema, name);
+  if (!document.ok()) return false;
+  // With its hash in the address a document never changes; with another one the client is told the present address.
+  bool hashed = context->request().has_parameter("hash");
+  if (hashed) {
+    std::string present = openapi::v3_index(schema)["paths"][name]["serverRelativeURL"].str();
+    if (!present.ends_with("hash=" + url_encode(context->parameter("hash")))) {
+      context->exchange->respond(301, {{"location", present}}, {});
+      return true;
+    }
+  }
+  context->exchange->respond(200,
+                             {{"content-type", "application/json"},
+                              {"vary", "Accept"},
+                              {"cache-control", hashed ? "public, immutable, max-age=31536000" : "no-cache, private"}},
+                             {http::Piece::of(std::move(*document))});
+  return true;
+}
+
+void RestServer::State::handle_path(const ContextPtr& context, const std::string& raw_path) {
+  std::string path = raw_path;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path == "/version") {
+    return answer_value(context, 200,
+                        Value::object({{"major", "1"},
+                                       {"minor", "36"},
+                                       {"gitVersion", config.git_version},
+                                       {"gitCommit", ""},
+                                       {"gitTreeState", "clean"},
+                                       {"buildDate", "1970-01-01T00:00:00Z"},
+                                       {"goVersion", "none"},
+                                       {"compiler", "gcc"},
+                                       {"platform", "linux/amd64"}}));
+  }
+  if (is_public_path(path)) {
+    return answer_health(context, !config.ready || config.ready() || path.starts_with("/livez"), path);
+  }
+  if (path == "/metrics") {
+    context->exchange->respond(200, {{"content-type", "text/plain; version=0.0.4"}},
+                               {http::Piece::of(metrics::render())});
+    return;
+  }
+  if (path == "/.well-known/openid-configuration" && !config.issuer.empty()) {
+    return answer_value(context, 200,
+                        Value::object({{"issuer", config.issuer},
+                                       {"jwks_uri", config.issuer + "/openid/v1/jwks"},
+                                       {"response_types_supported", Value::array({"id_token"})},
+                                       {"subject_types_supported", Value::array({"public"})},
+                                       {"id_token_signing_alg_values_supported", Value::array({"ES256"})}}));
+  }
+  if (path == "/openid/v1/jwks" && !config.jwks.empty()) {
+    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}}, {http::Piece::of(config.jwks)});
+    return;
+  }
+  if (handle_discovery(context, path) || handle_openapi(context, path)) return;
+  // As upstream: an unknown path is answered with what there is.
+  Value paths = Value::array();
+  for (const char* p : {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
+                        "/readyz", "/version"}) {
+    paths.push(p);
+  }
+  answer_value(context, path == "/" ? 200 : 404, Value::object({{"paths", paths}}));
+}
+
+RestServer::RestServer(Loop& loop, registry::Registry& registry, RestConfig config)
+    : state_(std::make_shared<State>(loop, registry, std::move(config))) {}
+RestServer::~RestServer() = default;
+
+http::Handler RestServer::handler() {
+  return [weak = std::weak_ptr<State>(state_)](std::shared_ptr<http::Exchange> exchange) {
+    if (auto state = weak.lock()) state->handle(std::move(exchange));
+  };
+}
+
+}  // namespace berth::rest

@@ -1,0 +1,48 @@
+#pragma once
+// RestServer: HTTP in front of the registry. Routes, authenticates, authorises, decodes bodies, negotiates answers,
+// streams watches, and passes log, exec, attach and portforward through to the node's agent.
+//
+// Lives on the server's Loop; its handler is what http::Server calls there.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/registry/registry.h"
+#include "base/loop.h"
+#include "http/client.h"
+#include "http/server.h"
+
+namespace berth::rest {
+
+struct RestConfig {
+  std::string git_version = "v1.36.0+berth";
+  // Who a bearer token speaks for; kUnauthorized where it is none of ours. Null: no tokens are known.
+  std::function<Result<registry::User>(std::string_view token)> authenticate_token;
+  // How to reach the agent of a node. Null: no nodes.
+  std::function<Result<http::Endpoint>(std::string_view node)> node_endpoint;
+  // Whether the store and the informers are ready, for /readyz; null: always.
+  std::function<bool()> ready;
+  // /.well-known/openid-configuration and /openid/v1/jwks, where set.
+  std::string issuer, jwks;
+};
+
+// For the http::Server in front: its own refusals (413, 431, ...) become Kubernetes' Status objects, and its limit of a
+// body is upstream's 3 MiB.
+http::Config server_config();
+
+class RestServer {
+ public:
+  RestServer(Loop& loop, registry::Registry& registry, RestConfig config);
+  ~RestServer();
+  RestServer(const RestServer&) = delete;
+
+  http::Handler handler();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace berth::rest

@@ -1,0 +1,301 @@
+#include "api/rest/negotiate.h"
+#include "api/rest/route.h"
+#include "api/rest/test_server.h"
+#include "base/yaml.h"
+
+namespace berth::rest::testing {
+namespace {
+
+const std::string kConfigMaps = "/api/v1/namespaces/default/configmaps";
+const http::Headers kYaml = {{"content-type", "application/yaml"}};
+
+Value config_map(const std::string& name) {
+  return Value::object({{"metadata", Value::object({{"name", name}})}, {"data", Value::object({{"k", "1"}})}});
+}
+
+class RestTest : public ::testing::Test {
+ protected:
+  TestServer server_;
+};
+
+TEST(Route, Parts) {
+  Route pod = parse_route("/api/v1/namespaces/ns/pods/x/log");
+  EXPECT_TRUE(pod.is_resource);
+  EXPECT_EQ(pod.group, "");
+  EXPECT_EQ(pod.version, "v1");
+  EXPECT_EQ(pod.ns, "ns");
+  EXPECT_EQ(pod.resource, "pods");
+  EXPECT_EQ(pod.name, "x");
+  EXPECT_EQ(pod.subresource, "log");
+  Route set = parse_route("/apis/apps/v1/statefulsets/");
+  EXPECT_EQ(set.group, "apps");
+  EXPECT_EQ(set.resource, "statefulsets");
+  EXPECT_EQ(set.name, "");
+  Route space = parse_route("/api/v1/namespaces/ns/finalize");
+  EXPECT_EQ(space.resource, "namespaces");
+  EXPECT_EQ(space.name, "ns");
+  EXPECT_EQ(space.subresource, "finalize");
+  EXPECT_EQ(parse_route("/api/v1/namespaces/ns").name, "ns");
+  EXPECT_EQ(parse_route("/api/v1/nodes/n/proxy/a/b").rest, "/a/b");
+  for (const char* path : {"/", "/api", "/api/v1", "/apis/apps/v1", "/version", "/openapi/v3/apis/apps/v1"}) {
+    EXPECT_FALSE(parse_route(path).is_resource) << path;
+  }
+}
+
+TEST(Route, Verbs) {
+  Route one = parse_route("/api/v1/namespaces/ns/pods/x"), all = parse_route("/api/v1/pods");
+  EXPECT_EQ(request_verb("GET", one, false), "get");
+  EXPECT_EQ(request_verb("HEAD", all, false), "list");
+  EXPECT_EQ(request_verb("GET", all, true), "watch");
+  EXPECT_EQ(request_verb("GET", parse_route("/api/v1/watch/pods"), false), "watch");
+  EXPECT_EQ(request_verb("DELETE", one, false), "delete");
+  EXPECT_EQ(request_verb("DELETE", all, false), "deletecollection");
+  EXPECT_EQ(request_verb("PATCH", one, false), "patch");
+}
+
+TEST(Negotiate, FirstThatIsServedWins) {
+  EXPECT_EQ(negotiate("").encoding, Encoding::kJson);
+  EXPECT_EQ(negotiate("application/vnd.kubernetes.protobuf,application/json").encoding, Encoding::kJson);
+  EXPECT_EQ(negotiate("application/yaml").encoding, Encoding::kYaml);
+  EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf").acceptable);
+  EXPECT_FALSE(negotiate("application/json;as=Table;v=v2;g=meta.k8s.io").acceptable);
+  EXPECT_EQ(negotiate("application/json;as=Table;v=v1beta1;g=meta.k8s.io").table_version, "v1beta1");
+  EXPECT_EQ(negotiate("application/json;as=Nonsense;v=v1;g=meta.k8s.io,application/json").as, As::kObject);
+  EXPECT_EQ(negotiate("text/html, */*").as, As::kObject);
+}
+
+TEST(Negotiate, StreamsAreJson) {
+  EXPECT_EQ(negotiate("application/yaml,application/json", true).encoding, Encoding::kJson);
+  EXPECT_FALSE(negotiate("application/yaml", true).acceptable);
+}
+
+TEST_F(RestTest, YamlInAndOut) {
+  Answered made = server_.ask("POST", kConfigMaps, "metadata:\n  name: yam\ndata:\n  k: \"1\"\n", kYaml);
+  EXPECT_EQ(made.status, 201) << made.body;
+  Answered got = server_.ask("GET", kConfigMaps + "/yam", "", {{"accept", "application/yaml"}});
+  EXPECT_EQ(got.header("content-type"), "application/yaml");
+  Result<Value> parsed = yaml::parse(got.body);
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ((*parsed)["data"]["k"].as_string(), "1");
+  Answered broken = server_.ask("POST", kConfigMaps, "a: [", kYaml);
+  EXPECT_EQ(broken.status, 400);
+  EXPECT_EQ(broken.json()["reason"].as_string(), "BadRequest");
+}
+
+TEST_F(RestTest, Tables) {
+  server_.create(kConfigMaps, config_map("a"));
+  const http::Headers accept = {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}};
+  Value list = server_.ask("GET", kConfigMaps, "", accept).json();
+  EXPECT_EQ(list["kind"].as_string(), "Table");
+  EXPECT_EQ(list["apiVersion"].as_string(), "meta.k8s.io/v1");
+  EXPECT_EQ(list["columnDefinitions"].size(), 3u);
+  EXPECT_EQ(list["rows"][0]["cells"][0].as_string(), "a");
+  EXPECT_EQ(list["rows"][0]["object"]["kind"].as_string(), "PartialObjectMetadata");
+  EXPECT_FALSE(list["metadata"]["resourceVersion"].as_string().empty());
+  Value one = server_.ask("GET", kConfigMaps + "/a?includeObject=Object", "", accept).json();
+  EXPECT_EQ(one["rows"][0]["object"]["kind"].as_string(), "ConfigMap");
+  EXPECT_TRUE(
+      server_.ask("GET", kConfigMaps + "?includeObject=None", "", accept).json()["rows"][0]["object"].is_null());
+  Answered absent = server_.ask("GET", kConfigMaps + "/zz", "", accept);
+  EXPECT_EQ(absent.status, 404);
+  EXPECT_EQ(absent.json()["kind"].as_string(), "Status");
+}
+
+TEST_F(RestTest, PartialMetadata) {
+  server_.create(kConfigMaps, config_map("a"));
+  const http::Headers accept = {{"accept", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}};
+  Value list = server_.ask("GET", kConfigMaps, "", accept).json();
+  EXPECT_EQ(list["kind"].as_string(), "PartialObjectMetadataList");
+  EXPECT_EQ(list["items"][0]["kind"].as_string(), "PartialObjectMetadata");
+  EXPECT_EQ(list["items"][0]["metadata"]["name"].as_string(), "a");
+  EXPECT_FALSE(list["items"][0].contains("data"));
+}
+
+TEST_F(RestTest, PagesCoverEverythingOnce) {
+  for (int i = 0; i < 5; ++i) server_.create(kConfigMaps, config_map("p" + std::to_string(i)));
+  std::string names, more;
+  int pages = 0;
+  do {
+    Value page = server_.ask("GET", kConfigMaps + "?limit=2" + (more.empty() ? "" : "&continue=" + more)).json();
+    for (const Value& item : page["items"]) names += item["metadata"]["name"].str() + " ";
+    more = page["metadata"]["continue"].str();
+    EXPECT_EQ(page["metadata"]["remainingItemCount"].as_int(), std::max(0, 3 - 2 * pages));
+  } while (++pages < 10 && !more.empty());
+  EXPECT_EQ(names, "p0 p1 p2 p3 p4 ");
+  EXPECT_EQ(pages, 3);
+}
+
+TEST_F(RestTest, TooLargeABody) {
+  Answered answer = server_.ask("POST", kConfigMaps, std::string((3u << 20) + 1, ' '), TestServer::kJson);
+  EXPECT_EQ(answer.status, 413);
+  EXPECT_EQ(answer.header("content-type"), "application/json");
+  EXPECT_EQ(answer.json()["reason"].as_string(), "RequestEntityTooLarge");
+  EXPECT_EQ(answer.json()["message"].as_string(), "Request entity too large: limit is 3145728");
+  EXPECT_EQ(answer.json()["code"].as_int(), 413);
+}
+
+TEST_F(RestTest, FieldValidation) {
+  const std::string text = R"({"metadata":{"name":"f"},"data":{"k":"1","k":"2"},"dota":1})";
+  Answered strict = server_.ask("POST", kConfigMaps + "?fieldValidation=Strict", text, TestServer::kJson);
+  EXPECT_EQ(strict.status, 400);
+  EXPECT_NE(strict.json()["message"].str().find("strict decoding error: "), std::string::npos);
+  EXPECT_NE(strict.json()["message"].str().find("duplicate field \"data.k\""), std::string::npos) << strict.body;
+  EXPECT_NE(strict.json()["message"].str().find("unknown field \"dota\""), std::string::npos) << strict.body;
+  Answered warned = server_.ask("POST", kConfigMaps, text, TestServer::kJson);
+  EXPECT_EQ(warned.status, 201);
+  std::string warnings;
+  for (const auto& [name, value] : warned.headers) warnings += name == "warning" ? value + "\n" : "";
+  EXPECT_NE(warnings.find("299 - \"unknown field \\\"dota\\\"\""), std::string::npos) << warnings;
+  EXPECT_NE(warnings.find("299 - \"duplicate field \\\"data.k\\\"\""), std::string::npos) << warnings;
+  EXPECT_EQ(warned.json()["data"]["k"].as_string(), "2");
+  Answered ignored = server_.ask("PUT", kConfigMaps + "/f?fieldValidation=Ignore", text, TestServer::kJson);
+  EXPECT_EQ(ignored.status, 200);
+  EXPECT_EQ(ignored.header("warning"), "");
+  EXPECT_EQ(server_.ask("PUT", kConfigMaps + "/f?fieldValidation=Odd", text, TestServer::kJson).status, 422);
+}
+
+TEST_F(RestTest, DryRunStoresNothing) {
+  Answered dry = server_.ask("POST", kConfigMaps + "?dryRun=All", json::encode(config_map("d")), TestServer::kJson);
+  EXPECT_EQ(dry.status, 201);
+  EXPECT_EQ(dry.json()["metadata"]["name"].as_string(), "d");
+  EXPECT_EQ(server_.ask("GET", kConfigMaps + "/d").status, 404);
+  server_.create(kConfigMaps, config_map("d"));
+  EXPECT_EQ(server_.ask("DELETE", kConfigMaps + "/d?dryRun=All").status, 200);
+  EXPECT_EQ(server_.ask("GET", kConfigMaps + "/d").status, 200);
+  EXPECT_EQ(server_.ask("POST", kConfigMaps + "?dryRun=Some", json::encode(config_map("e")), TestServer::kJson).status,
+            422);
+}
+
+TEST_F(RestTest, DeleteOptionsFromQueryAndBody) {
+  const std::string pods = "/api/v1/namespaces/default/pods";
+  Result<Value> pod = json::parse(
+      R"({"metadata":{"name":"p"},"spec":{"nodeName":"n","containers":[{"name":"c","image":"i"}],"terminationGracePeriodSeconds":30}})");
+  ASSERT_EQ(server_.create(pods, *pod).status, 201);
+  EXPECT_EQ(server_.ask("DELETE", pods + "/p?gracePeriodSeconds=x").status, 400);
+  EXPECT_EQ(server_.ask("DELETE", pods + "/p", R"({"propagationPolicy":"Odd"})", TestServer::kJson).status, 422);
+  EXPECT_EQ(server_.ask("DELETE", pods + "/p", "{", TestServer::kJson).status, 400);
+  Answered marked = server_.ask("DELETE", pods + "/p", R"({"gracePeriodSeconds":7})", TestServer::kJson);
+  EXPECT_EQ(marked.json()["metadata"]["deletionGracePeriodSeconds"].as_int(), 7);
+  Answered gone = server_.ask("DELETE", pods + "/p?gracePeriodSeconds=0");
+  EXPECT_EQ(gone.status, 200);
+  EXPECT_EQ(server_.ask("GET", pods + "/p").status, 404);
+}
+
+TEST_F(RestTest, DeleteWithProtobufOptions) {
+  server_.create(kConfigMaps, config_map("d"));
+  // Unknown{typeMeta{v1, DeleteOptions}, raw{preconditions{uid: "x"}}}
+  const std::string raw("\x12\x03\x0a\x01x", 5);
+  const std::string meta = std::string("\x0a\x02v1\x12\x0d") + "DeleteOptions";
+  std::string body("k8s\0", 4);
+  body += std::string("\x0a") + static_cast<char>(meta.size()) + meta + "\x12" + static_cast<char>(raw.size()) + raw;
+  Answered refused =
+      server_.ask("DELETE", kConfigMaps + "/d", body, {{"content-type", "application/vnd.kubernetes.protobuf"}});
+  EXPECT_EQ(refused.status, 409) << refused.body;
+}
+
+TEST_F(RestTest, Head) {
+  Answered answer = server_.ask("HEAD", kConfigMaps);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "");
+  EXPECT_EQ(server_.ask("HEAD", kConfigMaps + "/zz").status, 404);
+}
+
+TEST_F(RestTest, WhoMayDoWhat) {
+  EXPECT_EQ(server_.ask_from_outside("GET", kConfigMaps, "", {{"authorization", "Bearer admin-token"}}).status, 200);
+  Answered joe =
+      server_.ask_from_outside("GET", "/apis/apps/v1/statefulsets/x", "", {{"authorization", "Bearer joe-token"}});
+  EXPECT_EQ(joe.status, 403);
+  joe = server_.ask_from_outside("DELETE", "/apis/apps/v1/namespaces/ns/statefulsets/x", "",
+                                 {{"authorization", "Bearer joe-token"}});
+  EXPECT_EQ(joe.json()["message"].as_string(),
+            "statefulsets.apps \"x\" is forbidden: User \"joe\" cannot delete resource \"statefulsets\" in API group "
+            "\"apps\" in the "
+            "namespace \"ns\"");
+  EXPECT_EQ(joe.json()["details"]["group"].as_string(), "apps");
+  Answered path = server_.ask_from_outside("GET", "/metrics");
+  EXPECT_EQ(path.status, 403);
+  EXPECT_EQ(path.json()["message"].as_string(), "forbidden: User \"system:anonymous\" cannot get path \"/metrics\"");
+  EXPECT_EQ(server_.ask_from_outside("GET", "/version").status, 200);
+  EXPECT_EQ(server_.ask_from_outside("GET", "/readyz").body, "ok");
+  EXPECT_EQ(server_.ask_from_outside("GET", "/apis", "", {{"authorization", "Bearer joe-token"}}).status, 200);
+  EXPECT_EQ(server_.ask_from_outside("GET", "/apis", "", {{"authorization", "Basic eDp5"}}).status, 401);
+}
+
+TEST_F(RestTest, Impersonation) {
+  const std::string who = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+  Value info = server_.ask("POST", who, "{}", {{"impersonate-user", "eve"}, {"impersonate-group", "g"}})
+                   .json()["status"]["userInfo"];
+  EXPECT_EQ(json::encode(info), R"({"groups":["g","system:authenticated"],"username":"eve"})");
+  EXPECT_EQ(server_.ask("GET", kConfigMaps, "", {{"impersonate-user", "eve"}}).status, 403);
+  Answered refused =
+      server_.ask_from_outside("POST", who, "{}", {{"authorization", "Bearer joe-token"}, {"impersonate-user", "eve"}});
+  EXPECT_EQ(refused.json()["message"].as_string(),
+            "users \"eve\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API group \"\" at the "
+            "cluster scope");
+  EXPECT_EQ(server_.ask("GET", kConfigMaps, "", {{"impersonate-group", "g"}}).status, 500);
+}
+
+TEST_F(RestTest, PeopleGetPrettyText) {
+  auto lines = [&](const std::string& query, http::Headers headers) {
+    std::string body = server_.ask("GET", "/api/v1/namespaces/default" + query, "", std::move(headers)).body;
+    return std::count(body.begin(), body.end(), '\n');
+  };
+  EXPECT_EQ(lines("", {}), 1);
+  EXPECT_GT(lines("?pretty=true", {}), 5);
+  EXPECT_GT(lines("", {{"user-agent", "curl/8"}}), 5);
+  EXPECT_EQ(lines("?pretty=false", {{"user-agent", "curl/8"}}), 1);
+}
+
+TEST_F(RestTest, Reviews) {
+  const http::Headers joe = {{"authorization", "Bearer joe-token"}, {"content-type", "application/json"}};
+  Value access = server_
+                     .ask_from_outside("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                                       R"({"spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}})", joe)
+                     .json();
+  EXPECT_FALSE(access["status"]["allowed"].as_bool(true));
+  Value who = server_.ask_from_outside("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", joe).json();
+  EXPECT_EQ(who["status"]["userInfo"]["username"].as_string(), "joe");
+  EXPECT_EQ(json::encode(who["status"]["userInfo"]["groups"]), R"(["staff","system:authenticated"])");
+  const std::string tokens = "/apis/authentication.k8s.io/v1/tokenreviews";
+  Value good = server_.ask("POST", tokens, R"({"spec":{"token":"joe-token"}})", TestServer::kJson).json();
+  EXPECT_TRUE(good["status"]["authenticated"].as_bool());
+  EXPECT_EQ(good["status"]["user"]["username"].as_string(), "joe");
+  EXPECT_FALSE(server_.ask("POST", tokens, R"({"spec":{"token":"?"}})", TestServer::kJson)
+                   .json()["status"]["authenticated"]
+                   .as_bool());
+}
+
+TEST_F(RestTest, OperationsThatDoNotExist) {
+  server_.create(kConfigMaps, config_map("a"));
+  ASSERT_EQ(server_
+                .ask("POST", "/api/v1/namespaces/default/pods",
+                     R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}})", TestServer::kJson)
+                .status,
+            201);
+  const char* kRequests[][2] = {{"DELETE", "/api/v1/configmaps"},
+                                {"POST", "/api/v1/configmaps"},
+                                {"POST", "/api/v1/namespaces/default/configmaps/a"},
+                                {"PATCH", "/api/v1/namespaces/default/configmaps"},
+                                {"DELETE", "/api/v1/namespaces"},
+                                {"DELETE", "/api/v1/namespaces/default/pods/p/status"},
+                                {"POST", "/api/v1/namespaces/default/pods/p/status"},
+                                {"GET", "/api/v1/namespaces/default/pods/p/eviction"},
+                                {"PUT", "/api/v1/namespaces/default/pods/p/log"},
+                                {"GET", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}};
+  for (auto [method, path] : kRequests) {
+    Answered refused = server_.ask(method, path, std::string_view(method) == "POST" ? "{}" : "");
+    EXPECT_EQ(refused.status, 405) << method << " " << path << " " << refused.body;
+  }
+  EXPECT_EQ(server_.ask("GET", kConfigMaps + "/a").status, 200);
+  EXPECT_EQ(server_.ask("GET", "/api/v1/namespaces/default/pods/p").status, 200);
+}
+
+TEST_F(RestTest, UnknownResourcesAreNotFound) {
+  for (const char* path : {"/api/v1/nonsense", "/apis/apps/v9/deployments", "/api/v1/namespaces/default/nodes",
+                           "/api/v1/namespaces/default/configmaps/a/scale"}) {
+    EXPECT_EQ(server_.ask("GET", path).status, 404) << path;
+  }
+}
+
+}  // namespace
+}  // namespace berth::rest::testing

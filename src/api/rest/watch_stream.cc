@@ -1,0 +1,119 @@
+#include "api/rest/context.h"
+#include "api/status.h"
+#include "base/text.h"
+
+namespace berth::rest {
+namespace {
+
+// One watch on one connection. Owned by the exchange's callbacks; ends when the peer goes, the time is up, or the
+// registry ends it.
+class WatchStream final : public registry::WatchSink, public std::enable_shared_from_this<WatchStream> {
+ public:
+  explicit WatchStream(ContextPtr context) : context_(std::move(context)) {}
+
+  void start() {
+    registry::WatchCall call;
+    call.label_selector = context_->parameter("labelSelector");
+    call.field_selector = context_->parameter("fieldSelector");
+    call.resource_version = context_->parameter("resourceVersion");
+    call.bookmarks = context_->flag("allowWatchBookmarks");
+    call.send_initial_events = context_->flag("sendInitialEvents");
+    // A watch of one named object, by path.
+    if (!context_->call.name.empty()) {
+      std::string by_name = "metadata.name=" + context_->call.name;
+      call.field_selector = call.field_selector.empty() ? by_name : call.field_selector + "," + by_name;
+      context_->call.name.clear();
+    }
+    Result<std::unique_ptr<registry::WatchHandle>> watch = context_->registry->watch(context_->call, call, this);
+    // A version that is forgotten is told as an event; everything else was wrong with the request.
+    bool expired = watch.failed_with(Code::kExpired);
+    if (!watch.ok() && !expired) return answer_error(context_, watch.error());
+    context_->exchange->on_close([self = shared_from_this()] { self->stop(); });
+    context_->exchange->on_drain([weak = weak_from_this()] {
+      if (auto self = weak.lock(); self && self->watch_) self->watch_->resume();
+    });
+    context_->exchange->start(200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}});
+    if (expired) return on_end(watch.error());
+    watch_ = std::move(*watch);
+    arm_timeout();
+  }
+
+  bool on_event(std::string_view type, const store::RecordPtr& record) override {
+    std::vector<http::Piece> pieces;
+    std::string head = "{\"type\":\"" + std::string(type) + "\",\"object\":";
+    if (context_->accept.as == As::kObject) {
+      pieces.push_back(http::Piece::of(std::move(head)));
+      pieces.push_back(http::Piece{record, record->json()});
+      pieces.push_back(http::Piece{nullptr, "}\n"});
+    } else {
+      json::encode_to(view_object(*context_, record->value, !columns_sent_), head);
+      columns_sent_ = true;
+      head += "}\n";
+      pieces.push_back(http::Piece::of(std::move(head)));
+    }
+    return context_->exchange->write(std::move(pieces));
+  }
+
+  void on_bookmark(store::Revision revision, bool initial_events_end) override {
+    const schema::Kind& kind = *context_->call.kind;
+    Value metadata = Value::object({{"resourceVersion", std::to_string(revision)}, {"creationTimestamp", nullptr}});
+    if (initial_events_end) metadata.set("annotations", Value::object({{"k8s.io/initial-events-end", "true"}}));
+    Value object = Value::object({{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", metadata}});
+    write("BOOKMARK", context_->accept.as == As::kTable ? view_object(*context_, object, !columns_sent_) : object);
+  }
+
+  void on_end(const Error& error) override {
+    write("ERROR", api::to_status(error));
+    finish();
+  }
+
+  // Ends without a word: the peer is gone.
+  void stop() {
+    watch_.reset();
+    if (timer_ != 0) context_->loop->cancel(timer_);
+    timer_ = 0;
+  }
+
+ private:
+  void write(std::string_view type, const Value& object) {
+    std::string line = "{\"type\":\"" + std::string(type) + "\",\"object\":";
+    json::encode_to(object, line);
+    line += "}\n";
+    context_->exchange->write({http::Piece::of(std::move(line))});
+  }
+
+  void finish() {
+    stop();
+    context_->exchange->finish();
+    // The exchange's callbacks hold this object, and it holds the exchange; nobody calls them any more. Whoever called
+    // us may still be inside one of our methods.
+    context_->exchange->on_close({});
+    context_->exchange->on_drain({});
+    context_->loop->post([self = shared_from_this()] {});
+  }
+
+  void arm_timeout() {
+    // Upstream: the client's wish, or 30 to 60 minutes by chance so that watches do not all end together.
+    Duration limit = 30min + std::chrono::seconds(context_->loop->random() % 1800);
+    if (Result<long> seconds = parse_int(context_->parameter("timeoutSeconds")); seconds.ok() && *seconds > 0) {
+      limit = std::chrono::seconds(*seconds);
+    }
+    timer_ = context_->loop->after(limit, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) {
+        self->timer_ = 0;
+        self->finish();
+      }
+    });
+  }
+
+  ContextPtr context_;
+  std::unique_ptr<registry::WatchHandle> watch_;
+  TimerId timer_ = 0;
+  bool columns_sent_ = false;
+};
+
+}  // namespace
+
+void handle_watch(const ContextPtr& context) { std::make_shared<WatchStream>(context)->start(); }
+
+}  // namespace berth::rest

@@ -1,0 +1,130 @@
+#include "api/rest/test_server.h"
+
+namespace berth::rest::testing {
+namespace {
+
+constexpr const char* kConfigMaps = "/api/v1/namespaces/default/configmaps";
+constexpr const char* kTable = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+Value config_map(const std::string& name, const std::string& value = "1") {
+  return Value::object({{"metadata", Value::object({{"name", name}})}, {"data", Value::object({{"k", value}})}});
+}
+
+class WatchTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<Watching> watch(const std::string& query, http::Headers headers = {}) {
+    return server_.watch(std::string(kConfigMaps) + "?watch=true" + query, std::move(headers));
+  }
+  std::vector<Value> wait_for(const std::shared_ptr<Watching>& watching, std::size_t count) {
+    EXPECT_TRUE(server_.drive([&] { return watching->events().size() >= count; })) << watching->text;
+    return watching->events();
+  }
+  std::string now() { return server_.ask("GET", kConfigMaps).json()["metadata"]["resourceVersion"].str(); }
+
+  TestServer server_;
+};
+
+TEST_F(WatchTest, StartsWithThePresentAndFollows) {
+  server_.create(kConfigMaps, config_map("a"));
+  auto watching = watch("");
+  ASSERT_EQ(wait_for(watching, 1).size(), 1u);
+  EXPECT_EQ(watching->status, 200);
+  EXPECT_EQ(http::header(watching->headers, "content-type"), "application/json");
+  server_.ask("PUT", std::string(kConfigMaps) + "/a", json::encode(config_map("a", "2")), TestServer::kJson);
+  server_.ask("DELETE", std::string(kConfigMaps) + "/a");
+  std::vector<Value> events = wait_for(watching, 3);
+  const char* types[] = {"ADDED", "MODIFIED", "DELETED"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(events[i]["type"].as_string(), types[i]);
+    EXPECT_EQ(events[i]["object"]["kind"].as_string(), "ConfigMap");
+  }
+  EXPECT_EQ(events[1]["object"]["data"]["k"].as_string(), "2");
+  EXPECT_FALSE(watching->ended);
+}
+
+TEST_F(WatchTest, ContinuesAfterAVersion) {
+  server_.create(kConfigMaps, config_map("old"));
+  auto watching = watch("&resourceVersion=" + now());
+  server_.create(kConfigMaps, config_map("new"));
+  std::vector<Value> events = wait_for(watching, 1);
+  EXPECT_EQ(events[0]["object"]["metadata"]["name"].as_string(), "new");
+}
+
+TEST_F(WatchTest, OfOneNameSeesOnlyIt) {
+  server_.create(kConfigMaps, config_map("a"));
+  server_.create(kConfigMaps, config_map("b"));
+  auto by_path = server_.watch("/api/v1/watch/namespaces/default/configmaps/b");
+  auto by_selector = watch("&fieldSelector=metadata.name%3Db");
+  EXPECT_EQ(wait_for(by_path, 1)[0]["object"]["metadata"]["name"].as_string(), "b");
+  EXPECT_EQ(wait_for(by_selector, 1)[0]["object"]["metadata"]["name"].as_string(), "b");
+}
+
+TEST_F(WatchTest, EndsWhenItsTimeIsUp) {
+  auto watching = watch("&timeoutSeconds=1");
+  EXPECT_TRUE(server_.drive([&] { return watching->ended; }));
+  EXPECT_EQ(watching->status, 200);
+  EXPECT_EQ(watching->text, "");
+}
+
+TEST_F(WatchTest, InitialEventsEndWithAnAnnotatedBookmark) {
+  server_.create(kConfigMaps, config_map("a"));
+  auto watching = watch("&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
+  std::vector<Value> events = wait_for(watching, 2);
+  EXPECT_EQ(events[0]["type"].as_string(), "ADDED");
+  EXPECT_EQ(events[1]["type"].as_string(), "BOOKMARK");
+  EXPECT_EQ(events[1]["object"]["kind"].as_string(), "ConfigMap");
+  EXPECT_EQ(events[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"].as_string(), "true");
+  EXPECT_EQ(events[1]["object"]["metadata"]["resourceVersion"].as_string(), now());
+}
+
+TEST_F(WatchTest, OfAForgottenVersionIsGone) {
+  for (int i = 0; i < 4; ++i) server_.create(kConfigMaps, config_map("c" + std::to_string(i)));
+  server_.store().compact(server_.store().revision());
+  auto watching = watch("&resourceVersion=1");
+  std::vector<Value> events = wait_for(watching, 1);
+  EXPECT_EQ(watching->status, 200);
+  EXPECT_EQ(events[0]["type"].as_string(), "ERROR");
+  EXPECT_EQ(events[0]["object"]["kind"].as_string(), "Status");
+  EXPECT_EQ(events[0]["object"]["code"].as_int(), 410);
+  EXPECT_EQ(events[0]["object"]["reason"].as_string(), "Expired");
+  EXPECT_TRUE(server_.drive([&] { return watching->ended; }));
+}
+
+TEST_F(WatchTest, TablesHaveColumnsOnlyOnce) {
+  server_.create(kConfigMaps, config_map("a"));
+  server_.create(kConfigMaps, config_map("b"));
+  auto watching = watch("", {{"accept", kTable}});
+  std::vector<Value> events = wait_for(watching, 2);
+  EXPECT_EQ(events[0]["object"]["kind"].as_string(), "Table");
+  EXPECT_EQ(events[0]["object"]["columnDefinitions"][0]["name"].as_string(), "Name");
+  EXPECT_TRUE(events[1]["object"]["columnDefinitions"].empty());
+  EXPECT_EQ(events[1]["object"]["rows"][0]["cells"][0].as_string(), "b");
+  EXPECT_EQ(events[1]["object"]["rows"][0]["object"]["kind"].as_string(), "PartialObjectMetadata");
+}
+
+TEST_F(WatchTest, PartialMetadata) {
+  server_.create(kConfigMaps, config_map("a"));
+  auto watching = watch("", {{"accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}});
+  Value event = wait_for(watching, 1)[0];
+  EXPECT_EQ(event["object"]["kind"].as_string(), "PartialObjectMetadata");
+  EXPECT_FALSE(event["object"].contains("data"));
+}
+
+TEST_F(WatchTest, RefusesWhatItCannotRead) {
+  EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&resourceVersion=x").status, 422);
+  EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&labelSelector=a%20b%20c").status, 400);
+  EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&fieldSelector=spec.no%3Dx").status, 400);
+}
+
+TEST_F(WatchTest, AWatcherThatGoesLeavesNothingBehind) {
+  auto watching = watch("");
+  server_.create(kConfigMaps, config_map("a"));
+  wait_for(watching, 1);
+  watching->stream.reset();
+  server_.create(kConfigMaps, config_map("b"));
+  EXPECT_EQ(watching->events().size(), 1u);
+  EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "/b").status, 200);
+}
+
+}  // namespace
+}  // namespace berth::rest::testing

@@ -1,0 +1,104 @@
+#pragma once
+// Report: collects the causes of one validation, and offers the checks that many fields share. Internal to validation/.
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/status.h"
+#include "base/json.h"
+
+namespace berth::validation {
+
+// "spec.containers" + [0] + ".name".
+inline std::string at(const std::string& path, std::size_t index) { return path + "[" + std::to_string(index) + "]"; }
+inline std::string at_key(const std::string& path, std::string_view key) { return path + "[" + std::string(key) + "]"; }
+
+class Report {
+ public:
+  std::vector<Cause> take() { return std::move(causes_); }
+  std::size_t size() const { return causes_.size(); }
+
+  void add(Cause cause) { causes_.push_back(std::move(cause)); }
+  void required(const std::string& path, std::string_view detail = {}) { add(api::required(path, detail)); }
+  void invalid(const std::string& path, const Value& value, std::string_view detail) { add(api::invalid_value(path, value, detail)); }
+  // For values that Go prints as a struct or map: `shown` is taken as it is.
+  void invalid_shown(const std::string& path, std::string_view shown, std::string_view detail);
+  void forbidden(const std::string& path, std::string_view detail) { add(api::forbidden_field(path, detail)); }
+  void duplicate(const std::string& path, const Value& value) { add(api::duplicate(path, value)); }
+  void not_found(const std::string& path, const Value& value) { add(api::not_found_field(path, value)); }
+
+  // One invalid_value for each complaint.
+  void complaints(const std::string& path, const Value& value, const std::vector<std::string>& texts);
+  // The value is one of these (printed sorted, as upstream does); a missing one is `Required value` where `must` is set.
+  void one_of(const std::string& path, const Value& value, std::vector<std::string> supported, bool must = false);
+  void not_negative(const std::string& path, const Value& value);
+  void in_range(const std::string& path, const Value& value, std::int64_t low, std::int64_t high);
+  void port(const std::string& path, const Value& value);             // 1 to 65535
+  void port_or_name(const std::string& path, const Value& value);
+  void mode(const std::string& path, const Value& value);             // file mode bits
+  void local_path(const std::string& path, const Value& value);       // relative, inside: no leading /, no ..
+  void no_backsteps(const std::string& path, const Value& value);
+  void ip(const std::string& path, const Value& value);
+  void quantity_not_negative(const std::string& path, const Value& value);
+
+ private:
+  std::vector<Cause> causes_;
+};
+
+// --- names.cc
+std::vector<std::string> is_port_name(std::string_view text);
+std::vector<std::string> is_env_name(std::string_view text);
+std::vector<std::string> is_config_key(std::string_view text);
+bool is_ip(std::string_view text);
+
+// --- metadata.cc
+enum class NameRule { kSubdomain, kLabel, kLabel1035, kPathSegment };
+void validate_metadata(Report& report, const Value& metadata, bool namespaced, NameRule rule);
+void validate_metadata_update(Report& report, const Value& before, const Value& after);
+void validate_labels(Report& report, const std::string& path, const Value& labels);
+void validate_annotations(Report& report, const std::string& path, const Value& annotations);
+void validate_label_selector(Report& report, const std::string& path, const Value& selector);
+// A field that may not change; upstream prints the new value.
+void validate_immutable(Report& report, const std::string& path, const Value& before, const Value& after);
+
+// --- pods
+void validate_pod_spec(Report& report, const std::string& path, const Value& spec);          // pod_spec.cc
+void validate_pod_template(Report& report, const std::string& path, const Value& pod_template);
+void validate_containers(Report& report, const std::string& path, const Value& spec);        // containers.cc
+void validate_volumes(Report& report, const std::string& path, const Value& volumes);        // volumes.cc
+void validate_affinity(Report& report, const std::string& path, const Value& affinity);      // scheduling.cc
+void validate_tolerations(Report& report, const std::string& path, const Value& tolerations);
+void validate_topology_spread(Report& report, const std::string& path, const Value& constraints);
+void validate_node_selector(Report& report, const std::string& path, const Value& selector);
+void validate_pod_update(Report& report, const Value& before, const Value& after);
+void validate_resources(Report& report, const std::string& path, const Value& resources);    // containers.cc
+
+// --- the other kinds
+void validate_stateful_set(Report& report, const Value& object);                             // workloads.cc
+void validate_stateful_set_update(Report& report, const Value& before, const Value& after);
+void validate_deployment(Report& report, const Value& object);
+void validate_replica_set(Report& report, const Value& object);
+void validate_selector_update(Report& report, const Value& before, const Value& after);
+void validate_budget(Report& report, const Value& object);
+void validate_service(Report& report, const Value& object);                                  // service.cc
+void validate_service_update(Report& report, const Value& before, const Value& after);
+void validate_endpoints(Report& report, const Value& object);
+void validate_endpoint_slice(Report& report, const Value& object);
+void validate_claim(Report& report, const Value& object);                                    // storage.cc
+void validate_claim_spec(Report& report, const std::string& path, const Value& spec);
+void validate_claim_update(Report& report, const Value& before, const Value& after);
+void validate_volume(Report& report, const Value& object);
+void validate_volume_update(Report& report, const Value& before, const Value& after);
+void validate_storage_class(Report& report, const Value& object);
+void validate_storage_class_update(Report& report, const Value& before, const Value& after);
+void validate_config_map(Report& report, const Value& object);                               // config.cc
+void validate_config_map_update(Report& report, const Value& before, const Value& after);
+void validate_secret(Report& report, const Value& object);
+void validate_secret_update(Report& report, const Value& before, const Value& after);
+void validate_lease(Report& report, const Value& object);
+void validate_node(Report& report, const Value& object);
+void validate_event(Report& report, const Value& object);
+
+}  // namespace berth::validation

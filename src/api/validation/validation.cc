@@ -1,0 +1,100 @@
+#include "api/validation/validation.h"
+
+#include "api/validation/report.h"
+
+namespace berth::validation {
+namespace {
+
+using Check = void (*)(Report&, const Value&);
+using UpdateCheck = void (*)(Report&, const Value&, const Value&);
+
+void validate_pod(Report& report, const Value& pod) { validate_pod_spec(report, "spec", pod["spec"]); }
+void validate_nothing(Report&, const Value&) {}
+
+void validate_plain_update(Report& report, const Value& before, const Value& after) {
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+}
+
+void validate_revision_update(Report& report, const Value& before, const Value& after) {
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+  validate_immutable(report, "data", before["data"], after["data"]);
+}
+
+void validate_endpoint_slice_update(Report& report, const Value& before, const Value& after) {
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+  validate_immutable(report, "addressType", before["addressType"], after["addressType"]);
+}
+
+void validate_node_update(Report& report, const Value& before, const Value& after) {
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+  if (!before["spec"]["podCIDR"].as_string().empty() && before["spec"]["podCIDR"] != after["spec"]["podCIDR"]) {
+    report.forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid");
+  }
+}
+
+struct KindRules {
+  std::string_view group, kind;
+  NameRule name;
+  Check create;
+  UpdateCheck update;
+  bool update_checks_whole;  // whether the create checks apply to the new object too
+};
+
+const KindRules kRules[] = {
+    {"", "Pod", NameRule::kSubdomain, validate_pod, validate_pod_update, true},
+    {"", "Service", NameRule::kLabel1035, validate_service, validate_service_update, true},
+    {"", "Endpoints", NameRule::kSubdomain, validate_endpoints, validate_plain_update, true},
+    {"", "ConfigMap", NameRule::kSubdomain, validate_config_map, validate_config_map_update, true},
+    {"", "Secret", NameRule::kSubdomain, validate_secret, validate_secret_update, true},
+    {"", "Namespace", NameRule::kLabel, validate_nothing, validate_plain_update, false},
+    {"", "Node", NameRule::kSubdomain, validate_node, validate_node_update, true},
+    {"", "ServiceAccount", NameRule::kSubdomain, validate_nothing, validate_plain_update, false},
+    {"", "Event", NameRule::kSubdomain, validate_event, validate_plain_update, false},
+    {"", "PersistentVolume", NameRule::kSubdomain, validate_volume, validate_volume_update, true},
+    {"", "PersistentVolumeClaim", NameRule::kSubdomain, validate_claim, validate_claim_update, false},
+    {"apps", "StatefulSet", NameRule::kSubdomain, validate_stateful_set, validate_stateful_set_update, true},
+    {"apps", "Deployment", NameRule::kSubdomain, validate_deployment, validate_selector_update, true},
+    {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},
+    {"apps", "ControllerRevision", NameRule::kSubdomain, validate_nothing, validate_revision_update, false},
+    {"policy", "PodDisruptionBudget", NameRule::kSubdomain, validate_budget, validate_plain_update, true},
+    {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, false},
+    {"coordination.k8s.io", "Lease", NameRule::kSubdomain, validate_lease, validate_plain_update, true},
+    {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_endpoint_slice, validate_endpoint_slice_update, true},
+    {"events.k8s.io", "Event", NameRule::kSubdomain, validate_event, validate_plain_update, false},
+};
+
+const KindRules& rules_of(const schema::Kind& kind) {
+  static const KindRules kPlain{"", "", NameRule::kSubdomain, validate_nothing, validate_plain_update, false};
+  for (const KindRules& rules : kRules) {
+    if (rules.group == kind.group && rules.kind == kind.kind) return rules;
+  }
+  return kPlain;
+}
+
+}  // namespace
+
+std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object) {
+  const KindRules& rules = rules_of(kind);
+  Report report;
+  validate_metadata(report, object["metadata"], kind.namespaced, rules.name);
+  rules.create(report, object);
+  return report.take();
+}
+
+std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource) {
+  const KindRules& rules = rules_of(kind);
+  Report report;
+  if (!subresource.empty()) {
+    // What a subresource may not touch is not taken from it in the first place.
+    validate_metadata_update(report, before["metadata"], after["metadata"]);
+    return report.take();
+  }
+  // Labels and annotations are checked anew; a name that was good once stays good.
+  validate_labels(report, "metadata.labels", after["metadata"]["labels"]);
+  validate_annotations(report, "metadata.annotations", after["metadata"]["annotations"]);
+  if (rules.update_checks_whole) rules.create(report, after);
+  rules.update(report, before, after);
+  return report.take();
+}
+
+}  // namespace berth::validation

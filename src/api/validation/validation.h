@@ -1,0 +1,26 @@
+#pragma once
+// Validation of whole objects: what Kubernetes 1.36 accepts, in the words it refuses with. Pure; any thread.
+// Objects come here decoded, pruned and defaulted.
+
+#include <string>
+#include <vector>
+
+#include "api/schema/schema.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace berth::validation {
+
+// Empty: valid. Causes are in upstream's order.
+std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object);
+// `subresource`: "" for the main resource, "status", ...
+std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource);
+
+// Also used on their own. Each returns the text of the complaint, or an empty list.
+std::vector<std::string> is_dns1123_label(std::string_view text);
+std::vector<std::string> is_dns1123_subdomain(std::string_view text);
+std::vector<std::string> is_dns1035_label(std::string_view text);
+std::vector<std::string> is_qualified_name(std::string_view text);   // label and annotation keys
+std::vector<std::string> is_label_value(std::string_view text);
+
+}  // namespace berth::validation

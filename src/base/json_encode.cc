@@ -1,0 +1,206 @@
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "base/json_node.h"
+
+namespace berth::json {
+namespace {
+
+// 0: copied as it is; 1: \u00XX; 2: not ASCII, look closer; anything else: the letter after the backslash.
+constexpr std::array<char, 256> kEscapes = [] {
+  std::array<char, 256> table{};
+  for (int c = 0; c < 0x20; ++c) table[c] = 1;
+  for (int c = 0x80; c < 0x100; ++c) table[c] = 2;
+  table['<'] = table['>'] = table['&'] = 1;  // as Go does, for the sake of browsers
+  table['"'] = '"';
+  table['\\'] = '\\';
+  table['\b'] = 'b';
+  table['\f'] = 'f';
+  table['\n'] = 'n';
+  table['\r'] = 'r';
+  table['\t'] = 't';
+  return table;
+}();
+
+// The length of the well-formed UTF-8 sequence at `at`, or 0.
+std::size_t sequence_length(const unsigned char* at, std::size_t left) {
+  unsigned char c = at[0];
+  std::size_t length = c >= 0xF0 && c <= 0xF4 ? 4 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xC2 && c < 0xE0 ? 2 : 0;
+  if (length == 0 || length > left) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at[i] & 0xC0) != 0x80) return 0;
+  }
+  if ((c == 0xE0 && at[1] < 0xA0) || (c == 0xED && at[1] > 0x9F)) return 0;
+  if ((c == 0xF0 && at[1] < 0x90) || (c == 0xF4 && at[1] > 0x8F)) return 0;
+  return length;
+}
+
+void append_int(std::int64_t value, std::string& out) {
+  char buffer[24];
+  auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  out.append(buffer, end);
+}
+
+class Encoder {
+ public:
+  Encoder(std::string& out, int indent) : out_(out), indent_(indent) {}
+
+  void encode(const Value& value) {
+    switch (value.type()) {
+      case Type::kNull: out_ += "null"; return;
+      case Type::kBool: out_ += value.as_bool() ? "true" : "false"; return;
+      case Type::kInt: append_int(value.as_int(), out_); return;
+      case Type::kDouble: append_double(value.as_double(), out_); return;
+      case Type::kString: append_string(value.as_string(), out_); return;
+      case Type::kArray: array(value); return;
+      case Type::kObject: object(value); return;
+    }
+  }
+
+ private:
+  void array(const Value& value) {
+    out_ += '[';
+    ++depth_;
+    bool first = true;
+    for (const Value& element : value) {
+      if (!first) out_ += ',';
+      first = false;
+      line();
+      encode(element);
+    }
+    --depth_;
+    if (!first) line();
+    out_ += ']';
+  }
+  void object(const Value& value) {
+    out_ += '{';
+    ++depth_;
+    bool first = true;
+    for (Entry entry : value.entries()) {
+      if (!first) out_ += ',';
+      first = false;
+      line();
+      append_string(entry.key, out_);
+      out_ += ':';
+      if (indent_ >= 0) out_ += ' ';
+      encode(entry.value);
+    }
+    --depth_;
+    if (!first) line();
+    out_ += '}';
+  }
+  void line() {
+    if (indent_ < 0) return;
+    out_ += '\n';
+    out_.append(depth_ * static_cast<std::size_t>(indent_), ' ');
+  }
+
+  std::string& out_;
+  int indent_;  // -1: compact
+  std::size_t depth_ = 0;
+};
+
+}  // namespace
+
+void append_string(std::string_view text, std::string& out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  std::size_t size = text.size(), from = 0, i = 0;
+  out += '"';
+  while (i < size) {
+    char escape = kEscapes[bytes[i]];
+    if (escape == 0) {
+      ++i;
+      continue;
+    }
+    std::size_t length = 1;
+    if (escape == 2) {
+      length = sequence_length(bytes + i, size - i);
+      bool separator = length == 3 && bytes[i] == 0xE2 && bytes[i + 1] == 0x80 && (bytes[i + 2] & 0xFE) == 0xA8;
+      if (length > 0 && !separator) {
+        i += length;
+        continue;
+      }
+      out.append(text.data() + from, i - from);
+      out += length == 0 ? "\\ufffd" : bytes[i + 2] == 0xA8 ? "\\u2028" : "\\u2029";
+      if (length == 0) length = 1;
+    } else {
+      out.append(text.data() + from, i - from);
+      out += '\\';
+      if (escape != 1) {
+        out += escape;
+      } else {
+        out += "u00";
+        out += kHex[bytes[i] >> 4];
+        out += kHex[bytes[i] & 15];
+      }
+    }
+    i += length;
+    from = i;
+  }
+  out.append(text.data() + from, size - from);
+  out += '"';
+}
+
+void append_double(double value, std::string& out) {
+  if (!std::isfinite(value)) {
+    out += "null";  // JSON has no word for it
+    return;
+  }
+  double magnitude = std::fabs(value);
+  char buffer[64];
+  bool exponent = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
+  auto end = std::to_chars(buffer, buffer + sizeof buffer, value,
+                           std::chars_format::scientific).ptr;
+  std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
+  std::size_t e = text.find('e');
+  int power = 0;
+  std::size_t digits_at = text[e + 1] == '+' ? e + 2 : e + 1;
+  std::from_chars(text.data() + digits_at, text.data() + text.size(), power);
+  if (exponent) {
+    out.append(text.substr(0, e));
+    // Go: e+21, but e-9 and not e-09.
+    out += power < 0 ? "e-" : "e+";
+    append_int(power < 0 ? -power : power, out);
+    return;
+  }
+  // The shortest digits, padded with zeros: to_chars in fixed form prints all digits of a large number instead.
+  std::string digits;
+  for (char c : text.substr(0, e)) {
+    if (c >= '0' && c <= '9') digits += c;
+  }
+  if (std::signbit(value)) out += '-';
+  if (power < 0) {
+    out += "0.";
+    out.append(static_cast<std::size_t>(-power - 1), '0');
+    out += digits;
+    return;
+  }
+  std::size_t whole = static_cast<std::size_t>(power) + 1;
+  if (digits.size() <= whole) {
+    out += digits;
+    out.append(whole - digits.size(), '0');
+  } else {
+    out.append(digits, 0, whole);
+    out += '.';
+    out.append(digits, whole);
+  }
+}
+
+void encode_to(const Value& value, std::string& out) { Encoder(out, -1).encode(value); }
+
+std::string encode(const Value& value) {
+  std::string out;
+  if (value.is_array() || value.is_object()) out.reserve(1024);
+  encode_to(value, out);
+  return out;
+}
+
+std::string encode_pretty(const Value& value, int indent) {
+  std::string out;
+  Encoder(out, indent).encode(value);
+  return out;
+}
+
+}  // namespace berth::json

@@ -1,0 +1,409 @@
+#include "base/loop.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <limits>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/files.h"
+
+namespace berth {
+namespace {
+
+constexpr std::uint64_t kWakeKey = ~std::uint64_t{0};
+constexpr int kEventsPerRound = 128;
+
+Duration clock_value(clockid_t clock) {
+  timespec t{};
+  ::clock_gettime(clock, &t);
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+// Waits for events; a negative `wait` is for ever. An interrupted wait is one without events.
+int wait_for_events(int epoll, epoll_event* events, Duration wait) {
+  timespec t{};
+  if (wait >= Duration::zero()) {
+    t.tv_sec = wait.count() / 1'000'000'000;
+    t.tv_nsec = wait.count() % 1'000'000'000;
+  }
+  int n = ::epoll_pwait2(epoll, events, kEventsPerRound, wait < Duration::zero() ? nullptr : &t, nullptr);
+  if (n < 0 && (errno == ENOSYS || errno == EPERM)) {  // an old kernel, or a seccomp profile older than the call
+    int ms = -1;
+    if (wait >= Duration::zero()) {
+      ms = static_cast<int>(std::min<std::int64_t>((wait.count() + 999'999) / 1'000'000, 1'000'000'000));
+    }
+    n = ::epoll_wait(epoll, events, kEventsPerRound, ms);
+  }
+  BERTH_CHECK(n >= 0 || errno == EINTR, "epoll_wait failed");
+  return std::max(n, 0);
+}
+
+// Blocking work. Threads start when there is more queued than idle threads to take it, and then stay.
+class Pool {
+ public:
+  Pool(Loop& loop, int limit) : loop_(loop), limit_(static_cast<std::size_t>(std::max(limit, 1))) {}
+
+  void submit(Task work, Task done) {
+    std::unique_lock lock(mutex_);
+    jobs_.push_back({std::move(work), std::move(done)});
+    if (jobs_.size() > idle_ && threads_.size() < limit_) {
+      start_thread();
+    } else {
+      lock.unlock();
+      ready_.notify_one();
+    }
+  }
+
+  // What runs is waited for; what has not begun is dropped.
+  void close() {
+    std::deque<Job> dropped;
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      dropped.swap(jobs_);
+    }
+    ready_.notify_all();
+    for (auto& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+ private:
+  struct Job {
+    Task work, done;
+  };
+
+  void start_thread() {
+    // Signals belong to the thread that asked for them (a signalfd on the loop), so the pool takes none.
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      threads_.emplace_back([this] { run(); });
+    } catch (const std::system_error&) {
+      BERTH_CHECK(!threads_.empty(), "the first pool thread could not be started");
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      ++idle_;
+      ready_.wait(lock, [this] { return closing_ || !jobs_.empty(); });
+      --idle_;
+      if (closing_) return;
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job.work();
+      job.work = nullptr;  // before `done` runs, which may rely on being the only owner left
+      loop_.post(std::move(job.done));
+      lock.lock();
+    }
+  }
+
+  Loop& loop_;
+  const std::size_t limit_;
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<Job> jobs_;
+  std::vector<std::thread> threads_;
+  std::size_t idle_ = 0;
+  bool closing_ = false;
+};
+
+struct Watch {
+  std::uint32_t generation = 0;
+  std::uint32_t events = 0;
+  Function<void(std::uint32_t)> ready;
+};
+
+struct Due {
+  Duration at;
+  TimerId id;
+  // std::*_heap keeps the largest first; the earliest must be. Equal times fire in the order they were set.
+  bool operator<(const Due& other) const { return at != other.at ? at > other.at : id > other.id; }
+};
+
+}  // namespace
+
+struct Loop::State {
+  State(Loop& loop, int pool_threads) : pool(loop, pool_threads) {}
+
+  Fd epoll, wake;
+  Pool pool;
+
+  std::mutex mutex;  // guards the next three
+  std::deque<Task> posted;
+  bool sleeping = false;  // the loop waits, or is about to, and needs a write to `wake`
+  bool stopping = false;
+
+  std::deque<Task> running;  // taken from `posted`, to be run in this round
+
+  std::vector<Due> heap;  // may hold cancelled ids
+  std::unordered_map<TimerId, Task> timers;
+  TimerId last_timer = 0;
+
+  std::vector<std::shared_ptr<Watch>> watches;  // by descriptor
+  std::uint32_t last_generation = 0;
+
+  std::array<std::uint64_t, 64> random_words{};
+  std::size_t random_used = 64;
+
+  void wake_if_sleeping() {  // with the mutex held
+    if (!sleeping) return;
+    sleeping = false;
+    std::uint64_t one = 1;
+    // Cannot fail: the counter is at most 1.
+    [[maybe_unused]] auto n = ::write(wake.get(), &one, sizeof one);
+  }
+
+  void drop_cancelled_front() {
+    while (!heap.empty() && !timers.contains(heap.front().id)) {
+      std::pop_heap(heap.begin(), heap.end());
+      heap.pop_back();
+    }
+  }
+
+  // How long the loop may sleep; negative is for ever.
+  Duration sleep_limit(Duration wait, Duration now) {
+    drop_cancelled_front();
+    Duration limit = wait;
+    if (!heap.empty()) {
+      Duration next = std::max(heap.front().at - now, Duration::zero());
+      if (limit < Duration::zero() || next < limit) limit = next;
+    }
+    if (!running.empty()) limit = Duration::zero();
+    std::lock_guard lock(mutex);
+    if (!posted.empty() || stopping) limit = Duration::zero();
+    sleeping = limit != Duration::zero();
+    return limit;
+  }
+
+  void dispatch(const epoll_event& event) {
+    if (event.data.u64 == kWakeKey) {
+      std::uint64_t count;
+      [[maybe_unused]] auto n = ::read(wake.get(), &count, sizeof count);
+      return;
+    }
+    auto fd = static_cast<std::size_t>(event.data.u64 & 0xffffffff);
+    auto generation = static_cast<std::uint32_t>(event.data.u64 >> 32);
+    if (fd >= watches.size() || !watches[fd] || watches[fd]->generation != generation) return;
+    auto watch = watches[fd];  // lives through its own unwatch
+    // change_fd() may have run since the kernel reported.
+    auto events = event.events & (watch->events | EPOLLERR | EPOLLHUP);
+    if (events) watch->ready(events);
+  }
+
+  void fire_timers(Duration now) {
+    // Timers set by these tasks wait for the next round, however short they are.
+    TimerId newest = last_timer;
+    std::vector<Due> later;
+    for (;;) {
+      drop_cancelled_front();
+      if (heap.empty() || heap.front().at > now) break;
+      Due due = heap.front();
+      std::pop_heap(heap.begin(), heap.end());
+      heap.pop_back();
+      if (due.id > newest) {
+        later.push_back(due);
+        continue;
+      }
+      auto found = timers.find(due.id);
+      Task task = std::move(found->second);
+      timers.erase(found);
+      task();
+    }
+    for (const Due& due : later) {
+      heap.push_back(due);
+      std::push_heap(heap.begin(), heap.end());
+    }
+  }
+
+  void run_posted() {
+    {
+      std::lock_guard lock(mutex);
+      sleeping = false;
+      std::move(posted.begin(), posted.end(), std::back_inserter(running));
+      posted.clear();
+    }
+    for (std::size_t n = running.size(); n > 0 && !running.empty(); --n) {
+      Task task = std::move(running.front());
+      running.pop_front();
+      task();
+    }
+  }
+};
+
+Loop::Loop(int pool_threads) : state_(std::make_unique<State>(*this, pool_threads)) {
+  state_->epoll = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  BERTH_CHECK(state_->epoll, "epoll_create1 failed");
+  state_->wake = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  BERTH_CHECK(state_->wake, "eventfd failed");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kWakeKey;
+  BERTH_CHECK(::epoll_ctl(state_->epoll.get(), EPOLL_CTL_ADD, state_->wake.get(), &event) == 0, "epoll_ctl failed");
+}
+
+Loop::~Loop() {
+  state_->pool.close();
+  // Tasks that are destroyed may post, cancel and unwatch, so the containers are emptied while the State is whole.
+  for (;;) {
+    auto watches = std::exchange(state_->watches, {});
+    auto timers = std::exchange(state_->timers, {});
+    auto running = std::exchange(state_->running, {});
+    std::deque<Task> posted;
+    {
+      std::lock_guard lock(state_->mutex);
+      posted.swap(state_->posted);
+    }
+    if (watches.empty() && timers.empty() && running.empty() && posted.empty()) return;
+  }
+}
+
+void Loop::run() {
+  for (;;) {
+    {
+      std::lock_guard lock(state_->mutex);
+      if (state_->stopping) {
+        state_->stopping = false;
+        return;
+      }
+    }
+    run_once(Duration::max());
+  }
+}
+
+void Loop::stop() {
+  std::lock_guard lock(state_->mutex);
+  state_->stopping = true;
+  state_->wake_if_sleeping();
+}
+
+void Loop::run_once(Duration wait) {
+  wait = wait == Duration::max() ? Duration(-1) : std::max(wait, Duration::zero());
+  std::array<epoll_event, kEventsPerRound> events;
+  int n = wait_for_events(state_->epoll.get(), events.data(), state_->sleep_limit(wait, monotonic()));
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->sleeping = false;
+  }
+  for (int i = 0; i < n; ++i) state_->dispatch(events[static_cast<std::size_t>(i)]);
+  state_->fire_timers(monotonic());
+  state_->run_posted();
+}
+
+Time Loop::now() const { return Time(clock_value(CLOCK_REALTIME)); }
+Duration Loop::monotonic() const { return clock_value(CLOCK_MONOTONIC); }
+
+void Loop::post(Task task) {
+  std::lock_guard lock(state_->mutex);
+  state_->posted.push_back(std::move(task));
+  state_->wake_if_sleeping();
+}
+
+TimerId Loop::after(Duration delay, Task task) {
+  Duration now = monotonic();
+  delay = std::clamp(delay, Duration::zero(), Duration::max() - now);
+  TimerId id = ++state_->last_timer;
+  state_->timers.emplace(id, std::move(task));
+  state_->heap.push_back({now + delay, id});
+  std::push_heap(state_->heap.begin(), state_->heap.end());
+  return id;
+}
+
+void Loop::cancel(TimerId id) {
+  auto found = state_->timers.find(id);
+  if (found == state_->timers.end()) return;
+  Task task = std::move(found->second);  // destroyed last: its destructor may come back here
+  state_->timers.erase(found);
+  // A timer that is set and cancelled for every request must not fill the heap until its time comes.
+  auto& heap = state_->heap;
+  if (heap.size() > 64 && heap.size() > 2 * state_->timers.size()) {
+    std::erase_if(heap, [this](const Due& due) { return !state_->timers.contains(due.id); });
+    std::make_heap(heap.begin(), heap.end());
+  }
+}
+
+void Loop::offload(Task work, Task done) { state_->pool.submit(std::move(work), std::move(done)); }
+
+std::uint64_t Loop::random() {
+  State& s = *state_;
+  if (s.random_used == s.random_words.size()) {
+    auto* at = reinterpret_cast<char*>(s.random_words.data());
+    std::size_t left = sizeof s.random_words;
+    while (left > 0) {
+      ssize_t n = ::getrandom(at, left, 0);
+      BERTH_CHECK(n >= 0 || errno == EINTR, "getrandom failed");
+      if (n > 0) {
+        at += n;
+        left -= static_cast<std::size_t>(n);
+      }
+    }
+    s.random_used = 0;
+  }
+  return std::exchange(s.random_words[s.random_used++], 0);
+}
+
+Status Loop::watch_fd(int fd, std::uint32_t events, Function<void(std::uint32_t)> ready) {
+  if (fd < 0) return errno_error("watching a descriptor", EBADF);
+  State& s = *state_;
+  auto watch = std::make_shared<Watch>();
+  watch->generation = ++s.last_generation;
+  watch->events = events;
+  watch->ready = std::move(ready);
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = (std::uint64_t{watch->generation} << 32) | static_cast<std::uint32_t>(fd);
+  auto index = static_cast<std::size_t>(fd);
+  bool known = index < s.watches.size() && s.watches[index];
+  int failed = ::epoll_ctl(s.epoll.get(), known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  // The number may have been closed and given out again behind our back.
+  if (failed && known && errno == ENOENT) failed = ::epoll_ctl(s.epoll.get(), EPOLL_CTL_ADD, fd, &event);
+  if (failed) return errno_error("watching descriptor " + std::to_string(fd));
+  if (index >= s.watches.size()) s.watches.resize(index + 1);
+  std::swap(s.watches[index], watch);  // the former callback dies on return, when the table is in order
+  return {};
+}
+
+Status Loop::change_fd(int fd, std::uint32_t events) {
+  State& s = *state_;
+  auto index = static_cast<std::size_t>(fd);
+  if (fd < 0 || index >= s.watches.size() || !s.watches[index]) {
+    return errno_error("changing descriptor " + std::to_string(fd), ENOENT);
+  }
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = (std::uint64_t{s.watches[index]->generation} << 32) | static_cast<std::uint32_t>(fd);
+  if (::epoll_ctl(s.epoll.get(), EPOLL_CTL_MOD, fd, &event) != 0) {
+    return errno_error("changing descriptor " + std::to_string(fd));
+  }
+  s.watches[index]->events = events;
+  return {};
+}
+
+void Loop::unwatch_fd(int fd) {
+  State& s = *state_;
+  auto index = static_cast<std::size_t>(fd);
+  if (fd < 0 || index >= s.watches.size() || !s.watches[index]) return;
+  auto watch = std::move(s.watches[index]);
+  s.watches[index] = nullptr;
+  ::epoll_ctl(s.epoll.get(), EPOLL_CTL_DEL, fd, nullptr);  // fails where the caller closed it first; gone either way
+}
+
+}  // namespace berth

@@ -1,0 +1,308 @@
+#include "base/loop.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/files.h"
+#include "base/ids.h"
+
+namespace berth {
+namespace {
+
+struct Ends {
+  Fd read, write;
+};
+
+Ends make_ends() {
+  int ends[2];
+  EXPECT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
+void put(const Fd& fd) { EXPECT_EQ(::write(fd.get(), "x", 1), 1); }
+
+TEST(Loop, PostsRunInOrderAndNestedOnesInTheNextRound) {
+  Loop loop;
+  std::string seen;
+  loop.post([&] {
+    seen += 'a';
+    loop.post([&] { seen += 'c'; });
+  });
+  loop.post([&] { seen += 'b'; });
+  loop.run_once(0s);
+  EXPECT_EQ(seen, "ab");
+  loop.run_once(Duration::max());  // does not sleep: work is posted
+  EXPECT_EQ(seen, "abc");
+}
+
+TEST(Loop, PostFromOtherThreadsWakesASleepingLoop) {
+  Loop loop;
+  constexpr int kThreads = 4, kEach = 500;
+  int count = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        loop.post([&] {
+          if (++count == kThreads * kEach) loop.stop();
+        });
+      }
+    });
+  }
+  loop.run();
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(count, kThreads * kEach);
+}
+
+TEST(Loop, StopBeforeRunEndsItAndRunMayBeCalledAgain) {
+  Loop loop;
+  loop.stop();
+  loop.run();
+  bool ran = false;
+  loop.post([&] {
+    ran = true;
+    loop.stop();
+  });
+  loop.run();
+  EXPECT_TRUE(ran);
+}
+
+TEST(Loop, TimersFireInOrderOfTimeThenOfSetting) {
+  Loop loop;
+  std::string seen;
+  loop.after(2ms, [&] {
+    seen += 'd';
+    loop.stop();
+  });
+  loop.after(1ms, [&] { seen += 'c'; });
+  loop.after(-5s, [&] { seen += 'a'; });
+  loop.after(0s, [&] { seen += 'b'; });
+  Duration begin = loop.monotonic();
+  loop.run();
+  EXPECT_EQ(seen, "abcd");
+  EXPECT_GE(loop.monotonic() - begin, 2ms);
+}
+
+TEST(Loop, ZeroTimerSetByATimerWaitsForTheNextRound) {
+  Loop loop;
+  int fired = 0;
+  loop.after(0s, [&] {
+    ++fired;
+    loop.after(0s, [&] { ++fired; });
+  });
+  loop.run_once(0s);
+  EXPECT_EQ(fired, 1);
+  loop.run_once(0s);
+  EXPECT_EQ(fired, 2);
+}
+
+TEST(Loop, CancelledTimerIsDestroyedAtOnceAndNeverRuns) {
+  Loop loop;
+  auto token = std::make_shared<int>();
+  bool ran = false;
+  TimerId id = loop.after(0s, [&ran, token] { ran = true; });
+  EXPECT_NE(id, 0u);
+  loop.cancel(id);
+  EXPECT_EQ(token.use_count(), 1);
+  loop.cancel(id);
+  loop.cancel(0);
+  loop.run_once(0s);
+  EXPECT_FALSE(ran);
+}
+
+TEST(Loop, TimerMayCancelAnotherThatIsDueInTheSameRound) {
+  Loop loop;
+  bool second = false;
+  TimerId id = 0;
+  loop.after(0s, [&] { loop.cancel(id); });
+  id = loop.after(0s, [&] { second = true; });
+  loop.run_once(0s);
+  loop.run_once(0s);
+  EXPECT_FALSE(second);
+}
+
+TEST(Loop, ManyCancelledTimersLeaveTheLiveOnes) {
+  Loop loop;
+  int fired = 0;
+  std::vector<TimerId> ids;
+  for (int i = 0; i < 1000; ++i) {
+    loop.after(0s, [&] { ++fired; });
+    ids.push_back(loop.after(1h, [&] { fired = -1'000'000; }));
+    if (i % 2) ids.push_back(loop.after(0s, [&] { fired = -1'000'000; }));
+  }
+  for (TimerId id : ids) loop.cancel(id);
+  loop.run_once(0s);
+  EXPECT_EQ(fired, 1000);
+}
+
+TEST(Loop, FarTimerDoesNotOverflow) {
+  Loop loop;
+  bool ran = false;
+  loop.after(Duration::max(), [&] { ran = true; });
+  loop.run_once(0s);
+  EXPECT_FALSE(ran);
+}
+
+TEST(Loop, WatchReportsLevelTriggeredUntilUnwatched) {
+  Loop loop;
+  Ends ends = make_ends();
+  int calls = 0;
+  ASSERT_TRUE(loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t events) {
+    EXPECT_TRUE(events & EPOLLIN);
+    ++calls;
+  }).ok());
+  loop.run_once(0s);
+  EXPECT_EQ(calls, 0);
+  put(ends.write);
+  loop.run_once(1s);
+  loop.run_once(1s);
+  EXPECT_EQ(calls, 2);
+  ASSERT_TRUE(loop.change_fd(ends.read.get(), 0).ok());
+  loop.run_once(0s);
+  EXPECT_EQ(calls, 2);
+  ASSERT_TRUE(loop.change_fd(ends.read.get(), EPOLLIN).ok());
+  loop.run_once(0s);
+  EXPECT_EQ(calls, 3);
+  loop.unwatch_fd(ends.read.get());
+  loop.unwatch_fd(ends.read.get());
+  loop.run_once(0s);
+  EXPECT_EQ(calls, 3);
+  EXPECT_FALSE(loop.change_fd(ends.read.get(), EPOLLIN).ok());
+}
+
+TEST(Loop, CallbackMayUnwatchItselfAndKeepsItsCapturesUntilItReturns) {
+  Loop loop;
+  Ends ends = make_ends();
+  auto token = std::make_shared<int>(7);
+  int seen = 0;
+  int fd = ends.read.get();
+  ASSERT_TRUE(loop.watch_fd(fd, EPOLLIN, [&loop, &seen, fd, token](std::uint32_t) {
+    loop.unwatch_fd(fd);
+    seen += *token;
+  }).ok());
+  put(ends.write);
+  loop.run_once(1s);
+  loop.run_once(0s);
+  EXPECT_EQ(seen, 7);
+  EXPECT_EQ(token.use_count(), 1);
+}
+
+// Both are ready in one round; whichever comes first takes the other away and puts a new descriptor at its number.
+TEST(Loop, ReusedDescriptorGetsNoEventOfItsPredecessor) {
+  Loop loop;
+  Ends a = make_ends(), b = make_ends();
+  put(a.write);
+  put(b.write);
+  int first_calls = 0, stale_calls = 0;
+  Fd replacement(::eventfd(0, EFD_CLOEXEC));
+  auto callback = [&](Fd& other) {
+    return [&](std::uint32_t) {
+      ++first_calls;
+      int number = other.get();
+      loop.unwatch_fd(number);
+      ASSERT_EQ(::dup3(replacement.get(), number, O_CLOEXEC), number);
+      ASSERT_TRUE(loop.watch_fd(number, EPOLLIN, [&](std::uint32_t) { ++stale_calls; }).ok());
+    };
+  };
+  ASSERT_TRUE(loop.watch_fd(a.read.get(), EPOLLIN, callback(b.read)).ok());
+  ASSERT_TRUE(loop.watch_fd(b.read.get(), EPOLLIN, callback(a.read)).ok());
+  loop.run_once(1s);
+  EXPECT_EQ(first_calls, 1);
+  EXPECT_EQ(stale_calls, 0);
+}
+
+TEST(Loop, WatchingAgainReplacesTheCallback) {
+  Loop loop;
+  Ends ends = make_ends();
+  put(ends.write);
+  int first = 0, second = 0;
+  ASSERT_TRUE(loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t) { ++first; }).ok());
+  ASSERT_TRUE(loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t) { ++second; }).ok());
+  loop.run_once(1s);
+  EXPECT_EQ(first, 0);
+  EXPECT_EQ(second, 1);
+}
+
+TEST(Loop, WatchingWhatCannotBeWatchedFails) {
+  Loop loop;
+  EXPECT_FALSE(loop.watch_fd(-1, EPOLLIN, [](std::uint32_t) {}).ok());
+  Fd directory(::open("/", O_RDONLY | O_CLOEXEC));
+  EXPECT_FALSE(loop.watch_fd(directory.get(), EPOLLIN, [](std::uint32_t) {}).ok());
+}
+
+TEST(Loop, OffloadRunsElsewhereAndCompletesOnTheLoop) {
+  Loop loop(2);
+  std::atomic<int> worked{0}, at_once{0}, most{0};
+  int done = 0;
+  auto loop_thread = std::this_thread::get_id();
+  for (int i = 0; i < 50; ++i) {
+    auto token = std::make_shared<int>();
+    loop.offload(
+        [&, token] {
+          EXPECT_NE(std::this_thread::get_id(), loop_thread);
+          int now = ++at_once;
+          int before = most.load();
+          while (now > before && !most.compare_exchange_weak(before, now)) {
+          }
+          ++worked;
+          --at_once;
+        },
+        [&, token] {
+          EXPECT_EQ(std::this_thread::get_id(), loop_thread);
+          EXPECT_EQ(token.use_count(), 1);
+          if (++done == 50) loop.stop();
+        });
+  }
+  loop.run();
+  EXPECT_EQ(worked.load(), 50);
+  EXPECT_LE(most.load(), 2);
+}
+
+TEST(Loop, DestructionDropsWhatIsPending) {
+  auto token = std::make_shared<int>();
+  {
+    Loop loop;
+    Ends ends = make_ends();
+    // A task that comes back into the loop from its destructor.
+    std::shared_ptr<int> back(new int, [&loop, token](int* p) {
+      loop.post([token] {});
+      delete p;
+    });
+    loop.post([token, back] {});
+    loop.after(1h, [token, back] {});
+    ASSERT_TRUE(loop.watch_fd(ends.read.get(), EPOLLIN, [token, back](std::uint32_t) {}).ok());
+    loop.offload([token, back] {}, [token, back] {});
+    back.reset();
+  }
+  EXPECT_EQ(token.use_count(), 1);
+}
+
+TEST(Ids, UidsAreVersionFourAndSuffixesHaveTheirAlphabet) {
+  Loop loop;
+  std::string a = new_uid(loop), b = new_uid(loop);
+  EXPECT_NE(a, b);
+  ASSERT_EQ(a.size(), 36u);
+  EXPECT_EQ(a[8], '-');
+  EXPECT_EQ(a[13], '-');
+  EXPECT_EQ(a[14], '4');
+  EXPECT_EQ(a[18], '-');
+  EXPECT_NE(std::string("89ab").find(a[19]), std::string::npos);
+  EXPECT_EQ(a[23], '-');
+  EXPECT_EQ(a.find_first_not_of("0123456789abcdef-"), std::string::npos);
+  std::string suffix = random_suffix(loop, 500);
+  EXPECT_EQ(suffix.size(), 500u);
+  EXPECT_EQ(suffix.find_first_not_of("bcdfghjklmnpqrstvwxz2456789"), std::string::npos);
+  EXPECT_NE(suffix.substr(0, 12), suffix.substr(12, 12));
+  EXPECT_EQ(random_suffix(loop, 0), "");
+}
+
+}  // namespace
+}  // namespace berth

@@ -1,0 +1,24 @@
+#pragma once
+// YAML 1.1 as Kubernetes reads it (the same values `kubectl` and `sigs.k8s.io/yaml` produce): yes/no/on/off are
+// booleans when plain, mappings have string keys, merge keys (<<) and anchors work.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace berth::yaml {
+
+// Bounds against documents that unfold to more than they are ("billion laughs").
+inline constexpr std::size_t kMaxNodes = 1'000'000;
+
+// One document. An empty one is null. Errors carry the line: "line 3: ...".
+// `duplicates`, where not null, collects the paths of keys given twice, as json::ParseOptions does.
+Result<Value> parse(std::string_view text, std::vector<std::string>* duplicates = nullptr);
+// Every document of a stream separated by `---`; empty documents are left out.
+Result<std::vector<Value>> parse_all(std::string_view text);
+// Block style, keys sorted, as `kubectl get -o yaml` prints.
+std::string encode(const Value& value);
+
+}  // namespace berth::yaml

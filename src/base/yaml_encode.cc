@@ -1,0 +1,190 @@
+#include "base/json.h"
+#include "base/text.h"
+#include "base/yaml.h"
+#include "base/yaml_scalar.h"
+
+namespace berth::yaml {
+namespace {
+
+// Control characters, what is not UTF-8, and the separators that YAML takes for line ends or does not print.
+bool has_special(std::string_view text) {
+  if (!valid_utf8(text)) return true;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = static_cast<unsigned char>(text[i]);
+    if ((c < 0x20 && c != '\n') || c == 0x7F) return true;
+    if (c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0) return true;  // C1 controls, NEL
+    if (c == 0xE2 && text.substr(i, 2) == "\xE2\x80" && (static_cast<unsigned char>(text[i + 2]) & 0xFE) == 0xA8) return true;
+    if (c == 0xEF && (text.substr(i, 3) == "\xEF\xBB\xBF" || text.substr(i, 2) == "\xEF\xBF")) return true;
+  }
+  return false;
+}
+
+// Whether the characters of a one-line string allow the plain style at all.
+bool plain_allowed(std::string_view text) {
+  if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return false;
+  if (text.starts_with("---") || text.starts_with("...")) return false;
+  constexpr std::string_view kIndicators = "#,[]{}&*!|>'\"%@`";
+  if (kIndicators.find(text[0]) != std::string_view::npos) return false;
+  bool lone = text.size() == 1 || text[1] == ' ';
+  if ((text[0] == '-' || text[0] == '?' || text[0] == ':') && lone) return false;
+  return text.find(": ") == std::string_view::npos && text.find(" #") == std::string_view::npos;
+}
+
+std::string double_quoted(std::string_view text) {
+  std::string out = "\"";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = static_cast<unsigned char>(text[i]);
+    static constexpr char kHex[] = "0123456789ABCDEF";
+    switch (c) {
+      case '"': out += "\\\""; continue;
+      case '\\': out += "\\\\"; continue;
+      case '\n': out += "\\n"; continue;
+      case '\r': out += "\\r"; continue;
+      case '\t': out += "\\t"; continue;
+      default: break;
+    }
+    if (c < 0x20 || c == 0x7F) {
+      out += "\\x";
+      out += kHex[c >> 4];
+      out += kHex[c & 15];
+    } else if (c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0) {
+      auto low = static_cast<unsigned char>(text[++i]);
+      out += "\\x";
+      out += kHex[low >> 4];
+      out += kHex[low & 15];
+    } else if (c == 0xE2 && text.substr(i, 3) == "\xE2\x80\xA8") {
+      out += "\\L";
+      i += 2;
+    } else if (c == 0xE2 && text.substr(i, 3) == "\xE2\x80\xA9") {
+      out += "\\P";
+      i += 2;
+    } else if (c == 0xEF && (text.substr(i, 3) == "\xEF\xBB\xBF" || text.substr(i, 2) == "\xEF\xBF")) {
+      auto second = static_cast<unsigned char>(text[i + 1]), third = static_cast<unsigned char>(text[i + 2]);
+      unsigned code = ((c & 15u) << 12) | ((second & 63u) << 6) | (third & 63u);
+      out += "\\u";
+      for (int shift = 12; shift >= 0; shift -= 4) out += kHex[(code >> shift) & 15];
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out += '"';
+}
+
+// Lines that end in white space, and text that is only line ends, do not survive a literal block in every reader.
+bool literal_allowed(std::string_view text) {
+  if (text.find(" \n") != std::string_view::npos || text.back() == ' ') return false;
+  return text.find_first_not_of('\n') != std::string_view::npos;
+}
+
+class Writer {
+ public:
+  std::string take() { return std::move(out_); }
+
+  // The value after what has been written on this line ("key:" or "-"), at `indent` columns for its own lines.
+  void after_key(const Value& value, std::size_t indent) {
+    if (value.is_object() && value.size() > 0) {
+      out_ += '\n';
+      object(value, indent + 2, true);
+    } else if (value.is_array() && value.size() > 0) {
+      out_ += '\n';
+      array(value, indent, true);  // kubectl does not indent lists
+    } else {
+      out_ += ' ';
+      scalar(value, indent + 2);
+      out_ += '\n';
+    }
+  }
+
+  void top(const Value& value) {
+    if (value.is_object() && value.size() > 0) return object(value, 0, true);
+    if (value.is_array() && value.size() > 0) return array(value, 0, true);
+    scalar(value, 2);
+    out_ += '\n';
+  }
+
+ private:
+  // `fresh`: whether the first line still needs its indentation.
+  void object(const Value& value, std::size_t indent, bool fresh) {
+    for (json::Entry entry : value.entries()) {
+      if (fresh) out_.append(indent, ' ');
+      fresh = true;
+      key(entry.key, indent);
+      out_ += ':';
+      after_key(entry.value, indent);
+    }
+  }
+
+  void array(const Value& value, std::size_t indent, bool fresh) {
+    for (const Value& element : value) {
+      if (fresh) out_.append(indent, ' ');
+      fresh = true;
+      out_ += "- ";
+      if (element.is_object() && element.size() > 0) {
+        object(element, indent + 2, false);
+      } else if (element.is_array() && element.size() > 0) {
+        array(element, indent + 2, false);
+      } else {
+        scalar(element, indent + 2);
+        out_ += '\n';
+      }
+    }
+  }
+
+  // YAML readers take a key for one only where its colon is within 1024 characters; longer ones are marked.
+  void key(std::string_view text, std::size_t indent) {
+    std::size_t from = out_.size();
+    line(text);
+    if (out_.size() - from < 1000) return;
+    out_.insert(from, "? ");
+    out_ += '\n';
+    out_.append(indent, ' ');
+  }
+
+  void line(std::string_view text) {
+    if (has_special(text) || text.find('\n') != std::string_view::npos || !plain_is_string(text)) {
+      out_ += double_quoted(text);
+    } else if (plain_allowed(text)) {
+      out_ += text;
+    } else {
+      out_ += '\'' + replace_all(std::string(text), "'", "''") + '\'';
+    }
+  }
+
+  void scalar(const Value& value, std::size_t indent) {
+    if (!value.is_string()) {
+      json::encode_to(value, out_);
+      return;
+    }
+    std::string_view text = value.as_string();
+    if (text.find('\n') == std::string_view::npos || has_special(text) || !literal_allowed(text)) return line(text);
+    literal(text, indent);
+  }
+
+  void literal(std::string_view text, std::size_t indent) {
+    out_ += '|';
+    if (text[0] == ' ' || text[0] == '\n') out_ += '2';  // how far the block is indented, where its start does not show it
+    if (text.back() != '\n') out_ += '-';
+    else if (text.size() > 1 && text[text.size() - 2] == '\n') out_ += '+';
+    bool ended = text.back() == '\n';
+    if (ended) text.remove_suffix(1);
+    for (std::string_view each : split(text, '\n')) {
+      out_ += '\n';
+      if (each.empty()) continue;
+      out_.append(indent, ' ');
+      out_ += each;
+    }
+  }
+
+  std::string out_;
+};
+
+}  // namespace
+
+std::string encode(const Value& value) {
+  Writer writer;
+  writer.top(value);
+  return writer.take();
+}
+
+}  // namespace berth::yaml

@@ -1,0 +1,104 @@
+// The command line: one table of commands and their options.
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.h"
+
+namespace berth::cli {
+namespace {
+
+constexpr const char* kDefaultDataDir = "/var/lib/berth";
+constexpr const char* kVersion = "berth 0.1.0 (Kubernetes API 1.36)";
+
+void add_data_dir(CLI::App& app, std::string& data_dir) {
+  data_dir = kDefaultDataDir;
+  app.add_option("--data-dir", data_dir, "the cluster's directory")->envname("BERTH_DATA_DIR")->capture_default_str();
+}
+
+}  // namespace
+
+int run(int argc, char** argv, const Roles& roles) {
+  CLI::App app{"Kubernetes for things that remember."};
+  app.set_version_flag("--version", kVersion);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  int code = 0;
+
+  UpOptions up_options;
+  CLI::App* up_command = app.add_subcommand("up", "bring up a cluster on this machine and wait until its node is Ready");
+  add_data_dir(*up_command, up_options.data_dir);
+  up_command->add_option("--api-port", up_options.api_port, "port of the API on 127.0.0.1 (default: the last one, or 6443)")
+      ->check(CLI::Range(1, 65535));
+  up_command->add_option("--node-name", up_options.node_name, "name of the node (default: the last one, or berth-1)");
+  up_command->callback([&] { code = up(up_options); });
+
+  DownOptions down_options;
+  CLI::App* down_command = app.add_subcommand("down", "stop everything; data stays unless --purge is given");
+  add_data_dir(*down_command, down_options.data_dir);
+  down_command->add_flag("--purge", down_options.purge, "also delete the cluster's data, volumes included");
+  down_command->add_option("--grace", down_options.grace_seconds, "seconds that pods get to end")->capture_default_str();
+  down_command->callback([&] { code = down(down_options); });
+
+  std::string status_dir;
+  CLI::App* status_command = app.add_subcommand("status", "what runs, where it listens");
+  add_data_dir(*status_command, status_dir);
+  status_command->callback([&] { code = status(status_dir); });
+
+  CLI::App* image = app.add_subcommand("image", "images on the node");
+  image->require_subcommand(1);
+
+  ImageBuildOptions build_options;
+  CLI::App* build = image->add_subcommand("build", "make an image from Debian packages");
+  add_data_dir(*build, build_options.data_dir);
+  build->add_option("reference", build_options.reference, "name of the image")->required();
+  build->add_option("--packages", build_options.packages, "Debian packages, separated by spaces or commas");
+  build->add_option("--entrypoint", build_options.entrypoint, "what containers run");
+  build->add_option("--cmd", build_options.command, "its default arguments");
+  build->add_option("--env", build_options.environment, "NAME=VALUE")->allow_extra_args(false);
+  build->add_option("--workdir", build_options.working_directory, "working directory");
+  build->add_option("--user", build_options.user, "user that containers run as");
+  build->add_option("--file", build_options.files, "SOURCE:PATH-IN-IMAGE")->allow_extra_args(false);
+  build->add_option("--run", build_options.run, "a shell line run in the image while it is built")->allow_extra_args(false);
+  build->add_option("--output", build_options.output, "write a docker-archive instead of importing it");
+  build->add_option("--cache", build_options.cache, "directory of cached package trees (default: /var/cache/berth)");
+  build->add_option("--suite", build_options.suite, "Debian suite")->capture_default_str();
+  build->callback([&] { code = image_build(build_options); });
+
+  std::string import_dir, import_file, import_reference;
+  CLI::App* import_command = image->add_subcommand("import", "import a docker-archive or OCI archive");
+  add_data_dir(*import_command, import_dir);
+  import_command->add_option("file", import_file, "the archive")->required();
+  import_command->add_option("--reference", import_reference, "name to give it (default: the archive's own)");
+  import_command->callback([&] { code = image_import(import_dir, import_file, import_reference); });
+
+  std::string list_dir;
+  bool list_json = false;
+  CLI::App* list = image->add_subcommand("list", "list images");
+  add_data_dir(*list, list_dir);
+  list->add_flag("--json", list_json, "as JSON");
+  list->callback([&] { code = image_list(list_dir, list_json); });
+
+  std::string remove_dir, remove_reference;
+  CLI::App* remove = image->add_subcommand("remove", "remove an image");
+  add_data_dir(*remove, remove_dir);
+  remove->add_option("reference", remove_reference, "name or id")->required();
+  remove->callback([&] { code = image_remove(remove_dir, remove_reference); });
+
+  // The roles that `up` starts. They stay in the foreground.
+  std::string server_dir, agent_dir;
+  CLI::App* server = app.add_subcommand("server", "run the API server, controllers and scheduler (started by up)");
+  add_data_dir(*server, server_dir);
+  server->callback([&] { code = roles.server(server_dir); });
+  CLI::App* agent = app.add_subcommand("agent", "run the node agent (started by up)");
+  add_data_dir(*agent, agent_dir);
+  agent->callback([&] { code = roles.agent(agent_dir); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    int answered = app.exit(problem);
+    return answered == 0 ? 0 : 2;
+  }
+  return code;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,39 @@
+#pragma once
+// The commands of `berth`. Each is a function of its options that prints and answers the exit code; cli.cc is the table.
+
+#include <string>
+#include <vector>
+
+namespace berth::cli {
+
+struct UpOptions {
+  std::string data_dir;
+  int api_port = 0;  // 0: as before, or 6443
+  std::string node_name;
+};
+struct DownOptions {
+  std::string data_dir;
+  bool purge = false;
+  int grace_seconds = 30;
+};
+int up(const UpOptions& options);
+int down(const DownOptions& options);
+int status(const std::string& data_dir);
+
+struct ImageBuildOptions {
+  std::string data_dir, reference, packages, entrypoint, command, working_directory, user, output, cache, suite = "bookworm";
+  std::vector<std::string> environment, files, run;
+};
+int image_build(const ImageBuildOptions& options);
+int image_import(const std::string& data_dir, const std::string& file, const std::string& reference);
+int image_list(const std::string& data_dir, bool json);
+int image_remove(const std::string& data_dir, const std::string& reference);
+
+// The roles, wired in main/: they run until told to stop.
+struct Roles {
+  int (*server)(const std::string& data_dir);
+  int (*agent)(const std::string& data_dir);
+};
+int run(int argc, char** argv, const Roles& roles);
+
+}  // namespace berth::cli

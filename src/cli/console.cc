@@ -1,0 +1,42 @@
+#include "cli/console.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace berth::cli {
+namespace {
+
+bool colours() {
+  static const bool yes = ::isatty(1) != 0;
+  return yes;
+}
+
+}  // namespace
+
+Step::Step(std::string title) : title_(std::move(title)), start_(std::chrono::steady_clock::now()) {}
+
+void Step::done(std::string_view detail) {
+  auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start_).count();
+  std::printf("  %s %-24s %-44.*s %5lld ms\n", colours() ? "\033[32m✓\033[0m" : "✓", title_.c_str(),
+              static_cast<int>(detail.size()), detail.data(), static_cast<long long>(spent));
+  std::fflush(stdout);
+}
+
+void Step::failed() {
+  std::printf("  %s %s\n", colours() ? "\033[31m✗\033[0m" : "✗", title_.c_str());
+  std::fflush(stdout);
+}
+
+int fail(const Error& error) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "berth: %s\n", error.message.c_str());
+  return 1;
+}
+
+void say(std::string_view line) {
+  std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
+  std::fflush(stdout);
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,179 @@
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/files.h"
+#include "cli/commands.h"
+#include "cli/console.h"
+#include "lab/daemon.h"
+#include "lab/node_space.h"
+#include "lab/settings.h"
+
+namespace berth::cli {
+namespace {
+
+using lab::ClusterDir;
+
+lab::DaemonSpec server_spec(const ClusterDir& dir) {
+  return {"server", {"berth", "server", "--data-dir", dir.root}, dir.server_pid(), dir.logs() + "/server.log"};
+}
+lab::DaemonSpec agent_spec(const ClusterDir& dir) {
+  return {"agent", {"berth", "agent", "--data-dir", dir.root}, dir.agent_pid(), dir.logs() + "/agent.log"};
+}
+
+Status make_cluster_directories(const ClusterDir& dir) {
+  BERTH_TRY(make_directories(dir.root, 0755));
+  for (const std::string& path : {dir.pki(), dir.root + "/store", dir.node(), dir.logs(), dir.run()}) {
+    BERTH_TRY(make_directories(path, 0700));
+  }
+  return ok_status();
+}
+
+// One `up` or `down` at a time. Held until the process ends.
+Status lock_cluster(const ClusterDir& dir) {
+  std::string path = dir.root + "/lock";
+  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return errno_error("opening " + path);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    return error(Code::kUnavailable, "another berth up or down is at work in " + dir.root + "; wait for it to finish");
+  }
+  return ok_status();
+}
+
+Status check_port_free(int port) {
+  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  int one = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    return error(Code::kUnavailable, "port " + std::to_string(port) + " on 127.0.0.1 is taken (" + std::strerror(errno) +
+                                         "); choose another with --api-port");
+  }
+  return ok_status();
+}
+
+// The node's namespaces, fresh unless containers of ours still live in them.
+Status prepare_space(const ClusterDir& dir, const lab::Settings& settings, bool agent_runs) {
+  bool keep = agent_runs || (lab::node_space_exists(dir) && !lab::node_processes(dir).empty());
+  if (!keep) BERTH_TRY(lab::destroy_node_space(dir));
+  return lab::make_node_space(dir, {settings.api_service_ip, settings.dns_service_ip});
+}
+
+Status bring_up(const ClusterDir& dir, const lab::Settings& settings) {
+  bool server_runs = lab::running_daemon(dir.server_pid()).has_value();
+  bool agent_runs = lab::running_daemon(dir.agent_pid()).has_value();
+  if (!server_runs) BERTH_TRY(check_port_free(settings.api_port));
+
+  Step space("node surroundings");
+  BERTH_TRY(prepare_space(dir, settings, agent_runs));
+  space.done("network and mount namespace");
+
+  // Both start at once; the agent waits for the server's socket by itself.
+  Step server("API server");
+  std::optional<lab::Started> server_started, agent_started;
+  if (!server_runs) {
+    BERTH_ASSIGN(server_started, lab::start_daemon(server_spec(dir)));
+  }
+  Step agent("node agent");
+  if (!agent_runs) {
+    BERTH_ASSIGN(agent_started, lab::start_daemon(agent_spec(dir)));
+  }
+  Status ready = ok_status();
+  if (server_started) ready = lab::await_ready(server_spec(dir), *server_started, 30s);
+  if (ready.ok()) {
+    server.done("https://127.0.0.1:" + std::to_string(settings.api_port) + (server_runs ? " (was up)" : ""));
+    if (agent_started) ready = lab::await_ready(agent_spec(dir), *agent_started, 30s);
+    if (ready.ok()) agent.done("node " + settings.node_name + " is Ready" + (agent_runs ? " (was up)" : ""));
+  }
+  if (!ready.ok()) {
+    if (agent_started) (void)lab::stop_daemon(dir.agent_pid(), 2s, SIGTERM);
+    if (server_started) (void)lab::stop_daemon(dir.server_pid(), 5s, SIGTERM);
+  }
+  return ready;
+}
+
+}  // namespace
+
+int up(const UpOptions& options) {
+  if (::geteuid() != 0) return fail(error(Code::kForbidden, "up needs root: it makes namespaces, mounts and cgroups; try sudo berth up"));
+  Result<ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
+  if (!dir.ok()) return fail(dir.error());
+  if (Status made = make_cluster_directories(*dir); !made.ok()) return fail(made.error());
+  if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
+  Result<lab::Settings> settings = lab::load_settings(*dir);
+  if (!settings.ok()) return fail(settings.error());
+  bool server_runs = lab::running_daemon(dir->server_pid()).has_value();
+  if (server_runs && options.api_port != 0 && options.api_port != settings->api_port) {
+    return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up on port " + std::to_string(settings->api_port) +
+                                          "; run berth down first to change it"));
+  }
+  if (options.api_port != 0) settings->api_port = options.api_port;
+  if (!options.node_name.empty()) settings->node_name = options.node_name;
+  if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
+  if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
+  say("\n  export KUBECONFIG=" + dir->kubeconfig());
+  return 0;
+}
+
+int down(const DownOptions& options) {
+  if (::geteuid() != 0) return fail(error(Code::kForbidden, "down needs root; try sudo berth down"));
+  Result<ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
+  if (!dir.ok()) return fail(dir.error());
+  if (!path_exists(dir->settings())) {
+    say("nothing to stop: there is no cluster in " + dir->root);
+    return 0;
+  }
+  if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
+
+  Step pods("pods and node agent");
+  if (lab::running_daemon(dir->agent_pid())) {
+    Status told = write_file(dir->grace(), std::to_string(options.grace_seconds));
+    if (!told.ok()) return fail(told.error());
+  }
+  // SIGUSR1: end the pods in order, then yourself. SIGTERM would leave them running for the next agent.
+  Status status = lab::stop_daemon(dir->agent_pid(), std::chrono::seconds(options.grace_seconds + 5), SIGUSR1);
+  if (status.ok()) status = lab::destroy_node_space(*dir);
+  if (!status.ok()) return fail(status.error());
+  pods.done("stopped");
+  Step server("API server");
+  status = lab::stop_daemon(dir->server_pid(), 10s, SIGTERM);
+  if (status.ok()) status = remove_all(dir->run());
+  if (!status.ok()) return fail(status.error());
+  server.done("stopped");
+  if (options.purge) {
+    Step purge("data");
+    for (const std::string& path : {dir->node(), dir->root + "/store", dir->pki(), dir->logs(), dir->kubeconfig(), dir->settings(),
+                                    dir->root + "/lock", dir->root + "/cache"}) {
+      if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
+    }
+    ::rmdir(dir->root.c_str());
+    purge.done("deleted");
+  }
+  return 0;
+}
+
+int status(const std::string& data_dir) {
+  Result<ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  if (!dir.ok()) return fail(dir.error());
+  if (!path_exists(dir->settings())) return fail(error(Code::kNotFound, "there is no cluster in " + dir->root + "; make one with berth up"));
+  Result<lab::Settings> settings = lab::load_settings(*dir);
+  if (!settings.ok()) return fail(settings.error());
+  auto describe = [](const std::optional<int>& pid) { return pid ? "running, pid " + std::to_string(*pid) : std::string("not running"); };
+  std::optional<int> server = lab::running_daemon(dir->server_pid()), agent = lab::running_daemon(dir->agent_pid());
+  say("data        " + dir->root);
+  say("API server  " + describe(server) + ", https://127.0.0.1:" + std::to_string(settings->api_port));
+  say("node agent  " + describe(agent) + ", node " + settings->node_name);
+  say("kubeconfig  " + dir->kubeconfig());
+  return server && agent ? 0 : 3;
+}
+
+}  // namespace berth::cli

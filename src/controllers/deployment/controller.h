@@ -1,0 +1,12 @@
+#pragma once
+// The Deployment controller: watches deployments, their ReplicaSets and (for Recreate) pods; plan_deployment() decides.
+
+#include <memory>
+
+#include "controllers/driver.h"
+
+namespace berth::controllers::deployment {
+
+std::unique_ptr<Controller> make_controller(InformerSet& informers);
+
+}  // namespace berth::controllers::deployment

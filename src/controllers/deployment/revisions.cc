@@ -1,0 +1,125 @@
+#include "controllers/deployment/revisions.h"
+
+#include <algorithm>
+
+#include "api/object.h"
+#include "base/text.h"
+
+namespace berth::controllers::deployment {
+namespace {
+
+bool older(const Value& a, const Value& b) {
+  const std::string_view x = a["metadata"]["creationTimestamp"].as_string(), y = b["metadata"]["creationTimestamp"].as_string();
+  return x != y ? x < y : api::name_of(a) < api::name_of(b);
+}
+
+Value without_hash(Value pod_template) {
+  if (pod_template["metadata"]["labels"].contains(kHashLabel)) pod_template.mut("metadata").mut("labels").erase(kHashLabel);
+  return pod_template;
+}
+
+// What belongs to one object alone and is not handed on to its sets.
+bool is_private(std::string_view annotation) {
+  return annotation == "kubectl.kubernetes.io/last-applied-configuration" || annotation == kRevision ||
+         annotation == kRevisionHistory || annotation == kDesired || annotation == kMaximum ||
+         annotation == "deprecated.deployment.rollback.to";
+}
+
+}  // namespace
+
+bool same_template(const Value& a, const Value& b) { return without_hash(a) == without_hash(b); }
+
+std::string template_hash(const Value& pod_template, std::int64_t collision_count) {
+  std::string text = json::encode(without_hash(pod_template));
+  if (collision_count > 0) text += "/" + std::to_string(collision_count);
+  return safe_encode(std::to_string(fnv32a(text)));
+}
+
+Value find_new_set(const Value& deployment, const std::vector<Value>& sets) {
+  Value found;
+  for (const Value& set : sets) {
+    if (!same_template(set["spec"]["template"], deployment["spec"]["template"])) continue;
+    if (found.is_null() || older(set, found)) found = set;
+  }
+  return found;
+}
+
+std::int64_t revision_of(const Value& object) {
+  const auto parsed = parse_int(api::annotation_of(object, kRevision));
+  return parsed.ok() ? parsed.value() : 0;
+}
+
+int resolve(const Value& value, int total, bool round_up) {
+  if (value.is_int()) return static_cast<int>(value.as_int());
+  std::string_view text = value.as_string();
+  if (text.ends_with('%')) text.remove_suffix(1);
+  const auto percent = parse_int(text);
+  if (!percent.ok()) return 0;
+  return static_cast<int>((percent.value() * total + (round_up ? 99 : 0)) / 100);
+}
+
+Bounds bounds_of(const Value& deployment) {
+  Bounds bounds;
+  const int replicas = replicas_of(deployment);
+  if (!is_rolling(deployment) || replicas == 0) return bounds;
+  const Value& rolling = deployment["spec"]["strategy"]["rollingUpdate"];
+  static const Value kQuarter = "25%";
+  const Value& surge = rolling["maxSurge"];
+  const Value& unavailable = rolling["maxUnavailable"];
+  bounds.surge = resolve(surge.is_null() ? kQuarter : surge, replicas, true);
+  bounds.unavailable = resolve(unavailable.is_null() ? kQuarter : unavailable, replicas, false);
+  // Otherwise nothing could move.
+  if (bounds.surge == 0 && bounds.unavailable == 0) bounds.unavailable = 1;
+  bounds.unavailable = std::min(bounds.unavailable, replicas);
+  return bounds;
+}
+
+int replicas_of(const Value& object) { return static_cast<int>(object["spec"]["replicas"].as_int(1)); }
+bool is_rolling(const Value& deployment) { return deployment["spec"]["strategy"]["type"].as_string() != "Recreate"; }
+
+void set_replica_annotations(Value& annotations, int desired, int maximum) {
+  annotations.set(kDesired, std::to_string(desired)).set(kMaximum, std::to_string(maximum));
+}
+
+Value new_set_annotations(const Value& deployment, const Value& set, std::int64_t revision) {
+  Value out = set["metadata"]["annotations"];
+  if (out.is_null()) out = Value::object();
+  for (const auto& [key, value] : deployment["metadata"]["annotations"].entries()) {
+    if (!is_private(key)) out.set(key, value);
+  }
+  const std::int64_t old = revision_of(set);
+  if (old < revision) {
+    if (old > 0) {
+      std::string history = out[kRevisionHistory].str();
+      history += (history.empty() ? "" : ",") + std::to_string(old);
+      out.set(kRevisionHistory, history);
+    }
+    out.set(kRevision, std::to_string(revision));
+  }
+  return out;
+}
+
+Value make_set(const Value& deployment, const std::string& hash, std::int64_t revision, int replicas) {
+  Value pod_template = deployment["spec"]["template"];
+  pod_template.mut("metadata").mut("labels").set(kHashLabel, hash);
+  Value selector = deployment["spec"]["selector"];
+  selector.mut("matchLabels").set(kHashLabel, hash);
+  Value annotations = new_set_annotations(deployment, Value(), revision);
+  set_replica_annotations(annotations, replicas_of(deployment), replicas_of(deployment) + bounds_of(deployment).surge);
+  Value set = Value::object(
+      {{"apiVersion", "apps/v1"},
+       {"kind", "ReplicaSet"},
+       {"metadata", Value::object({{"name", std::string(api::name_of(deployment)) + "-" + hash},
+                                   {"namespace", api::namespace_of(deployment)},
+                                   {"labels", pod_template["metadata"]["labels"]},
+                                   {"annotations", annotations},
+                                   {"ownerReferences", Value::array({api::controller_reference(deployment, "apps/v1", "Deployment")})}})},
+       {"spec", Value::object({{"replicas", replicas}, {"selector", selector}, {"template", pod_template}})}});
+  const std::int64_t settle = deployment["spec"]["minReadySeconds"].as_int();
+  if (settle > 0) set.mut("spec").set("minReadySeconds", settle);
+  return set;
+}
+
+void order_by_age(std::vector<Value>& sets) { std::sort(sets.begin(), sets.end(), older); }
+
+}  // namespace berth::controllers::deployment

@@ -1,0 +1,49 @@
+#pragma once
+// A Deployment's ReplicaSets: which one has today's template, numbers, names and annotations. Pure.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace berth::controllers::deployment {
+
+inline constexpr std::string_view kHashLabel = "pod-template-hash";
+inline constexpr std::string_view kRevision = "deployment.kubernetes.io/revision";
+inline constexpr std::string_view kRevisionHistory = "deployment.kubernetes.io/revision-history";
+inline constexpr std::string_view kDesired = "deployment.kubernetes.io/desired-replicas";
+inline constexpr std::string_view kMaximum = "deployment.kubernetes.io/max-replicas";
+
+// Equal but for the hash label.
+bool same_template(const Value& a, const Value& b);
+std::string template_hash(const Value& pod_template, std::int64_t collision_count);
+// The oldest set with the deployment's template, or null.
+Value find_new_set(const Value& deployment, const std::vector<Value>& sets);
+// The number in the revision annotation; 0 where none.
+std::int64_t revision_of(const Value& object);
+
+// How many pods a rolling update may have too many and too few, from spec.strategy.
+struct Bounds {
+  int surge = 0;
+  int unavailable = 0;
+};
+Bounds bounds_of(const Value& deployment);
+// An integer or a percentage of `total`.
+int resolve(const Value& int_or_percent, int total, bool round_up);
+
+int replicas_of(const Value& deployment_or_set);
+bool is_rolling(const Value& deployment);
+
+// The annotations that the new set (`set`, null where it is still to be made) shall have under that revision.
+Value new_set_annotations(const Value& deployment, const Value& set, std::int64_t revision);
+// With the numbers that scaling goes by.
+void set_replica_annotations(Value& annotations, int desired, int maximum);
+
+// A set for the deployment's template, with no name collision considered.
+Value make_set(const Value& deployment, const std::string& hash, std::int64_t revision, int replicas);
+
+// Old first.
+void order_by_age(std::vector<Value>& sets);
+
+}  // namespace berth::controllers::deployment

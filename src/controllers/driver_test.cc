@@ -1,0 +1,427 @@
+#include "controllers/driver.h"
+
+#include <gtest/gtest.h>
+
+#include "controllers/testing/fake_api.h"
+#include "controllers/testing/test_runtime.h"
+
+namespace berth::controllers {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value thing(const api::Resource&, std::string_view kind, std::string_view name) {
+  return Value::object(
+      {{"apiVersion", "v1"}, {"kind", kind}, {"metadata", Value::object({{"name", name}, {"namespace", "default"}})}});
+}
+
+// Wants a ConfigMap "<secret>" for every Secret, with data "copied".
+class Copier final : public Controller {
+ public:
+  Copier(InformerSet& informers, int* plans)
+      : secrets_(informers.get(kSecrets)), maps_(informers.get(kConfigMaps)), plans_(plans) {}
+  std::string name() const override { return "copier"; }
+  std::string component() const override { return "copy-controller"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(secrets_));
+    out.push_back(watch_self(maps_));
+    return out;
+  }
+  Plan plan(const std::string& key, Time) override {
+    ++*plans_;
+    Plan plan;
+    const api::Name name = name_of_key(key);
+    const Value& secret = secrets_.get(name);
+    const Value& map = maps_.get(name);
+    if (secret.is_null()) {
+      if (!map.is_null()) plan.add(remove(kConfigMaps, map));
+      return plan;
+    }
+    if (map.is_null()) {
+      Action action = create(kConfigMaps, thing(kConfigMaps, "ConfigMap", name.name));
+      action.succeeded(secret, kNormal, "Copied", "copied").failed(secret, kWarning, "FailedCopy", "cannot copy: ");
+      plan.add(std::move(action));
+    } else if (map["data"] != secret["data"]) {
+      Value changed = map;
+      changed.set("data", secret["data"]);
+      plan.then.push_back(update(kConfigMaps, std::move(changed)));
+      plan.otherwise.push_back(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"failed", true}})));
+    }
+    return plan;
+  }
+
+ private:
+  Informer& secrets_;
+  Informer& maps_;
+  int* plans_;
+};
+
+struct DriverTest : ::testing::Test {
+  testing::TestRuntime runtime;
+  testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  int plans = 0;
+  std::unique_ptr<Driver> driver;
+
+  void start() {
+    driver = std::make_unique<Driver>(informers, std::make_unique<Copier>(informers, &plans));
+    runtime.settle();
+    api.calls.clear();
+  }
+  Value secret(std::string_view name, int data) {
+    Value out = thing(kSecrets, "Secret", name);
+    out.set("data", data);
+    return api.put(kSecrets, out);
+  }
+  Value map(std::string_view name) { return api.read(kConfigMaps, {"default", std::string(name)}); }
+  std::vector<std::string> events() {
+    std::vector<std::string> out;
+    for (const std::string& call : api.calls) {
+      if (call.starts_with("create events")) out.push_back(call);
+    }
+    return out;
+  }
+  std::size_t calls(std::string_view start) {
+    std::size_t count = 0;
+    for (const std::string& call : api.calls) count += call.starts_with(start) ? 1 : 0;
+    return count;
+  }
+};
+
+TEST_F(DriverTest, CarriesOutPlansUntilNothingIsLeft) {
+  start();
+  secret("a", 1);
+  runtime.settle();
+  EXPECT_EQ(map("a")["data"].as_int(), 1);
+  EXPECT_TRUE(driver->idle());
+  EXPECT_EQ(events().size(), 1u);
+  api.erase(kSecrets, {"default", "a"});
+  runtime.settle();
+  EXPECT_TRUE(map("a").is_null());
+  EXPECT_EQ(runtime.timers(), 0u);
+  EXPECT_EQ(runtime.settle(), 0);
+}
+
+TEST_F(DriverTest, DoesNotActAgainBeforeItSawItsOwnWrites) {
+  start();
+  secret("a", 1);
+  runtime.settle();
+  api.hold(true);
+  secret("b", 1);
+  api.hold(false);
+  api.calls.clear();
+  api.hold(true);
+  driver->poke("default/b");  // the secret is not in the cache yet
+  runtime.settle();
+  api.hold(false);
+  runtime.settle();
+  EXPECT_EQ(calls("create configmaps"), 1u);
+  EXPECT_EQ(calls("update configmaps"), 1u);
+}
+
+TEST_F(DriverTest, WaitsForTheCacheOnlySoLong) {
+  start();
+  api.hold(true);
+  api.put(kSecrets, thing(kSecrets, "Secret", "a"));
+  api.hold(false);
+  runtime.settle();
+  const int before = plans;
+  api.hold(true);
+  api.erase(kConfigMaps, {"default", "a"});
+  api.hold(false);
+  runtime.settle();
+  EXPECT_FALSE(map("a").is_null());
+  EXPECT_GT(plans, before);
+  api.hold(true);  // its own write is never told
+  driver->poke("default/a");
+  Value wrong = map("a");
+  api.put(kSecrets, thing(kSecrets, "Secret", "b"));
+  runtime.settle();
+  api.hold(false);
+  runtime.advance(11s);
+  EXPECT_TRUE(driver->idle());
+}
+
+TEST_F(DriverTest, ConflictsReadAgainAndPlanAgain) {
+  start();
+  secret("a", 1);
+  runtime.settle();
+  // Somebody changes the map while our cache lags; the update meets a conflict and is made again later.
+  api.hold(true);
+  Value foreign = map("a");
+  foreign.set("label", "x");
+  api.put(kConfigMaps, foreign);
+  auto late = api.revision();
+  api.hold(false);
+  api.fail_next("update", Code::kConflict);
+  secret("a", 2);
+  runtime.advance(1s);
+  EXPECT_EQ(map("a")["data"].as_int(), 2);
+  EXPECT_EQ(map("a")["label"].as_string(), "x");
+  EXPECT_GE(calls("get configmaps"), 1u);
+  EXPECT_EQ(api.read(kSecrets, {"default", "a"})["failed"].as_bool(), false);  // no failure, only staleness
+  EXPECT_GT(api.revision(), late);
+}
+
+TEST_F(DriverTest, UnknownIsReadBeforeTheNextTry) {
+  start();
+  api.fail_next("create", Code::kUnknown, true);  // applied, the answer lost
+  secret("a", 1);
+  runtime.advance(1s);
+  EXPECT_EQ(calls("create configmaps"), 1u);
+  EXPECT_GE(calls("get configmaps"), 1u);
+  EXPECT_EQ(map("a")["data"].as_int(), 1);
+
+  api.calls.clear();
+  api.fail_next("create", Code::kUnknown, false);  // lost on the way
+  secret("b", 1);
+  runtime.advance(1s);
+  EXPECT_EQ(calls("create configmaps"), 2u);
+  EXPECT_EQ(map("b")["data"].as_int(), 1);
+}
+
+TEST_F(DriverTest, RefusedWritesBackOffAndAreTold) {
+  start();
+  for (int i = 0; i < 3; ++i) api.fail_next("create", Code::kForbidden);
+  secret("a", 1);
+  runtime.settle();
+  EXPECT_TRUE(map("a").is_null());
+  EXPECT_FALSE(driver->idle() && runtime.timers() == 0);
+  runtime.advance(1s);
+  EXPECT_FALSE(map("a").is_null());
+  Value failed;
+  for (const std::string& call : events()) {
+    Value event = api.read(kEvents, {"default", call.substr(call.rfind('/') + 1)});
+    if (event["reason"].as_string() == "FailedCopy") failed = event;
+  }
+  ASSERT_FALSE(failed.is_null());
+  EXPECT_EQ(failed["message"].as_string(), "cannot copy: planted");
+  EXPECT_EQ(failed["type"].as_string(), "Warning");
+}
+
+TEST_F(DriverTest, WhatFollowsAFailureIsTheOtherwisePart) {
+  start();
+  secret("a", 1);
+  runtime.settle();
+  api.fail_next("update", Code::kInvalid);
+  secret("a", 2);
+  runtime.settle();
+  EXPECT_EQ(map("a")["data"].as_int(), 1);
+  runtime.advance(1s);
+  EXPECT_EQ(map("a")["data"].as_int(), 2);
+}
+
+TEST_F(DriverTest, DeletesExactlyWhatItSaw) {
+  start();
+  secret("a", 1);
+  runtime.settle();
+  api.hold(true);
+  api.erase(kConfigMaps, {"default", "a"});
+  api.put(kConfigMaps, thing(kConfigMaps, "ConfigMap", "a"));  // another one of that name
+  const std::string uid = map("a")["metadata"]["uid"].str();
+  api.hold(false);
+  api.erase(kSecrets, {"default", "a"});
+  runtime.advance(1s);
+  EXPECT_TRUE(map("a").is_null());  // removed, but only once the cache knew it
+  EXPECT_GE(plans, 2);
+}
+
+TEST_F(DriverTest, GoesAwayInTheMiddle) {
+  start();
+  secret("a", 1);
+  for (int i = 0; i < 3; ++i) runtime.settle();
+  secret("b", 1);
+  driver.reset();
+  runtime.advance(20s);
+  EXPECT_EQ(runtime.timers(), 0u);
+}
+
+// --- Chains
+
+class Chains final : public Controller {
+ public:
+  explicit Chains(InformerSet& informers, Plan (*make)()) : maps_(informers.get(kSecrets)), make_(make) {}
+  std::string name() const override { return "chains"; }
+  std::string component() const override { return "chains"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(maps_));
+    return out;
+  }
+  Plan plan(const std::string&, Time) override { return done_++ ? Plan() : make_(); }
+
+ private:
+  Informer& maps_;
+  Plan (*make_)();
+  int done_ = 0;
+};
+
+TEST_F(DriverTest, ChainsEndAtTheirFirstFailureAndNoMoreAreStarted) {
+  Driver::Options options;
+  options.backoff = {1h, 1h};
+  driver = std::make_unique<Driver>(
+      informers,
+      std::make_unique<Chains>(informers,
+                               [] {
+                                 Plan plan;
+                                 plan.first.push_back(create(kSecrets, thing(kSecrets, "Secret", "first")));
+                                 for (int i = 0; i < 40; ++i) {
+                                   const std::string name = std::to_string(i);
+                                   plan.add_chain(
+                                       {create(kSecrets, thing(kSecrets, "Secret", "claim-" + name)),
+                                        create(kConfigMaps, thing(kConfigMaps, "ConfigMap", "pod-" + name))});
+                                 }
+                                 plan.then.push_back(create(kNodes, thing(kNodes, "Node", "then")));
+                                 plan.otherwise.push_back(create(kNodes, thing(kNodes, "Node", "otherwise")));
+                                 return plan;
+                               }),
+      options);
+  api.put(kSecrets, thing(kSecrets, "Secret", "start"));
+  api.fail_next("create", Code::kUnavailable);
+  runtime.settle();
+  // `first` failed: nothing else was tried.
+  EXPECT_EQ(calls("create secrets"), 1u);
+  EXPECT_EQ(calls("create nodes default/otherwise"), 1u);
+
+  api.calls.clear();
+  driver = std::make_unique<Driver>(
+      informers,
+      std::make_unique<Chains>(informers,
+                               [] {
+                                 Plan plan;
+                                 for (int i = 0; i < 40; ++i) {
+                                   const std::string name = std::to_string(i);
+                                   plan.add_chain(
+                                       {create(kSecrets, thing(kSecrets, "Secret", "claim-" + name)),
+                                        create(kConfigMaps, thing(kConfigMaps, "ConfigMap", "pod-" + name))});
+                                 }
+                                 plan.then.push_back(create(kNodes, thing(kNodes, "Node", "then")));
+                                 plan.otherwise.push_back(create(kNodes, thing(kNodes, "Node", "otherwise2")));
+                                 return plan;
+                               }),
+      options);
+  api.fail_next("create", Code::kUnavailable);
+  runtime.settle();
+  EXPECT_EQ(calls("create configmaps default/pod-0"), 0u);
+  EXPECT_LT(calls("create secrets"), 40u);
+  EXPECT_EQ(calls("create nodes default/then"), 0u);
+  EXPECT_EQ(calls("create nodes default/otherwise2"), 1u);
+}
+
+TEST_F(DriverTest, ForeignObjectsInTheWayAreAFailureOnlyWhenKnown) {
+  auto insist = [] {
+    Plan plan;
+    Action action = create(kConfigMaps, thing(kConfigMaps, "ConfigMap", "a"));
+    action.failed(thing(kSecrets, "Secret", "start"), kWarning, "FailedCopy", "cannot: ");
+    plan.add(std::move(action));
+    return plan;
+  };
+  Driver::Options options;
+  options.backoff = {1h, 1h};
+  informers.get(kConfigMaps);
+  driver = std::make_unique<Driver>(informers, std::make_unique<Chains>(informers, insist), options);
+  runtime.settle();
+  api.hold(true);  // the cache does not know of it: nobody's fault
+  api.put(kConfigMaps, thing(kConfigMaps, "ConfigMap", "a"));
+  driver->poke("default/start");
+  runtime.settle();
+  EXPECT_EQ(calls("get configmaps"), 1u);
+  EXPECT_EQ(events().size(), 0u);
+  api.hold(false);
+  runtime.settle();
+  driver = std::make_unique<Driver>(informers, std::make_unique<Chains>(informers, insist), options);
+  driver->poke("default/start");
+  runtime.settle();
+  EXPECT_EQ(events().size(), 1u);
+}
+
+TEST_F(DriverTest, ConfirmSeesPastTheCache) {
+  Value owner = api.put(kSecrets, thing(kSecrets, "Secret", "owner"));
+  static Value target;
+  target = owner;
+  driver = std::make_unique<Driver>(
+      informers, std::make_unique<Chains>(informers, [] {
+        Plan plan;
+        plan.add_chain({confirm(kSecrets, target), create(kConfigMaps, thing(kConfigMaps, "ConfigMap", "child"))});
+        return plan;
+      }));
+  // The owner starts to be deleted just when the plan is carried out.
+  owner.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  api.hold(true);
+  api.put(kSecrets, owner);
+  runtime.settle();
+  EXPECT_EQ(calls("create configmaps"), 0u);
+  api.hold(false);
+  target = Value();
+}
+
+// --- Events
+
+TEST_F(DriverTest, EventsAreCountedCombinedAndBounded) {
+  EventRecorder::Limits limits;
+  limits.burst = 30;
+  limits.similar = 3;
+  EventRecorder recorder(runtime, api, "tester", "host1", limits);
+  const Value about = api.put(kPods, thing(kPods, "Pod", "web-0"));
+  for (int i = 0; i < 4; ++i) {
+    recorder.event(about, kNormal, "Pulled", "pulled it");
+    runtime.advance(1s);
+  }
+  ASSERT_EQ(api.count(kEvents), 1u);
+  api.calls.clear();
+  EXPECT_EQ(recorder.pending(), 0u);
+  for (int i = 0; i < 10; ++i) {
+    recorder.event(about, kWarning, "Failed", "attempt " + std::to_string(i));
+    runtime.settle();
+  }
+  EXPECT_EQ(api.count(kEvents), 1u + 3u + 1u);  // three different ones, then a combined one
+  for (int i = 0; i < 100; ++i) {
+    recorder.event(about, kNormal, "Noise", "again");
+    runtime.settle();
+  }
+  EXPECT_LE(calls("patch events") + calls("create events"), 30u);
+}
+
+TEST_F(DriverTest, AnEventLooksAsUpstreamWritesIt) {
+  EventRecorder recorder(runtime, api, "tester", "host1");
+  const Value about = api.put(kPods, thing(kPods, "Pod", "web-0"));
+  recorder.event(about, kNormal, "Pulled", "pulled it", "spec.containers{web}");
+  runtime.settle();
+  runtime.advance(5s);
+  recorder.event(about, kNormal, "Pulled", "pulled it", "spec.containers{web}");
+  runtime.settle();
+  const std::string call = api.calls.front();
+  Value event = api.read(kEvents, {"default", call.substr(call.rfind('/') + 1)});
+  EXPECT_TRUE(api::name_of(event).starts_with("web-0."));
+  EXPECT_EQ(event["count"].as_int(), 2);
+  EXPECT_LT(event["firstTimestamp"].as_string(), event["lastTimestamp"].as_string());
+  EXPECT_EQ(event["source"], Value::object({{"component", "tester"}, {"host", "host1"}}));
+  EXPECT_EQ(event["reportingComponent"].as_string(), "tester");
+  EXPECT_EQ(event["involvedObject"]["fieldPath"].as_string(), "spec.containers{web}");
+  EXPECT_EQ(event["involvedObject"]["uid"].as_string(), api::uid_of(about));
+  EXPECT_EQ(event["type"].as_string(), "Normal");
+}
+
+TEST_F(DriverTest, EventsSurviveLostAnswersAndCleaning) {
+  EventRecorder recorder(runtime, api, "tester");
+  const Value about = api.put(kPods, thing(kPods, "Pod", "web-0"));
+  api.fail_next("create", Code::kUnknown, true);
+  recorder.event(about, kNormal, "Pulled", "pulled it");
+  runtime.advance(5s);
+  EXPECT_EQ(api.count(kEvents), 1u);
+  EXPECT_EQ(recorder.pending(), 0u);
+  const std::string call = api.calls.front();
+  api.erase(kEvents, {"default", call.substr(call.rfind('/') + 1)});
+  recorder.event(about, kNormal, "Pulled", "pulled it");
+  runtime.advance(5s);
+  EXPECT_EQ(api.count(kEvents), 1u);
+  for (int i = 0; i < 20; ++i) api.fail_next("create", Code::kUnavailable);
+  recorder.event(about, kNormal, "Other", "never written");
+  runtime.advance(200s);
+  EXPECT_EQ(recorder.pending(), 0u);
+  EXPECT_EQ(runtime.timers(), 0u);
+}
+
+}  // namespace
+}  // namespace berth::controllers

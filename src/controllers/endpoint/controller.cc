@@ -1,0 +1,135 @@
+#include "controllers/endpoint/controller.h"
+
+#include <algorithm>
+
+#include "api/selector.h"
+#include "controllers/endpoint/mirror.h"
+#include "controllers/endpoint/plan.h"
+
+namespace berth::controllers::endpoint {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+const std::string kByService = "by-service";
+const std::string kMirrored = "mirrored";
+
+void by_service(const Value& slice, std::vector<std::string>& keys) {
+  if (api::label_of(slice, kManagedBy) != kSliceManager) return;
+  keys.push_back(std::string(api::namespace_of(slice)) + "/" + std::string(api::label_of(slice, kServiceName)));
+}
+
+void by_mirrored(const Value& slice, std::vector<std::string>& keys) {
+  if (api::label_of(slice, kManagedBy) != kMirrorManager) return;
+  keys.push_back(std::string(api::namespace_of(slice)) + "/" + std::string(api::label_of(slice, kServiceName)));
+}
+
+class EndpointController final : public Controller {
+ public:
+  EndpointController(InformerSet& informers, bool slices)
+      : slices_wanted_(slices), services_(informers.get(kServices)), pods_(informers.get(kPods)), nodes_(informers.get(kNodes)),
+        written_(informers.get(slices ? kEndpointSlices : kEndpoints)) {
+    if (slices) written_.add_index(kByService, by_service);
+  }
+  std::string name() const override { return slices_wanted_ ? "endpointslice" : "endpoint"; }
+  std::string component() const override { return slices_wanted_ ? "endpoint-slice-controller" : "endpoint-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(services_));
+    out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (!pod_matters(before, after)) return;
+      const Value& pod = after.is_null() ? before : after;
+      for (const Value& service : services_.list(api::namespace_of(pod))) {
+        if (!has_endpoints(service)) continue;
+        const auto selector = api::LabelSelector::of_map(service["spec"]["selector"]);
+        const bool touched = (!before.is_null() && selector.matches(api::labels_of(before))) ||
+                             (!after.is_null() && selector.matches(api::labels_of(after)));
+        if (touched) keys.push_back(key_of(service));
+      }
+    }));
+    out.push_back(watch_mapped(written_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (!slices_wanted_) return keys.push_back(key_of(after.is_null() ? before : after));
+      for (const Value* slice : {&before, &after}) {
+        Keys found;
+        by_service(*slice, found);
+        for (std::string& key : found) {
+          if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(std::move(key));
+        }
+      }
+    }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    View view;
+    const api::Name name = name_of_key(key);
+    view.service = services_.get(name);
+    if (has_endpoints(view.service)) {
+      const auto selector = api::LabelSelector::of_map(view.service["spec"]["selector"]);
+      for (Value& pod : pods_.list(name.ns)) {
+        if (selector.matches(api::labels_of(pod))) view.pods.push_back(std::move(pod));
+      }
+    }
+    if (!slices_wanted_) {
+      view.endpoints = written_.get(name);
+      return plan_endpoints(view, now);
+    }
+    view.slices = written_.by_index(kByService, key);
+    view.zone_of = [this](std::string_view node) {
+      return std::string(api::label_of(nodes_.get("", node), "topology.kubernetes.io/zone"));
+    };
+    return plan_slices(view, now);
+  }
+
+ private:
+  bool slices_wanted_;
+  Informer& services_;
+  Informer& pods_;
+  Informer& nodes_;
+  Informer& written_;
+};
+
+class MirrorController final : public Controller {
+ public:
+  explicit MirrorController(InformerSet& informers)
+      : services_(informers.get(kServices)), endpoints_(informers.get(kEndpoints)), slices_(informers.get(kEndpointSlices)) {
+    slices_.add_index(kMirrored, by_mirrored);
+  }
+  std::string name() const override { return "endpointslice-mirroring"; }
+  std::string component() const override { return "endpoint-slice-mirroring-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(endpoints_));
+    out.push_back(watch_mapped(services_, [](const Value& before, const Value& after, Keys& keys) {
+      if (before["spec"]["selector"].empty() != after["spec"]["selector"].empty() || before.is_null() || after.is_null()) {
+        keys.push_back(key_of(after.is_null() ? before : after));
+      }
+    }));
+    out.push_back(watch_mapped(slices_, [](const Value& before, const Value& after, Keys& keys) {
+      by_mirrored(after.is_null() ? before : after, keys);
+    }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    const api::Name name = name_of_key(key);
+    return plan_mirror(MirrorView{services_.get(name), endpoints_.get(name), slices_.by_index(kMirrored, key)}, now);
+  }
+
+ private:
+  Informer& services_;
+  Informer& endpoints_;
+  Informer& slices_;
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_mirror_controller(InformerSet& informers) { return std::make_unique<MirrorController>(informers); }
+std::unique_ptr<Controller> make_slice_controller(InformerSet& informers) { return std::make_unique<EndpointController>(informers, true); }
+std::unique_ptr<Controller> make_endpoints_controller(InformerSet& informers) {
+  return std::make_unique<EndpointController>(informers, false);
+}
+
+}  // namespace berth::controllers::endpoint

@@ -1,0 +1,158 @@
+#include "controllers/gc/controller.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/text.h"
+#include "controllers/gc/live_reader.h"
+#include "controllers/gc/plan.h"
+
+namespace berth::controllers::gc {
+namespace {
+
+constexpr std::size_t kAbsentRemembered = 16384;
+
+void add_key(Keys& keys, std::string key) {
+  if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(std::move(key));
+}
+
+bool same_references(const Value& a, const Value& b) {
+  return a["metadata"]["ownerReferences"] == b["metadata"]["ownerReferences"] &&
+         a["metadata"]["finalizers"] == b["metadata"]["finalizers"] && api::is_terminating(a) == api::is_terminating(b);
+}
+
+class GarbageCollector final : public Controller {
+ public:
+  GarbageCollector(InformerSet& informers, std::vector<Kind> kinds) : reader_(informers) {
+    for (Kind& kind : kinds) {
+      if (kind.resource.resource == "events") continue;
+      Informer& informer = informers.get(kind.resource);
+      informer.add_index(index::kAnyOwner, index::by_any_owner);
+      kinds_.push_back(Known{std::move(kind), &informer});
+    }
+  }
+
+  std::string name() const override { return "garbage-collector"; }
+  std::string component() const override { return "garbage-collector-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    for (std::size_t i = 0; i < kinds_.size(); ++i) {
+      out.push_back(watch_mapped(*kinds_[i].informer,
+                                 [this, i](const Value& before, const Value& after, Keys& keys) { changed(i, before, after, keys); }));
+    }
+    return out;
+  }
+
+  // A key is "<number of the kind> <namespace> <name>".
+  Plan plan(const std::string& key, Time) override {
+    const auto parts = split(key, ' ');
+    const Known& kind = kinds_[static_cast<std::size_t>(parse_int(parts[0]).value())];
+    View view;
+    view.resource = kind.kind.resource;
+    view.object = kind.informer->get(parts[1], parts[2]);
+    if (view.object.is_null()) return {};
+    Plan later;
+    if (!api::is_terminating(view.object)) {
+      for (const Value& reference : view.object["metadata"]["ownerReferences"]) {
+        view.owners.push_back(owner_state(view.object, reference, later));
+      }
+      if (later.requeue_after || !later.problem.empty()) return later;
+    }
+    view.dependents = dependents_of(std::string(api::uid_of(view.object)));
+    return plan_object(view);
+  }
+
+ private:
+  struct Known {
+    Kind kind;
+    Informer* informer;
+  };
+
+  std::string key(std::size_t kind, std::string_view ns, std::string_view name) const {
+    return std::to_string(kind) + " " + std::string(kinds_[kind].kind.namespaced ? ns : std::string_view()) + " " + std::string(name);
+  }
+
+  void changed(std::size_t kind, const Value& before, const Value& after, Keys& keys) const {
+    if (!before.is_null() && !after.is_null() && same_references(before, after)) return;
+    const Value& object = after.is_null() ? before : after;
+    if (!after.is_null() && (!after["metadata"]["ownerReferences"].empty() || api::is_terminating(after))) {
+      add_key(keys, key(kind, api::namespace_of(after), api::name_of(after)));
+    }
+    // Dependents look at their owner again when it goes or begins to wait for them.
+    if (after.is_null() || is_waiting(after)) dependent_keys(std::string(api::uid_of(object)), keys);
+    // An owner that waits looks again when a dependent goes, or stops being one.
+    if (!before.is_null()) {
+      for (const Value& reference : before["metadata"]["ownerReferences"]) {
+        if (const auto owner = find_kind(reference)) {
+          const Value& waiting = kinds_[*owner].informer->get(
+              kinds_[*owner].kind.namespaced ? api::namespace_of(before) : std::string_view(), reference["name"].as_string());
+          if (is_waiting(waiting)) add_key(keys, key(*owner, api::namespace_of(before), reference["name"].as_string()));
+        }
+      }
+    }
+  }
+
+  void dependent_keys(const std::string& uid, Keys& keys) const {
+    for (std::size_t i = 0; i < kinds_.size(); ++i) {
+      if (kinds_[i].informer->count_by_index(index::kAnyOwner, uid) == 0) continue;
+      for (const Value& one : kinds_[i].informer->by_index(index::kAnyOwner, uid)) {
+        add_key(keys, key(i, api::namespace_of(one), api::name_of(one)));
+      }
+    }
+  }
+
+  std::vector<Dependent> dependents_of(const std::string& uid) const {
+    std::vector<Dependent> out;
+    for (const Known& one : kinds_) {
+      if (one.informer->count_by_index(index::kAnyOwner, uid) == 0) continue;
+      for (Value& object : one.informer->by_index(index::kAnyOwner, uid)) {
+        out.push_back(Dependent{one.kind.resource, std::move(object)});
+      }
+    }
+    return out;
+  }
+
+  std::optional<std::size_t> find_kind(const Value& reference) const {
+    const std::string group = api::GroupVersion::parse(reference["apiVersion"].as_string()).group;
+    for (std::size_t i = 0; i < kinds_.size(); ++i) {
+      if (kinds_[i].kind.kind == reference["kind"].as_string() && kinds_[i].kind.resource.group == group) return i;
+    }
+    return std::nullopt;
+  }
+
+  OwnerState owner_state(const Value& object, const Value& reference, Plan& later) {
+    const std::string uid = reference["uid"].str();
+    if (absent_.count(uid)) return OwnerState::kGone;
+    const auto kind = find_kind(reference);
+    if (!kind) return OwnerState::kSolid;  // of a kind that nobody knows: nothing may be concluded
+    const Known& owner = kinds_[*kind];
+    // A namespaced owner of a cluster-wide object cannot be looked up.
+    if (owner.kind.namespaced && api::namespace_of(object).empty()) return OwnerState::kSolid;
+    const api::Name name{owner.kind.namespaced ? std::string(api::namespace_of(object)) : std::string(), reference["name"].str()};
+    auto state_of = [](const Value& found) { return is_waiting(found) ? OwnerState::kWaiting : OwnerState::kSolid; };
+    const Value& cached = owner.informer->get(name);
+    if (api::uid_of(cached) == uid) return state_of(cached);
+    const LiveReader::Answer live = reader_.get(owner.kind.resource, name, uid);
+    if (!live.known()) {
+      LiveReader::wait(live, later);
+      return OwnerState::kSolid;
+    }
+    if (live.has_uid(uid)) return state_of(live.items[0]);
+    if (absent_.size() >= kAbsentRemembered) absent_.clear();
+    absent_.insert(uid);
+    return OwnerState::kGone;
+  }
+
+  std::vector<Known> kinds_;
+  LiveReader reader_;
+  std::unordered_set<std::string> absent_;  // uids that are gone; they never come back
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<Kind> kinds) {
+  return std::make_unique<GarbageCollector>(informers, std::move(kinds));
+}
+
+}  // namespace berth::controllers::gc

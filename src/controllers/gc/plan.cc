@@ -1,0 +1,121 @@
+#include "controllers/gc/plan.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "api/object.h"
+
+namespace berth::controllers::gc {
+namespace {
+
+bool has_finalizer(const Value& object, std::string_view finalizer) {
+  for (const Value& one : object["metadata"]["finalizers"]) {
+    if (one.as_string() == finalizer) return true;
+  }
+  return false;
+}
+
+Value in_metadata(std::string_view field, Value value) {
+  return Value::object({{"metadata", Value::object({{field, std::move(value)}})}});
+}
+
+// Merge patches with the exact version: they work for every kind, also for those without a strategic merge.
+Action drop_finalizer(const api::Resource& resource, const Value& object, std::string_view finalizer) {
+  Value left = Value::array();
+  for (const Value& one : object["metadata"]["finalizers"]) {
+    if (one.as_string() != finalizer) left.push(one);
+  }
+  return patch(resource, object, api::PatchType::kMerge, in_metadata("finalizers", left.empty() ? Value() : left), true);
+}
+
+Action drop_owners(const api::Resource& resource, const Value& object, const std::function<bool(std::string_view uid)>& drop) {
+  Value left = Value::array();
+  for (const Value& one : object["metadata"]["ownerReferences"]) {
+    if (!drop(one["uid"].as_string())) left.push(one);
+  }
+  return patch(resource, object, api::PatchType::kMerge, in_metadata("ownerReferences", left.empty() ? Value() : left), true);
+}
+
+bool blocks(const Value& dependent, std::string_view owner_uid) {
+  for (const Value& one : dependent["metadata"]["ownerReferences"]) {
+    if (one["uid"].as_string() == owner_uid && one["blockOwnerDeletion"].as_bool()) return true;
+  }
+  return false;
+}
+
+Action delete_exactly(const View& view, std::string_view propagation) {
+  Action action = remove(view.resource, view.object, -1, propagation);
+  // Somebody may be adopting it this moment.
+  action.options.resource_version = std::string(api::resource_version_of(view.object));
+  return action;
+}
+
+Plan orphan_dependents(const View& view) {
+  Plan plan;
+  const std::string uid(api::uid_of(view.object));
+  for (const Dependent& one : view.dependents) {
+    plan.add(drop_owners(one.resource, one.object, [&](std::string_view owner) { return owner == uid; }));
+  }
+  plan.then.push_back(drop_finalizer(view.resource, view.object, kOrphan));
+  return plan;
+}
+
+Plan wait_for_dependents(const View& view) {
+  Plan plan;
+  for (const Dependent& one : view.dependents) {
+    if (blocks(one.object, api::uid_of(view.object))) return plan;
+  }
+  plan.add(drop_finalizer(view.resource, view.object, kForeground));
+  return plan;
+}
+
+Plan delete_with_owner(const View& view) {
+  const bool circle = std::any_of(view.dependents.begin(), view.dependents.end(),
+                                  [](const Dependent& one) { return is_waiting(one.object); });
+  Plan plan;
+  if (circle) {
+    Value references = view.object["metadata"]["ownerReferences"];
+    bool changed = false;
+    for (std::size_t i = 0; i < references.size() && i < view.owners.size(); ++i) {
+      if (view.owners[i] != OwnerState::kWaiting || !references[i]["blockOwnerDeletion"].as_bool()) continue;
+      references.mut(i).set("blockOwnerDeletion", false);
+      changed = true;
+    }
+    if (changed) {
+      plan.add(patch(view.resource, view.object, api::PatchType::kMerge, in_metadata("ownerReferences", references), true));
+      return plan;  // deleted on the next look, at its new version
+    }
+  }
+  plan.add(delete_exactly(view, "Foreground"));
+  return plan;
+}
+
+}  // namespace
+
+bool is_waiting(const Value& object) { return api::is_terminating(object) && has_finalizer(object, kForeground); }
+
+Plan plan_object(const View& view) {
+  const Value& object = view.object;
+  if (object.is_null()) return {};
+  if (api::is_terminating(object)) {
+    if (has_finalizer(object, kOrphan)) return orphan_dependents(view);
+    if (has_finalizer(object, kForeground)) return wait_for_dependents(view);
+    return {};
+  }
+  if (view.owners.empty()) return {};
+  auto count = [&](OwnerState state) { return std::count(view.owners.begin(), view.owners.end(), state); };
+  const auto solid = count(OwnerState::kSolid), waiting = count(OwnerState::kWaiting);
+  Plan plan;
+  if (solid > 0) {
+    if (solid == static_cast<std::ptrdiff_t>(view.owners.size())) return plan;
+    std::size_t at = 0;
+    plan.add(drop_owners(view.resource, object, [&](std::string_view) { return view.owners[at++] != OwnerState::kSolid; }));
+    return plan;
+  }
+  if (waiting > 0 && !view.dependents.empty()) return delete_with_owner(view);
+  const bool orphan = has_finalizer(object, kOrphan), foreground = has_finalizer(object, kForeground);
+  plan.add(delete_exactly(view, orphan ? "Orphan" : foreground ? "Foreground" : "Background"));
+  return plan;
+}
+
+}  // namespace berth::controllers::gc

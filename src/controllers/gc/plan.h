@@ -1,0 +1,41 @@
+#pragma once
+// What the garbage collector does with one object. Pure. The rules are Kubernetes':
+//   * an object all of whose owners are gone is deleted; owners that are gone are struck from one that has others left;
+//   * an owner deleted in the foreground (finalizer foregroundDeletion) waits for its dependents, which are deleted, as
+//     long as they block it; an owner deleted with finalizer orphan is struck from its dependents before it goes;
+//   * dependents that would wait for each other in a circle stop blocking.
+
+#include <string_view>
+#include <vector>
+
+#include "controllers/driver.h"
+
+namespace berth::controllers::gc {
+
+inline constexpr std::string_view kForeground = "foregroundDeletion";
+inline constexpr std::string_view kOrphan = "orphan";
+
+enum class OwnerState {
+  kSolid,    // it exists (or nothing can be said of it)
+  kGone,     // certainly
+  kWaiting,  // it waits for its dependents to go
+};
+
+struct Dependent {
+  api::Resource resource;
+  Value object;
+};
+
+struct View {
+  api::Resource resource;
+  Value object;                       // null: there is none
+  std::vector<OwnerState> owners;     // of each of metadata.ownerReferences
+  std::vector<Dependent> dependents;  // objects that name this one as owner
+};
+
+// Being deleted, and waiting for its dependents.
+bool is_waiting(const Value& object);
+
+Plan plan_object(const View& view);
+
+}  // namespace berth::controllers::gc

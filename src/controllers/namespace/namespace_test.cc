@@ -1,0 +1,93 @@
+#include <gtest/gtest.h>
+
+#include "controllers/namespace/controller.h"
+#include "controllers/namespace/plan.h"
+#include "controllers/testing/fake_api.h"
+#include "controllers/testing/test_runtime.h"
+
+namespace berth::controllers::namespaces {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value from(std::string_view text) { return json::parse(text).value(); }
+const Time kNow = Time(std::chrono::hours(24 * 365 * 56));
+
+Value leaving() {
+  return from(R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","uid":"ns","resourceVersion":"3","deletionTimestamp":"2026-01-01T00:00:00Z"},
+      "spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}})");
+}
+
+Value thing(const char* kind, const char* name) {
+  return Value::object({{"apiVersion", "v1"}, {"kind", kind}, {"metadata", Value::object({{"name", name}, {"namespace", "a"}, {"uid", name}})}});
+}
+
+const Value& condition(const Plan& plan, std::string_view type) {
+  static const Value none;
+  for (const Action& action : plan.then) {
+    for (const Value& one : action.object["status"]["conditions"]) {
+      if (one["type"].as_string() == type) return one;
+    }
+  }
+  return none;
+}
+
+TEST(NamespacePlanTest, PodsGoFirst) {
+  View view{leaving(), {{kConfigMaps, {thing("ConfigMap", "c")}}, {kPods, {thing("Pod", "p")}}}, false};
+  Plan plan = plan_namespace(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].resource, kPods);
+  EXPECT_EQ(condition(plan, "NamespaceContentRemaining")["message"].as_string(),
+            "Some resources are remaining: configmaps. has 1 resource instances, pods. has 1 resource instances");
+  view.contents[1].items.clear();
+  view.contents[0].items[0].mut("metadata").set("finalizers", from(R"(["example.com/hold"])"));
+  plan = plan_namespace(view, kNow);
+  EXPECT_EQ(plan.chains[0][0].resource, kConfigMaps);
+  EXPECT_EQ(condition(plan, "NamespaceFinalizersRemaining")["message"].as_string(),
+            "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances");
+  view.contents[0].items[0].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  EXPECT_TRUE(plan_namespace(view, kNow).chains.empty());
+}
+
+TEST(NamespacePlanTest, LetGoOnlyWhenTheServerSaysItIsEmpty) {
+  View view{leaving(), {{kPods, {}}}, false};
+  EXPECT_TRUE(plan_namespace(view, kNow).empty());
+  view.live = true;
+  const Plan plan = plan_namespace(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].subresource, "finalize");
+  EXPECT_TRUE(plan.chains[0][0].object["spec"]["finalizers"].empty());
+  view.object.mut("metadata").erase("deletionTimestamp");
+  EXPECT_TRUE(plan_namespace(view, kNow).empty());
+}
+
+TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  Value alive = leaving();
+  alive.mut("metadata").erase("deletionTimestamp");
+  api.put(kNamespaces, alive);
+  api.put(kPods, thing("Pod", "p"));
+  api.put(kEvents, thing("Event", "e"));
+  Value other = thing("ConfigMap", "c");
+  other.mut("metadata").set("namespace", "b");
+  api.put(kConfigMaps, other);
+  api.put(kConfigMaps, thing("ConfigMap", "c"));
+  Driver driver(informers, make_controller(informers, {{kPods, "Pod", true}, {kConfigMaps, "ConfigMap", true}, {kEvents, "Event", true},
+                                                       {kNodes, "Node", false}}));
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kPods), 1u);
+  api.put(kNamespaces, leaving());
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kPods), 0u);
+  EXPECT_EQ(api.count(kEvents), 0u);
+  EXPECT_EQ(api.count(kConfigMaps), 1u);
+  EXPECT_TRUE(api.read(kNamespaces, {"", "a"})["spec"]["finalizers"].empty());
+  const std::size_t calls = api.calls.size();
+  runtime.advance(1h);
+  EXPECT_EQ(api.calls.size(), calls);
+}
+
+}  // namespace
+}  // namespace berth::controllers::namespaces

@@ -1,0 +1,99 @@
+#include "controllers/namespace/plan.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/text.h"
+
+namespace berth::controllers::namespaces {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+constexpr std::string_view kFinalizer = "kubernetes";
+constexpr Duration kLookAgain = 100ms;  // after deletions that no informer tells of
+
+Value conditions_of(const View& view, Time now) {
+  Value out = view.object["status"]["conditions"];
+  if (out.is_null()) out = Value::array();
+  std::vector<std::string> remaining;
+  std::map<std::string, int> finalizers;
+  for (const Contents& one : view.contents) {
+    if (one.items.empty()) continue;
+    remaining.push_back(one.resource.resource + "." + one.resource.group + " has " + std::to_string(one.items.size()) + " resource instances");
+    for (const Value& item : one.items) {
+      for (const Value& finalizer : item["metadata"]["finalizers"]) ++finalizers[finalizer.str()];
+    }
+  }
+  std::sort(remaining.begin(), remaining.end());
+  std::vector<std::string> held;
+  for (const auto& [finalizer, count] : finalizers) held.push_back(finalizer + " in " + std::to_string(count) + " resource instances");
+  auto set = [&](std::string_view type, bool status, std::string_view reason, const std::string& message) {
+    api::set_condition(out, type, status ? "True" : "False", reason, message, now);
+  };
+  set("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered");
+  set("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed");
+  set("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
+  if (remaining.empty()) {
+    set("NamespaceContentRemaining", false, "ContentRemoved", "All content successfully removed");
+  } else {
+    set("NamespaceContentRemaining", true, "SomeResourcesRemain", "Some resources are remaining: " + join(remaining, ", "));
+  }
+  if (held.empty()) {
+    set("NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished");
+  } else {
+    set("NamespaceFinalizersRemaining", true, "SomeFinalizersRemain",
+        "Some content in the namespace has finalizers remaining: " + join(held, ", "));
+  }
+  return out;
+}
+
+}  // namespace
+
+bool needs_emptying(const Value& object) {
+  if (object.is_null() || !api::is_terminating(object)) return false;
+  for (const Value& one : object["spec"]["finalizers"]) {
+    if (one.as_string() == kFinalizer) return true;
+  }
+  return false;
+}
+
+bool is_empty(const std::vector<Contents>& contents) {
+  return std::all_of(contents.begin(), contents.end(), [](const Contents& one) { return one.items.empty(); });
+}
+
+Plan plan_namespace(const View& view, Time now) {
+  Plan plan;
+  const Value& object = view.object;
+  if (!needs_emptying(object)) return plan;
+  if (is_empty(view.contents)) {
+    if (!view.live) return plan;
+    Value released = object;
+    Value left = Value::array();
+    for (const Value& one : object["spec"]["finalizers"]) {
+      if (one.as_string() != kFinalizer) left.push(one);
+    }
+    released.mut("spec").set("finalizers", left);
+    Action action = update(kNamespaces, std::move(released));
+    action.subresource = "finalize";
+    plan.add(std::move(action));
+    return plan;
+  }
+  bool pods = false;
+  for (const Contents& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
+  for (const Contents& one : view.contents) {
+    if (pods && one.resource != kPods) continue;
+    for (const Value& item : one.items) {
+      if (!api::is_terminating(item)) plan.add(remove(one.resource, item, -1, "Background"));
+    }
+  }
+  Value conditions = conditions_of(view, now);
+  if (conditions != object["status"]["conditions"] || object["status"]["phase"].as_string() != "Terminating") {
+    Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
+    plan.then.push_back(patch_status(kNamespaces, object, Value::object({{"status", std::move(status)}})));
+  }
+  if (view.live) plan.look_again(kLookAgain);
+  return plan;
+}
+
+}  // namespace berth::controllers::namespaces

@@ -1,0 +1,201 @@
+#include "controllers/node/controller.h"
+
+#include <map>
+
+#include "controllers/gc/live_reader.h"
+
+namespace berth::controllers::node {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+constexpr std::string_view kLeaseNamespace = "kube-node-lease";
+
+// --- Health
+
+class HealthController final : public Controller {
+ public:
+  HealthController(InformerSet& informers, Config config)
+      : config_(config), runtime_(informers.runtime()), nodes_(informers.get(kNodes)),
+        leases_(informers.get(kLeases, api::ListOptions{std::string(kLeaseNamespace), "", ""})), pods_(informers.get(kPods)) {
+    pods_.add_index(index::kNode, index::by_node);
+  }
+  std::string name() const override { return "node-health"; }
+  std::string component() const override { return "node-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (after.is_null()) {
+        heard_.erase(std::string(api::name_of(before)));
+        return;
+      }
+      const Value& beat = api::condition_of(after, "Ready")["lastHeartbeatTime"];
+      if (before.is_null() || beat != api::condition_of(before, "Ready")["lastHeartbeatTime"]) hear(api::name_of(after));
+      if (before.is_null() || before["spec"] != after["spec"] || statuses(before) != statuses(after)) keys.emplace_back(api::name_of(after));
+    }));
+    out.push_back(watch_mapped(leases_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (after.is_null() || api::namespace_of(after) != kLeaseNamespace) return;
+      if (!before.is_null() && before["spec"]["renewTime"] == after["spec"]["renewTime"]) return;
+      // A renewal alone decides nothing: the timer that is armed looks when it was.
+      if (hear(api::name_of(after))) keys.emplace_back(api::name_of(after));
+    }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    HealthView view;
+    view.node = nodes_.get("", key);
+    if (view.node.is_null()) return {};
+    auto [at, fresh] = heard_.try_emplace(key, runtime_.monotonic());
+    view.silent = runtime_.monotonic() - at->second;
+    if (view.silent >= config_.grace) view.pods = pods_.by_index(index::kNode, key);
+    return plan_health(view, config_, now);
+  }
+
+ private:
+  // Whether it had been silent for too long.
+  bool hear(std::string_view node) {
+    auto [at, fresh] = heard_.try_emplace(std::string(node), runtime_.monotonic());
+    const bool late = runtime_.monotonic() - at->second >= config_.grace;
+    at->second = runtime_.monotonic();
+    return late;
+  }
+  static Value statuses(const Value& node) {
+    Value out = Value::object();
+    for (const Value& one : node["status"]["conditions"]) out.set(one["type"].as_string(), one["status"]);
+    return out;
+  }
+
+  Config config_;
+  Runtime& runtime_;
+  Informer& nodes_;
+  Informer& leases_;
+  Informer& pods_;
+  std::map<std::string, Duration> heard_;  // monotonic time of each node's last sign of life
+};
+
+// --- Eviction
+
+bool has_no_execute(const Value& node) {
+  for (const Value& taint : node["spec"]["taints"]) {
+    if (taint["effect"].as_string() == "NoExecute") return true;
+  }
+  return false;
+}
+
+class EvictionController final : public Controller {
+ public:
+  explicit EvictionController(InformerSet& informers) : nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {
+    pods_.add_index(index::kNode, index::by_node);
+  }
+  std::string name() const override { return "taint-eviction"; }
+  std::string component() const override { return "taint-eviction-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_mapped(nodes_, [](const Value& before, const Value& after, Keys& keys) {
+      if (!has_no_execute(after)) return;
+      if (before.is_null() || before["spec"]["taints"] != after["spec"]["taints"]) keys.emplace_back(api::name_of(after));
+    }));
+    out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
+      const std::string_view node = after["spec"]["nodeName"].as_string();
+      if (node.empty() || (!before.is_null() && before["spec"] == after["spec"])) return;
+      if (has_no_execute(nodes_.get("", node))) keys.emplace_back(node);
+    }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    EvictionView view;
+    view.node = nodes_.get("", key);
+    if (!has_no_execute(view.node)) return {};
+    view.pods = pods_.by_index(index::kNode, key);
+    return plan_eviction(view, now);
+  }
+
+ private:
+  Informer& nodes_;
+  Informer& pods_;
+};
+
+// --- Lost pods
+
+class LostPodController final : public Controller {
+ public:
+  LostPodController(InformerSet& informers, Config config)
+      : config_(config), runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)), reader_(informers) {
+    pods_.add_index(index::kNode, index::by_node);
+  }
+  std::string name() const override { return "pod-garbage-collector"; }
+  std::string component() const override { return "pod-garbage-collector"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (!after.is_null()) {
+        missing_.erase(std::string(api::name_of(after)));
+        return;
+      }
+      for (const Value& pod : pods_.by_index(index::kNode, std::string(api::name_of(before)))) keys.push_back(key_of(pod));
+    }));
+    out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (after.is_null()) return;
+      const std::string_view node = after["spec"]["nodeName"].as_string();
+      const bool lost = node.empty() ? api::is_terminating(after) : nodes_.get("", node).is_null();
+      if (lost) keys.push_back(key_of(after));
+    }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    LostView view;
+    view.pod = pods_.get(name_of_key(key));
+    const std::string node = view.pod["spec"]["nodeName"].str();
+    if (!node.empty()) {
+      view.node_is_cached = !nodes_.get("", node).is_null();
+      if (!view.node_is_cached) {
+        auto [at, fresh] = missing_.try_emplace(node, runtime_.monotonic());
+        view.node_missing = runtime_.monotonic() - at->second;
+      }
+    }
+    if (needs_live_node(view, config_)) {
+      const LiveReader::Answer answer = reader_.get(kNodes, api::Name{"", node}, api::uid_of(view.pod));
+      if (!answer.known()) {
+        Plan later;
+        LiveReader::wait(answer, later);
+        return later;
+      }
+      view.live = answer.items.empty() ? LostView::Live::kGone : LostView::Live::kThere;
+    }
+    return plan_lost(view, config_, now);
+  }
+
+ private:
+  Config config_;
+  Runtime& runtime_;
+  Informer& nodes_;
+  Informer& pods_;
+  LiveReader reader_;
+  std::map<std::string, Duration> missing_;  // since when pods were seen to name a node that is not there
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_health_controller(InformerSet& informers, Config config) {
+  return std::make_unique<HealthController>(informers, config);
+}
+std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers) { return std::make_unique<EvictionController>(informers); }
+std::unique_ptr<Controller> make_lost_pod_controller(InformerSet& informers, Config config) {
+  return std::make_unique<LostPodController>(informers, config);
+}
+
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config) {
+  std::vector<std::unique_ptr<Controller>> out;
+  out.push_back(make_health_controller(informers, config));
+  out.push_back(make_eviction_controller(informers));
+  out.push_back(make_lost_pod_controller(informers, config));
+  return out;
+}
+
+}  // namespace berth::controllers::node

@@ -1,0 +1,169 @@
+#include <gtest/gtest.h>
+
+#include "base/time.h"
+#include "controllers/node/controller.h"
+#include "controllers/node/taints.h"
+#include "controllers/testing/fake_api.h"
+#include "controllers/testing/test_runtime.h"
+
+namespace berth::controllers::node {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value from(std::string_view text) { return json::parse(text).value(); }
+const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
+
+Value make_node(const char* ready = "True") {
+  Value node = from(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n1","uid":"n1","resourceVersion":"4"},"spec":{},"status":{}})");
+  node.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready}})}));
+  return node;
+}
+
+Value make_pod(const char* name, const char* tolerations = "[]") {
+  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default"},"spec":{"nodeName":"n1"},
+      "status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}})");
+  pod.mut("metadata").set("name", name).set("uid", name);
+  pod.mut("spec").set("tolerations", from(tolerations));
+  return pod;
+}
+
+Value make_lease(const char* renewed) {
+  Value lease = from(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"n1","namespace":"kube-node-lease"},"spec":{}})");
+  lease.mut("spec").set("renewTime", renewed);
+  return lease;
+}
+
+TEST(TaintsTest, FollowConditionsAndCordonAndLeaveOthersAlone) {
+  Value node = make_node("Unknown");
+  node.mut("spec").set("unschedulable", true).set("taints", from(R"([{"key":"mine","effect":"NoSchedule"},
+      {"key":"node.kubernetes.io/not-ready","effect":"NoExecute"},
+      {"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"2026-01-01T00:00:00Z"}])"));
+  std::string out;
+  for (const Value& taint : wanted_taints(node, kNow)) {
+    out += taint["key"].str() + ":" + taint["effect"].str() + "@" + taint["timeAdded"].str() + " ";
+  }
+  EXPECT_EQ(out,
+            "mine:NoSchedule@ node.kubernetes.io/unreachable:NoExecute@2026-01-01T00:00:00Z "
+            "node.kubernetes.io/unreachable:NoSchedule@2026-01-01T01:00:00Z node.kubernetes.io/unschedulable:NoSchedule@2026-01-01T01:00:00Z ");
+}
+
+TEST(TaintsTest, HowLongAPodMayStay) {
+  const Value taints = from(R"([{"key":"k","effect":"NoExecute"},{"key":"soft","effect":"NoSchedule"}])");
+  EXPECT_EQ(may_stay(make_pod("a"), taints), Duration::zero());
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"}])"), taints), std::nullopt);
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":20}])"), taints),
+            Duration(20s));
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taints), Duration::zero());
+}
+
+TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
+  HealthView view{make_node(), {make_pod("a")}, 10s};
+  EXPECT_TRUE(plan_health(view, {}, kNow).empty());
+  EXPECT_EQ(plan_health(view, {}, kNow).requeue_after, Duration(30s));
+  view.silent = 40s;
+  Plan plan = plan_health(view, {}, kNow);
+  ASSERT_EQ(plan.first.size(), 1u);
+  const Value& conditions = plan.first[0].object["status"]["conditions"];
+  EXPECT_EQ(conditions[0]["reason"].as_string(), "NodeStatusUnknown");
+  EXPECT_EQ(conditions[0]["message"].as_string(), "Kubelet stopped posting node status.");
+  EXPECT_EQ(conditions[1]["reason"].as_string(), "NodeStatusNeverUpdated");
+  view.node.mut("status").set("conditions", conditions);
+  plan = plan_health(view, {}, kNow);
+  ASSERT_EQ(plan.chains.size(), 2u);
+  EXPECT_EQ(plan.chains[0][0].object["spec"]["taints"].size(), 2u);
+  EXPECT_EQ(plan.chains[1][0].object["status"]["conditions"][0]["status"].as_string(), "False");
+  // It answers again: the agent says Ready, the taints go.
+  view.node = make_node();
+  view.node.mut("spec").set("taints", plan.chains[0][0].object["spec"]["taints"]);
+  view.silent = 0s;
+  plan = plan_health(view, {}, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_TRUE(plan.chains[0][0].object["spec"]["taints"].is_null());
+}
+
+TEST(EvictionPlanTest, PodsGoWhenTheirTimeIsUp) {
+  EvictionView view;
+  view.node = make_node("Unknown");
+  view.node.mut("spec").set("taints", from(R"([{"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"2026-01-01T00:59:00Z"}])"));
+  view.pods = {make_pod("now"), make_pod("later", R"([{"key":"node.kubernetes.io/unreachable","operator":"Exists","tolerationSeconds":300}])"),
+               make_pod("never", R"([{"operator":"Exists"}])")};
+  Plan plan = plan_eviction(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].object["status"]["conditions"][0]["reason"].as_string(), "DeletionByTaintManager");
+  EXPECT_EQ(plan.chains[0][1].on_success[0].message, "Marking for deletion Pod default/now");
+  EXPECT_EQ(plan.requeue_after, Duration(240s));
+  EXPECT_EQ(plan_eviction(view, kNow + 240s).chains.size(), 2u);
+  view.node.mut("spec").erase("taints");
+  EXPECT_TRUE(plan_eviction(view, kNow + 240s).empty());
+}
+
+TEST(LostPlanTest, OnlyPodsOfNodesThatAreReallyGone) {
+  LostView view;
+  view.pod = make_pod("a");
+  view.node_is_cached = true;
+  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
+  view.node_is_cached = false;
+  view.node_missing = 10s;
+  EXPECT_FALSE(needs_live_node(view, {}));
+  EXPECT_EQ(plan_lost(view, {}, kNow).requeue_after, Duration(30s));
+  view.node_missing = 40s;
+  EXPECT_TRUE(needs_live_node(view, {}));
+  view.live = LostView::Live::kThere;
+  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
+  view.live = LostView::Live::kGone;
+  const Plan plan = plan_lost(view, {}, kNow);
+  ASSERT_EQ(plan.chains[0].size(), 2u);
+  EXPECT_EQ(plan.chains[0][0].object["status"]["phase"].as_string(), "Failed");
+  EXPECT_EQ(plan.chains[0][1].options.grace_seconds, 0);
+  view.pod.mut("spec").erase("nodeName");
+  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
+  view.pod.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  EXPECT_EQ(plan_lost(view, {}, kNow).chains.size(), 1u);
+}
+
+TEST(NodeControllersTest, ALeaseKeepsANodeAliveAndItsEndEvicts) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  api.put(kNodes, make_node());
+  api.put(kPods, make_pod("a"));
+  std::vector<std::unique_ptr<Driver>> drivers;
+  for (auto& one : make_controllers(informers)) drivers.push_back(std::make_unique<Driver>(informers, std::move(one)));
+  for (int i = 0; i < 20; ++i) {
+    api.put(kLeases, make_lease(std::to_string(i).c_str()));
+    runtime.advance(10s);
+  }
+  EXPECT_EQ(api::condition_of(api.read(kNodes, {"", "n1"}), "Ready")["status"].as_string(), "True");
+  EXPECT_EQ(api.count(kPods), 1u);
+  runtime.advance(60s);
+  EXPECT_EQ(api::condition_of(api.read(kNodes, {"", "n1"}), "Ready")["status"].as_string(), "Unknown");
+  EXPECT_EQ(api.count(kPods), 0u);
+  // It is back: the agent writes its status, the taints go.
+  Value node = api.read(kNodes, {"", "n1"});
+  EXPECT_EQ(node["spec"]["taints"].size(), 2u);
+  node.set("status", make_node()["status"]);
+  api.put(kLeases, make_lease("again"));
+  api.put(kNodes, node);
+  runtime.advance(1s);
+  EXPECT_TRUE(api.read(kNodes, {"", "n1"})["spec"]["taints"].empty());
+}
+
+TEST(NodeControllersTest, PodsOfANodeThatIsGoneAreForgotten) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  api.put(kNodes, make_node());
+  api.put(kPods, make_pod("a"));
+  Driver driver(informers, make_lost_pod_controller(informers));
+  runtime.advance(1min);
+  EXPECT_EQ(api.count(kPods), 1u);
+  api.erase(kNodes, {"", "n1"});
+  runtime.advance(30s);
+  EXPECT_EQ(api.count(kPods), 1u);
+  runtime.advance(11s);
+  EXPECT_EQ(api.count(kPods), 0u);
+}
+
+}  // namespace
+}  // namespace berth::controllers::node

@@ -1,0 +1,135 @@
+#include "controllers/node/plan.h"
+
+#include <algorithm>
+
+#include "base/time.h"
+#include "controllers/node/taints.h"
+
+namespace berth::controllers::node {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value in_status(Value status) { return Value::object({{"status", std::move(status)}}); }
+
+// A pod's condition, as a strategic patch of its status.
+Action pod_condition(const Value& pod, std::string_view type, std::string_view status, std::string_view reason,
+                     std::string_view message, Time now, std::string_view phase = {}) {
+  Value condition = Value::object({{"type", type}, {"status", status}, {"lastProbeTime", nullptr}, {"lastTransitionTime", format_time(now)}});
+  if (!reason.empty()) condition.set("reason", reason);
+  if (!message.empty()) condition.set("message", message);
+  if (!pod["metadata"]["generation"].is_null()) condition.set("observedGeneration", pod["metadata"]["generation"]);
+  Value change = Value::object({{"conditions", Value::array({condition})}});
+  if (!phase.empty()) change.set("phase", phase);
+  Action action = patch(kPods, pod, api::PatchType::kStrategic, in_status(std::move(change)));
+  action.subresource = "status";
+  return action;
+}
+
+// The conditions of a node that nobody hears from, or null where they say so already.
+Value silent_conditions(const Value& node, Time now) {
+  Value conditions = node["status"]["conditions"];
+  bool changed = false;
+  for (const char* type : {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}) {
+    const Value& known = api::condition_of(node, type);
+    if (known["status"].as_string() == "Unknown") continue;
+    const bool never = known.is_null();
+    changed |= api::set_condition(conditions, type, "Unknown", never ? "NodeStatusNeverUpdated" : "NodeStatusUnknown",
+                                  never ? "Kubelet never posted node status." : "Kubelet stopped posting node status.", now);
+  }
+  return changed ? conditions : Value();
+}
+
+void settle_taints(const Value& node, Time now, Plan& plan) {
+  const Value wanted = wanted_taints(node, now);
+  const Value& have = node["spec"]["taints"];
+  if (wanted == have || (wanted.empty() && have.empty())) return;
+  Value change = Value::object({{"spec", Value::object({{"taints", wanted.empty() ? Value() : wanted}})}});
+  plan.add(patch(kNodes, node, api::PatchType::kMerge, std::move(change), true));
+}
+
+}  // namespace
+
+Plan plan_health(const HealthView& view, const Config& config, Time now) {
+  Plan plan;
+  const Value& node = view.node;
+  if (node.is_null()) return plan;
+  const bool silent = view.silent >= config.grace;
+  if (!silent) {
+    plan.look_again(config.grace - view.silent);
+  } else if (Value conditions = silent_conditions(node, now); !conditions.is_null()) {
+    Action action = patch_status(kNodes, node, in_status(Value::object({{"conditions", conditions}})), true);
+    action.succeeded(node, kNormal, "NodeNotReady", "Node " + std::string(api::name_of(node)) + " status is now: NodeNotReady");
+    plan.first.push_back(std::move(action));
+    return plan;  // taints and pods follow from the conditions
+  }
+  settle_taints(node, now, plan);
+  if (!silent) return plan;
+  for (const Value& pod : view.pods) {
+    if (!api::is_pod_ready(pod) || api::is_pod_terminal(pod)) continue;
+    Action action = pod_condition(pod, "Ready", "False", "", "", now);
+    action.succeeded(pod, kWarning, "NodeNotReady", "Node is not ready");
+    plan.add(std::move(action));
+  }
+  return plan;
+}
+
+Plan plan_eviction(const EvictionView& view, Time now) {
+  Plan plan;
+  Time since = Time::min();
+  bool any = false;
+  for (const Value& taint : view.node["spec"]["taints"]) {
+    if (taint["effect"].as_string() != kNoExecute) continue;
+    any = true;
+    const auto added = parse_time(taint["timeAdded"].as_string());
+    if (added.ok()) since = std::max(since, added.value());
+  }
+  if (!any) return plan;
+  for (const Value& pod : view.pods) {
+    if (api::is_terminating(pod)) continue;
+    const auto stay = may_stay(pod, view.node["spec"]["taints"]);
+    if (!stay) continue;
+    // A taint whose time nobody wrote down has to wait from now; the key is looked at again in any case.
+    const Duration left = *stay == Duration::zero() ? Duration::zero() : since == Time::min() ? *stay : since + *stay - now;
+    if (left > Duration::zero()) {
+      plan.look_again(left);
+      continue;
+    }
+    Action mark = pod_condition(pod, "DisruptionTarget", "True", "DeletionByTaintManager",
+                                "Taint manager: deleting due to NoExecute taint", now);
+    Action action = remove(kPods, pod);
+    action.succeeded(pod, kNormal, "TaintManagerEviction", "Marking for deletion Pod " + key_of(pod));
+    plan.add_chain({std::move(mark), std::move(action)});
+  }
+  return plan;
+}
+
+bool needs_live_node(const LostView& view, const Config& config) {
+  return !view.pod["spec"]["nodeName"].as_string().empty() && !view.node_is_cached && view.node_missing >= config.quarantine;
+}
+
+Plan plan_lost(const LostView& view, const Config& config, Time now) {
+  Plan plan;
+  const Value& pod = view.pod;
+  if (pod.is_null()) return plan;
+  if (pod["spec"]["nodeName"].as_string().empty()) {
+    // No agent will ever end it.
+    if (api::is_terminating(pod)) plan.add(remove(kPods, pod, 0));
+    return plan;
+  }
+  if (view.node_is_cached) return plan;
+  if (view.node_missing < config.quarantine) {
+    plan.look_again(config.quarantine - view.node_missing);
+    return plan;
+  }
+  if (view.live != LostView::Live::kGone) return plan;
+  std::vector<Action> chain;
+  if (!api::is_pod_terminal(pod)) {
+    chain.push_back(pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now, "Failed"));
+  }
+  chain.push_back(remove(kPods, pod, 0));
+  plan.add_chain(std::move(chain));
+  return plan;
+}
+
+}  // namespace berth::controllers::node

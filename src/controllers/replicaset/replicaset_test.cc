@@ -1,0 +1,133 @@
+#include <gtest/gtest.h>
+
+#include "base/time.h"
+#include "controllers/replicaset/controller.h"
+#include "controllers/replicaset/plan.h"
+#include "controllers/testing/fake_api.h"
+#include "controllers/testing/test_runtime.h"
+
+namespace berth::controllers::replicaset {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value from(std::string_view text) { return json::parse(text).value(); }
+const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
+
+Value make_set(int replicas) {
+  Value set = from(R"({"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web","namespace":"default","uid":"set","generation":1,"resourceVersion":"3"},
+      "spec":{"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c"}]}}},"status":{}})");
+  set.mut("spec").set("replicas", replicas);
+  return set;
+}
+
+Value make_pod(const std::string& name, bool owned = true, const char* ready_at = nullptr) {
+  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","labels":{"app":"web"},"creationTimestamp":"2026-01-01T00:00:00Z"},
+      "spec":{"nodeName":"n1"},"status":{"phase":"Running"}})");
+  pod.mut("metadata").set("name", name).set("uid", "pod-" + name);
+  if (owned) pod.mut("metadata").set("ownerReferences", Value::array({api::controller_reference(make_set(0), "apps/v1", "ReplicaSet")}));
+  if (ready_at) {
+    pod.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", ready_at}})}));
+  }
+  return pod;
+}
+
+TEST(ReplicaSetPlanTest, CreatesWhatIsMissingUnderRepeatableNames) {
+  View view;
+  view.set = make_set(3);
+  view.pods = {make_pod("web-a")};
+  const Plan plan = plan_set(view, kNow), again = plan_set(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 2u);
+  const Value& pod = plan.chains[0][0].object;
+  EXPECT_EQ(api::name_of(pod).size(), 9u);
+  EXPECT_EQ(api::name_of(pod), api::name_of(again.chains[0][0].object));
+  EXPECT_NE(api::name_of(pod), api::name_of(plan.chains[1][0].object));
+  EXPECT_EQ(pod["metadata"]["generateName"].as_string(), "web-");
+  EXPECT_TRUE(api::is_controlled_by(pod, "set"));
+  EXPECT_EQ(plan.chains[0][0].on_success[0].message, "Created pod: " + std::string(api::name_of(pod)));
+  EXPECT_EQ(plan.then[0].object["status"]["replicas"].as_int(), 1);
+  EXPECT_EQ(plan.otherwise[0].object["status"]["conditions"][0]["reason"].as_string(), "FailedCreate");
+  // After a change of its pods it draws other names.
+  view.pods = {make_pod("web-b")};
+  EXPECT_NE(api::name_of(pod), api::name_of(plan_set(view, kNow).chains[0][0].object));
+}
+
+TEST(ReplicaSetPlanTest, DeletesTheRightOnes) {
+  std::vector<Value> pods = {make_pod("old", true, "2026-01-01T00:00:00Z"), make_pod("young", true, "2026-01-01T00:50:00Z"),
+                             make_pod("unready"), make_pod("unplaced")};
+  pods[3].mut("spec").erase("nodeName");
+  Value cheap = make_pod("cheap", true, "2026-01-01T00:00:00Z");
+  cheap.mut("metadata").set("annotations", from(R"({"controller.kubernetes.io/pod-deletion-cost":"-5"})"));
+  pods.push_back(cheap);
+  order_for_deletion(pods, kNow);
+  std::string order;
+  for (const Value& pod : pods) order += std::string(api::name_of(pod)) + " ";
+  EXPECT_EQ(order, "unplaced unready cheap young old ");
+  View view;
+  view.set = make_set(4);
+  view.pods = pods;
+  const Plan plan = plan_set(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].on_success[0].message, "Deleted pod: unplaced");
+}
+
+TEST(ReplicaSetPlanTest, EndedAndLeavingPodsDoNotCount) {
+  View view;
+  view.set = make_set(1);
+  view.pods = {make_pod("done"), make_pod("leaving")};
+  view.pods[0].mut("status").set("phase", "Failed");
+  view.pods[1].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  const Plan plan = plan_set(view, kNow);
+  EXPECT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.then[0].object["status"]["terminatingReplicas"].as_int(), 1);
+}
+
+TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
+  View view;
+  view.set = make_set(1);
+  view.set.mut("spec").set("minReadySeconds", 60);
+  view.pods = {make_pod("a", true, "2026-01-01T00:59:30Z")};
+  const Plan plan = plan_set(view, kNow);
+  EXPECT_EQ(plan.then[0].object["status"], from(R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"observedGeneration":1})"));
+  EXPECT_EQ(plan.requeue_after, Duration(30s));
+  EXPECT_EQ(plan_set(view, kNow + 30s).then[0].object["status"]["availableReplicas"].as_int(), 1);
+}
+
+TEST(ReplicaSetPlanTest, AdoptsAndReleasesFirst) {
+  View view;
+  view.set = make_set(5);
+  view.pods = {make_pod("stranger")};
+  view.pods[0].mut("metadata").mut("labels").set("app", "other");
+  view.orphans = {make_pod("orphan", false), make_pod("unrelated", false)};
+  view.orphans[1].mut("metadata").erase("labels");
+  const Plan plan = plan_set(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 2u);
+  EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"][0]["$patch"].as_string(), "delete");
+  EXPECT_EQ(plan.chains[1][0].verb, Action::Verb::kConfirm);
+  EXPECT_EQ(plan.chains[1][1].name.name, "orphan");
+  view.set.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  EXPECT_TRUE(plan_set(view, kNow).chains.empty());
+}
+
+TEST(ReplicaSetTest, ConvergesAndRests) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  Value set = api.put(kReplicaSets, make_set(40));
+  Driver driver(informers, make_controller(informers));
+  runtime.advance(100ms);
+  EXPECT_EQ(api.count(kPods), 40u);
+  const std::size_t calls = api.calls.size();
+  runtime.advance(1h);
+  EXPECT_EQ(api.calls.size(), calls);
+  set = api.read(kReplicaSets, {"default", "web"});
+  EXPECT_EQ(set["status"]["replicas"].as_int(), 40);
+  set.mut("spec").set("replicas", 2);
+  api.put(kReplicaSets, set);
+  runtime.advance(100ms);
+  EXPECT_EQ(api.count(kPods), 2u);
+  EXPECT_EQ(api.read(kReplicaSets, {"default", "web"})["status"]["replicas"].as_int(), 2);
+}
+
+}  // namespace
+}  // namespace berth::controllers::replicaset

@@ -1,0 +1,131 @@
+#include "controllers/statefulset/controller.h"
+
+#include <algorithm>
+
+#include "controllers/statefulset/identity.h"
+#include "controllers/statefulset/plan.h"
+
+namespace berth::controllers::statefulset {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+// A pod whose readiness, life or membership did not change decides nothing.
+bool matters(const Value& before, const Value& after) {
+  if (before.is_null() || after.is_null()) return true;
+  return before["status"]["phase"] != after["status"]["phase"] ||
+         api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
+         before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
+         before["metadata"]["labels"] != after["metadata"]["labels"] ||
+         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"];
+}
+
+bool claim_matters(const Value& before, const Value& after) {
+  if (before.is_null() || after.is_null()) return true;
+  return before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
+         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"];
+}
+
+void add_key(Keys& keys, std::string_view ns, std::string_view name) {
+  std::string key = std::string(ns) + "/" + std::string(name);
+  if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(std::move(key));
+}
+
+class StatefulSetController final : public Controller {
+ public:
+  StatefulSetController(InformerSet& informers, Planner planner)
+      : planner_(std::move(planner)),
+        sets_(informers.get(kStatefulSets)),
+        pods_(informers.get(kPods)),
+        claims_(informers.get(kPersistentVolumeClaims)),
+        revisions_(informers.get(kControllerRevisions)) {
+    pods_.add_index(index::kOwner, index::by_owner);
+    pods_.add_index(index::kOrphans, index::by_orphan_namespace);
+    claims_.add_index(index::kOwner, index::by_owner);
+    revisions_.add_index(index::kOwner, index::by_owner);
+    revisions_.add_index(index::kOrphans, index::by_orphan_namespace);
+  }
+
+  std::string name() const override { return "statefulset"; }
+  std::string component() const override { return "statefulset-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(sets_));
+    out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (matters(before, after)) by_member(before, after, keys);
+    }));
+    out.push_back(watch_mapped(claims_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (claim_matters(before, after)) by_claim(after.is_null() ? before : after, keys);
+    }));
+    out.push_back(watch_mapped(
+        revisions_, [](const Value& before, const Value& after, Keys& keys) { by_owner(before, after, keys); }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    const api::Name name = name_of_key(key);
+    View view;
+    view.set = sets_.get(name);
+    if (view.set.is_null()) return {};
+    const std::string uid(api::uid_of(view.set));
+    view.pods = pods_.by_index(index::kOwner, uid);
+    for (Value& pod : pods_.by_index(index::kOrphans, name.ns)) {
+      if (parse_member(api::name_of(pod)).parent == name.name) view.orphans.push_back(std::move(pod));
+    }
+    view.revisions = revisions_.by_index(index::kOwner, uid);
+    view.orphan_revisions = revisions_.by_index(index::kOrphans, name.ns);
+    view.claims = claims_.by_index(index::kOwner, uid);
+    auto lookup = [&](Informer& informer) -> Lookup {
+      return [&informer, ns = name.ns](const std::string& wanted) -> const Value& {
+        return informer.get(api::Name{ns, wanted});
+      };
+    };
+    view.pod = lookup(pods_);
+    view.claim = lookup(claims_);
+    view.revision = lookup(revisions_);
+    return planner_(view, now);
+  }
+
+ private:
+  static void by_owner(const Value& before, const Value& after, Keys& keys) {
+    for (const Value* object : {&before, &after}) {
+      const Value& owner = api::controller_of(*object);
+      if (owner["kind"].as_string() == "StatefulSet" && owner["apiVersion"].as_string().starts_with("apps/")) {
+        add_key(keys, api::namespace_of(*object), owner["name"].as_string());
+      }
+    }
+  }
+
+  // The set that owns the pod, and the set whose place its name would take.
+  void by_member(const Value& before, const Value& after, Keys& keys) const {
+    by_owner(before, after, keys);
+    const Value& pod = after.is_null() ? before : after;
+    const std::string_view parent = parse_member(api::name_of(pod)).parent;
+    if (!parent.empty() && !sets_.get(api::namespace_of(pod), parent).is_null())
+      add_key(keys, api::namespace_of(pod), parent);
+  }
+
+  // "<template>-<set>-<ordinal>": every way to read the name that gives a set there is.
+  void by_claim(const Value& claim, Keys& keys) const {
+    const std::string_view rest = parse_member(api::name_of(claim)).parent;
+    for (std::size_t dash = rest.find('-'); dash != std::string_view::npos; dash = rest.find('-', dash + 1)) {
+      const std::string_view set = rest.substr(dash + 1);
+      if (!sets_.get(api::namespace_of(claim), set).is_null()) add_key(keys, api::namespace_of(claim), set);
+    }
+  }
+
+  Planner planner_;
+  Informer& sets_;
+  Informer& pods_;
+  Informer& claims_;
+  Informer& revisions_;
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_controller(InformerSet& informers, Planner planner) {
+  return std::make_unique<StatefulSetController>(informers, std::move(planner));
+}
+
+}  // namespace berth::controllers::statefulset

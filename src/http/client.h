@@ -1,0 +1,63 @@
+#pragma once
+// An HTTP/1.1 client on the caller's Loop: TLS or plain, TCP or Unix sockets, keep-alive, streamed answers, upgrades.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/loop.h"
+#include "http/server.h"
+
+namespace berth::http {
+
+struct Endpoint {
+  std::string address;                 // "127.0.0.1:6443" or "unix:/path"
+  bool tls = false;
+  std::string server_name;             // SNI and the name the certificate must have
+  std::string ca_pem;                  // who may have signed the server's certificate; empty with insecure
+  bool insecure = false;               // do not verify (probes)
+  std::string certificate_pem, key_pem;  // ours, optional
+  std::optional<Duration> connect_timeout = std::chrono::seconds(5);
+};
+
+struct Response {
+  int status = 0;
+  Headers headers;
+  std::string body;
+};
+
+struct Outgoing {
+  std::string method = "GET";
+  std::string target = "/";
+  Headers headers;                     // Host and Content-Length are added
+  std::string body;
+  std::optional<Duration> timeout;     // of the whole exchange
+  std::size_t max_body = 64u << 20;
+};
+
+class Stream {                         // destroying it aborts the request; no callback follows
+ public:
+  virtual ~Stream() = default;
+  virtual void pause_reading(bool pause) = 0;  // while paused the peer is slowed down by its socket
+};
+
+// Keeps idle connections to one endpoint and opens more as needed. Loop thread only. Destroying it aborts everything.
+// Callbacks never run inside the call that gave them, and may destroy the client, the stream or the channel.
+class Client {
+ public:
+  virtual ~Client() = default;
+  // Errors: kUnavailable where nothing was sent, kUnknown where the request was sent and no answer came, kTimeout.
+  virtual void send(Outgoing request, Function<void(Result<Response>)> done) = 0;
+  // `head` once, then `data` any number of times, then `end` (ok: complete).
+  virtual std::unique_ptr<Stream> stream(Outgoing request, Function<void(const Response& head)> head,
+                                         Function<void(std::string_view)> data, Function<void(Status)> end) = 0;
+  // Sends an upgrade request. 101 gives the raw channel (and the answer's head); any other answer is given whole.
+  struct Upgraded {
+    Response head;
+    std::unique_ptr<Channel> channel;  // null unless head.status is 101
+  };
+  virtual void upgrade(Outgoing request, Function<void(Result<Upgraded>)> done) = 0;
+};
+std::unique_ptr<Client> make_client(Loop& loop, Endpoint endpoint);
+
+}  // namespace berth::http

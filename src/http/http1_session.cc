@@ -1,0 +1,386 @@
+#include <charconv>
+#include <cstring>
+
+#include "base/text.h"
+#include "http/connection.h"
+#include "http/http1_parser.h"
+#include "http/message.h"
+
+namespace berth::http {
+
+namespace {
+
+constexpr std::size_t kPipelined = 64u << 10;  // input kept while a request is being answered
+
+// HTTP/1.1, one request at a time; what the peer pipelines waits its turn.
+class Http1Session final : public Session {
+ public:
+  explicit Http1Session(Connection& connection)
+      : c_(connection), parser_(connection.config().max_header, connection.config().max_body) {}
+
+  void input(std::string_view bytes) override;
+  bool wants_input() const override { return !ended_ && (!wire_ || input_.size() < kPipelined) && !choked(); }
+  void end_of_input() override;
+  void command(Command& command) override;
+  void fill() override;
+  void wrote(std::size_t bytes) override;
+  bool idle() const override { return !wire_; }
+  bool receiving() const override { return !wire_ && (receiving_ || !input_.empty()); }
+  void lost() override { gone(); }
+
+ private:
+  // A peer that asks on and on without reading what it gets is not listened to.
+  bool choked() const { return c_.out().bytes() > kHighWater; }
+  std::size_t parse(std::string_view bytes);
+  void hand_over();
+  void fail(int status, std::string_view message);
+  void respond(Command& command);
+  void start(Command& command);
+  void write(Command& command);
+  void finish();
+  void upgrade(Command& command);
+  void answer_done();
+  void push_head(int status, const Headers& headers, std::string_view framing);
+  void gone();
+  void settle(std::size_t bytes);
+
+  Connection& c_;
+  RequestParser parser_;
+  std::string input_;           // not parsed yet
+  bool receiving_ = false;      // a request has begun
+  bool continued_ = false;      // 100 Continue was sent, or was not wanted
+  bool ended_ = false;          // nothing more will be answered
+  std::shared_ptr<Wire> wire_;  // the request being answered
+  std::uint32_t sequence_ = 0;
+  bool keep_alive_ = true, head_only_ = false, old_ = false;
+  // A streamed answer:
+  bool started_ = false, chunked_ = false, silent_ = false;
+  bool counted_ = false;
+  std::uint64_t promised_ = 0;  // bytes of the announced length still to come
+  std::size_t owed_ = 0;        // backlog that the loop has not been told is gone
+};
+
+void Http1Session::input(std::string_view bytes) {
+  if (ended_) return;
+  if (wire_ || choked()) {
+    input_.append(bytes);
+    return;
+  }
+  if (!input_.empty()) {
+    input_.append(bytes);
+    std::string all;
+    all.swap(input_);
+    std::size_t used = parse(all);
+    if (!ended_ && used < all.size()) {
+      all.erase(0, used);
+      input_ = std::move(all);
+    }
+    return;
+  }
+  std::size_t used = parse(bytes);
+  if (!ended_ && used < bytes.size()) input_.assign(bytes.substr(used));
+}
+
+std::size_t Http1Session::parse(std::string_view bytes) {
+  std::size_t used = parser_.feed(bytes);
+  receiving_ = true;
+  if (parser_.error_status() != 0) {
+    fail(parser_.error_status(), parser_.error_text());
+  } else if (parser_.complete()) {
+    hand_over();
+  } else {
+    if (bytes.size() - used > c_.config().max_header + 16) fail(431, "the request header is too large");
+    if (parser_.head_complete() && !continued_) {
+      continued_ = true;
+      if (parser_.expects_continue() && used == bytes.size()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    // Only empty lines so far: the connection is still at rest.
+    if (!parser_.head_complete() && used == bytes.size() && trim(bytes).empty()) receiving_ = false;
+  }
+  return used;
+}
+
+void Http1Session::hand_over() {
+  keep_alive_ = parser_.keep_alive();
+  old_ = parser_.http_1_0();
+  bool upgradable = parser_.upgrade() && !header(parser_.request().headers, "upgrade").empty();
+  auto request = parser_.take();
+  head_only_ = request->method == "HEAD";
+  receiving_ = continued_ = started_ = false;
+  if (Status parsed = parse_target(*request); !parsed.ok()) {
+    fail(400, parsed.error().message);
+    return;
+  }
+  request->peer = c_.peer();
+  wire_ = c_.make_wire(++sequence_);
+  wire_->upgradable = upgradable;
+  c_.transport().emit(Event{Event::Kind::kRequest, wire_, std::move(request), {}});
+}
+
+void Http1Session::fail(int status, std::string_view message) {
+  ended_ = true;
+  keep_alive_ = false;
+  input_.clear();
+  Config::Rendered rendered = render_error(c_.config(), status, message);
+  push_head(status, {{"content-type", rendered.content_type}}, "content-length: " + std::to_string(rendered.body.size()));
+  if (!head_only_) c_.out().append(rendered.body);
+  c_.close_after_output(true);
+}
+
+void Http1Session::end_of_input() {
+  if (!wire_) {
+    // Answers may still be on their way out.
+    ended_ = true;
+    c_.close_after_output(false);
+    return;
+  }
+  // The answer is still written, as far as the peer takes it; but it will not ask again.
+  keep_alive_ = false;
+  input_.clear();
+  c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
+}
+
+void Http1Session::gone() {
+  ended_ = true;
+  if (wire_ && !c_.input_ended()) c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
+  wire_.reset();
+}
+
+void Http1Session::command(Command& command) {
+  if (!wire_ || command.stream != wire_->stream) return;
+  switch (command.kind) {
+    case Command::Kind::kRespond: respond(command); break;
+    case Command::Kind::kStart: start(command); break;
+    case Command::Kind::kWrite: write(command); break;
+    case Command::Kind::kFinish: finish(); break;
+    case Command::Kind::kUpgrade: upgrade(command); break;
+    case Command::Kind::kAbandon:
+      if (started_) {
+        c_.abort();
+      } else {
+        Config::Rendered rendered = render_error(c_.config(), 500, "the request was not answered");
+        Command answer{Command::Kind::kRespond, command.connection, command.stream, 500,
+                       {{"content-type", rendered.content_type}}, {}};
+        answer.pieces.push_back(Piece::of(std::move(rendered.body)));
+        respond(answer);
+      }
+      break;
+    default: break;
+  }
+}
+
+void Http1Session::push_head(int status, const Headers& headers, std::string_view framing) {
+  OutQueue& out = c_.out();
+  char line[48];
+  char* at = line + 9;
+  std::memcpy(line, "HTTP/1.1 ", 9);
+  at = std::to_chars(at, line + 40, status).ptr;
+  *at++ = ' ';
+  out.append({line, static_cast<std::size_t>(at - line)});
+  out.append(reason_phrase(status));
+  out.append("\r\ndate: ");
+  out.append(c_.transport().date());
+  out.append("\r\n");
+  for (const auto& [name, value] : headers) {
+    if (!valid_header(name, value)) continue;
+    out.append(name);
+    out.append(": ");
+    out.append(value);
+    out.append("\r\n");
+  }
+  if (!framing.empty()) {
+    out.append(framing);
+    out.append("\r\n");
+  }
+  if (status != 101) {
+    if (!keep_alive_) {
+      out.append("connection: close\r\n");
+    } else if (old_) {
+      out.append("connection: keep-alive\r\n");
+    }
+  }
+  out.append("\r\n");
+}
+
+void Http1Session::respond(Command& command) {
+  if (started_) return;
+  std::size_t size = 0;
+  for (const Piece& piece : command.pieces) size += piece.bytes.size();
+  char framing[48] = "content-length: ";
+  char* end = std::to_chars(framing + 16, framing + 47, size).ptr;
+  bool body = body_allowed(command.status);
+  push_head(command.status, command.headers,
+            body ? std::string_view(framing, static_cast<std::size_t>(end - framing)) : std::string_view());
+  if (body && !head_only_) {
+    for (Piece& piece : command.pieces) c_.out().push(std::move(piece));
+  }
+  answer_done();
+}
+
+void Http1Session::start(Command& command) {
+  if (started_) return;
+  started_ = true;
+  std::string_view length = header(command.headers, "content-length");
+  silent_ = head_only_ || !body_allowed(command.status);
+  counted_ = chunked_ = false;
+  if (!length.empty()) {
+    counted_ = true;
+    promised_ = static_cast<std::uint64_t>(std::max<long>(0, parse_int(length).ok() ? *parse_int(length) : 0));
+  } else if (body_allowed(command.status)) {
+    if (old_) {
+      keep_alive_ = false;
+    } else {
+      chunked_ = true;
+    }
+  }
+  push_head(command.status, command.headers, chunked_ ? "transfer-encoding: chunked" : "");
+}
+
+void Http1Session::write(Command& command) {
+  if (!started_) return;
+  std::size_t size = 0;
+  for (const Piece& piece : command.pieces) size += piece.bytes.size();
+  owed_ += size;
+  if (silent_ || size == 0) {
+    settle(size);
+    return;
+  }
+  if (chunked_) {
+    char line[24];
+    char* end = std::to_chars(line, line + 20, size, 16).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    c_.out().append({line, static_cast<std::size_t>(end - line)});
+  }
+  for (Piece& piece : command.pieces) {
+    if (counted_) {
+      piece.bytes = piece.bytes.substr(0, promised_);
+      promised_ -= piece.bytes.size();
+    }
+    c_.out().push(std::move(piece));
+  }
+  if (chunked_) c_.out().append("\r\n");
+}
+
+void Http1Session::finish() {
+  if (!started_) return;
+  if (counted_ && promised_ > 0 && !silent_) {
+    c_.abort();  // less than was announced: the peer must see that it is not whole
+    return;
+  }
+  if (chunked_ && !silent_) c_.out().append("0\r\n\r\n");
+  answer_done();
+}
+
+void Http1Session::answer_done() {
+  wire_.reset();
+  started_ = false;
+  owed_ = 0;
+  if (!keep_alive_) {
+    ended_ = true;
+    c_.close_after_output(!input_.empty());
+  }
+}
+
+void Http1Session::upgrade(Command& command) {
+  push_head(101, command.headers, "");
+  std::shared_ptr<Wire> wire = std::move(wire_);
+  wire_.reset();
+  auto raw = make_raw_session(c_, std::move(wire));
+  if (!input_.empty()) raw->input(input_);
+  if (c_.input_ended()) raw->end_of_input();
+  c_.become(std::move(raw));
+}
+
+// Called before each write: the place to go on with pipelined requests.
+void Http1Session::fill() {
+  while (!wire_ && !ended_ && !input_.empty() && !choked()) {
+    std::string all;
+    all.swap(input_);
+    std::size_t used = parse(all);
+    bool waits = used < all.size() && !ended_;
+    if (waits) {
+      all.erase(0, used);
+      input_ = std::move(all);
+    }
+    if (used == 0 || !waits) break;
+  }
+}
+
+void Http1Session::settle(std::size_t bytes) {
+  std::size_t n = std::min(bytes, owed_);
+  if (n == 0 || !wire_) return;
+  owed_ -= n;
+  if (wire_->acknowledge(n)) c_.transport().emit(Event{Event::Kind::kDrained, wire_, nullptr, {}});
+}
+
+void Http1Session::wrote(std::size_t bytes) {
+  // Framing counts as payload here; once everything is out the account is even again.
+  settle(c_.out().empty() ? owed_ : bytes);
+}
+
+// --- After an upgrade
+
+class RawSession final : public Session {
+ public:
+  RawSession(Connection& connection, std::shared_ptr<Wire> wire) : c_(connection), wire_(std::move(wire)) {}
+
+  void input(std::string_view bytes) override {
+    if (!wire_) return;
+    wire_->unread.fetch_add(bytes.size());
+    c_.transport().emit(Event{Event::Kind::kData, wire_, nullptr, std::string(bytes)});
+  }
+  bool wants_input() const override {
+    if (!wire_ || wire_->unread.load() < kReadWindow) return true;
+    wire_->read_stopped.store(true);
+    // The loop may have caught up just before it could see that.
+    return wire_->unread.load() < kReadWindow / 2 && wire_->read_stopped.exchange(false);
+  }
+  void end_of_input() override {
+    c_.close_after_output(false);
+    gone();
+  }
+  void command(Command& command) override {
+    if (!wire_ || command.stream != wire_->stream) return;
+    switch (command.kind) {
+      case Command::Kind::kWrite:
+        for (Piece& piece : command.pieces) {
+          owed_ += piece.bytes.size();
+          c_.out().push(std::move(piece));
+        }
+        break;
+      case Command::Kind::kClose:
+      case Command::Kind::kAbandon: c_.close_after_output(true); break;
+      default: break;  // kResumeReading: the connection reads again after any command
+    }
+  }
+  void wrote(std::size_t bytes) override {
+    std::size_t n = c_.out().empty() ? owed_ : std::min(bytes, owed_);
+    owed_ -= n;
+    if (n > 0 && wire_ && wire_->acknowledge(n)) {
+      c_.transport().emit(Event{Event::Kind::kDrained, wire_, nullptr, {}});
+    }
+  }
+  bool idle() const override { return false; }
+  void lost() override { gone(); }
+
+ private:
+  void gone() {
+    if (wire_) c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
+    wire_.reset();
+  }
+  Connection& c_;
+  std::shared_ptr<Wire> wire_;
+  std::size_t owed_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> make_http1_session(Connection& connection) {
+  return std::make_unique<Http1Session>(connection);
+}
+std::unique_ptr<Session> make_raw_session(Connection& connection, std::shared_ptr<Wire> wire) {
+  return std::make_unique<RawSession>(connection, std::move(wire));
+}
+
+}  // namespace berth::http

@@ -1,0 +1,465 @@
+#include <nghttp2/nghttp2.h>
+
+#include <cstring>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "http/connection.h"
+#include "http/message.h"
+
+namespace berth::http {
+
+namespace {
+
+constexpr std::uint32_t kMaxStreams = 250;
+constexpr int kMaxLive = 2 * kMaxStreams;               // exchanges that the loop still holds, reset ones included
+constexpr std::int32_t kStreamWindow = 256 << 10;
+constexpr std::int32_t kConnectionWindow = 2 << 20;
+constexpr std::size_t kMaxBodies = 32u << 20;           // bytes of unfinished requests on one connection
+constexpr std::size_t kMaxOutput = 256u << 10;          // beyond it nothing is read that could add to it
+constexpr double kResetBurst = 1000, kResetsPerSecond = 200;
+
+struct Stream {
+  std::unique_ptr<Request> request = std::make_unique<Request>();
+  std::string authority;
+  std::size_t header_bytes = 0;
+  int refusal = 0;              // answer with this status as soon as the head is whole
+  std::shared_ptr<Wire> wire;   // once the loop has it
+  OutQueue body;
+  bool answered = false;        // the head has been submitted
+  bool finished = false;        // no more will be added to `body`
+  bool deferred = false;
+  bool head_only = false;
+};
+
+class Http2Session final : public Session {
+ public:
+  explicit Http2Session(Connection& connection);
+  ~Http2Session() override { nghttp2_session_del(session_); }
+
+  void input(std::string_view bytes) override;
+  bool wants_input() const override { return c_.out().bytes() < kMaxOutput; }
+  void end_of_input() override;
+  void command(Command& command) override;
+  void fill() override;
+  bool idle() const override { return streams_.empty(); }
+  bool receiving() const override { return !settled_; }
+  void lost() override;
+  void goodbye() override;
+
+ private:
+  friend struct Callbacks;
+  Stream* find(std::int32_t id) {
+    auto at = streams_.find(id);
+    return at == streams_.end() ? nullptr : at->second.get();
+  }
+  void head_received(std::int32_t id, Stream& stream);
+  void body_received(std::int32_t id, Stream& stream, std::string_view bytes);
+  void request_received(std::int32_t id, Stream& stream);
+  void add_header(Stream& stream, std::string_view name, std::string_view value);
+  void respond(std::int32_t id, Stream& stream, Command& command);
+  void refuse(std::int32_t id, Stream& stream, int status, std::string_view message);
+  void submit_head(std::int32_t id, Stream& stream, int status, const Headers& headers, const std::string& length,
+                   bool with_body);
+  void stream_closed(std::int32_t id);
+  bool too_many_resets();
+
+  Connection& c_;
+  nghttp2_session* session_ = nullptr;
+  std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
+  std::size_t bodies_ = 0;
+  bool settled_ = false;        // the peer's first frame has come
+  bool over_ = false;
+  double resets_ = kResetBurst;
+  Millis resets_at_ = 0;
+};
+
+// nghttp2's view of us.
+struct Callbacks {
+  static Http2Session& self(void* user) { return *static_cast<Http2Session*>(user); }
+
+  static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    Http2Session& s = self(user);
+    if (s.c_.load()->live.load() + static_cast<int>(s.streams_.size()) > kMaxLive) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+      return 0;
+    }
+    s.streams_[frame->hd.stream_id] = std::make_unique<Stream>();
+    return 0;
+  }
+
+  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
+                    const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    Http2Session& s = self(user);
+    if (Stream* stream = s.find(frame->hd.stream_id)) {
+      s.add_header(*stream, {reinterpret_cast<const char*>(name), name_size},
+                   {reinterpret_cast<const char*>(value), value_size});
+    }
+    return 0;
+  }
+
+  static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    Http2Session& s = self(user);
+    s.settled_ = true;
+    if (frame->hd.type == NGHTTP2_RST_STREAM && s.too_many_resets()) {
+      log_warning("http", "closing a connection that resets streams too often", {{"peer", s.c_.peer().address}});
+      nghttp2_session_terminate_session(s.session_, NGHTTP2_ENHANCE_YOUR_CALM);
+      return 0;
+    }
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    Stream* stream = s.find(frame->hd.stream_id);
+    if (!stream) return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      s.head_received(frame->hd.stream_id, *stream);
+    }
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) s.request_received(frame->hd.stream_id, *stream);
+    return 0;
+  }
+
+  static int data_chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size,
+                        void* user) {
+    Http2Session& s = self(user);
+    if (Stream* stream = s.find(id)) {
+      s.body_received(id, *stream, {reinterpret_cast<const char*>(data), size});
+    }
+    return 0;
+  }
+
+  // A whole answer to half a request: the rest is not wanted.
+  static int frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+        nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  static int stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
+    self(user).stream_closed(id);
+    return 0;
+  }
+
+  static ssize_t read_body(nghttp2_session*, std::int32_t id, std::uint8_t*, std::size_t room, std::uint32_t* flags,
+                           nghttp2_data_source*, void* user) {
+    Stream* stream = self(user).find(id);
+    if (!stream) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    std::size_t n = std::min(room, stream->body.bytes());
+    if (n == 0 && !stream->finished) {
+      stream->deferred = true;
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (stream->finished && n == stream->body.bytes()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return static_cast<ssize_t>(n);
+  }
+
+  static int send_body(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
+                       nghttp2_data_source*, void* user) {
+    Http2Session& s = self(user);
+    Stream* stream = s.find(frame->hd.stream_id);
+    if (!stream) return NGHTTP2_ERR_CALLBACK_FAILURE;
+    s.c_.out().append({reinterpret_cast<const char*>(head), 9});
+    stream->body.move_to(s.c_.out(), size);
+    if (size > 0 && stream->wire && stream->wire->backlog.load() >= size && stream->wire->acknowledge(size)) {
+      s.c_.transport().emit(Event{Event::Kind::kDrained, stream->wire, nullptr, {}});
+    }
+    return 0;
+  }
+
+  static nghttp2_session_callbacks* table() {
+    static nghttp2_session_callbacks* callbacks = [] {
+      nghttp2_session_callbacks* c = nullptr;
+      nghttp2_session_callbacks_new(&c);
+      nghttp2_session_callbacks_set_on_begin_headers_callback(c, begin_headers);
+      nghttp2_session_callbacks_set_on_header_callback(c, header);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(c, frame_received);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, data_chunk);
+      nghttp2_session_callbacks_set_on_frame_send_callback(c, frame_sent);
+      nghttp2_session_callbacks_set_on_stream_close_callback(c, stream_close);
+      nghttp2_session_callbacks_set_send_data_callback(c, send_body);
+      return c;
+    }();
+    return callbacks;
+  }
+};
+
+Http2Session::Http2Session(Connection& connection) : c_(connection) {
+  nghttp2_option* option = nullptr;
+  nghttp2_option_new(&option);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_max_outbound_ack(option, 500);
+  nghttp2_option_set_stream_reset_rate_limit(option, static_cast<std::uint64_t>(kResetBurst),
+                                             static_cast<std::uint64_t>(kResetsPerSecond));
+  nghttp2_session_server_new2(&session_, Callbacks::table(), this, option);
+  nghttp2_option_del(option);
+  nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kMaxStreams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(connection.config().max_header)},
+  };
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
+  resets_at_ = connection.transport().now();
+}
+
+void Http2Session::input(std::string_view bytes) {
+  if (over_) return;
+  ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  if (n < 0) {
+    // Protocol errors queue a GOAWAY by themselves; what comes here is beyond words.
+    log_debug("http", "HTTP/2 connection failed", {{"peer", c_.peer().address}, {"error", nghttp2_strerror(static_cast<int>(n))}});
+    nghttp2_session_terminate_session(session_, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                                         : NGHTTP2_PROTOCOL_ERROR);
+    fill();
+    over_ = true;
+    c_.close_after_output(true);
+  }
+}
+
+void Http2Session::end_of_input() {
+  over_ = true;
+  lost();
+  c_.close_after_output(false);
+}
+
+void Http2Session::add_header(Stream& stream, std::string_view name, std::string_view value) {
+  stream.header_bytes += name.size() + value.size() + 32;
+  if (stream.header_bytes > c_.config().max_header) {
+    stream.refusal = 431;
+    return;
+  }
+  Request& request = *stream.request;
+  if (name[0] != ':') {
+    // HTTP/2 clients may send a cookie in parts.
+    if (name == "cookie") {
+      for (auto& [key, text] : request.headers) {
+        if (key != "cookie") continue;
+        text.append("; ").append(value);
+        return;
+      }
+    }
+    request.headers.emplace_back(name, value);
+  } else if (name == ":method") {
+    request.method = value;
+  } else if (name == ":path") {
+    request.target = value;
+  } else if (name == ":authority") {
+    stream.authority = value;
+  }
+}
+
+void Http2Session::head_received(std::int32_t id, Stream& stream) {
+  Request& request = *stream.request;
+  stream.head_only = request.method == "HEAD";
+  if (stream.refusal != 0) {
+    refuse(id, stream, stream.refusal, "the request header is larger than " + std::to_string(c_.config().max_header) + " bytes");
+    return;
+  }
+  if (!stream.authority.empty() && http::header(request.headers, "host").empty()) {
+    request.headers.emplace_back("host", stream.authority);
+  }
+  if (request.method == "CONNECT") request.target = stream.authority;
+  if (Status parsed = parse_target(request); !parsed.ok()) {
+    refuse(id, stream, 400, parsed.error().message);
+    return;
+  }
+  std::string_view length = http::header(request.headers, "content-length");
+  if (!length.empty()) {
+    auto size = parse_int(length);
+    if (size.ok() && static_cast<std::size_t>(*size) > c_.config().max_body) {
+      refuse(id, stream, 413, "Request entity too large: limit is " + std::to_string(c_.config().max_body));
+      return;
+    }
+  }
+  if (iequals(http::header(request.headers, "expect"), "100-continue")) {
+    nghttp2_nv status{const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(":status")),
+                      const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>("100")), 7, 3, NGHTTP2_NV_FLAG_NONE};
+    nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, &status, 1, nullptr);
+  }
+}
+
+void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_view bytes) {
+  if (stream.answered || !stream.request) return;
+  std::string& body = stream.request->body;
+  if (body.size() + bytes.size() > c_.config().max_body) {
+    bodies_ -= body.size();
+    body.clear();
+    refuse(id, stream, 413, "Request entity too large: limit is " + std::to_string(c_.config().max_body));
+    return;
+  }
+  if (bodies_ + bytes.size() > kMaxBodies) {
+    bodies_ -= body.size();
+    body.clear();
+    refuse(id, stream, 429, "too many request bodies at once on this connection");
+    return;
+  }
+  bodies_ += bytes.size();
+  body.append(bytes);
+}
+
+void Http2Session::request_received(std::int32_t id, Stream& stream) {
+  if (stream.answered || !stream.request) return;
+  bodies_ -= stream.request->body.size();
+  stream.request->peer = c_.peer();
+  stream.wire = c_.make_wire(static_cast<std::uint32_t>(id));
+  c_.transport().emit(Event{Event::Kind::kRequest, stream.wire, std::move(stream.request), {}});
+}
+
+void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, const Headers& headers,
+                               const std::string& length, bool with_body) {
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(headers.size() + 3);
+  auto add = [&fields](std::string_view name, std::string_view value) {
+    fields.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+                      NGHTTP2_NV_FLAG_NONE});
+  };
+  std::string code = std::to_string(status);
+  add(":status", code);
+  add("date", c_.transport().date());
+  std::vector<std::string> names;
+  names.reserve(headers.size());
+  for (const auto& [name, value] : headers) {
+    if (!valid_header(name, value)) continue;
+    const std::string& small = names.emplace_back(lower(name));
+    // These belong to a connection, which HTTP/2 does not let an answer speak of.
+    if (small == "connection" || small == "transfer-encoding" || small == "keep-alive" || small == "upgrade") continue;
+    add(small, value);
+  }
+  if (!length.empty()) add("content-length", length);
+  nghttp2_data_provider provider{};
+  provider.read_callback = Callbacks::read_body;
+  stream.answered = true;
+  nghttp2_submit_response(session_, id, fields.data(), fields.size(), with_body ? &provider : nullptr);
+}
+
+void Http2Session::respond(std::int32_t id, Stream& stream, Command& command) {
+  if (stream.answered) return;
+  std::size_t size = 0;
+  for (const Piece& piece : command.pieces) size += piece.bytes.size();
+  bool allowed = body_allowed(command.status);
+  bool with_body = allowed && !stream.head_only && size > 0;
+  if (with_body) {
+    for (Piece& piece : command.pieces) stream.body.push(std::move(piece));
+  }
+  stream.finished = true;
+  submit_head(id, stream, command.status, command.headers, allowed ? std::to_string(size) : std::string(), with_body);
+}
+
+void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::string_view message) {
+  Config::Rendered rendered = render_error(c_.config(), status, message);
+  Command answer{Command::Kind::kRespond, c_.id(), static_cast<std::uint32_t>(id), status,
+                 {{"content-type", rendered.content_type}}, {}};
+  answer.pieces.push_back(Piece::of(std::move(rendered.body)));
+  respond(id, stream, answer);
+}
+
+void Http2Session::command(Command& command) {
+  auto id = static_cast<std::int32_t>(command.stream);
+  Stream* stream = find(id);
+  if (over_ || !stream || !stream->wire) return;
+  switch (command.kind) {
+    case Command::Kind::kRespond: respond(id, *stream, command); return;
+    case Command::Kind::kStart: {
+      if (stream->answered) return;
+      bool with_body = body_allowed(command.status) && !stream->head_only;
+      if (!with_body) stream->finished = true;
+      submit_head(id, *stream, command.status, command.headers, "", with_body);
+      return;
+    }
+    case Command::Kind::kWrite: {
+      std::size_t dropped = 0;
+      for (Piece& piece : command.pieces) {
+        if (stream->finished) {
+          dropped += piece.bytes.size();
+        } else {
+          stream->body.push(std::move(piece));
+        }
+      }
+      if (dropped > 0 && stream->wire->acknowledge(dropped)) {
+        c_.transport().emit(Event{Event::Kind::kDrained, stream->wire, nullptr, {}});
+      }
+      break;
+    }
+    case Command::Kind::kFinish: stream->finished = true; break;
+    case Command::Kind::kAbandon:
+      if (stream->answered) {
+        nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
+      } else {
+        refuse(id, *stream, 500, "the request was not answered");
+      }
+      return;
+    default: return;
+  }
+  if (stream->deferred) {
+    stream->deferred = false;
+    nghttp2_session_resume_data(session_, id);
+  }
+}
+
+void Http2Session::fill() {
+  if (over_) return;
+  constexpr std::size_t kEnough = 64u << 10;
+  while (c_.out().bytes() < kEnough) {
+    const std::uint8_t* data = nullptr;
+    std::size_t before = c_.out().bytes();
+    ssize_t n = nghttp2_session_mem_send(session_, &data);
+    if (n > 0) c_.out().append({reinterpret_cast<const char*>(data), static_cast<std::size_t>(n)});
+    if (n < 0) {
+      over_ = true;
+      c_.close_after_output(false);
+      return;
+    }
+    if (c_.out().bytes() == before) break;
+  }
+  if (!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) {
+    over_ = true;
+    c_.close_after_output(true);
+  }
+}
+
+void Http2Session::stream_closed(std::int32_t id) {
+  auto at = streams_.find(id);
+  if (at == streams_.end()) return;
+  Stream& stream = *at->second;
+  if (stream.request) bodies_ -= stream.request->body.size();
+  bool whole = stream.finished && stream.body.empty();
+  if (stream.wire && !whole) c_.transport().emit(Event{Event::Kind::kClosed, stream.wire, nullptr, {}});
+  streams_.erase(at);
+}
+
+bool Http2Session::too_many_resets() {
+  Millis now = c_.transport().now();
+  resets_ = std::min(kResetBurst, resets_ + static_cast<double>(now - resets_at_) / 1000 * kResetsPerSecond);
+  resets_at_ = now;
+  resets_ -= 1;
+  return resets_ < 0;
+}
+
+void Http2Session::lost() {
+  for (auto& [id, stream] : streams_) {
+    if (stream->wire && !(stream->finished && stream->body.empty())) {
+      c_.transport().emit(Event{Event::Kind::kClosed, stream->wire, nullptr, {}});
+    }
+  }
+  streams_.clear();
+  bodies_ = 0;
+}
+
+void Http2Session::goodbye() {
+  if (over_) return;
+  nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
+  fill();
+}
+
+}  // namespace
+
+std::unique_ptr<Session> make_http2_session(Connection& connection) {
+  return std::make_unique<Http2Session>(connection);
+}
+
+}  // namespace berth::http

@@ -1,0 +1,116 @@
+#include "http/out_queue.h"
+
+#include <cstring>
+
+namespace berth::http {
+
+namespace {
+constexpr std::size_t kCopyBelow = 256;
+}
+
+void OutQueue::push(Piece piece) {
+  if (piece.bytes.empty()) return;
+  if (piece.bytes.size() < kCopyBelow) {
+    append(piece.bytes);
+    return;
+  }
+  bytes_ += piece.bytes.size();
+  items_.push_back(std::move(piece));
+}
+
+void OutQueue::append(std::string_view text) {
+  if (text.size() >= kChunk) {
+    push(Piece::of(std::string(text)));
+    return;
+  }
+  while (!text.empty()) {
+    if (!chunk_ || used_ == kChunk) {
+      chunk_ = std::shared_ptr<char[]>(new char[kChunk]);
+      used_ = 0;
+    }
+    std::size_t n = std::min(text.size(), kChunk - used_);
+    char* at = chunk_.get() + used_;
+    std::memcpy(at, text.data(), n);
+    used_ += n;
+    bytes_ += n;
+    // The run before may end exactly here: then it only grows.
+    if (head_ < items_.size() && items_.back().owner == chunk_ &&
+        items_.back().bytes.data() + items_.back().bytes.size() == at) {
+      items_.back().bytes = {items_.back().bytes.data(), items_.back().bytes.size() + n};
+    } else {
+      items_.push_back(Piece{chunk_, {at, n}});
+    }
+    text.remove_prefix(n);
+  }
+}
+
+int OutQueue::gather(iovec* runs, int most) const {
+  int n = 0;
+  for (std::size_t i = head_; i < items_.size() && n < most; ++i, ++n) {
+    runs[n].iov_base = const_cast<char*>(items_[i].bytes.data());
+    runs[n].iov_len = items_[i].bytes.size();
+  }
+  return n;
+}
+
+std::size_t OutQueue::copy_prefix(char* to, std::size_t room) const {
+  std::size_t filled = 0;
+  for (std::size_t i = head_; i < items_.size() && filled < room; ++i) {
+    std::size_t n = std::min(items_[i].bytes.size(), room - filled);
+    std::memcpy(to + filled, items_[i].bytes.data(), n);
+    filled += n;
+  }
+  return filled;
+}
+
+void OutQueue::consume(std::size_t bytes) {
+  bytes_ -= bytes;
+  while (bytes > 0) {
+    Piece& first = items_[head_];
+    if (first.bytes.size() > bytes) {
+      first.bytes.remove_prefix(bytes);
+      break;
+    }
+    bytes -= first.bytes.size();
+    first.owner.reset();
+    ++head_;
+  }
+  if (bytes_ == 0) {
+    clear();
+  } else if (head_ > 64 && head_ > items_.size() / 2) {
+    items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(head_));
+    head_ = 0;
+  }
+}
+
+void OutQueue::move_to(OutQueue& other, std::size_t bytes) {
+  bytes_ -= bytes;
+  while (bytes > 0) {
+    Piece& first = items_[head_];
+    if (first.bytes.size() > bytes) {
+      other.push(Piece{first.owner, first.bytes.substr(0, bytes)});
+      first.bytes.remove_prefix(bytes);
+      break;
+    }
+    bytes -= first.bytes.size();
+    other.push(std::move(first));
+    first.owner.reset();
+    ++head_;
+  }
+  if (bytes_ == 0) clear();
+}
+
+void OutQueue::clear() {
+  // An idle connection keeps no memory here, a busy one keeps a short list.
+  if (items_.capacity() > 32) {
+    std::vector<Piece>().swap(items_);
+  } else {
+    items_.clear();
+  }
+  head_ = 0;
+  bytes_ = 0;
+  chunk_.reset();
+  used_ = 0;
+}
+
+}  // namespace berth::http

@@ -1,0 +1,123 @@
+#pragma once
+// An HTTP server: TLS or plain, HTTP/1.1 and HTTP/2 (ALPN), on TCP or Unix sockets; whole answers, streams and upgrades.
+//
+// Sockets, TLS, parsing and framing live on transport threads of the server's own. A handler runs on the Runtime given
+// at construction (the role's loop) and talks back through its Exchange, from that thread. Only immutable bytes cross.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/function.h"
+#include "base/result.h"
+#include "base/runtime.h"
+
+namespace berth::http {
+
+using Bytes = std::shared_ptr<const std::string>;
+
+// A run of bytes that keeps its owner alive: an answer can point into an object that a cache holds.
+struct Piece {
+  std::shared_ptr<const void> owner;
+  std::string_view bytes;
+  static Piece of(std::string text);
+};
+
+using Headers = std::vector<std::pair<std::string, std::string>>;  // names in lower case in requests
+std::string_view header(const Headers& headers, std::string_view name);  // case-insensitive; empty where absent
+
+struct Peer {
+  std::string address;                       // "127.0.0.1:1234", "unix"
+  // Subject of a client certificate that a CA of ours signed; empty otherwise.
+  std::string common_name;
+  std::vector<std::string> organizations;
+  bool unix_socket = false;                  // came in on a socket that only root can open
+};
+
+struct Request {
+  std::string method;
+  std::string target;                        // as sent: path?query
+  std::string path;                          // percent-decoded
+  std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
+  Headers headers;
+  std::string body;                          // whole; larger than Config::max_body is answered 413 before the handler runs
+  Peer peer;
+  std::string_view parameter(std::string_view name) const;  // first value, or empty
+  bool has_parameter(std::string_view name) const;
+};
+
+// A raw two-way byte stream: what is left of a connection after an upgrade. All calls on the handler's Runtime.
+class Channel {
+ public:
+  virtual ~Channel() = default;              // closes
+  virtual void on_read(Function<void(std::string_view)> read) = 0;  // bytes in order
+  virtual void on_close(Task closed) = 0;    // once; the peer is gone or close() has completed
+  virtual void write(std::string bytes) = 0;
+  virtual std::size_t backlog() const = 0;   // bytes written here that the peer's socket has not taken yet
+  virtual void on_drain(Task drained) = 0;   // called each time the backlog falls below the low-water mark
+  virtual void pause_reading(bool pause) = 0;
+  virtual void close() = 0;                  // after what was written
+};
+
+// One request and its answer. Kept alive by the handler as long as it likes; dropping it unanswered sends a 500.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual const Request& request() const = 0;
+
+  // A whole answer.
+  virtual void respond(int status, Headers headers, std::vector<Piece> body) = 0;
+  void respond(int status, std::string content_type, std::string body);
+
+  // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
+  // high-water mark (1 MiB); on_drain says when it is not any more. Nothing is dropped.
+  virtual void start(int status, Headers headers) = 0;
+  virtual bool write(std::vector<Piece> pieces) = 0;
+  virtual void on_drain(Task drained) = 0;
+  virtual void finish() = 0;
+
+  // Called once when the peer goes away before the answer is finished.
+  virtual void on_close(Task closed) = 0;
+
+  // HTTP/1.1 only: answers 101 with these headers and hands over the connection. Error where that is impossible.
+  virtual Result<std::unique_ptr<Channel>> upgrade(Headers headers) = 0;
+};
+using Handler = std::function<void(std::shared_ptr<Exchange>)>;
+
+struct TlsConfig {
+  std::string certificate_pem, key_pem;      // chain and key
+  std::string client_ca_pem;                 // where not empty, client certificates are asked for (not required)
+};
+
+struct Config {
+  std::size_t max_body = 3u << 20;
+  int transport_threads = 1;
+  Duration idle_timeout = std::chrono::minutes(5);  // without a request in flight, or without progress of a write
+  std::size_t max_header = 64u << 10;        // more is answered 431
+  int max_connections = 16384;               // more are closed at once
+  // Body and content type of answers made without the handler (400, 413, 431, 500...); plain text where absent.
+  // Called on transport threads.
+  struct Rendered {
+    std::string content_type, body;
+  };
+  std::function<Rendered(int status, std::string_view message)> render_error;
+};
+
+class Server {
+ public:
+  virtual ~Server() = default;               // closes everything; no handler runs afterwards
+  // "127.0.0.1:0" or "unix:/path" (mode 0600, an old socket file is replaced). Answers with the real address.
+  virtual Result<std::string> listen(const std::string& address, std::optional<TlsConfig> tls) = 0;
+  // Takes over an already listening socket (made in another network namespace, say).
+  virtual Result<void> listen_fd(int fd, std::optional<TlsConfig> tls) = 0;
+  // New connections get the new certificate; those that are open keep theirs.
+  virtual Status replace_certificate(const TlsConfig& tls) = 0;
+};
+std::unique_ptr<Server> make_server(Runtime& runtime, Handler handler, Config config = {});
+
+}  // namespace berth::http

@@ -1,0 +1,6 @@
+#pragma once
+#include <string>
+
+namespace berth::http {
+const std::string& spdy_dictionary();
+}  // namespace berth::http

@@ -1,0 +1,161 @@
+#include <openssl/sha.h>
+#include <wslay/wslay.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+#include "http/message.h"
+#include "http/streams/mux.h"
+
+namespace berth::http {
+
+namespace {
+
+constexpr std::size_t kBehind = 1u << 20;
+constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+class WebSocketImpl final : public WebSocket {
+ public:
+  WebSocketImpl(std::unique_ptr<Channel> channel, Events events) : channel_(std::move(channel)), events_(std::move(events)) {
+    wslay_event_callbacks callbacks{};
+    callbacks.recv_callback = receive;
+    callbacks.send_callback = transmit;
+    callbacks.on_msg_recv_callback = message;
+    wslay_event_context_server_init(&context_, &callbacks, this);
+    wslay_event_config_set_max_recv_msg_length(context_, kMaxMessage);
+    channel_->on_read([this](std::string_view bytes) { input(bytes); });
+    channel_->on_close([this] { over(); });
+    channel_->on_drain([this] {
+      if (events_.drained) events_.drained();
+    });
+  }
+  ~WebSocketImpl() override {
+    *alive_ = false;
+    wslay_event_context_free(context_);
+  }
+
+  bool send(std::string_view bytes, bool text) override {
+    if (over_) return true;
+    wslay_event_msg message{static_cast<std::uint8_t>(text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME),
+                            reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
+    wslay_event_queue_msg(context_, &message);
+    flush();
+    return channel_->backlog() < kBehind;
+  }
+  void close(int code, std::string_view reason) override {
+    if (over_) return;
+    wslay_event_queue_close(context_, static_cast<std::uint16_t>(code),
+                            reinterpret_cast<const std::uint8_t*>(reason.data()), reason.size());
+    flush();
+    channel_->close();
+  }
+  void pause_reading(bool pause) override { channel_->pause_reading(pause); }
+
+ private:
+  static ssize_t receive(wslay_event_context_ptr context, std::uint8_t* to, std::size_t room, int, void* user) {
+    auto& self = *static_cast<WebSocketImpl*>(user);
+    if (!*self.alive_ || self.input_.empty()) {
+      wslay_event_set_error(context, WSLAY_ERR_WOULDBLOCK);
+      return -1;
+    }
+    std::size_t n = std::min(room, self.input_.size());
+    std::memcpy(to, self.input_.data(), n);
+    self.input_.remove_prefix(n);
+    return static_cast<ssize_t>(n);
+  }
+  static ssize_t transmit(wslay_event_context_ptr, const std::uint8_t* data, std::size_t size, int, void* user) {
+    static_cast<WebSocketImpl*>(user)->output_.append(reinterpret_cast<const char*>(data), size);
+    return static_cast<ssize_t>(size);
+  }
+  // Kept until wslay is out of its own code: a callback may destroy us.
+  static void message(wslay_event_context_ptr, const wslay_event_on_msg_recv_arg* arg, void* user) {
+    auto& self = *static_cast<WebSocketImpl*>(user);
+    if (arg->opcode != WSLAY_TEXT_FRAME && arg->opcode != WSLAY_BINARY_FRAME) return;
+    self.messages_.emplace_back(std::string(reinterpret_cast<const char*>(arg->msg), arg->msg_length),
+                                arg->opcode == WSLAY_TEXT_FRAME);
+  }
+
+  void input(std::string_view bytes) {
+    if (over_) return;
+    input_ = bytes;
+    int result = wslay_event_recv(context_);
+    input_ = {};
+    auto messages = std::move(messages_);
+    messages_.clear();
+    auto alive = alive_;
+    for (auto& [text, is_text] : messages) {
+      if (events_.message) events_.message(text, is_text);
+      if (!*alive) return;
+    }
+    flush();
+    // Fatal, or the closing handshake is complete.
+    if (result != 0 || wslay_event_get_close_received(context_) || !wslay_event_get_read_enabled(context_)) {
+      channel_->close();
+      over();
+    }
+  }
+  void flush() {
+    if (wslay_event_want_write(context_)) wslay_event_send(context_);
+    if (output_.empty()) return;
+    channel_->write(std::move(output_));
+    output_.clear();
+  }
+  void over() {
+    if (over_) return;
+    over_ = true;
+    Task closed = std::move(events_.closed);
+    events_.closed = nullptr;
+    if (closed) closed();
+  }
+
+  std::unique_ptr<Channel> channel_;
+  Events events_;
+  wslay_event_context_ptr context_ = nullptr;
+  std::string_view input_;
+  std::string output_;
+  std::vector<std::pair<std::string, bool>> messages_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool over_ = false;
+};
+
+}  // namespace
+
+bool wants_websocket(const Request& request) { return has_token(header(request.headers, "upgrade"), "websocket"); }
+
+Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<std::string>& accepted) {
+  const Headers& headers = exchange.request().headers;
+  std::string_view key = header(headers, "sec-websocket-key");
+  auto raw_key = base64_decode(key);
+  if (!wants_websocket(exchange.request()) || header(headers, "sec-websocket-version") != "13" || !raw_key.ok() ||
+      raw_key->size() != 16) {
+    return error(Code::kBadRequest, "malformed WebSocket handshake");
+  }
+  AcceptedSocket socket;
+  std::string offered;
+  for (const auto& [name, value] : headers) {
+    if (iequals(name, "sec-websocket-protocol")) offered += (offered.empty() ? "" : ",") + value;
+  }
+  auto chosen = std::find_if(accepted.begin(), accepted.end(), [&](const std::string& protocol) {
+    return protocol.empty() ? offered.empty() : has_token(offered, protocol);
+  });
+  if (chosen == accepted.end()) {
+    return error(Code::kBadRequest, "none of the WebSocket protocols " + quoted(offered) + " is supported, only " + join(accepted, ", "));
+  }
+  socket.protocol = *chosen;
+  std::string text = std::string(key) + std::string(kGuid);
+  unsigned char digest[SHA_DIGEST_LENGTH];
+  SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  Headers answer = {{"upgrade", "websocket"},
+                    {"connection", "Upgrade"},
+                    {"sec-websocket-accept", base64_encode({reinterpret_cast<char*>(digest), sizeof digest})}};
+  if (!socket.protocol.empty()) answer.emplace_back("sec-websocket-protocol", socket.protocol);
+  BERTH_ASSIGN(socket.channel, exchange.upgrade(std::move(answer)));
+  return socket;
+}
+
+std::unique_ptr<WebSocket> make_websocket(std::unique_ptr<Channel> channel, WebSocket::Events events) {
+  return std::make_unique<WebSocketImpl>(std::move(channel), std::move(events));
+}
+
+}  // namespace berth::http

@@ -1,0 +1,37 @@
+#pragma once
+// Where a cluster on this machine keeps its things: one directory, given to `berth up --data-dir`.
+
+#include <string>
+
+#include "base/result.h"
+
+namespace berth::lab {
+
+struct ClusterDir {
+  std::string root;  // absolute
+
+  std::string kubeconfig() const { return root + "/kubeconfig"; }
+  std::string settings() const { return root + "/cluster.json"; }      // what `up` was told; kept between runs
+  std::string pki() const { return root + "/pki"; }
+  std::string store() const { return root + "/store/berth.db"; }
+  std::string node() const { return root + "/node"; }                  // the agent's images, volumes and pods
+  std::string logs() const { return root + "/logs"; }
+  std::string run() const { return root + "/run"; }                    // sockets, pids, namespaces: gone after `down`
+  std::string api_socket() const { return run() + "/api.sock"; }
+  std::string agent_socket() const { return run() + "/agent.sock"; }
+  std::string server_pid() const { return run() + "/server.pid"; }
+  std::string agent_pid() const { return run() + "/agent.pid"; }
+  std::string grace() const { return run() + "/grace"; }               // seconds that `down` gives the pods
+  std::string namespaces() const { return run() + "/ns"; }
+  std::string network_namespace() const { return namespaces() + "/net"; }
+  std::string mount_namespace() const { return namespaces() + "/mnt"; }
+
+  // A short name that is the same for the same directory: used for cgroups, which are the machine's.
+  std::string id() const;
+  std::string cgroup() const { return "berth-" + id(); }
+};
+
+// Makes the path absolute; refuses one that is too long for a Unix socket (the text says by how much).
+Result<ClusterDir> open_cluster_dir(const std::string& path);
+
+}  // namespace berth::lab

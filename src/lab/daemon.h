@@ -1,0 +1,39 @@
+#pragma once
+// The long-running processes of a cluster on this machine: started detached, found again by pid file, ended in order.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/runtime.h"
+
+namespace berth::lab {
+
+struct DaemonSpec {
+  std::string name;                  // "server": for messages
+  std::vector<std::string> argv;     // run as this program (/proc/self/exe), argv[0] included
+  std::string pid_file, log_file;
+};
+
+// Starts it in a session of its own, standard output and error to the log file. The child gets the write end of a pipe
+// as descriptor 3 and writes "READY\n" to it, or the reason why it cannot start; `ready_fd` is our end.
+struct Started {
+  int pid = 0;
+  int ready_fd = -1;
+};
+Result<Started> start_daemon(const DaemonSpec& spec);
+// Waits for the word. The error is the child's own, or says that it ended and where its log is.
+Status await_ready(const DaemonSpec& spec, const Started& started, Duration limit);
+
+// The process of a pid file, where it is still that process (compared by start time).
+std::optional<int> running_daemon(const std::string& pid_file);
+// SIGTERM, then SIGKILL after `grace`; waits until it is gone; removes the pid file.
+Status stop_daemon(const std::string& pid_file, Duration grace, int first_signal);
+
+// Called in the daemon: tells the starter. Does nothing where there is no descriptor 3 from one.
+void report_ready();
+void report_failure(const std::string& reason);
+
+}  // namespace berth::lab

@@ -1,0 +1,38 @@
+#include "lab/settings.h"
+
+#include "base/files.h"
+
+namespace berth::lab {
+
+Result<Settings> load_settings(const ClusterDir& dir) {
+  Settings settings;
+  Result<std::string> text = read_file(dir.settings());
+  if (text.failed_with(Code::kNotFound)) return settings;
+  if (!text.ok()) return text.error();
+  Result<Value> value = json::parse(*text);
+  if (!value.ok()) return value.error().in("reading " + dir.settings());
+  settings.api_port = static_cast<int>((*value)["apiPort"].as_int(settings.api_port));
+  auto take = [&](const char* key, std::string& into) { into = (*value)[key].str(into); };
+  take("nodeName", settings.node_name);
+  take("podCIDR", settings.pod_cidr);
+  take("serviceCIDR", settings.service_cidr);
+  take("clusterDomain", settings.cluster_domain);
+  take("apiServiceIP", settings.api_service_ip);
+  take("dnsServiceIP", settings.dns_service_ip);
+  take("nodeIP", settings.node_ip);
+  return settings;
+}
+
+Status save_settings(const ClusterDir& dir, const Settings& settings) {
+  Value value = Value::object({{"apiPort", settings.api_port},
+                               {"nodeName", settings.node_name},
+                               {"podCIDR", settings.pod_cidr},
+                               {"serviceCIDR", settings.service_cidr},
+                               {"clusterDomain", settings.cluster_domain},
+                               {"apiServiceIP", settings.api_service_ip},
+                               {"dnsServiceIP", settings.dns_service_ip},
+                               {"nodeIP", settings.node_ip}});
+  return write_file_durably(dir.settings(), json::encode_pretty(value) + "\n", 0600);
+}
+
+}  // namespace berth::lab

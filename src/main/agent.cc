@@ -1,0 +1,182 @@
+// The agent role: everything a node runs, inside the node's namespaces, on one loop.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/claim_volumes.h"
+#include "agent/dns/cluster_dns.h"
+#include "agent/images/image_store.h"
+#include "agent/probes/probe_runner.h"
+#include "agent/runtime/crun_runtime.h"
+#include "agent/streams/stream_server.h"
+#include "agent/volume_keeper.h"
+#include "agent/volumes/local_volumes.h"
+#include "api/remote/http_api_client.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include "controllers/informer.h"
+#include "http/server.h"
+#include "lab/daemon.h"
+#include "lab/node_space.h"
+#include "lab/settings.h"
+#include "main/image_routes.h"
+#include "main/pod_shutdown.h"
+#include "main/roles.h"
+#include "main/signals.h"
+#include "net/dns/server.h"
+#include "net/pod_network.h"
+
+namespace berth {
+namespace {
+
+class AgentRole {
+ public:
+  // `host_network`: path of the network namespace that `berth up` ran in. Images are pulled from there.
+  AgentRole(lab::ClusterDir dir, lab::Settings settings, std::string host_network)
+      : dir_(std::move(dir)), settings_(std::move(settings)), host_network_(std::move(host_network)) {}
+
+  Loop& loop() { return loop_; }
+
+  Status start() {
+    BERTH_TRY(open_node());
+    http::Endpoint api;
+    api.address = "unix:" + dir_.api_socket();
+    client_ = api::make_http_client(loop_, api, "berth-agent");
+    agent::AgentConfig config;
+    config.node_name = settings_.node_name;
+    config.node_ip = settings_.node_ip;
+    config.data_dir = dir_.node();
+    config.cluster_dns = settings_.dns_service_ip;
+    config.cluster_domain = settings_.cluster_domain;
+    config.cgroup = dir_.cgroup();
+    config.resolver_file = "/etc/resolv.conf";
+    probes_ = agent::make_probe_runner(loop_, *containers_);
+    agent_ = std::make_unique<agent::Agent>(
+        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_});
+    BERTH_TRY(start_watchers());
+    BERTH_TRY(start_socket());
+    agent_->start([this](Status status) {
+      if (!status.ok()) {
+        lab::report_failure(status.error().message);
+        exit_code_ = 1;
+        return loop_.stop();
+      }
+      log_info("agent", "node is ready", {{"node", settings_.node_name}});
+      lab::report_ready();
+    });
+    return ok_status();
+  }
+
+  // SIGTERM: the containers go on. SIGUSR1: they are ended first.
+  void stop(int signal) {
+    if (signal != SIGUSR1 || shutdown_) return finish();
+    log_info("agent", "ending the pods of this node");
+    Duration grace = 25s;
+    if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
+      if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) grace = std::chrono::seconds(*seconds);
+    }
+    shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, [this] { finish(); }, grace);
+    agent_.reset();  // nothing is restarted from here on
+    shutdown_->start();
+  }
+
+  int exit_code() const { return exit_code_; }
+
+ private:
+  Status open_node() {
+    agent::CrunConfig crun;
+    crun.root = dir_.node() + "/runtime";
+    BERTH_ASSIGN(containers_, agent::make_crun_runtime(loop_, crun));
+    BERTH_ASSIGN(images_, agent::open_image_store(loop_, dir_.node() + "/images", host_network_));
+    BERTH_ASSIGN(disks_, agent::open_local_volumes(loop_, dir_.node() + "/volumes"));
+    volumes_ = agent::make_claim_volumes(loop_, *disks_);
+    net::PodNetworkConfig network;
+    network.cidr = settings_.pod_cidr;
+    network.state_file = dir_.node() + "/addresses.json";
+    network.namespaces_directory = dir_.node() + "/netns";
+    network_ = net::make_pod_network(network);
+    return network_->prepare();
+  }
+
+  Status start_watchers() {
+    net::dns::ServerConfig config;
+    config.address = settings_.dns_service_ip;
+    if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) config.upstreams = net::dns::nameservers_of(*resolv);
+    BERTH_ASSIGN(dns_, net::dns::start_server(loop_, settings_.cluster_domain, config));
+    informers_ = std::make_unique<controllers::InformerSet>(loop_, *client_);
+    cluster_dns_ = std::make_unique<agent::ClusterDns>(*informers_, *dns_);
+    keeper_ = std::make_unique<agent::VolumeKeeper>(loop_, *informers_, *client_, *disks_, settings_.node_name);
+    return ok_status();
+  }
+
+  Status start_socket() {
+    streams_ = std::make_unique<agent::StreamServer>(loop_, *agent_, *containers_);
+    image_routes_ = std::make_unique<ImageRoutes>(*images_);
+    http::Config config;
+    config.transport_threads = 1;
+    http_ = http::make_server(
+        loop_,
+        [this](std::shared_ptr<http::Exchange> exchange) {
+          if (!agent_) return agent::answer_error(*exchange, error(Code::kUnavailable, "the agent is stopping"));
+          if (streams_->handle(exchange) || image_routes_->handle(exchange)) return;
+          agent::answer_error(*exchange, error(Code::kNotFound, "the agent serves no " + exchange->request().path));
+        },
+        config);
+    BERTH_TRY(http_->listen("unix:" + dir_.agent_socket(), std::nullopt));
+    return ok_status();
+  }
+
+  void finish() {
+    http_.reset();
+    streams_.reset();
+    agent_.reset();
+    loop_.stop();
+  }
+
+  lab::ClusterDir dir_;
+  lab::Settings settings_;
+  std::string host_network_;
+  Loop loop_{4};
+  std::unique_ptr<agent::ContainerRuntime> containers_;
+  std::unique_ptr<agent::ImageStore> images_;
+  std::unique_ptr<agent::LocalVolumes> disks_;
+  std::unique_ptr<agent::VolumeProvider> volumes_;
+  std::unique_ptr<net::PodNetwork> network_;
+  std::unique_ptr<agent::ProbeRunner> probes_;
+  std::unique_ptr<api::Client> client_;
+  std::unique_ptr<controllers::InformerSet> informers_;
+  std::unique_ptr<net::dns::Server> dns_;
+  std::unique_ptr<agent::ClusterDns> cluster_dns_;
+  std::unique_ptr<agent::VolumeKeeper> keeper_;
+  std::unique_ptr<agent::Agent> agent_;
+  std::unique_ptr<agent::StreamServer> streams_;
+  std::unique_ptr<ImageRoutes> image_routes_;
+  std::unique_ptr<http::Server> http_;
+  std::unique_ptr<PodShutdown> shutdown_;
+  int exit_code_ = 0;
+};
+
+}  // namespace
+
+int run_agent(const std::string& data_dir) {
+  auto give_up = [](const Error& error) {
+    lab::report_failure(error.message);
+    return 1;
+  };
+  Result<lab::ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  if (!dir.ok()) return give_up(dir.error());
+  Result<lab::Settings> settings = lab::load_settings(*dir);
+  if (!settings.ok()) return give_up(settings.error());
+  Fd host_network(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (Status entered = lab::enter_node_space(*dir); !entered.ok()) return give_up(entered.error());
+  AgentRole role(*dir, *settings, "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(host_network.get()));
+  Signals signals(role.loop(), {SIGTERM, SIGINT, SIGUSR1}, [&role](int signal) { role.stop(signal); });
+  if (Status started = role.start(); !started.ok()) return give_up(started.error());
+  role.loop().run();
+  return role.exit_code();
+}
+
+}  // namespace berth

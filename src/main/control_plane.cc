@@ -1,0 +1,54 @@
+#include "main/control_plane.h"
+
+#include "api/schema/schema.h"
+#include "controllers/deployment/controller.h"
+#include "controllers/disruption/controller.h"
+#include "controllers/endpoint/controller.h"
+#include "controllers/gc/controller.h"
+#include "controllers/namespace/controller.h"
+#include "controllers/node/controller.h"
+#include "controllers/replicaset/controller.h"
+#include "controllers/serviceaccount/controller.h"
+#include "controllers/statefulset/controller.h"
+#include "controllers/volume/controller.h"
+#include "scheduler/scheduler.h"
+
+namespace berth {
+namespace {
+
+// Everything that can be owned and deleted.
+std::vector<controllers::gc::Kind> collected_kinds() {
+  std::vector<controllers::gc::Kind> out;
+  for (const schema::Kind* kind : schema::builtin().kinds()) {
+    bool whole = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
+    if (whole && kind->kind != "Event") out.push_back({kind->resource(), kind->kind, kind->namespaced});
+  }
+  return out;
+}
+
+}  // namespace
+
+ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlPlaneConfig& config)
+    : informers_(std::make_unique<controllers::InformerSet>(runtime, client)) {
+  auto run = [this](std::unique_ptr<controllers::Controller> controller) {
+    drivers_.push_back(std::make_unique<controllers::Driver>(*informers_, std::move(controller)));
+  };
+  run(controllers::statefulset::make_controller(*informers_));
+  run(controllers::deployment::make_controller(*informers_));
+  run(controllers::replicaset::make_controller(*informers_));
+  run(controllers::endpoint::make_slice_controller(*informers_));
+  run(controllers::endpoint::make_endpoints_controller(*informers_));
+  run(controllers::endpoint::make_mirror_controller(*informers_));
+  for (auto& controller : controllers::node::make_controllers(*informers_)) run(std::move(controller));
+  for (auto& controller : controllers::volume::make_controllers(*informers_)) run(std::move(controller));
+  run(controllers::gc::make_controller(*informers_, collected_kinds()));
+  run(controllers::namespaces::make_controller(*informers_, collected_kinds()));
+  run(controllers::serviceaccount::make_account_controller(*informers_));
+  run(controllers::serviceaccount::make_root_ca_controller(*informers_, config.ca_pem));
+  run(controllers::disruption::make_controller(*informers_));
+  scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);
+}
+
+ControlPlane::~ControlPlane() = default;
+
+}  // namespace berth

@@ -1,0 +1,33 @@
+#pragma once
+// All controllers and the scheduler of a server, over one client and one set of informers.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/client.h"
+#include "base/runtime.h"
+#include "controllers/driver.h"
+
+namespace berth::scheduler {
+class Scheduler;
+}
+
+namespace berth {
+
+struct ControlPlaneConfig {
+  std::string ca_pem;  // published in every namespace as kube-root-ca.crt
+};
+
+class ControlPlane {
+ public:
+  ControlPlane(Runtime& runtime, api::Client& client, const ControlPlaneConfig& config);
+  ~ControlPlane();
+
+ private:
+  std::unique_ptr<controllers::InformerSet> informers_;
+  std::vector<std::unique_ptr<controllers::Driver>> drivers_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+};
+
+}  // namespace berth

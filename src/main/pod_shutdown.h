@@ -1,0 +1,32 @@
+#pragma once
+// Ends all containers of a node: SIGTERM to each, and SIGKILL to those that are left when the time is up. For
+// `berth down`; the pods stay in the API and run again after the next `up`.
+
+#include <set>
+#include <string>
+
+#include "agent/runtime/container_runtime.h"
+#include "base/loop.h"
+
+namespace berth {
+
+class PodShutdown {
+ public:
+  PodShutdown(Loop& loop, agent::ContainerRuntime& containers, Task done, Duration grace = std::chrono::seconds(25));
+  ~PodShutdown();
+  void start();
+
+ private:
+  void ended(const std::string& id);
+  void finish();
+
+  Loop& loop_;
+  agent::ContainerRuntime& containers_;
+  Task done_;
+  Duration grace_;
+  std::set<std::string> waiting_;
+  TimerId timer_ = 0;
+  bool started_ = false, finished_ = false;
+};
+
+}  // namespace berth

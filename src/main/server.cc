@@ -1,0 +1,139 @@
+// The server role: store, API, controllers and scheduler on one loop.
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "api/registry/registry.h"
+#include "api/rest/rest_server.h"
+#include "api/rest/static_tokens.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "controllers/driver.h"
+#include "http/jwt.h"
+#include "http/server.h"
+#include "lab/daemon.h"
+#include "lab/node_space.h"
+#include "lab/settings.h"
+#include "main/cluster_pki.h"
+#include "main/control_plane.h"
+#include "main/roles.h"
+#include "main/signals.h"
+#include "main/token_authority.h"
+#include "store/store.h"
+
+namespace berth {
+namespace {
+
+constexpr const char* kIssuer = "https://kubernetes.default.svc.cluster.local";
+
+class ServerRole {
+ public:
+  ServerRole(lab::ClusterDir dir, lab::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
+
+  Status start() {
+    BERTH_ASSIGN(ClusterPki pki, ClusterPki::open(dir_, settings_, loop_.now()));
+    pki_ = std::make_unique<ClusterPki>(std::move(pki));
+    BERTH_ASSIGN(store_, store::open_sqlite_store(loop_, dir_.store()));
+    registry::Config config;
+    config.service_cidr = settings_.service_cidr;
+    config.token_issuer = kIssuer;
+    config.token_signer = [this](const Value& claims) { return sign_service_account_token(pki_->token_key_pem(), claims); };
+    registry_ = std::make_unique<registry::Registry>(loop_, *store_, schema::builtin(), config);
+    BERTH_TRY(start_rest());
+    registry_->bootstrap([this] { start_control_plane(); });
+    renew_daily();
+    return ok_status();
+  }
+
+  Loop& loop() { return loop_; }
+
+  // Everything accepted is on disk before the loop ends.
+  void stop() {
+    log_info("server", "stopping");
+    http_.reset();
+    control_plane_.reset();
+    store_->flush([this] { loop_.stop(); });
+  }
+
+ private:
+  Status start_rest() {
+    rest::RestConfig config;
+    config.issuer = kIssuer;
+    BERTH_ASSIGN(std::string jwk, http::public_key_jwk(pki_->token_key_pem()));
+    config.jwks = "{\"keys\":[" + jwk + "]}";
+    BERTH_ASSIGN(static_tokens_, rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
+    config.authenticate_token = [this](std::string_view token) -> Result<registry::User> {
+      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end()) return known->second;
+      return authenticate_service_account(pki_->token_key_pem(), *registry_, kIssuer, token, loop_.now());
+    };
+    config.node_endpoint = [this](std::string_view node) -> Result<http::Endpoint> {
+      if (node != settings_.node_name) return error(Code::kUnavailable, "node " + std::string(node) + " is not connected to this server");
+      http::Endpoint endpoint;
+      endpoint.address = "unix:" + dir_.agent_socket();
+      return endpoint;
+    };
+    config.ready = [this] { return ready_; };
+    rest_ = std::make_unique<rest::RestServer>(loop_, *registry_, config);
+    http_ = http::make_server(loop_, rest_->handler(), rest::server_config());
+    BERTH_TRY(http_->listen("127.0.0.1:" + std::to_string(settings_.api_port), pki_->serving()));
+    BERTH_TRY(http_->listen("unix:" + dir_.api_socket(), std::nullopt));
+    // Pods reach the API by its Service address, which the node holds itself.
+    if (lab::node_space_exists(dir_)) {
+      BERTH_ASSIGN(int fd, lab::listen_in_node(dir_, settings_.api_service_ip, 443));
+      BERTH_TRY(http_->listen_fd(fd, pki_->serving()));
+    }
+    return ok_status();
+  }
+
+  void start_control_plane() {
+    client_ = registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
+    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem()});
+    ready_ = true;
+    log_info("server", "ready", {{"address", "https://127.0.0.1:" + std::to_string(settings_.api_port)}});
+    lab::report_ready();
+  }
+
+  void renew_daily() {
+    loop_.after(24h, [this] {
+      Result<bool> renewed = pki_->renew(loop_.now());
+      if (!renewed.ok()) log_error("pki", "renewing certificates failed", {{"error", renewed.error().message}});
+      if (renewed.ok() && *renewed && http_) (void)http_->replace_certificate(pki_->serving());
+      renew_daily();
+    });
+  }
+
+  lab::ClusterDir dir_;
+  lab::Settings settings_;
+  Loop loop_{2};
+  std::unique_ptr<ClusterPki> pki_;
+  rest::StaticTokens static_tokens_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<rest::RestServer> rest_;
+  std::unique_ptr<http::Server> http_;
+  std::unique_ptr<api::Client> client_;
+  std::unique_ptr<ControlPlane> control_plane_;
+  bool ready_ = false;
+};
+
+}  // namespace
+
+int run_server(const std::string& data_dir) {
+  auto give_up = [](const Error& error) {
+    lab::report_failure(error.message);
+    return 1;
+  };
+  Result<lab::ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  if (!dir.ok()) return give_up(dir.error());
+  Result<lab::Settings> settings = lab::load_settings(*dir);
+  if (!settings.ok()) return give_up(settings.error());
+  ServerRole role(*dir, *settings);
+  Signals signals(role.loop(), {SIGTERM, SIGINT}, [&role](int) { role.stop(); });
+  if (Status started = role.start(); !started.ok()) return give_up(started.error());
+  role.loop().run();
+  return 0;
+}
+
+}  // namespace berth

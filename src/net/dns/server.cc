@@ -1,0 +1,266 @@
+#include "net/dns/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "net/dns/answer.h"
+
+namespace berth::net::dns {
+namespace {
+
+constexpr std::size_t kMaxForwards = 512;   // under way at once; more are refused
+constexpr std::size_t kMaxConnections = 128;
+constexpr Duration kUpstreamPatience = 2s;
+constexpr Duration kConnectionPatience = 10s;
+
+Result<sockaddr_in> socket_address(const std::string& ip, int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  if (::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) return error(Code::kInvalid, quoted(ip) + " is no IPv4 address");
+  return address;
+}
+
+// One question on its way to an upstream server. The socket is its own, so ids cannot be mixed up or guessed across.
+struct Forward {
+  Fd socket;
+  TimerId timer = 0;
+  std::size_t upstream = 0;
+  std::string question;
+  Function<void(std::string)> answered;
+};
+
+struct Connection {
+  Fd socket;
+  std::string in, out;
+  TimerId timer = 0;
+};
+
+class LoopServer final : public Server {
+ public:
+  LoopServer(Loop& loop, std::string domain, ServerConfig config) : loop_(loop), zone_(std::move(domain)), config_(std::move(config)) {}
+
+  ~LoopServer() override {
+    if (udp_) loop_.unwatch_fd(udp_.get());
+    if (tcp_) loop_.unwatch_fd(tcp_.get());
+    for (auto& [fd, connection] : connections_) {
+      loop_.unwatch_fd(fd);
+      loop_.cancel(connection.timer);
+    }
+    for (auto& [fd, forward] : forwards_) {
+      loop_.unwatch_fd(fd);
+      loop_.cancel(forward.timer);
+    }
+  }
+
+  Status start() {
+    BERTH_ASSIGN(sockaddr_in address, socket_address(config_.address, config_.port));
+    udp_ = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    tcp_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int one = 1;
+    ::setsockopt(tcp_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    std::string where = config_.address + ":" + std::to_string(config_.port);
+    if (::bind(udp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno_error("DNS on udp " + where);
+    socklen_t length = sizeof address;
+    ::getsockname(udp_.get(), reinterpret_cast<sockaddr*>(&address), &length);
+    port_ = ntohs(address.sin_port);
+    if (::bind(tcp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(tcp_.get(), 64) != 0) {
+      return errno_error("DNS on tcp " + where);
+    }
+    BERTH_TRY(loop_.watch_fd(udp_.get(), EPOLLIN, [this](std::uint32_t) { read_datagrams(); }));
+    return loop_.watch_fd(tcp_.get(), EPOLLIN, [this](std::uint32_t) { accept_connections(); });
+  }
+
+  Zone& zone() override { return zone_; }
+  int port() const override { return port_; }
+
+ private:
+  void read_datagrams() {
+    char buffer[4096];
+    for (int i = 0; i < 64; ++i) {  // then let others have a turn
+      sockaddr_in from{};
+      socklen_t length = sizeof from;
+      ssize_t size = ::recvfrom(udp_.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &length);
+      if (size < 0) return;
+      std::string_view question(buffer, static_cast<std::size_t>(size));
+      Answered answered = answer(zone_, question, false);
+      if (answered.malformed) continue;
+      if (!answered.wire.empty()) {
+        send_datagram(from, answered.wire);
+        continue;
+      }
+      forward(std::string(question), [this, from](std::string wire) { send_datagram(from, wire); });
+    }
+  }
+
+  void send_datagram(const sockaddr_in& to, const std::string& wire) {
+    if (!wire.empty()) ::sendto(udp_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  }
+
+  // --- TCP: each message behind its length in two bytes
+
+  void accept_connections() {
+    for (;;) {
+      Fd socket(::accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!socket) return;
+      if (connections_.size() >= kMaxConnections) continue;
+      int fd = socket.get();
+      Connection& connection = connections_[fd];
+      connection.socket = std::move(socket);
+      connection.timer = loop_.after(kConnectionPatience, [this, fd] { close_connection(fd); });
+      if (!loop_.watch_fd(fd, EPOLLIN, [this, fd](std::uint32_t events) { serve_connection(fd, events); }).ok()) close_connection(fd);
+    }
+  }
+
+  void serve_connection(int fd, std::uint32_t events) {
+    auto found = connections_.find(fd);
+    if (found == connections_.end()) return;
+    Connection& connection = found->second;
+    if ((events & EPOLLOUT) != 0) {
+      flush(fd);
+      if (!connections_.contains(fd)) return;
+    }
+    char buffer[4096];
+    for (;;) {
+      ssize_t size = ::read(fd, buffer, sizeof buffer);
+      if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
+      if (size <= 0) return close_connection(fd);
+      connection.in.append(buffer, static_cast<std::size_t>(size));
+      if (connection.in.size() > 128 * 1024) return close_connection(fd);
+    }
+    while (connection.in.size() >= 2) {
+      std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(connection.in[0])) << 8 | static_cast<unsigned char>(connection.in[1]);
+      if (connection.in.size() < length + 2) break;
+      std::string question = connection.in.substr(2, length);
+      connection.in.erase(0, length + 2);
+      Answered answered = answer(zone_, question, true);
+      if (answered.malformed) return close_connection(fd);
+      if (!answered.wire.empty()) {
+        send_on(fd, answered.wire);
+      } else {
+        forward(std::move(question), [this, fd](std::string wire) { send_on(fd, wire); });
+      }
+      if (!connections_.contains(fd)) return;
+    }
+  }
+
+  void send_on(int fd, const std::string& wire) {
+    auto found = connections_.find(fd);
+    if (found == connections_.end() || wire.empty()) return;
+    found->second.out += static_cast<char>(wire.size() >> 8);
+    found->second.out += static_cast<char>(wire.size() & 255);
+    found->second.out += wire;
+    flush(fd);
+  }
+
+  void flush(int fd) {
+    Connection& connection = connections_[fd];
+    while (!connection.out.empty()) {
+      ssize_t size = ::send(fd, connection.out.data(), connection.out.size(), MSG_NOSIGNAL);
+      if (size < 0 && errno == EAGAIN) break;
+      if (size < 0) return close_connection(fd);
+      connection.out.erase(0, static_cast<std::size_t>(size));
+    }
+    (void)loop_.change_fd(fd, connection.out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  }
+
+  void close_connection(int fd) {
+    auto found = connections_.find(fd);
+    if (found == connections_.end()) return;
+    loop_.unwatch_fd(fd);
+    loop_.cancel(found->second.timer);
+    connections_.erase(found);
+  }
+
+  // --- forwarding, always over UDP: upstream's truncation bit reaches the asker, who comes again over TCP
+
+  void forward(std::string question, Function<void(std::string)> answered) {
+    Forward request;
+    request.question = std::move(question);
+    request.answered = std::move(answered);
+    if (forwards_.size() >= kMaxForwards) return request.answered(server_failure(request.question));
+    try_upstream(std::move(request));
+  }
+
+  void try_upstream(Forward request) {
+    for (; request.upstream < config_.upstreams.size(); ++request.upstream) {
+      Result<sockaddr_in> address = socket_address(config_.upstreams[request.upstream], config_.upstream_port);
+      if (!address.ok()) continue;
+      request.socket = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      if (::connect(request.socket.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0 ||
+          ::send(request.socket.get(), request.question.data(), request.question.size(), 0) < 0) {
+        continue;  // no route: the next, at once
+      }
+      int fd = request.socket.get();
+      request.timer = loop_.after(kUpstreamPatience, [this, fd] { next_upstream(fd); });
+      forwards_[fd] = std::move(request);
+      (void)loop_.watch_fd(fd, EPOLLIN, [this, fd](std::uint32_t) { take_forwarded(fd); });
+      return;
+    }
+    request.answered(server_failure(request.question));
+  }
+
+  void take_forwarded(int fd) {
+    char buffer[4096];
+    ssize_t size = ::recv(fd, buffer, sizeof buffer, 0);
+    if (size < 0 && errno == EAGAIN) return;
+    Forward& request = forwards_.at(fd);
+    bool same_id = size >= 12 && request.question.size() >= 2 && std::equal(buffer, buffer + 2, request.question.begin());
+    if (!same_id) return next_upstream(fd);
+    Forward done = release(fd);
+    done.answered(std::string(buffer, static_cast<std::size_t>(size)));
+  }
+
+  void next_upstream(int fd) {
+    if (!forwards_.contains(fd)) return;
+    Forward request = release(fd);
+    ++request.upstream;
+    try_upstream(std::move(request));
+  }
+
+  Forward release(int fd) {
+    loop_.unwatch_fd(fd);
+    auto found = forwards_.find(fd);
+    Forward request = std::move(found->second);
+    forwards_.erase(found);
+    loop_.cancel(request.timer);
+    return request;
+  }
+
+  Loop& loop_;
+  Zone zone_;
+  ServerConfig config_;
+  Fd udp_, tcp_;
+  int port_ = 0;
+  std::map<int, Connection> connections_;
+  std::map<int, Forward> forwards_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> start_server(Loop& loop, std::string domain, ServerConfig config) {
+  auto server = std::make_unique<LoopServer>(loop, std::move(domain), std::move(config));
+  BERTH_TRY(server->start());
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+std::vector<std::string> nameservers_of(std::string_view resolv_conf) {
+  std::vector<std::string> out;
+  for (std::string_view line : split(resolv_conf, '\n')) {
+    line = trim(line);
+    if (!line.starts_with("nameserver")) continue;
+    std::string_view address = trim(line.substr(10));
+    if (!address.empty()) out.emplace_back(address);
+  }
+  return out;
+}
+
+}  // namespace berth::net::dns

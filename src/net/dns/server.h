@@ -1,0 +1,33 @@
+#pragma once
+// The node's DNS server: UDP and TCP on a Loop, answers from a Zone, forwards everything else to upstream servers.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "base/result.h"
+#include "net/dns/zone.h"
+
+namespace berth::net::dns {
+
+struct ServerConfig {
+  std::string address = "10.96.0.10";
+  int port = 53;                          // 0: any, for tests
+  std::vector<std::string> upstreams;     // addresses, port 53; tried in order, two seconds each
+  int upstream_port = 53;
+};
+
+class Server {
+ public:
+  virtual ~Server() = default;
+  virtual Zone& zone() = 0;               // changed between questions, on the loop
+  virtual int port() const = 0;
+};
+// The zone is the server's. Errors: the address or port cannot be had.
+Result<std::unique_ptr<Server>> start_server(Loop& loop, std::string domain, ServerConfig config);
+
+// The nameservers of a resolv.conf text, in order.
+std::vector<std::string> nameservers_of(std::string_view resolv_conf);
+
+}  // namespace berth::net::dns

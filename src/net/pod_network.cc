@@ -1,0 +1,137 @@
+#include "net/pod_network.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "net/address_pool.h"
+#include "net/netlink.h"
+
+namespace berth::net {
+namespace {
+
+// 0a:58 and the address, as the CNI bridge does it: an address that moves to another pod keeps its hardware address, so
+// nobody's neighbour table is ever wrong.
+Mac mac_of(std::uint32_t ip) {
+  return {0x0a, 0x58, static_cast<std::uint8_t>(ip >> 24), static_cast<std::uint8_t>(ip >> 16), static_cast<std::uint8_t>(ip >> 8),
+          static_cast<std::uint8_t>(ip)};
+}
+
+std::string veth_name(const std::string& pod_uid) { return "veth" + sha256_hex(pod_uid).substr(0, 8); }
+
+class BridgeNetwork final : public PodNetwork {
+ public:
+  explicit BridgeNetwork(PodNetworkConfig config) : config_(std::move(config)), pool_(Cidr{}) {}
+
+  Status prepare() override {
+    BERTH_ASSIGN(Cidr range, parse_cidr(config_.cidr));
+    if (range.prefix > 30) return error(Code::kInvalid, "the pod range " + config_.cidr + " is too small; /30 is the least");
+    pool_ = AddressPool(range);
+    Result<std::string> saved = read_file(config_.state_file);
+    if (saved.ok()) {
+      Result<Value> state = json::parse(*saved);
+      if (!state.ok()) return state.error().in("reading " + config_.state_file);
+      pool_.restore(*state);
+    } else if (!saved.failed_with(Code::kNotFound)) {
+      return saved.error();
+    }
+    BERTH_TRY(make_directories(config_.namespaces_directory, 0700));
+    BERTH_ASSIGN(Netlink netlink, Netlink::open());
+    BERTH_TRY(netlink.add_bridge(config_.bridge, config_.mtu, mac_of(pool_.gateway())));
+    std::optional<int> bridge = netlink.find_link(config_.bridge);
+    if (!bridge) return error(Code::kInternal, "bridge " + config_.bridge + " is not there after it was made");
+    BERTH_TRY(netlink.add_address(*bridge, pool_.gateway(), pool_.prefix()));
+    BERTH_TRY(netlink.set_up(*bridge));
+    if (std::optional<int> loopback = netlink.find_link("lo")) BERTH_TRY(netlink.set_up(*loopback));
+    return ok_status();
+  }
+
+  Result<PodAddress> attach(const std::string& pod_uid) override {
+    bool known = pool_.leases().contains(pod_uid);
+    BERTH_ASSIGN(std::uint32_t ip, pool_.take(pod_uid));
+    if (!known) {
+      if (Status saved = save(); !saved.ok()) {
+        pool_.release(pod_uid);
+        return saved.error();
+      }
+    }
+    PodAddress address{format_ipv4(ip), namespace_path(pod_uid)};
+    BERTH_ASSIGN(Netlink netlink, Netlink::open());
+    bool complete = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid)).has_value();
+    if (complete) return address;
+    Status made = make(netlink, pod_uid, ip, address.namespace_path);
+    if (!made.ok()) {
+      (void)netlink.delete_link(veth_name(pod_uid));
+      (void)remove_network_namespace(address.namespace_path);
+      return made.error();
+    }
+    return address;
+  }
+
+  Status detach(const std::string& pod_uid) override {
+    // The kernel takes the interface pair down with the namespace, in its own time; deleting it here would make the
+    // caller wait tens of milliseconds.
+    BERTH_TRY(remove_network_namespace(namespace_path(pod_uid)));
+    if (pool_.release(pod_uid)) return save();
+    return ok_status();
+  }
+
+  Status recover(const std::vector<std::string>& alive) override {
+    std::vector<std::string> gone;
+    auto is_alive = [&](const std::string& uid) { return std::find(alive.begin(), alive.end(), uid) != alive.end(); };
+    for (const auto& [uid, ip] : pool_.leases()) {
+      if (!is_alive(uid)) gone.push_back(uid);
+    }
+    BERTH_ASSIGN(std::vector<std::string> pinned, list_directory(config_.namespaces_directory));
+    for (const std::string& uid : pinned) {
+      if (!is_alive(uid) && !pool_.leases().contains(uid)) gone.push_back(uid);
+    }
+    for (const std::string& uid : gone) BERTH_TRY(detach(uid));
+    return ok_status();
+  }
+
+  std::vector<std::pair<std::string, std::string>> leases() const override {
+    std::vector<std::pair<std::string, std::string>> out;
+    for (const auto& [uid, ip] : pool_.leases()) out.emplace_back(uid, format_ipv4(ip));
+    return out;
+  }
+
+ private:
+  std::string namespace_path(const std::string& pod_uid) const { return config_.namespaces_directory + "/" + pod_uid; }
+
+  // A lost lease costs a pod its address after a reboot, nothing more: renamed into place, not fsynced.
+  Status save() { return write_file(config_.state_file, json::encode(pool_.to_json()), 0600); }
+
+  Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
+    BERTH_TRY(remove_network_namespace(path));
+    BERTH_TRY(make_network_namespace(path));
+    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return errno_error("opening " + path);
+    std::string name = veth_name(pod_uid);
+    BERTH_TRY(netlink.delete_link(name));
+    BERTH_TRY(netlink.add_veth(name, "eth0", fd.get(), config_.mtu, mac_of(ip)));
+    std::optional<int> ours = netlink.find_link(name), bridge = netlink.find_link(config_.bridge);
+    if (!ours || !bridge) return error(Code::kInternal, "interface " + name + " or bridge " + config_.bridge + " has gone");
+    BERTH_TRY(netlink.set_master(*ours, *bridge));
+    return in_network_namespace(path, [&]() -> Status {
+      BERTH_ASSIGN(Netlink inside, Netlink::open());
+      std::optional<int> loopback = inside.find_link("lo"), eth0 = inside.find_link("eth0");
+      if (!loopback || !eth0) return error(Code::kInternal, "eth0 is not in the pod's network namespace");
+      BERTH_TRY(inside.set_up(*loopback));
+      BERTH_TRY(inside.add_address(*eth0, ip, pool_.prefix()));
+      BERTH_TRY(inside.set_up(*eth0));
+      return inside.add_default_route(pool_.gateway(), *eth0);
+    });
+  }
+
+  PodNetworkConfig config_;
+  AddressPool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<PodNetwork> make_pod_network(PodNetworkConfig config) { return std::make_unique<BridgeNetwork>(std::move(config)); }
+
+}  // namespace berth::net

@@ -1,0 +1,167 @@
+#include "net/pod_network.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/files.h"
+#include "net/address_pool.h"
+#include "net/netlink.h"
+
+namespace berth::net {
+namespace {
+
+TEST(AddressPool, GivesTheSameOwnerTheSameAddressAndReusesLate) {
+  AddressPool pool(parse_cidr("10.9.0.0/29").value());  // .2 to .6
+  EXPECT_EQ(format_ipv4(pool.take("a").value()), "10.9.0.2");
+  EXPECT_EQ(format_ipv4(pool.take("b").value()), "10.9.0.3");
+  EXPECT_EQ(format_ipv4(pool.take("a").value()), "10.9.0.2");
+  EXPECT_TRUE(pool.release("a"));
+  EXPECT_FALSE(pool.release("a"));
+  EXPECT_EQ(format_ipv4(pool.take("c").value()), "10.9.0.4");
+  EXPECT_EQ(format_ipv4(pool.take("d").value()), "10.9.0.5");
+  EXPECT_EQ(format_ipv4(pool.take("e").value()), "10.9.0.6");
+  EXPECT_EQ(format_ipv4(pool.take("f").value()), "10.9.0.2");
+  Result<std::uint32_t> none = pool.take("g");
+  ASSERT_TRUE(none.failed_with(Code::kUnavailable));
+  EXPECT_NE(none.error().message.find("all 5 of 10.9.0.0/29"), std::string::npos) << none.error().message;
+}
+
+TEST(AddressPool, SurvivesItsJson) {
+  AddressPool pool(parse_cidr("10.9.0.0/24").value());
+  (void)pool.take("a");
+  (void)pool.take("b");
+  pool.release("a");
+  AddressPool again(parse_cidr("10.9.0.0/24").value());
+  again.restore(pool.to_json());
+  EXPECT_EQ(again.leases(), pool.leases());
+  EXPECT_EQ(format_ipv4(again.take("c").value()), "10.9.0.4");
+  AddressPool moved(parse_cidr("10.10.0.0/24").value());
+  moved.restore(pool.to_json());
+  EXPECT_TRUE(moved.leases().empty());
+}
+
+TEST(Addresses, RefuseWhatIsNone) {
+  EXPECT_FALSE(parse_ipv4("10.0.0.256").ok());
+  EXPECT_FALSE(parse_cidr("10.0.0.0").ok());
+  EXPECT_FALSE(parse_cidr("10.0.0.0/33").ok());
+  EXPECT_EQ(format_ipv4(parse_cidr("10.1.2.3/16").value().base), "10.1.0.0");
+}
+
+// A node of its own: new network and mount namespaces for this whole test program.
+class PodNetworkTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    ASSERT_EQ(::unshare(CLONE_NEWNET | CLONE_NEWNS), 0) << "root is needed";
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr), 0);
+  }
+  void SetUp() override {
+    char name[] = "/tmp/berth-net-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    config_.bridge = "brtest";
+    config_.cidr = "10.99.7.0/24";
+    config_.state_file = directory_ + "/leases.json";
+    config_.namespaces_directory = directory_ + "/netns";
+  }
+  void TearDown() override {
+    auto network = make_pod_network(config_);
+    ASSERT_TRUE(network->prepare().ok());
+    ASSERT_TRUE(network->recover({}).ok());
+    Netlink netlink = std::move(Netlink::open().value());
+    ASSERT_TRUE(netlink.delete_link(config_.bridge).ok());
+    ASSERT_TRUE(remove_all(directory_).ok());
+  }
+
+  // Sends a byte from one pod to another over TCP.
+  static Status talk(const PodAddress& from, const PodAddress& to) {
+    int listener = -1;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(8080);
+    address.sin_addr.s_addr = htonl(parse_ipv4(to.ip).value());
+    Status listening = in_network_namespace(to.namespace_path, [&]() -> Status {
+      listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno_error("bind");
+      if (::listen(listener, 1) != 0) return errno_error("listen");
+      return ok_status();
+    });
+    Fd closing(listener);
+    BERTH_TRY(listening);
+    return in_network_namespace(from.namespace_path, [&]() -> Status {
+      Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      timeval limit{5, 0};
+      ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+      if (::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno_error("connect");
+      return ok_status();
+    });
+  }
+
+  std::string directory_;
+  PodNetworkConfig config_;
+};
+
+TEST_F(PodNetworkTest, PodsReachEachOther) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  Result<PodAddress> a = network->attach("uid-a"), b = network->attach("uid-b");
+  ASSERT_TRUE(a.ok()) << a.error().message;
+  ASSERT_TRUE(b.ok()) << b.error().message;
+  EXPECT_EQ(a->ip, "10.99.7.2");
+  EXPECT_EQ(b->ip, "10.99.7.3");
+  Status talked = talk(*a, *b);
+  EXPECT_TRUE(talked.ok()) << talked.error().message;
+}
+
+TEST_F(PodNetworkTest, AddressesSurviveARestartOfTheAgent) {
+  std::string ip;
+  {
+    auto network = make_pod_network(config_);
+    ASSERT_TRUE(network->prepare().ok());
+    (void)network->attach("uid-x");
+    ip = network->attach("uid-a")->ip;
+  }
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  ASSERT_TRUE(network->recover({"uid-a"}).ok());
+  ASSERT_EQ(network->leases().size(), 1u);
+  EXPECT_EQ(network->attach("uid-a")->ip, ip);
+}
+
+TEST_F(PodNetworkTest, DetachLeavesNothing) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  PodAddress a = network->attach("uid-a").value();
+  ASSERT_TRUE(network->detach("uid-a").ok());
+  ASSERT_TRUE(network->detach("uid-a").ok());
+  EXPECT_FALSE(path_exists(a.namespace_path));
+  EXPECT_TRUE(network->leases().empty());
+  EXPECT_NE(network->attach("uid-b")->ip, a.ip);
+}
+
+TEST_F(PodNetworkTest, HalfAnAttachmentIsMended) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  PodAddress a = network->attach("uid-a").value(), b = network->attach("uid-b").value();
+  ASSERT_TRUE(remove_network_namespace(a.namespace_path).ok());  // as after a crash half-way
+  Result<PodAddress> again = network->attach("uid-a");
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(again->ip, a.ip);
+  EXPECT_TRUE(talk(b, *again).ok());
+}
+
+TEST_F(PodNetworkTest, DamagedLeasesAreNamed) {
+  ASSERT_TRUE(write_file(config_.state_file, "{\"leases\":").ok());
+  Status status = make_pod_network(config_)->prepare();
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find(config_.state_file), std::string::npos);
+  ASSERT_TRUE(write_file(config_.state_file, "{}").ok());
+}
+
+}  // namespace
+}  // namespace berth::net

@@ -1,0 +1,530 @@
+#include "scheduler/scheduler.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "api/client.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "controllers/event_recorder.h"
+#include "controllers/volume/match.h"
+#include "controllers/volume/node_selector.h"
+#include "scheduler/plan.h"
+#include "scheduler/queue.h"
+
+namespace berth::scheduler {
+namespace {
+
+using namespace api::resources;  // NOLINT
+using controllers::Informer;
+using controllers::kNormal;
+using controllers::kWarning;
+using controllers::Subscription;
+
+constexpr int kDecisionsPerTurn = 32;  // then the loop gets to do something else
+const std::string kFieldManager = "kube-scheduler";
+
+std::int64_t revision_of(const Value& object) {
+  const auto parsed = parse_int(api::resource_version_of(object));
+  return parsed.ok() ? parsed.value() : 0;
+}
+
+bool has_node(const Value& pod) { return !pod["spec"]["nodeName"].as_string().empty(); }
+
+// Heartbeats change nothing that decisions look at.
+bool node_matters(const Value& before, const Value& after) {
+  return before["spec"]["unschedulable"] != after["spec"]["unschedulable"] || before["spec"]["taints"] != after["spec"]["taints"] ||
+         api::labels_of(before) != api::labels_of(after) || before["status"]["allocatable"] != after["status"]["allocatable"];
+}
+
+// A pod on its way to a node.
+struct Flight {
+  PodPtr pod;
+  std::string node;
+  VolumeChoice volumes;
+  std::map<std::string, std::int64_t> annotated;  // claims by name: the revision that carries the node's name
+  std::size_t writes = 0;                         // of claims and volumes, not yet answered
+  bool binding = false;
+  bool over = false;
+  TimerId timer = 0;
+};
+using FlightPtr = std::shared_ptr<Flight>;
+
+struct Counters {
+  metrics::Counter& scheduled = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"scheduled\"");
+  metrics::Counter& unschedulable = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"unschedulable\"");
+  metrics::Counter& failed = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"error\"");
+  metrics::Histogram& seconds = metrics::histogram("berth_scheduler_decision_seconds", "Time of one decision.",
+                                                   {0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.01, 0.1});
+};
+
+}  // namespace
+
+struct Scheduler::State : Storage, std::enable_shared_from_this<Scheduler::State> {
+  State(controllers::InformerSet& informers, Options options)
+      : client(informers.client()), runtime(informers.runtime()), options(std::move(options)),
+        recorder(runtime, client, this->options.name), pods(informers.get(kPods)), nodes(informers.get(kNodes)),
+        claims(informers.get(kPersistentVolumeClaims)), volumes_informer(informers.get(kPersistentVolumes)),
+        classes(informers.get(kStorageClasses)) {}
+  ~State() override;
+
+  void start();
+  void on_pod(const Value& before, const Value& after);
+  void on_node(const Value& before, const Value& after);
+  void on_claim(const Value& before, const Value& after);
+  void on_volume_or_class();
+  void leave_node(const std::string& uid);
+  void wake_for_node(const std::string& name);
+
+  void pump();
+  void schedule_one(const PodPtr& pod);
+  void park(const PodPtr& pod, const Decision& decision);
+  void set_condition(const Value& pod, std::string_view reason, const std::string& message);
+  void arm_parked();
+
+  void prepare(const FlightPtr& flight);
+  void reserve(const FlightPtr& flight, const VolumeChoice::Binding& binding);
+  void select_node(const FlightPtr& flight, const Value& claim);
+  void prepared(const FlightPtr& flight, const Result<Value>& answer);
+  void check_claims(const FlightPtr& flight);
+  void bind(const FlightPtr& flight);
+  void bound(const FlightPtr& flight, Result<Value> answer);
+  void find_out(const FlightPtr& flight);
+  void succeed(const FlightPtr& flight);
+  void fail(const FlightPtr& flight, const std::string& message);
+  void abandon(const FlightPtr& flight);
+  void try_later(const PodPtr& pod);
+  void drop_backoff(const std::string& uid);
+
+  // Storage
+  const Value& claim(const std::string& ns, const std::string& name) const override { return claims.get(api::Name{ns, name}); }
+  const Value& volume(const std::string& name) const override { return volumes_informer.get(api::Name{"", name}); }
+  const Value& storage_class(const std::string& name) const override { return classes.get(api::Name{"", name}); }
+  std::vector<Value> candidates(const Value& claim) const override {
+    std::vector<Value> out;
+    for (const std::string& key : controllers::volume::candidate_keys(claim)) {
+      for (Value& one : volumes_informer.by_index(controllers::volume::kCandidates, key)) out.push_back(std::move(one));
+    }
+    return out;
+  }
+  bool taken(const Value& volume) const override { return taken_volumes.count(std::string(api::name_of(volume))) > 0; }
+
+  api::Client& client;
+  Runtime& runtime;
+  Options options;
+  controllers::EventRecorder recorder;
+  Informer& pods;
+  Informer& nodes;
+  Informer& claims;
+  Informer& volumes_informer;
+  Informer& classes;
+  Counters counters;
+
+  Snapshot snapshot;
+  PodQueue queue;
+  std::size_t turn = 0;
+  std::unordered_map<std::string, FlightPtr> flights;  // by pod uid
+  std::set<FlightPtr> waiting;                         // for their claims
+  std::set<std::string> taken_volumes;
+  struct Backoff {
+    Duration delay{};
+    TimerId timer = 0;
+  };
+  std::unordered_map<std::string, Backoff> backoffs;   // by pod uid
+  int unsynced = 0;
+  bool pumping = false;
+  int patching = 0;
+  TimerId parked_timer = 0;
+  std::vector<std::unique_ptr<Subscription>> subscriptions;
+};
+
+Scheduler::State::~State() {
+  subscriptions.clear();
+  if (parked_timer) runtime.cancel(parked_timer);
+  for (auto& [uid, backoff] : backoffs) {
+    if (backoff.timer) runtime.cancel(backoff.timer);
+  }
+  for (auto& [uid, flight] : flights) {
+    if (flight->timer) runtime.cancel(flight->timer);
+  }
+}
+
+void Scheduler::State::start() {
+  volumes_informer.add_index(controllers::volume::kCandidates, controllers::volume::by_candidate);
+  auto changes = [this] { on_volume_or_class(); };
+  subscriptions.push_back(nodes.subscribe([this](const Value& before, const Value& after) { on_node(before, after); }));
+  subscriptions.push_back(pods.subscribe([this](const Value& before, const Value& after) { on_pod(before, after); }));
+  subscriptions.push_back(claims.subscribe([this](const Value& before, const Value& after) { on_claim(before, after); }));
+  subscriptions.push_back(volumes_informer.subscribe([changes](const Value&, const Value&) { changes(); }));
+  subscriptions.push_back(classes.subscribe([changes](const Value&, const Value&) { changes(); }));
+  Informer* all[] = {&pods, &nodes, &claims, &volumes_informer, &classes};
+  unsynced = static_cast<int>(std::size(all));
+  for (Informer* one : all) {
+    one->when_synced([weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self && --self->unsynced == 0) self->pump();
+    });
+  }
+}
+
+// --- What changes
+
+void Scheduler::State::on_pod(const Value& before, const Value& after) {
+  const Value& pod = after.is_null() ? before : after;
+  const std::string uid(api::uid_of(pod));
+  if (after.is_null() || api::is_pod_terminal(after)) {
+    queue.remove(uid);
+    auto flight = flights.find(uid);
+    if (flight != flights.end() && !flight->second->binding) abandon(FlightPtr(flight->second));
+    drop_backoff(uid);
+    return leave_node(uid);
+  }
+  if (has_node(after)) {
+    queue.remove(uid);
+    drop_backoff(uid);
+    const bool fresh = before.is_null() || before["spec"] != after["spec"];
+    if (fresh) snapshot.place(make_pod_info(after), after["spec"]["nodeName"].str());
+    return;
+  }
+  if (after["spec"]["schedulerName"].as_string(options.name) != options.name) return;
+  if (flights.count(uid)) {
+    FlightPtr flight = flights[uid];
+    if (api::is_terminating(after) && !flight->binding) abandon(flight);
+    return;
+  }
+  if (api::is_terminating(after) || !after["spec"]["schedulingGates"].empty()) return queue.remove(uid);
+  const bool same = !before.is_null() && before["spec"] == after["spec"] && api::labels_of(before) == api::labels_of(after);
+  if (same || (backoffs.count(uid) && backoffs[uid].timer)) return;
+  queue.add(make_pod_info(after));
+  pump();
+}
+
+void Scheduler::State::on_node(const Value& before, const Value& after) {
+  if (after.is_null()) return snapshot.remove_node(std::string(api::name_of(before)));
+  if (!before.is_null() && !node_matters(before, after)) return;
+  snapshot.set_node(after);
+  wake_for_node(std::string(api::name_of(after)));
+}
+
+void Scheduler::State::on_claim(const Value& before, const Value& after) {
+  const Value& claim = after.is_null() ? before : after;
+  queue.wake_users_of(api::name_key(claim).to_string());
+  const std::set<FlightPtr> looking = waiting;
+  for (const FlightPtr& flight : looking) {
+    if (flight->pod->ns == api::namespace_of(claim)) check_claims(flight);
+  }
+  pump();
+}
+
+void Scheduler::State::on_volume_or_class() {
+  queue.wake(kConcernVolumes, [](const PodInfo&) { return true; });
+  const std::set<FlightPtr> looking = waiting;
+  for (const FlightPtr& flight : looking) check_claims(flight);
+  pump();
+}
+
+void Scheduler::State::leave_node(const std::string& uid) {
+  const std::string node = snapshot.remove(uid);
+  if (!node.empty()) wake_for_node(node);
+}
+
+// Something became free or different on one node: those that fit there now are looked at again.
+void Scheduler::State::wake_for_node(const std::string& name) {
+  if (unsynced > 0 || queue.parked() == 0) return;
+  const NodeInfo* node = snapshot.node(name);
+  if (!node) return;
+  queue.wake(~0u, [&](const PodInfo& pod) { return fits_on(pod, *node, snapshot, *this); });
+  pump();
+}
+
+// --- Decisions
+
+void Scheduler::State::pump() {
+  if (pumping || unsynced > 0 || queue.active() == 0 || flights.size() - waiting.size() >= options.bindings_in_flight) return;
+  pumping = true;
+  runtime.post([weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self) return;
+    self->pumping = false;
+    for (int i = 0; i < kDecisionsPerTurn; ++i) {
+      if (self->flights.size() - self->waiting.size() >= self->options.bindings_in_flight) return;  // an answer pumps again
+      PodPtr pod = self->queue.pop();
+      if (!pod) return;
+      self->schedule_one(pod);
+    }
+    self->pump();
+  });
+}
+
+void Scheduler::State::schedule_one(const PodPtr& pod) {
+  const Duration started = runtime.monotonic();
+  Decision decision = decide(*pod, snapshot, *this, turn);
+  counters.seconds.observe(std::chrono::duration<double>(runtime.monotonic() - started).count());
+  if (decision.node.empty()) return park(pod, decision);
+  auto flight = std::make_shared<Flight>();
+  flight->pod = pod;
+  flight->node = decision.node;
+  flight->volumes = std::move(decision.volumes);
+  snapshot.place(pod, flight->node);
+  flights[pod->uid] = flight;
+  prepare(flight);
+}
+
+void Scheduler::State::park(const PodPtr& pod, const Decision& decision) {
+  counters.unschedulable.add();
+  queue.park(pod, decision.concerns, runtime.monotonic());
+  arm_parked();
+  const Value& latest = pods.get(api::name_key(pod->pod));
+  if (api::uid_of(latest) == pod->uid) set_condition(latest, "Unschedulable", decision.message);
+}
+
+// Tells why, where that is news: events and the condition PodScheduled.
+void Scheduler::State::set_condition(const Value& pod, std::string_view reason, const std::string& message) {
+  const Value& known = api::condition_of(pod, "PodScheduled");
+  const bool was_false = known["status"].as_string() == "False";
+  if (was_false && known["reason"].as_string() == reason && known["message"].as_string() == message) return;
+  recorder.event(pod, kWarning, "FailedScheduling", message);
+  Value condition = Value::object({{"type", "PodScheduled"},
+                                   {"status", "False"},
+                                   {"reason", reason},
+                                   {"message", message},
+                                   {"lastProbeTime", nullptr},
+                                   {"lastTransitionTime", was_false ? known["lastTransitionTime"] : Value(format_time(runtime.now()))}});
+  if (!pod["metadata"]["generation"].is_null()) condition.set("observedGeneration", pod["metadata"]["generation"]);
+  Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})},
+                                {"status", Value::object({{"conditions", Value::array({condition})}})}});
+  api::WriteOptions write;
+  write.subresource = "status";
+  write.field_manager = kFieldManager;
+  ++patching;
+  client.patch(kPods, api::name_key(pod), api::PatchType::kStrategic, std::move(change), write,
+               [weak = weak_from_this()](Result<Value>) {
+                 if (auto self = weak.lock()) --self->patching;
+               });
+}
+
+// Nothing is forgotten for good, whatever was thought to concern a pod.
+void Scheduler::State::arm_parked() {
+  if (parked_timer || queue.parked() == 0) return;
+  parked_timer = runtime.after(options.parked_retry, [this] {
+    parked_timer = 0;
+    queue.wake_older(runtime.monotonic() - options.parked_retry / 2);
+    arm_parked();
+    pump();
+  });
+}
+
+// --- Claims
+
+void Scheduler::State::prepare(const FlightPtr& flight) {
+  if (flight->volumes.empty()) return bind(flight);
+  waiting.insert(flight);
+  flight->writes = flight->volumes.bindings.size() + flight->volumes.provisions.size();
+  flight->timer = runtime.after(options.bind_timeout, [this, flight] {
+    flight->timer = 0;
+    fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
+  });
+  const VolumeChoice volumes = flight->volumes;
+  for (const VolumeChoice::Binding& one : volumes.bindings) taken_volumes.insert(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& one : volumes.bindings) reserve(flight, one);
+  for (const Value& one : volumes.provisions) select_node(flight, one);
+}
+
+void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Binding& binding) {
+  const Value& known = binding.volume["spec"]["claimRef"];
+  if (known["uid"].as_string() == api::uid_of(binding.claim)) return prepared(flight, binding.volume);
+  Value reference = Value::object({{"apiVersion", "v1"},
+                                   {"kind", "PersistentVolumeClaim"},
+                                   {"namespace", api::namespace_of(binding.claim)},
+                                   {"name", api::name_of(binding.claim)},
+                                   {"uid", api::uid_of(binding.claim)},
+                                   {"resourceVersion", api::resource_version_of(binding.claim)}});
+  Value metadata = Value::object({{"uid", api::uid_of(binding.volume)}, {"resourceVersion", api::resource_version_of(binding.volume)}});
+  if (known.is_null()) metadata.set("annotations", Value::object({{controllers::volume::kBoundByController, "yes"}}));
+  Value change = Value::object({{"metadata", metadata}, {"spec", Value::object({{"claimRef", reference}})}});
+  api::WriteOptions write;
+  write.field_manager = kFieldManager;
+  client.patch(kPersistentVolumes, api::name_key(binding.volume), api::PatchType::kMerge, std::move(change), write,
+               [weak = weak_from_this(), flight](Result<Value> answer) {
+                 if (auto self = weak.lock()) self->prepared(flight, answer);
+               });
+}
+
+void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) {
+  const std::string name(api::name_of(claim));
+  if (api::annotation_of(claim, controllers::volume::kSelectedNode) == flight->node) {
+    flight->annotated[name] = revision_of(claim);
+    return prepared(flight, claim);
+  }
+  Value metadata = Value::object({{"uid", api::uid_of(claim)},
+                                  {"resourceVersion", api::resource_version_of(claim)},
+                                  {"annotations", Value::object({{controllers::volume::kSelectedNode, flight->node}})}});
+  api::WriteOptions write;
+  write.field_manager = kFieldManager;
+  client.patch(kPersistentVolumeClaims, api::name_key(claim), api::PatchType::kMerge, Value::object({{"metadata", metadata}}), write,
+               [weak = weak_from_this(), flight, name](Result<Value> answer) {
+                 auto self = weak.lock();
+                 if (!self) return;
+                 if (answer.ok()) flight->annotated[name] = revision_of(answer.value());
+                 self->prepared(flight, answer);
+               });
+}
+
+void Scheduler::State::prepared(const FlightPtr& flight, const Result<Value>& answer) {
+  --flight->writes;
+  if (flight->over) return;
+  if (!answer.ok()) return fail(flight, "running PreBind plugin \"VolumeBinding\": " + answer.error().message);
+  check_claims(flight);
+}
+
+// Binds the pod once every claim is bound; gives up where one turns out differently.
+void Scheduler::State::check_claims(const FlightPtr& flight) {
+  if (flight->over || flight->binding || flight->writes > 0) return;
+  bool complete = true;
+  auto check = [&](const Value& decided) {
+    const Value& claim = claims.get(api::name_key(decided));
+    if (api::uid_of(claim) != api::uid_of(decided)) return std::string("claim was deleted");
+    if (controllers::volume::is_fully_bound(claim)) {
+      const Value& volume = volumes_informer.get(api::Name{"", claim["spec"]["volumeName"].str()});
+      const NodeInfo* node = snapshot.node(flight->node);
+      if (volume.is_null() || !node) {
+        complete = false;
+      } else if (!controllers::volume::matches_node_selector(volume["spec"]["nodeAffinity"]["required"], node->node)) {
+        return "volume \"" + std::string(api::name_of(volume)) + "\" cannot be used on node \"" + flight->node + "\"";
+      }
+      return std::string();
+    }
+    complete = false;
+    auto annotated = flight->annotated.find(std::string(api::name_of(claim)));
+    if (annotated != flight->annotated.end() && revision_of(claim) >= annotated->second &&
+        api::annotation_of(claim, controllers::volume::kSelectedNode) != flight->node) {
+      return "selectedNode annotation reset for PVC \"" + std::string(api::name_of(claim)) + "\"";
+    }
+    return std::string();
+  };
+  std::string problem;
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings) problem = problem.empty() ? check(one.claim) : problem;
+  for (const Value& one : flight->volumes.provisions) problem = problem.empty() ? check(one) : problem;
+  if (!problem.empty()) return fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: " + problem);
+  if (complete) bind(flight);
+}
+
+// --- Binding
+
+void Scheduler::State::bind(const FlightPtr& flight) {
+  waiting.erase(flight);
+  if (flight->timer) runtime.cancel(flight->timer);
+  flight->timer = 0;
+  flight->binding = true;
+  const api::Name name = api::name_key(flight->pod->pod);
+  Value binding = Value::object(
+      {{"apiVersion", "v1"},
+       {"kind", "Binding"},
+       {"metadata", Value::object({{"name", name.name}, {"namespace", name.ns}, {"uid", flight->pod->uid}})},
+       {"target", Value::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", flight->node}})}});
+  api::WriteOptions write;
+  write.field_manager = kFieldManager;
+  write.subresource = "binding";
+  client.create_sub(kPods, name, std::move(binding), write, [weak = weak_from_this(), flight](Result<Value> answer) {
+    if (auto self = weak.lock()) self->bound(flight, std::move(answer));
+  });
+}
+
+void Scheduler::State::bound(const FlightPtr& flight, Result<Value> answer) {
+  if (answer.ok()) return succeed(flight);
+  switch (answer.error().code) {
+    case Code::kNotFound: return abandon(flight);  // deleted meanwhile
+    case Code::kUnknown:
+    case Code::kTimeout:
+    case Code::kConflict: return find_out(flight);
+    default: return fail(flight, "running Bind plugin \"DefaultBinder\": " + answer.error().message);
+  }
+}
+
+// The binding may have been written, by us or by another scheduler.
+void Scheduler::State::find_out(const FlightPtr& flight) {
+  client.get(kPods, api::name_key(flight->pod->pod), [weak = weak_from_this(), flight](Result<Value> pod) {
+    auto self = weak.lock();
+    if (!self) return;
+    if (!pod.ok() && pod.error().code != Code::kNotFound) return self->fail(flight, pod.error().message);
+    if (!pod.ok() || api::uid_of(pod.value()) != flight->pod->uid) return self->abandon(flight);
+    if (pod.value()["spec"]["nodeName"].as_string() == flight->node) return self->succeed(flight);
+    self->abandon(flight);
+    if (!has_node(pod.value())) self->try_later(flight->pod);
+  });
+}
+
+void Scheduler::State::succeed(const FlightPtr& flight) {
+  counters.scheduled.add();
+  flight->over = true;
+  flights.erase(flight->pod->uid);
+  drop_backoff(flight->pod->uid);
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings) taken_volumes.erase(std::string(api::name_of(one.volume)));
+  recorder.event(flight->pod->pod, kNormal, "Scheduled", "Successfully assigned " + flight->pod->key + " to " + flight->node);
+  // The pod was deleted before the cache showed it bound: nobody else takes it off the node.
+  if (api::uid_of(pods.get(api::name_key(flight->pod->pod))) != flight->pod->uid) leave_node(flight->pod->uid);
+  pump();
+}
+
+void Scheduler::State::fail(const FlightPtr& flight, const std::string& message) {
+  counters.failed.add();
+  abandon(flight);
+  const Value& latest = pods.get(api::name_key(flight->pod->pod));
+  if (api::uid_of(latest) != flight->pod->uid || has_node(latest) || api::is_terminating(latest)) return;
+  set_condition(latest, "SchedulerError", message);
+  try_later(flight->pod);
+}
+
+// Takes the pod off the node it was assumed on.
+void Scheduler::State::abandon(const FlightPtr& flight) {
+  if (flight->over) return;
+  flight->over = true;
+  if (flight->timer) runtime.cancel(flight->timer);
+  flight->timer = 0;
+  waiting.erase(flight);
+  flights.erase(flight->pod->uid);
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings) taken_volumes.erase(std::string(api::name_of(one.volume)));
+  const Value& latest = pods.get(api::name_key(flight->pod->pod));
+  if (api::uid_of(latest) != flight->pod->uid || !has_node(latest)) leave_node(flight->pod->uid);
+  pump();
+}
+
+void Scheduler::State::try_later(const PodPtr& pod) {
+  Backoff& backoff = backoffs[pod->uid];
+  backoff.delay = backoff.delay == Duration::zero() ? options.first_backoff : std::min(backoff.delay * 2, options.last_backoff);
+  if (backoff.timer) runtime.cancel(backoff.timer);
+  backoff.timer = runtime.after(backoff.delay, [this, uid = pod->uid, name = api::name_key(pod->pod)] {
+    auto found = backoffs.find(uid);
+    if (found != backoffs.end()) found->second.timer = 0;
+    const Value& latest = pods.get(name);
+    if (api::uid_of(latest) != uid || has_node(latest) || api::is_terminating(latest) || flights.count(uid)) return;
+    queue.add(make_pod_info(latest));
+    pump();
+  });
+}
+
+void Scheduler::State::drop_backoff(const std::string& uid) {
+  auto found = backoffs.find(uid);
+  if (found == backoffs.end()) return;
+  if (found->second.timer) runtime.cancel(found->second.timer);
+  backoffs.erase(found);
+}
+
+Scheduler::Scheduler(controllers::InformerSet& informers) : Scheduler(informers, Options()) {}
+Scheduler::Scheduler(controllers::InformerSet& informers, Options options)
+    : state_(std::make_shared<State>(informers, std::move(options))) {
+  state_->start();
+}
+Scheduler::~Scheduler() = default;
+
+bool Scheduler::idle() const {
+  return state_->queue.active() == 0 && state_->flights.size() == state_->waiting.size() && state_->patching == 0 &&
+         state_->recorder.pending() == 0;
+}
+std::size_t Scheduler::parked() const { return state_->queue.parked(); }
+
+}  // namespace berth::scheduler

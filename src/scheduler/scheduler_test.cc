@@ -1,0 +1,235 @@
+#include "scheduler/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "controllers/testing/fake_api.h"
+#include "controllers/testing/test_runtime.h"
+#include "scheduler/queue.h"
+#include "scheduler/test_objects.h"
+
+namespace berth::scheduler {
+namespace {
+
+using namespace testing;         // NOLINT
+using namespace api::resources;  // NOLINT
+
+struct SchedulerTest : ::testing::Test {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  controllers::InformerSet informers{runtime, api};
+  std::optional<Scheduler> scheduler;
+
+  void start() {
+    scheduler.emplace(informers);
+    runtime.settle();
+  }
+  int calls(const std::string& text) { return static_cast<int>(std::count(api.calls.begin(), api.calls.end(), text)); }
+  // What the server does on a binding.
+  void bind(const std::string& name, const std::string& node) {
+    Value pod = api.read(kPods, {"default", name});
+    pod.mut("spec").set("nodeName", node);
+    api.put(kPods, pod);
+    runtime.settle();
+  }
+  std::string message_of(const std::string& name) {
+    return api.read(kPods, {"default", name})["status"]["conditions"][0]["message"].str();
+  }
+};
+
+TEST_F(SchedulerTest, BindsWhatIsThereAndRests) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kPods, make_pod("a", "1"));
+  start();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+  bind("a", "n1");
+  EXPECT_TRUE(scheduler->idle());
+  const std::size_t before = api.calls.size();
+  runtime.advance(2h);
+  EXPECT_EQ(api.calls.size(), before);
+  EXPECT_EQ(runtime.timers(), 0u);
+}
+
+TEST_F(SchedulerTest, OtherSchedulersPodsAndGatedPodsAreLeftAlone) {
+  api.put(kNodes, make_node("n1"));
+  Value other = make_pod("a");
+  other.mut("spec").set("schedulerName", "mine");
+  api.put(kPods, other);
+  Value gated = make_pod("b");
+  gated.mut("spec").set("schedulingGates", from(R"([{"name":"g"}])"));
+  gated = api.put(kPods, gated);
+  start();
+  EXPECT_EQ(calls("create binding pods default/a") + calls("create binding pods default/b"), 0);
+  gated.mut("spec").erase("schedulingGates");
+  api.put(kPods, gated);
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/b"), 1);
+}
+
+TEST_F(SchedulerTest, AssumedPodsTakeTheirRoomAtOnce) {
+  api.put(kNodes, make_node("n1", "1"));
+  api.put(kPods, make_pod("a", "600m"));
+  api.put(kPods, make_pod("b", "600m"));
+  start();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+  EXPECT_EQ(calls("create binding pods default/b"), 0);
+  EXPECT_EQ(message_of("b").substr(0, 45), "0/1 nodes are available: 1 Insufficient cpu. ");
+  EXPECT_EQ(scheduler->parked(), 1u);
+  // Heartbeats wake nobody; room does, at once.
+  bind("a", "n1");
+  Value node = api.read(kNodes, {"", "n1"});
+  node.mut("status").set("conditions", from(R"([{"type":"Ready"}])"));
+  api.put(kNodes, node);
+  runtime.settle();
+  EXPECT_EQ(scheduler->parked(), 1u);
+  api.erase(kPods, {"default", "a"});
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/b"), 1);
+  EXPECT_EQ(calls("patch status pods default/b"), 1);
+}
+
+TEST_F(SchedulerTest, ANewNodeWakesParkedPods) {
+  api.put(kPods, make_pod("a"));
+  start();
+  EXPECT_EQ(message_of("a"), "no nodes available to schedule pods");
+  api.put(kNodes, make_node("n1"));
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+}
+
+TEST_F(SchedulerTest, WaitsForItsClaimAndBindsWhenItIsBound) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("local", "WaitForFirstConsumer"));
+  Value claim = api.put(kPersistentVolumeClaims, make_claim("x", "local"));
+  api.put(kPods, with_claim(make_pod("a"), "x"));
+  start();
+  claim = api.read(kPersistentVolumeClaims, {"default", "x"});
+  EXPECT_EQ(api::annotation_of(claim, "volume.kubernetes.io/selected-node"), "n1");
+  EXPECT_EQ(calls("create binding pods default/a"), 0);
+  Value volume = make_volume("v", "n1");
+  api.put(kPersistentVolumes, volume);
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/a"), 0);
+  api.put(kPersistentVolumeClaims, bind_claim(claim, "v"));
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+  EXPECT_EQ(runtime.timers(), 0u);
+}
+
+TEST_F(SchedulerTest, ReservesAFreeVolume) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("local", "WaitForFirstConsumer", "kubernetes.io/no-provisioner"));
+  api.put(kPersistentVolumes, make_volume("v", "n1"));
+  api.put(kPersistentVolumeClaims, make_claim("x", "local"));
+  api.put(kPersistentVolumeClaims, make_claim("y", "local"));
+  api.put(kPods, with_claim(make_pod("a"), "x"));
+  api.put(kPods, with_claim(make_pod("b"), "y"));
+  start();
+  const Value volume = api.read(kPersistentVolumes, {"", "v"});
+  EXPECT_EQ(volume["spec"]["claimRef"]["uid"].as_string(), "claim-x");
+  EXPECT_EQ(api::annotation_of(volume, "pv.kubernetes.io/bound-by-controller"), "yes");
+  EXPECT_EQ(scheduler->parked(), 1u);
+  EXPECT_NE(message_of("b").find("didn't find available persistent volumes to bind"), std::string::npos);
+}
+
+TEST_F(SchedulerTest, AProvisionerThatGivesUpSendsThePodBack) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("local", "WaitForFirstConsumer"));
+  api.put(kPersistentVolumeClaims, make_claim("x", "local"));
+  api.put(kPods, with_claim(make_pod("a"), "x"));
+  start();
+  Value claim = api.read(kPersistentVolumeClaims, {"default", "x"});
+  claim.mut("metadata").erase("annotations");
+  api.put(kPersistentVolumeClaims, claim);
+  runtime.settle();
+  EXPECT_NE(message_of("a").find("selectedNode annotation reset for PVC \"x\""), std::string::npos);
+  runtime.advance(1s);
+  EXPECT_EQ(api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"), "n1");
+}
+
+TEST_F(SchedulerTest, BoundImmediateClaimsWakeThePodWithoutDelay) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("now", "Immediate"));
+  Value claim = api.put(kPersistentVolumeClaims, make_claim("x", "now"));
+  api.put(kPods, with_claim(make_pod("a"), "x"));
+  start();
+  EXPECT_NE(message_of("a").find("pod has unbound immediate PersistentVolumeClaims"), std::string::npos);
+  api.put(kPersistentVolumes, make_volume("v", "n1"));
+  api.put(kPersistentVolumeClaims, bind_claim(claim, "v"));
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+}
+
+TEST_F(SchedulerTest, ARefusedBindingFreesTheRoomAndIsTriedAgain) {
+  api.put(kNodes, make_node("n1", "1"));
+  api.put(kPods, make_pod("a", "1"));
+  api.fail_next("create", Code::kForbidden);
+  start();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+  EXPECT_NE(message_of("a").find("running Bind plugin \"DefaultBinder\": planted"), std::string::npos);
+  runtime.advance(1s);
+  EXPECT_EQ(calls("create binding pods default/a"), 2);
+}
+
+TEST_F(SchedulerTest, AnUnknownAnswerIsFoundOut) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kPods, make_pod("a"));
+  api.fail_next("create", Code::kUnknown, true);
+  start();
+  EXPECT_EQ(calls("get pods default/a"), 1);
+  runtime.advance(1s);  // it was not applied after all
+  EXPECT_EQ(calls("create binding pods default/a"), 2);
+}
+
+TEST_F(SchedulerTest, ParkedPodsAreLookedAtAgainInTime) {
+  api.put(kNodes, make_node("n1", "1"));
+  api.put(kPods, make_pod("a", "2"));
+  start();
+  EXPECT_EQ(scheduler->parked(), 1u);
+  runtime.advance(301s);
+  EXPECT_EQ(scheduler->parked(), 1u);
+  EXPECT_EQ(calls("patch status pods default/a"), 1);  // nothing new to say
+  api.erase(kPods, {"default", "a"});
+  runtime.advance(301s);
+  EXPECT_EQ(runtime.timers(), 0u);
+}
+
+TEST_F(SchedulerTest, AThousandPodsInOneGo) {
+  for (int i = 0; i < 10; ++i) api.put(kNodes, make_node("n" + std::to_string(i)));
+  for (int i = 0; i < 1000; ++i) api.put(kPods, make_pod("p" + std::to_string(i), "10m"));
+  start();
+  EXPECT_EQ(std::count_if(api.calls.begin(), api.calls.end(), [](const std::string& c) { return c.starts_with("create binding"); }), 1000);
+}
+
+TEST(PodQueueTest, PriorityThenTurn) {
+  PodQueue queue;
+  Value important = make_pod("c");
+  important.mut("spec").set("priority", 10);
+  queue.add(make_pod_info(make_pod("a")));
+  queue.add(make_pod_info(make_pod("b")));
+  queue.add(make_pod_info(important));
+  queue.add(make_pod_info(make_pod("a")));  // again: behind
+  EXPECT_EQ(queue.pop()->key, "default/c");
+  EXPECT_EQ(queue.pop()->key, "default/b");
+  EXPECT_EQ(queue.pop()->key, "default/a");
+  EXPECT_EQ(queue.pop(), nullptr);
+}
+
+TEST(PodQueueTest, ParkedPodsWakeByConcernAndClaim) {
+  PodQueue queue;
+  queue.park(make_pod_info(with_claim(make_pod("a"), "x")), kConcernVolumes, 1s);
+  queue.park(make_pod_info(make_pod("b")), kConcernResources, 2s);
+  queue.wake(kConcernVolumes, [](const PodInfo&) { return false; });
+  EXPECT_EQ(queue.active(), 0u);
+  queue.wake_users_of("default/x");
+  EXPECT_EQ(queue.pop()->key, "default/a");
+  EXPECT_EQ(queue.wake_older(1s), Duration(2s));
+  EXPECT_EQ(queue.wake_older(2s), Duration::zero());
+  EXPECT_EQ(queue.pop()->key, "default/b");
+  EXPECT_EQ(queue.parked(), 0u);
+}
+
+}  // namespace
+}  // namespace berth::scheduler

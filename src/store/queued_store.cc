@@ -1,0 +1,273 @@
+#include "store/queued_store.h"
+
+#include <unordered_set>
+
+#include "base/metrics.h"
+
+namespace berth::store {
+
+namespace {
+
+constexpr std::size_t kBatchWrites = 2048;
+constexpr std::size_t kBatchBytes = 8u << 20;
+constexpr std::size_t kGarbageLeast = 256;  // removing rows one by one would double the cost of a small batch
+constexpr std::size_t kGarbageMost = 1024;
+
+struct Metrics {
+  metrics::Counter& commits = metrics::counter("berth_store_commits_total", "Batches of writes made durable.");
+  metrics::Counter& failed = metrics::counter("berth_store_failed_commits_total", "Batches that the log refused.");
+  metrics::Counter& ephemeral =
+      metrics::counter("berth_store_ephemeral_writes_total", "Writes that were kept in memory only.");
+  metrics::Histogram& batch = metrics::histogram("berth_store_batch_writes", "Writes that were made durable together.",
+                                                 {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024});
+};
+Metrics& store_metrics() {
+  static Metrics instance;
+  return instance;
+}
+
+}  // namespace
+
+QueuedStore::QueuedStore(Runtime& runtime, const Limits& limits, std::unique_ptr<VersionedMap> map,
+                         std::unique_ptr<Log> log)
+    : runtime_(runtime),
+      limits_(limits),
+      map_(std::move(map)),
+      hub_(runtime, *map_),
+      log_(std::move(log)),
+      last_submitted_(map_->revision()) {}
+
+QueuedStore::~QueuedStore() {
+  *alive_ = false;
+  log_->close(last_submitted_);
+}
+
+RecordPtr QueuedStore::get(std::string_view key) const { return map_->get(key); }
+
+RecordPtr QueuedStore::head(std::string_view key) const {
+  auto it = heads_.find(key);
+  return it == heads_.end() ? map_->get(key) : it->second.record;
+}
+
+Listing QueuedStore::list(std::string_view prefix, std::size_t limit, std::string_view start_after) const {
+  return map_->list(prefix, limit, start_after);
+}
+
+Result<Listing> QueuedStore::list_at(Revision revision, std::string_view prefix, std::size_t limit,
+                                     std::string_view start_after) const {
+  return map_->list_at(revision, prefix, limit, start_after);
+}
+
+std::size_t QueuedStore::count(std::string_view prefix) const { return map_->count(prefix); }
+
+Result<std::unique_ptr<Watch>> QueuedStore::watch(std::string prefix, Revision after, WatchSink* sink) {
+  return hub_.add(std::move(prefix), after, sink);
+}
+
+Revision QueuedStore::revision() const { return map_->revision(); }
+Revision QueuedStore::compacted() const { return map_->compacted(); }
+void QueuedStore::compact(Revision revision) { map_->compact(revision); }
+
+std::optional<Error> QueuedStore::refusal(const Write& write, const RecordPtr& now) const {
+  if (write.key.empty()) return error(Code::kInvalid, "a write needs a key");
+  if (write.kind == Write::Kind::kDelete && !now) return error(Code::kNotFound, "key " + write.key + " not found");
+  if (write.expected != -1 && (now ? now->mod_revision : 0) != write.expected) {
+    if (!now) return error(Code::kConflict, "key " + write.key + " does not exist");
+    return error(Code::kConflict, write.expected == 0 ? "key " + write.key + " exists already"
+                                                      : "key " + write.key + " is at revision " +
+                                                            std::to_string(now->mod_revision) + ", not " +
+                                                            std::to_string(write.expected));
+  }
+  if (write.kind == Write::Kind::kDelete) return std::nullopt;
+  if (!write.value.is_object() || !(write.value["metadata"].is_object() || write.value["metadata"].is_null())) {
+    return error(Code::kInvalid, "the value of " + write.key + " is no API object");
+  }
+  if (std::size_t size = approximate_size(write.value); size > limits_.max_value_bytes) {
+    return error(Code::kTooLarge, "the value of " + write.key + " has about " + std::to_string(size) +
+                                      " bytes; at most " + std::to_string(limits_.max_value_bytes) + " are stored");
+  }
+  return std::nullopt;
+}
+
+void QueuedStore::refuse(const std::string& key, Error why, Done done) {
+  if (heads_.contains(key)) {
+    // The answer rests on a write that may still fail, so it waits for that one.
+    Submitted refused;
+    refused.refused_key = key;
+    refused.refused = std::move(why);
+    refused.done = std::move(done);
+    return enqueue(std::move(refused));
+  }
+  runtime_.post([alive = alive_, why = std::move(why), done = std::move(done)] {
+    if (*alive) done(why);
+  });
+}
+
+EventPtr QueuedStore::make_event(Write& write, const RecordPtr& now) {
+  const Revision revision = ++last_submitted_;
+  const bool deletes = write.kind == Write::Kind::kDelete;
+  Value value = deletes ? now->value : std::move(write.value);
+  value.mut("metadata").set("resourceVersion", std::to_string(revision));
+  auto event = std::make_shared<Event>();
+  event->type = deletes ? EventType::kDeleted : now ? EventType::kModified : EventType::kAdded;
+  event->revision = revision;
+  event->previous = now;
+  event->record = std::make_shared<const Record>(std::move(write.key), std::move(value),
+                                                 now ? now->create_revision : revision, revision);
+  return event;
+}
+
+void QueuedStore::write(Write write, Done done) {
+  RecordPtr now = head(write.key);
+  if (auto why = refusal(write, now)) return refuse(write.key, std::move(*why), std::move(done));
+  Submitted submitted;
+  submitted.ephemeral = write.ephemeral;
+  submitted.event = make_event(write, now);
+  submitted.bytes = approximate_size(submitted.event->record->value);
+  submitted.done = std::move(done);
+  if (!submitted.ephemeral || !nothing_pending() || submitted.event->revision > log_->reserved()) {
+    return enqueue(std::move(submitted));
+  }
+  show(submitted.event, submitted.bytes, false);
+  store_metrics().ephemeral.add();
+  runtime_.post([alive = alive_, done = std::move(submitted.done), record = submitted.event->record] {
+    if (*alive) done(record);
+  });
+}
+
+void QueuedStore::flush(Task done) {
+  if (nothing_pending()) return runtime_.post(std::move(done));
+  Submitted marker;
+  marker.flushed = std::move(done);
+  enqueue(std::move(marker));
+}
+
+void QueuedStore::enqueue(Submitted submitted) {
+  if (!submitted.flushed) {
+    Head& head = heads_[submitted.key()];
+    ++head.pending;
+    if (submitted.event) {
+      head.record = submitted.event->type == EventType::kDeleted ? nullptr : submitted.event->record;
+    }
+  }
+  queue_.push_back(std::move(submitted));
+  kick();
+}
+
+void QueuedStore::kick() {
+  if (in_flight_ || kick_posted_) return;
+  kick_posted_ = true;  // a turn later: what else is submitted in this one comes along
+  runtime_.post([this, alive = alive_] {
+    if (!*alive) return;
+    kick_posted_ = false;
+    start_batch();
+  });
+}
+
+bool QueuedStore::needs_log(const Batch& batch) const {
+  for (const Submitted& write : batch.writes) {
+    if (write.event && (!write.ephemeral || write.event->revision > log_->reserved())) return true;
+  }
+  return false;
+}
+
+void QueuedStore::start_batch() {
+  if (in_flight_ || queue_.empty()) return;
+  auto batch = std::make_shared<Batch>();
+  std::size_t bytes = 0;
+  while (!queue_.empty() && batch->writes.size() < kBatchWrites && bytes < kBatchBytes) {
+    bytes += queue_.front().bytes;
+    batch->writes.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  in_flight_ = true;
+  if (!needs_log(*batch)) {
+    runtime_.post([this, alive = alive_, batch] {
+      if (!*alive) return;
+      in_flight_ = false;
+      finish(batch, ok_status());
+    });
+    return;
+  }
+  batch->last_revision = last_submitted_;
+  batch->garbage = map_->take_garbage(kGarbageLeast, kGarbageMost);
+  batch->compacted = map_->compacted();
+  log_->append(batch, [this, alive = alive_, batch](Status status) {
+    if (!*alive) return;
+    in_flight_ = false;
+    if (status.ok()) {
+      store_metrics().commits.add();
+      store_metrics().batch.observe(static_cast<double>(batch->writes.size()));
+    } else {
+      store_metrics().failed.add();
+      map_->return_garbage(batch->garbage);
+    }
+    finish(batch, status);
+  });
+}
+
+void QueuedStore::finish(const std::shared_ptr<Batch>& batch, const Status& status) {
+  std::vector<Answer> answers;
+  settle(*batch, status, answers);
+  auto alive = alive_;
+  start_batch();  // the disk works while the callbacks run
+  for (Answer& answer : answers) {
+    if (!*alive) return;
+    if (answer.flushed) {
+      answer.flushed();
+    } else {
+      answer.done(std::move(answer.result));
+    }
+  }
+}
+
+void QueuedStore::settle(Batch& batch, const Status& status, std::vector<Answer>& answers) {
+  std::vector<std::string> failed;
+  std::unordered_set<std::string_view> failed_set;  // into the batch, which outlives it
+  for (Submitted& write : batch.writes) {
+    if (write.flushed) {
+      answers.push_back({nullptr, std::move(write.flushed), RecordPtr()});
+      continue;
+    }
+    const bool needed_log = write.event && (!write.ephemeral || write.event->revision > log_->reserved());
+    if (!status.ok() && (needed_log || failed_set.contains(write.key()))) {
+      if (failed_set.insert(write.key()).second) failed.push_back(write.key());
+      answers.push_back({std::move(write.done), nullptr, status.error()});
+    } else if (write.refused) {
+      answers.push_back({std::move(write.done), nullptr, std::move(*write.refused)});
+    } else {
+      show(write.event, write.bytes, !write.ephemeral);
+      if (write.ephemeral) store_metrics().ephemeral.add();
+      answers.push_back({std::move(write.done), nullptr, write.event->record});
+    }
+    release_head(write.key());
+  }
+  if (!failed.empty()) fail_dependents(failed, status.error(), answers);
+}
+
+void QueuedStore::fail_dependents(const std::vector<std::string>& keys, const Error& why,
+                                  std::vector<Answer>& answers) {
+  std::unordered_set<std::string_view> failed(keys.begin(), keys.end());
+  std::deque<Submitted> kept;
+  for (Submitted& write : queue_) {
+    if (write.flushed || !failed.contains(write.key())) {
+      kept.push_back(std::move(write));
+      continue;
+    }
+    answers.push_back({std::move(write.done), nullptr, why});
+    release_head(write.key());
+  }
+  queue_ = std::move(kept);
+}
+
+void QueuedStore::release_head(const std::string& key) {
+  auto it = heads_.find(key);
+  if (--it->second.pending == 0) heads_.erase(it);
+}
+
+void QueuedStore::show(const EventPtr& event, std::size_t bytes, bool durable) {
+  map_->apply(event, bytes, durable);
+  hub_.push(event);
+}
+
+}  // namespace berth::store

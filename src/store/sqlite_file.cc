@@ -1,0 +1,355 @@
+#include "store/sqlite_file.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/fault.h"
+#include "base/text.h"
+#include "store/queued_store.h"
+
+namespace berth::store {
+
+namespace {
+
+constexpr int kApplicationId = 0x42727468;  // "Brth"
+constexpr int kFormat = 1;
+constexpr int kPageBytes = 8192;
+
+constexpr const char* kCreate = R"(
+  PRAGMA page_size = 8192;
+  PRAGMA auto_vacuum = NONE;
+  BEGIN;
+  CREATE TABLE log(revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, kind INTEGER NOT NULL,
+                   create_revision INTEGER NOT NULL, checksum INTEGER NOT NULL);
+  CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  INSERT INTO meta VALUES('reserved', 0), ('compacted', 0);
+  PRAGMA application_id = 1114797160;
+  PRAGMA user_version = 1;
+  COMMIT;
+)";
+static_assert(kApplicationId == 1114797160 && kFormat == 1);
+
+std::int64_t checksum(Revision revision, Revision created, bool deletes, std::string_view key, std::string_view value) {
+  std::uint64_t sum = fnv64a(key) * 31 + fnv64a(value);
+  sum = sum * 31 + static_cast<std::uint64_t>(revision);
+  sum = sum * 31 + static_cast<std::uint64_t>(created);
+  return static_cast<std::int64_t>(sum * 31 + (deletes ? 1 : 0));
+}
+
+Status sync_directory_of(const std::string& path) {
+  std::size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return errno_error("syncing " + folder);
+  return ok_status();
+}
+
+int column_int(sqlite3_stmt* statement, int column) { return sqlite3_column_int(statement, column); }
+
+std::string_view column_text(sqlite3_stmt* statement, int column) {
+  const void* bytes = sqlite3_column_blob(statement, column);
+  int size = sqlite3_column_bytes(statement, column);
+  return bytes ? std::string_view(static_cast<const char*>(bytes), static_cast<std::size_t>(size)) : std::string_view();
+}
+
+}  // namespace
+
+// A statement that lives as long as a scope.
+class SqliteFile::Statement {
+ public:
+  Statement(sqlite3* db, const char* sql) { sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr); }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  sqlite3_stmt* get() const { return statement_; }  // null where preparing failed
+
+ private:
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+SqliteFile::~SqliteFile() {
+  sqlite3_finalize(insert_);
+  sqlite3_finalize(remove_);
+  sqlite3_finalize(meta_);
+  sqlite3_close(checkpointer_);
+  sqlite3_close(writer_);
+}
+
+Error SqliteFile::damaged(const std::string& what) const {
+  return error(Code::kInternal, path_ + " is damaged: " + what +
+                                    ". Put back a copy of it (with its -wal file, if there is one), or move it away to "
+                                    "start with an empty store");
+}
+
+// What went wrong last, with the system's reason where it has one.
+std::string SqliteFile::reason(sqlite3* db) {
+  const int code = sqlite3_errcode(db) & 0xff;
+  std::string text = sqlite3_errmsg(db);
+  int os = code == SQLITE_FULL ? ENOSPC : 0;
+  if (code == SQLITE_IOERR || code == SQLITE_CANTOPEN) os = sqlite3_system_errno(db);
+  if (os != 0) text += std::string(" (") + std::strerror(os) + ")";
+  return text;
+}
+
+Error SqliteFile::open_error(sqlite3* db) const {
+  const int code = sqlite3_errcode(db) & 0xff;
+  if (code == SQLITE_NOTADB) {
+    return error(Code::kInternal,
+                 path_ + " is no store: it is not a SQLite database. Move it away, or name another file");
+  }
+  if (code == SQLITE_CORRUPT) return damaged(sqlite3_errmsg(db));
+  return error(Code::kInternal, "opening " + path_ + ": " + reason(db));
+}
+
+Error SqliteFile::write_error(sqlite3* db) const {
+  const int code = sqlite3_extended_errcode(db);
+  // The rows may have reached the disk although their sync failed.
+  const bool unsure = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+  return error(unsure ? Code::kUnknown : Code::kUnavailable, "writing " + path_ + ": " + reason(db));
+}
+
+Status SqliteFile::run(sqlite3* db, const char* sql) const {
+  if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return write_error(db);
+  return ok_status();
+}
+
+Status SqliteFile::step_once(sqlite3_stmt* statement) const {
+  int code = sqlite3_step(statement);
+  Status status;
+  if (code != SQLITE_DONE && code != SQLITE_ROW) status = write_error(writer_);
+  sqlite3_reset(statement);
+  return status;
+}
+
+Status SqliteFile::lock() {
+  const std::string name = path_ + ".lock";
+  lock_ = Fd(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock_) return errno_error("opening " + name);
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return errno_error("locking " + name);
+    char holder[32] = {};
+    ssize_t got = ::pread(lock_.get(), holder, sizeof holder - 1, 0);
+    std::string who = got > 0 ? " (process " + std::string(trim(holder)) + ")" : "";
+    return error(Code::kUnavailable, path_ + " is in use by another process" + who +
+                                         ". Stop that one first, or give this one its own data directory");
+  }
+  std::string pid = std::to_string(::getpid()) + "\n";
+  // Only for the message above: a full disk must not keep the store from opening.
+  if (::ftruncate(lock_.get(), 0) == 0) (void)!::pwrite(lock_.get(), pid.data(), pid.size(), 0);
+  return ok_status();
+}
+
+// Made beside its place and renamed into it, so that an empty or half-made file is never taken for a new store.
+Status SqliteFile::create() {
+  if (path_exists(path_ + "-wal")) {
+    return error(Code::kInternal, path_ + " is missing, but its write-ahead log " + path_ +
+                                      "-wal is there. Put the file back, or move the log away to start empty");
+  }
+  const std::string fresh = path_ + ".new";
+  for (const char* suffix : {"", "-journal"}) ::unlink((fresh + suffix).c_str());
+  sqlite3* db = nullptr;
+  Status status;
+  if (sqlite3_open_v2(fresh.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
+      sqlite3_exec(db, kCreate, nullptr, nullptr, nullptr) != SQLITE_OK) {
+    status = error(Code::kUnavailable, "creating " + path_ + ": " + reason(db));
+  }
+  sqlite3_close(db);
+  if (!status.ok()) {
+    ::unlink(fresh.c_str());
+    return status;
+  }
+  if (::rename(fresh.c_str(), path_.c_str()) != 0) return errno_error("creating " + path_);
+  return sync_directory_of(path_);
+}
+
+Status SqliteFile::verify_kind(sqlite3* db) const {
+  Statement application(db, "PRAGMA application_id");
+  if (!application.get() || sqlite3_step(application.get()) != SQLITE_ROW) return open_error(db);
+  if (column_int(application.get(), 0) != kApplicationId) {
+    return error(Code::kInternal,
+                 path_ + " is no store: it is the SQLite database of another program. Name another file");
+  }
+  Statement format(db, "PRAGMA user_version");
+  if (!format.get() || sqlite3_step(format.get()) != SQLITE_ROW) return open_error(db);
+  if (int found = column_int(format.get(), 0); found != kFormat) {
+    return error(Code::kInternal, path_ + " has format " + std::to_string(found) +
+                                      "; this version of berth reads format " + std::to_string(kFormat) +
+                                      ". Use the version that wrote it");
+  }
+  return ok_status();
+}
+
+Status SqliteFile::connect() {
+  constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+  for (sqlite3** db : {&writer_, &checkpointer_}) {
+    if (sqlite3_open_v2(path_.c_str(), db, kFlags, nullptr) != SQLITE_OK) return open_error(*db);
+    sqlite3_busy_timeout(*db, 10'000);
+    if (db == &writer_) BERTH_TRY(verify_kind(*db));
+    Statement wal(*db, "PRAGMA journal_mode = WAL");
+    if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error(*db);
+    if (column_text(wal.get(), 0) != "wal") {
+      return error(Code::kInternal,
+                   "opening " + path_ + ": its file system cannot hold a write-ahead log. Use a local one");
+    }
+    sqlite3_reset(wal.get());
+    for (const char* sql : {"PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 0",
+                            "PRAGMA journal_size_limit = 67108864", "PRAGMA cache_size = -4096"}) {
+      if (sqlite3_exec(*db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error(*db);
+    }
+  }
+  sqlite3_wal_hook(
+      writer_,
+      [](void* self, sqlite3*, const char*, int pages) {
+        static_cast<SqliteFile*>(self)->wal_bytes_.store(static_cast<std::size_t>(pages) * kPageBytes,
+                                                         std::memory_order_relaxed);
+        return SQLITE_OK;
+      },
+      this);
+  return ok_status();
+}
+
+Status SqliteFile::prepare() {
+  struct {
+    sqlite3_stmt** statement;
+    const char* sql;
+  } const statements[] = {
+      {&insert_, "INSERT INTO log(revision, key, value, kind, create_revision, checksum) VALUES(?, ?, ?, ?, ?, ?)"},
+      {&remove_, "DELETE FROM log WHERE revision = ?"},
+      {&meta_, "UPDATE meta SET value = ? WHERE name = ?"},
+  };
+  for (const auto& each : statements) {
+    if (sqlite3_prepare_v3(writer_, each.sql, -1, SQLITE_PREPARE_PERSISTENT, each.statement, nullptr) != SQLITE_OK) {
+      return open_error(writer_);
+    }
+  }
+  Statement read(writer_, "SELECT name, value FROM meta");
+  if (!read.get()) return open_error(writer_);
+  int code = 0;
+  int found = 0;
+  while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
+    std::string_view name = column_text(read.get(), 0);
+    Revision value = sqlite3_column_int64(read.get(), 1);
+    if (name == "reserved") reserved_ = value, ++found;
+    if (name == "compacted") compacted_ = value, ++found;
+  }
+  if (code != SQLITE_DONE) return open_error(writer_);
+  if (found != 2) return damaged("its table meta is incomplete");
+  return ok_status();
+}
+
+Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path) {
+  std::unique_ptr<SqliteFile> file(new SqliteFile(path));
+  BERTH_TRY(file->lock());
+  struct ::stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno != ENOENT) return errno_error("opening " + path);
+    BERTH_TRY(file->create());
+  } else if (!S_ISREG(info.st_mode)) {
+    return error(Code::kInternal, path + " is no store: it is not a regular file. Name another file");
+  } else if (info.st_size == 0) {
+    return file->damaged("it is empty");
+  }
+  BERTH_TRY(file->connect());
+  BERTH_TRY(file->prepare());
+  return file;
+}
+
+Status SqliteFile::load(const Function<Status(const Row&)>& take) {
+  Statement read(writer_, "SELECT revision, key, value, kind, create_revision, checksum FROM log ORDER BY revision");
+  if (!read.get()) return open_error(writer_);
+  int code = 0;
+  while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
+    Row row;
+    row.revision = sqlite3_column_int64(read.get(), 0);
+    row.key = column_text(read.get(), 1);
+    row.value = column_text(read.get(), 2);
+    row.deletes = column_int(read.get(), 3) != 0;
+    row.create_revision = sqlite3_column_int64(read.get(), 4);
+    if (sqlite3_column_int64(read.get(), 5) !=
+        checksum(row.revision, row.create_revision, row.deletes, row.key, row.value)) {
+      return damaged("the row of revision " + std::to_string(row.revision) + " does not match its checksum");
+    }
+    if (Status status = take(row); !status.ok()) {
+      return damaged("the row of revision " + std::to_string(row.revision) + ": " + status.error().message);
+    }
+  }
+  if (code != SQLITE_DONE) return open_error(writer_);
+  return ok_status();
+}
+
+Status SqliteFile::set_meta(const char* name, Revision value) {
+  sqlite3_bind_int64(meta_, 1, value);
+  sqlite3_bind_text(meta_, 2, name, -1, SQLITE_STATIC);
+  return step_once(meta_);
+}
+
+Status SqliteFile::insert_rows(const Batch& batch, Revision reserve) {
+  for (const Submitted& write : batch.writes) {
+    if (!write.event || write.ephemeral) continue;
+    if (fault::hit("store.insert")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
+    const Event& event = *write.event;
+    const bool deletes = event.type == EventType::kDeleted;
+    const std::string& key = event.record->key;
+    encoded_.clear();
+    if (!deletes) json::encode_to(event.record->value, encoded_);
+    sqlite3_bind_int64(insert_, 1, event.revision);
+    sqlite3_bind_text(insert_, 2, key.data(), static_cast<int>(key.size()), SQLITE_STATIC);
+    if (deletes) {
+      sqlite3_bind_null(insert_, 3);
+    } else {
+      sqlite3_bind_blob(insert_, 3, encoded_.data(), static_cast<int>(encoded_.size()), SQLITE_STATIC);
+    }
+    sqlite3_bind_int(insert_, 4, deletes ? 1 : 0);
+    sqlite3_bind_int64(insert_, 5, event.record->create_revision);
+    sqlite3_bind_int64(insert_, 6, checksum(event.revision, event.record->create_revision, deletes, key, encoded_));
+    BERTH_TRY(step_once(insert_));
+  }
+  for (Revision row : batch.garbage) {
+    sqlite3_bind_int64(remove_, 1, row);
+    BERTH_TRY(step_once(remove_));
+  }
+  if (!batch.garbage.empty()) BERTH_TRY(set_meta("compacted", batch.compacted));
+  if (reserve != 0) BERTH_TRY(set_meta("reserved", reserve));
+  return ok_status();
+}
+
+Status SqliteFile::commit(const Batch& batch, Revision reserve) {
+  std::lock_guard<std::mutex> guard(commit_mutex_);
+  Status status = run(writer_, "BEGIN IMMEDIATE");
+  if (status.ok()) status = insert_rows(batch, reserve);
+  if (status.ok() && fault::hit("store.commit")) {
+    status = error(Code::kUnavailable, "writing " + path_ + ": injected fault");
+  }
+  if (status.ok() && fault::hit("store.fsync")) {
+    status = error(Code::kUnknown, "writing " + path_ + ": injected fault of fsync");
+  }
+  if (status.ok()) status = run(writer_, "COMMIT");
+  if (!status.ok() && sqlite3_get_autocommit(writer_) == 0) (void)run(writer_, "ROLLBACK");
+  return status;
+}
+
+Status SqliteFile::reserve(Revision revision) {
+  std::lock_guard<std::mutex> guard(commit_mutex_);
+  return set_meta("reserved", revision);
+}
+
+Status SqliteFile::checkpoint() {
+  if (fault::hit("store.checkpoint")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
+  int frames = 0, moved = 0;
+  if (sqlite3_wal_checkpoint_v2(checkpointer_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved) != SQLITE_OK) {
+    return write_error(checkpointer_);
+  }
+  // What was committed meanwhile is little. Only when the last frame has been moved does the log start anew.
+  std::lock_guard<std::mutex> guard(commit_mutex_);
+  if (sqlite3_wal_checkpoint_v2(checkpointer_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved) != SQLITE_OK) {
+    return write_error(checkpointer_);
+  }
+  if (frames == moved) wal_bytes_.store(0, std::memory_order_relaxed);
+  return ok_status();
+}
+
+}  // namespace berth::store

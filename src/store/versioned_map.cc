@@ -1,0 +1,205 @@
+#include "store/versioned_map.h"
+
+#include <algorithm>
+
+namespace berth::store {
+
+namespace {
+
+std::string_view folder_of(std::string_view key) {
+  std::size_t slash = key.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : key.substr(0, slash + 1);
+}
+
+// Collects records into a Listing until its limit.
+class Collector {
+ public:
+  Collector(Listing& listing, std::size_t limit) : listing_(listing), limit_(limit) {}
+  void add(const RecordPtr& record) {
+    if (limit_ != 0 && listing_.records.size() == limit_) {
+      listing_.more = true;
+      ++listing_.remaining;
+    } else {
+      listing_.records.push_back(record);
+    }
+  }
+
+ private:
+  Listing& listing_;
+  std::size_t limit_;
+};
+
+}  // namespace
+
+std::size_t approximate_size(const Value& value) {
+  switch (value.type()) {
+    case json::Type::kString:
+      return value.as_string().size() + 2;
+    case json::Type::kArray: {
+      std::size_t total = 2;
+      for (const Value& element : value) total += approximate_size(element) + 1;
+      return total;
+    }
+    case json::Type::kObject: {
+      std::size_t total = 2;
+      for (auto [key, member] : value.entries()) total += key.size() + 4 + approximate_size(member);
+      return total;
+    }
+    default:
+      return 4;
+  }
+}
+
+VersionedMap::VersionedMap(const Limits& limits, bool track_rows) : limits_(limits), track_rows_(track_rows) {}
+
+RecordPtr VersionedMap::get(std::string_view key) const {
+  auto it = slots_.find(key);
+  return it == slots_.end() ? nullptr : it->record;
+}
+
+VersionedMap::Slots::const_iterator VersionedMap::begin_of(std::string_view prefix,
+                                                           std::string_view start_after) const {
+  return start_after.empty() || start_after < prefix ? slots_.lower_bound(prefix) : slots_.upper_bound(start_after);
+}
+
+Listing VersionedMap::list(std::string_view prefix, std::size_t limit, std::string_view start_after) const {
+  Listing listing;
+  listing.revision = revision_;
+  Collector collector(listing, limit);
+  for (auto it = begin_of(prefix, start_after); it != slots_.end() && it->record->key.starts_with(prefix); ++it) {
+    collector.add(it->record);
+    if (listing.more && start_after.empty()) {  // the first page: no need to walk over the rest
+      listing.remaining = count(prefix) - listing.records.size();
+      break;
+    }
+  }
+  return listing;
+}
+
+Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix, std::size_t limit,
+                                      std::string_view start_after) const {
+  if (revision > revision_) {
+    return error(Code::kInvalid, "revision " + std::to_string(revision) + " is in the future: the newest is " +
+                                     std::to_string(revision_));
+  }
+  if (revision < compacted_) {
+    return error(Code::kExpired, "revision " + std::to_string(revision) + " has been compacted: the oldest kept is " +
+                                     std::to_string(compacted_));
+  }
+  // What has changed since, as it was then: the version before the first later event of each key.
+  std::map<std::string_view, RecordPtr> then;
+  for (std::size_t i = first_after(revision); i < history_.size(); ++i) {
+    const Event& event = *history_[i].event;
+    if (event.record->key.starts_with(prefix)) then.emplace(event.record->key, event.previous);
+  }
+  Listing listing;
+  listing.revision = revision;
+  Collector collector(listing, limit);
+  auto old = start_after.empty() ? then.begin() : then.upper_bound(start_after);
+  auto now = begin_of(prefix, start_after);
+  auto in_range = [&] { return now != slots_.end() && now->record->key.starts_with(prefix); };
+  while (old != then.end() || in_range()) {
+    if (old == then.end() || (in_range() && now->record->key < old->first)) {
+      collector.add(now->record);
+      ++now;
+      continue;
+    }
+    if (in_range() && now->record->key == old->first) ++now;
+    if (old->second) collector.add(old->second);
+    ++old;
+  }
+  return listing;
+}
+
+std::size_t VersionedMap::count(std::string_view prefix) const {
+  if (folder_of(prefix) != prefix) {  // part of a name: only the matches tell
+    std::size_t matches = 0;
+    auto it = slots_.lower_bound(prefix);
+    for (; it != slots_.end() && it->record->key.starts_with(prefix); ++it) ++matches;
+    return matches;
+  }
+  std::size_t total = 0;
+  for (auto it = folders_.lower_bound(prefix); it != folders_.end() && it->first.starts_with(prefix); ++it) {
+    total += it->second;
+  }
+  return total;
+}
+
+void VersionedMap::change(const Event& event, bool durable) {
+  const std::string& key = event.record->key;
+  auto it = slots_.find(std::string_view(key));
+  if (durable && track_rows_) {
+    if (it != slots_.end() && it->row != 0) superseded_.push_back({event.revision, it->row});
+    if (event.type == EventType::kDeleted) superseded_.push_back({event.revision, event.revision});
+  }
+  if (event.type == EventType::kDeleted) {
+    if (it == slots_.end()) return;
+    if (!durable && it->row != 0) hidden_rows_.emplace(key, it->row);
+    auto folder = folders_.find(folder_of(key));
+    if (--folder->second == 0) folders_.erase(folder);
+    slots_.erase(it);
+  } else if (it == slots_.end()) {
+    std::string_view name = folder_of(key);
+    auto folder = folders_.find(name);
+    if (folder == folders_.end()) folder = folders_.emplace(std::string(name), 0).first;
+    ++folder->second;
+    Revision row = 0;
+    if (auto hidden = hidden_rows_.find(key); hidden != hidden_rows_.end()) {
+      row = hidden->second;
+      hidden_rows_.erase(hidden);
+    }
+    if (durable && row != 0 && track_rows_) superseded_.push_back({event.revision, row});
+    slots_.insert(Slot{event.record, durable ? event.revision : row});
+  } else {
+    it->record = event.record;  // the same key: the order stays
+    if (durable) it->row = event.revision;
+  }
+}
+
+void VersionedMap::apply(EventPtr event, std::size_t bytes, bool durable) {
+  BERTH_CHECK(event->revision > revision_, "events become visible in revision order");
+  change(*event, durable);
+  revision_ = event->revision;
+  history_bytes_ += bytes;
+  history_.push_back({std::move(event), bytes});
+  while (history_.size() > limits_.history_events || history_bytes_ > limits_.history_bytes) forget_oldest();
+}
+
+void VersionedMap::restore(EventPtr event) {
+  change(*event, true);
+  advance(event->revision);
+}
+
+void VersionedMap::forget_oldest() {
+  compacted_ = std::max(compacted_, history_.front().event->revision);
+  history_bytes_ -= history_.front().bytes;
+  history_.pop_front();
+}
+
+void VersionedMap::compact(Revision revision) {
+  revision = std::min(revision, revision_);
+  while (!history_.empty() && history_.front().event->revision <= revision) forget_oldest();
+  compacted_ = std::max(compacted_, revision);
+}
+
+std::size_t VersionedMap::first_after(Revision revision) const {
+  auto it = std::upper_bound(history_.begin(), history_.end(), revision,
+                             [](Revision r, const Past& past) { return r < past.event->revision; });
+  return static_cast<std::size_t>(it - history_.begin());
+}
+
+std::vector<Revision> VersionedMap::take_garbage(std::size_t least, std::size_t most) {
+  std::vector<Revision> rows;
+  if (superseded_.size() < least || superseded_[least - 1].by > compacted_) return rows;
+  while (!superseded_.empty() && rows.size() < most && superseded_.front().by <= compacted_) {
+    rows.push_back(superseded_.front().row);
+    superseded_.pop_front();
+  }
+  return rows;
+}
+
+void VersionedMap::return_garbage(const std::vector<Revision>& rows) {
+  for (auto it = rows.rbegin(); it != rows.rend(); ++it) superseded_.push_front({0, *it});
+}
+
+}  // namespace berth::store

@@ -1,0 +1,218 @@
+#include "store/watch_hub.h"
+
+#include <algorithm>
+
+#include "base/metrics.h"
+
+namespace berth::store {
+
+namespace {
+
+constexpr std::size_t kScanPerTurn = 4096;    // events of the history that one watch looks at in one turn
+constexpr std::size_t kEventsPerTurn = 512;   // events that it is handed in one turn
+
+metrics::Gauge& watch_gauge() {
+  static metrics::Gauge& gauge = metrics::gauge("berth_store_watches", "Open watches on the store.");
+  return gauge;
+}
+
+}  // namespace
+
+struct WatchHub::Watcher : std::enable_shared_from_this<Watcher> {
+  enum class State { kSynced, kBehind, kStopped, kEnded };
+  std::string prefix;
+  WatchSink* sink = nullptr;
+  WatchHub* hub = nullptr;  // null once the hub or the handle is gone
+  State state = State::kBehind;
+  Revision seen = 0;  // every event up to here that concerns this watch has been handed over
+  bool wants_bookmark = false;
+  bool in_callback = false;
+  bool resumed_in_callback = false;
+  bool pump_posted = false;
+  std::vector<EventPtr> batch;  // being gathered in deliver()
+};
+
+class WatchHub::Handle final : public Watch {
+ public:
+  explicit Handle(WatcherPtr watcher) : watcher_(std::move(watcher)) {}
+  ~Handle() override {
+    if (watcher_->hub) watcher_->hub->close(watcher_);
+  }
+  void resume() override {
+    if (!watcher_->hub) return;
+    if (watcher_->in_callback) {
+      watcher_->resumed_in_callback = true;
+    } else if (watcher_->state == Watcher::State::kStopped) {
+      watcher_->state = Watcher::State::kBehind;
+      watcher_->hub->schedule(watcher_);
+    }
+  }
+  void bookmark() override {
+    if (!watcher_->hub) return;
+    watcher_->wants_bookmark = true;
+    watcher_->hub->schedule(watcher_);
+  }
+
+ private:
+  WatcherPtr watcher_;
+};
+
+WatchHub::WatchHub(Runtime& runtime, const VersionedMap& map) : runtime_(runtime), map_(map) {}
+
+WatchHub::~WatchHub() {
+  *alive_ = false;
+  watch_gauge().add(-static_cast<std::int64_t>(all_.size()));
+  for (const WatcherPtr& watcher : all_) watcher->hub = nullptr;
+}
+
+Result<std::unique_ptr<Watch>> WatchHub::add(std::string prefix, Revision after, WatchSink* sink) {
+  if (after < map_.compacted()) {
+    return error(Code::kExpired, "revision " + std::to_string(after) + " has been compacted: the oldest kept is " +
+                                     std::to_string(map_.compacted()));
+  }
+  auto watcher = std::make_shared<Watcher>();
+  watcher->prefix = std::move(prefix);
+  watcher->sink = sink;
+  watcher->hub = this;
+  watcher->seen = after;
+  all_.insert(watcher);
+  watch_gauge().add(1);
+  if (after >= map_.revision()) {
+    watcher->state = Watcher::State::kSynced;
+    index(watcher.get());
+  } else {
+    schedule(watcher);
+  }
+  return std::unique_ptr<Watch>(std::make_unique<Handle>(std::move(watcher)));
+}
+
+void WatchHub::push(EventPtr event) {
+  undelivered_.push_back(std::move(event));
+  if (delivery_posted_) return;
+  delivery_posted_ = true;
+  runtime_.post([this, alive = alive_] {
+    if (*alive) deliver();
+  });
+}
+
+void WatchHub::deliver() {
+  delivery_posted_ = false;
+  if (undelivered_.empty()) return;
+  std::vector<EventPtr> events = std::move(undelivered_);
+  undelivered_.clear();
+  std::vector<WatcherPtr> touched;
+  for (const EventPtr& event : events) {
+    // All watched prefixes of the key: step back through the ordered prefixes; where one is no prefix of the key, only
+    // what is not longer than their common part can still be.
+    std::string_view rest = event->record->key;
+    auto it = synced_.upper_bound(rest);
+    while (it != synced_.begin()) {
+      --it;
+      if (!rest.starts_with(it->first)) {
+        auto differ = std::mismatch(rest.begin(), rest.end(), it->first.begin(), it->first.end());
+        rest = rest.substr(0, static_cast<std::size_t>(differ.first - rest.begin()));
+        it = synced_.upper_bound(rest);
+        continue;
+      }
+      for (Watcher* watcher : it->second) {
+        if (event->revision <= watcher->seen) continue;
+        if (watcher->batch.empty()) touched.push_back(watcher->shared_from_this());
+        watcher->batch.push_back(event);
+      }
+    }
+  }
+  const Revision last = events.back()->revision;
+  auto alive = alive_;
+  // `seen` moves first: whoever stops, or is looked at by a callback of another, has had everything up to `last`.
+  for (const WatcherPtr& watcher : touched) watcher->seen = std::max(watcher->seen, last);
+  for (const WatcherPtr& watcher : touched) {
+    std::vector<EventPtr> batch = std::move(watcher->batch);
+    watcher->batch.clear();
+    if (watcher->hub && !hand_over(watcher, batch)) return;
+  }
+}
+
+bool WatchHub::hand_over(const WatcherPtr& watcher, const std::vector<EventPtr>& events) {
+  auto alive = alive_;
+  watcher->in_callback = true;
+  watcher->resumed_in_callback = false;
+  bool more = watcher->sink->on_events(events);
+  if (!*alive) return false;
+  watcher->in_callback = false;
+  if (!watcher->hub || more) return true;
+  if (watcher->state == Watcher::State::kSynced) unindex(watcher.get());
+  watcher->state = watcher->resumed_in_callback ? Watcher::State::kBehind : Watcher::State::kStopped;
+  if (watcher->resumed_in_callback) schedule(watcher);
+  return true;
+}
+
+void WatchHub::schedule(const WatcherPtr& watcher) {
+  if (watcher->pump_posted) return;
+  watcher->pump_posted = true;
+  runtime_.post([weak = std::weak_ptr<Watcher>(watcher)] {
+    WatcherPtr watcher = weak.lock();
+    if (!watcher) return;
+    watcher->pump_posted = false;
+    if (watcher->hub) watcher->hub->pump(watcher);
+  });
+}
+
+void WatchHub::pump(const WatcherPtr& watcher) {
+  auto alive = alive_;
+  if (watcher->state == Watcher::State::kSynced) {
+    deliver();  // a bookmark comes behind what is visible already
+    if (!*alive || !watcher->hub) return;
+  }
+  if (watcher->state == Watcher::State::kBehind) {
+    catch_up(watcher);
+    if (!*alive || !watcher->hub) return;
+  }
+  if (watcher->state == Watcher::State::kSynced && watcher->wants_bookmark) {
+    watcher->wants_bookmark = false;
+    // Anything visible but not yet delivered came up during the callbacks of this very turn.
+    Revision revision = undelivered_.empty() ? map_.revision() : undelivered_.front()->revision - 1;
+    watcher->sink->on_progress(std::max(revision, watcher->seen));
+  }
+}
+
+void WatchHub::catch_up(const WatcherPtr& watcher) {
+  if (watcher->seen < map_.compacted()) return expire(watcher);
+  std::vector<EventPtr> events;
+  std::size_t at = map_.first_after(watcher->seen);
+  std::size_t stop = std::min(map_.history_size(), at + kScanPerTurn);
+  for (; at < stop && events.size() < kEventsPerTurn; ++at) {
+    const EventPtr& event = map_.history(at);
+    watcher->seen = event->revision;
+    if (event->record->key.starts_with(watcher->prefix)) events.push_back(event);
+  }
+  if (at == map_.history_size()) {
+    watcher->seen = std::max(watcher->seen, map_.revision());
+    watcher->state = Watcher::State::kSynced;
+    index(watcher.get());
+  }
+  if (!events.empty() && !hand_over(watcher, events)) return;
+  if (watcher->hub && watcher->state == Watcher::State::kBehind) schedule(watcher);
+}
+
+void WatchHub::expire(const WatcherPtr& watcher) {
+  watcher->state = Watcher::State::kEnded;
+  watcher->sink->on_end(error(Code::kExpired, "the watch fell behind: events after revision " +
+                                                  std::to_string(watcher->seen) + " have been compacted"));
+}
+
+void WatchHub::index(Watcher* watcher) { synced_[watcher->prefix].push_back(watcher); }
+
+void WatchHub::unindex(Watcher* watcher) {
+  auto it = synced_.find(watcher->prefix);
+  std::erase(it->second, watcher);
+  if (it->second.empty()) synced_.erase(it);
+}
+
+void WatchHub::close(const WatcherPtr& watcher) {
+  if (watcher->state == Watcher::State::kSynced) unindex(watcher.get());
+  watcher->hub = nullptr;
+  all_.erase(watcher);
+  watch_gauge().add(-1);
+}
+
+}  // namespace berth::store

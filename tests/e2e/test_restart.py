@@ -1,0 +1,103 @@
+"""The agent or the server dies and comes back: the containers and what the API says of them stay as they are."""
+import re
+
+import pytest
+
+import lab
+from lab import is_ready, wait_for
+
+PODS = f"""
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: steady}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: steady}}}}
+  serviceName: steady
+  podManagementPolicy: Parallel
+  template:
+    metadata: {{labels: {{app: steady}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: {lab.WEB}
+        readinessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1}}
+        livenessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1}}
+        volumeMounts: [{{name: data, mountPath: /var/www/html}}]
+      - name: ticker
+        image: {lab.WEB}
+        command: [sh, -c, "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done"]
+  volumeClaimTemplates:
+  - metadata: {{name: data}}
+    spec:
+      accessModes: [ReadWriteOnce]
+      resources: {{requests: {{storage: 16Mi}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def s(own_cluster):
+    own_cluster.up()
+    own_cluster.image(lab.WEB)
+    session = lab.Session(own_cluster, namespace="default")
+    session.apply(PODS)
+    session.wait_ready("steady-0", "steady-1")
+    yield session
+    session.close_home()
+
+
+def lives(s):
+    """What a restart of ours must not change."""
+    return {p["metadata"]["name"]: (p["metadata"]["uid"], p["status"]["podIP"], p["status"]["startTime"], sorted(
+        (c["name"], c["containerID"], c["restartCount"], c["state"]["running"]["startedAt"]) for c in p["status"]["containerStatuses"]))
+        for p in s.list("pods")["items"]}
+
+
+def last_tick(s):
+    return int(re.findall(r"tick (\d+)", s.out("logs", "steady-0", "-c", "ticker", "--tail=1"))[-1])
+
+
+def test_agent_restart(s):
+    before, tick = lives(s), last_tick(s)
+    with s.watch() as watch:
+        s.cluster.kill("agent")
+        s.cluster.up()
+        wait_for("the ticker's log to go on", lambda: last_tick(s) > tick + 15)
+        assert lives(s) == before
+        for kind, pod in watch.events:
+            assert kind == "MODIFIED" and is_ready(pod), f"{kind} {pod['metadata']['name']}: {pod['status']}"
+    # No line was lost while no agent was there: conmon writes the log.
+    ticks = [int(t) for t in re.findall(r"tick (\d+)", s.out("logs", "steady-0", "-c", "ticker"))]
+    assert ticks == list(range(1, len(ticks) + 1))
+    # It is in charge again: what it adopted, it also ends and replaces.
+    uid = s.pod("steady-1")["metadata"]["uid"]
+    s.k("delete", "pod", "steady-1")
+    wait_for("a new steady-1", lambda: s.pod("steady-1")["metadata"]["uid"] != uid)
+    s.wait_ready("steady-0", "steady-1")
+
+
+def test_server_restart(s):
+    before = lives(s)
+    claims = [(c["metadata"]["name"], c["metadata"]["uid"], c["status"]["phase"]) for c in s.list("persistentvolumeclaims")["items"]]
+    s.k("create", "configmap", "written-just-before", "--from-literal=a=b")
+    s.cluster.kill("server")
+    s.cluster.up()
+    assert s.get("configmaps", "written-just-before")["data"] == {"a": "b"}
+    assert lives(s) == before
+    assert claims == [(c["metadata"]["name"], c["metadata"]["uid"], c["status"]["phase"]) for c in s.list("persistentvolumeclaims")["items"]]
+    # Controllers, scheduler and agent find the new server by themselves.
+    s.k("scale", "sts/steady", "--replicas=3")
+    s.wait_ready("steady-2")
+    assert all(is_ready(p) for p in s.list("pods")["items"])
+    node = s.cluster.api("/api/v1/nodes/berth-1")
+    assert any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
+
+
+def test_both_restart_while_a_set_grows(s):
+    s.k("scale", "sts/steady", "--replicas=5")
+    s.cluster.kill("agent")
+    s.cluster.kill("server")
+    s.cluster.up()
+    s.wait_ready(*(f"steady-{i}" for i in range(5)))
+    assert s.names("persistentvolumeclaims") == [f"data-steady-{i}" for i in range(5)]

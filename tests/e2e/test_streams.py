@@ -1,0 +1,126 @@
+"""Logs, exec, attach, cp and port-forward, with each kubectl."""
+import json
+import pathlib
+import re
+import urllib.request
+
+import pytest
+
+import lab
+from lab import wait_for
+
+TALKER = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: talker}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: {lab.WEB}
+    command: [sh, -c, "echo to out; echo to err >&2; touch /tmp/up; until [ -e /tmp/go ]; do sleep 0.05; done; echo gone on; until [ -e /tmp/end ]; do sleep 0.05; done; echo last words; exit 3"]
+    readinessProbe: {{exec: {{command: [test, -e, /tmp/up]}}, periodSeconds: 1}}
+"""
+
+SHELL = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: shell}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {{name: main, image: {lab.WEB}, ports: [{{containerPort: 80, name: http}}]}}
+  - {{name: side, image: {lab.WEB}, command: [sleep, "100000"]}}
+"""
+
+
+def test_logs(kubectl):
+    kubectl.apply(TALKER)
+    kubectl.wait_ready("talker")
+    wait_for("both lines", lambda: sorted(kubectl.out("logs", "talker").splitlines()) == ["to err", "to out"])
+    with kubectl.background("logs", "-f", "talker") as follow:
+        follow.wait_text("^to out$")
+        kubectl.exec("talker", "touch /tmp/go")
+        follow.wait_text("^gone on$")
+        assert kubectl.out("logs", "talker", "--tail=1") == "gone on\n"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d) gone on\n", kubectl.out("logs", "talker", "--tail=1", "--timestamps"))
+        kubectl.exec("talker", "touch /tmp/end")
+        assert follow.wait(30) == 0  # the stream ends with the container
+        assert follow.text().endswith("last words\n")
+    wait_for("a restart", lambda: kubectl.pod("talker")["status"]["containerStatuses"][0]["restartCount"] == 1)
+    assert kubectl.out("logs", "talker", "--previous").endswith("gone on\nlast words\n")
+    status = kubectl.pod("talker")["status"]["containerStatuses"][0]
+    assert status["lastState"]["terminated"]["exitCode"] == 3 and status["lastState"]["terminated"]["reason"] == "Error"
+    assert "not found" in kubectl.fails("logs", "nobody")
+    assert "is not valid for pod talker" in kubectl.fails("logs", "talker", "-c", "nobody")
+
+
+def test_exec(kubectl):
+    kubectl.apply(SHELL)
+    kubectl.wait_ready("shell")
+    assert kubectl.out("exec", "shell", "-c", "side", "--", "hostname") == "shell\n"
+    assert kubectl.out("exec", "-i", "shell", "-c", "main", "--", "cat", stdin="through and back\n") == "through and back\n"
+    done = kubectl.k("exec", "shell", "-c", "main", "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
+    assert (done.stdout, done.returncode) == ("out\n", 7)
+    assert done.stderr.startswith("err\n") and "command terminated with exit code 7" in done.stderr
+    assert "main" in kubectl.k("exec", "shell", "--", "true").stderr  # it says which container it chose
+    assert "no-such-program" in kubectl.fails("exec", "shell", "-c", "main", "--", "no-such-program")
+    assert "not found" in kubectl.fails("exec", "nobody", "--", "true")
+    big = kubectl.out("exec", "shell", "-c", "main", "--", "sh", "-c", "seq 1 200000")
+    assert big.count("\n") == 200000 and big.endswith("200000\n")
+
+
+def test_exec_on_a_terminal(kubectl):
+    kubectl.apply(SHELL)
+    kubectl.wait_ready("shell")
+    with kubectl.terminal("exec", "-it", "shell", "-c", "main", "--", "bash") as terminal:
+        terminal.expect("# ")
+        terminal.send("stty size\n")
+        terminal.expect(r"^40 120")
+        terminal.resize(25, 81)
+        wait_for("the new size", lambda: (terminal.send("stty size\n"), terminal.expect(r"^(\d+ \d+)\r").group(1) == "25 81")[1])
+        terminal.send("exit 5\n")
+        assert terminal.wait() == 5
+
+
+def test_interrupt_on_a_terminal(session):
+    session.apply(SHELL)
+    session.wait_ready("shell")
+    # The program says that it runs, so that it, not the shell that is just starting it, is in the foreground.
+    program = """sh -c 'trap "echo inter""rupted; exit 0" INT; echo st""arted; while :; do sleep 0.1; done'"""
+    with session.terminal("exec", "-it", "shell", "-c", "main", "--", "bash") as terminal:
+        terminal.expect("# ")
+        terminal.send(program + "\n")
+        terminal.expect("^started")
+        terminal.send("\x03")
+        terminal.expect("interrupted")
+
+
+def test_run_with_standard_input(kubectl):
+    out = kubectl.out("run", "once", f"--image={lab.WEB}", "-i", "--rm", "--restart=Never", "--command", "--", "tr", "a-z", "A-Z",
+                      stdin="from here\n")
+    assert "FROM HERE" in out and 'pod "once" deleted' in out
+    kubectl.wait_gone("pods", "once")
+
+
+def test_copy(kubectl, tmp_path):
+    kubectl.apply(SHELL)
+    kubectl.wait_ready("shell")
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "text").write_text("hello\n")
+    (there / "noise").write_bytes(bytes(range(256)) * 4096)
+    kubectl.k("cp", str(there), "shell:/tmp/there", "-c", "main")
+    assert kubectl.exec("shell", "cat /tmp/there/text; wc -c < /tmp/there/noise", container="main").split() == ["hello", "1048576"]
+    kubectl.k("cp", "shell:/tmp/there", str(tmp_path / "back"), "-c", "main")
+    assert (tmp_path / "back" / "noise").read_bytes() == (there / "noise").read_bytes()
+
+
+def test_port_forward(kubectl):
+    kubectl.apply(SHELL)
+    kubectl.wait_ready("shell")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with kubectl.background("port-forward", "pod/shell", ":80") as forward:
+        port = forward.wait_text(r"Forwarding from 127\.0\.0\.1:(\d+) -> 80").group(1)
+        for _ in range(3):
+            assert opener.open(f"http://127.0.0.1:{port}/", timeout=20).read() == b"shell\n"
