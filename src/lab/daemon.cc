@@ -17,17 +17,41 @@ namespace berth::lab {
 namespace {
 
 constexpr int kReadyFd = 3;
+constexpr int kEndMs = 10'000;  // how long a killed process may take to let go of its files
 constexpr const char* kReadyVariable = "BERTH_READY_FD";
 
-// Field 22 of /proc/<pid>/stat, counted behind the command name, which may hold anything.
-std::string start_time(int pid) {
-  Result<std::string> stat = read_file("/proc/" + std::to_string(pid) + "/stat");
-  if (!stat.ok()) return "";
+constexpr unsigned long kExiting = 0x4;  // PF_EXITING of the kernel's task flags
+
+// What /proc says of a process. Fields 3, 9 and 22 of its stat, counted behind the command name, which may hold anything.
+struct ProcessFacts {
+  std::string start_time;  // empty where there is no such process, or only its exit status is left
+  bool ending = false;     // killed or exiting, but its files and locks may still be held
+};
+
+ProcessFacts facts_of(int pid) {
+  std::string proc = "/proc/" + std::to_string(pid);
+  Result<std::string> stat = read_file(proc + "/stat");
+  if (!stat.ok()) return {};
   std::size_t paren = stat->rfind(')');
-  if (paren == std::string::npos || paren + 2 > stat->size()) return "";
+  if (paren == std::string::npos || paren + 2 > stat->size()) return {};
   std::vector<std::string_view> fields = split(std::string_view(*stat).substr(paren + 2), ' ');
-  if (fields.size() < 20 || fields[0] == "Z") return "";
-  return std::string(fields[19]);
+  if (fields.size() < 20 || fields[0] == "Z" || fields[0] == "X") return {};
+  ProcessFacts facts{std::string(fields[19])};
+  facts.ending = (std::strtoul(std::string(fields[6]).c_str(), nullptr, 10) & kExiting) != 0;
+  Result<std::string> status = read_file(proc + "/status");
+  if (!status.ok()) return {};
+  for (std::string_view line : split(*status, '\n')) {
+    if (!line.starts_with("SigPnd:") && !line.starts_with("ShdPnd:")) continue;
+    unsigned long pending = std::strtoul(std::string(trim(line.substr(7))).c_str(), nullptr, 16);
+    if (pending & (1UL << (SIGKILL - 1))) facts.ending = true;
+  }
+  return facts;
+}
+
+void wait_gone(int pid, int limit_ms) {
+  Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  pollfd waiting{fd.get(), POLLIN, 0};
+  if (fd) ::poll(&waiting, 1, limit_ms);
 }
 
 std::string last_lines(const std::string& path) {
@@ -65,7 +89,7 @@ Result<Started> start_daemon(const DaemonSpec& spec) {
     _exit(127);
   }
   ::close(pipes[1]);
-  BERTH_TRY(write_file(spec.pid_file, std::to_string(child) + " " + start_time(child) + "\n"));
+  BERTH_TRY(write_file(spec.pid_file, std::to_string(child) + " " + facts_of(child).start_time + "\n"));
   return Started{child, pipes[0]};
 }
 
@@ -93,7 +117,13 @@ std::optional<int> running_daemon(const std::string& pid_file) {
   if (!text.ok()) return std::nullopt;
   Cut parts = cut(trim(*text), " ");
   Result<long> pid = parse_int(parts.before);
-  if (!pid.ok() || *pid <= 1 || start_time(static_cast<int>(*pid)) != parts.after || parts.after.empty()) return std::nullopt;
+  if (!pid.ok() || *pid <= 1 || parts.after.empty()) return std::nullopt;
+  ProcessFacts facts = facts_of(static_cast<int>(*pid));
+  if (facts.start_time != parts.after) return std::nullopt;
+  if (facts.ending) {
+    wait_gone(static_cast<int>(*pid), kEndMs);
+    return std::nullopt;
+  }
   return static_cast<int>(*pid);
 }
 

@@ -27,7 +27,8 @@ Result<Started> start_daemon(const DaemonSpec& spec);
 // Waits for the word. The error is the child's own, or says that it ended and where its log is.
 Status await_ready(const DaemonSpec& spec, const Started& started, Duration limit);
 
-// The process of a pid file, where it is still that process (compared by start time).
+// The process of a pid file, where it is still that process (compared by start time). One that was killed but still holds
+// files and locks is waited for and then counts as gone.
 std::optional<int> running_daemon(const std::string& pid_file);
 // SIGTERM, then SIGKILL after `grace`; waits until it is gone; removes the pid file.
 Status stop_daemon(const std::string& pid_file, Duration grace, int first_signal);
