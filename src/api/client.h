@@ -96,6 +96,7 @@ inline const Resource kPersistentVolumeClaims{"", "v1", "persistentvolumeclaims"
 inline const Resource kEvents{"", "v1", "events"};
 inline const Resource kStatefulSets{"apps", "v1", "statefulsets"};
 inline const Resource kDeployments{"apps", "v1", "deployments"};
+inline const Resource kDaemonSets{"apps", "v1", "daemonsets"};
 inline const Resource kReplicaSets{"apps", "v1", "replicasets"};
 inline const Resource kControllerRevisions{"apps", "v1", "controllerrevisions"};
 inline const Resource kEndpointSlices{"discovery.k8s.io", "v1", "endpointslices"};

@@ -52,6 +52,8 @@ Result<Value> take_in_applied(const Call& call, Value object);
 void prepare_create(Registry::State& state, const schema::Kind& kind, Value& object);
 // The object that results of `incoming` written over `before` through a subresource.
 Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource);
+// The server's own count of template changes. Called when it is settled who owns which field: nobody owns this one's changes.
+void count_template(const schema::Kind& kind, const Value& before, Value& after);
 bool has_status(const schema::Kind& kind);
 bool returns_deleted_object(const schema::Kind& kind);
 bool creates_on_update(const schema::Kind& kind);

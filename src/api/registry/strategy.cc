@@ -33,6 +33,17 @@ bool status_takes_metadata(const schema::Kind& kind) {
          is_kind(kind, "", "Service") || is_kind(kind, "", "Namespace");
 }
 
+// Daemon sets count the changes of their template in an annotation that only the server writes.
+constexpr const char* kTemplateGeneration = "deprecated.daemonset.template.generation";
+
+std::int64_t template_generation(const Value& object) {
+  Result<long> number = parse_int(api::annotation_of(object, kTemplateGeneration));
+  return number.ok() ? *number : 0;
+}
+void set_template_generation(Value& object, std::int64_t number) {
+  object.mut("metadata").mut("annotations").set(kTemplateGeneration, std::to_string(number));
+}
+
 // stringData is a way to write data; it is never kept.
 void fill_secret(Value& object) {
   const Value plain = object["stringData"];
@@ -72,6 +83,9 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
     if (kind.kind == "StatefulSet") object.mut("status").set("availableReplicas", 0);
   } else if (is_kind(kind, "apps", "Deployment")) {
     object.set("status", Value::object());
+  } else if (is_kind(kind, "apps", "DaemonSet")) {
+    object.set("status", Value::object({{"currentNumberScheduled", 0}, {"numberMisscheduled", 0}, {"desiredNumberScheduled", 0}, {"numberReady", 0}}));
+    set_template_generation(object, std::max<std::int64_t>(1, template_generation(object)));
   } else if (is_kind(kind, "policy", "PodDisruptionBudget")) {
     object.set("status", Value::object({{"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}}));
   } else if (is_kind(kind, "", "Secret")) {
@@ -125,6 +139,13 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
     metadata.set("generation", static_cast<long>(old["generation"].as_int() + 1));
   }
   return after;
+}
+
+void count_template(const schema::Kind& kind, const Value& before, Value& after) {
+  if (!is_kind(kind, "apps", "DaemonSet")) return;
+  const bool changed = before["spec"]["template"] != after["spec"]["template"];
+  const std::int64_t number = template_generation(before) + (changed ? 1 : 0);
+  if (number != template_generation(after)) set_template_generation(after, number);
 }
 
 bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& after) {

@@ -182,6 +182,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     std::string_view tracked = call.subresource == "status" ? "status" : call.subresource == "scale" ? "scale" : "";
     after = patch::track_update(kind, before, std::move(after), manager, tracked, state->runtime.now());
   }
+  count_template(kind, before, after);
   Commit commit{call, head->key, head->mod_revision, 200, std::move(warnings)};
   after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
   if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {true, std::move(after)}, std::move(done));

@@ -362,6 +362,18 @@ void deployment_spec(Value& s) {
   fill(s, "progressDeadlineSeconds", 600);
 }
 
+void daemon_set_spec(Value& s) {
+  edit(s, "updateStrategy", [](Value& strategy) {
+    fill(strategy, "type", "RollingUpdate");
+    if (strategy["type"].as_string() != "RollingUpdate") return;
+    edit(strategy, "rollingUpdate", [](Value& rolling) {
+      fill(rolling, "maxUnavailable", 1);
+      fill(rolling, "maxSurge", 0);
+    });
+  });
+  fill(s, "revisionHistoryLimit", 10);
+}
+
 void replica_set_spec(Value& s) { fill(s, "replicas", 1); }
 
 // --- The rest
@@ -397,6 +409,7 @@ void token_request_spec(Value& s) { fill(s, "expirationSeconds", 3600); }
 
 DefaultRule rule_of(std::string_view type_name) {
   static const std::map<std::string_view, DefaultRule> kRules = {
+      {"io.k8s.api.apps.v1.DaemonSetSpec", daemon_set_spec},
       {"io.k8s.api.apps.v1.DeploymentSpec", deployment_spec},
       {"io.k8s.api.apps.v1.ReplicaSetSpec", replica_set_spec},
       {"io.k8s.api.apps.v1.StatefulSetSpec", stateful_set_spec},

@@ -191,6 +191,19 @@ TEST(Defaults, DeploymentRecreateHasNoRollingUpdate) {
   EXPECT_EQ(made["spec"]["replicas"], Value(0));
 }
 
+TEST(Defaults, DaemonSetStrategies) {
+  auto spec = [](std::string_view given) {
+    return made_of(R"({"apiVersion":"apps/v1","kind":"DaemonSet","spec":)" + std::string(given) + "}")["spec"];
+  };
+  EXPECT_EQ(spec("{}")["updateStrategy"], json_of(R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":0}})"));
+  EXPECT_EQ(spec("{}")["revisionHistoryLimit"], Value(10));
+  EXPECT_EQ(spec(R"({"updateStrategy":{"rollingUpdate":{"maxSurge":"10%"}}})")["updateStrategy"],
+            json_of(R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":"10%"}})"));
+  const Value on_delete = spec(R"({"updateStrategy":{"type":"OnDelete"},"revisionHistoryLimit":0})");
+  EXPECT_EQ(on_delete["updateStrategy"], json_of(R"({"type":"OnDelete"})"));
+  EXPECT_EQ(on_delete["revisionHistoryLimit"], Value(0));
+}
+
 TEST(Defaults, PullPolicyFollowsTheTag) {
   const std::pair<const char*, const char*> cases[] = {
       {"nginx", "Always"},

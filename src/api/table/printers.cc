@@ -32,6 +32,14 @@ Value deployment_cells(const Value& o, Time now) {
                        template_containers(o), template_images(o), selector_text(o["spec"]["selector"])});
 }
 
+Value daemon_set_cells(const Value& o, Time now) {
+  const Value& status = o["status"];
+  return Value::array({api::name_of(o), count_of(status["desiredNumberScheduled"]), count_of(status["currentNumberScheduled"]),
+                       count_of(status["numberReady"]), count_of(status["updatedNumberScheduled"]), count_of(status["numberAvailable"]),
+                       map_text(o["spec"]["template"]["spec"]["nodeSelector"]), age_of(o, now), template_containers(o), template_images(o),
+                       selector_text(o["spec"]["selector"])});
+}
+
 Value replica_set_cells(const Value& o, Time now) {
   return Value::array({api::name_of(o), count_of(o["spec"]["replicas"]), count_of(o["status"]["replicas"]), count_of(o["status"]["readyReplicas"]),
                        age_of(o, now), template_containers(o), template_images(o), selector_text(o["spec"]["selector"])});
@@ -185,6 +193,12 @@ const std::vector<Printer>& printers() {
       {"", "ServiceAccount", {kName, {"Secrets", "string", "", 0, "Number of secrets."}, kAge}, service_account_cells},
       {"apps", "ControllerRevision",
        {kName, {"Controller", "string", "", 0, "Whose revision it is."}, {"Revision", "string", "", 0, "Its number."}, kAge}, controller_revision_cells},
+      {"apps", "DaemonSet",
+       {kName, {"Desired", "integer", "", 0, "Nodes that should run a pod."}, {"Current", "integer", "", 0, "Nodes of those that have one."},
+        {"Ready", "integer", "", 0, "Nodes of those whose pod is ready."}, {"Up-to-date", "integer", "", 0, "Nodes whose pod is of the newest template."},
+        {"Available", "integer", "", 0, "Nodes whose pod has been ready long enough."},
+        {"Node Selector", "string", "", 0, "Labels by which nodes are chosen."}, kAge, kContainers, kImages, kSelector},
+       daemon_set_cells},
       {"apps", "Deployment",
        {kName, {"Ready", "string", "", 0, "Ready pods of those wanted."}, {"Up-to-date", "string", "", 0, "Pods of the newest template."},
         {"Available", "string", "", 0, "Pods that have been ready long enough."}, kAge, kContainers, kImages, kSelector},

@@ -39,6 +39,7 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
   };
   const Row rows[] = {{"/api/v1/namespaces/default/pods", "", "Pod"},
                       {"/apis/apps/v1/namespaces/default/statefulsets", "apps", "StatefulSet"},
+                      {"/apis/apps/v1/namespaces/default/daemonsets", "apps", "DaemonSet"},
                       {"/apis/apps/v1/namespaces/default/deployments", "apps", "Deployment"},
                       {"/apis/apps/v1/namespaces/default/replicasets", "apps", "ReplicaSet"},
                       {"/apis/apps/v1/namespaces/default/controllerrevisions", "apps", "ControllerRevision"},
@@ -80,7 +81,7 @@ TEST(Table, EveryPrinterHasACellForEachColumn) {
                            "PersistentVolume", "PersistentVolumeClaim", "Bogus"}) {
     EXPECT_EQ(cells(kind("", name), Value::object(), kNow).size(), column_definitions(kind("", name)).size()) << name;
   }
-  for (const char* name : {"StatefulSet", "Deployment", "ReplicaSet", "ControllerRevision"}) {
+  for (const char* name : {"StatefulSet", "DaemonSet", "Deployment", "ReplicaSet", "ControllerRevision"}) {
     EXPECT_EQ(cells(kind("apps", name), Value::object(), kNow).size(), column_definitions(kind("apps", name)).size()) << name;
   }
 }
@@ -130,6 +131,13 @@ TEST(Table, ServicesAndStorage) {
             "c|Pending||||flash|<unset>|<unknown>|<unset>");
   EXPECT_EQ(row("", "Endpoints", R"({"metadata":{"name":"e"},"subsets":[{"addresses":[{"ip":"1.1.1.1"},{"ip":"1.1.1.2"},{"ip":"1.1.1.3"},{"ip":"1.1.1.4"}],"ports":[{"port":80}]}]})"),
             "e|1.1.1.1:80,1.1.1.2:80,1.1.1.3:80 + 1 more...|<unknown>");
+}
+
+TEST(Table, Workloads) {
+  EXPECT_EQ(row("apps", "DaemonSet", R"({"metadata":{"name":"d","creationTimestamp":"2026-01-01T00:55:00Z"},
+      "spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"spec":{"nodeSelector":{"disk":"ssd"},"containers":[{"name":"c","image":"i:1"}]}}},
+      "status":{"desiredNumberScheduled":4,"currentNumberScheduled":3,"numberReady":2,"updatedNumberScheduled":1}})"),
+            "d|4|3|2|1|0|disk=ssd|5m|c|i:1|a=b");
 }
 
 TEST(Table, WholeTable) {

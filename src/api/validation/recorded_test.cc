@@ -124,6 +124,46 @@ TEST(Validation, StatefulSetUpdatesAreLimited) {
             "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
 }
 
+// The causes of a daemon set whose spec is otherwise fine.
+std::string daemon_set_causes(std::string_view strategy, std::string_view more = "{}") {
+  const schema::Kind& kind = *schema::builtin().find_kind("apps/v1", "DaemonSet");
+  Value set = json::parse(R"({"metadata":{"name":"d","namespace":"default"},"spec":{"selector":{"matchLabels":{"a":"b"}},
+      "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}}})").value();
+  set.mut("spec").set("updateStrategy", json::parse(strategy).value());
+  const Value extra = json::parse(more).value();
+  for (auto [key, value] : extra.entries()) set.mut("spec").set(key, value);
+  schema::apply_defaults(kind, set);
+  std::vector<std::string> lines;
+  for (const Cause& cause : validate_create(kind, set)) lines.push_back(line_of(cause));
+  return join(lines, "\n");
+}
+
+TEST(Validation, DaemonSetStrategies) {
+  const std::string at = "spec.updateStrategy.rollingUpdate";
+  EXPECT_EQ(daemon_set_causes("{}"), "");
+  EXPECT_EQ(daemon_set_causes(R"({"type":"OnDelete"})"), "");
+  EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxUnavailable":0,"maxSurge":"30%"}})"), "");
+  EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxUnavailable":0}})"),
+            at + ".maxUnavailable | FieldValueRequired | Required value: cannot be 0 when maxSurge is 0");
+  EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxSurge":1}})"),
+            at + ".maxSurge | FieldValueInvalid | Invalid value: intstr.IntOrString{Type:0, IntVal:1, StrVal:\"\"}: may not be set when maxUnavailable is non-zero");
+  EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxUnavailable":"101%"}})"),
+            at + ".maxUnavailable | FieldValueInvalid | Invalid value: intstr.IntOrString{Type:1, IntVal:0, StrVal:\"101%\"}: must not be greater than 100%");
+  EXPECT_EQ(daemon_set_causes(R"({"type":"Sometimes"})"),
+            "spec.updateStrategy | FieldValueNotSupported | Unsupported value: apps.DaemonSetUpdateStrategy{Type:\"Sometimes\", "
+            "RollingUpdate:(*apps.RollingUpdateDaemonSet)(nil)}: supported values: \"RollingUpdate\", \"OnDelete\"");
+}
+
+TEST(Validation, DaemonSetSpec) {
+  EXPECT_EQ(daemon_set_causes("{}", R"({"selector":{"matchLabels":{"a":"c"}}})"),
+            "spec.template.metadata.labels | FieldValueInvalid | Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`");
+  EXPECT_EQ(daemon_set_causes("{}", R"({"minReadySeconds":-1,"revisionHistoryLimit":-2})"),
+            "spec.minReadySeconds | FieldValueInvalid | Invalid value: -1: must be greater than or equal to 0\n"
+            "spec.revisionHistoryLimit | FieldValueInvalid | Invalid value: -2: must be greater than or equal to 0");
+  EXPECT_EQ(daemon_set_causes("{}", R"({"template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i:1"}]}}})"),
+            "spec.template.spec.restartPolicy | FieldValueNotSupported | Unsupported value: \"Never\": supported values: \"Always\"");
+}
+
 TEST(Validation, PodUpdatesAreLimited) {
   const schema::Kind& kind = *schema::builtin().find_kind("v1", "Pod");
   Value before = json::parse(R"({"metadata":{"name":"p","namespace":"d"},"spec":{"containers":[{"name":"c","image":"a"}]}})").value();

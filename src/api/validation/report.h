@@ -81,6 +81,7 @@ void validate_stateful_set_update(Report& report, const Value& before, const Val
 void validate_deployment(Report& report, const Value& object);
 void validate_replica_set(Report& report, const Value& object);
 void validate_selector_update(Report& report, const Value& before, const Value& after);
+void validate_daemon_set(Report& report, const Value& object);
 void validate_budget(Report& report, const Value& object);
 void validate_service(Report& report, const Value& object);                                  // service.cc
 void validate_service_update(Report& report, const Value& before, const Value& after);

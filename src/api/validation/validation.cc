@@ -53,6 +53,7 @@ const KindRules kRules[] = {
     {"", "PersistentVolume", NameRule::kSubdomain, validate_volume, validate_volume_update, true},
     {"", "PersistentVolumeClaim", NameRule::kSubdomain, validate_claim, validate_claim_update, false},
     {"apps", "StatefulSet", NameRule::kSubdomain, validate_stateful_set, validate_stateful_set_update, true},
+    {"apps", "DaemonSet", NameRule::kSubdomain, validate_daemon_set, validate_selector_update, true},
     {"apps", "Deployment", NameRule::kSubdomain, validate_deployment, validate_selector_update, true},
     {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},
     {"apps", "ControllerRevision", NameRule::kSubdomain, validate_nothing, validate_revision_update, false},

@@ -1,4 +1,4 @@
-// StatefulSet, Deployment, ReplicaSet, PodDisruptionBudget.
+// StatefulSet, Deployment, DaemonSet, ReplicaSet, PodDisruptionBudget.
 #include "api/selector.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
@@ -103,6 +103,22 @@ void validate_rolling_update(Report& report, const Value& strategy) {
   validate_at_most_whole(report, path + ".maxUnavailable", unavailable);
 }
 
+void validate_daemon_rolling_update(Report& report, const Value& rolling) {
+  const std::string path = "spec.updateStrategy.rollingUpdate";
+  const Value &unavailable = rolling["maxUnavailable"], &surge = rolling["maxSurge"];
+  validate_int_or_percent(report, path + ".maxUnavailable", unavailable);
+  validate_int_or_percent(report, path + ".maxSurge", surge);
+  validate_at_most_whole(report, path + ".maxUnavailable", unavailable);
+  validate_at_most_whole(report, path + ".maxSurge", surge);
+  // What cannot be read counts as nothing, as upstream has it.
+  auto some = [](const Value& value) { return value.is_int() ? value.as_int() != 0 : percent_of(value) > 0; };
+  if (some(unavailable) && some(surge)) {
+    report.invalid_shown(path + ".maxSurge", go_int_or_string(surge), "may not be set when maxUnavailable is non-zero");
+  } else if (!some(unavailable) && !some(surge)) {
+    report.required(path + ".maxUnavailable", "cannot be 0 when maxSurge is 0");
+  }
+}
+
 }  // namespace
 
 void validate_stateful_set(Report& report, const Value& object) {
@@ -188,6 +204,36 @@ void validate_deployment(Report& report, const Value& object) {
       report.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
     }
   }
+}
+
+void validate_daemon_set(Report& report, const Value& object) {
+  const Value& spec = object["spec"];
+  const Value& selector = spec["selector"];
+  const Value& labels = spec["template"]["metadata"]["labels"];
+  if (selector.is_object()) validate_label_selector(report, "spec.selector", selector);
+  Result<api::LabelSelector> parsed = api::LabelSelector::of_object(selector);
+  if (parsed.ok() && !parsed->matches(labels)) {
+    report.invalid_shown("spec.template.metadata.labels", go_map(labels), "`selector` does not match template `labels`");
+  }
+  if (selector.is_object() && selector["matchLabels"].empty() && selector["matchExpressions"].empty()) {
+    report.invalid_shown("spec.selector", json::encode(selector), "empty selector is invalid for daemonset");
+  }
+  validate_template_for(report, spec, "DaemonSet");
+  report.not_negative("spec.minReadySeconds", spec["minReadySeconds"]);
+  const Value& strategy = spec["updateStrategy"];
+  if (strategy["type"].as_string() == "RollingUpdate") {
+    if (strategy["rollingUpdate"].is_object()) {
+      validate_daemon_rolling_update(report, strategy["rollingUpdate"]);
+    } else {
+      report.required("spec.updateStrategy.rollingUpdate");
+    }
+  } else if (strategy["type"].as_string() != "OnDelete") {
+    std::string shown = strategy["rollingUpdate"].is_object()
+                            ? json::encode(strategy)
+                            : "apps.DaemonSetUpdateStrategy{Type:" + quoted(strategy["type"].as_string()) + ", RollingUpdate:(*apps.RollingUpdateDaemonSet)(nil)}";
+    report.add({"FieldValueNotSupported", "Unsupported value: " + shown + ": supported values: \"RollingUpdate\", \"OnDelete\"", "spec.updateStrategy"});
+  }
+  report.not_negative("spec.revisionHistoryLimit", spec["revisionHistoryLimit"]);
 }
 
 void validate_replica_set(Report& report, const Value& object) {

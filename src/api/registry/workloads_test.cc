@@ -1,0 +1,85 @@
+// What the registry itself does to workloads and to the evictions of their pods.
+#include <gtest/gtest.h>
+
+#include "api/registry/registry.h"
+#include "api/status.h"
+#include "base/loop.h"
+
+namespace berth::registry {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value parsed(std::string_view text) { return json::parse(text).value(); }
+
+class WorkloadsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    store_ = store::open_memory_store(loop_);
+    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
+    bool ready = false;
+    registry_->bootstrap([&] { ready = true; });
+    while (!ready) loop_.run_once(1s);
+  }
+  Call call(const api::Resource& resource, std::string name = "", std::string subresource = "") {
+    Call c;
+    c.user = {"test", {"system:masters"}};
+    c.kind = schema::builtin().find(resource);
+    c.ns = c.kind->namespaced ? "default" : "";
+    c.name = std::move(name);
+    c.subresource = std::move(subresource);
+    c.field_manager = "test";
+    return c;
+  }
+  template <class Start>
+  Result<Answer> wait(Start start) {
+    std::optional<Result<Answer>> answer;
+    start([&](Result<Answer> a) { answer.emplace(std::move(a)); });
+    while (!answer) loop_.run_once(1s);
+    return std::move(*answer);
+  }
+  Value value(Result<Answer> answer) {
+    EXPECT_TRUE(answer.ok()) << answer.error().message;
+    return answer.ok() ? answer->value() : Value();
+  }
+  Value create(const api::Resource& resource, std::string_view text) {
+    return value(wait([&](Done done) { registry_->create(call(resource), parsed(text), std::move(done)); }));
+  }
+  Value patch(const Call& c, std::string_view text) {
+    return value(wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
+  }
+  Value get(const Call& c) {
+    return value(wait([&](Done done) { registry_->get(c, std::move(done)); }));
+  }
+
+  Loop loop_{1};
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Registry> registry_;
+};
+
+constexpr const char* kDaemonSet = R"({"metadata":{"name":"d"},"spec":{"selector":{"matchLabels":{"a":"b"}},
+    "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}}})";
+
+TEST_F(WorkloadsTest, DaemonSetsCountTheirTemplates) {
+  constexpr const char* kCount = "deprecated.daemonset.template.generation";
+  Value set = create(kDaemonSets, kDaemonSet);
+  EXPECT_EQ(api::annotation_of(set, kCount), "1");
+  EXPECT_EQ(set["metadata"]["generation"].as_int(), 1);
+  EXPECT_EQ(set["status"], parsed(R"({"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0})"));
+  const Call c = call(kDaemonSets, "d");
+  set = patch(c, R"({"spec":{"minReadySeconds":3}})");
+  EXPECT_EQ(api::annotation_of(set, kCount), "1");
+  EXPECT_EQ(set["metadata"]["generation"].as_int(), 2);
+  set = patch(c, R"({"spec":{"template":{"metadata":{"labels":{"x":"y"}}}}})");
+  EXPECT_EQ(api::annotation_of(set, kCount), "2");
+  EXPECT_EQ(set["metadata"]["generation"].as_int(), 3);
+  // The count is the server's: whoever writes another number, or none, changes nothing.
+  const std::string version(api::resource_version_of(set));
+  EXPECT_EQ(api::annotation_of(patch(c, R"({"metadata":{"annotations":{"deprecated.daemonset.template.generation":"7"}}})"), kCount), "2");
+  set = patch(c, R"({"metadata":{"annotations":null}})");
+  EXPECT_EQ(api::annotation_of(set, kCount), "2");
+  EXPECT_EQ(api::resource_version_of(set), version);
+}
+
+}  // namespace
+}  // namespace berth::registry
