@@ -94,6 +94,8 @@ inline const Resource kServiceAccounts{"", "v1", "serviceaccounts"};
 inline const Resource kPersistentVolumes{"", "v1", "persistentvolumes"};
 inline const Resource kPersistentVolumeClaims{"", "v1", "persistentvolumeclaims"};
 inline const Resource kEvents{"", "v1", "events"};
+inline const Resource kLimitRanges{"", "v1", "limitranges"};
+inline const Resource kResourceQuotas{"", "v1", "resourcequotas"};
 inline const Resource kStatefulSets{"apps", "v1", "statefulsets"};
 inline const Resource kDeployments{"apps", "v1", "deployments"};
 inline const Resource kDaemonSets{"apps", "v1", "daemonsets"};

@@ -177,6 +177,7 @@ Result<Quantity> Quantity::parse(std::string_view text) {
 
 std::int64_t Quantity::value() const { return ceiling(nano_, kNano); }
 std::int64_t Quantity::milli_value() const { return ceiling(nano_, 1'000'000); }
+double Quantity::as_double() const { return static_cast<double>(nano_) / static_cast<double>(kNano); }
 int Quantity::sign() const { return nano_ > 0 ? 1 : nano_ < 0 ? -1 : 0; }
 
 std::string Quantity::to_string() const {

@@ -23,6 +23,7 @@ class Quantity {
   // Rounded up (towards +infinity), as Quantity.Value() and MilliValue() do; saturates at int64.
   std::int64_t value() const;
   std::int64_t milli_value() const;
+  double as_double() const;  // approximately
   int sign() const;
   Format format() const { return format_; }
 

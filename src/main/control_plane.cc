@@ -7,6 +7,7 @@
 #include "controllers/gc/controller.h"
 #include "controllers/namespace/controller.h"
 #include "controllers/node/controller.h"
+#include "controllers/quota/controller.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/statefulset/controller.h"
@@ -22,6 +23,14 @@ std::vector<controllers::gc::Kind> collected_kinds() {
   for (const schema::Kind* kind : schema::builtin().kinds()) {
     bool whole = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
     if (whole && kind->kind != "Event") out.push_back({kind->resource(), kind->kind, kind->namespaced});
+  }
+  return out;
+}
+
+std::vector<api::Resource> counted_kinds() {
+  std::vector<api::Resource> out;
+  for (const controllers::gc::Kind& kind : collected_kinds()) {
+    if (kind.namespaced) out.push_back(kind.resource);
   }
   return out;
 }
@@ -46,6 +55,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::serviceaccount::make_account_controller(*informers_));
   run(controllers::serviceaccount::make_root_ca_controller(*informers_, config.ca_pem));
   run(controllers::disruption::make_controller(*informers_));
+  run(controllers::quota::make_controller(*informers_, counted_kinds()));
   scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);
 }
 

@@ -82,6 +82,7 @@ Status admit_pod(Registry::State& state, const Call& call, Value& pod) {
   if (account && spec["imagePullSecrets"].empty() && !account->value["imagePullSecrets"].empty()) {
     spec.set("imagePullSecrets", account->value["imagePullSecrets"]);
   }
+  apply_limit_defaults(state, call.ns, pod);
   add_default_tolerations(spec);
   std::string_view priority_class = spec["priorityClassName"].as_string();
   if (priority_class == "system-cluster-critical") {

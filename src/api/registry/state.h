@@ -63,6 +63,21 @@ bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& af
 // --- admit.cc
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object);
 
+// --- limits.cc
+void apply_limit_defaults(const Registry::State& state, const std::string& ns, Value& pod);
+// Refuses a new pod, or a new or changed claim, that is outside of the bounds of its namespace. `before`: null where new.
+Status check_limits(const Registry::State& state, const Call& call, const Value& before, const Value& object);
+
+// --- quota.cc
+// A quota's new status. To be written in the same turn as, and after, the object it is charged for: whoever sees a
+// charge sees the object too, and nothing comes in between.
+struct QuotaCharge {
+  store::RecordPtr head;
+  Value after;
+};
+Result<std::vector<QuotaCharge>> check_quota(const Registry::State& state, const Call& call, const Value& before, const Value& object);
+void charge_quota(const std::shared_ptr<Registry::State>& state, std::vector<QuotaCharge> charges);
+
 // --- pods.cc
 std::string qos_class(const Value& pod);
 

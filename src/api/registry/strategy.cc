@@ -86,6 +86,8 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   } else if (is_kind(kind, "apps", "DaemonSet")) {
     object.set("status", Value::object({{"currentNumberScheduled", 0}, {"numberMisscheduled", 0}, {"desiredNumberScheduled", 0}, {"numberReady", 0}}));
     set_template_generation(object, std::max<std::int64_t>(1, template_generation(object)));
+  } else if (is_kind(kind, "", "ResourceQuota")) {
+    object.set("status", Value::object());
   } else if (is_kind(kind, "policy", "PodDisruptionBudget")) {
     object.set("status", Value::object({{"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}}));
   } else if (is_kind(kind, "", "Secret")) {

@@ -133,6 +133,9 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   }
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
+  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse(allowed.error());
+  Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
+  if (!charges.ok()) return refuse(charges.error());
   if (kind.kind == "Service" && kind.group.empty() && !call.dry_run) {
     std::vector<Cause> problem;
     if (!state->addresses.allocate(Value(), object, state->runtime.random(), problem)) {
@@ -147,6 +150,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
                if (!answer.ok() && !taken.is_null() && !dry_run) state->addresses.release(taken);
                done(std::move(answer));
              });
+  if (!call.dry_run) charge_quota(state, std::move(*charges));
 }
 
 void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
@@ -171,6 +175,9 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     }
   }
   if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
+  if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse(allowed.error());
+  Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
+  if (!charges.ok()) return refuse(charges.error());
   if (service && !call.dry_run) {
     std::vector<Cause> problem;
     if (!state->addresses.allocate(before, after, state->runtime.random(), problem)) {
@@ -203,7 +210,11 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     });
   }
   bool ephemeral = is_heartbeat(kind, before, after);
-  if (!service || call.dry_run) return commit_put(state, std::move(commit), to_storage(kind, std::move(after)), ephemeral, std::move(done));
+  if (!service || call.dry_run) {
+    commit_put(state, std::move(commit), to_storage(kind, std::move(after)), ephemeral, std::move(done));
+    if (!call.dry_run) charge_quota(state, std::move(*charges));
+    return;
+  }
   const Value taken = after;
   commit_put(state, std::move(commit), std::move(after), false, [state, taken, key = head->key, done = std::move(done)](Result<Answer> answer) {
     if (!answer.ok()) {
@@ -213,6 +224,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     }
     done(std::move(answer));
   });
+  charge_quota(state, std::move(*charges));
 }
 
 }  // namespace berth::registry

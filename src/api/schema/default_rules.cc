@@ -306,6 +306,24 @@ void slice_port(Value& p) {
   fill(p, "protocol", "TCP");
 }
 
+// A container's limit is the maximum where nothing else is said, and its request the limit, or the minimum.
+void limit_range_item(Value& item) {
+  if (item["type"].as_string() != "Container") return;
+  auto take = [&](std::string_view from, std::string_view to) {
+    Value target = item[to];
+    bool changed = false;
+    for (json::Entry entry : item[from].entries()) {
+      if (target.contains(entry.key)) continue;
+      target.set(entry.key, entry.value);
+      changed = true;
+    }
+    if (changed) item.set(to, std::move(target));
+  };
+  take("max", "default");
+  take("default", "defaultRequest");
+  take("min", "defaultRequest");
+}
+
 // --- Storage
 
 void claim_spec(Value& s) { fill(s, "volumeMode", "Filesystem"); }
@@ -422,6 +440,7 @@ DefaultRule rule_of(std::string_view type_name) {
       {"io.k8s.api.core.v1.HTTPGetAction", http_get},
       {"io.k8s.api.core.v1.HostPathVolumeSource", host_path},
       {"io.k8s.api.core.v1.ImageVolumeSource", image_volume},
+      {"io.k8s.api.core.v1.LimitRangeItem", limit_range_item},
       {"io.k8s.api.core.v1.Namespace", namespace_},
       {"io.k8s.api.core.v1.NodeSpec", node_spec},
       {"io.k8s.api.core.v1.NodeStatus", node_status},

@@ -78,12 +78,19 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
 
 TEST(Table, EveryPrinterHasACellForEachColumn) {
   for (const char* name : {"Pod", "Node", "Service", "Endpoints", "ConfigMap", "Secret", "Event", "ServiceAccount", "Namespace",
-                           "PersistentVolume", "PersistentVolumeClaim", "Bogus"}) {
+                           "PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "Bogus"}) {
     EXPECT_EQ(cells(kind("", name), Value::object(), kNow).size(), column_definitions(kind("", name)).size()) << name;
   }
   for (const char* name : {"StatefulSet", "DaemonSet", "Deployment", "ReplicaSet", "ControllerRevision"}) {
     EXPECT_EQ(cells(kind("apps", name), Value::object(), kNow).size(), column_definitions(kind("apps", name)).size()) << name;
   }
+}
+
+TEST(Table, Quotas) {
+  EXPECT_EQ(row("", "ResourceQuota", R"({"metadata":{"name":"q","creationTimestamp":"2026-01-01T00:55:00Z"},"status":{
+      "hard":{"pods":"5","limits.cpu":"2","requests.cpu":"1"},"used":{"pods":"3","limits.cpu":"500m"}}})"),
+            "q|pods: 3/5, requests.cpu: 0/1|limits.cpu: 500m/2|5m");
+  EXPECT_EQ(row("", "LimitRange", R"({"metadata":{"name":"l","creationTimestamp":"2026-01-01T00:55:00Z"}})"), "l|2026-01-01T00:55:00Z");
 }
 
 std::string pod(std::string_view spec, std::string_view status, std::string_view extra = "") {

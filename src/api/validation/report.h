@@ -98,6 +98,9 @@ void validate_config_map(Report& report, const Value& object);                  
 void validate_config_map_update(Report& report, const Value& before, const Value& after);
 void validate_secret(Report& report, const Value& object);
 void validate_secret_update(Report& report, const Value& before, const Value& after);
+void validate_limit_range(Report& report, const Value& object);                              // quota.cc
+void validate_quota(Report& report, const Value& object);
+void validate_quota_update(Report& report, const Value& before, const Value& after);
 void validate_lease(Report& report, const Value& object);
 void validate_node(Report& report, const Value& object);
 void validate_event(Report& report, const Value& object);

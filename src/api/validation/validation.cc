@@ -46,6 +46,8 @@ const KindRules kRules[] = {
     {"", "Endpoints", NameRule::kSubdomain, validate_endpoints, validate_plain_update, true},
     {"", "ConfigMap", NameRule::kSubdomain, validate_config_map, validate_config_map_update, true},
     {"", "Secret", NameRule::kSubdomain, validate_secret, validate_secret_update, true},
+    {"", "LimitRange", NameRule::kSubdomain, validate_limit_range, validate_plain_update, true},
+    {"", "ResourceQuota", NameRule::kSubdomain, validate_quota, validate_quota_update, true},
     {"", "Namespace", NameRule::kLabel, validate_nothing, validate_plain_update, false},
     {"", "Node", NameRule::kSubdomain, validate_node, validate_node_update, true},
     {"", "ServiceAccount", NameRule::kSubdomain, validate_nothing, validate_plain_update, false},

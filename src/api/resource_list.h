@@ -1,0 +1,29 @@
+#pragma once
+// ResourceList: amounts by resource name, and what a pod asks for in all. Pure.
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/quantity.h"
+
+namespace berth::api {
+
+using ResourceList = std::map<std::string, Quantity, std::less<>>;
+
+// Of a JSON map from names to quantities; what cannot be read is left out.
+ResourceList resource_list(const Value& map);
+Value to_value(const ResourceList& list);
+void add(ResourceList& to, const ResourceList& from);
+// The larger of the two for every name.
+void raise(ResourceList& to, const ResourceList& from);
+
+// What a whole pod needs: its containers and sidecars at once, or one init container beside the sidecars started before
+// it, whichever is more; replaced by what the pod states for itself; its overhead on top. `which`: "requests" or
+// "limits". Of limits, the overhead counts only where there is a limit already.
+ResourceList pod_resources(const Value& pod, std::string_view which);
+// Whether the pod states requests or limits of its own, beside those of its containers.
+bool has_pod_level_resources(const Value& pod);
+
+}  // namespace berth::api
