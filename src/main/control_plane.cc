@@ -1,6 +1,7 @@
 #include "main/control_plane.h"
 
 #include "api/schema/schema.h"
+#include "controllers/daemonset/controller.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/disruption/controller.h"
 #include "controllers/endpoint/controller.h"
@@ -43,6 +44,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
     drivers_.push_back(std::make_unique<controllers::Driver>(*informers_, std::move(controller)));
   };
   run(controllers::statefulset::make_controller(*informers_));
+  run(controllers::daemonset::make_controller(*informers_));
   run(controllers::deployment::make_controller(*informers_));
   run(controllers::replicaset::make_controller(*informers_));
   run(controllers::endpoint::make_slice_controller(*informers_));

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "controllers/replicaset/members.h"
+#include "controllers/replicaset/pod_names.h"
 
 namespace berth::controllers::replicaset {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 constexpr int kMostAtOnce = 500;  // pods created or deleted by one plan
-constexpr std::string_view kNameLetters = "bcdfghjklmnpqrstvwxz2456789";
 
 // Since when the pod is ready; not set where it is not.
 std::optional<Time> ready_since(const Value& pod) {
@@ -23,12 +23,6 @@ std::optional<Time> ready_since(const Value& pod) {
   if (ready["status"].as_string() != "True") return std::nullopt;
   const auto parsed = parse_time(ready["lastTransitionTime"].as_string());
   return parsed.ok() ? parsed.value() : Time();
-}
-
-std::string suffix_of(std::uint64_t seed) {
-  std::string out;
-  for (int i = 0; i < 5; ++i, seed /= kNameLetters.size()) out += kNameLetters[seed % kNameLetters.size()];
-  return out;
 }
 
 class Planner {
@@ -59,7 +53,6 @@ class Planner {
   void create_pods(int count);
   void delete_pods(int count);
   void report();
-  Value pod_named(const std::string& name) const;
 
   const View& view_;
   const Value& set_;
@@ -77,18 +70,6 @@ void Planner::manage() {
   if (have > wanted) delete_pods(std::min(have - wanted, kMostAtOnce));
 }
 
-Value Planner::pod_named(const std::string& name) const {
-  const Value& pod_template = set_["spec"]["template"];
-  Value metadata = Value::object({{"name", name},
-                                  {"generateName", std::string(api::name_of(set_)) + "-"},
-                                  {"namespace", api::namespace_of(set_)},
-                                  {"ownerReferences", Value::array({api::controller_reference(set_, "apps/v1", "ReplicaSet")})}});
-  for (const char* field : {"labels", "annotations", "finalizers"}) {
-    if (!pod_template["metadata"][field].empty()) metadata.set(field, pod_template["metadata"][field]);
-  }
-  return Value::object({{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", metadata}, {"spec", pod_template["spec"]}});
-}
-
 void Planner::create_pods(int count) {
   trouble_ = "FailedCreate";
   std::set<std::string> taken;
@@ -99,12 +80,10 @@ void Planner::create_pods(int count) {
   }
   std::sort(known.begin(), known.end());
   const std::string state = std::string(api::uid_of(set_)) + "/" + join(known, ",");
-  // A prefix as long as the server itself would leave of it.
-  const std::string prefix = std::string(api::name_of(set_).substr(0, 57)) + "-";
   for (int i = 0, draw = 0; i < count; ++draw) {
-    std::string name = prefix + suffix_of(fnv64a(state + "/" + std::to_string(draw)));
+    const std::string name = drawn_name(api::name_of(set_), state, draw);
     if (!taken.insert(name).second) continue;
-    Action action = create(kPods, pod_named(name));
+    Action action = create(kPods, pod_of_template(set_, "apps/v1", "ReplicaSet", set_["spec"]["template"], name));
     action.succeeded(set_, kNormal, "SuccessfulCreate", "Created pod: " + name);
     action.failed(set_, kWarning, "FailedCreate", "Error creating: ");
     plan_.add(std::move(action));

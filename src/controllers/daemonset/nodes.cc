@@ -1,0 +1,93 @@
+#include "controllers/daemonset/nodes.h"
+
+#include "api/object.h"
+#include "base/text.h"
+#include "controllers/node/taints.h"
+#include "controllers/replicaset/pod_names.h"
+#include "controllers/volume/node_selector.h"
+
+namespace berth::controllers::daemonset {
+namespace {
+
+// Adds a toleration, or puts it in the place of one that is about the same.
+void tolerate(Value& spec, std::string_view key, std::string_view effect) {
+  const Value wanted = Value::object({{"key", key}, {"operator", "Exists"}, {"effect", effect}});
+  const Value& known = spec["tolerations"];
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const Value& one = known[i];
+    const bool same = one["key"].as_string() == key && one["effect"].as_string() == effect && one["operator"].as_string() == "Exists" &&
+                      one["value"].as_string().empty();
+    if (!same) continue;
+    if (one != wanted) spec.mut("tolerations").mut(i) = wanted;
+    return;
+  }
+  spec.mut("tolerations").push(wanted);
+}
+
+// A node in trouble keeps its daemons: they may be what it needs, and elsewhere they are of no use.
+void tolerate_trouble(Value& spec) {
+  tolerate(spec, node::kNotReady, node::kNoExecute);
+  tolerate(spec, node::kUnreachable, node::kNoExecute);
+  for (std::string_view key : {node::kDiskPressure, node::kMemoryPressure, node::kPidPressure, node::kUnschedulable}) {
+    tolerate(spec, key, node::kNoSchedule);
+  }
+  if (spec["hostNetwork"].as_bool()) tolerate(spec, node::kNetworkUnavailable, node::kNoSchedule);
+}
+
+bool untolerated(const Value& spec, const Value& node, std::string_view effect) {
+  for (const Value& taint : node["spec"]["taints"]) {
+    if (taint["effect"].as_string() == effect && !node::tolerated(spec["tolerations"], taint)) return true;
+  }
+  return false;
+}
+
+bool chosen(const Value& spec, const Value& node) {
+  const std::string_view name = spec["nodeName"].as_string();
+  if (!name.empty() && name != api::name_of(node)) return false;
+  for (const auto& [key, value] : spec["nodeSelector"].entries()) {
+    const Value* found = api::labels_of(node).find(key);
+    if (!found || *found != value) return false;
+  }
+  return volume::matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], node);
+}
+
+}  // namespace
+
+Fitness fitness_of(const Value& set, const Value& node) {
+  Value spec = set["spec"]["template"]["spec"];
+  if (!chosen(spec, node)) return {};
+  tolerate_trouble(spec);
+  if (untolerated(spec, node, node::kNoExecute)) return {};
+  return Fitness{!untolerated(spec, node, node::kNoSchedule), true};
+}
+
+std::string target_of(const Value& pod) {
+  const Value& spec = pod["spec"];
+  if (!spec["nodeName"].as_string().empty()) return spec["nodeName"].str();
+  const Value& required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+  for (const Value& term : required["nodeSelectorTerms"]) {
+    for (const Value& field : term["matchFields"]) {
+      if (field["key"].as_string() == "metadata.name" && field["operator"].as_string() == "In") {
+        return field["values"].size() == 1 ? field["values"][0].str() : "";
+      }
+    }
+  }
+  return "";
+}
+
+Value make_pod(const Value& set, std::string_view node, std::string_view hash, const std::string& name) {
+  Value pod_template = set["spec"]["template"];
+  Value& labels = pod_template.mut("metadata").mut("labels");
+  const auto generation = parse_int(api::annotation_of(set, kGenerationAnnotation));
+  if (generation.ok()) labels.set(kGenerationLabel, std::to_string(generation.value()));
+  labels.set(kHashLabel, hash);
+  Value& spec = pod_template.mut("spec");
+  tolerate_trouble(spec);
+  const Value field = Value::object({{"key", "metadata.name"}, {"operator", "In"}, {"values", Value::array({node})}});
+  const Value term = Value::object({{"matchFields", Value::array({field})}});
+  // What the template itself requires of nodes holds of this one already.
+  spec.mut("affinity").mut("nodeAffinity").mut("requiredDuringSchedulingIgnoredDuringExecution").set("nodeSelectorTerms", Value::array({term}));
+  return replicaset::pod_of_template(set, "apps/v1", "DaemonSet", pod_template, name);
+}
+
+}  // namespace berth::controllers::daemonset
