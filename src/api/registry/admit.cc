@@ -84,18 +84,7 @@ Status admit_pod(Registry::State& state, const Call& call, Value& pod) {
   }
   apply_limit_defaults(state, call.ns, pod);
   add_default_tolerations(spec);
-  std::string_view priority_class = spec["priorityClassName"].as_string();
-  if (priority_class == "system-cluster-critical") {
-    spec.set("priority", 2000000000);
-  } else if (priority_class == "system-node-critical") {
-    spec.set("priority", 2000001000);
-  } else if (!priority_class.empty()) {
-    return api::forbidden(api::resources::kPods, api::name_of(pod), "no PriorityClass with name " + std::string(priority_class) + " was found");
-  } else {
-    spec.set("priority", 0);
-  }
-  if (spec["preemptionPolicy"].is_null()) spec.set("preemptionPolicy", "PreemptLowerPriority");
-  return ok_status();
+  return admit_priority(state, pod);
 }
 
 void add_finalizer(Value& object, std::string_view finalizer) {
@@ -128,6 +117,7 @@ void admit_claim(Registry::State& state, Value& claim) {
 
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object) {
   BERTH_TRY(admit_into_namespace(state, call, kind));
+  if (kind.group == "scheduling.k8s.io" && kind.kind == "PriorityClass") return admit_priority_class(state, object);
   if (!kind.group.empty()) return ok_status();
   if (kind.kind == "Pod") {
     BERTH_TRY(admit_pod(state, call, object));

@@ -23,6 +23,11 @@ Value standard_class() {
   return storage.set("provisioner", "berth.dev/local").set("volumeBindingMode", "WaitForFirstConsumer").set("allowVolumeExpansion", true).set("reclaimPolicy", "Delete");
 }
 
+Value system_priority(const char* name, std::int64_t value, const char* description) {
+  Value object = plain("scheduling.k8s.io/v1", "PriorityClass", name);
+  return object.set("value", value).set("description", description);
+}
+
 }  // namespace
 
 void Registry::bootstrap(Task done) {
@@ -34,6 +39,10 @@ void Registry::bootstrap(Task done) {
   for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) first.emplace_back(api::resources::kNamespaces, plain("v1", "Namespace", name));
   then.emplace_back(api::resources::kServices, kubernetes_service(state->addresses.address(1)));
   then.emplace_back(api::resources::kStorageClasses, standard_class());
+  then.emplace_back(api::resources::kPriorityClasses,
+                    system_priority("system-node-critical", 2000001000, "For pods of the system that have to stay on their node."));
+  then.emplace_back(api::resources::kPriorityClasses,
+                    system_priority("system-cluster-critical", 2000000000, "For pods of the system that have to run, on whatever node."));
 
   auto make_all = [this, state](const std::vector<std::pair<api::Resource, Value>>& objects, Task next) {
     auto waiting = std::make_shared<std::size_t>(objects.size());

@@ -24,6 +24,49 @@ std::string qos_class(const Value& pod) {
   return guaranteed ? "Guaranteed" : "Burstable";
 }
 
+namespace {
+
+// Label keys stand for the pod's own values of those labels.
+void merge_label_keys(Value& owner, const char* field, const char* op, const Value& labels) {
+  if (owner["labelSelector"].is_null()) return;
+  const Value keys = owner[field];
+  for (const Value& key : keys) {
+    const Value* value = labels.find(key.as_string());
+    if (value == nullptr) continue;
+    owner.mut("labelSelector").mut("matchExpressions").push(Value::object({{"key", key}, {"operator", op}, {"values", Value::array({*value})}}));
+  }
+}
+
+void merge_term_keys(Value& spec, const char* side, const Value& labels) {
+  const char* const kRequired = "requiredDuringSchedulingIgnoredDuringExecution";
+  const char* const kPreferred = "preferredDuringSchedulingIgnoredDuringExecution";
+  auto merge = [&](Value& term) {
+    merge_label_keys(term, "matchLabelKeys", "In", labels);
+    merge_label_keys(term, "mismatchLabelKeys", "NotIn", labels);
+  };
+  for (const char* list : {kRequired, kPreferred}) {
+    for (std::size_t i = 0; i < spec["affinity"][side][list].size(); ++i) {
+      Value& entry = spec.mut("affinity").mut(side).mut(list).mut(i);
+      merge(list == kPreferred ? entry.mut("podAffinityTerm") : entry);
+    }
+  }
+}
+
+}  // namespace
+
+void prepare_pod(Value& pod, Time now) {
+  const Value labels = pod["metadata"]["labels"];
+  Value& spec = pod.mut("spec");
+  for (const char* side : {"podAffinity", "podAntiAffinity"}) merge_term_keys(spec, side, labels);
+  for (std::size_t i = 0; i < spec["topologySpreadConstraints"].size(); ++i) {
+    if (spec["topologySpreadConstraints"][i]["matchLabelKeys"].empty()) continue;
+    merge_label_keys(spec.mut("topologySpreadConstraints").mut(i), "matchLabelKeys", "In", labels);
+  }
+  if (spec["schedulingGates"].empty()) return;
+  api::set_condition(pod.mut("status").mut("conditions"), "PodScheduled", "False", "SchedulingGated",
+                     "Scheduling is blocked due to non-empty scheduling gates", now);
+}
+
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done) {
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   std::string node = binding["target"]["name"].str();
@@ -46,6 +89,7 @@ void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, c
   const Value annotations = binding["metadata"]["annotations"];
   for (auto [key, value] : annotations.entries()) after.mut("metadata").mut("annotations").set(key, value);
   api::set_condition(after.mut("status").mut("conditions"), "PodScheduled", "True", "", "", state->runtime.now());
+  after.mut("status").erase("nominatedNodeName");
   Commit commit{call, head->key, head->mod_revision, 201, {}};
   commit_put(state, std::move(commit), std::move(after), false, [done = std::move(done)](Result<Answer> answer) {
     if (!answer.ok()) return done(answer.error());

@@ -71,6 +71,82 @@ TEST_F(RegistryTest, BootstrapMakesWhatEveryClusterHas) {
   EXPECT_TRUE(get(call(kStorageClasses, "standard")).ok());
 }
 
+TEST_F(RegistryTest, PriorityClasses) {
+  Call classes = call(kPriorityClasses);
+  EXPECT_EQ(get(call(kPriorityClasses, "system-node-critical"))->value()["value"].as_int(), 2000001000);
+  EXPECT_EQ(failure(remove(call(kPriorityClasses, "system-cluster-critical"))),
+            "403 priorityclasses.scheduling.k8s.io \"system-cluster-critical\" is forbidden: this is a system priority class and cannot be deleted");
+  const char* kPodOf = R"({"metadata":{"name":"%"},"spec":{"containers":[{"name":"c","image":"i"}]#}})";
+  auto pod = [&](const std::string& name, const std::string& more) {
+    std::string text = kPodOf;
+    text.replace(text.find('%'), 1, name);
+    text.replace(text.find('#'), 1, more);
+    return create(call(kPods), text);
+  };
+  EXPECT_EQ(failure(pod("x", R"(,"priorityClassName":"none")")), "403 pods \"x\" is forbidden: no PriorityClass with name none was found");
+  Value plain = pod("plain", "")->value();
+  EXPECT_EQ(plain["spec"]["priority"].as_int(1), 0);
+  EXPECT_EQ(plain["spec"]["preemptionPolicy"].as_string(), "PreemptLowerPriority");
+  EXPECT_TRUE(plain["spec"]["priorityClassName"].is_null());
+
+  Value high = create(classes, R"({"metadata":{"name":"high"},"value":1000,"preemptionPolicy":"Never"})")->value();
+  EXPECT_EQ(high["metadata"]["generation"].as_int(), 1);
+  Value made = pod("high", R"(,"priorityClassName":"high")")->value();
+  EXPECT_EQ(made["spec"]["priority"].as_int(), 1000);
+  EXPECT_EQ(made["spec"]["preemptionPolicy"].as_string(), "Never");
+  EXPECT_EQ(failure(pod("y", R"(,"priorityClassName":"high","priority":7)")),
+            "403 pods \"y\" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 1000 "
+            "from the given PriorityClass name");
+  EXPECT_EQ(failure(pod("y", R"(,"priorityClassName":"high","preemptionPolicy":"PreemptLowerPriority")")),
+            "403 pods \"y\" is forbidden: the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided in pod spec; priority admission "
+            "controller computed Never from the given PriorityClass name");
+
+  ASSERT_TRUE(create(classes, R"({"metadata":{"name":"usual"},"value":5,"globalDefault":true})").ok());
+  EXPECT_EQ(failure(create(classes, R"({"metadata":{"name":"other"},"value":6,"globalDefault":true})")),
+            "403 priorityclasses.scheduling.k8s.io \"other\" is forbidden: PriorityClass usual is already marked as default. Only one default can exist");
+  high.set("globalDefault", true);
+  EXPECT_EQ(failure(update(call(kPriorityClasses, "high"), high)).substr(0, 4), "403 ");
+  Value usual = get(call(kPriorityClasses, "usual"))->value();
+  EXPECT_TRUE(update(call(kPriorityClasses, "usual"), usual.set("description", "d")).ok());
+  made = pod("of-default", "")->value();
+  EXPECT_EQ(made["spec"]["priorityClassName"].as_string(), "usual");
+  EXPECT_EQ(made["spec"]["priority"].as_int(), 5);
+
+  usual = get(call(kPriorityClasses, "usual"))->value();
+  EXPECT_EQ(failure(update(call(kPriorityClasses, "usual"), usual.set("value", 6))),
+            "422 PriorityClass.scheduling.k8s.io \"usual\" is invalid: value: Forbidden: may not be changed in an update.");
+  usual = get(call(kPriorityClasses, "usual"))->value();
+  EXPECT_EQ(failure(update(call(kPriorityClasses, "usual"), usual.set("preemptionPolicy", "Never"))),
+            "422 PriorityClass.scheduling.k8s.io \"usual\" is invalid: preemptionPolicy: Invalid value: \"Never\": field is immutable");
+  EXPECT_EQ(failure(create(classes, R"({"metadata":{"name":"system-x"},"value":1})")),
+            "422 PriorityClass.scheduling.k8s.io \"system-x\" is invalid: metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for "
+            "system use only. error: system-x is not a known system priority class");
+  EXPECT_EQ(failure(create(classes, R"({"metadata":{"name":"z"},"value":1000000001,"preemptionPolicy":"Maybe"})")),
+            "422 PriorityClass.scheduling.k8s.io \"z\" is invalid: [value: Forbidden: maximum allowed value of a user defined priority is 1000000000, "
+            "preemptionPolicy: Unsupported value: \"Maybe\": supported values: \"Never\", \"PreemptLowerPriority\"]");
+}
+
+TEST_F(RegistryTest, GatesAndLabelKeysOfNewPods) {
+  Result<Answer> made = create(call(kPods), R"({"metadata":{"name":"p","labels":{"app":"a","rev":"7"}},"spec":{"containers":[{"name":"c","image":"i"}],
+      "schedulingGates":[{"name":"example.com/wait"}],
+      "affinity":{"podAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[
+        {"topologyKey":"zone","labelSelector":{"matchLabels":{"app":"a"}},"matchLabelKeys":["rev","none"]}]},
+        "podAntiAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1,"podAffinityTerm":
+        {"topologyKey":"zone","labelSelector":{},"mismatchLabelKeys":["rev"]}}]}},
+      "topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule","labelSelector":{},"matchLabelKeys":["rev"]}]}})");
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const Value& spec = made->value()["spec"];
+  const Value in = parsed(R"([{"key":"rev","operator":"In","values":["7"]}])");
+  const Value not_in = parsed(R"([{"key":"rev","operator":"NotIn","values":["7"]}])");
+  EXPECT_EQ(spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["labelSelector"]["matchExpressions"], in);
+  EXPECT_EQ(spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]["labelSelector"]["matchExpressions"], not_in);
+  EXPECT_EQ(spec["topologySpreadConstraints"][0]["labelSelector"]["matchExpressions"], in);
+  const Value& condition = api::condition_of(made->value(), "PodScheduled");
+  EXPECT_EQ(condition["status"].as_string(), "False");
+  EXPECT_EQ(condition["reason"].as_string(), "SchedulingGated");
+  EXPECT_EQ(condition["message"].as_string(), "Scheduling is blocked due to non-empty scheduling gates");
+}
+
 TEST_F(RegistryTest, CreateFillsInWhatTheServerOwns) {
   Result<Answer> made = create(call(kConfigMaps), R"({"metadata":{"name":"c"},"data":{"a":"1"}})");
   ASSERT_TRUE(made.ok()) << made.error().message;

@@ -96,6 +96,9 @@ void remove_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (is_namespace(kind) && is_protected_namespace(call.name)) {
     return refuse(api::forbidden(kind.resource(), call.name, "this namespace may not be deleted"));
   }
+  if (kind.kind == "PriorityClass" && is_system_priority(call.name)) {
+    return refuse(api::forbidden(kind.resource(), call.name, "this is a system priority class and cannot be deleted"));
+  }
   if (Status allowed = check_preconditions(kind, head->value, options); !allowed.ok()) return refuse(allowed.error());
   Value after = head->value;
   apply_propagation(after.mut("metadata"), options.propagation);

@@ -78,8 +78,18 @@ struct QuotaCharge {
 Result<std::vector<QuotaCharge>> check_quota(const Registry::State& state, const Call& call, const Value& before, const Value& object);
 void charge_quota(const std::shared_ptr<Registry::State>& state, std::vector<QuotaCharge> charges);
 
+// --- priority.cc
+// Resolves the pod's class into its priority and preemption policy.
+Status admit_priority(const Registry::State& state, Value& pod);
+// Only one class may be for everyone.
+Status admit_priority_class(const Registry::State& state, const Value& object);
+bool is_system_priority(std::string_view name);  // the two classes every cluster has
+
 // --- pods.cc
 std::string qos_class(const Value& pod);
+// What a new pod is given besides defaults: the condition that names its gates, and the label keys of its affinity terms and spread
+// constraints as requirements of their selectors.
+void prepare_pod(Value& pod, Time now);
 
 // --- write.cc
 // Hands a write to the store; the answer carries the record in the caller's form.

@@ -14,7 +14,7 @@ bool keeps_status(const schema::Kind& kind) { return kind.has_subresource("statu
 
 // Kinds whose metadata.generation counts changes of the spec.
 bool counts_generation(const schema::Kind& kind) {
-  return kind.group == "apps" || kind.group == "policy" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
+  return kind.group == "apps" || kind.group == "policy" || kind.group == "scheduling.k8s.io" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
 }
 
 // What a change of means a new generation.
@@ -71,6 +71,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   if (keeps_status(kind)) object.erase("status");
   if (is_kind(kind, "", "Pod")) {
     object.set("status", Value::object({{"phase", "Pending"}, {"qosClass", qos_class(object)}}));
+    prepare_pod(object, state.runtime.now());
   } else if (is_kind(kind, "", "Namespace")) {
     object.set("status", Value::object({{"phase", "Active"}}));
     object.mut("spec").set("finalizers", Value::array({"kubernetes"}));
@@ -93,7 +94,6 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   } else if (is_kind(kind, "", "Secret")) {
     fill_secret(object);
   }
-  (void)state;
 }
 
 Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource) {
@@ -124,6 +124,12 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
     }
   }
   if (is_kind(kind, "", "Secret")) fill_secret(after);
+  if (is_kind(kind, "", "Pod") && subresource.empty()) {
+    // What the server worked out at creation need not be repeated.
+    for (const char* field : {"priority", "preemptionPolicy"}) {
+      if (after["spec"][field].is_null() && !before["spec"][field].is_null()) after.mut("spec").set(field, before["spec"][field]);
+    }
+  }
   if (is_kind(kind, "", "Namespace") && subresource != "finalize") after.mut("spec").set("finalizers", before["spec"]["finalizers"]);
   Value& metadata = after.mut("metadata");
   const Value& old = before["metadata"];

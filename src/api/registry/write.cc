@@ -166,6 +166,9 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
   after = prepare_update(kind, before, std::move(after), call.subresource);
   schema::apply_defaults(kind, after);
+  if (kind.kind == "PriorityClass") {
+    if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
+  }
   bool service = kind.kind == "Service" && kind.group.empty() && call.subresource.empty();
   if (service) {
     // What the server chose once is kept where the client did not name it.

@@ -337,6 +337,7 @@ void persistent_volume(Value& v) {
     fill(spec, "volumeMode", "Filesystem");
   });
 }
+void priority_class(Value& s) { fill(s, "preemptionPolicy", "PreemptLowerPriority"); }
 void storage_class(Value& s) {
   fill(s, "reclaimPolicy", "Delete");
   fill(s, "volumeBindingMode", "Immediate");
@@ -458,6 +459,7 @@ DefaultRule rule_of(std::string_view type_name) {
       {"io.k8s.api.core.v1.ServiceAccountTokenProjection", token_projection},
       {"io.k8s.api.core.v1.Volume", volume},
       {"io.k8s.api.discovery.v1.EndpointPort", slice_port},
+      {"io.k8s.api.scheduling.v1.PriorityClass", priority_class},
       {"io.k8s.api.storage.v1.StorageClass", storage_class},
   };
   auto at = kRules.find(type_name);

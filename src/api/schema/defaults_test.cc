@@ -101,7 +101,7 @@ const Difference kDifferences[] = {
 // Recorded kinds that Berth does not serve.
 const std::set<std::string> kNotServed = {
     "ReplicationController", "Job", "CronJob", "HorizontalPodAutoscaler", "NetworkPolicy", "Ingress",
-    "MutatingWebhookConfiguration", "CustomResourceDefinition", "PriorityClass", "ClusterRole", "RoleBinding"};
+    "MutatingWebhookConfiguration", "CustomResourceDefinition", "ClusterRole", "RoleBinding"};
 
 TEST(Defaults, AsRecorded) {
   std::ifstream file(std::string(BERTH_SOURCE_DIR) + "/tests/data/recorded/defaults.jsonl");

@@ -184,7 +184,7 @@ TEST(Builtin, ServesTheKindsInUpstreamsOrder) {
                        "authorization.k8s.io/v1 selfsubjectaccessreviews",
                        "authorization.k8s.io/v1 selfsubjectrulesreviews",
                        "authorization.k8s.io/v1 subjectaccessreviews", "policy/v1 poddisruptionbudgets",
-                       "storage.k8s.io/v1 storageclasses", "coordination.k8s.io/v1 leases",
+                       "storage.k8s.io/v1 storageclasses", "scheduling.k8s.io/v1 priorityclasses", "coordination.k8s.io/v1 leases",
                        "discovery.k8s.io/v1 endpointslices"}));
   for (auto [version, kind] : {std::pair("autoscaling/v1", "Scale"), {"policy/v1", "Eviction"}, {"v1", "Status"},
                                {"v1", "DeleteOptions"}, {"authentication.k8s.io/v1", "TokenRequest"},

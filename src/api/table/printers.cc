@@ -106,6 +106,10 @@ Value storage_class_cells(const Value& o, Time now) {
                        o["allowVolumeExpansion"].as_bool(), age_of(o, now)});
 }
 
+Value priority_class_cells(const Value& o, Time now) {
+  return Value::array({api::name_of(o), count_of(o["value"]), o["globalDefault"].as_bool(), age_of(o, now), o["preemptionPolicy"].as_string()});
+}
+
 std::string event_seen(const Value& event, const char* stamp, Time now) {
   if (std::string_view time = event[stamp].as_string(); !time.empty()) return age_text(time, now);
   return age_text(event["eventTime"].as_string(), now);
@@ -221,6 +225,10 @@ const std::vector<Printer>& printers() {
        {kName, {"Min Available", "string", "", 0, "Pods that must stay available."}, {"Max Unavailable", "string", "", 0, "Pods that may be missing."},
         {"Allowed Disruptions", "integer", "", 0, "Evictions that are possible now."}, kAge},
        budget_cells},
+      {"scheduling.k8s.io", "PriorityClass",
+       {kName, {"Value", "integer", "", 0, "Priority of its pods."}, {"Global-Default", "boolean", "", 0, "Whether pods without a class get it."}, kAge,
+        {"PreemptionPolicy", "string", "", 0, "Whether its pods may take the place of others."}},
+       priority_class_cells},
       {"storage.k8s.io", "StorageClass",
        {kName, {"Provisioner", "string", "", 0, "Who makes its volumes."}, {"ReclaimPolicy", "string", "", 0, "What happens when a claim goes."},
         {"VolumeBindingMode", "string", "", 0, "When a claim is bound."}, {"AllowVolumeExpansion", "string", "", 0, "Whether claims may grow."}, kAge},

@@ -54,6 +54,7 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
                       {"/api/v1/nodes", "", "Node"},
                       {"/api/v1/namespaces", "", "Namespace"},
                       {"/apis/storage.k8s.io/v1/storageclasses", "storage.k8s.io", "StorageClass"},
+                      {"/apis/scheduling.k8s.io/v1/priorityclasses", "scheduling.k8s.io", "PriorityClass"},
                       {"/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets", "policy", "PodDisruptionBudget"},
                       {"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", "coordination.k8s.io", "Lease"},
                       {"/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices", "discovery.k8s.io", "EndpointSlice"}};
@@ -68,6 +69,7 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
       bool volume = std::string_view(r.kind).starts_with("PersistentVolume");
       if (volume && column["name"].as_string() == "StorageClass") expected.push_back("VolumeAttributesClass/string//0");
     }
+    if (std::string_view(r.kind) == "PriorityClass") expected.push_back("PreemptionPolicy/string//0");  // 1.24
     for (const Value& column : column_definitions(kind(r.group, r.kind))) {
       found.push_back(column["name"].str() + "/" + column["type"].str() + "/" + column["format"].str() + "/" + std::to_string(column["priority"].as_int()));
       EXPECT_FALSE(column["description"].as_string().empty()) << r.kind << " " << column["name"].str();

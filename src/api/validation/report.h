@@ -83,6 +83,8 @@ void validate_replica_set(Report& report, const Value& object);
 void validate_selector_update(Report& report, const Value& before, const Value& after);
 void validate_daemon_set(Report& report, const Value& object);
 void validate_budget(Report& report, const Value& object);
+void validate_priority_class(Report& report, const Value& object);                           // scheduling.cc
+void validate_priority_class_update(Report& report, const Value& before, const Value& after);
 void validate_service(Report& report, const Value& object);                                  // service.cc
 void validate_service_update(Report& report, const Value& before, const Value& after);
 void validate_endpoints(Report& report, const Value& object);

@@ -129,4 +129,46 @@ void validate_topology_spread(Report& report, const std::string& path, const Val
   }
 }
 
+namespace {
+
+struct SystemClass {
+  std::string_view name;
+  std::int64_t value;
+};
+constexpr SystemClass kSystemClasses[] = {{"system-node-critical", 2000001000}, {"system-cluster-critical", 2000000000}};
+constexpr std::int64_t kHighestForUsers = 1000000000;
+
+// Why a class may not bear a name of the system's, or "".
+std::string unfit_for_system(std::string_view name, const Value& object) {
+  for (const SystemClass& known : kSystemClasses) {
+    if (known.name != name) continue;
+    if (object["value"].as_int() != known.value) return "value of " + std::string(name) + " PriorityClass must be " + std::to_string(known.value);
+    if (object["globalDefault"].as_bool()) return "globalDefault of " + std::string(name) + " PriorityClass must be false";
+    return {};
+  }
+  return std::string(name) + " is not a known system priority class";
+}
+
+}  // namespace
+
+void validate_priority_class(Report& report, const Value& object) {
+  const std::string_view name = object["metadata"]["name"].as_string();
+  if (name.starts_with("system-")) {
+    const std::string problem = unfit_for_system(name, object);
+    if (!problem.empty()) {
+      report.forbidden("metadata.name", "priority class names with 'system-' prefix are reserved for system use only. error: " + problem);
+    }
+  } else if (object["value"].as_int() > kHighestForUsers) {
+    report.forbidden("value", "maximum allowed value of a user defined priority is " + std::to_string(kHighestForUsers));
+  }
+  const Value& policy = object["preemptionPolicy"];
+  report.one_of("preemptionPolicy", policy, {"Never", "PreemptLowerPriority"}, !policy.is_null());
+}
+
+void validate_priority_class_update(Report& report, const Value& before, const Value& after) {
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+  if (before["value"].as_int() != after["value"].as_int()) report.forbidden("value", "may not be changed in an update.");
+  validate_immutable(report, "preemptionPolicy", before["preemptionPolicy"], after["preemptionPolicy"]);
+}
+
 }  // namespace berth::validation

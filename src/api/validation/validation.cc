@@ -60,6 +60,7 @@ const KindRules kRules[] = {
     {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},
     {"apps", "ControllerRevision", NameRule::kSubdomain, validate_nothing, validate_revision_update, false},
     {"policy", "PodDisruptionBudget", NameRule::kSubdomain, validate_budget, validate_plain_update, true},
+    {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class, validate_priority_class_update, true},
     {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, false},
     {"coordination.k8s.io", "Lease", NameRule::kSubdomain, validate_lease, validate_plain_update, true},
     {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_endpoint_slice, validate_endpoint_slice_update, true},
