@@ -101,6 +101,8 @@ inline const Resource kDeployments{"apps", "v1", "deployments"};
 inline const Resource kDaemonSets{"apps", "v1", "daemonsets"};
 inline const Resource kReplicaSets{"apps", "v1", "replicasets"};
 inline const Resource kControllerRevisions{"apps", "v1", "controllerrevisions"};
+inline const Resource kJobs{"batch", "v1", "jobs"};
+inline const Resource kCronJobs{"batch", "v1", "cronjobs"};
 inline const Resource kEndpointSlices{"discovery.k8s.io", "v1", "endpointslices"};
 inline const Resource kStorageClasses{"storage.k8s.io", "v1", "storageclasses"};
 inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};

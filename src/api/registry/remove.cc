@@ -10,6 +10,9 @@ namespace {
 
 constexpr const char* kOrphan = "orphan";
 constexpr const char* kForeground = "foregroundDeletion";
+constexpr const char* kPodsStay =
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning";
 
 Status check_preconditions(const schema::Kind& kind, const Value& object, const api::DeleteOptions& options) {
   // Upstream names the kind, not the collection, in these two.
@@ -37,6 +40,15 @@ void set_finalizer(Value& metadata, const char* name, bool wanted) {
   } else {
     metadata.set("finalizers", kept);
   }
+}
+
+// A job that is deleted without a word about its pods leaves them, as it did before there was garbage collection.
+bool leaves_dependents(const schema::Kind& kind, const Value& metadata, const std::string& propagation) {
+  if (kind.group != "batch" || kind.kind != "Job" || !propagation.empty()) return false;
+  for (const Value& finalizer : metadata["finalizers"]) {
+    if (finalizer.as_string() == kOrphan || finalizer.as_string() == kForeground) return false;
+  }
+  return true;
 }
 
 void apply_propagation(Value& metadata, const std::string& propagation) {
@@ -101,9 +113,11 @@ void remove_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   }
   if (Status allowed = check_preconditions(kind, head->value, options); !allowed.ok()) return refuse(allowed.error());
   Value after = head->value;
-  apply_propagation(after.mut("metadata"), options.propagation);
+  const bool leaves = leaves_dependents(kind, after["metadata"], options.propagation);
+  apply_propagation(after.mut("metadata"), leaves ? "Orphan" : options.propagation);
   bool marked = is_pod(kind) ? mark_pod(*state, after, options.grace_seconds) : mark_object(*state, kind, after);
   Commit commit{call, key, head->mod_revision, 200, {}};
+  if (leaves) commit.warnings.emplace_back(kPodsStay);
   if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {returns_deleted_object(kind), {}}, std::move(done));
   if (!marked && after == head->value) {
     Answer answer;

@@ -25,6 +25,7 @@ const std::vector<SelectableFields>& selectable() {
       {"", "Secret", {"type"}},
       {"", "Service", {"spec.clusterIP", "spec.type"}},
       {"apps", "ReplicaSet", {"status.replicas"}},
+      {"batch", "Job", {"status.successful"}},
   };
   return kList;
 }
@@ -54,6 +55,11 @@ std::string as_paths(const schema::Kind& kind, const api::FieldSelector& fields,
       // A node that can be scheduled to does not have the field.
       value = "true";
       equal = !equal;
+      changed = true;
+    }
+    if (kind.group == "batch" && field == "status.successful") {
+      field = "status.succeeded";
+      if (value == "0") value.clear();  // not written
       changed = true;
     }
     for (const char* special : {"\\", ",", "="}) value = replace_all(std::move(value), special, "\\" + std::string(special));

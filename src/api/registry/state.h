@@ -85,6 +85,12 @@ Status admit_priority(const Registry::State& state, Value& pod);
 Status admit_priority_class(const Registry::State& state, const Value& object);
 bool is_system_priority(std::string_view name);  // the two classes every cluster has
 
+// --- jobs.cc
+// Gives a new job (with name and uid) the labels and the selector by which it knows its pods. `had_labels`: the client named
+// labels of the job itself; otherwise it has those of its pods.
+void identify_job(Value& job, bool had_labels);
+void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
+
 // --- pods.cc
 std::string qos_class(const Value& pod);
 // What a new pod is given besides defaults: the condition that names its gates, and the label keys of its affinity terms and spread

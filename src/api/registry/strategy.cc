@@ -14,6 +14,7 @@ bool keeps_status(const schema::Kind& kind) { return kind.has_subresource("statu
 
 // Kinds whose metadata.generation counts changes of the spec.
 bool counts_generation(const schema::Kind& kind) {
+  if (kind.group == "batch") return true;
   return kind.group == "apps" || kind.group == "policy" || kind.group == "scheduling.k8s.io" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
 }
 
@@ -82,7 +83,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet")) {
     object.set("status", Value::object({{"replicas", 0}}));
     if (kind.kind == "StatefulSet") object.mut("status").set("availableReplicas", 0);
-  } else if (is_kind(kind, "apps", "Deployment")) {
+  } else if (is_kind(kind, "apps", "Deployment") || kind.group == "batch") {
     object.set("status", Value::object());
   } else if (is_kind(kind, "apps", "DaemonSet")) {
     object.set("status", Value::object({{"currentNumberScheduled", 0}, {"numberMisscheduled", 0}, {"desiredNumberScheduled", 0}, {"numberReady", 0}}));

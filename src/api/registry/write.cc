@@ -123,6 +123,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   }
   object.mut("metadata").set("uid", new_uid(state->runtime));
   object.mut("metadata").set("creationTimestamp", format_time(state->runtime.now()));
+  const bool had_labels = !object["metadata"]["labels"].empty();
   schema::apply_defaults(kind, object);
   if (track) {
     // The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
@@ -131,6 +132,8 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
     object = patch::track_update(kind, Value(), std::move(object), call.field_manager.empty() ? "unknown" : call.field_manager, "", state->runtime.now());
     if (has_status(kind) && !status.is_null()) object.set("status", status);
   }
+  if (kind.group == "batch") warn_of_job(kind, object, warnings);
+  if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
   if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse(allowed.error());

@@ -395,6 +395,33 @@ void daemon_set_spec(Value& s) {
 
 void replica_set_spec(Value& s) { fill(s, "replicas", 1); }
 
+// --- Batch
+
+// Of the jobs that a cron job describes nothing is filled in but their pods.
+void job(Value& j) {
+  const Value& labels = j["spec"]["template"]["metadata"]["labels"];
+  if (!labels.empty() && j["metadata"]["labels"].empty()) {
+    Value copy = labels;
+    j.mut("metadata").set("labels", std::move(copy));
+  }
+  edit(j, "spec", [](Value& s) {
+    if (s["completions"].is_null() && s["parallelism"].is_null()) s.set("completions", 1);
+    fill(s, "parallelism", 1);
+    fill(s, "backoffLimit", s["backoffLimitPerIndex"].is_null() ? 6 : INT32_MAX);
+    fill(s, "completionMode", "NonIndexed");
+    fill(s, "suspend", false);
+    fill(s, "podReplacementPolicy", s["podFailurePolicy"].is_null() ? "TerminatingOrFailed" : "Failed");
+    fill(s, "manualSelector", false);
+  });
+}
+void failure_condition(Value& p) { fill(p, "status", "True"); }
+void cron_job_spec(Value& s) {
+  fill(s, "concurrencyPolicy", "Allow");
+  fill(s, "suspend", false);
+  fill(s, "successfulJobsHistoryLimit", 3);
+  fill(s, "failedJobsHistoryLimit", 1);
+}
+
 // --- The rest
 
 void secret(Value& s) {
@@ -433,6 +460,9 @@ DefaultRule rule_of(std::string_view type_name) {
       {"io.k8s.api.apps.v1.ReplicaSetSpec", replica_set_spec},
       {"io.k8s.api.apps.v1.StatefulSetSpec", stateful_set_spec},
       {"io.k8s.api.authentication.v1.TokenRequestSpec", token_request_spec},
+      {"io.k8s.api.batch.v1.CronJobSpec", cron_job_spec},
+      {"io.k8s.api.batch.v1.Job", job},
+      {"io.k8s.api.batch.v1.PodFailurePolicyOnPodConditionsPattern", failure_condition},
       {"io.k8s.api.core.v1.ConfigMapVolumeSource", default_mode},
       {"io.k8s.api.core.v1.Container", container},
       {"io.k8s.api.core.v1.DownwardAPIVolumeSource", default_mode},

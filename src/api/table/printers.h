@@ -43,5 +43,7 @@ Value quota_cells(const Value& quota, Time now);              // quota_cells.cc
 Value service_cells(const Value& service, Time now);          // service_cells.cc
 Value endpoints_cells(const Value& endpoints, Time now);
 Value endpoint_slice_cells(const Value& slice, Time now);
+Value job_cells(const Value& job, Time now);                  // job_cells.cc
+Value cron_job_cells(const Value& cron_job, Time now);
 
 }  // namespace berth::table

@@ -56,6 +56,8 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
                       {"/apis/storage.k8s.io/v1/storageclasses", "storage.k8s.io", "StorageClass"},
                       {"/apis/scheduling.k8s.io/v1/priorityclasses", "scheduling.k8s.io", "PriorityClass"},
                       {"/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets", "policy", "PodDisruptionBudget"},
+                      {"/apis/batch/v1/namespaces/default/jobs", "batch", "Job"},
+                      {"/apis/batch/v1beta1/namespaces/default/cronjobs", "batch", "CronJob"},
                       {"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", "coordination.k8s.io", "Lease"},
                       {"/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices", "discovery.k8s.io", "EndpointSlice"}};
   for (const Row& r : rows) {
@@ -65,6 +67,9 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
       // 1.22: the time of the last restart stands behind the count.
       if (std::string_view(r.kind) == "Pod" && column["name"].as_string() == "Restarts") type = "string";
       expected.push_back(column["name"].str() + "/" + type + "/" + column["format"].str() + "/" + std::to_string(column["priority"].as_int()));
+      // 1.25: a cron job's zone; 1.31: a job's status.
+      if (std::string_view(r.kind) == "CronJob" && column["name"].as_string() == "Schedule") expected.push_back("Timezone/string//0");
+      if (std::string_view(r.kind) == "Job" && column["name"].as_string() == "Name") expected.push_back("Status/string//0");
       // 1.29: the class of a volume's attributes.
       bool volume = std::string_view(r.kind).starts_with("PersistentVolume");
       if (volume && column["name"].as_string() == "StorageClass") expected.push_back("VolumeAttributesClass/string//0");
@@ -147,6 +152,29 @@ TEST(Table, Workloads) {
       "spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"spec":{"nodeSelector":{"disk":"ssd"},"containers":[{"name":"c","image":"i:1"}]}}},
       "status":{"desiredNumberScheduled":4,"currentNumberScheduled":3,"numberReady":2,"updatedNumberScheduled":1}})"),
             "d|4|3|2|1|0|disk=ssd|5m|c|i:1|a=b");
+}
+
+TEST(Table, Jobs) {
+  auto job = [](std::string_view spec, std::string_view status, std::string_view more = "") {
+    return row("batch", "Job", R"({"metadata":{"name":"j")" + std::string(more) + R"(},"spec":{)" + std::string(spec) +
+                                   R"("template":{"spec":{"containers":[{"name":"c","image":"i"}]}},"selector":{"matchLabels":{"u":"1"}}},"status":)" +
+                                   std::string(status) + "}");
+  };
+  auto with = [](std::string_view type) { return R"({"conditions":[{"type":")" + std::string(type) + R"(","status":"True"}]})"; };
+  EXPECT_EQ(job(R"("completions":3,)", R"({"succeeded":1,"startTime":"2026-01-01T00:58:00Z"})"), "j|Running|1/3|2m|<unknown>|c|i|u=1");
+  EXPECT_EQ(job(R"("completions":1,)", R"({"succeeded":1,"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:00:07Z",
+      "conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]})"),
+            "j|Complete|1/1|7s|<unknown>|c|i|u=1");
+  EXPECT_EQ(job(R"("parallelism":4,)", with("Suspended")), "j|Suspended|0/1 of 4||<unknown>|c|i|u=1");
+  EXPECT_EQ(job(R"("parallelism":1,)", with("Failed")), "j|Failed|0/1||<unknown>|c|i|u=1");
+  EXPECT_EQ(job(R"("parallelism":1,)", with("FailureTarget")), "j|FailureTarget|0/1||<unknown>|c|i|u=1");
+  EXPECT_EQ(job(R"("parallelism":1,)", with("Suspended"), R"(,"deletionTimestamp":"2026-01-01T00:59:00Z")"), "j|Terminating|0/1||<unknown>|c|i|u=1");
+  EXPECT_EQ(row("batch", "CronJob", R"({"metadata":{"name":"c"},"spec":{"schedule":"@hourly","suspend":false,
+      "jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i"}]}}}}},"status":{}})"),
+            "c|@hourly|<none>|False|0|<none>|<unknown>|c|i|<none>");
+  EXPECT_EQ(row("batch", "CronJob", R"({"metadata":{"name":"c"},"spec":{"schedule":"@hourly","timeZone":"Europe/Rome","suspend":true},
+      "status":{"active":[{},{}],"lastScheduleTime":"2026-01-01T00:00:00Z"}})"),
+            "c|@hourly|Europe/Rome|True|2|60m|<unknown>|||<none>");
 }
 
 TEST(Table, WholeTable) {

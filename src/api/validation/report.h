@@ -103,6 +103,11 @@ void validate_secret_update(Report& report, const Value& before, const Value& af
 void validate_limit_range(Report& report, const Value& object);                              // quota.cc
 void validate_quota(Report& report, const Value& object);
 void validate_quota_update(Report& report, const Value& before, const Value& after);
+void validate_job(Report& report, const Value& job);                                         // batch.cc
+void validate_job_update(Report& report, const Value& before, const Value& after);
+void validate_job_status_update(Report& report, const Value& before, const Value& after);
+void validate_cron_job(Report& report, const Value& cron_job);
+void validate_cron_job_update(Report& report, const Value& before, const Value& after);
 void validate_lease(Report& report, const Value& object);
 void validate_node(Report& report, const Value& object);
 void validate_event(Report& report, const Value& object);

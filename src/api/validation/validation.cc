@@ -59,6 +59,8 @@ const KindRules kRules[] = {
     {"apps", "Deployment", NameRule::kSubdomain, validate_deployment, validate_selector_update, true},
     {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},
     {"apps", "ControllerRevision", NameRule::kSubdomain, validate_nothing, validate_revision_update, false},
+    {"batch", "CronJob", NameRule::kSubdomain, validate_cron_job, validate_cron_job_update, false},
+    {"batch", "Job", NameRule::kSubdomain, validate_job, validate_job_update, true},
     {"policy", "PodDisruptionBudget", NameRule::kSubdomain, validate_budget, validate_plain_update, true},
     {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class, validate_priority_class_update, true},
     {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, false},
@@ -91,6 +93,7 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
   if (!subresource.empty()) {
     // What a subresource may not touch is not taken from it in the first place.
     validate_metadata_update(report, before["metadata"], after["metadata"]);
+    if (rules.update == validate_job_update && subresource == "status") validate_job_status_update(report, before, after);
     return report.take();
   }
   // Labels and annotations are checked anew; a name that was good once stays good.
