@@ -471,7 +471,10 @@ void Driver::State::answered(const RunPtr& run, const Action& action, const Valu
     } else {
       expect_revision(run, action, revision_of(answer.value()));
     }
-    for (const EventSpec& spec : action.on_success) emit(spec);
+    for (EventSpec spec : action.on_success) {
+      if (spec.object.is_null()) spec.object = answer.value();
+      emit(spec);
+    }
     return done(Outcome::kDone);
   }
   const Error& error = answer.error();

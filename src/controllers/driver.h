@@ -51,6 +51,7 @@ struct Action {
   std::vector<EventSpec> on_success;
   std::vector<EventSpec> on_failure;
 
+  // A null `about` stands for the object that the server answered with: what was created.
   Action& succeeded(const Value& about, std::string_view type, std::string_view reason, std::string message);
   // Not written where the action merely met a stale cache.
   Action& failed(const Value& about, std::string_view type, std::string_view reason, std::string message);

@@ -92,7 +92,10 @@ Plan delete_with_owner(const View& view) {
 
 }  // namespace
 
-bool is_waiting(const Value& object) { return api::is_terminating(object) && has_finalizer(object, kForeground); }
+// A set that ends its pods in order has them to itself until it is done.
+bool is_waiting(const Value& object) {
+  return api::is_terminating(object) && has_finalizer(object, kForeground) && !has_finalizer(object, kOrderedTeardown);
+}
 
 Plan plan_object(const View& view) {
   const Value& object = view.object;

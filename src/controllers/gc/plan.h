@@ -14,6 +14,7 @@ namespace berth::controllers::gc {
 
 inline constexpr std::string_view kForeground = "foregroundDeletion";
 inline constexpr std::string_view kOrphan = "orphan";
+inline constexpr std::string_view kOrderedTeardown = "berth.dev/ordered-teardown";  // a StatefulSet's controller holds it
 
 enum class OwnerState {
   kSolid,    // it exists (or nothing can be said of it)

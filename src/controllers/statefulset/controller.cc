@@ -1,6 +1,7 @@
 #include "controllers/statefulset/controller.h"
 
 #include <algorithm>
+#include <map>
 
 #include "controllers/statefulset/identity.h"
 #include "controllers/statefulset/plan.h"
@@ -10,20 +11,35 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-// A pod whose readiness, life or membership did not change decides nothing.
+bool trouble_differs(const Value& before, const Value& after) {
+  if (before["status"].same_node(after["status"]) || api::is_pod_ready(after)) return false;
+  const Trouble a = trouble_of(before), b = trouble_of(after);
+  return a.reason != b.reason || a.text != b.text;
+}
+
+// A pod whose readiness, life or membership did not change, nor what keeps it from becoming ready, decides nothing.
 bool matters(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   return before["status"]["phase"] != after["status"]["phase"] ||
          api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
          before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
          before["metadata"]["labels"] != after["metadata"]["labels"] ||
-         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"];
+         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] || trouble_differs(before, after);
 }
 
 bool claim_matters(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   return before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
-         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"];
+         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] ||
+         before["status"]["capacity"] != after["status"]["capacity"] ||
+         before["status"]["conditions"] != after["status"]["conditions"];
+}
+
+bool counts_everything(const Value& budget) { return api::annotation_of(budget, api::kBudgetEverything) == "true"; }
+
+bool has_ended(const Value& pod) {
+  const std::string_view phase = pod["status"]["phase"].as_string();
+  return phase == "Failed" || phase == "Succeeded";
 }
 
 void add_key(Keys& keys, std::string_view ns, std::string_view name) {
@@ -35,10 +51,13 @@ class StatefulSetController final : public Controller {
  public:
   StatefulSetController(InformerSet& informers, Planner planner)
       : planner_(std::move(planner)),
+        runtime_(informers.runtime()),
         sets_(informers.get(kStatefulSets)),
         pods_(informers.get(kPods)),
         claims_(informers.get(kPersistentVolumeClaims)),
-        revisions_(informers.get(kControllerRevisions)) {
+        revisions_(informers.get(kControllerRevisions)),
+        classes_(informers.get(kStorageClasses)),
+        budgets_(informers.get(kPodDisruptionBudgets)) {
     pods_.add_index(index::kOwner, index::by_owner);
     pods_.add_index(index::kOrphans, index::by_orphan_namespace);
     claims_.add_index(index::kOwner, index::by_owner);
@@ -53,6 +72,7 @@ class StatefulSetController final : public Controller {
     std::vector<Watching> out;
     out.push_back(watch_self(sets_));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
+      note_failure(before, after);
       if (matters(before, after)) by_member(before, after, keys);
     }));
     out.push_back(watch_mapped(claims_, [this](const Value& before, const Value& after, Keys& keys) {
@@ -60,6 +80,13 @@ class StatefulSetController final : public Controller {
     }));
     out.push_back(watch_mapped(
         revisions_, [](const Value& before, const Value& after, Keys& keys) { by_owner(before, after, keys); }));
+    out.push_back(watch_mapped(budgets_, [this](const Value& before, const Value& after, Keys& keys) {
+      if (!counts_everything(before) && !counts_everything(after)) return;
+      const std::string_view ns = api::namespace_of(after.is_null() ? before : after);
+      for (const Value& set : sets_.list(std::string(ns))) add_key(keys, ns, api::name_of(set));
+    }));
+    // Looked up only: a class that starts to allow growth is seen with the set's next look.
+    out.push_back(watch_mapped(classes_, [](const Value&, const Value&, Keys&) {}));
     return out;
   }
 
@@ -67,7 +94,10 @@ class StatefulSetController final : public Controller {
     const api::Name name = name_of_key(key);
     View view;
     view.set = sets_.get(name);
-    if (view.set.is_null()) return {};
+    if (view.set.is_null()) {
+      failures_.erase(key);
+      return {};
+    }
     const std::string uid(api::uid_of(view.set));
     view.pods = pods_.by_index(index::kOwner, uid);
     for (Value& pod : pods_.by_index(index::kOrphans, name.ns)) {
@@ -84,10 +114,33 @@ class StatefulSetController final : public Controller {
     view.pod = lookup(pods_);
     view.claim = lookup(claims_);
     view.revision = lookup(revisions_);
+    view.storage_class = [this](const std::string& wanted) -> const Value& { return classes_.get(api::Name{"", wanted}); };
+    for (Value& budget : budgets_.list(name.ns)) {
+      if (counts_everything(budget)) view.budgets.push_back(std::move(budget));
+    }
+    view.failures = [this, &key, now](int ordinal) -> View::Failures {
+      const auto set = failures_.find(key);
+      if (set == failures_.end()) return {};
+      const auto found = set->second.find(ordinal);
+      if (found == set->second.end() || found->second.last + kFailuresForgotten < now) return {};
+      return found->second;
+    };
     return planner_(view, now);
   }
 
  private:
+  // A member has just failed. Kept in memory only: after a restart each member is replaced at once again, once.
+  void note_failure(const Value& before, const Value& after) {
+    if (!has_ended(after) || (has_ended(before) && api::uid_of(before) == api::uid_of(after)) || api::is_terminating(after)) return;
+    const Value& owner = api::controller_of(after);
+    if (owner["kind"].as_string() != "StatefulSet") return;
+    const Member member = parse_member(api::name_of(after));
+    View::Failures& failures = failures_[std::string(api::namespace_of(after)) + "/" + owner["name"].str()][member.ordinal];
+    const Time now = runtime_.now();
+    failures.count = failures.last + kFailuresForgotten < now ? 1 : failures.count + 1;
+    failures.last = now;
+  }
+
   static void by_owner(const Value& before, const Value& after, Keys& keys) {
     for (const Value* object : {&before, &after}) {
       const Value& owner = api::controller_of(*object);
@@ -116,10 +169,14 @@ class StatefulSetController final : public Controller {
   }
 
   Planner planner_;
+  Runtime& runtime_;
   Informer& sets_;
   Informer& pods_;
   Informer& claims_;
   Informer& revisions_;
+  Informer& classes_;
+  Informer& budgets_;
+  std::map<std::string, std::map<int, View::Failures>> failures_;  // by the set's key and ordinal
 };
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace berth::controllers::statefulset {
 
 using Planner = std::function<Plan(const View& view, Time now)>;
 
-// Uses the informers of statefulsets, pods, persistentvolumeclaims and controllerrevisions. `planner` is replaced only
+// Uses the informers of statefulsets, pods, persistentvolumeclaims, controllerrevisions, storageclasses and
+// poddisruptionbudgets. `planner` is replaced only
 // by the simulator, to see its checkers catch a wrong one.
 std::unique_ptr<Controller> make_controller(InformerSet& informers, Planner planner = plan_set);
 

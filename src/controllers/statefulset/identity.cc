@@ -59,6 +59,12 @@ Shape shape_of(const Value& set) {
   shape.replicas = std::max(0, static_cast<int>(spec["replicas"].as_int(1)));
   shape.start = static_cast<int>(spec["ordinals"]["start"].as_int(0));
   shape.has_rolling_update = !rolling.is_null();
+  shape.options = api::set_options_of(set);
+  shape.end = shape.start + shape.replicas;
+  for (const api::OrdinalRange& skipped : shape.options.skip) {
+    if (skipped.last < shape.start || skipped.first >= shape.end) continue;
+    shape.end += skipped.last - std::max(skipped.first, shape.start) + 1;
+  }
   shape.partition = static_cast<int>(rolling["partition"].as_int(0));
   shape.max_unavailable = std::max(1, scaled(rolling["maxUnavailable"], shape.replicas, 1));
   shape.on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
@@ -71,15 +77,32 @@ Shape shape_of(const Value& set) {
   return shape;
 }
 
+std::vector<int> Shape::ordinals() const {
+  std::vector<int> out;
+  out.reserve(static_cast<std::size_t>(replicas));
+  int ordinal = start;
+  for (const api::OrdinalRange& skipped : options.skip) {
+    for (; ordinal < std::min(skipped.first, end); ++ordinal) out.push_back(ordinal);
+    ordinal = std::max(ordinal, skipped.last + 1);
+  }
+  for (; ordinal < end; ++ordinal) out.push_back(ordinal);
+  return out;
+}
+
 std::string pod_name(const Shape& shape, int ordinal) { return shape.name + "-" + std::to_string(ordinal); }
 
 std::string claim_name(const Shape& shape, std::string_view template_name, int ordinal) {
   return std::string(template_name) + "-" + shape.name + "-" + std::to_string(ordinal);
 }
 
-Value make_pod(const Value& set, const Shape& shape, const Value& pod_template, std::string_view revision,
-               int ordinal) {
+std::string user_of_claims(const Value& set) {
+  return "StatefulSet " + std::string(api::name_of(set)) + " (uid " + std::string(api::uid_of(set)) + ")";
+}
+
+Value make_pod(const Value& set, const Shape& shape, const Value& base_template, const Value& templates,
+               std::string_view revision, int ordinal) {
   const std::string name = pod_name(shape, ordinal);
+  const Value pod_template = api::with_override(base_template, shape.options.override_of(ordinal));
   const Value& from = pod_template["metadata"];
   Value labels = from["labels"].is_object() ? from["labels"] : Value::object();
   labels.set(kPodNameLabel, name).set(kPodIndexLabel, std::to_string(ordinal)).set(kRevisionLabel, revision);
@@ -90,6 +113,7 @@ Value make_pod(const Value& set, const Shape& shape, const Value& pod_template, 
                      {"labels", std::move(labels)},
                      {"ownerReferences", Value::array({api::controller_reference(set, kApiVersion, kKind)})}});
   if (!from["annotations"].empty()) metadata.set("annotations", from["annotations"]);
+  if (std::string hash = override_hash(shape, ordinal); !hash.empty()) metadata.mut("annotations").set(kOverrideAnnotation, hash);
   if (!from["finalizers"].empty()) metadata.set("finalizers", from["finalizers"]);
 
   Value spec = pod_template["spec"];
@@ -97,7 +121,6 @@ Value make_pod(const Value& set, const Shape& shape, const Value& pod_template, 
   const std::string_view service = set["spec"]["serviceName"].as_string();
   if (!service.empty()) spec.set("subdomain", service);
 
-  const Value& templates = set["spec"]["volumeClaimTemplates"];
   if (!templates.empty()) {
     Value volumes = Value::array({});
     for (const Value& one : templates) {
@@ -127,6 +150,7 @@ Value make_claim(const Value& set, const Shape& shape, const Value& claim_templa
       Value::object({{"name", claim_name(shape, api::name_of(claim_template), ordinal)}, {"namespace", shape.ns}});
   if (!labels.empty()) metadata.set("labels", std::move(labels));
   if (!from["annotations"].empty()) metadata.set("annotations", from["annotations"]);
+  metadata.mut("annotations").set(kUsedByAnnotation, user_of_claims(set));
   if (shape.delete_when_deleted && shape.in_range(ordinal)) {
     metadata.set("ownerReferences", Value::array({api::controller_reference(set, kApiVersion, kKind)}));
   }
@@ -134,6 +158,25 @@ Value make_claim(const Value& set, const Shape& shape, const Value& claim_templa
                         {"kind", "PersistentVolumeClaim"},
                         {"metadata", std::move(metadata)},
                         {"spec", claim_template["spec"]}});
+}
+
+std::string override_hash(const Shape& shape, int ordinal) {
+  const Value wanted = shape.options.override_of(ordinal);
+  return wanted.empty() ? "" : safe_encode(std::to_string(static_cast<std::uint32_t>(wanted.hash())));
+}
+
+bool claims_match(const Shape& shape, const Value& pod, const Value& claim_templates, int ordinal) {
+  std::size_t found = 0;
+  for (const Value& volume : pod["spec"]["volumes"]) {
+    const std::string_view claim = volume["persistentVolumeClaim"]["claimName"].as_string();
+    if (claim.empty() || claim != claim_name(shape, volume["name"].as_string(), ordinal)) continue;
+    const bool wanted = std::any_of(claim_templates.begin(), claim_templates.end(), [&](const Value& one) {
+      return api::name_of(one) == volume["name"].as_string();
+    });
+    if (!wanted) return false;
+    ++found;
+  }
+  return found == claim_templates.size();
 }
 
 bool identity_matches(const Shape& shape, const Value& pod, int ordinal) {
@@ -149,9 +192,14 @@ PodState state_of(const Value& pod, int min_ready_seconds, Time now) {
   state.ended = phase == "Failed" || phase == "Succeeded";
   state.pending = phase == "Pending" || phase.empty();
   state.revision = api::label_of(pod, kRevisionLabel);
-  if (phase != "Running") return state;
   const Value& ready = api::condition_of(pod, "Ready");
-  state.ready = ready["status"].as_string() == "True";
+  state.ready = phase == "Running" && ready["status"].as_string() == "True";
+  if (!state.ready) {
+    const Value& stamp = ready["lastTransitionTime"].is_null() ? pod["metadata"]["creationTimestamp"] : ready["lastTransitionTime"];
+    const auto since = parse_time(stamp.as_string());
+    state.unready_since = since.ok() ? since.value() : now;
+  }
+  if (phase != "Running") return state;
   if (!state.ready || min_ready_seconds <= 0) {
     state.available = state.ready;
     return state;

@@ -1,81 +1,34 @@
 #include "controllers/statefulset/plan.h"
 
 #include <algorithm>
-#include <set>
 
-#include "api/selector.h"
-#include "controllers/statefulset/identity.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "controllers/statefulset/planner.h"
 
 namespace berth::controllers::statefulset {
-namespace {
 
 using api::resources::kControllerRevisions;
-using api::resources::kPersistentVolumeClaims;
 using api::resources::kPods;
 using api::resources::kStatefulSets;
 
-// One place: what is there, or null.
-struct Place {
-  int ordinal = 0;
-  Value pod;
-  PodState state;
-};
+namespace {
 
-struct Counts {
-  int replicas = 0, ready = 0, available = 0, current = 0, updated = 0;
-};
+bool has_finalizer(const Value& object, std::string_view finalizer) {
+  const Value& all = object["metadata"]["finalizers"];
+  return std::any_of(all.begin(), all.end(), [&](const Value& one) { return one.as_string() == finalizer; });
+}
 
-class Planner {
- public:
-  Planner(const View& view, Time now) : view_(view), set_(view.set), now_(now), shape_(shape_of(view.set)) {}
+Value in_metadata(std::string_view field, Value value) {
+  return Value::object({{"metadata", Value::object({{field, std::move(value)}})}});
+}
 
-  Plan run();
-
- private:
-  bool claim_members();
-  void take_places();
-  void order_revisions();
-  bool settle_replica(Place& place);
-  bool settle_condemned(Place& place, bool blocked);
-  void create_pod(Place& place);
-  void delete_pod(Place& place, std::vector<Action> before = {});
-  bool claims_usable(const Place& place);
-  void add_missing_claims(const Place& place, std::vector<Action>& chain);
-  void fix_claim_owners(const Place& place, std::vector<Action>& chain);
-  void keep_claims_of_empty_places();
-  void fix_identity(const Place& place);
-  void roll();
-  void finish();
-
-  const Value& template_for(int ordinal, std::string_view& revision) const;
-  void count(const Place& place);
-  void count_created(std::string_view revision);
-  void uncount_deleted(std::string_view revision);
-  Value status_of(const Counts& counts, bool complete) const;
-
-  std::string words(std::string_view verb, std::string_view pod) const {
-    return std::string(verb) + " Pod " + std::string(pod) + " in StatefulSet " + shape_.name;
-  }
-
-  const View& view_;
-  const Value& set_;
-  Time now_;
-  Shape shape_;
-  Plan plan_;
-  Revisions revisions_;
-  std::string current_name_, update_name_;
-  Value current_template_, update_template_;
-  std::vector<Place> replicas_;
-  std::vector<Place> condemned_;  // from the last ordinal down
-  const Place* first_unhealthy_ = nullptr;
-  Counts seen_, expected_;
-  std::set<std::string> fixed_claims_;  // whose owners this plan changes
-};
+}  // namespace
 
 // --- Who belongs to the set
 
 // Adopts and releases pods and revisions. True where something has to happen before anything else can be decided.
-bool Planner::claim_members() {
+bool SetPlanner::claim_members() {
   const auto parsed = api::LabelSelector::of_object(set_["spec"]["selector"]);
   if (!parsed.ok() || shape_.terminating) return false;
   const api::LabelSelector& selector = parsed.value();
@@ -85,12 +38,11 @@ bool Planner::claim_members() {
   for (const Value& pod : view_.pods) {
     if (member(pod)) continue;
     Value release = Value::object({{"$patch", "delete"}, {"uid", api::uid_of(set_)}});
-    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value::array({release})}})}});
-    plan_.add(patch(kPods, pod, api::PatchType::kStrategic, std::move(change)));
+    plan_.add(patch(kPods, pod, api::PatchType::kStrategic, in_metadata("ownerReferences", Value::array({release}))));
   }
   const Value ours = api::controller_reference(set_, "apps/v1", "StatefulSet");
   auto adopt = [&](const api::Resource& resource, const Value& object) {
-    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value::array({ours})}})}});
+    Value change = in_metadata("ownerReferences", Value::array({ours}));
     // A set that is being deleted with --cascade=orphan must not take its pods back, however old this view is.
     plan_.add_chain(
         {confirm(kStatefulSets, set_), patch(resource, object, api::PatchType::kStrategic, std::move(change), true)});
@@ -105,17 +57,17 @@ bool Planner::claim_members() {
   return !plan_.chains.empty();
 }
 
-void Planner::take_places() {
-  replicas_.resize(static_cast<std::size_t>(shape_.replicas));
-  for (int i = 0; i < shape_.replicas; ++i) replicas_[static_cast<std::size_t>(i)].ordinal = shape_.start + i;
+void SetPlanner::take_places() {
+  for (int ordinal : shape_.ordinals()) replicas_.push_back(Place{ordinal});
   for (const Value& pod : view_.pods) {
     const Member member = parse_member(api::name_of(pod));
     if (member.parent != shape_.name || member.ordinal < 0) continue;
     Place place{member.ordinal, pod, state_of(pod, shape_.min_ready_seconds, now_)};
+    place.outdated = is_outdated(place);
     if (place.state.ready && !place.state.available) plan_.look_again(place.state.available_in);
     count(place);
     if (shape_.in_range(member.ordinal)) {
-      replicas_[static_cast<std::size_t>(member.ordinal - shape_.start)] = std::move(place);
+      replicas_[shape_.index_of(member.ordinal)] = std::move(place);
     } else {
       condemned_.push_back(std::move(place));
     }
@@ -127,24 +79,33 @@ void Planner::take_places() {
   for (auto place = condemned_.rbegin(); place != condemned_.rend(); ++place) {
     if (!first_unhealthy_ && !place->state.healthy()) first_unhealthy_ = &*place;
   }
+  initialised_ = initialised();
+  outage_ = is_outage();
   expected_ = seen_;
 }
 
-void Planner::order_revisions() {
+// No member is left that could be waited for. Not on a first start, and not where a rollout is under way: then order counts.
+bool SetPlanner::is_outage() const {
+  if (shape_.parallel || replicas_.size() < 2 || current_name_ != update_name_ || initialised_.empty()) return false;
+  return std::none_of(replicas_.begin(), replicas_.end(), [](const Place& place) { return place.state.healthy(); });
+}
+
+void SetPlanner::order_revisions() {
   revisions_ = choose_revisions(set_, view_.revisions, view_.revision);
   current_name_ = api::name_of(revisions_.current);
   update_name_ = api::name_of(revisions_.update);
   current_template_ = template_of(revisions_.current);
   update_template_ = template_of(revisions_.update);
+  if (shape_.options.claim_template_updates) current_claims_ = claim_templates_of(revisions_.current);
   if (revisions_.write == Revisions::Write::kCreate)
     plan_.first.push_back(create(kControllerRevisions, revisions_.update));
-  if (revisions_.write == Revisions::Write::kRenumber)
+  if (revisions_.write == Revisions::Write::kUpdate)
     plan_.first.push_back(update(kControllerRevisions, revisions_.update));
 }
 
 // --- Places that should be filled
 
-const Value& Planner::template_for(int ordinal, std::string_view& revision) const {
+const Value& SetPlanner::template_for(int ordinal, std::string_view& revision) const {
   const int old =
       shape_.has_rolling_update ? shape_.partition : static_cast<int>(set_["status"]["currentReplicas"].as_int(0));
   const bool keeps_current = (shape_.has_rolling_update || !shape_.on_delete) && ordinal < shape_.start + old;
@@ -152,262 +113,187 @@ const Value& Planner::template_for(int ordinal, std::string_view& revision) cons
   return keeps_current ? current_template_ : update_template_;
 }
 
+// Answers whether what comes after them has to wait.
+bool SetPlanner::settle_replicas() {
+  bool stopped = false;
+  for (Place& place : replicas_) {
+    if (stopped && !shape_.parallel) {
+      if (!outage_) break;
+      if (!std::binary_search(initialised_.begin(), initialised_.end(), place.ordinal)) break;
+    }
+    stopped = settle_replica(place) || (stopped && outage_);
+  }
+  return stopped;
+}
+
 // Answers whether an ordered set has to stop here.
-bool Planner::settle_replica(Place& place) {
+bool SetPlanner::settle_replica(Place& place) {
   if (place.pod.is_null()) {
-    if (!claims_usable(place)) return true;
-    create_pod(place);
+    if (claims_usable(place)) create_pod(place);
     return true;
   }
-  if (place.state.ended) {
-    // Its successor is made when it has left the API: two of one name cannot be.
-    if (!place.state.terminating) delete_pod(place);
-    return true;
-  }
+  if (place.state.ended) return settle_ended(place);
   if (place.state.pending && !place.state.terminating) {
     std::vector<Action> chain;
-    add_missing_claims(place, chain);
+    add_missing_claims(place, claim_templates_for(place.state.revision), chain);
     plan_.add_chain(std::move(chain));
   }
-  if (!shape_.parallel && (place.state.terminating || !place.state.available)) return true;
+  if (place.state.terminating || !place.state.available) {
+    wait_for(place);
+    if (!shape_.parallel) return true;
+  }
   fix_identity(place);
   return false;
 }
 
-bool Planner::claims_usable(const Place& place) {
-  const std::string name = pod_name(shape_, place.ordinal);
-  if (!view_.pod(name).is_null()) {
-    plan_.event(set_, kWarning, "FailedCreate",
-                words("create", name) + " failed error: pods \"" + name + "\" already exists");
-    return false;  // somebody else's pod has the name: wait until it is gone
+Duration back_off(int count) {
+  if (count <= 1) return Duration::zero();
+  return std::min<Duration>(std::chrono::seconds(1LL << std::min(count - 2, 20)), 300s);
+}
+
+// Its successor is made when it has left the API: two of one name cannot be.
+bool SetPlanner::settle_ended(Place& place) {
+  wait_for(place);
+  if (place.state.terminating) return true;
+  const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};
+  const Time until = failures.last + back_off(failures.count);
+  if (until > now_ && !place.outdated) {
+    plan_.look_again(until - now_);
+    return true;
   }
-  for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const std::string claim_called = claim_name(shape_, api::name_of(one), place.ordinal);
-    const Value& claim = view_.claim(claim_called);
-    if (claim.is_null()) continue;
-    if (api::is_terminating(claim)) {
-      plan_.event(set_, kWarning, "FailedCreate",
-                  words("create", name) + " failed error: pvc " + claim_called + " is being deleted");
-      return false;
-    }
-    if (claim_is_stale(claim, shape_, place.pod, place.ordinal)) return false;
-  }
+  delete_pod(place);
   return true;
 }
 
-void Planner::add_missing_claims(const Place& place, std::vector<Action>& chain) {
-  const std::string pod = pod_name(shape_, place.ordinal);
-  for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const std::string name = claim_name(shape_, api::name_of(one), place.ordinal);
-    if (!view_.claim(name).is_null()) continue;
-    chain.push_back(create(kPersistentVolumeClaims, make_claim(set_, shape_, one, place.ordinal)));
-    chain.back()
-        .succeeded(set_, kNormal, "SuccessfulCreate",
-                   "create Claim " + name + " Pod " + pod + " in StatefulSet " + shape_.name + " success")
-        .failed(set_, kWarning, "FailedCreate",
-                "create Claim " + name + " for Pod " + pod + " in StatefulSet " + shape_.name + " failed error: ")
-        .failed(set_, kWarning, "FailedCreate",
-                words("create", pod) + " failed error: failed to create PVC " + name + ": ");
-  }
-}
-
-void Planner::create_pod(Place& place) {
+void SetPlanner::create_pod(Place& place) {
   std::string_view revision;
   const Value& pod_template = template_for(place.ordinal, revision);
+  const Value& claim_templates = claim_templates_for(revision);
   const std::string name = pod_name(shape_, place.ordinal);
   std::vector<Action> chain;
-  add_missing_claims(place, chain);
+  add_missing_claims(place, claim_templates, chain);
+  const std::vector<std::string> reused = take_over_claims(place, claim_templates, chain);
   fix_claim_owners(place, chain);
-  chain.push_back(create(kPods, make_pod(set_, shape_, pod_template, revision, place.ordinal)));
+  chain.push_back(create(kPods, make_pod(set_, shape_, pod_template, claim_templates, revision, place.ordinal)));
   chain.back()
       .succeeded(set_, kNormal, "SuccessfulCreate", words("create", name) + " successful")
       .failed(set_, kWarning, "FailedCreate", words("create", name) + " failed error: ");
+  for (const std::string& one : reused) chain.back().succeeded(Value(), kNormal, "ReusedClaim", one);
   plan_.add_chain(std::move(chain));
   count_created(revision);
+  wait("Creating", "waiting for " + name + " (revision " + std::string(revision) + ") to become ready");
 }
 
-void Planner::delete_pod(Place& place, std::vector<Action> chain) {
+void SetPlanner::delete_pod(Place& place, std::vector<Action> chain) {
   const std::string_view name = api::name_of(place.pod);
   Action action = remove(kPods, place.pod);
   action.succeeded(set_, kNormal, "SuccessfulDelete", words("delete", name) + " successful")
       .failed(set_, kWarning, "FailedDelete", words("delete", name) + " failed error: ");
   chain.push_back(std::move(action));
   plan_.add_chain(std::move(chain));
-  uncount_deleted(place.state.revision);
+  uncount_deleted(place);
   place.state.terminating = true;
 }
 
-void Planner::fix_identity(const Place& place) {
+void SetPlanner::fix_identity(const Place& place) {
   if (identity_matches(shape_, place.pod, place.ordinal)) return;
   const std::string_view name = api::name_of(place.pod);
   Value labels = Value::object({{kPodNameLabel, name}, {kPodIndexLabel, std::to_string(place.ordinal)}});
-  Action action = patch(kPods, place.pod, api::PatchType::kMerge,
-                        Value::object({{"metadata", Value::object({{"labels", std::move(labels)}})}}));
+  Action action = patch(kPods, place.pod, api::PatchType::kMerge, in_metadata("labels", std::move(labels)));
   action.succeeded(set_, kNormal, "SuccessfulUpdate", words("update", name) + " successful")
       .failed(set_, kWarning, "FailedUpdate", words("update", name) + " failed error: ");
   plan_.add(std::move(action));
 }
 
-void Planner::fix_claim_owners(const Place& place, std::vector<Action>& chain) {
-  for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
-    if (claim.is_null() || api::is_terminating(claim)) continue;
-    Value owners = wanted_claim_owners(claim, set_, shape_, place.pod, place.ordinal);
-    if (owners.is_null()) continue;
-    if (!place.pod.is_null() && !shape_.in_range(place.ordinal)) {
-      // From here on the claim goes when this pod goes. That must not happen out of an old view: neither for a place
-      // that is wanted again, nor with a pod that is gone already.
-      chain.push_back(confirm_version(kStatefulSets, set_));
-      chain.push_back(confirm_version(kPods, place.pod));
+// Whether the budgets that count everything let this member go now. One that is not ready costs nothing.
+bool SetPlanner::may_disrupt(const Place& place) {
+  if (!place.state.ready || place.state.terminating) return true;
+  std::vector<std::string> draws_on;
+  for (const Value& budget : view_.budgets) {
+    const auto selector = api::LabelSelector::of_object(budget["spec"]["selector"]);
+    if (!selector.ok() || !selector->matches(api::labels_of(place.pod))) continue;
+    const std::string name(api::name_of(budget));
+    const auto allowed = budget["status"]["disruptionsAllowed"].as_int();
+    if (drawn_[name] >= allowed) {
+      wait("Budget", "waiting for PodDisruptionBudget " + quoted(name) + " to let " + call(place) + " go: it allows " +
+                         std::to_string(allowed) + " disruptions now, " +
+                         std::to_string(budget["status"]["currentHealthy"].as_int()) + " of the " +
+                         std::to_string(budget["status"]["desiredHealthy"].as_int()) + " pods it wants are healthy");
+      return false;
     }
-    fixed_claims_.insert(std::string(api::name_of(claim)));
-    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(owners)}})}});
-    chain.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
+    draws_on.push_back(name);
   }
-}
-
-// With whenDeleted: Retain no claim may go with the set, whether its place has a pod now or not.
-void Planner::keep_claims_of_empty_places() {
-  if (shape_.delete_when_deleted) return;
-  for (const Value& claim : view_.claims) {
-    if (api::is_terminating(claim) || fixed_claims_.count(std::string(api::name_of(claim)))) continue;
-    Value others = Value::array({});
-    for (const Value& reference : claim["metadata"]["ownerReferences"]) {
-      if (reference["uid"].as_string() != api::uid_of(set_)) others.push(reference);
-    }
-    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(others)}})}});
-    plan_.add(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
-  }
+  for (const std::string& name : draws_on) ++drawn_[name];
+  return true;
 }
 
 // --- Places that should be empty
 
 // Answers whether an ordered set has to stop here. Before a pod goes its claims are told (by their owners) whether they
 // go with it.
-bool Planner::settle_condemned(Place& place, bool blocked) {
+bool SetPlanner::settle_condemned(Place& place, bool blocked) {
   std::vector<Action> owners;
   fix_claim_owners(place, owners);
   // One that has ended will never become healthy here, and nothing of it runs: waiting for it would be for ever.
   const bool may_go = shape_.parallel || place.state.available || place.state.ended || &place == first_unhealthy_;
-  if (!blocked && !place.state.terminating && may_go) {
+  if (!blocked && !place.state.terminating && may_go && may_disrupt(place)) {
+    wait("ScalingDown", "removing " + call(place) + ", which the set no longer wants");
     delete_pod(place, std::move(owners));
   } else {
+    if (place.state.terminating) {
+      wait_for(place);
+    } else if (!blocked && !may_go && first_unhealthy_) {
+      wait("ScalingDown", call(place) + " is to be removed, after " + call(*first_unhealthy_) + " has become ready or gone", true);
+    }
     plan_.add_chain(std::move(owners));
   }
   return true;
 }
 
-// --- Members of an old revision
+// --- The end of the set
 
-void Planner::roll() {
-  if (shape_.on_delete) return;
-  auto outdated = [&](const Place& place) {
-    return !place.pod.is_null() && place.state.revision != update_name_ && !place.state.terminating;
-  };
-  int unavailable = 0;
-  for (const Place& place : replicas_) unavailable += place.state.unavailable() ? 1 : 0;
-  int budget = shape_.max_unavailable - unavailable;
-  const int low = std::min(shape_.partition, shape_.replicas);
-  if (shape_.parallel) {
-    // Members that serve nobody cost no availability.
-    for (int i = shape_.replicas - 1; i >= low; --i) {
-      Place& place = replicas_[static_cast<std::size_t>(i)];
-      if (outdated(place) && !place.state.available) delete_pod(place);
+// A set whose pods are to go in order keeps itself in the API until they are gone; no pod exists before it does.
+void SetPlanner::hold_teardown() {
+  const bool held = has_finalizer(set_, kTeardownFinalizer);
+  if (held == shape_.options.ordered_teardown) return;
+  Value finalizers = Value::array();
+  for (const Value& one : set_["metadata"]["finalizers"]) {
+    if (one.as_string() != kTeardownFinalizer) finalizers.push(one);
+  }
+  if (!held) finalizers.push(kTeardownFinalizer);
+  plan_.first.push_back(patch(kStatefulSets, set_, api::PatchType::kMerge,
+                              in_metadata("finalizers", finalizers.empty() ? Value() : finalizers), true));
+}
+
+void SetPlanner::tear_down() {
+  const bool orphaning = has_finalizer(set_, "orphan");
+  Place* last = nullptr;
+  for (std::vector<Place>* places : {&condemned_, &replicas_}) {
+    for (Place& place : *places) {
+      if (!place.pod.is_null() && (!last || place.ordinal > last->ordinal)) last = &place;
     }
   }
-  for (int i = shape_.replicas - 1; i >= low && budget > 0; --i) {
-    Place& place = replicas_[static_cast<std::size_t>(i)];
-    if (!outdated(place)) continue;
-    delete_pod(place);
-    --budget;
+  if (!last || orphaning || !shape_.options.ordered_teardown) {
+    shape_.options.ordered_teardown = false;
+    return hold_teardown();
   }
+  if (last->state.terminating) return wait_for(*last);
+  if (!may_disrupt(*last)) return;
+  wait("TearingDown", "ending " + call(*last) + ", the last member left; the others follow one by one");
+  delete_pod(*last);
 }
 
-// --- Status
-
-void Planner::count(const Place& place) {
-  ++seen_.replicas;
-  seen_.ready += place.state.ready ? 1 : 0;
-  seen_.available += place.state.available ? 1 : 0;
-  if (place.state.terminating) return;
-  seen_.current += place.state.revision == current_name_ ? 1 : 0;
-  seen_.updated += place.state.revision == update_name_ ? 1 : 0;
-}
-
-void Planner::count_created(std::string_view revision) {
-  ++expected_.replicas;
-  expected_.current += revision == current_name_ ? 1 : 0;
-  expected_.updated += revision == update_name_ ? 1 : 0;
-}
-
-void Planner::uncount_deleted(std::string_view revision) {
-  expected_.current -= revision == current_name_ ? 1 : 0;
-  expected_.updated -= revision == update_name_ ? 1 : 0;
-}
-
-Value Planner::status_of(const Counts& counts, bool complete) const {
-  Value status = set_["status"].is_object() ? set_["status"] : Value::object();
-  auto put = [&](std::string_view field, int value) {
-    if (value != 0) {
-      status.set(field, value);
-    } else {
-      status.erase(field);
-    }
-  };
-  int current = counts.current;
-  std::string_view current_name = current_name_;
-  if (complete && !shape_.on_delete && counts.updated == shape_.replicas && counts.ready == shape_.replicas &&
-      counts.replicas == shape_.replicas) {
-    current = counts.updated;
-    current_name = update_name_;
-  }
-  // A view from before somebody's newer write must not take the observed generation back.
-  const auto generation = std::max(set_["metadata"]["generation"].as_int(), status["observedGeneration"].as_int());
-  if (generation != 0) status.set("observedGeneration", generation);
-  status.set("replicas", counts.replicas).set("availableReplicas", counts.available);
-  put("readyReplicas", counts.ready);
-  put("currentReplicas", current);
-  put("updatedReplicas", counts.updated);
-  status.set("currentRevision", current_name).set("updateRevision", update_name_);
-  status.set("collisionCount", revisions_.collision_count);
-  return status;
-}
-
-void Planner::finish() {
-  auto write_status = [&](const Counts& counts, std::vector<Action>& actions) {
-    Value status = status_of(counts, true);
-    if (status == set_["status"]) return;
-    Value object = set_;
-    object.set("status", std::move(status));
-    actions.push_back(update_status(kStatefulSets, std::move(object)));
-  };
-  write_status(expected_, plan_.then);
-  write_status(seen_, plan_.otherwise);
-  if (shape_.terminating) return;
-
-  std::vector<std::string> live = {current_name_, update_name_, set_["status"]["currentRevision"].str(),
-                                   set_["status"]["updateRevision"].str()};
-  if (view_.revisions.size() <= static_cast<std::size_t>(std::max(0, shape_.history_limit))) return;
-  for (const auto* places : {&replicas_, &condemned_}) {
-    for (const Place& place : *places) {
-      if (std::find(live.begin(), live.end(), place.state.revision) == live.end())
-        live.emplace_back(place.state.revision);
-    }
-  }
-  for (const Value& revision : surplus_revisions(view_.revisions, live, shape_.history_limit)) {
-    plan_.then.push_back(remove(kControllerRevisions, revision));
-  }
-}
-
-Plan Planner::run() {
+Plan SetPlanner::run() {
   if (claim_members()) return std::move(plan_);
   order_revisions();
   take_places();
   if (shape_.terminating) {
     plan_.first.clear();
-    if (revisions_.write == Revisions::Write::kNone) finish();
+    if (has_finalizer(set_, kTeardownFinalizer)) tear_down();
+    if (plan_.first.empty() && revisions_.write == Revisions::Write::kNone) finish();
     return std::move(plan_);
   }
+  hold_teardown();
   // Also of members that wait for their turn or are on their way out: a claim that a scale-down had given to its pod
   // must be taken back before that pod is gone.
   for (const Place& place : replicas_) {
@@ -419,23 +305,22 @@ Plan Planner::run() {
     plan_.add_chain(std::move(owners));
   }
   const bool ordered = !shape_.parallel;
-  bool stopped = false;
-  for (std::size_t i = 0; i < replicas_.size() && !(stopped && ordered); ++i) stopped = settle_replica(replicas_[i]);
+  bool stopped = settle_replicas();
   if (!(stopped && ordered)) {
     stopped = false;
     for (Place& place : condemned_) stopped = settle_condemned(place, stopped && ordered);
   }
+  replace_broken();
   if (!(stopped && ordered)) roll();
+  update_claims();
   keep_claims_of_empty_places();
   finish();
   return std::move(plan_);
 }
 
-}  // namespace
-
 Plan plan_set(const View& view, Time now) {
   if (view.set.is_null()) return {};
-  return Planner(view, now).run();
+  return SetPlanner(view, now).run();
 }
 
 }  // namespace berth::controllers::statefulset

@@ -14,7 +14,16 @@
 // Where upstream's could lose data or wait for ever, this one does not: a claim is given to its pod only out of a
 // confirmed view and taken back while the pod lives; claims of empty places follow a changed retention policy; condemned
 // pods that have ended do not block each other.
+//
+// Beyond upstream's, and without being asked:
+//   * A broken member (not ready, and not about to be) of an old template is replaced when the template changes again.
+//   * After an outage of all members those that were ready before start together, unless a rollout is under way.
+//   * A member that fails again and again is replaced with exponential back-off.
+//   * The condition Progressing says in a sentence what is waited for; at rest it causes no write.
+// And where the set asks for it (api/set_options.h): ordered teardown, skipped ordinals, overrides of single ordinals,
+// changes of claim templates, Recreate, one budget for everything.
 
+#include <functional>
 #include <vector>
 
 #include "controllers/driver.h"
@@ -30,7 +39,20 @@ struct View {
   std::vector<Value> orphan_revisions;
   std::vector<Value> claims;    // that the set is the controlling owner of
   Lookup pod, claim, revision;  // by name, in the set's namespace, whoever owns them
+  Lookup storage_class;         // by name; may be empty where the set's claim templates cannot change
+  std::vector<Value> budgets;   // the namespace's PodDisruptionBudgets with berth.dev/budget-everything
+  // How often a member failed of late, and when last. May be empty: nothing is known.
+  struct Failures {
+    int count = 0;
+    Time last{};
+  };
+  std::function<Failures(int ordinal)> failures;
 };
+
+// How long the successor of a member that failed `count` times of late is held back: nothing the first time, then 1 s,
+// doubling to 5 minutes.
+Duration back_off(int count);
+inline constexpr Duration kFailuresForgotten = 600s;  // without a new one
 
 Plan plan_set(const View& view, Time now);
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 
 #include "api/object.h"
+#include "api/schema/schema.h"
+#include "api/set_options.h"
 #include "base/text.h"
 
 namespace berth::controllers::statefulset {
 namespace {
 
 constexpr std::string_view kHashLabel = "controller.kubernetes.io/hash";
+constexpr std::string_view kClaimTemplates = "berth.dev/claim-templates";  // on a revision: JSON
 constexpr std::size_t kLongestPrefix = 223;
 
 void sort_by_number(std::vector<Value>& revisions) {
@@ -44,6 +47,10 @@ Value without_null_time(Value data) {
   return data;
 }
 
+bool notes_claim_templates(const Value& set) {
+  return api::annotation_of(set, api::kClaimTemplateUpdates) == "true";
+}
+
 Value make_revision(const Value& set, const Value& data, std::int64_t number, int collision_count) {
   const std::string hash = revision_hash(data, collision_count);
   const std::string prefix = std::string(api::name_of(set)).substr(0, kLongestPrefix);
@@ -56,6 +63,7 @@ Value make_revision(const Value& set, const Value& data, std::int64_t number, in
                      {"labels", std::move(labels)},
                      {"ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "StatefulSet")})}});
   if (!set["metadata"]["annotations"].empty()) metadata.set("annotations", set["metadata"]["annotations"]);
+  if (notes_claim_templates(set)) metadata.mut("annotations").set(kClaimTemplates, json::encode(set["spec"]["volumeClaimTemplates"]));
   return Value::object({{"apiVersion", "apps/v1"},
                         {"kind", "ControllerRevision"},
                         {"metadata", std::move(metadata)},
@@ -71,7 +79,21 @@ Value revision_data(const Value& set) {
   return Value::object({{"spec", Value::object({{"template", std::move(pod_template)}})}});
 }
 
-bool same_data(const Value& a, const Value& b) { return a == b || without_null_time(a) == without_null_time(b); }
+bool same_data(const Value& a, const Value& b) {
+  if (a == b) return true;
+  auto normal = [](const Value& data) {
+    Value out = without_null_time(data);
+    Value& pod_template = out.mut("spec").mut("template");
+    if (pod_template["spec"].is_object()) schema::apply_pod_spec_defaults(pod_template.mut("spec"));
+    return out;
+  };
+  return normal(a) == normal(b);
+}
+
+Value claim_templates_of(const Value& revision) {
+  const Result<Value> noted = json::parse(api::annotation_of(revision, kClaimTemplates));
+  return noted.ok() && noted->is_array() ? *noted : Value();
+}
 
 Value template_of(const Value& revision) {
   Value pod_template = revision["data"]["spec"]["template"];
@@ -103,7 +125,7 @@ Revisions choose_revisions(const Value& set, std::vector<Value> known, const Loo
     // Back to an earlier template: it becomes the newest again.
     out.update = *equal;
     out.update.set("revision", next);
-    out.write = Revisions::Write::kRenumber;
+    out.write = Revisions::Write::kUpdate;
   } else {
     out.write = Revisions::Write::kCreate;
     while (true) {
@@ -117,6 +139,11 @@ Revisions choose_revisions(const Value& set, std::vector<Value> known, const Loo
       }
       ++out.collision_count;
     }
+  }
+  if (notes_claim_templates(set) && equal != known.rend() &&
+      claim_templates_of(out.update) != set["spec"]["volumeClaimTemplates"]) {
+    out.update.mut("metadata").mut("annotations").set(kClaimTemplates, json::encode(set["spec"]["volumeClaimTemplates"]));
+    out.write = Revisions::Write::kUpdate;
   }
   const std::string_view current = set["status"]["currentRevision"].as_string();
   auto found = std::find_if(known.begin(), known.end(), [&](const Value& one) { return api::name_of(one) == current; });

@@ -1,0 +1,229 @@
+// The claims of a set's members: made, handed over, kept, and changed with their templates.
+#include <algorithm>
+
+#include "base/quantity.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "controllers/statefulset/planner.h"
+
+namespace berth::controllers::statefulset {
+
+using api::resources::kPersistentVolumeClaims;
+using api::resources::kPods;
+using api::resources::kStatefulSets;
+
+namespace {
+
+const Value& storage_of(const Value& amounts) { return amounts["storage"]; }
+
+bool is_less(const Value& a, const Value& b) {
+  const auto x = Quantity::parse(a.as_string()), y = Quantity::parse(b.as_string());
+  return x.ok() && y.ok() && *x < *y;
+}
+
+constexpr std::string_view kResizePending = "FileSystemResizePending";
+bool waits_for_remount(const Value& claim) { return api::condition_is_true(claim, kResizePending); }
+
+// The claim's spec as its template wants it now; null where it is so already.
+Value wanted_spec_change(const Value& claim, const Value& claim_template) {
+  Value change = Value::object();
+  const Value& size = storage_of(claim_template["spec"]["resources"]["requests"]);
+  if (is_less(storage_of(claim["spec"]["resources"]["requests"]), size)) {
+    change.set("resources", Value::object({{"requests", Value::object({{"storage", size}})}}));
+  }
+  const Value& attributes = claim_template["spec"]["volumeAttributesClassName"];
+  if (!attributes.is_null() && attributes != claim["spec"]["volumeAttributesClassName"])
+    change.set("volumeAttributesClassName", attributes);
+  return change.empty() ? Value() : change;
+}
+
+// What a claim that was told to grow still waits for; empty where it is done.
+std::string growth_left(const Value& claim) {
+  const Value& wanted = storage_of(claim["spec"]["resources"]["requests"]);
+  const Value& there = storage_of(claim["status"]["capacity"]);
+  if (claim["status"]["phase"].as_string() != "Bound" || !is_less(there, wanted)) return "";
+  return "claim " + std::string(api::name_of(claim)) + " grows from " + there.str() + " to " + wanted.str() +
+         (waits_for_remount(claim) ? "; its file system does when its pod is started again" : "");
+}
+
+}  // namespace
+
+// A member below the partition keeps what the templates were at its revision.
+const Value& SetPlanner::claim_templates_for(std::string_view revision) const {
+  const bool old = revision == current_name_ && current_name_ != update_name_;
+  return old && !current_claims_.is_null() ? current_claims_ : set_["spec"]["volumeClaimTemplates"];
+}
+
+bool SetPlanner::claims_usable(const Place& place) {
+  const std::string name = pod_name(shape_, place.ordinal);
+  if (!view_.pod(name).is_null()) {
+    plan_.event(set_, kWarning, "FailedCreate",
+                words("create", name) + " failed error: pods \"" + name + "\" already exists");
+    wait("NameTaken", "waiting for the pod " + quoted(name) + ", which does not belong to this set, to go: " +
+                          "kubectl delete pod " + name + ", or give the set another name", true);
+    return false;
+  }
+  if (shape_.options.recreate && place.ordinal >= shape_.first_updated()) {
+    for (const Place& other : replicas_) {
+      if (!other.outdated || other.ordinal < shape_.first_updated()) continue;
+      wait("Recreating", "waiting for " + call(other) + " to end before the new ones start");
+      return false;
+    }
+  }
+  std::string_view revision;
+  (void)template_for(place.ordinal, revision);
+  for (const Value& one : claim_templates_for(revision)) {
+    const std::string claim_called = claim_name(shape_, api::name_of(one), place.ordinal);
+    const Value& claim = view_.claim(claim_called);
+    if (claim.is_null()) continue;
+    const bool stale = claim_is_stale(claim, shape_, place.pod, place.ordinal);
+    if (!api::is_terminating(claim) && !stale) continue;
+    if (api::is_terminating(claim)) {
+      plan_.event(set_, kWarning, "FailedCreate",
+                  words("create", name) + " failed error: pvc " + claim_called + " is being deleted");
+    }
+    wait("ClaimTerminating", name + " needs the claim " + quoted(claim_called) + ", which " +
+                                 (stale ? "goes with the pod that was here before" : "is being deleted since " +
+                                          claim["metadata"]["deletionTimestamp"].str()) +
+                                 "; it is made again when it is gone");
+    return false;
+  }
+  return true;
+}
+
+void SetPlanner::add_missing_claims(const Place& place, const Value& templates, std::vector<Action>& chain) {
+  const std::string pod = pod_name(shape_, place.ordinal);
+  for (const Value& one : templates) {
+    const std::string name = claim_name(shape_, api::name_of(one), place.ordinal);
+    if (!view_.claim(name).is_null()) continue;
+    chain.push_back(create(kPersistentVolumeClaims, make_claim(set_, shape_, one, place.ordinal)));
+    chain.back()
+        .succeeded(set_, kNormal, "SuccessfulCreate",
+                   "create Claim " + name + " Pod " + pod + " in StatefulSet " + shape_.name + " success")
+        .failed(set_, kWarning, "FailedCreate",
+                "create Claim " + name + " for Pod " + pod + " in StatefulSet " + shape_.name + " failed error: ")
+        .failed(set_, kWarning, "FailedCreate",
+                words("create", pod) + " failed error: failed to create PVC " + name + ": ");
+  }
+}
+
+// Notes on claims that were somebody else's that they are this set's now. Answers a sentence for each.
+std::vector<std::string> SetPlanner::take_over_claims(const Place& place, const Value& templates, std::vector<Action>& chain) {
+  std::vector<std::string> out;
+  const std::string user = user_of_claims(set_);
+  for (const Value& one : templates) {
+    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
+    if (claim.is_null() || api::is_terminating(claim)) continue;
+    const std::string_view before = api::annotation_of(claim, kUsedByAnnotation);
+    if (before == user) continue;
+    Value note = Value::object({{"annotations", Value::object({{kUsedByAnnotation, user}})}});
+    chain.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"metadata", std::move(note)}})));
+    const std::string_view made = claim["metadata"]["creationTimestamp"].as_string();
+    const auto created = parse_time(made);
+    std::string age = created.ok() ? " (" + human_duration(now_ - created.value()) + " ago)" : "";
+    out.push_back("claim " + quoted(api::name_of(claim)) + " is reused with the data on it: created " + std::string(made) + age +
+                  ", last used by " +
+                  (before.empty() ? "nobody that noted it" : "pod " + pod_name(shape_, place.ordinal) + " of " + std::string(before)));
+  }
+  return out;
+}
+
+void SetPlanner::fix_claim_owners(const Place& place, std::vector<Action>& chain) {
+  for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
+    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
+    if (claim.is_null() || api::is_terminating(claim)) continue;
+    Value owners = wanted_claim_owners(claim, set_, shape_, place.pod, place.ordinal);
+    if (owners.is_null()) continue;
+    if (!place.pod.is_null() && !shape_.in_range(place.ordinal)) {
+      // From here on the claim goes when this pod goes. That must not happen out of an old view: neither for a place
+      // that is wanted again, nor with a pod that is gone already.
+      chain.push_back(confirm_version(kStatefulSets, set_));
+      chain.push_back(confirm_version(kPods, place.pod));
+    }
+    fixed_claims_.insert(std::string(api::name_of(claim)));
+    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(owners)}})}});
+    chain.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
+  }
+}
+
+// With whenDeleted: Retain no claim may go with the set, whether its place has a pod now or not. One whose template was
+// removed never does.
+void SetPlanner::keep_claims_of_empty_places() {
+  const Value& templates = set_["spec"]["volumeClaimTemplates"];
+  auto has_template = [&](const Value& claim) {
+    const int ordinal = parse_member(api::name_of(claim)).ordinal;
+    return std::any_of(templates.begin(), templates.end(), [&](const Value& one) {
+      return claim_name(shape_, api::name_of(one), ordinal) == api::name_of(claim);
+    });
+  };
+  for (const Value& claim : view_.claims) {
+    if (api::is_terminating(claim) || fixed_claims_.count(std::string(api::name_of(claim)))) continue;
+    if (shape_.delete_when_deleted && has_template(claim)) continue;
+    Value others = Value::array({});
+    for (const Value& reference : claim["metadata"]["ownerReferences"]) {
+      if (reference["uid"].as_string() != api::uid_of(set_)) others.push(reference);
+    }
+    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(others)}})}});
+    plan_.add(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
+  }
+}
+
+// --- Changed claim templates
+
+// One of the member's claims has grown on its volume since the pod was made, and waits for the next mount.
+bool SetPlanner::needs_remount(const Place& place) const {
+  const auto made = parse_time(place.pod["metadata"]["creationTimestamp"].as_string());
+  for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
+    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
+    if (!waits_for_remount(claim)) continue;
+    const auto grown = parse_time(api::condition_of(claim, kResizePending)["lastTransitionTime"].as_string());
+    if (made.ok() && grown.ok() && *made < *grown) return true;
+  }
+  return false;
+}
+
+// From the last member to the first, one at a time: the next is told when the claims of the one before are done.
+void SetPlanner::update_claims() {
+  if (!shape_.options.claim_template_updates || shape_.terminating) return;
+  std::vector<std::string> done, left;
+  std::vector<Action> now;
+  for (auto place = replicas_.rbegin(); place != replicas_.rend() && place->ordinal >= shape_.first_updated(); ++place) {
+    std::string work;
+    for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
+      const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place->ordinal));
+      if (claim.is_null() || api::is_terminating(claim)) continue;
+      const Value change = wanted_spec_change(claim, one);
+      if (change.is_null()) {
+        if (work.empty()) work = growth_left(claim);
+        continue;
+      }
+      work = "claim " + std::string(api::name_of(claim)) + " is to change to " + json::encode(change);
+      if (!change["resources"].is_null()) {
+        const std::string class_name = claim["spec"]["storageClassName"].str();
+        const Value& storage_class = view_.storage_class ? view_.storage_class(class_name) : view_.set["nothing"];
+        if (!storage_class["allowVolumeExpansion"].as_bool() && claims_problem_.empty()) {
+          claims_problem_ = "claim " + std::string(api::name_of(claim)) + " cannot grow: " +
+                            (class_name.empty() ? "it has no storage class" :
+                             "storage class " + quoted(class_name) + (storage_class.is_null() ? " does not exist" : " does not allow volumes to grow")) +
+                            ". Nothing was changed; give the class allowVolumeExpansion: true, or take the new size back";
+        }
+      }
+      if (left.empty()) now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
+    }
+    if (work.empty() && !place->pod.is_null() && !claims_match(shape_, place->pod, set_["spec"]["volumeClaimTemplates"], place->ordinal))
+      work = "its pod is to be replaced, with the claims of the new templates";
+    if (work.empty()) {
+      done.push_back(pod_name(shape_, place->ordinal));
+    } else {
+      left.push_back(pod_name(shape_, place->ordinal) + ": " + work);
+    }
+  }
+  if (left.empty()) return;
+  claims_progress_ = std::to_string(done.size()) + " of " + std::to_string(done.size() + left.size()) + " members are done" +
+                     (done.empty() ? "" : " (" + join(done, ", ") + ")") + "; " + left.front();
+  if (!claims_problem_.empty()) return wait("ClaimTemplates", claims_problem_, true);
+  wait("ClaimTemplates", "changing claims: " + left.front());
+  plan_.add_chain(std::move(now));
+}
+
+}  // namespace berth::controllers::statefulset

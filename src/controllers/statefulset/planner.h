@@ -1,0 +1,110 @@
+#pragma once
+// The planner of one StatefulSet, one plan long. Internal to this folder: plan.cc orders the work, claims.cc sees to claims,
+// rollout.cc replaces members of old templates, report.cc writes the status and says what is waited for.
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/selector.h"
+#include "controllers/statefulset/identity.h"
+#include "controllers/statefulset/plan.h"
+
+namespace berth::controllers::statefulset {
+
+// One place: what is there, or null.
+struct Place {
+  int ordinal = 0;
+  Value pod;
+  PodState state;
+  bool outdated = false;  // there is a pod, and it is not what the newest template, override and claims ask for
+};
+
+struct Counts {
+  int replicas = 0, ready = 0, available = 0, current = 0, updated = 0;
+};
+
+// What the set waits for, for the condition Progressing.
+struct Wait {
+  std::string reason, message;
+  bool stuck = false;  // it will not end by itself
+};
+
+class SetPlanner {
+ public:
+  SetPlanner(const View& view, Time now) : view_(view), set_(view.set), now_(now), shape_(shape_of(view.set)) {}
+  Plan run();
+
+ private:
+  // plan.cc
+  bool claim_members();
+  void take_places();
+  void order_revisions();
+  bool settle_replicas();
+  bool settle_replica(Place& place);
+  bool settle_ended(Place& place);
+  bool settle_condemned(Place& place, bool blocked);
+  void create_pod(Place& place);
+  void delete_pod(Place& place, std::vector<Action> before = {});
+  void fix_identity(const Place& place);
+  void hold_teardown();
+  void tear_down();
+  bool is_outage() const;
+  bool may_disrupt(const Place& place);
+  const Value& template_for(int ordinal, std::string_view& revision) const;
+
+  // claims.cc
+  const Value& claim_templates_for(std::string_view revision) const;
+  bool claims_usable(const Place& place);
+  void add_missing_claims(const Place& place, const Value& templates, std::vector<Action>& chain);
+  std::vector<std::string> take_over_claims(const Place& place, const Value& templates, std::vector<Action>& chain);
+  void fix_claim_owners(const Place& place, std::vector<Action>& chain);
+  void keep_claims_of_empty_places();
+  bool needs_remount(const Place& place) const;
+  void update_claims();
+
+  // rollout.cc
+  bool is_outdated(const Place& place) const;
+  void roll();
+  void replace_broken();
+
+  // report.cc
+  void wait(std::string_view reason, std::string message, bool stuck = false);
+  void wait_for(const Place& place);
+  std::string call(const Place& place) const;  // "web-1 (revision web-abc)"
+  std::vector<int> initialised() const;
+  void count(const Place& place);
+  void count_created(std::string_view revision);
+  void uncount_deleted(const Place& place);
+  Value status_of(const Counts& counts) const;
+  void add_conditions(Value& status, bool refused) const;
+  void finish();
+
+  std::string words(std::string_view verb, std::string_view pod) const {
+    return std::string(verb) + " Pod " + std::string(pod) + " in StatefulSet " + shape_.name;
+  }
+
+  const View& view_;
+  const Value& set_;
+  Time now_;
+  Shape shape_;
+  Plan plan_;
+  Revisions revisions_;
+  std::string current_name_, update_name_;
+  Value current_template_, update_template_;
+  Value current_claims_;          // claim templates of the current revision, where noted
+  std::vector<Place> replicas_;
+  std::vector<Place> condemned_;  // from the last ordinal down
+  const Place* first_unhealthy_ = nullptr;
+  bool outage_ = false;
+  std::vector<int> initialised_;
+  Counts seen_, expected_;
+  Wait wait_;
+  std::string claims_progress_, claims_problem_;  // of changed claim templates
+  std::set<std::string> fixed_claims_;            // whose owners this plan changes
+  std::map<std::string, int> drawn_;              // how much of each budget this plan uses
+};
+
+}  // namespace berth::controllers::statefulset

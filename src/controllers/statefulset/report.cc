@@ -1,0 +1,209 @@
+// What a set says of itself: its status, and the condition that explains what it waits for.
+#include <algorithm>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "controllers/statefulset/planner.h"
+
+namespace berth::controllers::statefulset {
+
+using api::resources::kControllerRevisions;
+using api::resources::kStatefulSets;
+
+namespace {
+
+constexpr std::string_view kProgressing = "Progressing";
+// Which members have been ready, as ordinals and ranges of them: they may start together after an outage.
+constexpr std::string_view kInitialised = "berth.dev/MembersInitialised";
+// How far changed claim templates have come.
+constexpr std::string_view kClaimTemplates = "berth.dev/ClaimTemplates";
+// A start that takes no longer needs no explanation, and no write for one.
+constexpr Duration kSlow = 10s;
+
+}  // namespace
+
+std::string SetPlanner::call(const Place& place) const {
+  std::string out = pod_name(shape_, place.ordinal);
+  if (!place.state.revision.empty()) out += " (revision " + std::string(place.state.revision) + ")";
+  return out;
+}
+
+// The first counts.
+void SetPlanner::wait(std::string_view reason, std::string message, bool stuck) {
+  if (wait_.reason.empty()) wait_ = {std::string(reason), std::move(message), stuck};
+}
+
+// For a member that exists: why it does not count as available.
+void SetPlanner::wait_for(const Place& place) {
+  if (!wait_.reason.empty()) return;
+  const Value& pod = place.pod;
+  const std::string name(api::name_of(pod));
+  if (place.state.terminating) {
+    std::string text = "waiting for " + call(place) + " to end, at the latest at " + pod["metadata"]["deletionTimestamp"].str();
+    if (const Value& finalizers = pod["metadata"]["finalizers"]; !finalizers.empty())
+      text += ", and for its finalizers " + json::encode(finalizers) + " to be removed";
+    return wait("Terminating", std::move(text));
+  }
+  if (place.state.ended) {
+    std::string text = call(place) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
+    const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};
+    const Duration pause = back_off(failures.count);
+    if (failures.last + pause <= now_) return wait("Replacing", text + " and is replaced");
+    text += " " + std::to_string(failures.count) + " times of late and is replaced at " + format_time(failures.last + pause) +
+            "; kubectl delete pod " + name + " does it now";
+    return wait("BackOff", std::move(text), true);
+  }
+  std::string text = "waiting for " + call(place);
+  if (place.state.ready) {
+    return wait("MinReadySeconds", text + ", which is ready, to stay so until " + format_time(now_ + place.state.available_in + 999ms));
+  }
+  text += " to become ready";
+  if (const Trouble trouble = trouble_of(pod)) {
+    if (!trouble.since.empty()) text += " since " + trouble.since;
+    return wait(trouble.reason, text + ": " + trouble.text + "; see " + trouble.hint, true);
+  }
+  const Time slow_at = place.state.unready_since + kSlow;
+  if (slow_at > now_) {
+    plan_.look_again(slow_at - now_);
+    return wait("Starting", std::move(text));
+  }
+  text += " since " + format_time(place.state.unready_since) + ": ";
+  text += place.state.pending ? "its volumes, images or init containers are not done" : "its containers run, but it does not say that it is ready";
+  wait("NotReady", text + "; see kubectl describe pod " + name);
+}
+
+// Those that have been ready since they were last wanted, in order.
+std::vector<int> SetPlanner::initialised() const {
+  std::vector<int> out;
+  if (shape_.parallel) return out;
+  const Value& record = api::condition_of(set_, kInitialised);
+  const auto noted = api::parse_ordinals(record["message"].as_string());
+  // A set that was whole when nothing was noted yet: all of it had been ready.
+  const Value& status = set_["status"];
+  const bool was_whole = record.is_null() && shape_.replicas > 0 && status["readyReplicas"].as_int() == shape_.replicas &&
+                         status["replicas"].as_int() == shape_.replicas;
+  for (const Place& place : replicas_) {
+    const bool before = was_whole || (noted.ok() && std::any_of(noted->begin(), noted->end(), [&](const api::OrdinalRange& range) {
+                                        return range.contains(place.ordinal);
+                                      }));
+    if (before || place.state.ready) out.push_back(place.ordinal);
+  }
+  return out;
+}
+
+// --- Numbers
+
+void SetPlanner::count(const Place& place) {
+  ++seen_.replicas;
+  seen_.ready += place.state.ready ? 1 : 0;
+  seen_.available += place.state.available ? 1 : 0;
+  if (place.state.terminating) return;
+  seen_.current += place.state.revision == current_name_ ? 1 : 0;
+  seen_.updated += place.outdated ? 0 : 1;
+}
+
+void SetPlanner::count_created(std::string_view revision) {
+  ++expected_.replicas;
+  expected_.current += revision == current_name_ ? 1 : 0;
+  expected_.updated += revision == update_name_ ? 1 : 0;
+}
+
+void SetPlanner::uncount_deleted(const Place& place) {
+  expected_.current -= place.state.revision == current_name_ ? 1 : 0;
+  expected_.updated -= place.outdated ? 0 : 1;
+}
+
+Value SetPlanner::status_of(const Counts& counts) const {
+  Value status = set_["status"].is_object() ? set_["status"] : Value::object();
+  auto put = [&](std::string_view field, int value) {
+    if (value != 0) {
+      status.set(field, value);
+    } else {
+      status.erase(field);
+    }
+  };
+  int current = counts.current;
+  std::string_view current_name = current_name_;
+  if (!shape_.on_delete && counts.updated == shape_.replicas && counts.ready == shape_.replicas &&
+      counts.replicas == shape_.replicas) {
+    current = counts.updated;
+    current_name = update_name_;
+  }
+  // A view from before somebody's newer write must not take the observed generation back.
+  const auto generation = std::max(set_["metadata"]["generation"].as_int(), status["observedGeneration"].as_int());
+  if (generation != 0) status.set("observedGeneration", generation);
+  status.set("replicas", counts.replicas).set("availableReplicas", counts.available);
+  put("readyReplicas", counts.ready);
+  put("currentReplicas", current);
+  put("updatedReplicas", counts.updated);
+  status.set("currentRevision", current_name).set("updateRevision", update_name_);
+  status.set("collisionCount", revisions_.collision_count);
+  return status;
+}
+
+// --- Conditions
+
+// A condition that is not there yet is added only with something to say: a set at rest, of whatever release, is not written.
+void SetPlanner::add_conditions(Value& status, bool refused) const {
+  Value conditions = status["conditions"];
+  auto has = [&](std::string_view type) { return !api::condition_of(set_, type).is_null(); };
+  auto put = [&](std::string_view type, std::string_view value, std::string_view reason, std::string_view message) {
+    api::set_condition(conditions, type, value, reason, message, now_);
+  };
+  if (refused) {
+    put(kProgressing, "False", "Refused", "a write was refused while: " + (wait_.message.empty() ? "settling" : wait_.message) +
+                                              "; see kubectl describe statefulset " + shape_.name);
+  } else if (!wait_.reason.empty()) {
+    put(kProgressing, wait_.stuck ? "False" : "True", wait_.reason, wait_.message);
+  } else if (has(kProgressing)) {
+    int old = 0;
+    for (const Place& place : replicas_) old += place.outdated ? 1 : 0;
+    std::string text = std::to_string(shape_.replicas - old) + " members are available at revision " + update_name_;
+    if (old > 0) {
+      text += "; " + std::to_string(old) + " stay as they are " +
+              (shape_.on_delete ? "until you delete them (OnDelete)" : "below ordinal " + std::to_string(shape_.first_updated()) + " (partition)");
+    }
+    put(kProgressing, "True", old == 0 ? "Complete" : shape_.on_delete ? "OnDelete" : "Partition", text);
+  }
+  if (!shape_.parallel && (has(kInitialised) || (status != set_["status"] && !initialised_.empty() && shape_.replicas > 1))) {
+    put(kInitialised, initialised_.empty() ? "False" : "True", "HaveBeenReady", api::format_ordinals(initialised_));
+  }
+  if (!claims_progress_.empty()) {
+    put(kClaimTemplates, "False", claims_problem_.empty() ? "Updating" : "CannotExpand", claims_problem_.empty() ? claims_progress_ : claims_problem_);
+  } else if (has(kClaimTemplates)) {
+    put(kClaimTemplates, "True", "Updated", "all claims are as their templates say");
+  }
+  if (!conditions.is_null()) status.set("conditions", std::move(conditions));
+}
+
+void SetPlanner::finish() {
+  auto write_status = [&](const Counts& counts, bool refused, std::vector<Action>& actions) {
+    Value status = status_of(counts);
+    add_conditions(status, refused);
+    if (status == set_["status"]) return;
+    Value object = set_;
+    object.set("status", std::move(status));
+    actions.push_back(update_status(kStatefulSets, std::move(object)));
+  };
+  write_status(expected_, false, plan_.then);
+  write_status(seen_, true, plan_.otherwise);
+  const Value& before = api::condition_of(set_, kProgressing);
+  if (wait_.reason == "BackOff" && before["message"].as_string() != wait_.message)
+    plan_.event(set_, kWarning, "BackOff", wait_.message);
+  if (shape_.terminating) return;
+
+  std::vector<std::string> live = {current_name_, update_name_, set_["status"]["currentRevision"].str(),
+                                   set_["status"]["updateRevision"].str()};
+  if (view_.revisions.size() <= static_cast<std::size_t>(std::max(0, shape_.history_limit))) return;
+  for (const auto* places : {&replicas_, &condemned_}) {
+    for (const Place& place : *places) {
+      if (std::find(live.begin(), live.end(), place.state.revision) == live.end())
+        live.emplace_back(place.state.revision);
+    }
+  }
+  for (const Value& revision : surplus_revisions(view_.revisions, live, shape_.history_limit)) {
+    plan_.then.push_back(remove(kControllerRevisions, revision));
+  }
+}
+
+}  // namespace berth::controllers::statefulset
