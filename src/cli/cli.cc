@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
+#include "cli/why.h"
 
 namespace berth::cli {
 namespace {
@@ -42,6 +43,17 @@ int run(int argc, char** argv, const Roles& roles) {
   CLI::App* status_command = app.add_subcommand("status", "what runs, where it listens");
   add_data_dir(*status_command, status_dir);
   status_command->callback([&] { code = status(status_dir); });
+
+  WhyOptions why_options;
+  CLI::App* why_command = app.add_subcommand("why", "what an object waits for, and what would help; exits 3 where something is waited for");
+  add_data_dir(*why_command, why_options.data_dir);
+  why_command->add_option("object", why_options.object, "TYPE/NAME: sts/web, pod/web-1, deploy/api, rs/..., job/..., pvc/...")->required()->expected(1, 2);
+  why_command->add_option("-n,--namespace", why_options.ns, "its namespace (default: the context's)");
+  why_command->add_option("-o,--output", why_options.output, "json, for programs")->check(CLI::IsMember({"json"}));
+  why_command->callback([&] {
+    why_options.data_dir_named = why_command->get_option("--data-dir")->count() > 0;
+    code = why(why_options);
+  });
 
   CLI::App* image = app.add_subcommand("image", "images on the node");
   image->require_subcommand(1);
