@@ -220,9 +220,9 @@ class ClaimProtection final : public Controller {
       if (after.is_null()) return;
       if (api::is_terminating(after) == has_finalizer(after, kClaimProtection)) keys.push_back(key_of(after));
     }));
-    // Only a pod that goes can let a claim go.
+    // Only a pod that goes, or is over, can let a claim go.
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (!after.is_null()) return;
+      if (before.is_null() || (!after.is_null() && is_over(before) == is_over(after))) return;
       Keys used;
       index::by_claim(before, used);
       for (std::string& key : used) {
@@ -253,9 +253,15 @@ class ClaimProtection final : public Controller {
   }
 
  private:
+  // The agent has ended it and asked for its removal: only a finalizer keeps it. Deleted in the foreground it waits for
+  // the claims it owns (whenScaled: Delete), so they must not wait for it.
+  static bool is_over(const Value& pod) {
+    const Value& grace = pod["metadata"]["deletionGracePeriodSeconds"];
+    return api::is_terminating(pod) && grace.is_int() && grace.as_int() == 0 && api::is_pod_terminal(pod);
+  }
   static bool used_by(const std::vector<Value>& pods, const std::string& key) {
     return std::any_of(pods.begin(), pods.end(), [&](const Value& pod) {
-      if (pod["spec"]["nodeName"].as_string().empty()) return false;
+      if (pod["spec"]["nodeName"].as_string().empty() || is_over(pod)) return false;
       Keys used;
       index::by_claim(pod, used);
       return std::find(used.begin(), used.end(), key) != used.end();

@@ -387,6 +387,28 @@ TEST_F(VolumeControllersTest, AClaimsWholeLife) {
   EXPECT_EQ(api.count(kPersistentVolumes), 0u);  // (the fake knows no finalizers)
 }
 
+// A pod deleted in the foreground stays until the claims it owns are gone: they must not wait for it in turn.
+TEST_F(VolumeControllersTest, AClaimDoesNotWaitForAPodThatIsOver) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("c"));
+  api.put(kPersistentVolumeClaims, make_claim("x", "c"));
+  start();
+  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default","uid":"u",
+      "deletionTimestamp":"2026-01-01T00:00:00Z","deletionGracePeriodSeconds":0,"finalizers":["foregroundDeletion"]},
+      "status":{"phase":"Running"},
+      "spec":{"nodeName":"n1","volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"x"}}]}})");
+  api.put(kPods, pod);
+  Value leaving = claim("x");
+  leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  api.put(kPersistentVolumeClaims, leaving);
+  runtime.advance(100ms);
+  EXPECT_TRUE(has_finalizer(claim("x"), kClaimProtection));  // forced, but not known to have ended
+  pod.mut("status").set("phase", "Failed");
+  api.put(kPods, pod);
+  runtime.advance(100ms);
+  EXPECT_FALSE(has_finalizer(claim("x"), kClaimProtection));
+}
+
 TEST_F(VolumeControllersTest, AWaitingClaimIsServedOnceItsNodeIsKnown) {
   api.put(kNodes, make_node("n1"));
   api.put(kStorageClasses, make_class("w", "WaitForFirstConsumer"));
