@@ -12,9 +12,9 @@ using namespace testing;  // NOLINT
 
 struct PlanTest : ::testing::Test {
   Snapshot snapshot;
-  FakeStorage storage;
+  FakeView view;
   std::size_t turn = 0;
-  Decision run(const Value& pod) { return decide(*make_pod_info(pod), snapshot, storage, turn); }
+  Decision run(const Value& pod) { return decide(*make_pod_info(pod), snapshot, view, turn); }
   void place(const Value& pod, const std::string& node) { snapshot.place(make_pod_info(pod), node); }
   // The message of a pod that must fit nowhere.
   std::string refusal(const Value& pod) {
@@ -117,58 +117,58 @@ TEST_F(PlanTest, ClaimsThatKeepAPodEverywhere) {
   const std::string rest = " preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
   const Value pod = with_claim(make_pod("a"), "x");
   EXPECT_EQ(refusal(pod), "0/1 nodes are available: persistentvolumeclaim \"x\" not found." + rest);
-  storage.claims["default/x"] = make_claim("x", "now");
+  view.claims["default/x"] = make_claim("x", "now");
   EXPECT_EQ(refusal(pod), "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims." + rest);
-  storage.claims["default/x"].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  view.claims["default/x"].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   EXPECT_EQ(refusal(pod), "0/1 nodes are available: persistentvolumeclaim \"x\" is being deleted." + rest);
 }
 
 TEST_F(PlanTest, BoundClaimsHoldThePodOnTheirNode) {
   snapshot.set_node(make_node("n1"));
   snapshot.set_node(make_node("n2"));
-  storage.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
+  view.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
   const Value pod = with_claim(make_pod("a"), "x");
   EXPECT_NE(refusal(pod).find("2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)."), std::string::npos);
-  storage.known_volumes["v"] = make_volume("v", "n2");
+  view.known_volumes["v"] = make_volume("v", "n2");
   EXPECT_EQ(run(pod).node, "n2");
-  storage.known_volumes["v"] = make_volume("v", "n3");
+  view.known_volumes["v"] = make_volume("v", "n3");
   EXPECT_NE(refusal(pod).find("2 node(s) didn't match PersistentVolume's node affinity."), std::string::npos);
 }
 
 TEST_F(PlanTest, WaitingClaimsAreProvisionedOrTakeAFreeVolume) {
   snapshot.set_node(make_node("n1"));
-  storage.classes["local"] = make_class("local", "WaitForFirstConsumer");
-  storage.claims["default/x"] = make_claim("x", "local");
+  view.classes["local"] = make_class("local", "WaitForFirstConsumer");
+  view.claims["default/x"] = make_claim("x", "local");
   const Value pod = with_claim(make_pod("a"), "x");
   Decision decision = run(pod);
   EXPECT_EQ(decision.node, "n1");
   ASSERT_EQ(decision.volumes.provisions.size(), 1u);
 
-  storage.known_volumes["v"] = make_volume("v", "n1");
+  view.known_volumes["v"] = make_volume("v", "n1");
   decision = run(pod);
   ASSERT_EQ(decision.volumes.bindings.size(), 1u);
   EXPECT_EQ(decision.volumes.bindings[0].volume["metadata"]["name"].as_string(), "v");
-  storage.taken_name = "v";
+  view.taken_name = "v";
   EXPECT_EQ(run(pod).volumes.provisions.size(), 1u);
 
-  storage.classes["local"] = make_class("local", "WaitForFirstConsumer", "kubernetes.io/no-provisioner");
+  view.classes["local"] = make_class("local", "WaitForFirstConsumer", "kubernetes.io/no-provisioner");
   EXPECT_EQ(refusal(pod), std::string("0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.") + kHopeless);
 }
 
 TEST_F(PlanTest, AClaimPromisedToAnotherNodeWaitsThere) {
   snapshot.set_node(make_node("n1"));
   snapshot.set_node(make_node("n2"));
-  storage.classes["local"] = make_class("local", "WaitForFirstConsumer");
-  storage.claims["default/x"] = make_claim("x", "local");
-  storage.claims["default/x"].mut("metadata").set("annotations", from(R"({"volume.kubernetes.io/selected-node":"n2"})"));
+  view.classes["local"] = make_class("local", "WaitForFirstConsumer");
+  view.claims["default/x"] = make_claim("x", "local");
+  view.claims["default/x"].mut("metadata").set("annotations", from(R"({"volume.kubernetes.io/selected-node":"n2"})"));
   EXPECT_EQ(run(with_claim(make_pod("a"), "x")).node, "n2");
 }
 
 TEST_F(PlanTest, ReadWriteOncePodIsForOnePod) {
   snapshot.set_node(make_node("n1"));
-  storage.known_volumes["v"] = make_volume("v", "n1");
-  storage.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
-  storage.claims["default/x"].mut("spec").set("accessModes", from(R"(["ReadWriteOncePod"])"));
+  view.known_volumes["v"] = make_volume("v", "n1");
+  view.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
+  view.claims["default/x"].mut("spec").set("accessModes", from(R"(["ReadWriteOncePod"])"));
   EXPECT_EQ(run(with_claim(make_pod("a"), "x")).node, "n1");
   place(with_claim(make_pod("a"), "x"), "n1");
   EXPECT_NE(refusal(with_claim(make_pod("b"), "x")).find("ReadWriteOncePod access mode already in-use by another pod."), std::string::npos);
@@ -201,12 +201,7 @@ TEST_F(PlanTest, PrefersEmptyUntaintedPreferredAndApart) {
   Value pod = make_pod("a", "100m");
   pod.mut("spec").set("affinity", from(R"({"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[
       {"weight":100,"preference":{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}}]}})"));
-  EXPECT_EQ(score_preferred_affinity(Question{*make_pod_info(pod), {}, storage, snapshot}, snapshot.nodes()), (Scores{100, 0, 0}));
-
-  Value owned = make_pod("b", "100m");
-  owned.mut("metadata").set("ownerReferences", from(R"([{"controller":true,"uid":"set"}])"));
-  place(owned, "n3");
-  EXPECT_EQ(score_spread(Question{*make_pod_info(owned), {}, storage, snapshot}, snapshot.nodes()), (Scores{100, 100, 0}));
+  EXPECT_EQ(score_preferred_affinity(Question{*make_pod_info(pod), {}, view, {}}, snapshot.nodes()), (Scores{100, 0, 0}));
 }
 
 TEST_F(PlanTest, LooksAtEnoughNodesOnly) {

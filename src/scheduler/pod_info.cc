@@ -129,7 +129,16 @@ PodPtr make_pod_info(const Value& pod) {
   info->uid = api::uid_of(pod);
   info->requests = requests_of(pod);
   info->priority = pod["spec"]["priority"].as_int();
-  info->owner_uid = api::controller_of(pod)["uid"].str();
+  info->never_preempts = pod["spec"]["preemptionPolicy"].as_string() == "Never";
+  info->terminating = api::is_terminating(pod);
+  info->labels = api::labels_of(pod);
+  info->tolerations = pod["spec"]["tolerations"];
+  info->node_selector = pod["spec"]["nodeSelector"];
+  const Value& affinity = pod["spec"]["affinity"]["nodeAffinity"];
+  info->node_affinity = affinity["requiredDuringSchedulingIgnoredDuringExecution"];
+  info->node_preferences = affinity["preferredDuringSchedulingIgnoredDuringExecution"];
+  info->wanted_node = pod["spec"]["nodeName"].str();
+  info->terms = read_neighbour_terms(pod);
   info->scored_cpu = info->requests.milli_cpu;
   info->scored_memory = info->requests.memory;
   const Value& own = pod["spec"]["resources"]["requests"];

@@ -2,14 +2,13 @@
 // PodInfo and NodeInfo: what the scheduler has to know of a pod and a node, read once.
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/json.h"
+#include "scheduler/terms.h"
 
 namespace berth::scheduler {
 
@@ -53,7 +52,15 @@ struct PodInfo {
   std::vector<HostPort> ports;
   std::vector<ClaimUse> claims;
   std::int64_t priority = 0;
-  std::string owner_uid;   // of its controller, or empty
+  bool never_preempts = false;
+  bool terminating = false;
+  Value labels;
+  Value tolerations;
+  Value node_selector;     // spec.nodeSelector and the required and preferred part of node affinity; null where not given
+  Value node_affinity;
+  Value node_preferences;
+  std::string wanted_node; // spec.nodeName of a pod that is to be placed
+  std::shared_ptr<const NeighbourTerms> terms;  // null: none
 };
 using PodPtr = std::shared_ptr<const PodInfo>;
 PodPtr make_pod_info(const Value& pod);
@@ -61,13 +68,18 @@ PodPtr make_pod_info(const Value& pod);
 struct NodeInfo {
   Value node;              // null: pods name it but nobody has seen it
   std::string name;
+  bool unschedulable = false;
+  bool tainted = false;          // so that pods without a toleration may not come ...
+  bool disliked = false;         // ... or should rather not
   Amounts allocatable;
   std::int64_t allowed_pods = 0;
   Amounts requested;
   std::int64_t scored_cpu = 0, scored_memory = 0;
-  std::map<std::string, PodPtr> pods;           // by uid
-  std::unordered_map<std::string, int> owners;  // pods of each owner
-  int port_users = 0;                           // pods with host ports
+  std::vector<PodPtr> pods;      // in no order
+  std::vector<int> domains;      // by number of the topology's key
+  int port_users = 0;            // pods with host ports
+
+  int domain(int key) const { return static_cast<std::size_t>(key) < domains.size() ? domains[static_cast<std::size_t>(key)] : -1; }
 };
 
 }  // namespace berth::scheduler

@@ -18,7 +18,21 @@ void PodQueue::park(PodPtr pod, unsigned concerns, Duration now) {
   entry.parked = true;
   entry.concerns = concerns;
   entry.since = now;
-  ++parked_;
+  parked_uids_.insert(entry.pod->uid);
+  count_concerns(entry, 1);
+}
+
+void PodQueue::count_concerns(const Entry& entry, int sign) {
+  for (std::size_t bit = 0; bit < concerned_.size(); ++bit) {
+    if (entry.concerns & (1u << bit)) concerned_[bit] += sign;
+  }
+}
+
+bool PodQueue::any_parked(unsigned concerns) const {
+  for (std::size_t bit = 0; bit < concerned_.size(); ++bit) {
+    if ((concerns & (1u << bit)) && concerned_[bit] > 0) return true;
+  }
+  return false;
 }
 
 void PodQueue::forget_claims(const Entry& entry) {
@@ -35,7 +49,8 @@ void PodQueue::remove(const std::string& uid) {
   if (found == entries_.end()) return;
   if (found->second.parked) {
     forget_claims(found->second);
-    --parked_;
+    parked_uids_.erase(uid);
+    count_concerns(found->second, -1);
   } else {
     active_.erase(Place{found->second.pod->priority, found->second.turn, {}});
   }
@@ -52,17 +67,21 @@ PodPtr PodQueue::pop() {
 
 void PodQueue::activate(Entry& entry) {
   forget_claims(entry);
-  --parked_;
+  parked_uids_.erase(entry.pod->uid);
+  count_concerns(entry, -1);
   entry.parked = false;
   entry.turn = next_turn_++;
   active_.insert(Place{entry.pod->priority, entry.turn, entry.pod->uid});
 }
 
 void PodQueue::wake(unsigned concerns, const std::function<bool(const PodInfo&)>& wakes) {
-  if (parked_ == 0) return;
-  for (auto& [uid, entry] : entries_) {
-    if (entry.parked && (entry.concerns & concerns) && wakes(*entry.pod)) activate(entry);
+  if (!any_parked(concerns)) return;
+  std::vector<std::string> woken;
+  for (const std::string& uid : parked_uids_) {
+    const Entry& entry = entries_.at(uid);
+    if ((entry.concerns & concerns) && wakes(*entry.pod)) woken.push_back(uid);
   }
+  for (const std::string& uid : woken) activate(entries_.at(uid));
 }
 
 void PodQueue::wake_users_of(const std::string& claim) {
@@ -74,14 +93,16 @@ void PodQueue::wake_users_of(const std::string& claim) {
 
 Duration PodQueue::wake_older(Duration before) {
   Duration next{};
-  for (auto& [uid, entry] : entries_) {
-    if (!entry.parked) continue;
+  std::vector<std::string> woken;
+  for (const std::string& uid : parked_uids_) {
+    const Entry& entry = entries_.at(uid);
     if (entry.since <= before) {
-      activate(entry);
+      woken.push_back(uid);
     } else if (next == Duration::zero() || entry.since < next) {
       next = entry.since;
     }
   }
+  for (const std::string& uid : woken) activate(entries_.at(uid));
   return next;
 }
 

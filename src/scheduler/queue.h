@@ -2,6 +2,7 @@
 // PodQueue: pods without a node. Active ones are taken by priority, then first come, first served. Parked ones fitted
 // nowhere: they rest until something changes that concerns them. No timers in here. Owner: one scheduler, on its loop.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -27,10 +28,12 @@ class PodQueue {
   PodPtr pop();
 
   std::size_t active() const { return active_.size(); }
-  std::size_t parked() const { return parked_; }
+  std::size_t parked() const { return parked_uids_.size(); }
 
   // Makes active those parked pods with one of `concerns` for which `wakes` says yes.
   void wake(unsigned concerns, const std::function<bool(const PodInfo&)>& wakes);
+  // Whether a parked pod has one of `concerns`. Costs nothing.
+  bool any_parked(unsigned concerns) const;
   // Makes active the parked pods that mount the claim "namespace/name".
   void wake_users_of(const std::string& claim);
   // Makes active those that were parked at `before` or earlier; answers when the next one was parked, 0 where none is.
@@ -53,11 +56,13 @@ class PodQueue {
     }
   };
   void activate(Entry& entry);
+  void count_concerns(const Entry& entry, int sign);
   void forget_claims(const Entry& entry);
   std::unordered_map<std::string, Entry> entries_;
+  std::set<std::string> parked_uids_;
+  std::array<int, 32> concerned_{};  // parked pods with each bit
   std::set<Place> active_;
   std::map<std::string, std::set<std::string>> by_claim_;  // parked pods' uids
-  std::size_t parked_ = 0;
   std::uint64_t next_turn_ = 1;
 };
 

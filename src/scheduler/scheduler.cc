@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -14,7 +15,9 @@
 #include "controllers/volume/match.h"
 #include "controllers/volume/node_selector.h"
 #include "scheduler/plan.h"
+#include "scheduler/preemptor.h"
 #include "scheduler/queue.h"
+#include "scheduler/view.h"
 
 namespace berth::scheduler {
 namespace {
@@ -58,22 +61,24 @@ struct Counters {
   metrics::Counter& scheduled = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"scheduled\"");
   metrics::Counter& unschedulable = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"unschedulable\"");
   metrics::Counter& failed = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"error\"");
+  metrics::Counter& victims = metrics::counter("berth_scheduler_preemption_victims_total", "Pods that had to make room.", "");
   metrics::Histogram& seconds = metrics::histogram("berth_scheduler_decision_seconds", "Time of one decision.",
                                                    {0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.01, 0.1});
 };
 
 }  // namespace
 
-struct Scheduler::State : Storage, std::enable_shared_from_this<Scheduler::State> {
+struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   State(controllers::InformerSet& informers, Options options)
-      : client(informers.client()), runtime(informers.runtime()), options(std::move(options)),
-        recorder(runtime, client, this->options.name), pods(informers.get(kPods)), nodes(informers.get(kNodes)),
-        claims(informers.get(kPersistentVolumeClaims)), volumes_informer(informers.get(kPersistentVolumes)),
-        classes(informers.get(kStorageClasses)) {}
-  ~State() override;
+      : client(informers.client()), runtime(informers.runtime()), options(std::move(options)), recorder(runtime, client, this->options.name),
+        preemptor(runtime, client, recorder), view(informers) {}
+  ~State();
 
   void start();
   void on_pod(const Value& before, const Value& after);
+  void note_nomination(const Value& before, const Value& after);
+  void put_on_node(const PodPtr& pod, const std::string& node);
+  void neighbour_changed(const PodInfo& changed);
   void on_node(const Value& before, const Value& after);
   void on_claim(const Value& before, const Value& after);
   void on_volume_or_class();
@@ -83,7 +88,10 @@ struct Scheduler::State : Storage, std::enable_shared_from_this<Scheduler::State
   void pump();
   void schedule_one(const PodPtr& pod);
   void park(const PodPtr& pod, const Decision& decision);
-  void set_condition(const Value& pod, std::string_view reason, const std::string& message);
+  void preempt(const PodPtr& pod, const Decision& decision);
+  void preempted(const PodPtr& pod, bool good);
+  void set_condition(const Value& pod, std::string_view reason, const std::string& message, const std::optional<std::string>& nominated = {});
+  void patch_status(const Value& pod, Value status);
   void arm_parked();
 
   void prepare(const FlightPtr& flight);
@@ -100,28 +108,12 @@ struct Scheduler::State : Storage, std::enable_shared_from_this<Scheduler::State
   void try_later(const PodPtr& pod);
   void drop_backoff(const std::string& uid);
 
-  // Storage
-  const Value& claim(const std::string& ns, const std::string& name) const override { return claims.get(api::Name{ns, name}); }
-  const Value& volume(const std::string& name) const override { return volumes_informer.get(api::Name{"", name}); }
-  const Value& storage_class(const std::string& name) const override { return classes.get(api::Name{"", name}); }
-  std::vector<Value> candidates(const Value& claim) const override {
-    std::vector<Value> out;
-    for (const std::string& key : controllers::volume::candidate_keys(claim)) {
-      for (Value& one : volumes_informer.by_index(controllers::volume::kCandidates, key)) out.push_back(std::move(one));
-    }
-    return out;
-  }
-  bool taken(const Value& volume) const override { return taken_volumes.count(std::string(api::name_of(volume))) > 0; }
-
   api::Client& client;
   Runtime& runtime;
   Options options;
   controllers::EventRecorder recorder;
-  Informer& pods;
-  Informer& nodes;
-  Informer& claims;
-  Informer& volumes_informer;
-  Informer& classes;
+  Preemptor preemptor;
+  CachedView view;
   Counters counters;
 
   Snapshot snapshot;
@@ -129,7 +121,7 @@ struct Scheduler::State : Storage, std::enable_shared_from_this<Scheduler::State
   std::size_t turn = 0;
   std::unordered_map<std::string, FlightPtr> flights;  // by pod uid
   std::set<FlightPtr> waiting;                         // for their claims
-  std::set<std::string> taken_volumes;
+  std::unordered_map<std::string, bool> preempting;    // by pod uid, until the victims are told; true: something woke the pod meanwhile
   struct Backoff {
     Duration delay{};
     TimerId timer = 0;
@@ -154,15 +146,14 @@ Scheduler::State::~State() {
 }
 
 void Scheduler::State::start() {
-  volumes_informer.add_index(controllers::volume::kCandidates, controllers::volume::by_candidate);
-  auto changes = [this] { on_volume_or_class(); };
-  subscriptions.push_back(nodes.subscribe([this](const Value& before, const Value& after) { on_node(before, after); }));
-  subscriptions.push_back(pods.subscribe([this](const Value& before, const Value& after) { on_pod(before, after); }));
-  subscriptions.push_back(claims.subscribe([this](const Value& before, const Value& after) { on_claim(before, after); }));
-  subscriptions.push_back(volumes_informer.subscribe([changes](const Value&, const Value&) { changes(); }));
-  subscriptions.push_back(classes.subscribe([changes](const Value&, const Value&) { changes(); }));
-  Informer* all[] = {&pods, &nodes, &claims, &volumes_informer, &classes};
-  unsynced = static_cast<int>(std::size(all));
+  auto changes = [this](const Value&, const Value&) { on_volume_or_class(); };
+  subscriptions.push_back(view.nodes.subscribe([this](const Value& before, const Value& after) { on_node(before, after); }));
+  subscriptions.push_back(view.pods.subscribe([this](const Value& before, const Value& after) { on_pod(before, after); }));
+  subscriptions.push_back(view.claims.subscribe([this](const Value& before, const Value& after) { on_claim(before, after); }));
+  subscriptions.push_back(view.volumes.subscribe(changes));
+  subscriptions.push_back(view.classes.subscribe(changes));
+  const std::vector<Informer*> all = view.informers();
+  unsynced = static_cast<int>(all.size());
   for (Informer* one : all) {
     one->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
@@ -178,6 +169,7 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
   const std::string uid(api::uid_of(pod));
   if (after.is_null() || api::is_pod_terminal(after)) {
     queue.remove(uid);
+    snapshot.withdraw(uid);
     auto flight = flights.find(uid);
     if (flight != flights.end() && !flight->second->binding) abandon(FlightPtr(flight->second));
     drop_backoff(uid);
@@ -185,12 +177,13 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
   }
   if (has_node(after)) {
     queue.remove(uid);
+    snapshot.withdraw(uid);
     drop_backoff(uid);
-    const bool fresh = before.is_null() || before["spec"] != after["spec"];
-    if (fresh) snapshot.place(make_pod_info(after), after["spec"]["nodeName"].str());
+    if (!snapshot.holds(after)) put_on_node(make_pod_info(after), after["spec"]["nodeName"].str());
     return;
   }
   if (after["spec"]["schedulerName"].as_string(options.name) != options.name) return;
+  note_nomination(before, after);
   if (flights.count(uid)) {
     FlightPtr flight = flights[uid];
     if (api::is_terminating(after) && !flight->binding) abandon(flight);
@@ -203,11 +196,38 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
   pump();
 }
 
+// Somebody else may have written or cleared it, and after a restart it is all that is known.
+void Scheduler::State::note_nomination(const Value& before, const Value& after) {
+  const Value& node = after["status"]["nominatedNodeName"];
+  if (before["status"]["nominatedNodeName"] == node) return;
+  snapshot.nominate(make_pod_info(after), node.str());
+}
+
+void Scheduler::State::put_on_node(const PodPtr& pod, const std::string& node) {
+  if (snapshot.place(pod, node)) neighbour_changed(*pod);
+}
+
+// Pods that are kept by affinity or spreading may be free to go, wherever the one that came or went is.
+void Scheduler::State::neighbour_changed(const PodInfo& changed) {
+  constexpr unsigned kAround = kConcernAffinity | kConcernSpread;
+  if (unsynced > 0 || !queue.any_parked(kAround)) return;
+  queue.wake(kAround, [&](const PodInfo& waiting) { return matters_to(waiting, changed, view); });
+  pump();
+}
+
 void Scheduler::State::on_node(const Value& before, const Value& after) {
-  if (after.is_null()) return snapshot.remove_node(std::string(api::name_of(before)));
-  if (!before.is_null() && !node_matters(before, after)) return;
-  snapshot.set_node(after);
-  wake_for_node(std::string(api::name_of(after)));
+  const bool moved = before.is_null() || after.is_null() || api::labels_of(before) != api::labels_of(after);
+  if (after.is_null()) {
+    snapshot.remove_node(std::string(api::name_of(before)));
+  } else {
+    if (!before.is_null() && !node_matters(before, after)) return;
+    snapshot.set_node(after);
+    wake_for_node(std::string(api::name_of(after)));
+  }
+  // Domains come and go with nodes, and what is even changes with them.
+  if (!moved || unsynced > 0) return;
+  queue.wake(kConcernSpread, [](const PodInfo&) { return true; });
+  pump();
 }
 
 void Scheduler::State::on_claim(const Value& before, const Value& after) {
@@ -228,8 +248,11 @@ void Scheduler::State::on_volume_or_class() {
 }
 
 void Scheduler::State::leave_node(const std::string& uid) {
+  const PodPtr pod = snapshot.placed(uid);
+  if (!pod) return;
   const std::string node = snapshot.remove(uid);
-  if (!node.empty()) wake_for_node(node);
+  neighbour_changed(*pod);
+  wake_for_node(node);
 }
 
 // Something became free or different on one node: those that fit there now are looked at again.
@@ -237,7 +260,7 @@ void Scheduler::State::wake_for_node(const std::string& name) {
   if (unsynced > 0 || queue.parked() == 0) return;
   const NodeInfo* node = snapshot.node(name);
   if (!node) return;
-  queue.wake(~0u, [&](const PodInfo& pod) { return fits_on(pod, *node, snapshot, *this); });
+  queue.wake(~0u, [&](const PodInfo& pod) { return fits_on(pod, *node, snapshot, view); });
   pump();
 }
 
@@ -261,16 +284,21 @@ void Scheduler::State::pump() {
 }
 
 void Scheduler::State::schedule_one(const PodPtr& pod) {
+  if (auto busy = preempting.find(pod->uid); busy != preempting.end()) {
+    busy->second = true;
+    return queue.park(pod, 0, runtime.monotonic());
+  }
   const Duration started = runtime.monotonic();
-  Decision decision = decide(*pod, snapshot, *this, turn);
+  Decision decision = decide(*pod, snapshot, view, turn);
   counters.seconds.observe(std::chrono::duration<double>(runtime.monotonic() - started).count());
   if (decision.node.empty()) return park(pod, decision);
   auto flight = std::make_shared<Flight>();
   flight->pod = pod;
   flight->node = decision.node;
   flight->volumes = std::move(decision.volumes);
-  snapshot.place(pod, flight->node);
+  snapshot.withdraw(pod->uid);
   flights[pod->uid] = flight;
+  put_on_node(pod, flight->node);
   prepare(flight);
 }
 
@@ -278,15 +306,60 @@ void Scheduler::State::park(const PodPtr& pod, const Decision& decision) {
   counters.unschedulable.add();
   queue.park(pod, decision.concerns, runtime.monotonic());
   arm_parked();
-  const Value& latest = pods.get(api::name_key(pod->pod));
-  if (api::uid_of(latest) == pod->uid) set_condition(latest, "Unschedulable", decision.message);
+  const Value& latest = view.pods.get(api::name_key(pod->pod));
+  if (api::uid_of(latest) != pod->uid) return;
+  std::optional<std::string> nominated;
+  if (!decision.nominated.empty()) nominated = decision.nominated;
+  if (decision.withdraw) nominated = "";
+  set_condition(latest, "Unschedulable", decision.message, nominated);
+  if (nominated) snapshot.nominate(pod, *nominated);
+  if (!decision.victims.empty()) preempt(pod, decision);
+}
+
+void Scheduler::State::preempt(const PodPtr& pod, const Decision& decision) {
+  // Pods for which less room was promised on that node look for another place.
+  const std::vector<PodPtr> others = snapshot.nominated_for(decision.nominated);
+  for (const PodPtr& other : others) {
+    if (other->priority >= pod->priority) continue;
+    snapshot.withdraw(other->uid);
+    const Value& latest = view.pods.get(api::name_key(other->pod));
+    if (api::uid_of(latest) != other->uid) continue;
+    patch_status(latest, Value::object({{"nominatedNodeName", nullptr}}));
+    if (queue.knows(other->uid)) queue.add(make_pod_info(latest));
+  }
+  counters.victims.add(decision.victims.size());
+  std::vector<Value> victims;
+  for (const PodPtr& victim : decision.victims) {
+    const Value& latest = view.pods.get(api::name_key(victim->pod));
+    victims.push_back(api::uid_of(latest) == victim->uid ? latest : victim->pod);
+  }
+  preempting[pod->uid] = false;
+  preemptor.remove(*pod, decision.nominated, victims, [weak = weak_from_this(), pod](bool good) {
+    if (auto self = weak.lock()) self->preempted(pod, good);
+  });
+}
+
+void Scheduler::State::preempted(const PodPtr& pod, bool good) {
+  const bool woken = preempting[pod->uid];
+  preempting.erase(pod->uid);
+  if (!queue.knows(pod->uid)) return;
+  if (!good) {
+    queue.remove(pod->uid);
+    return try_later(pod);
+  }
+  if (!woken) return;  // the end of the victims wakes it
+  const Value& latest = view.pods.get(api::name_key(pod->pod));
+  if (api::uid_of(latest) == pod->uid) queue.add(make_pod_info(latest));
+  pump();
 }
 
 // Tells why, where that is news: events and the condition PodScheduled.
-void Scheduler::State::set_condition(const Value& pod, std::string_view reason, const std::string& message) {
+void Scheduler::State::set_condition(const Value& pod, std::string_view reason, const std::string& message, const std::optional<std::string>& nominated) {
   const Value& known = api::condition_of(pod, "PodScheduled");
   const bool was_false = known["status"].as_string() == "False";
-  if (was_false && known["reason"].as_string() == reason && known["message"].as_string() == message) return;
+  const bool same = was_false && known["reason"].as_string() == reason && known["message"].as_string() == message;
+  const bool moved = nominated && pod["status"]["nominatedNodeName"].as_string() != *nominated;
+  if (same && !moved) return;
   recorder.event(pod, kWarning, "FailedScheduling", message);
   Value condition = Value::object({{"type", "PodScheduled"},
                                    {"status", "False"},
@@ -295,8 +368,13 @@ void Scheduler::State::set_condition(const Value& pod, std::string_view reason, 
                                    {"lastProbeTime", nullptr},
                                    {"lastTransitionTime", was_false ? known["lastTransitionTime"] : Value(format_time(runtime.now()))}});
   if (!pod["metadata"]["generation"].is_null()) condition.set("observedGeneration", pod["metadata"]["generation"]);
-  Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})},
-                                {"status", Value::object({{"conditions", Value::array({condition})}})}});
+  Value status = Value::object({{"conditions", Value::array({condition})}});
+  if (moved) status.set("nominatedNodeName", nominated->empty() ? Value() : Value(*nominated));
+  patch_status(pod, std::move(status));
+}
+
+void Scheduler::State::patch_status(const Value& pod, Value status) {
+  Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
   api::WriteOptions write;
   write.subresource = "status";
   write.field_manager = kFieldManager;
@@ -329,7 +407,7 @@ void Scheduler::State::prepare(const FlightPtr& flight) {
     fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
   });
   const VolumeChoice volumes = flight->volumes;
-  for (const VolumeChoice::Binding& one : volumes.bindings) taken_volumes.insert(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& one : volumes.bindings) view.taken_volumes.insert(std::string(api::name_of(one.volume)));
   for (const VolumeChoice::Binding& one : volumes.bindings) reserve(flight, one);
   for (const Value& one : volumes.provisions) select_node(flight, one);
 }
@@ -386,10 +464,10 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
   if (flight->over || flight->binding || flight->writes > 0) return;
   bool complete = true;
   auto check = [&](const Value& decided) {
-    const Value& claim = claims.get(api::name_key(decided));
+    const Value& claim = view.claims.get(api::name_key(decided));
     if (api::uid_of(claim) != api::uid_of(decided)) return std::string("claim was deleted");
     if (controllers::volume::is_fully_bound(claim)) {
-      const Value& volume = volumes_informer.get(api::Name{"", claim["spec"]["volumeName"].str()});
+      const Value& volume = view.volumes.get(api::Name{"", claim["spec"]["volumeName"].str()});
       const NodeInfo* node = snapshot.node(flight->node);
       if (volume.is_null() || !node) {
         complete = false;
@@ -463,17 +541,17 @@ void Scheduler::State::succeed(const FlightPtr& flight) {
   flight->over = true;
   flights.erase(flight->pod->uid);
   drop_backoff(flight->pod->uid);
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings) taken_volumes.erase(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings) view.taken_volumes.erase(std::string(api::name_of(one.volume)));
   recorder.event(flight->pod->pod, kNormal, "Scheduled", "Successfully assigned " + flight->pod->key + " to " + flight->node);
   // The pod was deleted before the cache showed it bound: nobody else takes it off the node.
-  if (api::uid_of(pods.get(api::name_key(flight->pod->pod))) != flight->pod->uid) leave_node(flight->pod->uid);
+  if (api::uid_of(view.pods.get(api::name_key(flight->pod->pod))) != flight->pod->uid) leave_node(flight->pod->uid);
   pump();
 }
 
 void Scheduler::State::fail(const FlightPtr& flight, const std::string& message) {
   counters.failed.add();
   abandon(flight);
-  const Value& latest = pods.get(api::name_key(flight->pod->pod));
+  const Value& latest = view.pods.get(api::name_key(flight->pod->pod));
   if (api::uid_of(latest) != flight->pod->uid || has_node(latest) || api::is_terminating(latest)) return;
   set_condition(latest, "SchedulerError", message);
   try_later(flight->pod);
@@ -487,8 +565,8 @@ void Scheduler::State::abandon(const FlightPtr& flight) {
   flight->timer = 0;
   waiting.erase(flight);
   flights.erase(flight->pod->uid);
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings) taken_volumes.erase(std::string(api::name_of(one.volume)));
-  const Value& latest = pods.get(api::name_key(flight->pod->pod));
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings) view.taken_volumes.erase(std::string(api::name_of(one.volume)));
+  const Value& latest = view.pods.get(api::name_key(flight->pod->pod));
   if (api::uid_of(latest) != flight->pod->uid || !has_node(latest)) leave_node(flight->pod->uid);
   pump();
 }
@@ -500,9 +578,11 @@ void Scheduler::State::try_later(const PodPtr& pod) {
   backoff.timer = runtime.after(backoff.delay, [this, uid = pod->uid, name = api::name_key(pod->pod)] {
     auto found = backoffs.find(uid);
     if (found != backoffs.end()) found->second.timer = 0;
-    const Value& latest = pods.get(name);
+    const Value& latest = view.pods.get(name);
     if (api::uid_of(latest) != uid || has_node(latest) || api::is_terminating(latest) || flights.count(uid)) return;
-    queue.add(make_pod_info(latest));
+    PodPtr again = make_pod_info(latest);
+    if (snapshot.nomination_of(uid).empty()) snapshot.nominate(again, latest["status"]["nominatedNodeName"].str());
+    queue.add(std::move(again));
     pump();
   });
 }
@@ -522,7 +602,7 @@ Scheduler::Scheduler(controllers::InformerSet& informers, Options options)
 Scheduler::~Scheduler() = default;
 
 bool Scheduler::idle() const {
-  return state_->queue.active() == 0 && state_->flights.size() == state_->waiting.size() && state_->patching == 0 &&
+  return state_->queue.active() == 0 && state_->flights.size() == state_->waiting.size() && state_->patching == 0 && state_->preempting.empty() &&
          state_->recorder.pending() == 0;
 }
 std::size_t Scheduler::parked() const { return state_->queue.parked(); }

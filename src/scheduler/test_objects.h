@@ -71,7 +71,32 @@ inline Value make_class(const std::string& name, const std::string& mode, const 
                         {"volumeBindingMode", mode}});
 }
 
-struct FakeStorage final : Storage {
+inline Value labelled(Value object, const std::string& key, const std::string& value) {
+  object.mut("metadata").mut("labels").set(key, value);
+  return object;
+}
+
+inline Value with_priority(Value pod, int priority) {
+  pod.mut("spec").set("priority", priority);
+  return pod;
+}
+
+// `side`: podAffinity or podAntiAffinity; `term`: a JSON term.
+inline Value requires_pods(Value pod, const std::string& side, const std::string& term) {
+  pod.mut("spec").mut("affinity").mut(side).mut("requiredDuringSchedulingIgnoredDuringExecution").push(from(term));
+  return pod;
+}
+inline Value prefers_pods(Value pod, const std::string& side, int weight, const std::string& term) {
+  Value entry = Value::object({{"weight", weight}, {"podAffinityTerm", from(term)}});
+  pod.mut("spec").mut("affinity").mut(side).mut("preferredDuringSchedulingIgnoredDuringExecution").push(entry);
+  return pod;
+}
+inline Value spreads(Value pod, const std::string& constraint) {
+  pod.mut("spec").mut("topologySpreadConstraints").push(from(constraint));
+  return pod;
+}
+
+struct FakeView final : View {
   const Value& claim(const std::string& ns, const std::string& name) const override { return find(claims, ns + "/" + name); }
   const Value& volume(const std::string& name) const override { return find(known_volumes, name); }
   const Value& storage_class(const std::string& name) const override { return find(classes, name); }
@@ -81,12 +106,25 @@ struct FakeStorage final : Storage {
     return out;
   }
   bool taken(const Value& volume) const override { return taken_name == volume["metadata"]["name"].as_string(); }
+  const Value& pod(const std::string& ns, const std::string& name) const override { return find(pods, ns + "/" + name); }
+  const Value& ns(const std::string& name) const override { return find(known_namespaces, name); }
+  std::vector<Value> namespaces() const override {
+    std::vector<Value> out;
+    for (const auto& [name, object] : known_namespaces) out.push_back(object);
+    return out;
+  }
+  std::vector<Value> services(const std::string&) const override { return known_services; }
+  const Value& owner_selector(const PodInfo&) const override { return owner; }
+  std::vector<Value> budgets() const override { return known_budgets; }
+  Time now() const override { return Time(std::chrono::hours(24 * 365 * 56)); }
   static const Value& find(const std::map<std::string, Value>& map, const std::string& key) {
     static const Value null;
     auto found = map.find(key);
     return found == map.end() ? null : found->second;
   }
-  std::map<std::string, Value> claims, known_volumes, classes;
+  std::map<std::string, Value> claims, known_volumes, classes, pods, known_namespaces;
+  std::vector<Value> known_services, known_budgets;
+  Value owner;
   std::string taken_name;
 };
 

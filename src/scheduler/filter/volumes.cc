@@ -30,11 +30,11 @@ std::string unusable(const Value& claim, const ClaimUse& use, const PodInfo& pod
 
 }  // namespace
 
-VolumeNeeds volume_needs(const PodInfo& pod, const Storage& storage, const Snapshot& snapshot) {
+VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& snapshot) {
   VolumeNeeds needs;
   bool unbound = false;
   for (const ClaimUse& use : pod.claims) {
-    const Value& claim = storage.claim(pod.ns, use.name);
+    const Value& claim = view.claim(pod.ns, use.name);
     if (claim.is_null()) {
       needs.problem = use.ephemeral ? "waiting for ephemeral volume controller to create the persistentvolumeclaim \"" + use.name + "\""
                                     : "persistentvolumeclaim \"" + use.name + "\" not found";
@@ -45,16 +45,16 @@ VolumeNeeds volume_needs(const PodInfo& pod, const Storage& storage, const Snaps
     const std::string key = pod.ns + "/" + use.name;
     if (is_exclusive(claim) && snapshot.users_of_claim(key) > 0) needs.exclusive = key;
     if (is_fully_bound(claim)) {
-      const Value& volume = storage.volume(claim["spec"]["volumeName"].str());
+      const Value& volume = view.volume(claim["spec"]["volumeName"].str());
       if (volume.is_null()) {
         needs.missing_volume = true;
       } else {
-        needs.volumes.push_back(volume);
+        needs.bound.push_back({use.name, volume});
       }
       continue;
     }
     const std::string storage_class(class_of(claim));
-    const bool waits = !storage_class.empty() && waits_for_consumer(storage.storage_class(storage_class));
+    const bool waits = !storage_class.empty() && waits_for_consumer(view.storage_class(storage_class));
     if (waits && claim["spec"]["volumeName"].as_string().empty()) {
       needs.waiting.push_back(claim);
     } else {
@@ -65,10 +65,10 @@ VolumeNeeds volume_needs(const PodInfo& pod, const Storage& storage, const Snaps
   return needs;
 }
 
-std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const Storage& storage, VolumeChoice* choice) {
+std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const View& view, VolumeChoice* choice) {
   if (needs.missing_volume) return "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
-  for (const Value& volume : needs.volumes) {
-    if (!matches_node_selector(volume["spec"]["nodeAffinity"]["required"], node)) {
+  for (const VolumeNeeds::Bound& one : needs.bound) {
+    if (!matches_node_selector(one.volume["spec"]["nodeAffinity"]["required"], node)) {
       return "node(s) didn't match PersistentVolume's node affinity";
     }
   }
@@ -85,16 +85,16 @@ std::string choose_volumes(const VolumeNeeds& needs, const Value& node, const St
         for (const std::string& name : used) {
           if (name == api::name_of(volume)) return true;
         }
-        return storage.taken(volume);
+        return view.taken(volume);
       };
-      Value found = find_match(claim, storage.candidates(claim), options);
+      Value found = find_match(claim, view.candidates(claim), options);
       if (!found.is_null()) {
         used.emplace_back(api::name_of(found));
         if (choice) choice->bindings.push_back(VolumeChoice::Binding{claim, std::move(found)});
         continue;
       }
     }
-    const Value& storage_class = storage.storage_class(std::string(class_of(claim)));
+    const Value& storage_class = view.storage_class(std::string(class_of(claim)));
     const std::string_view provisioner = storage_class["provisioner"].as_string();
     if (provisioner.empty() || provisioner == "kubernetes.io/no-provisioner") return kNothingToBind;
     if (!claim["spec"]["selector"].is_null()) return kNothingToBind;  // nobody can make a volume that has labels

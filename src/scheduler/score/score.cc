@@ -12,14 +12,6 @@ namespace {
 
 constexpr std::int64_t kBest = 100;
 
-struct Weighted {
-  Scores (*score)(const Question&, const Candidates&);
-  std::int64_t weight;
-};
-constexpr Weighted kScores[] = {
-    {score_least_allocated, 1}, {score_balanced, 1}, {score_preferred_affinity, 2}, {score_untainted, 3}, {score_spread, 2},
-};
-
 // Stretches the scores so that the largest becomes 100; `reversed` makes small ones good.
 void normalise(Scores& scores, bool reversed) {
   const std::int64_t most = scores.empty() ? 0 : *std::max_element(scores.begin(), scores.end());
@@ -37,17 +29,24 @@ std::int64_t free_part(std::int64_t used, std::int64_t all) { return all <= 0 ||
 
 }  // namespace
 
-Scores score(const Question& question, const Candidates& candidates) {
+Scores score(const Question& question, const Candidates& candidates, Snapshot& snapshot) {
   Scores total(candidates.size(), 0);
-  for (const Weighted& one : kScores) {
-    const Scores scores = one.score(question, candidates);
-    for (std::size_t i = 0; i < scores.size(); ++i) total[i] += scores[i] * one.weight;
-  }
+  auto add = [&](const Scores& scores, std::int64_t weight) {
+    for (std::size_t i = 0; i < scores.size(); ++i) total[i] += scores[i] * weight;
+  };
+  add(score_least_allocated(question, candidates), 1);
+  add(score_balanced(question, candidates), 1);
+  // Where nothing is asked, every node would get the same.
+  if (!question.pod.node_preferences.empty()) add(score_preferred_affinity(question, candidates), 2);
+  if (std::any_of(candidates.begin(), candidates.end(), [](const NodeInfo* node) { return node->disliked; })) add(score_untainted(question, candidates), 3);
+  add(score_spread(question, candidates, snapshot), 2);
+  add(score_neighbours(question, candidates, snapshot), 2);
   return total;
 }
 
 Scores score_least_allocated(const Question& question, const Candidates& candidates) {
   Scores out;
+  out.reserve(candidates.size());
   for (const NodeInfo* node : candidates) {
     const std::int64_t cpu = free_part(node->scored_cpu + question.pod.scored_cpu, node->allocatable.milli_cpu);
     const std::int64_t memory = free_part(node->scored_memory + question.pod.scored_memory, node->allocatable.memory);
@@ -59,6 +58,7 @@ Scores score_least_allocated(const Question& question, const Candidates& candida
 // How alike the used parts of CPU and memory would be.
 Scores score_balanced(const Question& question, const Candidates& candidates) {
   Scores out;
+  out.reserve(candidates.size());
   for (const NodeInfo* node : candidates) {
     auto used = [](std::int64_t amount, std::int64_t all) { return all <= 0 ? 1.0 : std::min(1.0, static_cast<double>(amount) / all); };
     const double cpu = used(node->requested.milli_cpu + question.pod.requests.milli_cpu, node->allocatable.milli_cpu);
@@ -70,7 +70,7 @@ Scores score_balanced(const Question& question, const Candidates& candidates) {
 
 Scores score_preferred_affinity(const Question& question, const Candidates& candidates) {
   Scores out(candidates.size(), 0);
-  const Value& terms = question.pod.pod["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+  const Value& terms = question.pod.node_preferences;
   if (terms.empty()) return out;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     for (const Value& term : terms) {
@@ -86,22 +86,11 @@ Scores score_preferred_affinity(const Question& question, const Candidates& cand
 Scores score_untainted(const Question& question, const Candidates& candidates) {
   Scores out(candidates.size(), 0);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (!candidates[i]->disliked) continue;
     for (const Value& taint : candidates[i]->node["spec"]["taints"]) {
       if (taint["effect"].as_string() != "PreferNoSchedule") continue;
-      if (!controllers::node::tolerated(question.pod.pod["spec"]["tolerations"], taint)) ++out[i];
+      if (!controllers::node::tolerated(question.pod.tolerations, taint)) ++out[i];
     }
-  }
-  normalise(out, true);
-  return out;
-}
-
-// Pods of one owner apart.
-Scores score_spread(const Question& question, const Candidates& candidates) {
-  Scores out(candidates.size(), 0);
-  if (question.pod.owner_uid.empty()) return out;
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    auto found = candidates[i]->owners.find(question.pod.owner_uid);
-    if (found != candidates[i]->owners.end()) out[i] = found->second;
   }
   normalise(out, true);
   return out;

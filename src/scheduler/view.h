@@ -1,0 +1,49 @@
+#pragma once
+// CachedView: the rest of the cluster from the informers' caches.
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controllers/informer.h"
+#include "scheduler/filter/filter.h"
+
+namespace berth::scheduler {
+
+class CachedView final : public View {
+ public:
+  explicit CachedView(controllers::InformerSet& informers);
+
+  // All of them have to be synced before the first decision.
+  std::vector<controllers::Informer*> informers() const;
+
+  const Value& claim(const std::string& ns, const std::string& name) const override { return claims.get(api::Name{ns, name}); }
+  const Value& volume(const std::string& name) const override { return volumes.get(api::Name{"", name}); }
+  const Value& storage_class(const std::string& name) const override { return classes.get(api::Name{"", name}); }
+  std::vector<Value> candidates(const Value& claim) const override;
+  bool taken(const Value& volume) const override { return taken_volumes.count(std::string(api::name_of(volume))) > 0; }
+  const Value& pod(const std::string& ns, const std::string& name) const override { return pods.get(api::Name{ns, name}); }
+  const Value& ns(const std::string& name) const override { return namespaces_.get(api::Name{"", name}); }
+  std::vector<Value> namespaces() const override { return namespaces_.list(); }
+  std::vector<Value> services(const std::string& ns) const override;
+  const Value& owner_selector(const PodInfo& pod) const override;
+  std::vector<Value> budgets() const override { return budgets_.list(); }
+  Time now() const override { return runtime_.now(); }
+
+  controllers::Informer& pods;
+  controllers::Informer& nodes;
+  controllers::Informer& claims;
+  controllers::Informer& volumes;
+  controllers::Informer& classes;
+  std::set<std::string> taken_volumes;  // by name
+
+ private:
+  Runtime& runtime_;
+  controllers::Informer& namespaces_;
+  controllers::Informer& services_;
+  controllers::Informer& replica_sets_;
+  controllers::Informer& stateful_sets_;
+  controllers::Informer& budgets_;
+};
+
+}  // namespace berth::scheduler
