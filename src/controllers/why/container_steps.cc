@@ -201,7 +201,9 @@ class ContainerStory {
     const Value& end = status_["lastState"]["terminated"];
     const auto ended = time_in(end["finishedAt"]);
     const auto delay = back_off_in(message);
-    line.since = ended;
+    const Value first = event([](const Value& event) { return event["reason"].as_string() == "BackOff"; });
+    const auto began = time_in(first["firstTimestamp"]);
+    line.since = began ? began : ended;
     line.why = ending(end) + "; " + counted(status_["restartCount"].as_int(), "restart") + " so far, the next ";
     const bool due = ended && delay && *ended + *delay > story_.now();
     line.why += due ? story_.ago(*ended + *delay) : "any moment";

@@ -82,6 +82,15 @@ void explain_obstacle(Story& story, const Value& pod, const std::string& message
   } else if (says("node affinity/selector")) {
     line.why = "no node has the labels that its nodeSelector or node affinity asks for; " + line.why;
     line.hint = story.kubectl("get nodes --show-labels");
+  } else if (says("ReadWriteOncePod")) {
+    line.why = "another pod uses its claim, which only one at a time may (ReadWriteOncePod); " + line.why;
+    line.hint = "end that pod; `Used By` names it: " + story.kubectl("describe pvc");
+  } else if (says("topology spread constraints")) {
+    line.why = "on every node it would lie too unevenly for its topologySpreadConstraints; " + line.why;
+    line.hint = "more nodes, or whenUnsatisfiable: ScheduleAnyway; " + story.kubectl("get pods -o wide");
+  } else if (says("affinity rules")) {
+    line.why = "the pods that run on the nodes keep it away by its affinity or theirs; " + line.why;
+    line.hint = story.kubectl("get pods -A -o wide --show-labels");
   } else if (says("free ports")) {
     line.hint = "another pod has the host port; see " + story.kubectl("get pods -A -o wide");
   } else if (says("no nodes available")) {
@@ -126,6 +135,12 @@ void explain_scheduling(Story& story, const Value& pod, int depth) {
   }
   if (condition["status"].as_string() != "False") {
     line.why = scheduler == "default-scheduler" ? "the scheduler has not looked at it yet" : "it waits for the scheduler " + quoted(scheduler);
+    return;
+  }
+  if (const std::string nominated = pod["status"]["nominatedNodeName"].str(); !nominated.empty()) {
+    line.state = "nominated";
+    line.why = "pods of lower priority are leaving node " + nominated + " to make room for it";
+    explain_node(story, nominated, pod, Mood::kNote, depth + 1);
     return;
   }
   const std::string message = scheduler_words(condition);

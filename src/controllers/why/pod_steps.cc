@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/selector.h"
+#include "api/set_options.h"
 #include "base/text.h"
 #include "controllers/why/story.h"
 
@@ -82,20 +83,6 @@ void explain_gates(Story& story, const Value& pod, int depth) {
   }
 }
 
-// Budgets matter to a pod that is to be moved away.
-void explain_budgets(Story& story, const Value& pod, int depth) {
-  for (const Value& budget : story.list(kPodDisruptionBudgets)) {
-    const auto selector = api::LabelSelector::of_object(budget["spec"]["selector"]);
-    if (!selector.ok() || !selector->matches(api::labels_of(pod)) || budget["status"]["disruptionsAllowed"].as_int() > 0) continue;
-    const Value& status = budget["status"];
-    Line& line = story.add(depth, Mood::kNote, "poddisruptionbudget/" + std::string(api::name_of(budget)), "allows 0 evictions",
-                           changed_at(api::condition_of(budget, "DisruptionAllowed")));
-    line.why = "draining the node waits for it: " + std::to_string(status["currentHealthy"].as_int()) + " pods are healthy, " +
-               std::to_string(status["desiredHealthy"].as_int()) + " have to be";
-    line.hint = story.kubectl("get pdb " + std::string(api::name_of(budget)));
-  }
-}
-
 // A pod that has failed for good: its owner, if any, makes another one.
 void explain_failed(Story& story, const Value& pod, Line& line) {
   const Value& owner = api::controller_of(pod);
@@ -111,6 +98,21 @@ void explain_failed(Story& story, const Value& pod, Line& line) {
 }
 
 }  // namespace
+
+void explain_budgets(Story& story, const Value& pod, Disruption disruption, int depth) {
+  for (const Value& budget : story.list(kPodDisruptionBudgets)) {
+    if (disruption == Disruption::kDeletion && api::annotation_of(budget, api::kBudgetEverything) != "true") continue;
+    const auto selector = api::LabelSelector::of_object(budget["spec"]["selector"]);
+    if (!selector.ok() || !selector->matches(api::labels_of(pod)) || budget["status"]["disruptionsAllowed"].as_int() > 0) continue;
+    const bool eviction = disruption == Disruption::kEviction;
+    Line& line = story.add(depth, eviction ? Mood::kNote : Mood::kWaiting, "poddisruptionbudget/" + std::string(api::name_of(budget)),
+                           eviction ? "allows 0 evictions" : "allows 0 disruptions", changed_at(api::condition_of(budget, "DisruptionAllowed")));
+    line.why = eviction ? "draining the node waits for it: " : "the set waits for it: ";
+    line.why += counted(budget["status"]["currentHealthy"].as_int(), "pod") + " healthy, " +
+                std::to_string(budget["status"]["desiredHealthy"].as_int()) + " wanted";
+    line.hint = story.kubectl("get pdb " + std::string(api::name_of(budget)));
+  }
+}
 
 void explain_pod(Story& story, const Value& pod, int depth) {
   const std::string phase = pod["status"]["phase"].str("Pending");
@@ -129,13 +131,15 @@ void explain_pod(Story& story, const Value& pod, int depth) {
   // To a pod that is there, a cordon and a new NoSchedule taint do nothing.
   explain_node(story, node_name, pod, Mood::kNote, child);
   if (story.in_cluster(kNodes, node_name)["spec"]["unschedulable"].as_bool() && !api::is_terminating(pod) && phase != "Failed")
-    explain_budgets(story, pod, child);
+    explain_budgets(story, pod, Disruption::kEviction, child);
   explain_claims_of(story, pod, child);
   if (phase != "Failed" && !api::is_terminating(pod)) explain_preparation(story, pod, events, child);
   explain_containers(story, pod, events, child);
   if (phase == "Failed" || api::is_terminating(pod)) return;
   explain_gates(story, pod, child);
   if (well) return;
+  // Where a step is to blame, the condition says no more than that.
+  if (story.waiting_below(line)) return;
   line.mood = Mood::kWaiting;
   const Value& ready = api::condition_of(pod, "Ready");
   line.why = shortened(ready["message"].as_string());

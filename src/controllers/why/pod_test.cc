@@ -55,13 +55,14 @@ const Case kCases[] = {
     // --- The container
     {"crash loop",
      [](World& w) {
+       w.event(w.pod("web-0"), "Warning", "BackOff", "Back-off restarting failed container db", "spec.containers{db}");
        set_state(w, R"({"waiting":{"reason":"CrashLoopBackOff","message":"back-off 1m20s restarting failed container=db pod=web-0_default"}})");
        status_of(w).set("restartCount", 4).set("lastState", from(R"({"terminated":{"exitCode":1,"reason":"Error",
          "startedAt":"2026-01-02T03:03:25Z","finishedAt":"2026-01-02T03:03:35Z"}})"));
      },
      "container db", Mood::kBroken, "CrashLoopBackOff",
      "30s ago it ended with exit code 1, having run for 10s; 4 restarts so far, the next in 50s", "kubectl logs web-0 -c db --previous",
-     "2026-01-02T03:03:35Z"},
+     "2026-01-02T03:01:05Z"},
     {"crash loop whose time is up",
      [](World& w) {
        set_state(w, R"({"waiting":{"reason":"CrashLoopBackOff","message":"back-off 10s restarting failed container=db"}})");
@@ -87,6 +88,9 @@ const Case kCases[] = {
        status_of(w).set("lastState", from(R"({"terminated":{"exitCode":2,"reason":"Error","message":"disk is full.\n"}})"));
      },
      "container db", Mood::kBroken, "CrashLoopBackOff", "exit code 2; its last words: disk is full;", "--previous"},
+    {"not ready for a reason that is nobody's",
+     [](World& w) { w.unready("web-0", "somebody said so."); }, "pod/web-0", Mood::kWaiting, "Running, not ready", "somebody said so", "",
+     "2026-01-02T03:01:05Z"},
     {"image that cannot be pulled",
      [](World& w) {
        set_state(w, R"({"waiting":{"reason":"ImagePullBackOff","message":"Back-off pulling image \"db:1\": ErrImagePull: manifest unknown"}})");
@@ -255,6 +259,24 @@ const Case kCases[] = {
     {"labels that no node has",
      [](World& w) { w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. x"); }, "scheduling",
      Mood::kBroken, "Unschedulable", "no node has the labels that its nodeSelector or node affinity asks for", "kubectl get nodes --show-labels"},
+    {"claim of another pod",
+     [](World& w) {
+       w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode "
+                              "already in-use by another pod. x");
+     },
+     "scheduling", Mood::kBroken, "Unschedulable", "another pod uses its claim, which only one at a time may", "kubectl describe pvc"},
+    {"pods that keep it away",
+     [](World& w) { w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules. x"); }, "scheduling",
+     Mood::kBroken, "Unschedulable", "the pods that run on the nodes keep it away", "--show-labels"},
+    {"uneven spread",
+     [](World& w) { w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints. x"); }, "scheduling",
+     Mood::kBroken, "Unschedulable", "too unevenly for its topologySpreadConstraints", "ScheduleAnyway"},
+    {"room being made",
+     [](World& w) {
+       w.unscheduled("web-0", "0/1 nodes are available: 1 Insufficient cpu. preemption: x");
+       w.pod("web-0").mut("status").set("nominatedNodeName", "n1");
+     },
+     "scheduling", Mood::kWaiting, "nominated", "pods of lower priority are leaving node n1 to make room for it", ""},
     {"no node at all",
      [](World& w) {
        w.unscheduled("web-0", "no nodes available to schedule pods");
@@ -469,7 +491,7 @@ const Note kNotes[] = {
        w.put(kPodDisruptionBudgets, from(R"({"metadata":{"name":"roomy","namespace":"default"},"spec":{"selector":{"matchLabels":{"app":"web"}}},"status":{"disruptionsAllowed":1}})"));
        w.put(kPodDisruptionBudgets, from(R"({"metadata":{"name":"tight","namespace":"default"},"spec":{"selector":{"matchLabels":{"app":"web"}}},
          "status":{"disruptionsAllowed":0,"currentHealthy":2,"desiredHealthy":2}})"));
-     }, "poddisruptionbudget/tight", "allows 0 evictions", "draining the node waits for it: 2 pods are healthy, 2 have to be"},
+     }, "poddisruptionbudget/tight", "allows 0 evictions", "draining the node waits for it: 2 pods healthy, 2 wanted"},
 };
 INSTANTIATE_TEST_SUITE_P(Why, PodNotes, ::testing::ValuesIn(kNotes), [](const auto& info) { return std::string(info.param.name); });
 

@@ -64,7 +64,7 @@ class Renderer {
       first = std::max(first, columns(branch(i)) + 2 + columns(lines_[i].object));
       second = std::max(second, columns(lines_[i].state));
     }
-    first = std::min<std::size_t>(first, 48);
+    first = std::min<std::size_t>(first, 56);
     second = std::min<std::size_t>(second, 32);
     std::string out;
     for (std::size_t i = 0; i < lines_.size(); ++i) tell(i, first, second, out);

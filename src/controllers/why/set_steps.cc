@@ -3,6 +3,7 @@
 #include <map>
 
 #include "api/selector.h"
+#include "api/set_options.h"
 #include "base/text.h"
 #include "controllers/statefulset/identity.h"
 #include "controllers/why/story.h"
@@ -27,12 +28,7 @@ class SetStory {
   SetStory(Story& story, const Value& set) : story_(story), set_(set), shape_(statefulset::shape_of(set)) {
     update_ = set["status"]["updateRevision"].str();
     for (Value& pod : pods_of_set()) pods_[std::string(api::name_of(pod))] = std::move(pod);
-    int found = 0;
-    for (int ordinal = shape_.start; found < shape_.replicas; ++ordinal) {
-      if (!shape_.in_range(ordinal)) continue;
-      members_.push_back(member(ordinal, true));
-      ++found;
-    }
+    for (int ordinal : shape_.ordinals()) members_.push_back(member(ordinal, true));
     for (const auto& [name, pod] : pods_) {
       const int ordinal = statefulset::parse_member(name).ordinal;
       if (ordinal >= 0 && !shape_.in_range(ordinal)) leaving_.push_back(member(ordinal, false));
@@ -44,9 +40,11 @@ class SetStory {
     head(depth);
     if (story_.guessing()) return;
     rollout(depth + 1);
+    claim_templates(depth + 1);
     const std::vector<const Member*> waited = waited_for();
     for (const Member* member : waited) tell_member(*member, depth + 1);
-    if (!waited.empty()) rest(*waited.front(), depth + 1);
+    if (waited.empty()) return all_well(depth + 1);
+    rest(*waited.front(), depth + 1);
   }
 
   // One place, also where it has no pod.
@@ -56,7 +54,11 @@ class SetStory {
     if (!asked.wanted && asked.pod.is_null()) {
       Line& line = story_.add(depth, Mood::kWaiting, "pod/" + asked.name, "does not exist");
       line.why = "statefulset/" + shape_.name + " has no such member: it is to have " + counted(shape_.replicas, "replica");
-      line.hint = story_.kubectl("scale sts/" + shape_.name + " --replicas=" + std::to_string(ordinal - shape_.start + 1));
+      if (shape_.options.skips(ordinal)) {
+        line.why = "statefulset/" + shape_.name + " leaves this ordinal out (" + std::string(api::kSkipOrdinals) + ")";
+        return;
+      }
+      line.hint = story_.kubectl("scale sts/" + shape_.name + " --replicas=" + std::to_string(shape_.index_of(ordinal) + 1));
       return;
     }
     if (!asked.pod.is_null()) return explain_pod(story_, asked.pod, depth);
@@ -89,7 +91,10 @@ class SetStory {
 
   bool outdated(const Member& one) const { return !one.pod.is_null() && !update_.empty() && one.state.revision != update_; }
   // Told to keep the revision they have.
-  bool held_back(const Member& one) const { return shape_.on_delete || one.ordinal < shape_.start + shape_.partition; }
+  bool held_back(const Member& one) const { return shape_.on_delete || one.ordinal < shape_.first_updated(); }
+
+  // What the condition Progressing says of a set that has nothing to do.
+  static bool at_rest(std::string_view reason) { return reason == "Complete" || reason == "OnDelete" || reason == "Partition"; }
 
   void head(int depth) {
     const auto ready = std::count_if(members_.begin(), members_.end(), [](const Member& one) { return one.state.healthy(); });
@@ -113,6 +118,7 @@ class SetStory {
     if (!progressing.is_null()) {
       line.since = changed_at(progressing);
       line.why = shortened(progressing["message"].as_string());
+      if (!at_rest(progressing["reason"].as_string())) line.mood = Mood::kWaiting;
       if (progressing["status"].as_string() == "False") line.mood = Mood::kBroken;
     }
   }
@@ -124,10 +130,12 @@ class SetStory {
     }
     if (kept.empty() && due.empty()) return;
     const auto updated = std::count_if(members_.begin(), members_.end(), [&](const Member& one) { return one.state.revision == update_; });
-    Line& line = story_.add(depth, due.empty() ? Mood::kNote : Mood::kWaiting, "revision " + update_,
+    // A note also where members are due: they are what is waited for.
+    Line& line = story_.add(depth, Mood::kNote, "revision " + update_,
                             std::to_string(updated) + " of " + std::to_string(members_.size()) + " updated");
     if (!due.empty()) {
-      line.why = and_list(due) + (due.size() == 1 ? " is" : " are") + " to be replaced, from the last one down";
+      line.why = and_list(due) + (due.size() == 1 ? " is" : " are") + " to be replaced" +
+                 (due.size() == 1 || shape_.options.recreate ? "" : ", from the last one down");
     } else if (shape_.on_delete) {
       line.why = and_list(kept) + (kept.size() == 1 ? " stays" : " stay") +
                  " at an older revision until deleted: the update strategy is OnDelete";
@@ -143,7 +151,15 @@ class SetStory {
   // A parallel set waits for several at once.
   std::vector<const Member*> waited_for() const {
     std::vector<const Member*> out;
-    if (shape_.terminating) return out;
+    if (shape_.terminating) {
+      // Those beyond the replicas have the highest ordinals; among each other both are in order.
+      for (const Member& one : leaving_) out.push_back(&one);
+      for (auto one = members_.rbegin(); one != members_.rend(); ++one) {
+        if (!one->pod.is_null()) out.push_back(&*one);
+      }
+      out.resize(std::min<std::size_t>(out.size(), 1));
+      return out;
+    }
     for (const Member& one : members_) {
       if (one.pod.is_null() || !one.state.available || one.state.terminating) out.push_back(&one);
     }
@@ -158,14 +174,16 @@ class SetStory {
 
   void tell_member(const Member& one, int depth) {
     if (one.pod.is_null()) return missing(one, depth);
-    if (!one.wanted && !one.state.terminating) {
+    if ((!one.wanted || shape_.terminating) && !one.state.terminating) {
       Line& line = story_.add(depth, Mood::kWaiting, "pod/" + one.name, "is to go");
-      line.why = "the set is to have " + counted(shape_.replicas, "replica") + "; this one is deleted next";
+      line.why = shape_.terminating ? "it goes with its set" : "the set is to have " + counted(shape_.replicas, "replica") + "; this one is deleted next";
+      if (one.state.ready) explain_budgets(story_, one.pod, Disruption::kDeletion, depth + 1);
       return;
     }
     if (one.state.available && !one.state.terminating) {
       Line& line = story_.add(depth, Mood::kWaiting, "pod/" + one.name, "is to be replaced");
       line.why = "it is of revision " + std::string(one.state.revision) + "; it is deleted next and made anew";
+      explain_budgets(story_, one.pod, Disruption::kDeletion, depth + 1);
       return;
     }
     if (one.state.ready && !one.state.terminating) {
@@ -177,9 +195,36 @@ class SetStory {
     explain_pod(story_, one.pod, depth);
     if (outdated(one) && !one.state.terminating && !one.state.ended && !held_back(one)) {
       Line& line = story_.add(depth + 1, Mood::kNote, "revision " + std::string(one.state.revision), "older than the set's");
-      line.why = shape_.parallel ? "the set replaces it in its turn"
-                                 : "a set that goes in order replaces no member before it was ready; deleting it by hand helps";
-      line.hint = story_.kubectl("delete pod " + one.name);
+      line.why = "its template is no longer asked for; the set replaces it as it is";
+    }
+  }
+
+  void claim_templates(int depth) {
+    const Value& condition = api::condition_of(set_, "berth.dev/ClaimTemplates");
+    if (condition["status"].as_string() != "False") return;
+    const std::string reason = condition["reason"].str();
+    Line& line = story_.add(depth, reason == "CannotExpand" ? Mood::kBroken : Mood::kWaiting, "claim templates", reason, changed_at(condition));
+    line.why = shortened(condition["message"].as_string());
+  }
+
+  // The members, each on a line. One that keeps ending is well only between its ends: that is told.
+  void all_well(int depth) {
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      if (i == kMostWell && members_.size() > kMostWell + 1) {
+        story_.add(depth, Mood::kGood, counted(static_cast<std::int64_t>(members_.size() - i), "more pod"), "Ready");
+        return;
+      }
+      const Value& pod = members_[i].pod;
+      Line& line = story_.add(depth, Mood::kGood, "pod/" + members_[i].name, "Ready on " + pod["spec"]["nodeName"].str(),
+                              changed_at(api::condition_of(pod, "Ready")));
+      for (const Value& status : pod["status"]["containerStatuses"]) {
+        const auto ended = time_in(status["lastState"]["terminated"]["finishedAt"]);
+        if (!ended || story_.now() - *ended > kRecent) continue;
+        line.mood = Mood::kNote;
+        line.why = "container " + status["name"].str() + " ended " + story_.ago(*ended) + " and was started again, " +
+                   counted(status["restartCount"].as_int(), "time") + " in all";
+        line.hint = story_.kubectl("logs " + members_[i].name + " -c " + status["name"].str() + " --previous");
+      }
     }
   }
 
@@ -206,7 +251,7 @@ class SetStory {
 
   // Who comes after the one that is waited for.
   void rest(const Member& first, int depth) {
-    if (shape_.parallel || !first.wanted) return;
+    if (shape_.parallel || !first.wanted || shape_.terminating) return;
     std::vector<std::string> after;
     for (const Member& one : members_) {
       if (one.ordinal > first.ordinal && one.pod.is_null()) after.push_back(one.name);
@@ -217,7 +262,8 @@ class SetStory {
     line.why = "the set goes in order: " + first.name + " has to be " + (shape_.min_ready_seconds > 0 ? "available" : "ready") + " first";
   }
 
-  static constexpr std::size_t kMostMembers = 3;
+  static constexpr std::size_t kMostMembers = 3, kMostWell = 5;
+  static constexpr Duration kRecent = 10min;
   Story& story_;
   const Value& set_;
   Shape shape_;

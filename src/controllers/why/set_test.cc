@@ -40,13 +40,33 @@ struct SetWorld {
   Report report() { return world.explain(kStatefulSets, "web"); }
 };
 
-TEST(WhySet, AHealthySetIsOneGoodLine) {
+TEST(WhySet, AHealthySetShowsItsMembers) {
   SetWorld s;
-  const Report report = s.report();
+  Report report = s.report();
   EXPECT_FALSE(report.waiting());
-  ASSERT_EQ(report.lines.size(), 1u);
+  ASSERT_EQ(report.lines.size(), 4u);
   EXPECT_EQ(report.lines[0].state, "3 of 3 ready");
+  EXPECT_EQ(report.lines[3].object, "pod/web-2");
+  EXPECT_EQ(report.lines[3].state, "Ready on n1");
+  for (const Line& line : report.lines) EXPECT_EQ(line.mood, Mood::kGood) << line.object;
   EXPECT_EQ(report.summary(kNow), "statefulset/web waits for nothing");
+  s.spec().set("replicas", 8);
+  for (int i = 3; i < 8; ++i) s.member("web-" + std::to_string(i));
+  report = s.report();
+  ASSERT_EQ(report.lines.size(), 7u);
+  EXPECT_EQ(report.lines[6].object, "3 more pods");
+}
+
+TEST(WhySet, AMemberThatKeepsEndingIsNotedBetweenItsEnds) {
+  SetWorld s;
+  Value& status = s.world.pod("web-1").mut("status").mut("containerStatuses").mut(std::size_t{0});
+  status.set("restartCount", 4).set("lastState", from(R"({"terminated":{"exitCode":1,"finishedAt":"2026-01-02T03:04:00Z"}})"));
+  Line line = line_of(s.report(), "pod/web-1");
+  EXPECT_EQ(line.mood, Mood::kNote);
+  EXPECT_EQ(line.why, "container db ended 5s ago and was started again, 4 times in all");
+  EXPECT_EQ(line.hint, "kubectl logs web-1 -c db --previous");
+  status.mut("lastState").mut("terminated").set("finishedAt", "2026-01-02T02:04:00Z");
+  EXPECT_EQ(line_of(s.report(), "pod/web-1").mood, Mood::kGood);
 }
 
 TEST(WhySet, OrderedWaitsForTheLowestMemberAndThoseBehindComeLater) {
@@ -168,17 +188,55 @@ TEST(WhySet, OnDeleteWaitsForTheUser) {
   EXPECT_EQ(line_of(report, "revision web-b").hint, "kubectl delete pod web-2");
 }
 
-TEST(WhySet, AMemberOfAnOldRevisionThatNeverCameUpIsToBeDeletedByHand) {
+TEST(WhySet, AMemberOfAnOldRevisionThatNeverCameUpIsReplacedAsItIs) {
   SetWorld s;
   s.new_revision();
   s.crash("web-2");
   Report report = s.report();
   EXPECT_EQ(report.cause()->object, "container db");
-  EXPECT_EQ(line_of(report, "revision web-a").hint, "kubectl delete pod web-2");
+  EXPECT_EQ(line_of(report, "revision web-a").why, "its template is no longer asked for; the set replaces it as it is");
   EXPECT_EQ(line_of(report, "revision web-a").mood, Mood::kNote);
   s.member("web-2", "web-b");
   s.crash("web-2");
   EXPECT_FALSE(has_line(s.report(), "revision web-a"));
+}
+
+TEST(WhySet, ABudgetThatCountsEverythingHoldsARollout) {
+  SetWorld s;
+  s.new_revision();
+  Value& budget = s.world.put(kPodDisruptionBudgets, from(R"({"metadata":{"name":"tight","namespace":"default"},
+    "spec":{"selector":{"matchLabels":{"app":"web"}}},"status":{"disruptionsAllowed":0,"currentHealthy":3,"desiredHealthy":3}})"));
+  EXPECT_EQ(s.report().cause()->object, "pod/web-2") << "an ordinary budget is for evictions";
+  budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
+  const Report report = s.report();
+  const Line line = line_of(report, "poddisruptionbudget/tight");
+  EXPECT_EQ(line.mood, Mood::kWaiting);
+  EXPECT_EQ(line.state, "allows 0 disruptions");
+  EXPECT_EQ(line.why, "the set waits for it: 3 pods healthy, 3 wanted");
+  EXPECT_EQ(report.cause()->object, "poddisruptionbudget/tight");
+}
+
+TEST(WhySet, ClaimTemplatesThatCannotBeFollowed) {
+  SetWorld s;
+  s.set().mut("status").set("conditions", from(R"([{"type":"berth.dev/ClaimTemplates","status":"False","reason":"CannotExpand",
+    "message":"class fixed does not allow expansion","lastTransitionTime":"2026-01-02T03:03:05Z"}])"));
+  Report report = s.report();
+  EXPECT_EQ(report.cause()->object, "claim templates");
+  EXPECT_EQ(report.cause()->mood, Mood::kBroken);
+  EXPECT_EQ(report.cause()->why, "class fixed does not allow expansion");
+  s.set().mut("status").mut("conditions").mut(std::size_t{0}).set("reason", "Updating");
+  EXPECT_EQ(s.report().cause()->mood, Mood::kWaiting);
+}
+
+TEST(WhySet, OrdinalsThatAreSkipped) {
+  SetWorld s;
+  s.set().mut("metadata").set("annotations", from(R"({"berth.dev/skip-ordinals":"1"})"));
+  s.world.erase(kPods, "web-1");
+  EXPECT_EQ(s.report().cause()->object, "pod/web-3");
+  s.member("web-3");
+  EXPECT_FALSE(s.report().waiting());
+  EXPECT_EQ(s.world.explain(kPods, "web-1").cause()->why, "statefulset/web leaves this ordinal out (berth.dev/skip-ordinals)");
+  EXPECT_EQ(s.world.explain(kPods, "web-4").cause()->hint, "kubectl scale sts/web --replicas=4");
 }
 
 TEST(WhySet, MembersBeyondTheReplicasGoFromTheLastOneDown) {
@@ -205,6 +263,23 @@ TEST(WhySet, ItsConditionProgressingSpeaksFirst) {
   EXPECT_EQ(report.cause()->object, "container db");
 }
 
+TEST(WhySet, WhatOnlyItsConditionKnowsIsWaitedForToo) {
+  struct {
+    const char* status;
+    const char* reason;
+    Mood mood;
+  } cases[] = {{"True", "Updating", Mood::kWaiting}, {"False", "Refused", Mood::kBroken}, {"True", "Complete", Mood::kGood},
+               {"True", "Partition", Mood::kGood},   {"True", "OnDelete", Mood::kGood}};
+  for (const auto& one : cases) {
+    SetWorld s;
+    Value condition = Value::object({{"type", "Progressing"}, {"status", one.status}, {"reason", one.reason}, {"message", "words"}});
+    s.set().mut("status").set("conditions", Value::array({condition}));
+    const Report report = s.report();
+    EXPECT_EQ(report.lines[0].mood, one.mood) << one.reason;
+    EXPECT_EQ(report.lines[0].why, "words");
+  }
+}
+
 TEST(WhySet, AChangeThatNobodyHasTakenUp) {
   SetWorld s;
   s.set().mut("metadata").set("generation", 4);
@@ -220,6 +295,9 @@ TEST(WhySet, ASetOnItsWayOut) {
   EXPECT_TRUE(report.waiting());
   EXPECT_EQ(report.lines[0].state, "3 of 3 ready, being deleted");
   EXPECT_NE(report.lines[0].why.find("foregroundDeletion"), std::string::npos);
+  EXPECT_EQ(report.cause()->object, "pod/web-2") << "the last member goes first";
+  EXPECT_EQ(report.cause()->why, "it goes with its set");
+  EXPECT_FALSE(has_line(report, "pod/web-1"));
 }
 
 TEST(WhySet, AskedAboutAMemberThatIsNotThereItNamesTheOneBefore) {
@@ -284,6 +362,14 @@ TEST(WhyDeployment, GoesByItsNewestSetToThePod) {
   EXPECT_EQ(line_of(report, "replicaset/api-a").state, "2 pods");
   EXPECT_TRUE(report.summary(kNow).starts_with("deployment/api waits for replicaset/api-b, pod/api-b-x, container db: its image db:1 is not here"))
       << report.summary(kNow);
+}
+
+TEST(WhyDeployment, AfterItsRolloutItsAvailabilitySpeaks) {
+  DeploymentWorld d;
+  d.world.at(kDeployments, "api").mut("status").set("conditions", from(R"([
+    {"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable","message":"done"},
+    {"type":"Available","status":"False","message":"Deployment does not have minimum availability."}])"));
+  EXPECT_EQ(d.report().lines[0].why, "Deployment does not have minimum availability");
 }
 
 TEST(WhyDeployment, WhatIsCompleteIsWell) {
@@ -457,7 +543,6 @@ TEST(WhyRender, DrawsAnAlignedTree) {
   s.world.erase(kPods, "web-2");
   EXPECT_EQ(render(s.report(), kNow, {}), R"(✗ statefulset/web     1 of 3 ready
 ├─ ✗ pod/web-1        Running, not ready  3m
-│  │    containers with unready status: [db]
 │  ├─ ✓ node/n1       Ready               60m
 │  │       its agent was last heard of 5s ago
 │  └─ ✗ container db  CrashLoopBackOff    10s

@@ -11,6 +11,13 @@ Line& Story::add(int depth, Mood mood, std::string object, std::string state, st
   return report_.lines.back();
 }
 
+bool Story::waiting_below(const Line& line) const {
+  for (auto one = report_.lines.rbegin(); one != report_.lines.rend() && &*one != &line; ++one) {
+    if (one->mood >= Mood::kWaiting) return true;
+  }
+  return false;
+}
+
 Report Story::finish() {
   auto& lines = report_.lines;
   // From the last line up: by then a line's own children have told it.

@@ -21,6 +21,8 @@ class Story {
 
   // The reference stays good while lines are added.
   Line& add(int depth, Mood mood, std::string object, std::string state, std::optional<Time> since = {});
+  // Whether a line added after this one is waited for.
+  bool waiting_below(const Line& line) const;
   // Ends the story: who waits for something that is broken is as badly off.
   Report finish();
 
@@ -61,6 +63,10 @@ void explain_containers(Story& story, const Value& pod, const std::vector<Value>
 Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood obstacle, int depth);
 // `pod`: whose claim it is here (it may be one that is still to be made), null where the claim itself was asked about. `ephemeral`: the pod has to own it.
 void explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth);
+// Budgets that allow nothing now. Evictions go by all of them; what a set deletes by those that count everything, and
+// there it is the set that waits.
+enum class Disruption { kEviction, kDeletion };
+void explain_budgets(Story& story, const Value& pod, Disruption disruption, int depth);
 void explain_claims_of(Story& story, const Value& pod, int depth);
 void explain_pod_of_name(Story& story, const Value& set, int ordinal, int depth);
 

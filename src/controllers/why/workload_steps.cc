@@ -87,7 +87,9 @@ void explain_deployment(Story& story, const Value& deployment, int depth) {
   const bool complete = status["updatedReplicas"].as_int() == wanted && status["replicas"].as_int() == wanted &&
                         status["availableReplicas"].as_int() == wanted;
   const Value& progressing = api::condition_of(deployment, "Progressing");
-  if (!complete) tell_condition(progressing, Mood::kWaiting, line);
+  // A rollout that came to its end stays told as such, whatever has become of its pods since.
+  const bool rolled_out = progressing["reason"].as_string() == "NewReplicaSetAvailable";
+  if (!complete) tell_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Mood::kWaiting, line);
   if (progressing["reason"].as_string() == "ProgressDeadlineExceeded") line.mood = Mood::kBroken;
   if (deployment["spec"]["paused"].as_bool()) {
     line.state += ", paused";
