@@ -167,6 +167,14 @@ Status Netlink::delete_link(const std::string& name) {
   return request(message.header, "deleting interface " + name, ENODEV);
 }
 
+Status Netlink::delete_link(int index) {
+  Message message(RTM_DELLINK, 0);
+  ifinfomsg* info = message.extra<ifinfomsg>();
+  info->ifi_family = AF_UNSPEC;
+  info->ifi_index = index;
+  return request(message.header, "deleting interface " + std::to_string(index), ENODEV);
+}
+
 Status Netlink::add_address(int index, std::uint32_t ip, int prefix) {
   Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
   ifaddrmsg* info = message.extra<ifaddrmsg>();

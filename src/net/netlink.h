@@ -35,6 +35,7 @@ class Netlink {
   Status set_up(int index);
   Status set_master(int index, int master_index);
   Status delete_link(const std::string& name);  // none: fine
+  Status delete_link(int index);                // none: fine
   Status add_address(int index, std::uint32_t ip, int prefix);          // host byte order; existing: fine
   Status add_default_route(std::uint32_t gateway, int index);           // existing: fine
 

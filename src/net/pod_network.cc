@@ -71,9 +71,10 @@ class BridgeNetwork final : public PodNetwork {
   }
 
   Status detach(const std::string& pod_uid) override {
-    // The kernel takes the interface pair down with the namespace, in its own time; deleting it here would make the
-    // caller wait tens of milliseconds.
+    BERTH_ASSIGN(Netlink netlink, Netlink::open());
+    std::optional<int> link = netlink.find_link(veth_name(pod_uid));
     BERTH_TRY(remove_network_namespace(namespace_path(pod_uid)));
+    if (link) remove_aside(*link);
     if (pool_.release(pod_uid)) return save();
     return ok_status();
   }
@@ -100,6 +101,17 @@ class BridgeNetwork final : public PodNetwork {
 
  private:
   std::string namespace_path(const std::string& pod_uid) const { return config_.namespaces_directory + "/" + pod_uid; }
+
+  // The kernel takes an interface pair down with the pod's namespace; but a connection that nobody answers any more keeps
+  // the namespace, and the pod's address on the bridge, for minutes. By number, as the name may be in use again by then.
+  void remove_aside(int link) {
+    auto work = [link] {
+      Result<Netlink> netlink = Netlink::open();
+      if (netlink.ok()) (void)netlink->delete_link(link);
+    };
+    if (config_.aside) return config_.aside(work);
+    work();
+  }
 
   // A lost lease costs a pod its address after a reboot, nothing more: renamed into place, not fsynced.
   Status save() { return write_file(config_.state_file, json::encode(pool_.to_json()), 0600); }

@@ -2,10 +2,12 @@
 // The pod network of one node: a bridge, a veth pair per pod, addresses that survive restarts. rtnetlink through libmnl,
 // no programs run. Used by the agent inside the node's network namespace; calls block for well under a millisecond.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/function.h"
 #include "base/result.h"
 
 namespace berth::net {
@@ -16,6 +18,8 @@ struct PodNetworkConfig {
   std::string state_file;              // leases: pod uid -> address, written durably
   std::string namespaces_directory;    // pinned network namespaces: <dir>/<pod uid>
   int mtu = 1500;
+  // Where work that may take tens of milliseconds is done, on any thread; empty: in the caller.
+  std::function<void(Task)> aside;
 };
 
 struct PodAddress {

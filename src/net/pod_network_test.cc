@@ -11,6 +11,7 @@
 #include <cstdlib>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "net/address_pool.h"
 #include "net/netlink.h"
 
@@ -142,6 +143,38 @@ TEST_F(PodNetworkTest, DetachLeavesNothing) {
   EXPECT_FALSE(path_exists(a.namespace_path));
   EXPECT_TRUE(network->leases().empty());
   EXPECT_NE(network->attach("uid-b")->ip, a.ip);
+}
+
+TEST_F(PodNetworkTest, DetachDoesNotWaitForConnectionsToEnd) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  PodAddress a = network->attach("uid-a").value();
+  Netlink netlink = std::move(Netlink::open().value());
+  std::string link = "veth" + sha256_hex("uid-a").substr(0, 8);
+  ASSERT_TRUE(netlink.find_link(link).has_value());
+  Fd held;  // as a socket that is still sending would, it keeps the namespace
+  ASSERT_TRUE(in_network_namespace(a.namespace_path, [&]() -> Status {
+                held = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+                return ok_status();
+              }).ok());
+  ASSERT_TRUE(held);
+  ASSERT_TRUE(network->detach("uid-a").ok());
+  EXPECT_FALSE(netlink.find_link(link).has_value());
+}
+
+TEST_F(PodNetworkTest, WorkPutAsideDoesNotHitTheNextInterfaceOfThatName) {
+  std::vector<Task> aside;
+  config_.aside = [&](Task work) { aside.push_back(std::move(work)); };
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  PodAddress b = network->attach("uid-b").value();
+  (void)network->attach("uid-a").value();
+  ASSERT_TRUE(network->detach("uid-a").ok());
+  PodAddress again = network->attach("uid-a").value();
+  ASSERT_EQ(aside.size(), 1u);
+  aside[0]();
+  EXPECT_TRUE(talk(b, again).ok());
+  config_.aside = nullptr;
 }
 
 TEST_F(PodNetworkTest, HalfAnAttachmentIsMended) {
