@@ -36,6 +36,7 @@ IMAGE_CACHE = pathlib.Path(os.environ.get("BERTH_IMAGE_CACHE", ROOT / "build/cac
 # The images of the tests, and what they are made of. `files` are relative to this folder.
 WEB = "berth.test/web:1"
 DATABASE = "berth.test/mariadb:1"
+REPLICA = "berth.test/mariadb-replica:1"
 IMAGES = {
     WEB: {
         "packages": "nginx-light curl bind9-dnsutils mariadb-client procps",
@@ -49,6 +50,13 @@ IMAGES = {
                     "--run", "chmod 755 /usr/local/bin/database-start",
                     "--run", "groupmod -g 1000 mysql && usermod -u 1000 -g 1000 mysql",
                     "--run", "rm -rf /var/lib/mysql /run/mysqld && install -d -o 1000 -g 1000 /var/lib/mysql /run/mysqld"],
+    },
+    REPLICA: {  # the tutorial's two images, server and backup tool, in one
+        "packages": "mariadb-server mariadb-backup ncat procps",
+        "files": {"images/replica-start": "/usr/local/bin/replica-start"},
+        "options": ["--entrypoint", '["/usr/local/bin/replica-start"]',
+                    "--run", "chmod 755 /usr/local/bin/replica-start",
+                    "--run", "rm -rf /var/lib/mysql && install -d -o mysql -g mysql /var/lib/mysql /run/mysqld"],
     },
 }
 
@@ -222,6 +230,27 @@ class Cluster:
         found += [f"mount {line}" for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if self.data_dir in line]
         found += [f"loop device {line}" for line in run(["losetup", "-a"]).stdout.splitlines() if self.data_dir in line]
         found += [f"cgroup {d}" for d in _directories("/sys/fs/cgroup", self.cgroup_name())]
+        return found
+
+    def node(self):
+        """What the node has in use now, a line each; images are not part of it. For a comparison with what it had before."""
+        found = {f"process {pid}: {command}" for pid, command in _processes() if self.data_dir in command}
+        for directory in _directories("/sys/fs/cgroup", self.cgroup_name()):
+            found |= {f"cgroup {path}" for path, _, _ in os.walk(directory) if path != directory}
+        mounts = pathlib.Path(f"/proc/{self.pid('agent')}/mountinfo").read_text().splitlines()
+        found |= {f"mount {line.split()[4]}" for line in mounts if self.data_dir in line}
+        found |= {f"loop device {line}" for line in run(["losetup", "-a"]).stdout.splitlines() if self.data_dir in line}
+        inside = ["nsenter", f"--net={self.data_dir}/run/ns/net"]
+        found |= {"interface " + line.split()[1] for line in run([*inside, "ip", "-o", "link"]).stdout.splitlines()}
+        found |= {"address " + " ".join(line.split()[1:4]) for line in run([*inside, "ip", "-o", "-4", "address"]).stdout.splitlines()}
+        if shutil.which("nft"):
+            rules = re.sub(r"packets \d+ bytes \d+", "", run([*inside, "nft", "list", "ruleset"]).stdout)
+            found |= {f"rule {line.strip()}" for line in rules.splitlines()}
+        for path, directories, files in os.walk(f"{self.data_dir}/node"):
+            if path == f"{self.data_dir}/node":
+                directories.remove("images")
+                continue  # the node's own state files
+            found |= {f"file {path}/{name}" for name in directories + files}
         return found
 
     def logs(self):
