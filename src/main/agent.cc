@@ -10,6 +10,7 @@
 #include "agent/probes/probe_runner.h"
 #include "agent/runtime/crun_runtime.h"
 #include "agent/streams/stream_server.h"
+#include "agent/usage_service.h"
 #include "agent/volume_keeper.h"
 #include "agent/volumes/local_volumes.h"
 #include "api/remote/http_api_client.h"
@@ -79,6 +80,7 @@ class AgentRole {
       if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) grace = std::chrono::seconds(*seconds);
     }
     shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, [this] { finish(); }, grace);
+    usage_.reset();
     agent_.reset();  // nothing is restarted from here on
     shutdown_->start();
   }
@@ -116,13 +118,15 @@ class AgentRole {
   Status start_socket() {
     streams_ = std::make_unique<agent::StreamServer>(loop_, *agent_, *containers_);
     image_routes_ = std::make_unique<ImageRoutes>(*images_);
+    usage_ = std::make_unique<agent::UsageService>(
+        loop_, [this] { return agent_->pods(); }, [this](const std::string& id) { return containers_->usage(id); });
     http::Config config;
     config.transport_threads = 1;
     http_ = http::make_server(
         loop_,
         [this](std::shared_ptr<http::Exchange> exchange) {
           if (!agent_) return agent::answer_error(*exchange, error(Code::kUnavailable, "the agent is stopping"));
-          if (streams_->handle(exchange) || image_routes_->handle(exchange)) return;
+          if (usage_->handle(exchange) || streams_->handle(exchange) || image_routes_->handle(exchange)) return;
           agent::answer_error(*exchange, error(Code::kNotFound, "the agent serves no " + exchange->request().path));
         },
         config);
@@ -133,6 +137,7 @@ class AgentRole {
   void finish() {
     http_.reset();
     streams_.reset();
+    usage_.reset();
     agent_.reset();
     loop_.stop();
   }
@@ -154,6 +159,7 @@ class AgentRole {
   std::unique_ptr<agent::VolumeKeeper> keeper_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<agent::StreamServer> streams_;
+  std::unique_ptr<agent::UsageService> usage_;
   std::unique_ptr<ImageRoutes> image_routes_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<PodShutdown> shutdown_;

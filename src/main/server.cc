@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/registry/registry.h"
+#include "api/rest/node_usage.h"
 #include "api/rest/rest_server.h"
 #include "api/rest/static_tokens.h"
 #include "base/files.h"
@@ -74,6 +75,8 @@ class ServerRole {
       endpoint.address = "unix:" + dir_.agent_socket();
       return endpoint;
     };
+    usage_ = std::make_unique<rest::NodeUsage>(loop_, config.node_endpoint);
+    config.usage = usage_.get();
     config.ready = [this] { return ready_; };
     rest_ = std::make_unique<rest::RestServer>(loop_, *registry_, config);
     http_ = http::make_server(loop_, rest_->handler(), rest::server_config());
@@ -111,6 +114,7 @@ class ServerRole {
   rest::StaticTokens static_tokens_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<rest::NodeUsage> usage_;
   std::unique_ptr<rest::RestServer> rest_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<api::Client> client_;

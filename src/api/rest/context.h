@@ -46,6 +46,7 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
 void handle_object(const ContextPtr& context, const std::string& verb);  // objects.cc
 void handle_watch(const ContextPtr& context);                            // watch_stream.cc
 void handle_review(const ContextPtr& context);                           // reviews.cc: kinds that are asked, not stored
+void handle_metrics(const ContextPtr& context);                          // metrics.cc: measured, not stored
 void handle_node_stream(const ContextPtr& context);  // node_proxy.cc: log, exec, attach, portforward
 
 registry::ListCall list_call(const Context& context, Error* problem);

@@ -49,7 +49,8 @@ Value legacy_resource(const schema::Kind& kind) {
                              {"verbs", string_array(kind.verbs)}});
   if (!kind.short_names.empty()) out.set("shortNames", string_array(kind.short_names));
   if (!kind.categories.empty()) out.set("categories", string_array(kind.categories));
-  if (kind.has_verb("get")) out.set("storageVersionHash", storage_version_hash(kind));
+  const bool stored = kind.has_verb("get") && kind.has_verb("create");
+  if (stored) out.set("storageVersionHash", storage_version_hash(kind));
   return out;
 }
 

@@ -243,6 +243,7 @@ void RestServer::State::handle_resource(const ContextPtr& context, const std::st
   }
   if (!is_served(*kind, route, context->request().method, verb)) return answer_error(context, method_not_allowed());
   if (is_review_group(kind->group)) return handle_review(context);
+  if (kind->group == "metrics.k8s.io") return handle_metrics(context);
   handle_object(context, verb);
 }
 

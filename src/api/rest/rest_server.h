@@ -16,12 +16,16 @@
 
 namespace berth::rest {
 
+class NodeUsage;
+
 struct RestConfig {
   std::string git_version = "v1.36.0+berth";
   // Who a bearer token speaks for; kUnauthorized where it is none of ours. Null: no tokens are known.
   std::function<Result<registry::User>(std::string_view token)> authenticate_token;
   // How to reach the agent of a node. Null: no nodes.
   std::function<Result<http::Endpoint>(std::string_view node)> node_endpoint;
+  // Who measures nodes and pods, for metrics.k8s.io. Null: nobody. Outlives the server.
+  NodeUsage* usage = nullptr;
   // Whether the store and the informers are ready, for /readyz; null: always.
   std::function<bool()> ready;
   // /.well-known/openid-configuration and /openid/v1/jwks, where set.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/registry/registry.h"
+#include "api/rest/node_usage.h"
 #include "api/rest/rest_server.h"
 #include "base/loop.h"
 #include "http/client.h"
@@ -76,6 +77,8 @@ class TestServer {
     agent_http_ =
         http::make_server(loop_, [this](std::shared_ptr<http::Exchange> exchange) { agent_(std::move(exchange)); });
     agent_address_ = agent_http_->listen("unix:" + folder_.path + "/agent.sock", std::nullopt).value();
+    usage_ = std::make_unique<NodeUsage>(loop_, config.node_endpoint);
+    config.usage = usage_.get();
     rest_ = std::make_unique<RestServer>(loop_, *registry_, config);
     http_ = http::make_server(loop_, rest_->handler(), server_config());
     http::Endpoint admin, anonymous;
@@ -148,6 +151,7 @@ class TestServer {
   Loop loop_{1};
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<NodeUsage> usage_;
   std::unique_ptr<RestServer> rest_;
   std::unique_ptr<http::Server> http_, agent_http_;
   std::string agent_address_;

@@ -158,6 +158,11 @@ const std::vector<Column> kEventColumns = {{"Last Seen", "string", "", 0, "Time 
                                            {"Count", "string", "", 1, "How often it happened."},
                                            {"Name", "string", "name", 1, "The event's name."}};
 
+const std::vector<Column> kMetricsColumns = {kName,
+                                             {"cpu", "string", "quantity", 0, "Processors in use."},
+                                             {"memory", "string", "quantity", 0, "Memory in use."},
+                                             {"Window", "string", "duration", 0, "Over how long it was measured."}};
+
 const std::vector<Printer>& printers() {
   static const std::vector<Printer> kAll = {
       {"", "ConfigMap", {kName, {"Data", "string", "", 0, "Number of entries."}, kAge}, config_map_cells},
@@ -230,6 +235,8 @@ const std::vector<Printer>& printers() {
         {"Endpoints", "string", "", 0, "Addresses."}, kAge},
        endpoint_slice_cells},
       {"events.k8s.io", "Event", kEventColumns, event_cells},
+      {"metrics.k8s.io", "NodeMetrics", kMetricsColumns, metrics_cells},
+      {"metrics.k8s.io", "PodMetrics", kMetricsColumns, metrics_cells},
       {"policy", "PodDisruptionBudget",
        {kName, {"Min Available", "string", "", 0, "Pods that must stay available."}, {"Max Unavailable", "string", "", 0, "Pods that may be missing."},
         {"Allowed Disruptions", "integer", "", 0, "Evictions that are possible now."}, kAge},
