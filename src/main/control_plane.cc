@@ -6,6 +6,7 @@
 #include "controllers/disruption/controller.h"
 #include "controllers/endpoint/controller.h"
 #include "controllers/gc/controller.h"
+#include "controllers/job/controller.h"
 #include "controllers/namespace/controller.h"
 #include "controllers/node/controller.h"
 #include "controllers/quota/controller.h"
@@ -47,6 +48,8 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::daemonset::make_controller(*informers_));
   run(controllers::deployment::make_controller(*informers_));
   run(controllers::replicaset::make_controller(*informers_));
+  run(controllers::job::make_controller(*informers_));
+  run(controllers::job::make_expiry_controller(*informers_));
   run(controllers::endpoint::make_slice_controller(*informers_));
   run(controllers::endpoint::make_endpoints_controller(*informers_));
   run(controllers::endpoint::make_mirror_controller(*informers_));

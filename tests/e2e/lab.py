@@ -383,7 +383,7 @@ class Session:
 
 
 def _prefix(resource):
-    group = {"statefulsets": "apps/v1", "deployments": "apps/v1", "replicasets": "apps/v1", "controllerrevisions": "apps/v1",
+    group = {"statefulsets": "apps/v1", "deployments": "apps/v1", "replicasets": "apps/v1", "jobs": "batch/v1", "cronjobs": "batch/v1", "controllerrevisions": "apps/v1",
              "poddisruptionbudgets": "policy/v1", "leases": "coordination.k8s.io/v1"}.get(resource)
     return f"/apis/{group}" if group else "/api/v1"
 

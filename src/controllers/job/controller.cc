@@ -1,0 +1,113 @@
+#include "controllers/job/controller.h"
+
+#include "api/selector.h"
+#include "controllers/job/plan.h"
+#include "controllers/job/pods.h"
+
+namespace berth::controllers::job {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+constexpr std::string_view kStray = "pod/";  // keys "namespace/pod/name" are pods; those of jobs have one slash
+
+bool matters(const Value& before, const Value& after) {
+  if (before.is_null() || after.is_null()) return true;
+  const Value &old = before["metadata"], &metadata = after["metadata"];
+  for (const char* field : {"deletionTimestamp", "labels", "ownerReferences", "finalizers"}) {
+    if (old[field] != metadata[field]) return true;
+  }
+  return before["status"]["phase"] != after["status"]["phase"] || api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
+         before["status"]["containerStatuses"] != after["status"]["containerStatuses"] ||
+         before["status"]["initContainerStatuses"] != after["status"]["initContainerStatuses"];
+}
+
+class JobController final : public Controller {
+ public:
+  explicit JobController(InformerSet& informers) : jobs_(informers.get(kJobs)), pods_(informers.get(kPods)) {
+    pods_.add_index(index::kOwner, index::by_owner);
+    pods_.add_index(index::kOrphans, index::by_orphan_namespace);
+  }
+  std::string name() const override { return "job"; }
+  std::string component() const override { return "job-controller"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_mapped(jobs_, [this](const Value& before, const Value& after, Keys& keys) {
+      const Value& job = after.is_null() ? before : after;
+      keys.push_back(key_of(job));
+      if (!after.is_null() && !is_finished(after)) return;
+      for (const Value& pod : pods_.by_index(index::kOwner, std::string(api::uid_of(job)))) add_stray(pod, keys);
+    }));
+    Watching owners = watch_owner(pods_, "batch", "Job");
+    out.push_back(watch_mapped(pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
+      if (!matters(before, after)) return;
+      by_owner(before, after, keys);
+      if (after.is_null()) return;
+      if (!api::controller_of(after).is_null()) {
+        const Value& owner = owner_of(after);
+        if (owner.is_null() || is_finished(owner)) add_stray(after, keys);
+        return;
+      }
+      add_stray(after, keys);
+      for (const Value& job : jobs_.list(api::namespace_of(after))) {
+        const auto selector = api::LabelSelector::of_object(job["spec"]["selector"]);
+        if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(job));
+      }
+    }));
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time now) override {
+    const api::Name name = name_of_key(key);
+    if (name.name.starts_with(kStray)) {
+      const Value& pod = pods_.get(name.ns, name.name.substr(kStray.size()));
+      return plan_stray_pod(pod, owner_of(pod));
+    }
+    View view;
+    view.job = jobs_.get(name);
+    if (view.job.is_null()) return {};
+    view.pods = pods_.by_index(index::kOwner, std::string(api::uid_of(view.job)));
+    view.orphans = pods_.by_index(index::kOrphans, name.ns);
+    return plan_job(view, now);
+  }
+
+ private:
+  static void add_stray(const Value& pod, Keys& keys) {
+    if (is_tracked(pod)) keys.push_back(std::string(api::namespace_of(pod)) + "/" + std::string(kStray) + std::string(api::name_of(pod)));
+  }
+  // The job that controls it; null where there is none of that uid.
+  const Value& owner_of(const Value& pod) const {
+    static const Value kNone;
+    const Value& reference = api::controller_of(pod);
+    if (reference["kind"].as_string() != "Job") return kNone;
+    const Value& job = jobs_.get(api::namespace_of(pod), reference["name"].as_string());
+    return api::uid_of(job) == reference["uid"].as_string() ? job : kNone;
+  }
+
+  Informer& jobs_;
+  Informer& pods_;
+};
+
+class ExpiryController final : public Controller {
+ public:
+  explicit ExpiryController(InformerSet& informers) : jobs_(informers.get(kJobs)) {}
+  std::string name() const override { return "ttl-after-finished"; }
+  std::string component() const override { return "ttl-after-finished-controller"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(jobs_));
+    return out;
+  }
+  Plan plan(const std::string& key, Time now) override { return plan_expiry(jobs_.get(name_of_key(key)), now); }
+
+ private:
+  Informer& jobs_;
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_controller(InformerSet& informers) { return std::make_unique<JobController>(informers); }
+std::unique_ptr<Controller> make_expiry_controller(InformerSet& informers) { return std::make_unique<ExpiryController>(informers); }
+
+}  // namespace berth::controllers::job

@@ -1,0 +1,90 @@
+"""Jobs to their end, good and bad, suspended, cleaned up; cron jobs started by hand; with each kubectl."""
+import json
+
+import lab
+from lab import columns, wait_for
+
+
+def job(name, script, **spec):
+    return json.dumps({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {**spec, "template": {"spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "c", "image": lab.WEB, "command": ["sh", "-c", script]}]}}}})
+
+
+def conditions(k, name):
+    return {c["type"]: c["reason"] for c in k.get("jobs", name)["status"].get("conditions", []) if c["status"] == "True"}
+
+
+def pods_of(k, name):
+    return k.pods_of(f"batch.kubernetes.io/job-name={name}")
+
+
+def test_indexed_job(kubectl):
+    k = kubectl
+    k.apply(job("sum", "echo $JOB_COMPLETION_INDEX $(hostname)", completionMode="Indexed", completions=3, parallelism=2))
+    assert k.out("wait", "--for=condition=complete", "job/sum", "--timeout=60s") == "job.batch/sum condition met\n"
+    done = k.get("jobs", "sum")
+    status = done["status"]
+    assert (status["succeeded"], status["completedIndexes"], status["ready"], status["terminating"]) == (3, "0-2", 0, 0)
+    assert conditions(k, "sum") == {"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"}
+    assert status["uncountedTerminatedPods"] == {} and status["startTime"] <= status["completionTime"]
+    pods = pods_of(k, "sum")
+    assert len(pods) == 3 and not any("finalizers" in p["metadata"] for p in pods)
+    for pod in pods:
+        index = pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]
+        assert pod["metadata"]["name"].startswith(f"sum-{index}-")
+        assert k.out("logs", pod["metadata"]["name"]) == f"{index} sum-{index}\n"
+    rows = columns(k.out("get", "jobs"))
+    assert rows[0] == ["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"] and rows[1][:3] == ["sum", "Complete", "3/3"]
+    assert k.wait_event("Job", "sum", "Completed") == "Job completed"
+    assert len([reason for reason, _ in k.events("Job", "sum") if reason == "SuccessfulCreate"]) == 3
+    assert "field is immutable" in k.fails("patch", "job", "sum", "-p", '{"spec":{"completionMode":"NonIndexed"}}')
+    k.k("delete", "job", "sum")
+    wait_for("its pods to go", lambda: not pods_of(k, "sum"))
+
+
+def test_failing_job(kubectl):
+    k = kubectl
+    k.apply(job("bad", "exit 3", backoffLimit=0))
+    k.apply(job("hopeless", "exit 42", completions=2, parallelism=1, podFailurePolicy={"rules": [
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]}))
+    assert k.out("wait", "--for=condition=failed", "job/bad", "job/hopeless", "--timeout=60s").count("condition met") == 2
+    assert conditions(k, "bad") == {"FailureTarget": "BackoffLimitExceeded", "Failed": "BackoffLimitExceeded"}
+    assert conditions(k, "hopeless") == {"FailureTarget": "PodFailurePolicy", "Failed": "PodFailurePolicy"}
+    assert k.get("jobs", "bad")["status"]["failed"] == 1
+    assert k.wait_event("Job", "bad", "BackoffLimitExceeded") == "Job has reached the specified backoff limit"
+    pod = pods_of(k, "hopeless")[0]["metadata"]["name"]
+    assert k.wait_event("Job", "hopeless", "PodFailurePolicy") == (
+        f"Container c for pod {k.ns}/{pod} failed with exit code 42 matching FailJob rule at index 0")
+    # Left without its job a pod stays, and nothing holds it.
+    k.k("delete", "job", "hopeless", "--cascade=" + ("false" if k.old else "orphan"))
+    wait_for("the pod's freedom", lambda: "ownerReferences" not in k.pod(pod)["metadata"])
+    k.k("delete", "pod", pod, "--timeout=30s")
+
+
+def test_suspended_job(kubectl):
+    k = kubectl
+    k.apply(job("nap", "sleep 1000", parallelism=2))
+    wait_for("two pods", lambda: k.get("jobs", "nap")["status"].get("ready") == 2)
+    k.k("patch", "job", "nap", "-p", '{"spec":{"suspend":true}}')
+    wait_for("rest", lambda: conditions(k, "nap") == {"Suspended": "JobSuspended"} and not pods_of(k, "nap"))
+    status = wait_for("the counts", lambda: (s := k.get("jobs", "nap")["status"])["terminating"] == 0 and s)
+    assert "startTime" not in status and "failed" not in status and "active" not in status
+    assert columns(k.out("get", "job", "nap"))[1][1] == "Suspended"
+    k.k("patch", "job", "nap", "-p", '{"spec":{"suspend":false}}')
+    wait_for("work", lambda: k.get("jobs", "nap")["status"].get("active") == 2)
+    assert "startTime" in k.get("jobs", "nap")["status"]
+    assert k.wait_event("Job", "nap", "Suspended") == "Job suspended" and k.wait_event("Job", "nap", "Resumed") == "Job resumed"
+    k.k("patch", "job", "nap", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
+    assert "condition met" in k.out("wait", "--for=condition=failed", "job/nap", "--timeout=60s")
+    assert conditions(k, "nap")["Failed"] == "DeadlineExceeded"
+    assert k.get("jobs", "nap")["status"]["failed"] == 2
+
+
+def test_expired_job(kubectl):
+    k = kubectl
+    k.apply(job("brief", "true", ttlSecondsAfterFinished=0))
+    k.wait_gone("jobs", "brief")
+    wait_for("its pod to go", lambda: not pods_of(k, "brief"))
