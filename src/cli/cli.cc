@@ -47,7 +47,7 @@ int run(int argc, char** argv, const Roles& roles) {
   WhyOptions why_options;
   CLI::App* why_command = app.add_subcommand("why", "what an object waits for, and what would help; exits 3 where something is waited for");
   add_data_dir(*why_command, why_options.data_dir);
-  why_command->add_option("object", why_options.object, "TYPE/NAME: sts/web, pod/web-1, deploy/api, rs/..., job/..., pvc/...")->required()->expected(1, 2);
+  why_command->add_option("object", why_options.object, "TYPE/NAME: sts/web, pod/web-1, deploy/api, rs/..., ds/..., job/..., pvc/...")->required()->expected(1, 2);
   why_command->add_option("-n,--namespace", why_options.ns, "its namespace (default: the context's)");
   why_command->add_option("-o,--output", why_options.output, "json, for programs")->check(CLI::IsMember({"json"}));
   why_command->callback([&] {

@@ -74,6 +74,8 @@ class ClaimStory {
     if (api::is_terminating(claim_)) terminating(line);
   }
 
+  bool waits_for_consumer() const { return waits_for_consumer_; }
+
  private:
   bool pod_has_node() const { return !pod_["spec"]["nodeName"].as_string().empty(); }
   bool pod_runs() const { return pod_["status"]["phase"].as_string() == "Running"; }
@@ -134,6 +136,7 @@ class ClaimStory {
     }
     const bool waits = volume::waits_for_consumer(storage_class);
     if (waits && api::annotation_of(claim_, volume::kSelectedNode).empty() && claim_["spec"]["volumeName"].as_string().empty()) {
+      waits_for_consumer_ = true;
       line.mood = pod_.is_null() ? Mood::kWaiting : Mood::kNote;
       line.why = "its class " + class_name + " (WaitForFirstConsumer) makes the volume once a pod that uses it has a node";
       return;
@@ -203,12 +206,15 @@ class ClaimStory {
   Value pod_;
   bool ephemeral_;
   Value claim_;
+  bool waits_for_consumer_ = false;
 };
 
 }  // namespace
 
-void explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth) {
-  ClaimStory(story, name, pod, ephemeral).tell(depth);
+bool explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth) {
+  ClaimStory claim(story, name, pod, ephemeral);
+  claim.tell(depth);
+  return claim.waits_for_consumer();
 }
 
 void explain_claims_of(Story& story, const Value& pod, int depth) {
@@ -217,7 +223,7 @@ void explain_claims_of(Story& story, const Value& pod, int depth) {
 
 void explain_claim_and_user(Story& story, const Value& claim, int depth) {
   const std::string name(api::name_of(claim));
-  explain_claim(story, name, Value(), false, depth);
+  const bool waits_for_consumer = explain_claim(story, name, Value(), false, depth);
   const bool settled = claim["status"]["phase"].as_string() == "Bound" && !api::is_terminating(claim);
   std::vector<Value> users;
   for (const Value& pod : story.list(kPods)) {
@@ -232,12 +238,12 @@ void explain_claim_and_user(Story& story, const Value& claim, int depth) {
     return;
   }
   for (const Value& pod : users) {
-    if (!settled && pod["spec"]["nodeName"].as_string().empty()) {
+    if (waits_for_consumer) {
       explain_pod(story, pod, depth + 1);
       continue;
     }
     Line& line = story.add(depth + 1, Mood::kGood, "pod/" + std::string(api::name_of(pod)), pod["status"]["phase"].str("Pending"));
-    line.why = "it uses the claim";
+    line.why = settled ? "it uses the claim" : "it waits for the claim";
     if (!api::is_terminating(claim)) continue;
     line.mood = Mood::kWaiting;
     line.why = "the claim stays as long as this pod uses it";

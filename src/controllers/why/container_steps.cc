@@ -164,7 +164,11 @@ class ContainerStory {
     const bool good = end["exitCode"].as_int() == 0;
     line.since = time_in(end["finishedAt"]);
     line.state = good ? "completed" : end["reason"].str("Error");
-    if (good || api::is_terminating(pod_)) return good;
+    if (good) return true;
+    if (api::is_terminating(pod_)) {
+      line.mood = Mood::kNote;
+      return false;
+    }
     line.mood = Mood::kBroken;
     line.why = ending(end);
     line.hint = ending_hint(end, false);

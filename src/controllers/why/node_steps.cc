@@ -179,7 +179,12 @@ Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood
   if (node["spec"]["unschedulable"].as_bool()) {
     line.state += ", cordoned";
     line.mood = std::max(line.mood, obstacle);
-    line.why = "it is cordoned, so no new pods go there" + (line.why.empty() ? "" : "; " + line.why);
+    static const std::string kCordoned = "it is cordoned, so no new pods go there";
+    if (line.why.empty()) {
+      line.why = kCordoned;
+    } else {
+      line.why = line.mood == Mood::kBroken ? line.why + "; " + kCordoned : kCordoned + "; " + line.why;
+    }
     if (line.hint.empty()) line.hint = "kubectl uncordon " + name;
   }
   const Value taint = refusing_taint(node, pod["spec"]["tolerations"]);

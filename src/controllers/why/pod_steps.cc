@@ -121,7 +121,7 @@ void explain_pod(Story& story, const Value& pod, int depth) {
   const int child = depth + 1;
   if (api::is_terminating(pod)) explain_deletion(story, pod, child);
   if (phase == "Succeeded") return;
-  if (phase == "Failed") explain_failed(story, pod, line);
+  if (phase == "Failed" && !api::is_terminating(pod)) explain_failed(story, pod, line);
   if (node_name.empty()) {
     if (!api::is_terminating(pod) && phase != "Failed") explain_scheduling(story, pod, child);
     return;

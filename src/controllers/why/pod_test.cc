@@ -220,6 +220,13 @@ const Case kCases[] = {
        set_state(w, R"({"terminated":{"exitCode":137,"reason":"Error"}})");
      },
      "deletion", Mood::kWaiting, "under way", "its volumes and its network are being given back", ""},
+    {"deletion of a failed pod",
+     [](World& w) {
+       w.pod("web-0").mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:00Z").set("finalizers", from(R"(["example.com/keep"])"));
+       w.pod("web-0").mut("status").set("phase", "Failed");
+       set_state(w, R"({"terminated":{"exitCode":137,"reason":"Error"}})");
+     },
+     "deletion", Mood::kBroken, "under way", "stays until whoever put the finalizer example.com/keep there removes it", "finalizers"},
     // --- Failed for good
     {"evicted pod",
      [](World& w) {
@@ -250,6 +257,13 @@ const Case kCases[] = {
        w.node("n1").mut("spec").set("unschedulable", true);
      },
      "node/n1", Mood::kWaiting, "Ready, cordoned", "it is cordoned, so no new pods go there", "kubectl uncordon n1"},
+    {"cordoned node that is not ready either",
+     [](World& w) {
+       w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) were unschedulable. preemption: x");
+       w.node("n1").mut("spec").set("unschedulable", true);
+       w.node("n1").mut("status").set("conditions", from(R"([{"type":"Ready","status":"False","message":"no disk"}])"));
+     },
+     "node/n1", Mood::kBroken, "not ready, cordoned", "no disk; its agent was last heard of 5s ago; it is cordoned", "berth status"},
     {"tainted node",
      [](World& w) {
        w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: x");

@@ -401,6 +401,25 @@ TEST(WhyReplicaSet, PodsThatCannotBeMade) {
   EXPECT_EQ(report.cause()->why, "Error creating: forbidden");
 }
 
+TEST(WhyDaemonSet, WaitsForItsPodsAndItsUpdate) {
+  World world;
+  Value& set = world.put(kDaemonSets, from(R"({"metadata":{"name":"logs","namespace":"default","uid":"ds","generation":1},
+    "spec":{"selector":{"matchLabels":{"app":"web"}},"updateStrategy":{"type":"RollingUpdate"}},
+    "status":{"observedGeneration":1,"desiredNumberScheduled":1,"currentNumberScheduled":1,"updatedNumberScheduled":1,"numberReady":1}})"));
+  world.ready_pod("logs-x").mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"DaemonSet","name":"logs","uid":"ds"}])"));
+  EXPECT_FALSE(world.explain(kDaemonSets, "logs").waiting());
+  set.mut("status").set("updatedNumberScheduled", 0);
+  EXPECT_EQ(world.explain(kDaemonSets, "logs").cause()->why, "0 of 1 updated");
+  set.mut("spec").mut("updateStrategy").set("type", "OnDelete");
+  EXPECT_FALSE(world.explain(kDaemonSets, "logs").waiting());
+  set.mut("status").set("numberReady", 0);
+  world.unready("logs-x", "somebody said so");
+  EXPECT_EQ(world.explain(kDaemonSets, "logs").cause()->object, "pod/logs-x");
+  world.erase(kPods, "logs-x");
+  set.mut("status").set("currentNumberScheduled", 0);
+  EXPECT_EQ(world.explain(kDaemonSets, "logs").cause()->object, "1 pod");
+}
+
 struct JobCase {
   const char* name;
   const char* job;  // merged into spec and status
@@ -435,7 +454,8 @@ INSTANTIATE_TEST_SUITE_P(
                               "reason":"BackoffLimitExceeded","message":"Job has reached the specified backoff limit"}]}})", false, true, "job/j", "backoff limit"},
                       JobCase{"suspended", R"({"spec":{"suspend":true},"status":{}})", false, true, "job/j", "makes no pods"},
                       JobCase{"working", R"({"spec":{},"status":{}})", true, true, "pod/j-x", "waits for it to end"},
-                      JobCase{"noPodYet", R"({"spec":{},"status":{"failed":1}})", false, true, "1 pod", "about to make it"}),
+                      JobCase{"noPodYet", R"({"spec":{},"status":{"failed":1,"startTime":"2026-01-02T03:00:05Z"}})", false, true, "1 pod", "about to make it"},
+                      JobCase{"noController", R"({"spec":{},"status":{}})", false, true, "job/j", "has not taken it up yet"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // --- Claims that are asked about
@@ -462,6 +482,19 @@ TEST(WhyClaim, WaitsForItsFirstConsumer) {
   EXPECT_TRUE(report.summary(kNow).starts_with("pvc/data waits for pod/b, scheduling (for 60s): it asks for")) << report.summary(kNow);
 }
 
+TEST(WhyClaim, ThatCannotBeBoundDoesNotBlameItsUsers) {
+  World world;
+  world.ready_pod("a");
+  world.with_claim("a");
+  world.claim("data").mut("status").set("phase", "Pending");
+  world.claim("data").mut("spec").erase("volumeName");
+  world.erase(kStorageClasses, "standard", "");
+  world.unscheduled("a", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. x");
+  const Report report = world.explain(kPersistentVolumeClaims, "data");
+  EXPECT_EQ(report.summary(kNow), "pvc/data (for 2m): there is no storage class standard");
+  EXPECT_EQ(line_of(report, "pod/a").why, "it waits for the claim");
+}
+
 TEST(WhyClaim, ATerminatingClaimWaitsForItsUsers) {
   World world;
   world.ready_pod("a");
@@ -483,7 +516,7 @@ TEST(WhyNames, AreThoseOfKubectl) {
   EXPECT_EQ(*resource_named("po"), kPods);
   EXPECT_EQ(*resource_named("jobs.batch"), kJobs);
   for (const char* word : {"service", "sts.batch", ""}) EXPECT_FALSE(resource_named(word).ok()) << word;
-  EXPECT_EQ(resource_named("svc").error().message, "\"svc\" cannot be asked about; what can is: sts, deploy, rs, job, po, pvc");
+  EXPECT_EQ(resource_named("svc").error().message, "\"svc\" cannot be asked about; what can is: sts, deploy, rs, ds, job, po, pvc");
 }
 
 // Answers only what it has been given before, as a command that fetches does.

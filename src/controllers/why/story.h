@@ -54,6 +54,7 @@ class Story {
 void explain_set(Story& story, const Value& set, int depth);
 void explain_deployment(Story& story, const Value& deployment, int depth);
 void explain_replica_set(Story& story, const Value& set, int depth);
+void explain_daemon_set(Story& story, const Value& set, int depth);
 void explain_job(Story& story, const Value& job, int depth);
 void explain_pod(Story& story, const Value& pod, int depth);
 // A pod without a node: why the scheduler has found none.
@@ -62,7 +63,8 @@ void explain_containers(Story& story, const Value& pod, const std::vector<Value>
 // `obstacle`: how bad it is that the node takes no new pods, or not this one.
 Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood obstacle, int depth);
 // `pod`: whose claim it is here (it may be one that is still to be made), null where the claim itself was asked about. `ephemeral`: the pod has to own it.
-void explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth);
+// Answers whether the claim itself waits for a pod that uses it to be given a node.
+bool explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth);
 // Budgets that allow nothing now. Evictions go by all of them; what a set deletes by those that count everything, and
 // there it is the set that waits.
 enum class Disruption { kEviction, kDeletion };

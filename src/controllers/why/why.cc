@@ -22,6 +22,7 @@ const std::vector<Kind>& kinds() {
       {"statefulset", {"sts", "statefulset", "statefulsets"}, kStatefulSets, explain_set},
       {"deployment", {"deploy", "deployment", "deployments"}, kDeployments, explain_deployment},
       {"replicaset", {"rs", "replicaset", "replicasets"}, kReplicaSets, explain_replica_set},
+      {"daemonset", {"ds", "daemonset", "daemonsets"}, kDaemonSets, explain_daemon_set},
       {"job", {"job", "jobs"}, {"batch", "v1", "jobs"}, explain_job},
       {"pod", {"po", "pod", "pods"}, kPods, explain_pod},
       {"pvc", {"pvc", "persistentvolumeclaim", "persistentvolumeclaims"}, kPersistentVolumeClaims, explain_claim_and_user},

@@ -1,4 +1,4 @@
-// Deployments, ReplicaSets and Jobs: their own words, then the first of their pods that is waited for.
+// Deployments, ReplicaSets, DaemonSets and Jobs: their own words, then the first of their pods that is waited for.
 #include <algorithm>
 
 #include "api/selector.h"
@@ -115,6 +115,25 @@ void explain_deployment(Story& story, const Value& deployment, int depth) {
   }
 }
 
+void explain_daemon_set(Story& story, const Value& set, int depth) {
+  const Value& status = set["status"];
+  const std::int64_t wanted = status["desiredNumberScheduled"].as_int(), ready = status["numberReady"].as_int(),
+                     updated = status["updatedNumberScheduled"].as_int();
+  Line& line = story.add(depth, ready < wanted ? Mood::kWaiting : Mood::kGood, "daemonset/" + std::string(api::name_of(set)),
+                         ready_words(ready, wanted, "ready"));
+  if (told_by_state(story, set, line)) return;
+  if (updated < wanted) {
+    const bool on_delete = set["spec"]["updateStrategy"]["type"].as_string() == "OnDelete";
+    line.mood = std::max(line.mood, on_delete ? Mood::kNote : Mood::kWaiting);
+    line.why = ready_words(updated, wanted, "updated") + (on_delete ? "; the others stay until deleted: the update strategy is OnDelete" : "");
+  }
+  if (wanted == 0) line.why = "no node is to have a pod of it";
+  const std::vector<Value> pods = owned(story, kPods, set);
+  if (story.guessing()) return;
+  tell_creation(story, set, wanted - status["currentNumberScheduled"].as_int(), depth + 1);
+  explain_first_waiting(story, pods, depth + 1);
+}
+
 void explain_job(Story& story, const Value& job, int depth) {
   const Value& status = job["status"];
   const std::string name(api::name_of(job));
@@ -149,6 +168,10 @@ void explain_job(Story& story, const Value& job, int depth) {
   }
   std::vector<Value> active = pods;
   std::erase_if(active, [](const Value& pod) { return api::is_pod_terminal(pod); });
+  if (active.empty() && status["startTime"].is_null()) {
+    line.why = "its controller has not taken it up yet";
+    return;
+  }
   if (active.empty()) return tell_creation(story, job, 1, depth + 1);
   const Value first = first_waiting(active);
   if (!first.is_null()) return explain_pod(story, first, depth + 1);
