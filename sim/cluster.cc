@@ -11,11 +11,15 @@ namespace berth::sim {
 using namespace api::resources;  // NOLINT
 using controllers::InformerSet;
 
-Cluster::Cluster(Options options) : options_(std::move(options)), world_(options_.seed) {
-  server_lane_ = world_.make_lane("server");
-  server_ = start_server(world_, server_lane_);
-  truth_ = std::make_unique<Truth>(world_, server_->client());
+Cluster::Cluster(Options options) : options_(std::move(options)), world_(options_.seed), disk_(world_) {
+  truth_ = std::make_unique<Truth>(world_);
+  truth_->set_hopeless([this](const Value& pod) { return is_hopeless(pod); });
   add_all_checkers(*truth_);
+  start_server();
+  while (!uplink_.client) BERTH_CHECK(world_.step(), "the server never finished its start");
+  no_faults_.delay = {};
+  user_lane_ = world_.make_lane("user");
+  user_ = std::make_unique<FaultyClient>(world_, user_lane_, uplink_, no_faults_);
 
   make_nodes();
   auto add = [&](std::string name, std::function<Parts(InformerSet&)> make) {
@@ -57,6 +61,7 @@ void Cluster::make_nodes() {
   for (std::size_t i = 0; i < machines_.size(); ++i) {
     Machine& machine = machines_[i];
     machine.node = "node-" + std::to_string(i + 1);
+    machine.conducts = &conducts_;
     machine.report = [this, &machine](const std::string& pod, const std::string& uid, bool alive) {
       truth_->process(pod, uid, machine.node, alive);
     };
@@ -82,9 +87,40 @@ void Cluster::make_nodes() {
 Cluster::~Cluster() {
   for (std::size_t i = 0; i < processes_.size(); ++i) kill(i);
   world_.run_for(1ms);  // the server ends the watches of those it lost
+  kill_server(false);
   truth_.reset();
+  user_.reset();
+  user_lane_.reset();
+}
+
+void Cluster::kill_server(bool orderly) {
+  if (!server_) return;
+  truth_->trace(orderly ? "the server is stopped" : "the server dies");
+  uplink_.client = nullptr;
+  for (const auto& process : processes_) {
+    if (process->client) process->client->server_gone();
+  }
+  if (user_) user_->server_gone();
+  truth_->disconnect();
+  if (orderly) {
+    disk_.close();
+  } else {
+    disk_.crash();
+  }
   server_.reset();
-  server_lane_.reset();
+}
+
+void Cluster::start_server() {
+  if (server_) return;
+  server_ = sim::start_server(world_, disk_, [this] {
+    truth_->trace("the server is up");
+    truth_->connect(server_->client(), disk_.deleted_at_the_end());
+    uplink_ = Uplink{server_->lane(), &server_->client()};
+  });
+}
+
+void Cluster::compact(std::int64_t kept) {
+  if (server_) server_->compact(kept);
 }
 
 void Cluster::kill(std::size_t which) {
@@ -100,8 +136,7 @@ void Cluster::start(std::size_t which) {
   Running& process = *processes_[which];
   if (process.lane) return;
   process.lane = world_.make_lane(process.program.name + "#" + std::to_string(++process.starts));
-  process.client =
-      std::make_unique<FaultyClient>(world_, process.lane, server_lane_, server_->client(), process.faults);
+  process.client = std::make_unique<FaultyClient>(world_, process.lane, uplink_, process.faults);
   process.informers = std::make_unique<InformerSet>(*process.lane, *process.client);
   Parts parts = process.program.make(*process.informers);
   process.others = std::move(parts.others);
@@ -128,7 +163,21 @@ void Cluster::poke_agent(const Machine& machine, const std::string& pod) {
   }
 }
 
+void Cluster::set_conducts(Conducts conducts) {
+  conducts_ = std::move(conducts);
+  for (const Machine& machine : machines_) {
+    for (const auto& [pod, process] : machine.processes) poke_agent(machine, pod);
+  }
+}
+
+bool Cluster::is_hopeless(const Value& pod) const {
+  const auto found = conducts_.find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
+  return found != conducts_.end() && found->second == Conduct::kNeverReady;
+}
+
 void Cluster::heal() {
+  disk_.faults() = DiskFaults{};
+  start_server();
   for (std::size_t i = 0; i < processes_.size(); ++i) {
     processes_[i]->faults = Faults{};
     start(i);

@@ -1,6 +1,6 @@
 #pragma once
-// Cluster: one simulated cluster. The real registry over the memory store, the real drivers and controllers (two of
-// them alive at once), agents on machines whose processes only pretend to run, and the network between them.
+// Cluster: one simulated cluster. The real registry and store over a simulated disk, the real drivers and controllers
+// (two of them alive at once), agents on machines whose processes only pretend to run, and the network between them.
 
 #include <functional>
 #include <map>
@@ -12,19 +12,11 @@
 #include "controllers/statefulset/controller.h"
 #include "sim/faulty_client.h"
 #include "sim/node.h"
+#include "sim/server.h"
 #include "sim/sim_runtime.h"
 #include "sim/truth.h"
 
 namespace berth::sim {
-
-// The API server: its lane, its store, and a Client that sees it without faults.
-class Server {
- public:
-  virtual ~Server() = default;
-  virtual api::Client& client() = 0;
-};
-// Runs until the cluster's own objects are there.
-std::unique_ptr<Server> start_server(World& world, const std::shared_ptr<Lane>& lane);
 
 // What one simulated process runs, made again at every start.
 struct Parts {
@@ -50,7 +42,7 @@ class Cluster {
 
   World& world() { return world_; }
   Truth& truth() { return *truth_; }
-  api::Client& user() { return server_->client(); }  // the person at the keyboard: no faults
+  api::Client& user() { return *user_; }  // the person at the keyboard: no faults but a server that is down
 
   std::size_t processes() const { return processes_.size(); }
   bool running(std::size_t which) const { return processes_[which]->lane != nullptr; }
@@ -59,9 +51,22 @@ class Cluster {
   void start(std::size_t which);
   void cut_watches(std::size_t which);
 
+  Disk& disk() { return disk_; }
+  // The API server's process ends, at once or in good order, and later starts again on what its disk holds.
+  void kill_server(bool orderly);
+  void start_server();
+  bool server_running() const { return server_ != nullptr; }
+  // Watches that are more than `kept` revisions behind find their past gone.
+  void compact(std::int64_t kept);
+
   std::vector<Machine>& machines() { return machines_; }
   // Tells the agent (where it runs) that something happened to a pod's process.
   void poke_agent(const Machine& machine, const std::string& pod);
+  // What images do. Agents hear of a change at once.
+  const Conducts& conducts() const { return conducts_; }
+  void set_conducts(Conducts conducts);
+  // The pod runs something that will never be ready.
+  bool is_hopeless(const Value& pod) const;
 
   // Reports every running process whose caches do not show exactly what is there.
   void compare_caches();
@@ -86,9 +91,14 @@ class Cluster {
 
   Options options_;
   World world_;
-  std::shared_ptr<Lane> server_lane_;
+  Disk disk_;
   std::unique_ptr<Server> server_;
+  Uplink uplink_;
   std::unique_ptr<Truth> truth_;
+  Faults no_faults_;
+  std::shared_ptr<Lane> user_lane_;
+  std::unique_ptr<FaultyClient> user_;
+  Conducts conducts_;
   std::vector<Machine> machines_;
   std::vector<std::unique_ptr<Running>> processes_;
 };

@@ -29,6 +29,7 @@ struct FaultyClient::Relay final : api::WatchHandler, std::enable_shared_from_th
   void on_event(std::string_view type, const Value& object) override {
     if (broken) return;
     if (faults.outage || world.chance(faults.cut_watch)) return cut();
+    if (world.chance(faults.swallowed_event)) return;
     const int times = world.chance(faults.repeated_event) ? 2 : 1;
     for (int i = 0; i < times; ++i) {
       deliver([type = std::string(type), object](api::WatchHandler& to) { to.on_event(type, object); });
@@ -66,9 +67,8 @@ class FaultyHandle final : public api::WatchHandle {
 
 }  // namespace
 
-FaultyClient::FaultyClient(World& world, std::weak_ptr<Lane> self, std::weak_ptr<Lane> server, api::Client& target,
-                           const Faults& faults)
-    : world_(world), self_(std::move(self)), server_(std::move(server)), target_(target), faults_(faults) {}
+FaultyClient::FaultyClient(World& world, std::weak_ptr<Lane> self, const Uplink& uplink, const Faults& faults)
+    : world_(world), self_(std::move(self)), uplink_(uplink), faults_(faults) {}
 
 FaultyClient::~FaultyClient() = default;
 
@@ -78,30 +78,64 @@ void FaultyClient::cut_watches() {
   }
 }
 
+void FaultyClient::server_gone() {
+  for (const auto& weak : relays_) {
+    if (auto relay = weak.lock()) {
+      relay->cut();
+      relay->upstream.reset();
+    }
+  }
+}
+
+namespace {
+
+// One request's way back. Destroyed unanswered (the server died with it) it tells the caller that it will hear no more.
+template <class T>
+class Answer {
+ public:
+  Answer(World& world, std::weak_ptr<Lane> self, Duration timeout, Code lost, Function<void(Result<T>)> done)
+      : world_(world), self_(std::move(self)), timeout_(timeout), lost_(lost), done_(std::move(done)) {}
+  Answer(Answer&&) noexcept = default;
+  ~Answer() {
+    if (done_) lose("connection lost");
+  }
+  void give(Duration delay, Result<T> result) {
+    world_.send(self_, delay, [done = std::move(done_), result = std::move(result)]() mutable {
+      done(std::move(result));
+    });
+  }
+  void lose(const char* how) { give(timeout_, error(lost_, how)); }
+
+ private:
+  World& world_;
+  std::weak_ptr<Lane> self_;
+  Duration timeout_;
+  Code lost_;
+  Function<void(Result<T>)> done_;
+};
+
+}  // namespace
+
 template <class T>
 void FaultyClient::call(bool write, Function<void(api::Client&, Function<void(Result<T>)>)> request,
                         Function<void(Result<T>)> done) {
   const Code lost = write ? Code::kUnknown : Code::kUnavailable;
   const Duration timeout = world_.between(10ms, faults_.timeout);
-  if (faults_.outage || world_.chance(faults_.lost_request)) {
-    return world_.send(self_, timeout, [lost, done = std::move(done)] { done(error(lost, "request lost")); });
-  }
+  Answer<T> answer(world_, self_, timeout, lost, std::move(done));
+  if (faults_.outage || world_.chance(faults_.lost_request)) return answer.lose("request lost");
   if (world_.chance(faults_.refused)) {
-    return world_.send(self_, world_.between({}, faults_.delay),
-                       [done = std::move(done)] { done(error(Code::kUnavailable, "server busy")); });
+    return answer.give(world_.between({}, faults_.delay), error(Code::kUnavailable, "server busy"));
   }
   const bool reply_lost = world_.chance(faults_.lost_reply);
   const Duration back = world_.between({}, faults_.delay);
-  auto answer = [&world = world_, self = self_, reply_lost, lost, timeout, back,
-                 done = std::move(done)](Result<T> result) mutable {
-    if (reply_lost) {
-      return world.send(self, timeout, [lost, done = std::move(done)] { done(error(lost, "answer lost")); });
-    }
-    world.send(self, back, [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
+  if (!uplink_.client) return answer.give(back, error(Code::kUnavailable, "connection refused"));
+  auto reply = [reply_lost, back, answer = std::move(answer)](Result<T> result) mutable {
+    if (reply_lost) return answer.lose("answer lost");
+    answer.give(back, std::move(result));
   };
-  world_.send(server_, world_.between({}, faults_.delay),
-              [&target = target_, request = std::move(request), answer = std::move(answer)]() mutable {
-                request(target, std::move(answer));
+  world_.send(uplink_.lane, world_.between({}, faults_.delay),
+              [&uplink = uplink_, request = std::move(request), reply = std::move(reply)]() mutable {
+                request(*uplink.client, std::move(reply));
               });
 }
 
@@ -120,8 +154,8 @@ std::unique_ptr<api::WatchHandle> FaultyClient::watch(const api::Resource& resou
   auto relay = std::make_shared<Relay>(world_, self_, faults_, handler);
   std::erase_if(relays_, [](const auto& weak) { return weak.expired(); });
   relays_.push_back(relay);
-  auto handle = std::make_unique<FaultyHandle>(world_, server_, relay);
-  if (faults_.outage || world_.chance(faults_.lost_request)) {
+  auto handle = std::make_unique<FaultyHandle>(world_, uplink_.lane, relay);
+  if (faults_.outage || !uplink_.client || world_.chance(faults_.lost_request)) {
     relay->broken = true;
     world_.send(self_, world_.between(10ms, faults_.timeout), [relay] {
       if (relay->handler) relay->handler->on_end(error(Code::kUnavailable, "request lost"));
@@ -129,10 +163,10 @@ std::unique_ptr<api::WatchHandle> FaultyClient::watch(const api::Resource& resou
     return handle;
   }
   const bool expired = world_.chance(faults_.expired_watch);
-  world_.send(server_, world_.between({}, faults_.delay), [=, &target = target_] {
+  world_.send(uplink_.lane, world_.between({}, faults_.delay), [=, &uplink = uplink_] {
     if (relay->broken) return;
     if (expired) return relay->on_end(error(Code::kExpired, "too old resource version"));
-    relay->upstream = target.watch(resource, options, resource_version, relay.get());
+    relay->upstream = uplink.client->watch(resource, options, resource_version, relay.get());
   });
   return handle;
 }

@@ -1,7 +1,8 @@
 #pragma once
 // FaultyClient: a process's connection to the API server as networks are. Requests and answers take time and overtake
 // each other, get lost (the caller learns "unknown" for a write, "unavailable" for a read), watches lag, repeat events,
-// and break. What a watch does deliver is in order and complete up to where it broke, as the contract says.
+// and break. What a watch does deliver is in order and complete up to where it broke, as the contract says. A server
+// that dies takes the requests it has not answered with it, and its watches.
 
 #include <memory>
 #include <vector>
@@ -22,17 +23,25 @@ struct Faults {
   Duration timeout = 1s;     // until a lost message is noticed, at most
   bool outage = false;       // nothing gets through
   Duration lag_until{};      // World time until which watches deliver nothing
+  double swallowed_event = 0;  // a planted bug: the watch goes on as if it had been delivered
+};
+
+// Where the API server is at the moment.
+struct Uplink {
+  std::weak_ptr<Lane> lane;
+  api::Client* client = nullptr;  // null: nobody listens
 };
 
 class FaultyClient final : public api::Client {
  public:
-  // `target` belongs to the server's lane and outlives this. `faults` may be changed at any time.
-  FaultyClient(World& world, std::weak_ptr<Lane> self, std::weak_ptr<Lane> server, api::Client& target,
-               const Faults& faults);
+  // `uplink` and `faults` outlive this and may be changed at any time.
+  FaultyClient(World& world, std::weak_ptr<Lane> self, const Uplink& uplink, const Faults& faults);
   ~FaultyClient() override;
 
   // Breaks every watch now.
   void cut_watches();
+  // The server is about to die: breaks every watch and lets go of the server's end.
+  void server_gone();
 
   void get(const api::Resource& resource, const api::Name& name, Done done) override;
   void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override;
@@ -55,8 +64,8 @@ class FaultyClient final : public api::Client {
             Function<void(Result<T>)> done);
 
   World& world_;
-  std::weak_ptr<Lane> self_, server_;
-  api::Client& target_;
+  std::weak_ptr<Lane> self_;
+  const Uplink& uplink_;
   const Faults& faults_;
   std::vector<std::weak_ptr<Relay>> relays_;
 };

@@ -1,5 +1,7 @@
 #include "sim/node.h"
 
+#include <algorithm>
+
 #include "base/time.h"
 #include "controllers/volume/local_volume.h"
 
@@ -16,7 +18,12 @@ using controllers::Watching;
 class Agent final : public Controller {
  public:
   Agent(InformerSet& informers, World& world, Machine& machine)
-      : world_(world), machine_(machine), pods_(informers.get(kPods)) {}
+      : world_(world),
+        machine_(machine),
+        pods_(informers.get(kPods)),
+        claims_(informers.get(kPersistentVolumeClaims)) {
+    pods_.add_index(controllers::index::kClaim, controllers::index::by_claim);
+  }
   std::string name() const override { return "agent"; }
   std::string component() const override { return "kubelet"; }
   std::vector<Watching> watches() override {
@@ -25,6 +32,13 @@ class Agent final : public Controller {
         controllers::watch_mapped(pods_, [this](const Value& before, const Value& after, controllers::Keys& keys) {
           const Value& pod = after.is_null() ? before : after;
           if (pod["spec"]["nodeName"].as_string() == machine_.node) keys.push_back(controllers::key_of(pod));
+        }));
+    out.push_back(
+        controllers::watch_mapped(claims_, [this](const Value& before, const Value& after, controllers::Keys& keys) {
+          const std::string claim = controllers::key_of(after.is_null() ? before : after);
+          for (const Value& pod : pods_.by_index(controllers::index::kClaim, claim)) {
+            if (pod["spec"]["nodeName"].as_string() == machine_.node) keys.push_back(controllers::key_of(pod));
+          }
         }));
     return out;
   }
@@ -48,30 +62,60 @@ class Agent final : public Controller {
         stop(*process, now, std::chrono::seconds(pod["metadata"]["deletionGracePeriodSeconds"].as_int(1) + 1), plan);
         if (api::is_pod_ready(pod)) plan.add(status(pod, phase, false, now));
       } else {
-        plan.add(controllers::remove(kPods, pod, 0));
+        std::vector<controllers::Action> last;
+        if (phase == "Running") last.push_back(status(pod, "Failed", false, now));
+        last.push_back(controllers::remove(kPods, pod, 0));
+        plan.add_chain(std::move(last));
       }
       return plan;
     }
     if (auto exit = machine_.ended.find(uid); exit != machine_.ended.end()) {
-      const std::string_view wanted = exit->second ? "Succeeded" : "Failed";
-      if (phase != wanted) plan.add(status(pod, wanted, false, now));
+      if (phase != exit->second.phase) plan.add(status(pod, exit->second.phase, false, now, exit->second.reason));
       return plan;
     }
     if (phase == "Failed" || phase == "Succeeded") return plan;
+    if (!process && !claims_are_there(pod)) return plan;
     if (!process) {
       process = &machine_.processes[key];
       *process = Process{uid, now + world_.between(20ms, 2s)};
       machine_.report(key, uid, true);
     }
-    const Time ready_at = std::max(process->ready_at, process->unready_until);
-    const bool ready = now >= ready_at;
-    if (!ready) plan.look_again(ready_at - now);
+    const bool ready = is_ready(pod, *process, now, plan);
     if (process->fail_at != Time::max()) plan.look_again(process->fail_at - now);
     if (phase != "Running" || api::is_pod_ready(pod) != ready) plan.add(status(pod, "Running", ready, now));
     return plan;
   }
 
  private:
+  bool claims_are_there(const Value& pod) const {
+    controllers::Keys used;
+    controllers::index::by_claim(pod, used);
+    return std::all_of(used.begin(), used.end(), [&](const std::string& key) {
+      const Value& claim = claims_.get(controllers::name_of_key(key));
+      return claim["status"]["phase"].as_string() == "Bound" && !api::is_terminating(claim);
+    });
+  }
+  // Looks again when that changes.
+  bool is_ready(const Value& pod, const Process& process, Time now, Plan& plan) const {
+    const auto known = machine_.conducts->find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
+    const Conduct conduct = known == machine_.conducts->end() ? Conduct::kWell : known->second;
+    if (conduct == Conduct::kNeverReady) return false;
+    const Time ready_at = std::max(process.ready_at, process.unready_until);
+    if (now < ready_at) {
+      plan.look_again(ready_at - now);
+      return false;
+    }
+    if (conduct == Conduct::kWell) return true;
+    Time crashes = ready_at + 2s;
+    for (Duration pause = 10s;; pause = std::min<Duration>(pause * 2, 300s)) {
+      const Time back = crashes + pause;
+      if (now < back) {
+        plan.look_again((now < crashes ? crashes : back) - now);
+        return now < crashes;
+      }
+      crashes = back + 2s;
+    }
+  }
   // What happened to the process by itself.
   void settle(const std::string& key, Time now) {
     auto found = machine_.processes.find(key);
@@ -79,17 +123,23 @@ class Agent final : public Controller {
     Process& process = found->second;
     const bool failed = now >= process.fail_at;
     if (!failed && now < process.stop_at) return;
-    if (failed && process.stop_at == Time::max()) machine_.ended[process.uid] = world_.chance(0.3);
+    if (failed && process.stop_at == Time::max()) machine_.ended[process.uid] = ending(process);
     const std::string uid = process.uid;
     machine_.processes.erase(found);
     machine_.report(key, uid, false);
+  }
+  Ending ending(const Process& process) {
+    if (process.evicted) return {"Failed", "Evicted"};
+    return {world_.chance(0.3) ? "Succeeded" : "Failed", ""};
   }
   void stop(Process& process, Time now, Duration grace, Plan& plan) {
     if (process.stop_at == Time::max()) process.stop_at = now + world_.between(5ms, std::max<Duration>(grace, 10ms));
     plan.look_again(process.stop_at - now);
   }
-  controllers::Action status(const Value& pod, std::string_view phase, bool ready, Time now) {
+  controllers::Action status(const Value& pod, std::string_view phase, bool ready, Time now,
+                             const std::string& reason = {}) {
     Value change = Value::object({{"status", Value::object({{"phase", phase}})}});
+    if (!reason.empty()) change.mut("status").set("reason", reason);
     Value conditions = Value::array({});
     for (const char* type : {"Ready", "ContainersReady"}) {
       const Value& had = api::condition_of(pod, type);
@@ -107,6 +157,7 @@ class Agent final : public Controller {
   World& world_;
   Machine& machine_;
   Informer& pods_;
+  Informer& claims_;
 };
 
 class DiskAgent final : public Controller {

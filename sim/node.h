@@ -14,18 +14,32 @@
 
 namespace berth::sim {
 
+// What an image does when it runs.
+enum class Conduct {
+  kWell,
+  kNeverReady,
+  kCrashLoop,  // ready for a moment, then down for ever longer
+};
+using Conducts = std::map<std::string, Conduct>;  // by image; one that is not in it is well
+
 struct Process {
   std::string uid;
   Time ready_at;
   Time unready_until{};
   Time stop_at = Time::max();  // dies then
   Time fail_at = Time::max();  // exits by itself then
+  bool evicted = false;        // ... because the node wants it gone
+};
+
+struct Ending {
+  std::string phase, reason;
 };
 
 struct Machine {
   std::string node;
+  const Conducts* conducts = nullptr;
   std::map<std::string, Process> processes;  // by "namespace/name"
-  std::map<std::string, bool> ended;         // uid -> exited with success
+  std::map<std::string, Ending> ended;       // by uid
   std::function<void(const std::string& pod, const std::string& uid, bool alive)> report;
 };
 

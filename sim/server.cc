@@ -1,7 +1,7 @@
+#include "sim/server.h"
+
 #include "api/registry/registry.h"
 #include "api/schema/schema.h"
-#include "base/check.h"
-#include "sim/cluster.h"
 #include "store/store.h"
 
 namespace berth::sim {
@@ -9,16 +9,16 @@ namespace {
 
 class RealServer final : public Server {
  public:
-  explicit RealServer(const std::shared_ptr<Lane>& lane)
-      : lane_(lane), store_(store::open_memory_store(*lane)), registry_(*lane, *store_, schema::builtin()) {}
+  RealServer(World& world, Disk& disk)
+      : lane_(world.make_lane("server")),
+        store_(disk.open(*lane_)),
+        registry_(*lane_, *store_, schema::builtin()),
+        client_(registry::make_direct_client(registry_, registry::User{"system:simulator", {"system:masters"}})) {}
 
-  void bootstrap(World& world) {
-    bool done = false;
-    registry_.bootstrap([&done] { done = true; });
-    while (!done) BERTH_CHECK(world.step(), "the registry never finished its start");
-    client_ = registry::make_direct_client(registry_, registry::User{"system:simulator", {"system:masters"}});
-  }
+  void start(Task ready) { registry_.bootstrap(std::move(ready)); }
+  const std::shared_ptr<Lane>& lane() override { return lane_; }
   api::Client& client() override { return *client_; }
+  void compact(std::int64_t kept) override { store_->compact(store_->revision() - kept); }
 
  private:
   std::shared_ptr<Lane> lane_;
@@ -29,9 +29,9 @@ class RealServer final : public Server {
 
 }  // namespace
 
-std::unique_ptr<Server> start_server(World& world, const std::shared_ptr<Lane>& lane) {
-  auto server = std::make_unique<RealServer>(lane);
-  server->bootstrap(world);
+std::unique_ptr<Server> start_server(World& world, Disk& disk, Task ready) {
+  auto server = std::make_unique<RealServer>(world, disk);
+  server->start(std::move(ready));
   return server;
 }
 

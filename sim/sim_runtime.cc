@@ -8,7 +8,11 @@ namespace berth::sim {
 
 World::World(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u) {}
 
-World::~World() { BERTH_CHECK(lanes_.empty(), "a lane outlives its world"); }
+World::~World() {
+  BERTH_CHECK(lanes_.empty(), "a lane outlives its world");
+  over_ = true;
+  timers_.clear();
+}
 
 std::shared_ptr<Lane> World::make_lane(std::string name) {
   auto lane = std::make_shared<Lane>(*this, std::move(name));
@@ -40,6 +44,7 @@ Duration World::between(Duration low, Duration high) {
 }
 
 TimerId World::arm(Duration delay, Timer timer) {
+  if (over_) return 0;
   const TimerId id = next_timer_++;
   const Key key{at_ + std::max(delay, Duration::zero()), random(), id};
   by_id_[id] = key;
@@ -50,17 +55,22 @@ TimerId World::arm(Duration delay, Timer timer) {
 void World::disarm(TimerId id) {
   auto found = by_id_.find(id);
   if (found == by_id_.end()) return;
-  timers_.erase(found->second);
+  auto timer = timers_.extract(found->second);
   by_id_.erase(found);
 }
 
 void World::forget(Lane* lane) {
   std::erase(lanes_, lane);
-  std::erase_if(timers_, [&](const auto& entry) {
-    if (entry.second.lane != lane) return false;
-    by_id_.erase(entry.first.id);
-    return true;
-  });
+  std::vector<Task> dropped;  // destroyed when the maps are whole again
+  for (auto at = timers_.begin(); at != timers_.end();) {
+    if (at->second.lane != lane) {
+      ++at;
+      continue;
+    }
+    dropped.push_back(std::move(at->second.task));
+    by_id_.erase(at->first.id);
+    at = timers_.erase(at);
+  }
 }
 
 void World::send(const std::weak_ptr<Lane>& to, Duration delay, Task task) {

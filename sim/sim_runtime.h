@@ -29,7 +29,8 @@ class World {
   // inside one of its own tasks.
   std::shared_ptr<Lane> make_lane(std::string name);
 
-  // A message to a process that may be dead by then.
+  // A message to a process that may be dead by then: the task is destroyed unrun. What a task owns may send further
+  // messages when it is destroyed, which is how a lost answer is noticed.
   void send(const std::weak_ptr<Lane>& to, Duration delay, Task task);
 
   Duration elapsed() const { return at_; }
@@ -70,6 +71,7 @@ class World {
   std::map<Key, Timer> timers_;
   std::unordered_map<TimerId, Key> by_id_;
   std::vector<Lane*> lanes_;
+  bool over_ = false;
 };
 
 class Lane final : public Runtime {

@@ -85,11 +85,11 @@ TEST(Simulation, TheSameSeedIsTheSameHistory) {
 
 // --- Planted bugs: some seed out of a few must make the checker of that name speak, and none other may be needed.
 
-bool caught(const std::string& checker, const controllers::statefulset::Planner& planner,
-            const std::string& words = {}) {
+bool caught(const std::string& checker, HistoryOptions options, const std::string& words = {}) {
+  options.trace = std::getenv("BERTH_SIM_SEED") != nullptr;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
-    const Outcome outcome = run_history(
-        {.seed = seed, .planner = planner, .faults = false, .trace = std::getenv("BERTH_SIM_SEED") != nullptr});
+    options.seed = seed;
+    const Outcome outcome = run_history(options);
     for (const std::string& violation : outcome.violations) {
       if (violation.starts_with(checker + ":") && violation.find(words) != std::string::npos) {
         std::printf("caught with seed %llu: %s\n", static_cast<unsigned long long>(seed), violation.c_str());
@@ -98,6 +98,19 @@ bool caught(const std::string& checker, const controllers::statefulset::Planner&
     }
   }
   return false;
+}
+
+bool caught(const std::string& checker, const controllers::statefulset::Planner& planner,
+            const std::string& words = {}) {
+  return caught(checker, HistoryOptions{.planner = planner, .faults = false}, words);
+}
+
+TEST(PlantedBug, AStoreThatAnswersBeforeItWritesLosesData) {
+  EXPECT_TRUE(caught("durable", HistoryOptions{.disk_lies = true}));
+}
+
+TEST(PlantedBug, AnEventThatIsNeverDeliveredIsSeenInTheCaches) {
+  EXPECT_TRUE(caught("cache", HistoryOptions{.faults = false, .swallowed_event = 0.02}));
 }
 
 TEST(PlantedBug, ForcedDeletionMakesTwoOfOneIdentity) {
@@ -151,6 +164,20 @@ TEST(PlantedBug, RollingEverythingAtOnceBreaksTheOrder) {
       },
       "was taken down"));
 }
+
+// The planner sees another rolling update than the set asks for.
+controllers::statefulset::Planner deluded(std::string_view field, Value value) {
+  return [field, value](const View& view, Time now) {
+    View other = view;
+    if (view.set["spec"]["updateStrategy"]["rollingUpdate"].is_object())
+      other.set.mut("spec").mut("updateStrategy").mut("rollingUpdate").set(field, value);
+    return plan_set(other, now);
+  };
+}
+
+TEST(PlantedBug, TakingMoreDownThanAllowedIsSeen) { EXPECT_TRUE(caught("budget", deluded("maxUnavailable", 9))); }
+
+TEST(PlantedBug, IgnoringThePartitionIsSeen) { EXPECT_TRUE(caught("partition", deluded("partition", 0))); }
 
 TEST(PlantedBug, TidyingClaimsAwayLosesData) {
   EXPECT_TRUE(caught("claims", [](const View& view, Time now) {

@@ -11,6 +11,14 @@ using namespace api::resources;  // NOLINT
 
 namespace {
 
+const std::vector<api::Resource> kFollowed = {kPods, kPersistentVolumeClaims, kStatefulSets, kControllerRevisions,
+                                              kEvents};
+
+std::int64_t revision_of(const Value& object) {
+  const auto parsed = parse_int(api::resource_version_of(object));
+  return parsed.ok() ? parsed.value() : 0;
+}
+
 std::string summary(const api::Resource& resource, std::string_view type, const Value& object) {
   std::string line = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string() + " " +
                      std::string(api::uid_of(object));
@@ -37,19 +45,59 @@ struct Truth::Follower final : api::WatchHandler {
   void on_end(const Error& error) override { BERTH_CHECK(false, "the truth's own watch ended"); }
   Truth& truth;
   api::Resource resource;
+  api::List list;
   std::unique_ptr<api::WatchHandle> handle;
 };
 
-Truth::Truth(World& world, api::Client& client) : world_(world) {
-  for (const api::Resource& resource : {kPods, kPersistentVolumeClaims, kStatefulSets, kControllerRevisions, kEvents}) {
-    objects_[resource];
-    followers_.push_back(std::make_unique<Follower>(*this, resource));
-    Follower* follower = followers_.back().get();
-    client.list(resource, {}, [follower, &client](Result<api::List> list) {
+Truth::Truth(World& world) : world_(world) {
+  for (const api::Resource& resource : kFollowed) objects_[resource];
+}
+
+void Truth::connect(api::Client& client, const std::set<std::string>& deleted) {
+  auto waiting = std::make_shared<std::size_t>(kFollowed.size());
+  for (const api::Resource& resource : kFollowed) {
+    followers_.push_back(std::make_shared<Follower>(*this, resource));
+    // All lists are of one moment: this one. So are the watches' beginnings.
+    client.list(resource, {}, [this, follower = followers_.back(), &client, waiting, deleted](Result<api::List> list) {
       BERTH_CHECK(list.ok(), "the truth cannot be listed");
-      for (const Value& item : list->items) follower->on_event("ADDED", item);
-      follower->handle = client.watch(follower->resource, {}, list->resource_version, follower);
+      follower->list = std::move(*list);
+      if (--*waiting > 0) return;
+      take_lists(deleted);
+      for (const auto& one : followers_) {
+        one->handle = client.watch(one->resource, {}, one->list.resource_version, one.get());
+      }
     });
+  }
+}
+
+void Truth::disconnect() { followers_.clear(); }
+
+// Tells what happened while nobody looked, in the order it was written.
+void Truth::take_lists(const std::set<std::string>& deleted) {
+  std::map<std::int64_t, std::pair<const api::Resource*, Value>> newer;
+  for (const auto& follower : followers_) {
+    std::map<api::Name, const Value*> present;
+    for (const Value& item : follower->list.items) {
+      present[api::name_key(item)] = &item;
+      const Value& known = get(follower->resource, api::name_key(item));
+      const std::int64_t had = revision_of(known), has = revision_of(item);
+      if (has < had) violation("durable", summary(follower->resource, "older after a restart:", item));
+      if (has != had) newer[has] = {&follower->resource, item};
+    }
+    std::vector<Value> missing;
+    for (const auto& [name, object] : objects_[follower->resource]) {
+      auto found = present.find(name);
+      if (found == present.end() || api::uid_of(*found->second) != api::uid_of(object)) missing.push_back(object);
+    }
+    for (const Value& object : missing) {
+      if (!deleted.count(std::string(api::uid_of(object))))
+        violation("durable", summary(follower->resource, "lost in a restart:", object));
+      changed(follower->resource, "DELETED", object);
+    }
+  }
+  for (const auto& [revision, item] : newer) {
+    const bool known = !get(*item.first, api::name_key(item.second)).is_null();
+    changed(*item.first, known ? "MODIFIED" : "ADDED", item.second);
   }
 }
 
@@ -67,6 +115,7 @@ void Truth::changed(const api::Resource& resource, std::string_view type, const 
   if (resource == kPods) follow_pod(before, after);
   if (resource == kStatefulSets) {
     Value had = before["spec"], has = after["spec"];
+    if (had != has) spec_changed_[name] = world_.elapsed();
     if (had.is_object()) had.erase("template");
     if (has.is_object()) has.erase("template");
     const bool first = before.is_null() && !wish_changed_.count(name);
@@ -137,6 +186,11 @@ const PodHistory& Truth::history(const api::Name& pod) const {
 Duration Truth::wish_changed(const api::Name& set) const {
   auto found = wish_changed_.find(set);
   return found == wish_changed_.end() ? Duration{} : found->second;
+}
+
+Duration Truth::spec_changed(const api::Name& set) const {
+  auto found = spec_changed_.find(set);
+  return found == spec_changed_.end() ? Duration{} : found->second;
 }
 
 void Truth::trace(const std::string& line) const {

@@ -2,8 +2,10 @@
 // Truth: what really happened, seen past all faults: every change of every object in order, and which pods' processes
 // really run. Checkers learn everything from here.
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,8 +41,13 @@ struct PodHistory {
 
 class Truth {
  public:
-  Truth(World& world, api::Client& client);
+  explicit Truth(World& world);
   ~Truth();
+
+  // A server has come up. `deleted`: uids whose deletion reached the disk when the one before died. Everything else
+  // that was ever seen must be there, and not older: a state that watchers saw is durable.
+  void connect(api::Client& client, const std::set<std::string>& deleted);
+  void disconnect();
 
   void add(std::unique_ptr<Checker> checker) { checkers_.push_back(std::move(checker)); }
   void process(const std::string& pod, const std::string& uid, const std::string& node, bool alive);
@@ -49,12 +56,18 @@ class Truth {
   void excuse(const std::string& uid) { excused_[uid] = true; }
   bool excused(std::string_view uid) const { return excused_.count(std::string(uid)) > 0; }
 
+  // Pods that never become ready: their sets do not come to what was asked for.
+  void set_hopeless(std::function<bool(const Value& pod)> hopeless) { hopeless_ = std::move(hopeless); }
+  bool hopeless(const Value& pod) const { return hopeless_ && hopeless_(pod); }
+
   const Value& get(const api::Resource& resource, const api::Name& name) const;
   const std::map<api::Name, Value>& all(const api::Resource& resource) const;
   const PodHistory& history(const api::Name& pod) const;
   // When the set's wishes last changed: anything of its spec but the template; or a set of that name came or went,
   // other than the very first one.
   Duration wish_changed(const api::Name& set) const;
+  // The same, of the template too.
+  Duration spec_changed(const api::Name& set) const;
 
   // How far back a cache may honestly lag: a decision is wrong only if it was wrong all this time.
   Duration slack() const { return slack_; }
@@ -71,17 +84,19 @@ class Truth {
 
  private:
   struct Follower;
+  void take_lists(const std::set<std::string>& deleted);
   void changed(const api::Resource& resource, std::string_view type, const Value& object);
   void follow_pod(const Value& before, const Value& after);
 
   World& world_;
   std::map<api::Resource, std::map<api::Name, Value>> objects_;
   std::map<api::Name, PodHistory> pods_;
-  std::map<api::Name, Duration> wish_changed_;
+  std::map<api::Name, Duration> wish_changed_, spec_changed_;
   std::map<std::string, bool> excused_;
-  std::vector<std::unique_ptr<Follower>> followers_;
+  std::vector<std::shared_ptr<Follower>> followers_;
   std::vector<std::unique_ptr<Checker>> checkers_;
   std::vector<std::string> violations_;
+  std::function<bool(const Value& pod)> hopeless_;
   Duration slack_ = 30s;
   bool trace_ = false;
   std::uint64_t changes_ = 0;

@@ -12,6 +12,11 @@ std::unique_ptr<Checker> check_identity(Truth& truth);
 // OrderedReady: a member is created only after all before it were ready, removed only after all behind it are gone, and
 // replaced by an update only while no more than maxUnavailable are missing.
 std::unique_ptr<Checker> check_order(Truth& truth);
+// Never more than maxUnavailable members that were serving are down because the set itself took them down.
+std::unique_ptr<Checker> check_budget(Truth& truth);
+// A member is made of the current revision below the partition and of the update revision from there on, and no update
+// takes a member down that it does not concern.
+std::unique_ptr<Checker> check_partition(Truth& truth);
 // No claim is deleted while its ordinal can return.
 std::unique_ptr<Checker> check_claims(Truth& truth);
 // At rest: the pods asked for exist, ready and of the right revision, and the status says exactly what is there.

@@ -14,7 +14,7 @@ using controllers::statefulset::parse_member;
 using controllers::statefulset::Shape;
 using controllers::statefulset::shape_of;
 
-constexpr int kOrdinals = 20;  // more than any scenario's set has
+constexpr int kOrdinals = 60;  // more than any scenario's set has
 
 class Claims final : public Checker {
  public:

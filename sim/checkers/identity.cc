@@ -36,6 +36,8 @@ std::unique_ptr<Checker> check_identity(Truth& truth) { return std::make_unique<
 void add_all_checkers(Truth& truth) {
   truth.add(check_identity(truth));
   truth.add(check_order(truth));
+  truth.add(check_budget(truth));
+  truth.add(check_partition(truth));
   truth.add(check_claims(truth));
   truth.add(check_status(truth));
 }

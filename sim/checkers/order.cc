@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <map>
+#include <vector>
+
 #include "controllers/statefulset/identity.h"
 #include "sim/checkers/checkers.h"
 
@@ -16,6 +20,7 @@ class Order final : public Checker {
   std::string name() const override { return "order"; }
 
   void on_change(const Change& change) override {
+    if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPods) return;
     const Value& pod = change.after.is_null() ? change.before : change.after;
     const Member member = parse_member(api::name_of(pod));
@@ -38,7 +43,7 @@ class Order final : public Checker {
       const bool outdated =
           api::label_of(pod, controllers::statefulset::kRevisionLabel) != set["status"]["updateRevision"].as_string();
       if (!shape.in_range(member.ordinal)) {
-        if (!new_wish || !outdated) removed(shape, set, member.ordinal);
+        if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
       } else if (!new_wish) {
         replaced(shape, member.ordinal);
       }
@@ -46,6 +51,17 @@ class Order final : public Checker {
   }
 
  private:
+  // What a set asked for before, and until when: a decision may still rest on it.
+  struct Earlier {
+    Shape shape;
+    Duration until;
+  };
+  void remember(const Change& change) {
+    if (change.before.is_null() || change.before["spec"] == change.after["spec"]) return;
+    std::vector<Earlier>& earlier = earlier_[api::name_key(change.before)];
+    std::erase_if(earlier, [&](const Earlier& one) { return one.until < long_ago(); });
+    earlier.push_back({shape_of(change.before), truth_.world().elapsed()});
+  }
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
   const PodHistory& at(const Shape& shape, int ordinal) const {
     return truth_.history({shape.ns, controllers::statefulset::pod_name(shape, ordinal)});
@@ -72,16 +88,27 @@ class Order final : public Checker {
       return;
     }
   }
-  void removed(const Shape& shape, const Value& set, int ordinal) {
+  // Wrong by what is asked for now and by everything that was asked for lately.
+  void removed(const api::Name& set_name, const Shape& shape, const Value& set, int ordinal) {
+    const std::string behind = first_behind(shape, set, ordinal);
+    if (behind.empty()) return;
+    for (const Earlier& one : earlier_[set_name]) {
+      if (one.until < long_ago() || one.shape.in_range(ordinal)) continue;
+      if (first_behind(one.shape, set, ordinal).empty()) return;
+    }
+    truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was removed before " + behind);
+  }
+  // A member that had to be removed earlier than `ordinal`.
+  std::string first_behind(const Shape& shape, const Value& set, int ordinal) const {
     for (const auto& [pod_name, pod] : truth_.all(kPods)) {
       const Member other = parse_member(pod_name.name);
       if (pod_name.ns != shape.ns || other.parent != shape.name || other.ordinal <= ordinal) continue;
       if (shape.in_range(other.ordinal)) continue;
       if (!api::is_controlled_by(pod, api::uid_of(set))) continue;  // an earlier set's
       if (truth_.history(pod_name).since >= long_ago()) continue;
-      truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was removed before " + pod_name.name);
-      return;
+      return pod_name.name;
     }
+    return {};
   }
   void replaced(const Shape& shape, int ordinal) {
     int missing = 0;
@@ -94,6 +121,7 @@ class Order final : public Checker {
   }
 
   Truth& truth_;
+  std::map<api::Name, std::vector<Earlier>> earlier_;
 };
 
 }  // namespace

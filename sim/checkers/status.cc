@@ -24,15 +24,23 @@ class StatusAtRest final : public Checker {
  private:
   void wrong(const std::string& what) { truth_.violation(name(), what); }
 
+  bool has_hopeless(const Shape& shape) const {
+    for (const auto& [name, pod] : truth_.all(kPods)) {
+      if (name.ns == shape.ns && parse_member(name.name).parent == shape.name && truth_.hopeless(pod)) return true;
+    }
+    return false;
+  }
+
   void check(const Value& set) {
     const Shape shape = shape_of(set);
     const Value& status = set["status"];
     int replicas = 0, ready = 0, available = 0, current = 0, updated = 0;
+    const bool hopeless = has_hopeless(shape);
     for (const auto& [name, pod] : truth_.all(kPods)) {
       const Member member = parse_member(name.name);
       if (member.parent != shape.name || name.ns != shape.ns) continue;
       const PodState state = state_of(pod, shape.min_ready_seconds, truth_.world().now());
-      if (!shape.in_range(member.ordinal)) wrong(name.name + " should not exist");
+      if (!hopeless && !shape.in_range(member.ordinal)) wrong(name.name + " should not exist");
       if (state.terminating) wrong(name.name + " is still terminating");
       ++replicas;
       ready += state.ready ? 1 : 0;
@@ -40,13 +48,13 @@ class StatusAtRest final : public Checker {
       current += state.revision == status["currentRevision"].as_string() ? 1 : 0;
       updated += state.revision == status["updateRevision"].as_string() ? 1 : 0;
       const bool below = shape.on_delete || member.ordinal < shape.start + shape.partition;
-      if (!below && state.revision != status["updateRevision"].as_string()) wrong(name.name + " is of an old revision");
+      if (!hopeless && !below && state.revision != status["updateRevision"].as_string()) wrong(name.name + " is of an old revision");
       for (const Value& one : set["spec"]["volumeClaimTemplates"]) {
         const std::string claim = claim_name(shape, api::name_of(one), member.ordinal);
         if (truth_.get(kPersistentVolumeClaims, {shape.ns, claim}).is_null()) wrong("claim " + claim + " is missing");
       }
     }
-    if (replicas != shape.replicas || ready != shape.replicas || available != shape.replicas) {
+    if (!hopeless && (replicas != shape.replicas || ready != shape.replicas || available != shape.replicas)) {
       wrong(shape.name + " wants " + std::to_string(shape.replicas) + " members and has " + std::to_string(replicas) +
             ", ready " + std::to_string(ready) + ", available " + std::to_string(available));
     }

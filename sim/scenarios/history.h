@@ -23,6 +23,9 @@ struct HistoryOptions {
   // Without faults of network and processes caches hardly lag, and the checkers are strict.
   bool faults = true;
   bool trace = false;  // prints what happens
+  // Planted bugs outside the controller.
+  bool disk_lies = false;
+  double swallowed_event = 0;
 };
 
 Outcome run_history(const HistoryOptions& options);

@@ -1,0 +1,117 @@
+#include <map>
+#include <set>
+
+#include "controllers/statefulset/identity.h"
+#include "sim/checkers/checkers.h"
+
+namespace berth::sim {
+namespace {
+
+using namespace api::resources;            // NOLINT
+using namespace controllers::statefulset;  // NOLINT
+
+// The set a pod belongs to, where it is alive.
+const Value& set_of(const Truth& truth, const Value& pod) {
+  static const Value none;
+  const Member member = parse_member(api::name_of(pod));
+  const Value& set =
+      truth.get(kStatefulSets, {std::string(api::namespace_of(pod)), std::string(member.parent)});
+  const bool alive = !set.is_null() && !api::is_terminating(set) && member.ordinal >= 0;
+  return alive && api::is_controlled_by(pod, api::uid_of(set)) ? set : none;
+}
+
+bool starts_to_terminate(const Change& change) {
+  return !change.before.is_null() && !change.after.is_null() && !api::is_terminating(change.before) &&
+         api::is_terminating(change.after);
+}
+
+bool is_recent(const Truth& truth, World& world, const Value& set) {
+  return world.elapsed() - truth.spec_changed(api::name_key(set)) < truth.slack();
+}
+
+class Budget final : public Checker {
+ public:
+  explicit Budget(Truth& truth) : truth_(truth) {}
+  std::string name() const override { return "budget"; }
+
+  void on_change(const Change& change) override {
+    if (change.resource != kPods || change.before.is_null()) return;
+    const Value& set = set_of(truth_, change.before);
+    if (set.is_null()) return;
+    const Shape shape = shape_of(set);
+    const int ordinal = parse_member(api::name_of(change.before)).ordinal;
+    std::set<int>& down = down_[std::string(api::uid_of(set))];
+    const bool was_available = available(shape, change.before);
+    if (was_available) down.erase(ordinal);
+    if (!starts_to_terminate(change) || !shape.in_range(ordinal) || truth_.excused(api::uid_of(change.before))) return;
+    // One that became available just now may have been taken for one that serves nobody.
+    const PodHistory& history = truth_.history(api::name_key(change.before));
+    if (!was_available || truth_.world().elapsed() - history.ready_since < truth_.slack()) return;
+    std::erase_if(down, [&](int other) {
+      return !shape.in_range(other) || available(shape, truth_.get(kPods, {shape.ns, pod_name(shape, other)}));
+    });
+    down.insert(ordinal);
+    if (is_recent(truth_, truth_.world(), set)) return;
+    if (static_cast<int>(down.size()) <= shape.max_unavailable) return;
+    truth_.violation(name(), pod_name(shape, ordinal) + " is number " + std::to_string(down.size()) +
+                                 " that was taken down at once; maxUnavailable is " +
+                                 std::to_string(shape.max_unavailable));
+  }
+
+ private:
+  bool available(const Shape& shape, const Value& pod) const {
+    const PodState state = state_of(pod, shape.min_ready_seconds, truth_.world().now());
+    return state.available && !state.terminating;
+  }
+
+  Truth& truth_;
+  std::map<std::string, std::set<int>> down_;  // uid of the set -> members that it took down and that are not back
+};
+
+class Partition final : public Checker {
+ public:
+  explicit Partition(Truth& truth) : truth_(truth) {}
+  std::string name() const override { return "partition"; }
+
+  void on_change(const Change& change) override {
+    if (change.resource == kStatefulSets) return remember(change);
+    if (change.resource != kPods) return;
+    const Value& pod = change.after.is_null() ? change.before : change.after;
+    const Value& set = set_of(truth_, pod);
+    if (set.is_null() || is_recent(truth_, truth_.world(), set)) return;
+    const Duration renamed = renamed_[std::string(api::uid_of(set))];
+    if (truth_.world().elapsed() - renamed < truth_.slack()) return;
+    const Shape shape = shape_of(set);
+    const int ordinal = parse_member(api::name_of(pod)).ordinal;
+    if (!shape.in_range(ordinal)) return;
+    const bool keeps = !shape.on_delete && ordinal < shape.start + shape.partition;
+    if (change.before.is_null()) {
+      const std::string_view wanted = set["status"][keeps ? "currentRevision" : "updateRevision"].as_string();
+      const std::string_view revision = api::label_of(pod, kRevisionLabel);
+      if (wanted.empty() || revision == wanted) return;
+      truth_.violation(name(), std::string(api::name_of(pod)) + " was made of revision " + std::string(revision) +
+                                   " and should be of " + std::string(wanted));
+    } else if (starts_to_terminate(change) && (keeps || shape.on_delete) && !truth_.excused(api::uid_of(pod)) &&
+               !api::is_pod_terminal(change.before)) {
+      truth_.violation(name(), std::string(api::name_of(pod)) + " was taken down though no update concerns it");
+    }
+  }
+
+ private:
+  void remember(const Change& change) {
+    for (const char* field : {"currentRevision", "updateRevision"}) {
+      if (change.before["status"][field] != change.after["status"][field])
+        renamed_[std::string(api::uid_of(change.after))] = truth_.world().elapsed();
+    }
+  }
+
+  Truth& truth_;
+  std::map<std::string, Duration> renamed_;  // uid of the set -> when its status last named other revisions
+};
+
+}  // namespace
+
+std::unique_ptr<Checker> check_budget(Truth& truth) { return std::make_unique<Budget>(truth); }
+std::unique_ptr<Checker> check_partition(Truth& truth) { return std::make_unique<Partition>(truth); }
+
+}  // namespace berth::sim

@@ -1,0 +1,243 @@
+#include "sim/scenarios/people.h"
+
+#include <iterator>
+
+namespace berth::sim {
+
+using namespace api::resources;  // NOLINT
+
+namespace {
+
+void ignore(Result<Value> result) { (void)result.ok(); }
+
+Value count(std::uint64_t number) { return Value(static_cast<int>(number)); }
+
+constexpr const char* kClaimTemplates =
+    R"([{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}])";
+constexpr const char* kSet = R"({"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"namespace":"default"},
+    "spec":{"serviceName":"svc","revisionHistoryLimit":2,"template":{"spec":{"terminationGracePeriodSeconds":2,
+      "containers":[{"name":"c","image":"i:1"}]}}}})";
+
+}  // namespace
+
+People::People(Cluster& cluster, int most)
+    : cluster_(cluster), world_(cluster.world()), most_(most), lane_(world_.make_lane("people")) {}
+
+void People::create_sets(int count) {
+  for (int i = 0; i < count; ++i) {
+    const std::string name = "set-" + std::string(1, static_cast<char>('a' + i));
+    sets_[name] = {world_.chance(0.6), world_.chance(0.7)};
+    create_set(name);
+  }
+}
+
+int People::any_replicas() { return static_cast<int>(world_.below(static_cast<std::uint64_t>(most_) + 1)); }
+
+Value People::any_retention() {
+  return Value::object({{"whenDeleted", any({"Retain", "Delete"})}, {"whenScaled", any({"Retain", "Delete"})}});
+}
+
+Value People::any_strategy() {
+  if (world_.chance(0.15)) return Value::object({{"type", "OnDelete"}, {"rollingUpdate", Value()}});
+  Value rolling = Value::object({{"partition", world_.chance(0.3) ? count(world_.below(4)) : Value(0)}});
+  switch (world_.below(6)) {
+    case 0: rolling.set("maxUnavailable", 2); break;
+    case 1: rolling.set("maxUnavailable", 3); break;
+    case 2: rolling.set("maxUnavailable", "60%"); break;
+    default: rolling.set("maxUnavailable", 1); break;
+  }
+  return Value::object({{"type", "RollingUpdate"}, {"rollingUpdate", std::move(rolling)}});
+}
+
+void People::create_set(const std::string& name) {
+  const Character character = sets_[name];
+  Value set = json::parse(kSet).value();
+  set.mut("metadata").set("name", name);
+  Value labels = Value::object({{"app", name}});
+  Value& spec = set.mut("spec");
+  spec.set("selector", Value::object({{"matchLabels", labels}}));
+  spec.mut("template").set("metadata", Value::object({{"labels", labels}}));
+  spec.set("replicas", any_replicas());
+  spec.set("podManagementPolicy", character.ordered ? "OrderedReady" : "Parallel");
+  spec.set("updateStrategy", any_strategy());
+  if (spec["updateStrategy"]["type"].as_string() == "OnDelete") spec.mut("updateStrategy").erase("rollingUpdate");
+  if (world_.chance(0.2)) spec.set("minReadySeconds", 3);
+  if (world_.chance(0.2)) spec.set("ordinals", Value::object({{"start", 2}}));
+  if (character.claims) {
+    spec.set("volumeClaimTemplates", json::parse(kClaimTemplates).value());
+    spec.set("persistentVolumeClaimRetentionPolicy", any_retention());
+  }
+  cluster_.user().create(kStatefulSets, std::move(set), {}, ignore);
+}
+
+void People::do_something() {
+  auto at = sets_.begin();
+  std::advance(at, world_.below(sets_.size()));
+  const std::string name = at->first;
+  const auto dice = world_.below(100);
+  if (dice < 26) return change_set(name, Value::object({{"replicas", any_replicas()}}));
+  if (dice < 46) return change_image(name);
+  if (dice < 54) return change_set(name, Value::object({{"updateStrategy", any_strategy()}}));
+  if (dice < 60) return change_set(name, Value::object({{"persistentVolumeClaimRetentionPolicy", any_retention()}}));
+  if (dice < 63) return change_set(name, Value::object({{"minReadySeconds", count(world_.below(3) * 2)}}));
+  if (dice < 67)
+    return change_set(name, Value::object({{"ordinals", Value::object({{"start", count(world_.below(4))}})}}));
+  if (dice < 69) return orphan_pod();
+  if (dice < 71) return relabel_pod();
+  if (dice < 74) return cordon(false);
+  if (dice < 82) return delete_pod();
+  if (dice < 85) return evict_pod();
+  if (dice < 91) return delete_claim();
+  if (dice < 95) return delete_claims_of_pending_pods();
+  remove_set(name);
+}
+
+void People::change_set(const std::string& name, Value spec) {
+  cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge,
+                        Value::object({{"spec", std::move(spec)}}), {}, ignore);
+}
+
+// Away, and perhaps back.
+void People::remove_set(const std::string& name) {
+  const char* how = any({"Background", "Background", "Foreground", "Orphan"});
+  cluster_.user().remove(kStatefulSets, {"default", name}, {.propagation = how}, ignore);
+  if (world_.chance(0.7)) later(world_.between(10ms, 5s), [this, name] { create_set(name); });
+}
+
+void People::change_image(const std::string& name) {
+  const Value& set = cluster_.truth().get(kStatefulSets, {"default", name});
+  if (set.is_null()) return;
+  Value pod_template = set["spec"]["template"];
+  pod_template.mut("spec").mut("containers").mut(std::size_t{0}).set("image", any({"i:1", "i:2", "i:3", "i:4", "i:never", "i:loop"}));
+  change_set(name, Value::object({{"template", std::move(pod_template)}}));
+}
+
+Value People::any_object(const api::Resource& resource) {
+  const auto& objects = cluster_.truth().all(resource);
+  if (objects.empty()) return {};
+  auto at = objects.begin();
+  std::advance(at, world_.below(objects.size()));
+  return at->second;
+}
+
+void People::delete_pod() {
+  const Value pod = any_object(kPods);
+  if (pod.is_null()) return;
+  const std::string uid(api::uid_of(pod));
+  cluster_.truth().excuse(uid);
+  cluster_.user().remove(kPods, api::name_key(pod), {.uid = uid}, ignore);
+}
+
+void People::evict_pod() {
+  const Value pod = any_object(kPods);
+  if (pod.is_null()) return;
+  cluster_.truth().excuse(std::string(api::uid_of(pod)));
+  Value eviction = Value::object(
+      {{"apiVersion", "policy/v1"},
+       {"kind", "Eviction"},
+       {"metadata", Value::object({{"namespace", api::namespace_of(pod)}, {"name", api::name_of(pod)}})},
+       {"deleteOptions",
+        Value::object({{"preconditions", Value::object({{"uid", api::uid_of(pod)}})}})}});
+  cluster_.user().create_sub(kPods, api::name_key(pod), std::move(eviction), {.subresource = "eviction"}, ignore);
+}
+
+// Its set has to take it back.
+void People::orphan_pod() {
+  const Value pod = any_object(kPods);
+  if (pod.is_null()) return;
+  Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value()}})}});
+  cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
+}
+
+// Its set has to let it go, and to wait until the name is free again.
+void People::relabel_pod() {
+  const Value pod = any_object(kPods);
+  if (pod.is_null()) return;
+  Value change = Value::object({{"metadata", Value::object({{"labels", Value::object({{"app", "away"}})}})}});
+  const std::string uid(api::uid_of(pod));
+  cluster_.truth().excuse(uid);
+  cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
+  later(world_.between(1s, 10s), [this, name = api::name_key(pod), uid] {
+    cluster_.user().remove(kPods, name, {.uid = uid}, ignore);
+  });
+}
+
+void People::delete_claim() {
+  const Value claim = any_object(kPersistentVolumeClaims);
+  if (claim.is_null()) return;
+  const std::string uid(api::uid_of(claim));
+  cluster_.truth().excuse(uid);
+  cluster_.user().remove(kPersistentVolumeClaims, api::name_key(claim), {.uid = uid}, ignore);
+  // In use it stays, going, for as long as its pod does: sometimes the pod is taken away too.
+  if (!world_.chance(0.5)) return;
+  later(world_.between(10ms, 5s), [this, ns = std::string(api::namespace_of(claim)), name = std::string(api::name_of(claim))] {
+    const std::size_t dash = name.find('-');
+    if (dash == std::string::npos) return;
+    const api::Name pod_name{ns, name.substr(dash + 1)};
+    const Value& pod = cluster_.truth().get(kPods, pod_name);
+    if (pod.is_null()) return;
+    cluster_.truth().excuse(std::string(api::uid_of(pod)));
+    cluster_.user().remove(kPods, pod_name, {.uid = std::string(api::uid_of(pod))}, ignore);
+  });
+}
+
+// While no node takes anybody, so that new pods stay Pending, their claims go.
+void People::delete_claims_of_pending_pods() {
+  cordon(true);
+  delete_pod();
+  for (int i = 0; i < 3; ++i) {
+    later(world_.between(3s, 9s), [this] {
+      for (const auto& [name, pod] : cluster_.truth().all(kPods)) {
+        if (pod["status"]["phase"].as_string() != "Pending") continue;
+        const api::Name claim_name{name.ns, "data-" + name.name};
+        const Value& claim = cluster_.truth().get(kPersistentVolumeClaims, claim_name);
+        if (claim.is_null()) continue;
+        const std::string uid(api::uid_of(claim));
+        cluster_.truth().excuse(uid);
+        cluster_.user().remove(kPersistentVolumeClaims, claim_name, {.uid = uid}, ignore);
+      }
+    });
+  }
+}
+
+// For a while nothing new comes to a node, or to any.
+void People::cordon(bool all) {
+  for (const Machine& machine : cluster_.machines()) {
+    if (!all && world_.chance(0.5)) continue;
+    auto set = [this, node = machine.node](bool closed) {
+      Value change = Value::object({{"spec", Value::object({{"unschedulable", closed}})}});
+      cluster_.user().patch(kNodes, {"", node}, api::PatchType::kMerge, std::move(change), {}, ignore);
+    };
+    set(true);
+    later(world_.between(1s, 10s), [set] { set(false); });
+  }
+}
+
+// A claim that was taken away under a pod leaves some pods that only their deletion helps, as in Kubernetes: the place is
+// to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
+// going, or with a new one that no scheduler will ever place.
+bool People::waits_for_a_person(const Value& pod) const {
+  if (pod["status"]["phase"].as_string() != "Pending") return false;
+  for (const Value& volume : pod["spec"]["volumes"]) {
+    const Value& name = volume["persistentVolumeClaim"]["claimName"];
+    if (name.is_null()) continue;
+    const Value& claim = cluster_.truth().get(kPersistentVolumeClaims, {std::string(api::namespace_of(pod)), name.str()});
+    if (claim.is_null() || api::is_terminating(claim)) return true;
+    if (!pod["spec"]["nodeName"].is_null() && claim["status"]["phase"].as_string() != "Bound") return true;
+  }
+  return false;
+}
+
+void People::tidy_up() {
+  for (const Machine& machine : cluster_.machines()) {
+    Value change = Value::object({{"spec", Value::object({{"unschedulable", false}})}});
+    cluster_.user().patch(kNodes, {"", machine.node}, api::PatchType::kMerge, std::move(change), {}, ignore);
+  }
+  for (const auto& [name, pod] : cluster_.truth().all(kPods)) {
+    if (!waits_for_a_person(pod) && api::label_of(pod, "app") != "away") continue;
+    cluster_.truth().excuse(std::string(api::uid_of(pod)));
+    cluster_.user().remove(kPods, name, {.uid = std::string(api::uid_of(pod))}, ignore);
+  }
+}
+
+}  // namespace berth::sim

@@ -1,0 +1,57 @@
+#pragma once
+// People: what users of a cluster do to their sets, pods, claims and nodes, drawn from the seed.
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "sim/cluster.h"
+
+namespace berth::sim {
+
+class People {
+ public:
+  // `most`: the replicas that a set is given at most.
+  People(Cluster& cluster, int most);
+
+  void create_sets(int count);
+  void do_something();
+  // Ends what was begun and perhaps met a server that was down.
+  void tidy_up();
+  // Runs `deed` after a while.
+  void later(Duration delay, Task deed) { lane_->after(delay, std::move(deed)); }
+
+ private:
+  // What stays the same when a set is made again under its name.
+  struct Character {
+    bool ordered, claims;
+  };
+  void create_set(const std::string& name);
+  void change_set(const std::string& name, Value spec);
+  void remove_set(const std::string& name);
+  void change_image(const std::string& name);
+  void change_strategy(const std::string& name);
+  Value any_strategy();
+  Value any_retention();
+  int any_replicas();
+
+  bool waits_for_a_person(const Value& pod) const;
+  Value any_object(const api::Resource& resource);
+  void delete_pod();
+  void evict_pod();
+  void orphan_pod();
+  void relabel_pod();
+  void delete_claim();
+  void delete_claims_of_pending_pods();
+  void cordon(bool all);
+
+  const char* any(std::initializer_list<const char*> words) { return *(words.begin() + world_.below(words.size())); }
+
+  Cluster& cluster_;
+  World& world_;
+  int most_;
+  std::shared_ptr<Lane> lane_;
+  std::map<std::string, Character> sets_;
+};
+
+}  // namespace berth::sim

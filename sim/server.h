@@ -1,0 +1,26 @@
+#pragma once
+// Server: one life of the API server's process: its lane, the real store over a simulated disk, the real registry.
+
+#include <cstdint>
+#include <memory>
+
+#include "api/client.h"
+#include "sim/disk.h"
+#include "sim/sim_runtime.h"
+
+namespace berth::sim {
+
+class Server {
+ public:
+  virtual ~Server() = default;
+  virtual const std::shared_ptr<Lane>& lane() = 0;
+  // Sees everything without faults.
+  virtual api::Client& client() = 0;
+  // Forgets history but for the last `kept` revisions: watches that are further behind end.
+  virtual void compact(std::int64_t kept) = 0;
+};
+
+// `ready` runs on the server's lane when the cluster's own objects are there and it may be asked.
+std::unique_ptr<Server> start_server(World& world, Disk& disk, Task ready);
+
+}  // namespace berth::sim
