@@ -36,18 +36,40 @@ struct Place {
   bool found;
 };
 
+template <class Word>
+std::uint64_t load(const char* text) {
+  Word word;
+  std::memcpy(&word, text, sizeof word);
+  return sizeof word == 8 ? __builtin_bswap64(word) : __builtin_bswap32(static_cast<std::uint32_t>(word));
+}
+
+// InternedKey::prefix of a key that may not be interned.
+std::uint64_t prefix_of(std::string_view key) {
+  const char* text = key.data();
+  const std::size_t size = key.size();
+  if (size >= 8) return load<std::uint64_t>(text);
+  const auto spare = static_cast<unsigned>(8 * (8 - size));
+  if (size >= 4) return load<std::uint32_t>(text) << 32 | load<std::uint32_t>(text + size - 4) << spare;
+  std::uint64_t prefix = 0;
+  for (std::size_t i = 0; i < size; ++i) prefix = prefix << 8 | static_cast<unsigned char>(text[i]);
+  return size == 0 ? 0 : prefix << spare;
+}
+
+// Where the first eight bytes are equal.
+int compare_rest(const InternedKey* at, std::string_view key) {
+  if (at->size <= 8 && key.size() <= 8) return static_cast<int>(at->size) - static_cast<int>(key.size());
+  return at->view().compare(key);
+}
+
 Place place_of(Node* node, std::string_view key) {
   if (node == nullptr) return {0, false};
-  std::uint64_t prefix = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    prefix = (prefix << 8) | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
-  }
+  const std::uint64_t prefix = prefix_of(key);
   std::size_t low = 0, high = node->size;
   const Member* members = node->members();
   while (low < high) {
     std::size_t middle = (low + high) / 2;
     const InternedKey* at = members[middle].key;
-    int order = at->prefix < prefix ? -1 : at->prefix > prefix ? 1 : at->view().compare(key);
+    int order = at->prefix < prefix ? -1 : at->prefix > prefix ? 1 : compare_rest(at, key);
     if (order == 0) return {middle, true};
     if (order < 0) low = middle + 1;
     else high = middle;
@@ -59,10 +81,12 @@ Place place_of(Node* node, std::string_view key) {
 const Value* look_up(Node* node, std::string_view key) {
   if (node == nullptr) return nullptr;
   if (node->size <= 8) {
+    const std::uint64_t prefix = prefix_of(key);
     const Member* members = node->members();
     for (std::uint32_t i = 0; i < node->size; ++i) {
       const InternedKey* at = members[i].key;
-      if (at->size == key.size() && std::memcmp(at->text, key.data(), key.size()) == 0) return &members[i].value;
+      if (at->prefix != prefix || at->size != key.size()) continue;
+      if (key.size() <= 8 || std::memcmp(at->text + 8, key.data() + 8, key.size() - 8) == 0) return &members[i].value;
     }
     return nullptr;
   }

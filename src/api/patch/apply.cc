@@ -48,7 +48,8 @@ Managers decode_or_empty(const Value& object) {
 void take_from_others(Managers& managers, const Manager* self, const Comparison& change) {
   const FieldSet gone = change.changed().united(change.removed);
   for (Manager& manager : managers.entries()) {
-    if (!self || !manager.same_entry(*self)) manager.set = manager.set.without(gone);
+    if (self && manager.same_entry(*self)) continue;
+    if (manager.set.intersects(gone)) manager.set = manager.set.without(gone);
   }
 }
 

@@ -32,23 +32,38 @@ void FieldSet::insert(const FieldPath& path) {
 
 FieldSet FieldSet::united(const FieldSet& other) const {
   FieldSet out = *this;
-  for (const auto& [element, theirs] : other.nodes_) {
-    Node& mine = out.nodes_[element];
-    mine.member = mine.member || theirs.member;
-    mine.below = mine.below.united(theirs.below);
-  }
+  out.unite(other);
   return out;
+}
+
+void FieldSet::unite(const FieldSet& other) {
+  if (nodes_.empty()) {
+    nodes_ = other.nodes_;
+    return;
+  }
+  for (const auto& [element, theirs] : other.nodes_) {
+    Node& mine = nodes_[element];
+    mine.member = mine.member || theirs.member;
+    mine.below.unite(theirs.below);
+  }
+}
+
+bool FieldSet::intersects(const FieldSet& other) const {
+  for (const auto& [element, mine] : nodes_) {
+    auto theirs = other.nodes_.find(element);
+    if (theirs == other.nodes_.end()) continue;
+    if ((mine.member && theirs->second.member) || mine.below.intersects(theirs->second.below)) return true;
+  }
+  return false;
 }
 
 FieldSet FieldSet::without(const FieldSet& other) const {
   FieldSet out;
   for (const auto& [element, mine] : nodes_) {
     auto theirs = other.nodes_.find(element);
-    Node left = mine;
-    if (theirs != other.nodes_.end()) {
-      left.member = mine.member && !theirs->second.member;
-      left.below = mine.below.without(theirs->second.below);
-    }
+    Node left = theirs == other.nodes_.end() ? mine
+                                             : Node{mine.member && !theirs->second.member,
+                                                    mine.below.without(theirs->second.below)};
     if (left.member || !left.below.empty()) out.nodes_.emplace(element, std::move(left));
   }
   return out;

@@ -27,6 +27,7 @@ class FieldSet {
   FieldSet united(const FieldSet& other) const;
   FieldSet without(const FieldSet& other) const;      // path by path: {a.b} without {a} is {a.b}
   FieldSet common(const FieldSet& other) const;
+  bool intersects(const FieldSet& other) const;  // !common(other).empty()
   bool operator==(const FieldSet& other) const;
 
   // Every path: those that end here first, then those below, each in order.
@@ -41,6 +42,7 @@ class FieldSet {
   const std::map<std::string, Node>& nodes() const { return nodes_; }
 
  private:
+  void unite(const FieldSet& other);
   void visit_from(FieldPath& prefix, const std::function<void(const FieldPath&)>& visit) const;
   std::map<std::string, Node> nodes_;
 };
