@@ -6,6 +6,7 @@ Watch      what the API said about objects, in order
 Terminal   a command on a terminal of its own, for `exec -it`
 """
 import base64
+import contextlib
 import fcntl
 import hashlib
 import http.client
@@ -329,6 +330,13 @@ class Session:
     def background(self, *args, **kw):
         """A kubectl that goes on; use as a context manager."""
         return Background([self.path, *args], self.env, **kw)
+
+    @contextlib.contextmanager
+    def listing(self, *args):
+        """`kubectl ARGS --watch` that has begun: -v=6 says so. What it shows is among those notes."""
+        with self.background(*args, "--watch", "-v=6") as listing:
+            listing.wait_text(r'watch=true\S* (status=")?200 OK')
+            yield listing
 
     def terminal(self, *args):
         return Terminal([self.path, *args], self.env)

@@ -206,12 +206,15 @@ def test_001_6_scale_to_one(k):
     assert is_ready(k.pod("mysql-0"))
 
 
+FORBIDDEN = ('The StatefulSet "mysql" is invalid: spec: Forbidden: updates to statefulset spec for fields other than '
+             "'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+             "'minReadySeconds' are forbidden\n")
+
+
 def test_001_7_claim_templates_stay(k):
-    assert k.fails("apply", "-f", write(k, SET_WITH_VOLUME)) == (
-        'The StatefulSet "mysql" is invalid: spec: Forbidden: updates to statefulset spec for fields other than \'replicas\', '
-        "'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-        "'minReadySeconds' are forbidden\n")
-    assert "volumeClaimTemplates" not in k.get("statefulsets", "mysql")["spec"]
+    before = k.get("statefulsets", "mysql")["spec"]
+    assert k.fails("apply", "-f", write(k, SET_WITH_VOLUME)) == FORBIDDEN
+    assert k.get("statefulsets", "mysql")["spec"] == before
 
 
 def test_001_8_with_a_volume(k):
@@ -228,6 +231,16 @@ def test_001_8_with_a_volume(k):
     volume = k.out("get", "pv", claims[1][2], "--no-headers")
     assert re.search(rf"10Gi +RWO +Delete +Bound +{k.ns}/vol-mysql-mysql-0", volume)
     assert re.search(r"^Volume Claims:\n\s+Name:\s+vol-mysql$", k.out("describe", "statefulset", "mysql"), re.M)
+
+
+def test_001_7_claim_templates_do_not_change(k):
+    before = k.get("statefulsets", "mysql")["spec"]
+    for changed in (SET_WITH_VOLUME.replace("10Gi", "20Gi"), SET_WITH_VOLUME.replace("ReadWriteOnce", "ReadWriteMany"),
+                    SET_WITH_VOLUME.replace("replicas: 1", "replicas: 2").replace("10Gi", "20Gi"),
+                    SET_WITH_VOLUME[:SET_WITH_VOLUME.index("  volumeClaimTemplates:")]):
+        assert k.fails("apply", "-f", write(k, changed)) == FORBIDDEN
+    assert k.get("statefulsets", "mysql")["spec"] == before
+    assert len(columns(k.out("get", "pvc"))) == 2
 
 
 def test_001_9_the_disk_has_the_size_asked_for(k):

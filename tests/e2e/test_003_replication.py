@@ -275,14 +275,11 @@ def test_003_1_each_clones_the_one_before(k):
         ["mysql", "ClusterIP", "None", "<none>", "3306/TCP"],
         ["mysql-read", "ClusterIP", k.get("services", "mysql-read")["spec"]["clusterIP"], "<none>", "3306/TCP"]]
     old = lab.Session(k.cluster, lab.kubectls()["1.20"], namespace="default")
-    show = ("get", "pods", "-l", "app=mysql", "--watch", "-v=6")  # -v=6 says when the watch has begun
-    with k.background(*show) as new_listing, old.background(*show) as old_listing, k.watch() as watch:
-        with k.background("get", "-w", "statefulset", "-v=6") as sets:
-            for listing in (new_listing, old_listing, sets):
-                listing.wait_text(r'watch=true\S* (status=")?200 OK')
-            assert create(k, SET) == "statefulset.apps/mysql created\n"
-            k.wait_ready(*MEMBERS)
-            sets.wait_text(r"^mysql +0/3[\s\S]*^mysql +1/3[\s\S]*^mysql +2/3[\s\S]*^mysql +3/3")
+    show = ("get", "pods", "-l", "app=mysql")
+    with k.listing(*show) as new_listing, old.listing(*show) as old_listing, k.listing("get", "statefulset") as sets, k.watch() as watch:
+        assert create(k, SET) == "statefulset.apps/mysql created\n"
+        k.wait_ready(*MEMBERS)
+        sets.wait_text(r"^mysql +0/3[\s\S]*^mysql +1/3[\s\S]*^mysql +2/3[\s\S]*^mysql +3/3")
         for listing in (new_listing, old_listing):
             wait_phases(listing, *MEMBERS)
         wait_for("the watch to see it", lambda: watch.ready("mysql-2"))
@@ -321,8 +318,7 @@ def test_003_3_the_row_is_on_each_member(client):
 
 def test_003_6_a_replica_comes_back_to_its_data(k):
     before, volume = k.pod("mysql-2")["metadata"]["uid"], volume_of(k, "mysql-2")
-    with k.background("get", "pod", "-w", "mysql-2") as listing:
-        listing.wait_text("^mysql-2 +2/2 +Running")
+    with k.listing("get", "pod", "mysql-2") as listing:
         assert k.out("delete", "pod", "mysql-2").startswith('pod "mysql-2" deleted')
         wait_for("another mysql-2", lambda: k.pod("mysql-2")["metadata"]["uid"] != before)
         k.wait_ready("mysql-2")
@@ -335,8 +331,7 @@ def test_003_6_a_replica_comes_back_to_its_data(k):
 
 
 def test_003_9_more_replicas_join(k):
-    with k.background("get", "pods", "-l", "app=mysql", "-w") as listing, k.watch() as watch:
-        listing.wait_text("^mysql-2 ")
+    with k.listing("get", "pods", "-l", "app=mysql") as listing, k.watch() as watch:
         assert k.out("scale", "statefulset", "mysql", "--replicas=5") == "statefulset.apps/mysql scaled\n"
         k.wait_ready("mysql-3", "mysql-4")
         wait_phases(listing, "mysql-3", "mysql-4")
