@@ -23,6 +23,7 @@ enum class Outcome {
   kDone,
   kStale,   // it met a state that the caches do not show yet, or nothing is known: look again
   kFailed,  // refused: back off
+  kMoot,    // its namespace is going away, and the object with it: nothing to be done, and nothing to be told
 };
 
 // One plan being carried out.
@@ -36,6 +37,13 @@ struct Run {
   int window = kFirstWrites;
   bool stale = false;
   bool failed = false;
+  bool moot = false;
+  void note(Outcome outcome) {
+    stale |= outcome == Outcome::kStale;
+    failed |= outcome == Outcome::kFailed;
+    moot |= outcome == Outcome::kMoot;
+  }
+  bool goes_on() const { return !stale && !failed && !moot; }
   // What the caches included when the plan was made.
   std::vector<std::pair<const Informer*, std::int64_t>> seen;
 
@@ -66,6 +74,11 @@ struct Counters {
         seconds(metrics::histogram("berth_controller_plan_seconds", "Time from the plan to the last answer.",
                                    {0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2, 10}, "controller=\"" + name + "\"")) {}
 };
+
+bool has_cause(const Error& error, std::string_view reason) {
+  if (!error.details) return false;
+  return std::any_of(error.details->causes.begin(), error.details->causes.end(), [&](const Cause& cause) { return cause.reason == reason; });
+}
 
 void add_once(Keys& keys, std::string key) {
   if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(std::move(key));
@@ -321,20 +334,20 @@ void Driver::State::begin(const std::string& key) {
 }
 
 void Driver::State::do_first(const RunPtr& run, std::size_t at) {
-  if (at >= run->plan.first.size() || run->failed || run->stale) return start_chains(run);
+  if (at >= run->plan.first.size() || !run->goes_on()) return start_chains(run);
   execute(run, run->plan.first[at], [this, run, at](Outcome outcome) {
-    if (outcome != Outcome::kDone) (outcome == Outcome::kStale ? run->stale : run->failed) = true;
+    run->note(outcome);
     do_first(run, at + 1);
   });
 }
 
 void Driver::State::start_chains(const RunPtr& run) {
-  while (run->next_chain < run->plan.chains.size() && !run->failed && !run->stale && run->in_flight < run->window) {
+  while (run->next_chain < run->plan.chains.size() && run->goes_on() && run->in_flight < run->window) {
     ++run->in_flight;
     step(run, run->next_chain++, 0);
   }
   if (run->in_flight > 0) return;
-  const std::vector<Action>* rest = run->failed ? &run->plan.otherwise : run->stale ? nullptr : &run->plan.then;
+  const std::vector<Action>* rest = run->failed ? &run->plan.otherwise : run->goes_on() ? &run->plan.then : nullptr;
   finish_sequence(run, rest, 0);
 }
 
@@ -344,7 +357,7 @@ void Driver::State::step(const RunPtr& run, std::size_t chain, std::size_t at) {
       run->window = std::min(run->window * 2, options.writes_in_flight);
       if (at + 1 < run->plan.chains[chain].size()) return step(run, chain, at + 1);
     } else {
-      (outcome == Outcome::kStale ? run->stale : run->failed) = true;
+      run->note(outcome);
     }
     --run->in_flight;
     start_chains(run);
@@ -355,7 +368,7 @@ void Driver::State::finish_sequence(const RunPtr& run, const std::vector<Action>
   if (!rest || at >= rest->size()) return wait_for_caches(run);
   execute(run, (*rest)[at], [this, run, rest, at](Outcome outcome) {
     if (outcome == Outcome::kDone) return finish_sequence(run, rest, at + 1);
-    (outcome == Outcome::kStale ? run->stale : run->failed) = true;
+    run->note(outcome);
     wait_for_caches(run);
   });
 }
@@ -494,6 +507,9 @@ void Driver::State::answered(const RunPtr& run, const Action& action, const Valu
       return read_again(run, action, cached, error, std::move(done));
     case Code::kAlreadyExists:
     case Code::kUnknown: return read_again(run, action, cached, error, std::move(done));
+    case Code::kForbidden:
+      if (action.verb == Action::Verb::kCreate && has_cause(error, "NamespaceTerminating")) return done(Outcome::kMoot);
+      break;
     default: break;
   }
   refused(action, error);

@@ -200,6 +200,70 @@ TEST_F(DriverTest, RefusedWritesBackOffAndAreTold) {
   EXPECT_EQ(failed["type"].as_string(), "Warning");
 }
 
+// While the namespace goes, nothing is made in it.
+class GoingNamespace final : public api::Client {
+ public:
+  GoingNamespace(Runtime& runtime, api::Client& api) : runtime_(runtime), api_(api) {}
+  void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
+    tries.push_back(resource.resource);
+    if (!going) return api_.create(resource, std::move(object), options, std::move(done));
+    auto details = std::make_shared<ErrorDetails>();
+    details->causes.push_back({"NamespaceTerminating", "namespace default is being terminated", "metadata.namespace"});
+    Error why = error(Code::kForbidden, "unable to create new content");
+    why.details = details;
+    runtime_.post([why, done = std::move(done)]() mutable { done(why); });
+  }
+  void get(const api::Resource& resource, const api::Name& name, Done done) override { api_.get(resource, name, std::move(done)); }
+  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override {
+    api_.list(resource, options, std::move(done));
+  }
+  std::unique_ptr<api::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options, std::string revision,
+                                          api::WatchHandler* handler) override {
+    return api_.watch(resource, options, std::move(revision), handler);
+  }
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options, Done done) override {
+    api_.create_sub(resource, name, std::move(object), options, std::move(done));
+  }
+  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
+    api_.update(resource, std::move(object), options, std::move(done));
+  }
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch, const api::WriteOptions& options,
+             Done done) override {
+    api_.patch(resource, name, type, std::move(patch), options, std::move(done));
+  }
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options, Done done) override {
+    api_.remove(resource, name, options, std::move(done));
+  }
+
+  bool going = true;
+  std::vector<std::string> tries;
+
+ private:
+  Runtime& runtime_;
+  api::Client& api_;
+};
+
+TEST(DriverInANamespaceThatGoes, NothingIsTriedAgainOrTold) {
+  testing::TestRuntime runtime;
+  testing::FakeApi api(runtime);
+  GoingNamespace client(runtime, api);
+  InformerSet informers(runtime, client);
+  int plans = 0;
+  Driver driver(informers, std::make_unique<Copier>(informers, &plans));
+  runtime.settle();
+  Value secret = thing(kSecrets, "Secret", "a");
+  api.put(kSecrets, secret);
+  runtime.settle();
+  runtime.advance(1h);
+  EXPECT_EQ(client.tries, std::vector<std::string>{"configmaps"}) << "once, without news, and no event";
+  EXPECT_TRUE(driver.idle());
+  client.going = false;
+  secret.set("data", 2);
+  api.put(kSecrets, secret);
+  runtime.settle();
+  EXPECT_FALSE(api.read(kConfigMaps, {"default", "a"}).is_null()) << "with news it is";
+}
+
 TEST_F(DriverTest, WhatFollowsAFailureIsTheOtherwisePart) {
   start();
   secret("a", 1);
