@@ -150,8 +150,8 @@ TEST_F(AgentTest, RunsAPodAndTellsItAsKubeletDoes) {
   EXPECT_EQ(status["imageID"].as_string(), "sha256:busybox");
   EXPECT_EQ(status["containerID"].as_string(), "berth://" + containers_.id_of("c"));
   EXPECT_TRUE(has_event("Normal Pulled web-0: Container image \"busybox\" already present on machine")) << all_events();
-  EXPECT_TRUE(has_event("Normal Created web-0: Created container: c"));
-  EXPECT_TRUE(has_event("Normal Started web-0: Started container c"));
+  EXPECT_TRUE(has_event("Normal Created web-0: Container created"));
+  EXPECT_TRUE(has_event("Normal Started web-0: Container started"));
   // The states on the way, in order.
   ASSERT_GE(api_.pod_patches.size(), 3u);
   const Value& first = api_.pod_patches[0]["status"];

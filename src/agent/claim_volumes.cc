@@ -4,6 +4,7 @@
 #include <set>
 
 #include "agent/hooks/disk_note.h"
+#include "agent/hooks/host_path.h"
 #include "api/object.h"
 #include "base/files.h"
 #include "base/quantity.h"
@@ -19,11 +20,13 @@ class ClaimVolumes final : public VolumeProvider {
   void acquire(const Value& volume, const std::string& pod_uid, Function<void(Result<std::string>)> done) override {
     std::string name(api::name_of(volume));
     const Value& spec = volume["spec"];
-    for (const char* kind : {"local", "hostPath"}) {
-      if (spec[kind].is_null()) continue;
-      std::string path = spec[kind]["path"].str();
+    if (std::string path = spec["local"]["path"].str(); !path.empty()) {
       if (path_exists(path)) return answer(std::move(done), path);
       return answer(std::move(done), error(Code::kNotFound, "path " + quoted(path) + " does not exist"));
+    }
+    if (std::string path = spec["hostPath"]["path"].str(); !path.empty()) {
+      Status ready = prepare_host_path(path, spec["hostPath"]["type"].str());
+      return answer(std::move(done), ready.ok() ? Result<std::string>(path) : ready.error());
     }
     if (spec["csi"]["driver"].as_string() != kLocalDriver) {
       return answer(std::move(done), error(Code::kUnimplemented,

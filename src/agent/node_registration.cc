@@ -125,8 +125,11 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
 
   void now_registered(bool was_ready) {
     if (std::exchange(registered, true)) return;
-    auto tell = [this](std::string_view reason, std::string_view message) {
-      services.events.event(node, controllers::kNormal, reason, message);
+    // Kubelets name themselves in place of a uid; clients look for both.
+    Value self = node;
+    self.mut("metadata").set("uid", services.config.node_name);
+    auto tell = [&](std::string_view reason, std::string_view message) {
+      services.events.event(self, controllers::kNormal, reason, message);
     };
     tell("Starting", "Starting kubelet.");
     if (!was_ready) {

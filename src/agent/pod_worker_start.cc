@@ -169,14 +169,14 @@ void PodWorker::started(const std::string& name, const ContainerSpec& spec, Resu
     r.ended = Termination{128, 0, "StartError", result.error().message, spec.id, Time{}, runtime().now()};
     r.waiting_reason = "RunContainerError";
     r.waiting_message = result.error().message;
-    event("Normal", "Created", "Created container: " + name, name);
+    event("Normal", "Created", "Container created", name);
     event("Warning", "Failed", "Error: " + result.error().message, name);
     return look();
   }
   r.state = ContainerRecord::State::kRunning;
   r.started = result->started;
-  event("Normal", "Created", "Created container: " + name, name);
-  event("Normal", "Started", "Started container " + name, name);
+  event("Normal", "Created", "Container created", name);
+  event("Normal", "Started", "Container started", name);
   now_running(name);
   if (result->state == ContainerState::kExited) exited(name, *result);
   look();

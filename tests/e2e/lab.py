@@ -6,6 +6,7 @@ Watch      what the API said about objects, in order
 Terminal   a command on a terminal of its own, for `exec -it`
 """
 import base64
+import codecs
 import contextlib
 import fcntl
 import hashlib
@@ -14,6 +15,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import re
 import select
 import shutil
@@ -33,6 +35,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = pathlib.Path(__file__).resolve().parent
 BERTH = os.environ.get("BERTH", str(ROOT / "build/release/berth"))
 IMAGE_CACHE = pathlib.Path(os.environ.get("BERTH_IMAGE_CACHE", ROOT / "build/cache"))
+# Waits name what a quiet machine needs at most; a busy one gets this much more. No test may depend on how long things take.
+PATIENCE = 5
 
 # The images of the tests, and what they are made of. `files` are relative to this folder.
 WEB = "berth.test/web:1"
@@ -41,8 +45,8 @@ REPLICA = "berth.test/mariadb-replica:1"
 IMAGES = {
     WEB: {
         "packages": "nginx-light curl bind9-dnsutils mariadb-client procps",
-        "files": {"images/web-start": "/usr/local/bin/web-start"},
-        "options": ["--cmd", '["/usr/local/bin/web-start"]', "--run", "chmod 755 /usr/local/bin/web-start"],
+        "files": {"images/web-start": "/usr/local/bin/web-start", "images/netexec": "/usr/local/bin/netexec"},
+        "options": ["--cmd", '["/usr/local/bin/web-start"]', "--run", "chmod 755 /usr/local/bin/web-start /usr/local/bin/netexec"],
     },
     DATABASE: {
         "packages": "mariadb-server procps",
@@ -78,9 +82,16 @@ def newest_kubectl():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the ports that the kernel gives to outgoing connections, of which one could take it before it is used, or again."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, lowest)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def _roomy_memory():
@@ -94,7 +105,7 @@ class Failed(AssertionError):
 
 
 def run(argv, stdin=None, env=None, timeout=120, check=True):
-    done = subprocess.run(argv, input=stdin, env=env, timeout=timeout, capture_output=True, text=True)
+    done = subprocess.run(argv, input=stdin, env=env, timeout=PATIENCE * timeout, capture_output=True, text=True)
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(map(str, argv))}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
@@ -102,6 +113,7 @@ def run(argv, stdin=None, env=None, timeout=120, check=True):
 
 def wait_for(what, probe, timeout=60, every=0.05):
     """Calls `probe` until it answers something true; the last answer or exception goes into the failure."""
+    timeout *= PATIENCE
     end = time.monotonic() + timeout
     last = None
     while time.monotonic() < end:
@@ -160,7 +172,7 @@ class Cluster:
                 pem.write(base64.b64decode(user["client-certificate-data"]) + b"\n" + base64.b64decode(user["client-key-data"]))
                 pem.flush()
                 self._tls.load_cert_chain(pem.name)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self._tls, timeout=60)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self._tls, timeout=60 * PATIENCE)
 
     def request(self, method, path, body=None, content_type="application/json"):
         """(status code, answer as JSON)."""
@@ -192,8 +204,8 @@ class Cluster:
             files = [f"{HERE / source}:{target}" for source, target in recipe["files"].items()]
             options = [word for f in files for word in ("--file", f)] + recipe["options"]
             self.berth("image", "build", reference, "--packages", recipe["packages"], "--cache", str(IMAGE_CACHE / "packages"),
-                       "--output", f"{archive}.new", *options, timeout=600)
-            os.rename(f"{archive}.new", archive)
+                       "--output", f"{archive}.{os.getpid()}", *options, timeout=600)
+            os.rename(f"{archive}.{os.getpid()}", archive)
         self.berth("image", "import", str(archive), timeout=300)
 
     # --- the machine
@@ -469,7 +481,7 @@ class Background:
             raise Failed(f"{problem}\n{self.text()}") from None
 
     def wait(self, timeout=60):
-        return self._process.wait(timeout)
+        return self._process.wait(PATIENCE * timeout)
 
     def __enter__(self):
         return self
@@ -487,7 +499,9 @@ class Background:
 
 class Terminal:
     """A command on a pseudo-terminal: send() types, expect() reads until a pattern shows. Colours and the like are dropped."""
-    _CONTROLS = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]\r?|\([A-Z0-9]|[=>])")
+    # A carriage return without a line feed only moves the cursor.
+    _CONTROLS = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\([A-Z0-9]|[=>])|\r(?!\n)")
+    _UNFINISHED = re.compile(r"(\x1b(\[[0-9;?]*|\()?|\r)\Z")
 
     def __init__(self, argv, env, rows=40, cols=120):
         self._master, slave = pty.openpty()
@@ -495,6 +509,8 @@ class Terminal:
         self._process = subprocess.Popen(argv, env={**env, "TERM": "dumb"}, stdin=slave, stdout=slave, stderr=slave,
                                          start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._unread = ""  # the end of what was read, where what follows decides what it is
         self.seen = ""   # all that was printed
         self._mark = 0   # what expect() has already matched
 
@@ -504,8 +520,15 @@ class Terminal:
     def send(self, text):
         os.write(self._master, text.encode())
 
+    def _take(self, data):
+        text = self._unread + self._decoder.decode(data)
+        unfinished = self._UNFINISHED.search(text)
+        whole = text[:unfinished.start()] if unfinished else text
+        self._unread = text[len(whole):]
+        self.seen += self._CONTROLS.sub("", whole)
+
     def expect(self, pattern, timeout=30):
-        end = time.monotonic() + timeout
+        end = time.monotonic() + PATIENCE * timeout
         while True:
             found = re.search(pattern, self.seen[self._mark:], re.M)
             if found:
@@ -519,15 +542,15 @@ class Terminal:
                 data = b""
             if not data:
                 raise Failed(f"no /{pattern}/ on the terminal; it shows:\n{self.seen[self._mark:]}")
-            self.seen = self._CONTROLS.sub("", self.seen + data.decode(errors="replace"))
+            self._take(data)
 
     def wait(self, timeout=30):
         """The exit code; reads what is still printed meanwhile."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + PATIENCE * timeout
         while self._process.poll() is None and time.monotonic() < end:
             try:
                 if select.select([self._master], [], [], 0.05)[0]:
-                    self.seen += os.read(self._master, 65536).decode(errors="replace")
+                    self._take(os.read(self._master, 65536))
             except OSError:
                 pass
         return self._process.wait(max(0.1, end - time.monotonic()))

@@ -19,7 +19,7 @@ def status_of(session, name):
 
 def test_liveness_restarts(session):
     session.apply(pod("fragile", {"command": ["sh", "-c", "touch /tmp/well; exec sleep 100000"],
-                                  "livenessProbe": {"exec": {"command": ["cat", "/tmp/well"]}, "periodSeconds": 1, "failureThreshold": 2}}))
+                                  "livenessProbe": {"exec": {"command": ["cat", "/tmp/well"]}, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 2}}))
     session.wait_ready("fragile")
     first = status_of(session, "fragile")["containerID"]
     session.exec("fragile", "rm /tmp/well")
@@ -32,7 +32,7 @@ def test_liveness_restarts(session):
 
 
 def test_readiness_only_removes_from_the_service(session):
-    session.apply(pod("moody", {"readinessProbe": {"exec": {"command": ["test", "!", "-e", "/tmp/tired"]}, "periodSeconds": 1, "failureThreshold": 1}}))
+    session.apply(pod("moody", {"readinessProbe": {"exec": {"command": ["test", "!", "-e", "/tmp/tired"]}, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 1}}))
     session.apply(json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "moody"},
                               "spec": {"clusterIP": "None", "selector": {"app": "moody"}, "ports": [{"port": 80}]}}))
     session.wait_ready("moody")
@@ -55,7 +55,7 @@ def test_crash_back_off(session):
     status = wait_for("back-off", lambda: next((c for c in [status_of(session, "crash")] if "waiting" in c["state"]), None))
     assert status["lastState"]["terminated"]["exitCode"] == 2
     assert status["restartCount"] >= 1, "the first restart is not held back"
-    assert session.out("logs", "crash") == "sorry\n"
+    wait_for("its words", lambda: session.out("logs", "crash") == "sorry\n")
 
 
 def test_init_container_fails(session):
@@ -65,7 +65,7 @@ def test_init_container_fails(session):
     wait_for("Init:Error", lambda: re.search(r"^gives-up +0/1 +Init:Error", session.out("get", "pods"), re.M))
     assert session.pod("gives-up")["status"]["phase"] == "Failed"
     wait_for("Init:CrashLoopBackOff", lambda: re.search(r"^retries +0/1 +Init:CrashLoopBackOff", session.out("get", "pods"), re.M))
-    assert session.out("logs", "retries", "-c", "prepare") == "no\n"
+    wait_for("its words", lambda: session.out("logs", "retries", "-c", "prepare") == "no\n")
     assert "running" not in session.pod("retries")["status"]["containerStatuses"][0]["state"]
 
 
@@ -75,11 +75,11 @@ def test_init_containers_in_order_and_a_sidecar(session):
     session.apply(pod("steps", {"command": ["sh", "-c", "cat /v/log; exec sleep 100000"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
                       initContainers=[{"name": "one", **step("echo one >> /v/log")},
                                       {"name": "side", "restartPolicy": "Always", **step("echo side >> /v/log; touch /v/up; exec sleep 100000"),
-                                       "startupProbe": {"exec": {"command": ["test", "-e", "/v/up"]}, "periodSeconds": 1}},
+                                       "startupProbe": {"exec": {"command": ["test", "-e", "/v/up"]}, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": 60}},
                                       {"name": "two", **step("echo two >> /v/log")}],
                       volumes=[{"name": "v", "emptyDir": {}}]))
     session.wait_ready("steps")
-    assert session.out("logs", "steps", "-c", "c") == "one\nside\ntwo\n"
+    wait_for("all steps", lambda: session.out("logs", "steps", "-c", "c") == "one\nside\ntwo\n")
     assert re.search(r"^steps +2/2 +Running", session.out("get", "pods"), re.M)
 
 

@@ -22,8 +22,8 @@ spec:
       containers:
       - name: web
         image: {lab.WEB}
-        readinessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1}}
-        livenessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1}}
+        readinessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1, timeoutSeconds: 30}}
+        livenessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1, timeoutSeconds: 30}}
         volumeMounts: [{{name: data, mountPath: /var/www/html}}]
       - name: ticker
         image: {lab.WEB}

@@ -8,6 +8,7 @@
 
 #include "agent/hooks/atomic_writer.h"
 #include "agent/hooks/environment.h"
+#include "agent/hooks/host_path.h"
 #include "agent/hooks/mounts_of_container.h"
 #include "agent/hooks/references.h"
 #include "agent/hooks/resolver.h"
@@ -251,6 +252,37 @@ TEST(Ownership, GivesAVolumeToAGroup) {
   ASSERT_TRUE(apply_ownership(directory / "v", {150, true}).ok());
   ASSERT_EQ(::stat((directory / "v/sub/f").c_str(), &s), 0);
   EXPECT_EQ(s.st_gid, 0u) << "the root is right already";
+}
+
+TEST(HostPath, IsCheckedOrMadeByItsType) {
+  testing::TemporaryDirectory directory;
+  std::string root = directory.path() + "/";
+  ASSERT_TRUE(write_file(root + "file", "kept").ok());
+  ASSERT_TRUE(make_directories(root + "directory").ok());
+  auto words = [&](const std::string& name, const std::string& type) {
+    Status ready = prepare_host_path(root + name, type);
+    return ready.ok() ? "" : ready.error().message;
+  };
+  auto refusal = [&](const std::string& name, const std::string& what) {
+    return "hostPath type check failed: " + root + name + " is not a " + what;
+  };
+  EXPECT_EQ(words("deep/down", ""), "");
+  EXPECT_TRUE(path_exists(root + "deep/down"));
+  EXPECT_EQ(words("file", ""), "");
+  EXPECT_EQ(words("file", "File"), "");
+  EXPECT_EQ(words("file", "FileOrCreate"), "");
+  EXPECT_EQ(read_file(root + "file").value(), "kept");
+  EXPECT_EQ(words("file", "Directory"), refusal("file", "directory"));
+  EXPECT_EQ(words("file", "DirectoryOrCreate"), refusal("file", "directory"));
+  EXPECT_EQ(words("directory", "FileOrCreate"), refusal("directory", "file"));
+  EXPECT_EQ(words("absent", "Directory"), refusal("absent", "directory"));
+  EXPECT_EQ(words("absent", "Socket"), refusal("absent", "socket"));
+  EXPECT_FALSE(path_exists(root + "absent"));
+  EXPECT_EQ(words("made", "DirectoryOrCreate"), "");
+  EXPECT_EQ(words("made.txt", "FileOrCreate"), "");
+  EXPECT_EQ(read_file(root + "made.txt").value(), "");
+  EXPECT_EQ(words("file/below", "DirectoryOrCreate"),
+            "hostPath type check failed: " + root + "file/below could not be created");
 }
 
 TEST(References, AreFoundEverywhere) {

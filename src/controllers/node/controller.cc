@@ -1,6 +1,7 @@
 #include "controllers/node/controller.h"
 
 #include <map>
+#include <set>
 
 #include "controllers/gc/live_reader.h"
 
@@ -28,6 +29,7 @@ class HealthController final : public Controller {
     out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
       if (after.is_null()) {
         heard_.erase(std::string(api::name_of(before)));
+        known_.erase(std::string(api::name_of(before)));
         return;
       }
       const Value& beat = api::condition_of(after, "Ready")["lastHeartbeatTime"];
@@ -49,6 +51,7 @@ class HealthController final : public Controller {
     if (view.node.is_null()) return {};
     auto [at, fresh] = heard_.try_emplace(key, runtime_.monotonic());
     view.silent = runtime_.monotonic() - at->second;
+    view.unknown = known_.insert(key).second;
     if (view.silent >= config_.grace) view.pods = pods_.by_index(index::kNode, key);
     return plan_health(view, config_, now);
   }
@@ -73,6 +76,7 @@ class HealthController final : public Controller {
   Informer& leases_;
   Informer& pods_;
   std::map<std::string, Duration> heard_;  // monotonic time of each node's last sign of life
+  std::set<std::string> known_;            // planned for before
 };
 
 // --- Eviction

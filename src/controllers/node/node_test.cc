@@ -57,6 +57,16 @@ TEST(TaintsTest, HowLongAPodMayStay) {
   EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taints), Duration::zero());
 }
 
+TEST(HealthPlanTest, ANewNodeIsAnnounced) {
+  HealthView view{make_node(), {}, 0s, true};
+  Plan plan = plan_health(view, {}, kNow);
+  ASSERT_EQ(plan.events.size(), 1u);
+  EXPECT_EQ(plan.events[0].reason, "RegisteredNode");
+  EXPECT_EQ(plan.events[0].message, "Node n1 event: Registered Node n1 in Controller");
+  view.unknown = false;
+  EXPECT_TRUE(plan_health(view, {}, kNow).events.empty());
+}
+
 TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
   HealthView view{make_node(), {make_pod("a")}, 10s};
   EXPECT_TRUE(plan_health(view, {}, kNow).empty());

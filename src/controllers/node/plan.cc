@@ -54,6 +54,9 @@ Plan plan_health(const HealthView& view, const Config& config, Time now) {
   Plan plan;
   const Value& node = view.node;
   if (node.is_null()) return plan;
+  if (const std::string name(api::name_of(node)); view.unknown) {
+    plan.event(node, kNormal, "RegisteredNode", "Node " + name + " event: Registered Node " + name + " in Controller");
+  }
   const bool silent = view.silent >= config.grace;
   if (!silent) {
     plan.look_again(config.grace - view.silent);

@@ -18,6 +18,7 @@ struct HealthView {
   Value node;               // null: there is none
   std::vector<Value> pods;  // on it
   Duration silent{};        // since its last sign of life (a renewed Lease, a posted status)
+  bool unknown = false;     // never looked at before
 };
 Plan plan_health(const HealthView& view, const Config& config, Time now);
 
