@@ -45,8 +45,8 @@ http::CertificateRequest admin_request() {
 
 }  // namespace
 
-// A pair that is missing, damaged, signed by another authority or near its end is made anew. True: it was.
-Result<bool> ClusterPki::keep(const std::string& name, const http::CertificateRequest& wanted, http::KeyPair& pair, Time now) {
+// A pair that is missing, damaged, signed by another authority or near its end is made anew.
+Status ClusterPki::keep(const std::string& name, const http::CertificateRequest& wanted, http::KeyPair& pair, Time now) {
   std::string base = dir_.pki() + "/" + name;
   if (pair.certificate_pem.empty()) {
     Result<http::KeyPair> stored = read_pair(base);
@@ -54,14 +54,15 @@ Result<bool> ClusterPki::keep(const std::string& name, const http::CertificateRe
   }
   if (!pair.certificate_pem.empty()) {
     Result<Time> end = http::expiry(pair.certificate_pem);
-    if (end.ok() && *end - now > kLifetime / 3) return false;
+    if (end.ok() && *end - now > kLifetime / 3) return ok_status();
   }
   http::CertificateRequest request = wanted;
   request.not_before = now;
-  BERTH_ASSIGN(pair, http::issue(authority_, request));
-  BERTH_TRY(write_pair(base, pair));
+  BERTH_ASSIGN(http::KeyPair issued, http::issue(authority_, request));
+  BERTH_TRY(write_pair(base, issued));
+  pair = std::move(issued);
   log_info("pki", "certificate issued", {{"name", name}});
-  return true;
+  return ok_status();
 }
 
 Result<ClusterPki> ClusterPki::open(const lab::ClusterDir& dir, const lab::Settings& settings, Time now) {
@@ -86,15 +87,14 @@ Result<ClusterPki> ClusterPki::open(const lab::ClusterDir& dir, const lab::Setti
     BERTH_TRY(write_file_durably(token_path, pki.token_key_, 0600));
   }
   BERTH_TRY(pki.renew(now));
-  BERTH_TRY(pki.write_kubeconfig());
   return pki;
 }
 
-Result<bool> ClusterPki::renew(Time now) {
-  BERTH_ASSIGN(bool serving_changed, keep("apiserver", serving_request(settings_), serving_, now));
-  BERTH_ASSIGN(bool admin_changed, keep("admin", admin_request(), admin_, now));
-  if (admin_changed) BERTH_TRY(write_kubeconfig());
-  return serving_changed;
+Status ClusterPki::renew(Time now) {
+  Status serving = keep("apiserver", serving_request(settings_), serving_, now);
+  BERTH_TRY(keep("admin", admin_request(), admin_, now));
+  BERTH_TRY(write_kubeconfig());
+  return serving;
 }
 
 http::TlsConfig ClusterPki::serving() const {

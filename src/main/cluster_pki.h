@@ -16,8 +16,9 @@ class ClusterPki {
   // Reads or makes everything. Writes the kubeconfig where it is missing, or where its certificate was renewed.
   static Result<ClusterPki> open(const lab::ClusterDir& dir, const lab::Settings& settings, Time now);
 
-  // Renews what has less than a third of its life left. True: the serving certificate is a new one.
-  Result<bool> renew(Time now);
+  // Renews what has less than a third of its life left, and the kubeconfig with it. What cannot be written stays as it
+  // was, here as on disk.
+  Status renew(Time now);
 
   http::TlsConfig serving() const;
   const std::string& ca_pem() const { return authority_.certificate_pem; }
@@ -25,7 +26,7 @@ class ClusterPki {
 
  private:
   ClusterPki(lab::ClusterDir dir, lab::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
-  Result<bool> keep(const std::string& name, const http::CertificateRequest& request, http::KeyPair& pair, Time now);
+  Status keep(const std::string& name, const http::CertificateRequest& request, http::KeyPair& pair, Time now);
   Status write_kubeconfig();
 
   lab::ClusterDir dir_;

@@ -17,6 +17,7 @@
 #include "lab/daemon.h"
 #include "lab/node_space.h"
 #include "lab/settings.h"
+#include "main/certificate_renewal.h"
 #include "main/cluster_pki.h"
 #include "main/control_plane.h"
 #include "main/roles.h"
@@ -44,7 +45,7 @@ class ServerRole {
     registry_ = std::make_unique<registry::Registry>(loop_, *store_, schema::builtin(), config);
     BERTH_TRY(start_rest());
     registry_->bootstrap([this] { start_control_plane(); });
-    renew_daily();
+    renewal_ = std::make_unique<CertificateRenewal>(loop_, *pki_, [this](const http::TlsConfig& tls) { return http_->replace_certificate(tls); });
     return ok_status();
   }
 
@@ -53,6 +54,7 @@ class ServerRole {
   // Everything accepted is on disk before the loop ends.
   void stop() {
     log_info("server", "stopping");
+    renewal_.reset();
     http_.reset();
     control_plane_.reset();
     store_->flush([this] { loop_.stop(); });
@@ -98,15 +100,6 @@ class ServerRole {
     lab::report_ready();
   }
 
-  void renew_daily() {
-    loop_.after(24h, [this] {
-      Result<bool> renewed = pki_->renew(loop_.now());
-      if (!renewed.ok()) log_error("pki", "renewing certificates failed", {{"error", renewed.error().message}});
-      if (renewed.ok() && *renewed && http_) (void)http_->replace_certificate(pki_->serving());
-      renew_daily();
-    });
-  }
-
   lab::ClusterDir dir_;
   lab::Settings settings_;
   Loop loop_{2};
@@ -117,6 +110,7 @@ class ServerRole {
   std::unique_ptr<rest::NodeUsage> usage_;
   std::unique_ptr<rest::RestServer> rest_;
   std::unique_ptr<http::Server> http_;
+  std::unique_ptr<CertificateRenewal> renewal_;
   std::unique_ptr<api::Client> client_;
   std::unique_ptr<ControlPlane> control_plane_;
   bool ready_ = false;

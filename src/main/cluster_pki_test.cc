@@ -1,0 +1,160 @@
+// Certificates that renew themselves: the real files and the real TLS server, over virtual time.
+
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include "base/yaml.h"
+#include "controllers/testing/test_runtime.h"
+#include "http/client.h"
+#include "http/openssl_handles.h"
+#include "http/socket_address.h"
+#include "http/tls.h"
+#include "main/certificate_renewal.h"
+
+namespace berth {
+namespace {
+
+constexpr Duration kDay = 24h;
+
+// Virtual time with a beginning of the test's choice: OpenSSL compares what it sees with the real one.
+class Clock final : public Runtime {
+ public:
+  explicit Clock(Time start) : start_(start) {}
+  Time now() const override { return start_ + virtual_.monotonic(); }
+  Duration monotonic() const override { return virtual_.monotonic(); }
+  void post(Task task) override { virtual_.post(std::move(task)); }
+  TimerId after(Duration delay, Task task) override { return virtual_.after(delay, std::move(task)); }
+  void cancel(TimerId id) override { virtual_.cancel(id); }
+  void offload(Task work, Task done) override { virtual_.offload(std::move(work), std::move(done)); }
+  std::uint64_t random() override { return virtual_.random(); }
+
+  void advance(Duration time) { virtual_.advance(time); }
+  std::size_t timers() const { return virtual_.timers(); }
+
+ private:
+  Time start_;
+  controllers::testing::TestRuntime virtual_;
+};
+
+class ClusterPkiTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string path = ::testing::TempDir() + "berth-pki-XXXXXX";
+    ASSERT_NE(::mkdtemp(path.data()), nullptr);
+    dir_ = lab::open_cluster_dir(path).value();
+    ASSERT_TRUE(make_directories(dir_.pki()).ok());
+    open();
+    server_ = http::make_server(loop_, [](std::shared_ptr<http::Exchange> exchange) { exchange->respond(200, "text/plain", "yes"); });
+    address_ = server_->listen("127.0.0.1:0", pki_->serving()).value();
+    renewal_ = std::make_unique<CertificateRenewal>(clock_, *pki_, [this](const http::TlsConfig& tls) { return server_->replace_certificate(tls); });
+  }
+  void TearDown() override {
+    renewal_.reset();
+    EXPECT_EQ(clock_.timers(), 0u);
+    std::filesystem::remove_all(dir_.root);
+  }
+
+  void open() { pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, lab::Settings{}, clock_.now()).value()); }
+
+  // What a new connection is shown.
+  std::string presented() {
+    http::Endpoint endpoint;
+    endpoint.address = address_;
+    endpoint.ca_pem = pki_->ca_pem();
+    endpoint.server_name = "127.0.0.1";
+    http::SslContext context = http::make_client_context(endpoint).value();
+    auto to = http::parse_address(address_);
+    Fd fd(::socket(to->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&to->storage), to->size), 0);
+    std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context.get()), SSL_free);
+    EXPECT_TRUE(http::prepare_client(ssl.get(), endpoint).ok());
+    SSL_set_fd(ssl.get(), fd.get());
+    EXPECT_EQ(SSL_connect(ssl.get()), 1) << http::tls_error_text();
+    return pem_of(SSL_get0_peer_certificate(ssl.get()));
+  }
+
+  static std::string pem_of(X509* certificate) {
+    if (!certificate) return "";
+    std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new(BIO_s_mem()), BIO_free);
+    PEM_write_bio_X509(bio.get(), certificate);
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(bio.get(), &data);
+    return {data, static_cast<std::size_t>(size)};
+  }
+
+  std::string on_disk(const std::string& name) { return read_file(dir_.pki() + "/" + name + ".crt").value(); }
+  std::string admin() {
+    Value config = yaml::parse(read_file(dir_.kubeconfig()).value()).value();
+    return base64_decode(config["users"][0]["user"]["client-certificate-data"].as_string()).value();
+  }
+
+  // Renewal comes after two thirds of 365 days, and what is renewed then is valid in the real world as well.
+  Loop loop_;
+  Clock clock_{loop_.now() - 260 * kDay};
+  lab::ClusterDir dir_;
+  std::unique_ptr<ClusterPki> pki_;
+  std::unique_ptr<http::Server> server_;
+  std::string address_;
+  std::unique_ptr<CertificateRenewal> renewal_;
+};
+
+TEST_F(ClusterPkiTest, NewConnectionsGetTheRenewedCertificate) {
+  const std::string first = presented(), first_admin = admin();
+  EXPECT_EQ(first, on_disk("apiserver"));
+  EXPECT_EQ(first_admin, on_disk("admin"));
+  clock_.advance(240 * kDay);
+  EXPECT_EQ(presented(), first) << "a third of its life is left";
+  EXPECT_EQ(admin(), first_admin);
+  clock_.advance(4 * kDay);
+  const std::string second = presented();
+  EXPECT_NE(second, first);
+  EXPECT_EQ(second, on_disk("apiserver"));
+  EXPECT_GT(http::expiry(second).value(), clock_.now() + 360 * kDay);
+  EXPECT_TRUE(http::verify_signed(second, pki_->ca_pem()).ok());
+  EXPECT_NE(admin(), first_admin);
+  EXPECT_EQ(admin(), on_disk("admin"));
+  EXPECT_TRUE(http::verify_signed(admin(), pki_->ca_pem()).ok());
+  struct stat file {};
+  ASSERT_EQ(::stat(dir_.kubeconfig().c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777u, 0600u);
+  open();
+  EXPECT_EQ(pki_->serving().certificate_pem, second) << "the next server finds it";
+}
+
+TEST_F(ClusterPkiTest, WhatCouldNotBeWrittenIsTriedAgain) {
+  const std::string first = presented(), first_admin = admin();
+  std::filesystem::rename(dir_.pki(), dir_.pki() + "-away");
+  ASSERT_TRUE(write_file(dir_.pki(), "in the way").ok());
+  clock_.advance(250 * kDay);
+  EXPECT_EQ(presented(), first);
+  EXPECT_EQ(pki_->serving().certificate_pem, first);
+  EXPECT_EQ(admin(), first_admin);
+  std::filesystem::remove(dir_.pki());
+  std::filesystem::rename(dir_.pki() + "-away", dir_.pki());
+  clock_.advance(12h);
+  EXPECT_NE(presented(), first);
+  EXPECT_EQ(presented(), on_disk("apiserver"));
+  EXPECT_NE(admin(), first_admin);
+}
+
+TEST_F(ClusterPkiTest, AKubeconfigThatCouldNotBeWrittenIsTriedAgain) {
+  const std::string first_admin = admin();
+  std::filesystem::remove(dir_.kubeconfig());
+  std::filesystem::create_directory(dir_.kubeconfig());
+  std::filesystem::create_directory(dir_.kubeconfig() + "/in-the-way");
+  clock_.advance(250 * kDay);
+  EXPECT_EQ(presented(), on_disk("apiserver")) << "one does not wait for the other";
+  std::filesystem::remove_all(dir_.kubeconfig());
+  clock_.advance(12h);
+  EXPECT_NE(admin(), first_admin);
+  EXPECT_EQ(admin(), on_disk("admin"));
+}
+
+}  // namespace
+}  // namespace berth
