@@ -136,12 +136,13 @@ struct Agent::State : std::enable_shared_from_this<State> {
 
   // The API's pods and what is on this node meet for the first time.
   void take_over() {
+    const ContainerEnds ends = read_container_ends(core->config.ends());
     std::set<std::string> known;
     for (const Value& pod : pod_informer->list()) {
       std::string uid(api::uid_of(pod));
       known.insert(uid);
       auto record = records.extract(uid);
-      add_worker(qualified(pod), record.empty() ? record_from_status(pod) : std::move(record.mapped()), false);
+      add_worker(qualified(pod), record.empty() ? record_from_status(pod, runtime.now(), ends) : std::move(record.mapped()), false);
     }
     for (auto& [uid, record] : records) {
       known.insert(uid);
@@ -232,7 +233,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
         return;
       }
     }
-    add_worker(pod, record_from_status(pod), false)->begin();
+    add_worker(pod, record_from_status(pod, runtime.now()), false)->begin();
   }
 
   void finished(const std::string& uid) {
@@ -243,7 +244,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     workers.erase(worker);
     if (auto entry = by_name.find(name); entry != by_name.end() && entry->second == uid) by_name.erase(entry);
     auto next = waiting.extract(name);
-    if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped()), false)->begin();
+    if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->begin();
   }
 
   // Images that nothing uses go when the disk gets full. Looked at only while pods are here.

@@ -32,6 +32,7 @@ struct AgentConfig {
   std::string pods() const { return data_dir + "/pods"; }
   std::string memory() const { return data_dir + "/memory"; }
   std::string records() const { return memory() + "/records"; }
+  std::string ends() const { return data_dir + "/ends.json"; }  // of the containers, when the node was taken down
   std::string logs() const { return data_dir + "/logs"; }
 };
 

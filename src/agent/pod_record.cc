@@ -88,7 +88,16 @@ Termination termination_from_status(const Value& v) {
                      api_time(v["finishedAt"])};
 }
 
-ContainerRecord container_from_status(const Value& s) {
+// Of a container that ran when the node ended.
+Termination end_of_the_node(const ContainerRecord& c, Time started, Time now, const ContainerEnds& ends) {
+  auto known = ends.find(c.id);
+  if (known == ends.end()) return Termination{255, 0, "Unknown", "", c.id, started, now};
+  const ContainerEnd& end = known->second;
+  const char* reason = end.oom_killed ? "OOMKilled" : end.exit_code == 0 ? "Completed" : "Error";
+  return Termination{end.exit_code, 0, reason, "", c.id, started, std::max(end.finished, started)};
+}
+
+ContainerRecord container_from_status(const Value& s, Time now, const ContainerEnds& ends) {
   ContainerRecord c;
   c.id = std::string(cut(s["containerID"].as_string(), "://").after);
   c.image = s["image"].str();
@@ -103,9 +112,8 @@ ContainerRecord container_from_status(const Value& s) {
     c.ended = termination_from_status(terminated);
     if (!last.is_null()) c.last = termination_from_status(last);
   } else if (!running.is_null()) {
-    // It ran when the machine ended; how it ended nobody knows.
     c.state = ContainerRecord::State::kExited;
-    c.ended = Termination{255, 0, "Unknown", "", c.id, api_time(running["startedAt"]), api_time(running["startedAt"])};
+    c.ended = end_of_the_node(c, api_time(running["startedAt"]), now, ends);
     if (!last.is_null()) c.last = termination_from_status(last);
   } else if (!last.is_null()) {
     c.state = ContainerRecord::State::kExited;
@@ -159,7 +167,7 @@ Result<PodRecord> record_from_json(const Value& v) {
   return r;
 }
 
-PodRecord record_from_status(const Value& pod) {
+PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& ends) {
   PodRecord r;
   r.uid = api::uid_of(pod);
   r.ns = api::namespace_of(pod);
@@ -173,9 +181,9 @@ PodRecord record_from_status(const Value& pod) {
   bool over = api::is_pod_terminal(pod);
   r.torn_down = over;
   if (over) r.initialized = true;
-  for (const Value& s : status["containerStatuses"]) r.containers[s["name"].str()] = container_from_status(s);
+  for (const Value& s : status["containerStatuses"]) r.containers[s["name"].str()] = container_from_status(s, now, ends);
   for (const Value& s : status["initContainerStatuses"]) {
-    ContainerRecord c = container_from_status(s);
+    ContainerRecord c = container_from_status(s, now, ends);
     // In a new sandbox the init containers run again.
     if (!over && c.state == ContainerRecord::State::kExited) {
       c.last = c.ended;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/container_ends.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "base/runtime.h"
@@ -59,8 +60,8 @@ Value to_json(const PodRecord& record);
 Result<PodRecord> record_from_json(const Value& value);
 
 // Takes over what the API last knew: restart counts, last terminations, the start time. For an agent that has lost its
-// own memory (the machine was restarted).
-PodRecord record_from_status(const Value& pod);
+// own memory (the machine was restarted). What ran has ended as `ends` tells, or nobody knows how.
+PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& ends = {});
 
 // "web-0_default(<uid>)", as messages name a pod.
 std::string pod_in_messages(const PodRecord& record);

@@ -101,6 +101,18 @@ Status bring_up(const ClusterDir& dir, const lab::Settings& settings) {
   return ready;
 }
 
+// All that a cluster that is down has on disk.
+int purge(const ClusterDir& dir) {
+  Step data("data");
+  for (const std::string& path : {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.root + "/lock",
+                                  dir.root + "/cache"}) {
+    if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
+  }
+  ::rmdir(dir.root.c_str());
+  data.done("deleted");
+  return 0;
+}
+
 }  // namespace
 
 int up(const UpOptions& options) {
@@ -133,6 +145,11 @@ int down(const DownOptions& options) {
     return 0;
   }
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
+  // What a killed daemon left behind lies there too.
+  if (!path_exists(dir->run())) {
+    say("nothing to stop: the cluster in " + dir->root + " is down");
+    return options.purge ? purge(*dir) : 0;
+  }
 
   Step pods("pods and node agent");
   if (lab::running_daemon(dir->agent_pid())) {
@@ -149,16 +166,7 @@ int down(const DownOptions& options) {
   if (status.ok()) status = remove_all(dir->run());
   if (!status.ok()) return fail(status.error());
   server.done("stopped");
-  if (options.purge) {
-    Step purge("data");
-    for (const std::string& path : {dir->node(), dir->root + "/store", dir->pki(), dir->logs(), dir->kubeconfig(), dir->settings(),
-                                    dir->root + "/lock", dir->root + "/cache"}) {
-      if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
-    }
-    ::rmdir(dir->root.c_str());
-    purge.done("deleted");
-  }
-  return 0;
+  return options.purge ? purge(*dir) : 0;
 }
 
 int status(const std::string& data_dir) {

@@ -79,7 +79,7 @@ class AgentRole {
     if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
       if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) grace = std::chrono::seconds(*seconds);
     }
-    shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, [this] { finish(); }, grace);
+    shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, dir_.node() + "/ends.json", [this] { finish(); }, grace);
     usage_.reset();
     agent_.reset();  // nothing is restarted from here on
     shutdown_->start();

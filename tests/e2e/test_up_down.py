@@ -4,6 +4,7 @@ import pathlib
 import re
 import signal
 import socket
+import time
 
 import pytest
 
@@ -59,6 +60,11 @@ def claims(c):
             for o in c.api("/api/v1/namespaces/default/persistentvolumeclaims")["items"]}
 
 
+def now():
+    """As the API writes times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def host_interfaces():
     return sorted(os.listdir("/sys/class/net"))
 
@@ -107,13 +113,15 @@ def test_down_leaves_nothing(c, interfaces_before):
     assert len(c.claims) == 2
     pids = c.pids()
     assert len(pids) >= 2 + 2 * 2  # daemons, and for each pod conmon and nginx
+    c.downtime = [now()]
     done = c.down()
+    c.downtime.append(now())
     assert done.returncode == 0
     assert c.leftovers() == []
     assert [p for p in pids if pathlib.Path(f"/proc/{p}/cgroup").exists() and c.cgroup_name() in pathlib.Path(f"/proc/{p}/cgroup").read_text()] == []
     assert host_interfaces() == interfaces_before
     assert not pathlib.Path(c.data_dir, "run").exists()
-    assert c.down().returncode == 0  # again: nothing to do
+    assert c.down().stdout == f"nothing to stop: the cluster in {c.data_dir} is down\n"
 
 
 def test_up_after_down_has_everything(c):
@@ -122,6 +130,9 @@ def test_up_after_down_has_everything(c):
     assert claims(c) == c.claims
     for name in PODS:
         assert page(c, name) == f"{name}\n"
+        # How the containers ended is known, although nobody was there to write it down in the API.
+        end = pod(c, name)["status"]["containerStatuses"][0]["lastState"]["terminated"]
+        assert (end["reason"], end["exitCode"]) == ("Completed", 0) and c.downtime[0] <= end["finishedAt"] <= c.downtime[1]
 
 
 def test_up_after_kill_of_everything(c):
