@@ -1,0 +1,114 @@
+"""The disk that a cluster lives on is full: writes are refused by name, nothing is stored in halves, what runs goes on, and
+all of it comes back by itself when there is room again."""
+import json
+import shutil
+
+import pytest
+
+import lab
+from lab import is_ready, wait_for
+
+SET = f"""
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: steady}}
+spec:
+  replicas: 1
+  selector: {{matchLabels: {{app: steady}}}}
+  serviceName: steady
+  template:
+    metadata: {{labels: {{app: steady}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: {lab.WEB}
+        readinessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1, timeoutSeconds: 30}}
+"""
+SIZE = 64 << 10
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A cluster on a file system of its own."""
+    lab.run(["mount", "-t", "tmpfs", "-o", "size=768m", "berth-e2e", str(tmp_path)])
+    cluster = lab.Cluster(str(tmp_path / "cluster"))
+    try:
+        yield cluster
+    finally:
+        (tmp_path / "ballast").unlink(missing_ok=True)
+        cluster.down("--purge", "--grace", "2", check=False)
+        left = cluster.leftovers()
+        lab.run(["umount", str(tmp_path)])
+        shutil.rmtree(cluster.home, ignore_errors=True)
+    assert not left
+
+
+def fill(path):
+    """Until not a byte more can be written."""
+    with open(path, "wb", buffering=0) as ballast:
+        block = bytes(1 << 20)
+        while block:
+            try:
+                ballast.write(block)
+            except OSError:
+                block = block[:len(block) // 2]
+
+
+def configmap(name):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": name + "x" * SIZE}}
+
+
+def test_a_full_disk(small, tmp_path):
+    small.up()
+    small.image(lab.WEB)
+    session = lab.Session(small, namespace="default")
+    wait_for("the authority's map", lambda: session.names("configmaps") == ["kube-root-ca.crt"])
+    session.apply(SET)
+    session.wait_ready("steady-0")
+    before = session.pod("steady-0")
+    fill(tmp_path / "ballast")
+    path = "/api/v1/namespaces/default/configmaps"
+
+    # What the store has room for already is taken; then the refusals begin.
+    stored, refused = [], []
+    while len(refused) < 3:
+        name = f"map-{len(stored) + len(refused)}"
+        code, answer = small.request("POST", path, json.dumps(configmap(name)))
+        if code == 201:
+            stored.append(name)
+            fill(tmp_path / f"ballast-{len(stored)}")
+            assert len(stored) < 2000, "the disk does not get full"
+        else:
+            assert (code, answer["reason"]) == (503, "ServiceUnavailable") and "No space left on device" in answer["message"], answer
+            refused.append(name)
+    error = session.fails("create", "configmap", "by-kubectl", "--from-literal=a=" + "b" * SIZE)
+    assert "No space left on device" in error, error
+
+    # Reading goes on, and so does what runs.
+    assert session.names("configmaps") == sorted(stored + ["kube-root-ca.crt"])
+    for name in stored:
+        assert session.get("configmaps", name)["data"] == configmap(name)["data"]
+    for name in refused:
+        assert small.request("GET", f"{path}/{name}")[0] == 404
+    assert session.out("get", "pod", "steady-0", "--no-headers").split()[1:4] == ["1/1", "Running", "0"]
+    assert session.exec("steady-0", "curl -s localhost") == "steady-0\n"
+    assert any(c["type"] == "Ready" and c["status"] == "True" for c in small.api("/api/v1/nodes/berth-1")["status"]["conditions"])
+
+    # Room again: everything goes on by itself.
+    for ballast in tmp_path.glob("ballast*"):
+        ballast.unlink()
+    for name in refused:
+        code, answer = small.request("POST", path, json.dumps(configmap(name)))
+        assert code == 201, answer
+    session.k("scale", "sts/steady", "--replicas=2")
+    session.wait_ready("steady-1")
+    now = session.pod("steady-0")
+    assert is_ready(now) and now["metadata"]["uid"] == before["metadata"]["uid"]
+    assert now["status"]["containerStatuses"][0]["containerID"] == before["status"]["containerStatuses"][0]["containerID"]
+    # And it is on the disk.
+    small.kill("server")
+    small.up()
+    for name in stored + refused:
+        assert session.get("configmaps", name)["data"] == configmap(name)["data"]
+    session.close_home()
