@@ -201,6 +201,18 @@ TEST(PlantedBug, AWrongStatusIsSeenAtRest) {
   }));
 }
 
+TEST(PlantedBug, AWaitThatIsNotExplainedIsSeen) {
+  EXPECT_TRUE(caught("waits", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    for (auto* actions : {&plan.then, &plan.otherwise}) {
+      for (controllers::Action& action : *actions) {
+        if (action.subresource == "status") action.object.mut("status").erase("conditions");
+      }
+    }
+    return plan;
+  }));
+}
+
 TEST(PlantedBug, ARestlessControllerIsSeen) {
   EXPECT_TRUE(caught("rest", [](const View& view, Time now) {
     Plan plan = plan_set(view, now);

@@ -9,8 +9,9 @@ namespace berth::sim {
 
 // Never two live processes of one pod name, on any nodes.
 std::unique_ptr<Checker> check_identity(Truth& truth);
-// OrderedReady: a member is created only after all before it were ready, removed only after all behind it are gone, and
-// replaced by an update only while no more than maxUnavailable are missing.
+// OrderedReady: a member is created only after all before it were ready (but for those that come back together after an
+// outage of all), removed only after all behind it are gone, and replaced by an update only while no more than
+// maxUnavailable are missing.
 std::unique_ptr<Checker> check_order(Truth& truth);
 // Never more than maxUnavailable members that were serving are down because the set itself took them down.
 std::unique_ptr<Checker> check_budget(Truth& truth);
@@ -21,6 +22,8 @@ std::unique_ptr<Checker> check_partition(Truth& truth);
 std::unique_ptr<Checker> check_claims(Truth& truth);
 // At rest: the pods asked for exist, ready and of the right revision, and the status says exactly what is there.
 std::unique_ptr<Checker> check_status(Truth& truth);
+// At rest a set that does not have all it wants says so in its condition Progressing, and names the first member it waits for.
+std::unique_ptr<Checker> check_waits(Truth& truth);
 
 void add_all_checkers(Truth& truth);
 

@@ -40,6 +40,7 @@ void add_all_checkers(Truth& truth) {
   truth.add(check_partition(truth));
   truth.add(check_claims(truth));
   truth.add(check_status(truth));
+  truth.add(check_waits(truth));
 }
 
 }  // namespace berth::sim

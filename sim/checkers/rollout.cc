@@ -84,7 +84,7 @@ class Partition final : public Checker {
     const Shape shape = shape_of(set);
     const int ordinal = parse_member(api::name_of(pod)).ordinal;
     if (!shape.in_range(ordinal)) return;
-    const bool keeps = !shape.on_delete && ordinal < shape.start + shape.partition;
+    const bool keeps = !shape.on_delete && ordinal < shape.first_updated();
     if (change.before.is_null()) {
       const std::string_view wanted = set["status"][keeps ? "currentRevision" : "updateRevision"].as_string();
       const std::string_view revision = api::label_of(pod, kRevisionLabel);

@@ -11,6 +11,7 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 constexpr std::uint64_t kBigSetEvery = 50;  // seeds
+constexpr std::size_t kScheduler = 2;       // of the cluster's processes
 
 class History {
  public:
@@ -36,7 +37,7 @@ class History {
       cluster_.truth().set_slack(200ms);
     }
     if (options_.disk_lies) cluster_.disk().faults().lies = true;
-    for (std::size_t i = 0; i < cluster_.processes(); ++i) cluster_.faults(i).swallowed_event = options_.swallowed_event;
+    cluster_.faults(kScheduler).swallowed_event = options_.swallowed_event;
     const int accidents = 2 + static_cast<int>(world_.below(12));
     for (int i = 0; i < accidents; ++i) {
       people_.later(world_.between(1s, end), [this] { let_something_happen(); });

@@ -25,7 +25,7 @@ struct HistoryOptions {
   bool trace = false;  // prints what happens
   // Planted bugs outside the controller.
   bool disk_lies = false;
-  double swallowed_event = 0;
+  double swallowed_event = 0;  // by the scheduler's watches
 };
 
 Outcome run_history(const HistoryOptions& options);
