@@ -458,6 +458,31 @@ INSTANTIATE_TEST_SUITE_P(
                       JobCase{"noController", R"({"spec":{},"status":{}})", false, true, "job/j", "has not taken it up yet"}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(WhyJob, BetweenTwoTriesTheLastFailureSpeaks) {
+  World world;
+  world.put(kJobs, from(R"({"kind":"Job","metadata":{"name":"j","namespace":"default","uid":"j"},
+    "spec":{"backoffLimit":3,"selector":{"matchLabels":{"app":"web"}}},"status":{"failed":2,"startTime":"2026-01-02T03:00:05Z"}})"));
+  auto failed_pod = [&](const std::string& name, const char* finished) {
+    Value& pod = world.ready_pod(name);
+    pod.mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"Job","name":"j","uid":"j"}])"));
+    Value end = Value::object({{"exitCode", 2}, {"reason", "Error"}, {"startedAt", finished}, {"finishedAt", finished}});
+    pod.mut("status").set("phase", "Failed");
+    pod.mut("status").mut("containerStatuses").mut(std::size_t{0}).set("state", Value::object({{"terminated", end}}));
+  };
+  failed_pod("j-a", "2026-01-02T03:03:00Z");
+  failed_pod("j-b", "2026-01-02T03:04:00Z");
+  Report report = world.explain(kJobs, "j");
+  EXPECT_EQ(line_of(report, "next pod").state, "in 15s") << "20s after the second failure";
+  EXPECT_EQ(line_of(report, "next pod").why, "after 2 failures on end the job waits before it tries again");
+  EXPECT_EQ(line_of(report, "tries").why, "after 3 failures the job gives up");
+  EXPECT_FALSE(has_line(report, "pod/j-a"));
+  EXPECT_TRUE(report.summary(kNow).starts_with("job/j waits for pod/j-b, container db (for 5s): 5s ago it ended with exit code 2")) << report.summary(kNow);
+  // A success in between starts the count anew.
+  world.pod("j-a").mut("status").set("phase", "Succeeded");
+  report = world.explain(kJobs, "j");
+  EXPECT_EQ(line_of(report, "next pod").state, "in 5s");
+}
+
 // --- Claims that are asked about
 
 TEST(WhyClaim, WaitsForItsFirstConsumer) {

@@ -3,6 +3,7 @@
 
 #include "api/selector.h"
 #include "base/text.h"
+#include "controllers/job/pods.h"
 #include "controllers/why/story.h"
 
 namespace berth::controllers::why {
@@ -58,6 +59,26 @@ void tell_creation(Story& story, const Value& owner, std::int64_t missing, int d
   line.mood = Mood::kBroken;
   line.since = time_of_event(event);
   line.why = shortened(event["message"].as_string());
+}
+
+// A job without a pod at work: how long it holds back after failures, and what the last of them was.
+void explain_retry(Story& story, const Value& job, const std::vector<Value>& pods, int depth) {
+  Time last_success{};
+  for (const Value& pod : pods) {
+    if (pod["status"]["phase"].as_string() == "Succeeded") last_success = std::max(last_success, job::finished_at(pod));
+  }
+  const Value* last = nullptr;
+  std::int64_t failures = 0;
+  for (const Value& pod : pods) {
+    if (pod["status"]["phase"].as_string() != "Failed" || job::finished_at(pod) <= last_success) continue;
+    ++failures;
+    if (!last || job::finished_at(*last) < job::finished_at(pod)) last = &pod;
+  }
+  if (!last) return tell_creation(story, job, 1, depth);
+  const Duration left = job::backoff_left(failures, job::finished_at(*last), story.now());
+  Line& line = story.add(depth, Mood::kWaiting, "next pod", left > Duration::zero() ? "in " + human_duration(left) : "due");
+  line.why = "after " + counted(failures, "failure") + " on end the job waits before it tries again";
+  explain_pod(story, *last, depth);
 }
 
 std::string ready_words(std::int64_t ready, std::int64_t wanted, std::string_view word) {
@@ -163,7 +184,7 @@ void explain_job(Story& story, const Value& job, int depth) {
   if (story.guessing()) return;
   if (failed > 0) {
     Line& tries = story.add(depth + 1, Mood::kNote, "tries", std::to_string(failed) + " failed");
-    tries.why = "after " + std::to_string(job["spec"]["backoffLimit"].as_int(6)) + " failures the job gives up; it waits longer before each new try";
+    tries.why = "after " + std::to_string(job["spec"]["backoffLimit"].as_int(6)) + " failures the job gives up";
     tries.hint = story.kubectl("logs job/" + name);
   }
   std::vector<Value> active = pods;
@@ -172,7 +193,7 @@ void explain_job(Story& story, const Value& job, int depth) {
     line.why = "its controller has not taken it up yet";
     return;
   }
-  if (active.empty()) return tell_creation(story, job, 1, depth + 1);
+  if (active.empty()) return explain_retry(story, job, pods, depth + 1);
   const Value first = first_waiting(active);
   if (!first.is_null()) return explain_pod(story, first, depth + 1);
   line.why = counted(static_cast<std::int64_t>(active.size()), "pod") + " at work";
