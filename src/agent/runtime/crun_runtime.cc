@@ -15,6 +15,7 @@
 
 #include "agent/runtime/child.h"
 #include "agent/runtime/container_files.h"
+#include "agent/runtime/find_program.h"
 #include "agent/runtime/interactive.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -46,6 +47,13 @@ std::string words_of(std::string text) {
   text = std::string(trim(text));
   if (text.empty()) return "the container could not be created";
   return text;
+}
+
+std::string path_of(const Value& process) {
+  for (const Value& variable : process["env"]) {
+    if (variable.as_string().starts_with("PATH=")) return std::string(variable.as_string().substr(5));
+  }
+  return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
 class CrunRuntime final : public ContainerRuntime {
@@ -95,6 +103,9 @@ class CrunRuntime final : public ContainerRuntime {
   void delete_files(const ContainerPtr& c, int tries, Done done);
   void control(const std::string& id, const std::string& line, Done done);
   Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
+  void start_session(const std::string& id, const ExecOptions& options, Fd process, Function<void(Result<ExecStreams>)> started,
+                     Function<void(int)> exited);
+  Error start_error(const Error& why);
 
   Loop& loop_;
   CrunConfig config_;
@@ -531,20 +542,45 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
         [started = std::move(started), id] { started(error(Code::kNotFound, "container " + id + " is not running")); });
     return;
   }
-  std::uint64_t key = ++next_;
-  std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
   auto process = process_file(c, options.argv, options.tty);
   if (!process.ok()) {
     loop_.post([started = std::move(started), e = process.error()] { started(e); });
     return;
   }
-  sessions_[key] = InteractiveExec::start(loop_, std::move(command), std::move(*process), id,
+  // crun's complaint about a program that is not there would look like output of the program.
+  const std::string root = "/proc/" + std::to_string(c->status().pid) + "/root";
+  auto look = [root, program = options.argv.at(0), path = path_of(c->process), directory = c->process["cwd"].str("/")] {
+    return find_program(root, program, path, directory);
+  };
+  blocking(look, [this, id, options, file = std::make_shared<Fd>(std::move(*process)), started = std::move(started),
+                  exited = std::move(exited)](Status found) mutable {
+    if (!found.ok()) return started(start_error(found.error()));
+    start_session(id, options, std::move(*file), std::move(started), std::move(exited));
+  });
+}
+
+void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, Function<void(Result<ExecStreams>)> started,
+                                Function<void(int)> exited) {
+  std::uint64_t key = ++next_;
+  std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
+  sessions_[key] = InteractiveExec::start(loop_, std::move(command), std::move(process), id,
                                           paths_.sockets() + "/t" + std::to_string(key), options, std::move(started),
                                           [this, key, exited = std::move(exited)](int code) {
                                             auto self = std::move(sessions_[key]);
                                             sessions_.erase(key);
                                             exited(code);
                                           });
+}
+
+// As containerd tells it, which names the attempt by a number of its own.
+Error CrunRuntime::start_error(const Error& why) {
+  std::string number;
+  for (int part = 0; part < 4; ++part) {
+    const std::uint64_t random = loop_.random();
+    number.append(reinterpret_cast<const char*>(&random), sizeof random);
+  }
+  return error(Code::kInternal, "failed to exec in container: failed to start exec " + quoted(hex_encode(number)) +
+                                    ": OCI runtime exec failed: exec failed: unable to start container process: " + why.message + ": unknown");
 }
 
 void CrunRuntime::control(const std::string& id, const std::string& line, Done done) {
