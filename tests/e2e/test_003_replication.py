@@ -316,6 +316,24 @@ def test_003_3_the_row_is_on_each_member(client):
         assert terminal.wait() == 0
 
 
+def addresses(k, service):
+    return {a["ip"] for subset in k.get("endpoints", service).get("subsets", []) for a in subset.get("addresses", [])}
+
+
+def test_003_5_who_is_not_ready_is_not_read_from(k):
+    """Without a loop over mysql-read: what the name of the headless Service resolves to, and whom mysql-read stands for."""
+    ill, everybody = k.pod("mysql-2")["status"]["podIP"], {k.pod(m)["status"]["podIP"] for m in MEMBERS}
+
+    def resolved():
+        return {line.split()[0] for line in k.exec("mysql-0", "getent ahostsv4 mysql", container="mysql").splitlines()}
+    k.k("exec", "mysql-2", "-c", "mysql", "--", "mv", "/usr/bin/mysql", "/usr/bin/mysql.off")
+    wait_for("1/2", lambda: columns(k.out("get", "pod", "mysql-2"))[1][:4] == ["mysql-2", "1/2", "Running", "0"])
+    wait_for("two names", lambda: addresses(k, "mysql-read") == resolved() == everybody - {ill})
+    k.k("exec", "mysql-2", "-c", "mysql", "--", "mv", "/usr/bin/mysql.off", "/usr/bin/mysql")
+    wait_for("2/2", lambda: columns(k.out("get", "pod", "mysql-2"))[1][:4] == ["mysql-2", "2/2", "Running", "0"])
+    wait_for("three names", lambda: addresses(k, "mysql-read") == resolved() == everybody)
+
+
 def test_003_6_a_replica_comes_back_to_its_data(k):
     before, volume = k.pod("mysql-2")["metadata"]["uid"], volume_of(k, "mysql-2")
     with k.listing("get", "pod", "mysql-2") as listing:
