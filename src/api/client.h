@@ -106,6 +106,7 @@ inline const Resource kCronJobs{"batch", "v1", "cronjobs"};
 inline const Resource kEndpointSlices{"discovery.k8s.io", "v1", "endpointslices"};
 inline const Resource kStorageClasses{"storage.k8s.io", "v1", "storageclasses"};
 inline const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
+inline const Resource kHorizontalPodAutoscalers{"autoscaling", "v2", "horizontalpodautoscalers"};
 inline const Resource kPodDisruptionBudgets{"policy", "v1", "poddisruptionbudgets"};
 inline const Resource kPriorityClasses{"scheduling.k8s.io", "v1", "priorityclasses"};
 }  // namespace resources

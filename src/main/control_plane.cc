@@ -23,8 +23,18 @@ namespace {
 std::vector<controllers::gc::Kind> collected_kinds() {
   std::vector<controllers::gc::Kind> out;
   for (const schema::Kind* kind : schema::builtin().kinds()) {
+    // Autoscalers have two forms; one of them is enough.
+    if (kind->kind == "HorizontalPodAutoscaler" && kind->version == "v1") continue;
     bool whole = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
     if (whole && kind->kind != "Event") out.push_back({kind->resource(), kind->kind, kind->namespaced});
+  }
+  return out;
+}
+
+std::vector<controllers::hpa::Scalable> scalable_kinds() {
+  std::vector<controllers::hpa::Scalable> out;
+  for (const schema::Kind* kind : schema::builtin().kinds()) {
+    if (kind->has_subresource("scale") && kind->has_verb("watch")) out.push_back({kind->resource(), kind->kind});
   }
   return out;
 }
@@ -61,6 +71,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::serviceaccount::make_root_ca_controller(*informers_, config.ca_pem));
   run(controllers::disruption::make_controller(*informers_));
   run(controllers::quota::make_controller(*informers_, counted_kinds()));
+  drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure));
   scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);
 }
 

@@ -8,6 +8,7 @@
 #include "api/client.h"
 #include "base/runtime.h"
 #include "controllers/driver.h"
+#include "controllers/hpa/controller.h"
 
 namespace berth::scheduler {
 class Scheduler;
@@ -17,6 +18,7 @@ namespace berth {
 
 struct ControlPlaneConfig {
   std::string ca_pem;  // published in every namespace as kube-root-ca.crt
+  controllers::hpa::Measure measure;  // what the pods of a namespace use
 };
 
 class ControlPlane {

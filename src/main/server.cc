@@ -92,9 +92,19 @@ class ServerRole {
     return ok_status();
   }
 
+  // For autoscalers: what a namespace's pods use, of whichever nodes answer.
+  controllers::hpa::Measure measure_pods() {
+    return [this](const std::string& ns, Function<void(Result<std::vector<Value>>)> done) {
+      const schema::Kind& nodes = *schema::builtin().find(api::resources::kNodes);
+      std::vector<std::string> names;
+      for (const store::RecordPtr& node : store_->list(registry::store_key(nodes, "", "")).records) names.emplace_back(api::name_of(node->value));
+      usage_->ask(names, [ns, done = std::move(done)](const rest::NodeUsage::Reports& reports) { done(rest::NodeUsage::pods_of(reports, ns)); });
+    };
+  }
+
   void start_control_plane() {
     client_ = registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
-    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem()});
+    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods()});
     ready_ = true;
     log_info("server", "ready", {{"address", "https://127.0.0.1:" + std::to_string(settings_.api_port)}});
     lab::report_ready();

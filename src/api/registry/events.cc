@@ -1,4 +1,5 @@
-// Events have two API forms and one storage; they live for an hour.
+// Events have two API forms and one storage, as autoscalers have; events live for an hour.
+#include "api/autoscaler_versions.h"
 #include "api/registry/state.h"
 #include "base/time.h"
 
@@ -13,6 +14,9 @@ constexpr std::pair<const char*, const char*> kRenamed[] = {
     {"reportingComponent", "reportingController"}};
 
 bool is_new_form(const schema::Kind& kind) { return kind.group == "events.k8s.io"; }
+bool is_old_autoscaler(const schema::Kind& kind) {
+  return kind.kind == "HorizontalPodAutoscaler" && kind.group == "autoscaling" && kind.version == "v1";
+}
 
 Time last_seen(const Value& event) {
   for (const char* field : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
@@ -31,10 +35,16 @@ Time last_activity(const Value& event) {
 }  // namespace
 
 const schema::Kind& storage_kind(const Registry::State& state, const schema::Kind& kind) {
+  if (is_old_autoscaler(kind)) return *state.schema.find_kind("autoscaling/v2", kind.kind);
   return is_new_form(kind) ? *state.schema.find_kind("v1", "Event") : kind;
 }
 
 Value to_storage(const schema::Kind& kind, Value object) {
+  if (is_old_autoscaler(kind)) {
+    object = api::autoscaler_to_v2(std::move(object));
+    schema::apply_defaults(*schema::builtin().find_kind("autoscaling/v2", kind.kind), object);
+    return object;
+  }
   if (!is_new_form(kind)) return object;
   for (auto [core, renamed] : kRenamed) {
     if (!object.contains(renamed)) continue;
@@ -45,6 +55,7 @@ Value to_storage(const schema::Kind& kind, Value object) {
 }
 
 Value from_storage(const schema::Kind& kind, Value object) {
+  if (is_old_autoscaler(kind)) return api::autoscaler_to_v1(std::move(object));
   if (!is_new_form(kind)) return object;
   for (auto [core, renamed] : kRenamed) {
     if (!object.contains(core)) continue;
@@ -55,7 +66,7 @@ Value from_storage(const schema::Kind& kind, Value object) {
 }
 
 store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& record) {
-  if (!is_new_form(kind) || !record) return record;
+  if ((!is_new_form(kind) && !is_old_autoscaler(kind)) || !record) return record;
   return std::make_shared<store::Record>(record->key, from_storage(kind, record->value), record->create_revision, record->mod_revision);
 }
 

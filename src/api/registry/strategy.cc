@@ -45,6 +45,18 @@ void set_template_generation(Value& object, std::int64_t number) {
   object.mut("metadata").mut("annotations").set(kTemplateGeneration, std::to_string(number));
 }
 
+// The older form of an autoscaler has parts of its status in annotations.
+void keep_annotated_status(const Value& before, Value& after) {
+  for (const char* key : {"autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics"}) {
+    const Value& present = before["metadata"]["annotations"][key];
+    if (!present.is_null()) {
+      after.mut("metadata").mut("annotations").set(key, present);
+    } else if (after["metadata"]["annotations"].contains(key)) {
+      after.mut("metadata").mut("annotations").erase(key);
+    }
+  }
+}
+
 // stringData is a way to write data; it is never kept.
 void fill_secret(Value& object) {
   const Value plain = object["stringData"];
@@ -88,6 +100,9 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   } else if (is_kind(kind, "apps", "DaemonSet")) {
     object.set("status", Value::object({{"currentNumberScheduled", 0}, {"numberMisscheduled", 0}, {"desiredNumberScheduled", 0}, {"numberReady", 0}}));
     set_template_generation(object, std::max<std::int64_t>(1, template_generation(object)));
+  } else if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler")) {
+    object.set("status", Value::object({{"desiredReplicas", 0}}));
+    if (kind.version == "v1") object.mut("status").set("currentReplicas", 0);
   } else if (is_kind(kind, "", "ResourceQuota")) {
     object.set("status", Value::object());
   } else if (is_kind(kind, "policy", "PodDisruptionBudget")) {
@@ -124,6 +139,7 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
       after.set("status", before["status"]);
     }
   }
+  if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler") && subresource.empty()) keep_annotated_status(before, after);
   if (is_kind(kind, "", "Secret")) fill_secret(after);
   if (is_kind(kind, "", "Pod") && subresource.empty()) {
     // What the server worked out at creation need not be repeated.

@@ -38,7 +38,8 @@ Value describe_group(const std::string& group, const std::vector<api::GroupVersi
 std::string storage_version_hash(const schema::Kind& kind) {
   // Both forms of an Event are stored as the core one.
   std::string group = kind.kind == "Event" ? "" : kind.group;
-  return base64_encode(sha256(group + "/" + kind.version + "/" + kind.kind).substr(0, 8));
+  std::string version = kind.kind == "HorizontalPodAutoscaler" ? "v2" : kind.version;
+  return base64_encode(sha256(group + "/" + version + "/" + kind.kind).substr(0, 8));
 }
 
 Value legacy_resource(const schema::Kind& kind) {

@@ -50,6 +50,18 @@ struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
 NodeUsage::NodeUsage(Loop& loop, Endpoint endpoint) : state_(std::make_shared<State>(loop, std::move(endpoint))) {}
 NodeUsage::~NodeUsage() = default;
 
+std::vector<Value> NodeUsage::pods_of(const Reports& reports, std::string_view ns) {
+  std::vector<Value> out;
+  for (const auto& [node, report] : reports) {
+    for (const Value& pod : report["pods"]) {
+      if (pod["namespace"].as_string() != ns) continue;
+      Value metrics = pod;
+      out.push_back(metrics.set("metadata", Value::object({{"name", pod["name"]}, {"namespace", pod["namespace"]}, {"uid", pod["uid"]}})));
+    }
+  }
+  return out;
+}
+
 void NodeUsage::ask(const std::vector<std::string>& nodes, Function<void(const Reports&)> done) {
   struct Gathering {
     Reports reports;

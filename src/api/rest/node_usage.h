@@ -27,6 +27,8 @@ class NodeUsage {
   // `done` gets the reports of the nodes that answered, by name; later, never from inside the call.
   using Reports = std::map<std::string, Value>;
   void ask(const std::vector<std::string>& nodes, Function<void(const Reports&)> done);
+  // The pods of a namespace in the reports, as PodMetrics objects.
+  static std::vector<Value> pods_of(const Reports& reports, std::string_view ns);
 
  private:
   struct State;

@@ -460,6 +460,8 @@ DefaultRule rule_of(std::string_view type_name) {
       {"io.k8s.api.apps.v1.ReplicaSetSpec", replica_set_spec},
       {"io.k8s.api.apps.v1.StatefulSetSpec", stateful_set_spec},
       {"io.k8s.api.authentication.v1.TokenRequestSpec", token_request_spec},
+      {"io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", default_autoscaler_v1},
+      {"io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler", default_autoscaler_v2},
       {"io.k8s.api.batch.v1.CronJobSpec", cron_job_spec},
       {"io.k8s.api.batch.v1.Job", job},
       {"io.k8s.api.batch.v1.PodFailurePolicyOnPodConditionsPattern", failure_condition},

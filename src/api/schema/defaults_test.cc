@@ -109,7 +109,7 @@ const Difference kDifferences[] = {
 };
 // Recorded kinds that Berth does not serve.
 const std::set<std::string> kNotServed = {
-    "ReplicationController", "HorizontalPodAutoscaler", "NetworkPolicy", "Ingress",
+    "ReplicationController", "NetworkPolicy", "Ingress",
     "MutatingWebhookConfiguration", "CustomResourceDefinition", "ClusterRole", "RoleBinding"};
 
 TEST(Defaults, AsRecorded) {

@@ -183,7 +183,8 @@ TEST(Builtin, ServesTheKindsInUpstreamsOrder) {
                        "authorization.k8s.io/v1 localsubjectaccessreviews",
                        "authorization.k8s.io/v1 selfsubjectaccessreviews",
                        "authorization.k8s.io/v1 selfsubjectrulesreviews",
-                       "authorization.k8s.io/v1 subjectaccessreviews", "batch/v1 cronjobs", "batch/v1 jobs", "policy/v1 poddisruptionbudgets",
+                       "authorization.k8s.io/v1 subjectaccessreviews", "autoscaling/v2 horizontalpodautoscalers",
+                       "autoscaling/v1 horizontalpodautoscalers", "batch/v1 cronjobs", "batch/v1 jobs", "policy/v1 poddisruptionbudgets",
                        "storage.k8s.io/v1 storageclasses", "scheduling.k8s.io/v1 priorityclasses", "coordination.k8s.io/v1 leases",
                        "discovery.k8s.io/v1 endpointslices", "metrics.k8s.io/v1beta1 nodes", "metrics.k8s.io/v1beta1 pods"}));
   for (auto [version, kind] : {std::pair("autoscaling/v1", "Scale"), {"policy/v1", "Eviction"}, {"v1", "Status"},

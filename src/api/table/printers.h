@@ -40,6 +40,7 @@ Value none_if_empty(std::string_view text);                   // "<none>"
 Value pod_cells(const Value& pod, Time now);                  // pod_cells.cc
 Value node_cells(const Value& node, Time now);                // node_cells.cc
 Value quota_cells(const Value& quota, Time now);              // quota_cells.cc
+Value autoscaler_cells(const Value& autoscaler, Time now);    // autoscaler_cells.cc
 Value metrics_cells(const Value& metrics, Time now);          // metrics_cells.cc
 Value service_cells(const Value& service, Time now);          // service_cells.cc
 Value endpoints_cells(const Value& endpoints, Time now);

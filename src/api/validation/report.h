@@ -108,6 +108,8 @@ void validate_job_update(Report& report, const Value& before, const Value& after
 void validate_job_status_update(Report& report, const Value& before, const Value& after);
 void validate_cron_job(Report& report, const Value& cron_job);
 void validate_cron_job_update(Report& report, const Value& before, const Value& after);
+void validate_autoscaler(Report& report, const Value& object);                               // autoscaling.cc
+void validate_autoscaler_update(Report& report, const Value& before, const Value& after);
 void validate_lease(Report& report, const Value& object);
 void validate_node(Report& report, const Value& object);
 void validate_event(Report& report, const Value& object);

@@ -61,6 +61,7 @@ const KindRules kRules[] = {
     {"apps", "ControllerRevision", NameRule::kSubdomain, validate_nothing, validate_revision_update, false},
     {"batch", "CronJob", NameRule::kSubdomain, validate_cron_job, validate_cron_job_update, false},
     {"batch", "Job", NameRule::kSubdomain, validate_job, validate_job_update, true},
+    {"autoscaling", "HorizontalPodAutoscaler", NameRule::kSubdomain, validate_autoscaler, validate_autoscaler_update, true},
     {"policy", "PodDisruptionBudget", NameRule::kSubdomain, validate_budget, validate_plain_update, true},
     {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class, validate_priority_class_update, true},
     {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, false},

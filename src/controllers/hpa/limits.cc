@@ -1,0 +1,128 @@
+#include "controllers/hpa/limits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace berth::controllers::hpa {
+namespace {
+
+constexpr std::int64_t kDownWindow = 300;  // seconds; where nothing else is said
+constexpr const char* kUpText = "recent recommendations were lower than current one, applying the lowest recent recommendation";
+constexpr const char* kDownText = "recent recommendations were higher than current one, applying the highest recent recommendation";
+
+struct Windows {
+  std::int64_t up, down;  // seconds
+};
+
+Windows windows_of(const Value& behavior) {
+  return {behavior["scaleUp"]["stabilizationWindowSeconds"].as_int(0), behavior["scaleDown"]["stabilizationWindowSeconds"].as_int(kDownWindow)};
+}
+
+// The lowest recommendation of the upper window and the highest of the lower one bound the change.
+int stabilised(const Windows& windows, bool behaves, int current, int recommended, History& history, Time now) {
+  int low = recommended, high = recommended;
+  const Time up_from = now - std::chrono::seconds(windows.up), down_from = now - std::chrono::seconds(windows.down);
+  for (const History::Entry& entry : history.recommendations) {
+    if (entry.at > up_from) low = std::min(low, entry.value);
+    if (entry.at > down_from) high = std::max(high, entry.value);
+  }
+  std::erase_if(history.recommendations, [&](const History::Entry& entry) { return entry.at < up_from && entry.at < down_from; });
+  history.recommendations.push_back({now, recommended});
+  if (!behaves) return high;
+  return std::min(std::max(current, low), high);
+}
+
+// By how many replicas was scaled within the period.
+int changed_within(std::int64_t seconds, const std::vector<History::Entry>& events, Time now) {
+  int sum = 0;
+  for (const History::Entry& event : events) {
+    if (event.at > now - std::chrono::seconds(seconds)) sum += event.value;
+  }
+  return sum;
+}
+
+// The furthest that the policies of one direction allow.
+int rate_limit(const Value& rules, bool up, int current, const History& history, Time now) {
+  const std::string_view select = rules["selectPolicy"].as_string("Max");
+  if (select == "Disabled") return current;
+  const bool furthest = select != "Min", largest = furthest == up;
+  int result = largest ? std::numeric_limits<int>::min() : std::numeric_limits<int>::max();
+  for (const Value& policy : rules["policies"]) {
+    const std::int64_t period = policy["periodSeconds"].as_int(), value = policy["value"].as_int();
+    const int start = current - changed_within(period, history.ups, now) + changed_within(period, history.downs, now);
+    double proposed = static_cast<double>(up ? start + value : start - value);
+    if (policy["type"].as_string() == "Percent") {
+      const double part = static_cast<double>(value) / 100;
+      proposed = up ? std::ceil(start * (1 + part)) : std::trunc(start * (1 - part));
+    }
+    const int one = static_cast<int>(std::clamp(proposed, -2e9, 2e9));
+    result = largest ? std::max(result, one) : std::min(result, one);
+  }
+  return result;
+}
+
+void hold(Limited& out, int replicas, const char* reason, const char* message) {
+  out.replicas = replicas;
+  out.limited = true;
+  out.reason = reason;
+  out.message = message;
+}
+
+void hold_below(Limited& out, int most, int rate) {
+  if (most > rate) {
+    if (out.replicas > rate) hold(out, rate, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate");
+  } else if (out.replicas > most) {
+    hold(out, most, "TooManyReplicas", "the desired replica count is more than the maximum replica count");
+  }
+}
+
+void hold_above(Limited& out, int least, int rate) {
+  if (least < rate) {
+    if (out.replicas < rate) hold(out, rate, "ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate");
+  } else if (out.replicas < least) {
+    hold(out, least, "TooFewReplicas", "the desired replica count is less than the minimum replica count");
+  }
+}
+
+}  // namespace
+
+Limited limit(const Value& behavior, const Bounds& bounds, int current, int recommended, History& history, Time now) {
+  const bool behaves = behavior.is_object();
+  Limited out;
+  out.replicas = stabilised(windows_of(behavior), behaves, current, recommended, history, now);
+  if (out.replicas == recommended) {
+    out.able_reason = "ReadyForNewScale";
+    out.able_message = "recommended size matches current size";
+  } else {
+    const bool up = behaves && recommended >= current;
+    out.able_reason = up ? "ScaleUpStabilized" : "ScaleDownStabilized";
+    out.able_message = up ? kUpText : kDownText;
+  }
+  out.reason = "DesiredWithinRange";
+  out.message = "the desired count is within the acceptable range";
+  if (!behaves) {
+    hold_above(out, bounds.least, bounds.least);
+    // One wrong measure must not make hundreds of pods.
+    if (!out.limited) hold_below(out, bounds.most, std::max(2 * current, 4));
+  } else if (out.replicas > current) {
+    hold_below(out, bounds.most, std::max(current, rate_limit(behavior["scaleUp"], true, current, history, now)));
+  } else if (out.replicas < current) {
+    hold_above(out, bounds.least, std::min(current, rate_limit(behavior["scaleDown"], false, current, history, now)));
+  }
+  return out;
+}
+
+void note_scaling(const Value& behavior, int before, int after, History& history, Time now) {
+  if (!behavior.is_object() || before == after) return;
+  const bool up = after > before;
+  std::int64_t longest = 0;
+  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"]) longest = std::max(longest, policy["periodSeconds"].as_int());
+  // The other direction's periods look at these too.
+  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"]) longest = std::max(longest, policy["periodSeconds"].as_int());
+  std::vector<History::Entry>& events = up ? history.ups : history.downs;
+  std::erase_if(events, [&](const History::Entry& event) { return event.at < now - std::chrono::seconds(longest); });
+  events.push_back({now, std::abs(after - before)});
+}
+
+}  // namespace berth::controllers::hpa
