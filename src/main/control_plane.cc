@@ -1,6 +1,7 @@
 #include "main/control_plane.h"
 
 #include "api/schema/schema.h"
+#include "controllers/cronjob/controller.h"
 #include "controllers/daemonset/controller.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/disruption/controller.h"
@@ -60,6 +61,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::replicaset::make_controller(*informers_));
   run(controllers::job::make_controller(*informers_));
   run(controllers::job::make_expiry_controller(*informers_));
+  run(controllers::cronjob::make_controller(*informers_, TimeZone::of_this_machine()));
   run(controllers::endpoint::make_slice_controller(*informers_));
   run(controllers::endpoint::make_endpoints_controller(*informers_));
   run(controllers::endpoint::make_mirror_controller(*informers_));

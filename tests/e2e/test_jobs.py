@@ -88,3 +88,33 @@ def test_expired_job(kubectl):
     k.apply(job("brief", "true", ttlSecondsAfterFinished=0))
     k.wait_gone("jobs", "brief")
     wait_for("its pod to go", lambda: not pods_of(k, "brief"))
+
+
+def cron_job(name, schedule, script, **spec):
+    return json.dumps({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
+        "spec": {"schedule": schedule, **spec, "jobTemplate": {"spec": json.loads(job(name, script))["spec"]}}})
+
+
+def test_cron_job(session):
+    # kubectl 1.20 knows cron jobs only as batch/v1beta1, which Kubernetes no longer serves.
+    k = session
+    k.apply(cron_job("never", "0 0 1 1 *", "echo by hand", timeZone="Europe/Berlin", suspend=True))
+    assert k.out("create", "job", "now", "--from=cronjob/never") == "job.batch/now created\n"
+    assert "condition met" in k.out("wait", "--for=condition=complete", "job/now", "--timeout=60s")
+    assert k.out("logs", "job/now") == "by hand\n"
+    assert "Saw a job that the controller did not create or forgot: now" in k.wait_event("CronJob", "never", "UnexpectedJob")
+    wait_for("the success to be noted", lambda: "lastSuccessfulTime" in k.get("cronjobs", "never")["status"])
+    rows = columns(k.out("get", "cronjobs"))
+    assert rows[0] == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST SCHEDULE", "AGE"]
+    assert rows[1][:6] == ["never", "0 0 1 1 *", "Europe/Berlin", "True", "0", "<none>"]
+    assert "unknown time zone Moon/Base" in k.fails("patch", "cronjob", "never", "-p", '{"spec":{"timeZone":"Moon/Base"}}')
+
+    k.apply(cron_job("often", "@every 1s", "sleep 1000", concurrencyPolicy="Forbid"))
+    made = wait_for("its job", lambda: k.get("cronjobs", "often")["status"].get("active"))[0]
+    assert made["kind"] == "Job" and made["name"].startswith("often-") and made["uid"] == k.get("jobs", made["name"])["metadata"]["uid"]
+    annotations = k.get("jobs", made["name"])["metadata"]["annotations"]
+    assert annotations["batch.kubernetes.io/cronjob-scheduled-timestamp"].endswith("Z")
+    assert k.wait_event("CronJob", "often", "SuccessfulCreate") == f"Created job {made['name']}"
+    k.k("delete", "cronjob", "often", "never")
+    wait_for("their jobs and pods to go", lambda: not k.list("jobs")["items"] and not k.list("pods")["items"])

@@ -1,0 +1,14 @@
+#pragma once
+// The CronJob controller: watches cron jobs and their jobs and lets plan_cron_job() decide.
+
+#include <memory>
+
+#include "base/time_zone.h"
+#include "controllers/driver.h"
+
+namespace berth::controllers::cronjob {
+
+// `local`: the zone of schedules that name none.
+std::unique_ptr<Controller> make_controller(InformerSet& informers, TimeZone local);
+
+}  // namespace berth::controllers::cronjob
