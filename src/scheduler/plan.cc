@@ -108,7 +108,7 @@ bool fits_on(const PodInfo& pod, const NodeInfo& node, Snapshot& snapshot, const
   const VolumeNeeds needs = volume_needs(pod, view, snapshot);
   if (!needs.problem.empty()) return false;
   const Neighbours neighbours = look_around(pod, snapshot, view);
-  return filter_with_nominated(Question{pod, needs, view, neighbours}, node, snapshot).fits();
+  return filter_with_nominated(ask(pod, needs, view, neighbours), node, snapshot).fits();
 }
 
 Verdict filter_with_nominated(const Question& question, const NodeInfo& node, Snapshot& snapshot) {
@@ -120,7 +120,7 @@ Verdict filter_with_nominated(const Question& question, const NodeInfo& node, Sn
   if (!coming.empty()) {
     for (const PodPtr& other : coming) snapshot.place(other, node.name);
     const Neighbours with_them = look_around(question.pod, snapshot, question.view);
-    Verdict verdict = filter(Question{question.pod, question.volumes, question.view, with_them}, node);
+    Verdict verdict = filter(ask(question.pod, question.volumes, question.view, with_them), node);
     for (const PodPtr& other : coming) snapshot.remove(other->uid);
     if (!verdict.fits()) return verdict;
   }
@@ -144,7 +144,7 @@ Decision decide(const PodInfo& pod, Snapshot& snapshot, const View& view, std::s
     return decision;
   }
   const Neighbours neighbours = look_around(pod, snapshot, view);
-  const Question question{pod, needs, view, neighbours};
+  const Question question = ask(pod, needs, view, neighbours);
   if (snapshot.any_nominated()) {
     // Where room was made for it, the pod goes without another look.
     const NodeInfo* nominated = snapshot.node(snapshot.nomination_of(pod.uid));

@@ -135,6 +135,36 @@ TEST_F(PlanTest, BoundClaimsHoldThePodOnTheirNode) {
   EXPECT_NE(refusal(pod).find("2 node(s) didn't match PersistentVolume's node affinity."), std::string::npos);
 }
 
+TEST_F(PlanTest, AVolumesPlaceIsExplained) {
+  auto zoned = [](const std::string& name, const std::string& zone) { return labelled(make_node(name), "topology.kubernetes.io/zone", zone); };
+  snapshot.set_node(zoned("n1", "east"));
+  snapshot.set_node(zoned("n2", "west"));
+  view.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
+  view.known_volumes["v"] = make_volume("v", "n1");
+  view.known_volumes["v"].mut("spec").set("nodeAffinity", from(R"({"required":{"nodeSelectorTerms":[{"matchExpressions":[
+      {"key":"topology.kubernetes.io/zone","operator":"In","values":["west"]}]}]}})"));
+  const Value pod = with_claim(make_pod("a", "1"), "x");
+  EXPECT_EQ(run(pod).node, "n2");
+  Value cordoned = zoned("n2", "west");
+  cordoned.mut("spec").set("unschedulable", true);
+  snapshot.set_node(cordoned);
+  const std::string upstream =
+      "0/2 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 1 node(s) were unschedulable. no new claims to deallocate, "
+      "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
+  EXPECT_EQ(refusal(pod), upstream + " Claim \"x\" has its data on volume \"v\", which can only be used in zone \"west\": node n2 is cordoned; "
+                                     "uncordon it or add a node to that zone.");
+  snapshot.remove_node("n2");
+  EXPECT_NE(refusal(pod).find("in zone \"west\": no node is there; add a node to that zone."), std::string::npos);
+  snapshot.set_node(zoned("n3", "west"));
+  EXPECT_EQ(run(pod).node, "n3");
+  // A volume of one node, which is full.
+  view.known_volumes["v"] = make_volume("v", "n1");
+  place(make_pod("big", "4"), "n1");
+  EXPECT_NE(refusal(pod).find("on node \"n1\": node n1 refused it (Insufficient cpu); make room on it."), std::string::npos);
+  snapshot.remove_node("n1");
+  EXPECT_NE(refusal(pod).find("on node \"n1\": no such node is in the cluster; bring that node back."), std::string::npos);
+}
+
 TEST_F(PlanTest, WaitingClaimsAreProvisionedOrTakeAFreeVolume) {
   snapshot.set_node(make_node("n1"));
   view.classes["local"] = make_class("local", "WaitForFirstConsumer");

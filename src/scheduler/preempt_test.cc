@@ -179,6 +179,17 @@ TEST_F(PreemptTest, SpreadIsCuredByFewerPods) {
   EXPECT_EQ(victims(run(pod)), "n1: x");
 }
 
+TEST_F(PreemptTest, AnExclusiveClaimIsFreedWithItsUser) {
+  add_node("n1");
+  view.known_volumes["v"] = make_volume("v", "n1");
+  view.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
+  view.claims["default/x"].mut("spec").set("accessModes", from(R"(["ReadWriteOncePod"])"));
+  snapshot.place(make_pod_info(with_claim(with_priority(make_pod("user", "1"), 1), "x")), "n1");
+  running("other", "n1", 1, "1");
+  EXPECT_EQ(victims(run(with_claim(wants(10, "1"), "x"))), "n1: user");
+  EXPECT_EQ(victims(run(with_claim(wants(1, "1"), "x"))), ":");
+}
+
 TEST_F(PreemptTest, NominatedPodsHoldTheirRoomAgainstLessImportantOnes) {
   add_node("n1");
   const PodPtr first = make_pod_info(with_priority(make_pod("first", "3"), 10));

@@ -77,6 +77,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void start();
   void on_pod(const Value& before, const Value& after);
   void note_nomination(const Value& before, const Value& after);
+  void withdraw(const std::string& uid, const std::string& goes_to);
   void put_on_node(const PodPtr& pod, const std::string& node);
   void neighbour_changed(const PodInfo& changed);
   void on_node(const Value& before, const Value& after);
@@ -169,7 +170,7 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
   const std::string uid(api::uid_of(pod));
   if (after.is_null() || api::is_pod_terminal(after)) {
     queue.remove(uid);
-    snapshot.withdraw(uid);
+    withdraw(uid, {});
     auto flight = flights.find(uid);
     if (flight != flights.end() && !flight->second->binding) abandon(FlightPtr(flight->second));
     drop_backoff(uid);
@@ -177,7 +178,7 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
   }
   if (has_node(after)) {
     queue.remove(uid);
-    snapshot.withdraw(uid);
+    withdraw(uid, after["spec"]["nodeName"].str());
     drop_backoff(uid);
     if (!snapshot.holds(after)) put_on_node(make_pod_info(after), after["spec"]["nodeName"].str());
     return;
@@ -200,7 +201,16 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
 void Scheduler::State::note_nomination(const Value& before, const Value& after) {
   const Value& node = after["status"]["nominatedNodeName"];
   if (before["status"]["nominatedNodeName"] == node) return;
+  withdraw(std::string(api::uid_of(after)), node.str());
   snapshot.nominate(make_pod_info(after), node.str());
+}
+
+// The room that was kept for the pod is free again, unless that is where it goes.
+void Scheduler::State::withdraw(const std::string& uid, const std::string& goes_to) {
+  const std::string node = snapshot.nomination_of(uid);
+  if (node.empty()) return;
+  snapshot.withdraw(uid);
+  if (node != goes_to) wake_for_node(node);
 }
 
 void Scheduler::State::put_on_node(const PodPtr& pod, const std::string& node) {
@@ -296,9 +306,9 @@ void Scheduler::State::schedule_one(const PodPtr& pod) {
   flight->pod = pod;
   flight->node = decision.node;
   flight->volumes = std::move(decision.volumes);
-  snapshot.withdraw(pod->uid);
   flights[pod->uid] = flight;
   put_on_node(pod, flight->node);
+  withdraw(pod->uid, flight->node);
   prepare(flight);
 }
 
@@ -312,7 +322,10 @@ void Scheduler::State::park(const PodPtr& pod, const Decision& decision) {
   if (!decision.nominated.empty()) nominated = decision.nominated;
   if (decision.withdraw) nominated = "";
   set_condition(latest, "Unschedulable", decision.message, nominated);
-  if (nominated) snapshot.nominate(pod, *nominated);
+  if (nominated) {
+    withdraw(pod->uid, *nominated);
+    snapshot.nominate(pod, *nominated);
+  }
   if (!decision.victims.empty()) preempt(pod, decision);
 }
 

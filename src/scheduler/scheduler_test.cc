@@ -34,6 +34,19 @@ struct SchedulerTest : ::testing::Test {
     api.put(kPods, pod);
     runtime.settle();
   }
+  // "type reason message" of the first event about a pod.
+  std::string event_of(const std::string& pod) {
+    std::string found = "none";
+    api.list(kEvents, {}, [&](Result<api::List> list) {
+      for (const Value& event : list->items) {
+        if (found == "none" && event["involvedObject"]["name"].as_string() == pod) {
+          found = event["type"].str() + " " + event["reason"].str() + " " + event["message"].str();
+        }
+      }
+    });
+    runtime.settle();
+    return found;
+  }
   std::string message_of(const std::string& name) {
     return api.read(kPods, {"default", name})["status"]["conditions"][0]["message"].str();
   }
@@ -194,6 +207,104 @@ TEST_F(SchedulerTest, ParkedPodsAreLookedAtAgainInTime) {
   api.erase(kPods, {"default", "a"});
   runtime.advance(301s);
   EXPECT_EQ(runtime.timers(), 0u);
+}
+
+TEST_F(SchedulerTest, MakesRoomForAMoreImportantPod) {
+  api.put(kNodes, make_node("n1", "1"));
+  Value low = with_priority(make_pod("low", "600m"), 1);
+  low.mut("spec").set("nodeName", "n1");
+  api.put(kPods, low);
+  api.put(kPods, with_priority(make_pod("high", "600m"), 10));
+  api.fail_next("delete", Code::kUnavailable);
+  start();
+  Value high = api.read(kPods, {"default", "high"});
+  EXPECT_EQ(high["status"]["nominatedNodeName"].as_string(), "n1");
+  EXPECT_EQ(message_of("high"), "0/1 nodes are available: 1 Insufficient cpu.");
+  const Value condition = api.read(kPods, {"default", "low"})["status"]["conditions"][0];
+  EXPECT_EQ(condition["type"].as_string(), "DisruptionTarget");
+  EXPECT_EQ(condition["status"].as_string(), "True");
+  EXPECT_EQ(condition["reason"].as_string(), "PreemptionByScheduler");
+  EXPECT_EQ(condition["message"].as_string(), "default-scheduler: preempting to accommodate a higher priority pod");
+  EXPECT_EQ(calls("create binding pods default/high"), 0);
+  runtime.advance(1s);  // the deletion that failed is tried again
+  EXPECT_EQ(calls("delete pods default/low"), 2);
+  EXPECT_EQ(calls("create binding pods default/high"), 1);
+  EXPECT_EQ(event_of("low"), "Normal Preempted Preempted by pod pod-high on node n1");
+  bind("high", "n1");
+  EXPECT_TRUE(scheduler->idle());
+}
+
+TEST_F(SchedulerTest, ALessImportantNominationIsWithdrawn) {
+  api.put(kNodes, make_node("n1", "1"));
+  Value leaving = with_priority(make_pod("leaving", "1"), 1);
+  leaving.mut("spec").set("nodeName", "n1");
+  leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  leaving.mut("status").set("conditions", from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
+  api.put(kPods, leaving);
+  Value first = with_priority(make_pod("first", "1"), 5);
+  first.mut("status").set("nominatedNodeName", "n1");
+  api.put(kPods, first);
+  start();
+  EXPECT_NE(message_of("first").find("not eligible due to a terminating pod on the nominated node."), std::string::npos);
+  EXPECT_EQ(api.read(kPods, {"default", "first"})["status"]["nominatedNodeName"].as_string(), "n1");
+  api.put(kPods, with_priority(make_pod("second", "1"), 10));
+  runtime.settle();
+  EXPECT_TRUE(api.read(kPods, {"default", "first"})["status"]["nominatedNodeName"].is_null());
+  EXPECT_EQ(calls("create binding pods default/second"), 1);
+  EXPECT_EQ(calls("create binding pods default/first"), 0);
+}
+
+TEST_F(SchedulerTest, TheRoomOfANominatedPodThatGoesAwayIsFree) {
+  api.put(kNodes, make_node("n1", "1"));
+  Value leaving = with_priority(make_pod("leaving", "500m"), 1);
+  leaving.mut("spec").set("nodeName", "n1");
+  leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  leaving.mut("status").set("conditions", from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
+  api.put(kPods, leaving);
+  Value first = with_priority(make_pod("first", "1"), 5);
+  first.mut("status").set("nominatedNodeName", "n1");
+  api.put(kPods, first);
+  api.put(kPods, with_priority(make_pod("small", "500m"), 1));
+  start();
+  EXPECT_EQ(calls("create binding pods default/small"), 0);
+  api.erase(kPods, {"default", "first"});
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/small"), 1);
+}
+
+TEST_F(SchedulerTest, AffinityIsWokenByThePodItWaitsFor) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kNodes, make_node("n2"));
+  const std::string term = R"({"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"a"}}})";
+  api.put(kPods, requires_pods(make_pod("p"), "podAffinity", term));
+  api.put(kPods, requires_pods(labelled(make_pod("alone"), "app", "b"), "podAntiAffinity",
+                               R"({"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"kind":"any"}}})"));
+  start();
+  EXPECT_EQ(scheduler->parked(), 1u);
+  Value other = labelled(make_pod("x"), "app", "a");
+  other.mut("spec").set("nodeName", "n2");
+  api.put(kPods, other);
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/p"), 1);
+  EXPECT_EQ(scheduler->parked(), 0u);
+}
+
+TEST_F(SchedulerTest, AntiAffinityIsWokenFromFarAway) {
+  for (const char* name : {"n1", "n2"}) api.put(kNodes, labelled(make_node(name), "zone", "z"));
+  const std::string term = R"({"topologyKey":"zone","labelSelector":{"matchLabels":{"app":"a"}}})";
+  Value there = requires_pods(labelled(make_pod("x"), "app", "a"), "podAntiAffinity", term);
+  there.mut("spec").set("nodeName", "n2");
+  api.put(kPods, there);
+  // Full, so that only the first node can take it, and that is not the one something happens on.
+  Value full = make_pod("full", "4");
+  full.mut("spec").set("nodeName", "n2");
+  api.put(kPods, full);
+  api.put(kPods, labelled(make_pod("p", "2"), "app", "a"));
+  start();
+  EXPECT_EQ(message_of("p").substr(0, 86), "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy existing pods an");
+  api.erase(kPods, {"default", "x"});
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/p"), 1);
 }
 
 TEST_F(SchedulerTest, AThousandPodsInOneGo) {

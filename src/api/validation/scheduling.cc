@@ -36,6 +36,13 @@ void validate_selector_term(Report& report, const std::string& path, const Value
   validate_node_requirements(report, path + ".matchFields", term["matchFields"], true);
 }
 
+void validate_label_keys(Report& report, const std::string& path, const Value& keys, const Value& selector) {
+  if (keys.empty()) return;
+  if (selector.is_null()) return report.forbidden(path, "must not be specified when labelSelector is not set");
+  std::size_t index = 0;
+  for (const Value& key : keys) report.complaints(at(path, index++), key, is_qualified_name(key.as_string()));
+}
+
 void validate_pod_affinity_term(Report& report, const std::string& path, const Value& term) {
   validate_label_selector(report, path + ".labelSelector", term["labelSelector"]);
   validate_label_selector(report, path + ".namespaceSelector", term["namespaceSelector"]);
@@ -43,6 +50,15 @@ void validate_pod_affinity_term(Report& report, const std::string& path, const V
   std::string_view key = term["topologyKey"].as_string();
   if (key.empty()) report.required(path + ".topologyKey", "can not be empty");
   report.complaints(path + ".topologyKey", key, is_qualified_name(key));
+  validate_label_keys(report, path + ".matchLabelKeys", term["matchLabelKeys"], term["labelSelector"]);
+  validate_label_keys(report, path + ".mismatchLabelKeys", term["mismatchLabelKeys"], term["labelSelector"]);
+  std::size_t index = 0;
+  for (const Value& wanted : term["mismatchLabelKeys"]) {
+    const std::string here = at(path + ".mismatchLabelKeys", index++);
+    for (const Value& other : term["matchLabelKeys"]) {
+      if (other == wanted) report.invalid(here, wanted, "exists in both matchLabelKeys and mismatchLabelKeys");
+    }
+  }
 }
 
 void validate_pod_affinity(Report& report, const std::string& path, const Value& affinity) {
@@ -126,6 +142,13 @@ void validate_topology_spread(Report& report, const std::string& path, const Val
     if (constraint["minDomains"].is_int() && constraint["minDomains"].as_int() <= 0) {
       report.invalid(here + ".minDomains", constraint["minDomains"], "must be greater than zero");
     }
+    if (constraint["minDomains"].is_int() && constraint["whenUnsatisfiable"].as_string() != "DoNotSchedule") {
+      report.invalid(here + ".minDomains", constraint["minDomains"],
+                     "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + constraint["whenUnsatisfiable"].str());
+    }
+    report.one_of(here + ".nodeAffinityPolicy", constraint["nodeAffinityPolicy"], {"Honor", "Ignore"});
+    report.one_of(here + ".nodeTaintsPolicy", constraint["nodeTaintsPolicy"], {"Honor", "Ignore"});
+    validate_label_keys(report, here + ".matchLabelKeys", constraint["matchLabelKeys"], constraint["labelSelector"]);
   }
 }
 

@@ -7,37 +7,28 @@
 namespace berth::scheduler {
 namespace {
 
-// What a filter looks at: where the pod has nothing of it, the filter cannot refuse and is not asked.
-enum class About { kNode, kName, kAffinity, kPorts, kResources, kVolumes, kSpread, kNeighbours };
-
 struct Filter {
   Verdict (*check)(const Question&, const NodeInfo&);
   About about;
 };
 constexpr Filter kFilters[] = {
-    {filter_schedulable, About::kNode},   {filter_name, About::kName},           {filter_taints, About::kNode},
-    {filter_affinity, About::kAffinity},  {filter_ports, About::kPorts},         {filter_resources, About::kResources},
-    {filter_volumes, About::kVolumes},    {filter_spread, About::kSpread},       {filter_neighbours, About::kNeighbours},
+    {filter_schedulable, kAboutNode},  {filter_name, kAboutName},           {filter_taints, kAboutNode},
+    {filter_affinity, kAboutAffinity}, {filter_ports, kAboutPorts},         {filter_resources, kAboutResources},
+    {filter_volumes, kAboutVolumes},   {filter_spread, kAboutSpread},       {filter_neighbours, kAboutNeighbours},
 };
 
-bool concerns(const Question& question, const NodeInfo& node, About about) {
-  const PodInfo& pod = question.pod;
-  const VolumeNeeds& needs = question.volumes;
-  const Neighbours& around = question.neighbours;
-  switch (about) {
-    case About::kNode: return node.unschedulable || node.tainted;
-    case About::kName: return !pod.wanted_node.empty();
-    case About::kAffinity: return !pod.node_selector.is_null() || !pod.node_affinity.is_null();
-    case About::kPorts: return !pod.ports.empty() && node.port_users > 0;
-    case About::kResources: return true;
-    case About::kVolumes: return !needs.bound.empty() || !needs.waiting.empty() || !needs.exclusive.empty() || needs.missing_volume;
-    case About::kSpread: return !around.spread.empty();
-    case About::kNeighbours: return !around.affinity.empty() || !around.anti.empty() || !around.refusing.empty();
-  }
-  return true;
-}
-
 }  // namespace
+
+Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, const Neighbours& around) {
+  unsigned about = kAboutNode | kAboutResources;
+  if (!pod.wanted_node.empty()) about |= kAboutName;
+  if (!pod.node_selector.is_null() || !pod.node_affinity.is_null()) about |= kAboutAffinity;
+  if (!pod.ports.empty()) about |= kAboutPorts;
+  if (!volumes.bound.empty() || !volumes.waiting.empty() || !volumes.exclusive.empty() || volumes.missing_volume) about |= kAboutVolumes;
+  if (!around.spread.empty()) about |= kAboutSpread;
+  if (!around.affinity.empty() || !around.anti.empty() || !around.refusing.empty()) about |= kAboutNeighbours;
+  return Question{pod, volumes, view, around, about};
+}
 
 Verdict refuse(std::string reason, bool curable, Concern concern) {
   Verdict verdict;
@@ -48,8 +39,9 @@ Verdict refuse(std::string reason, bool curable, Concern concern) {
 }
 
 Verdict filter(const Question& question, const NodeInfo& node) {
+  const unsigned quiet = node.unschedulable || node.tainted ? 0u : unsigned{kAboutNode};
   for (const Filter& one : kFilters) {
-    if (!concerns(question, node, one.about)) continue;
+    if (!(question.about & ~quiet & one.about)) continue;
     Verdict verdict = one.check(question, node);
     if (!verdict.fits()) return verdict;
   }
@@ -112,6 +104,14 @@ Verdict filter_ports(const Question& question, const NodeInfo& node) {
 }
 
 Verdict filter_resources(const Question& question, const NodeInfo& node) {
+  const Amounts &asked = question.pod.requests, &used_up = node.requested, &all_there = node.allocatable;
+  // Most nodes have room: found out without another word.
+  auto room = [](std::int64_t wanted, std::int64_t used, std::int64_t all) { return wanted <= 0 || wanted <= all - used; };
+  if (asked.extended.empty() && static_cast<std::int64_t>(node.pods.size()) < node.allowed_pods &&
+      room(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu) && room(asked.memory, used_up.memory, all_there.memory) &&
+      room(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage)) {
+    return {};
+  }
   Verdict verdict;
   auto check = [&](std::int64_t wanted, std::int64_t used, std::int64_t all, std::string_view name) {
     if (wanted <= 0 || wanted <= all - used) return;
@@ -123,19 +123,20 @@ Verdict filter_resources(const Question& question, const NodeInfo& node) {
     verdict.reasons.emplace_back("Too many pods");
     verdict.concern = kConcernResources;
   }
-  const Amounts& wanted = question.pod.requests;
-  check(wanted.milli_cpu, node.requested.milli_cpu, node.allocatable.milli_cpu, "cpu");
-  check(wanted.memory, node.requested.memory, node.allocatable.memory, "memory");
-  check(wanted.ephemeral_storage, node.requested.ephemeral_storage, node.allocatable.ephemeral_storage, "ephemeral-storage");
-  for (const auto& [name, amount] : wanted.extended) check(amount, node.requested.of(name), node.allocatable.of(name), name);
+  check(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu, "cpu");
+  check(asked.memory, used_up.memory, all_there.memory, "memory");
+  check(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage, "ephemeral-storage");
+  for (const auto& [name, amount] : asked.extended) check(amount, used_up.of(name), all_there.of(name), name);
   return verdict;
 }
 
 Verdict filter_volumes(const Question& question, const NodeInfo& node) {
   const VolumeNeeds& needs = question.volumes;
-  if (!needs.exclusive.empty()) {
-    return refuse("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
-                  true, kConcernVolumes);
+  for (const std::string& claim : needs.exclusive) {
+    // Asked again, because the user may be one that would be preempted.
+    if (needs.users->users_of_claim(claim) == 0) continue;
+    return refuse("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod", true,
+                  kConcernVolumes);
   }
   if (needs.bound.empty() && needs.waiting.empty() && !needs.missing_volume) return {};
   const std::string reason = choose_volumes(needs, node.node, question.view, nullptr);

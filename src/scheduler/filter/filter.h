@@ -57,7 +57,8 @@ struct VolumeNeeds {
   std::vector<Bound> bound;       // claims that have their volume
   std::vector<Value> waiting;     // claims to be bound for the node chosen
   bool missing_volume = false;    // a claim is bound to a volume that does not exist
-  std::string exclusive;          // a ReadWriteOncePod claim ("namespace/name") that another pod uses
+  std::vector<std::string> exclusive;  // ReadWriteOncePod claims ("namespace/name") that another pod uses
+  const Snapshot* users = nullptr;     // who uses them
 };
 VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& snapshot);
 
@@ -89,18 +90,31 @@ struct Neighbours {
   std::vector<Place> anti;                     // none may be in any
   std::vector<const TermGroup*> refusing;      // required anti-affinity of others that covers the pod
   std::vector<Spread> spread;
-  bool empty() const { return affinity.empty() && anti.empty() && refusing.empty() && spread.empty(); }
 };
 Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view);
 // Whether a pod that comes or goes may change what affinity and spreading mean for one that waits.
 bool matters_to(const PodInfo& waiting, const PodInfo& changed, const View& view);
+
+// What a filter looks at; a set of bits.
+enum About : unsigned {
+  kAboutNode = 1,
+  kAboutName = 2,
+  kAboutAffinity = 4,
+  kAboutPorts = 8,
+  kAboutResources = 16,
+  kAboutVolumes = 32,
+  kAboutSpread = 64,
+  kAboutNeighbours = 128,
+};
 
 struct Question {
   const PodInfo& pod;
   const VolumeNeeds& volumes;
   const View& view;
   const Neighbours& neighbours;
+  unsigned about = ~0u;  // filters about anything else cannot refuse this pod and are left out
 };
+Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, const Neighbours& neighbours);
 
 struct Verdict {
   std::vector<std::string> reasons;  // empty: it fits

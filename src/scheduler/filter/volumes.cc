@@ -32,6 +32,7 @@ std::string unusable(const Value& claim, const ClaimUse& use, const PodInfo& pod
 
 VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& snapshot) {
   VolumeNeeds needs;
+  needs.users = &snapshot;
   bool unbound = false;
   for (const ClaimUse& use : pod.claims) {
     const Value& claim = view.claim(pod.ns, use.name);
@@ -43,7 +44,7 @@ VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& s
     needs.problem = unusable(claim, use, pod);
     if (!needs.problem.empty()) return needs;
     const std::string key = pod.ns + "/" + use.name;
-    if (is_exclusive(claim) && snapshot.users_of_claim(key) > 0) needs.exclusive = key;
+    if (is_exclusive(claim) && snapshot.users_of_claim(key) > 0) needs.exclusive.push_back(key);
     if (is_fully_bound(claim)) {
       const Value& volume = view.volume(claim["spec"]["volumeName"].str());
       if (volume.is_null()) {
