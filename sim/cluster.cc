@@ -62,6 +62,9 @@ void Cluster::make_nodes() {
     Machine& machine = machines_[i];
     machine.node = "node-" + std::to_string(i + 1);
     machine.conducts = &conducts_;
+    machine.ask_for_claim = [this](const api::Name& claim) -> const Value& {
+      return truth_->get(kPersistentVolumeClaims, claim);
+    };
     machine.report = [this, &machine](const std::string& pod, const std::string& uid, bool alive) {
       truth_->process(pod, uid, machine.node, alive);
     };

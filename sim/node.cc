@@ -18,12 +18,7 @@ using controllers::Watching;
 class Agent final : public Controller {
  public:
   Agent(InformerSet& informers, World& world, Machine& machine)
-      : world_(world),
-        machine_(machine),
-        pods_(informers.get(kPods)),
-        claims_(informers.get(kPersistentVolumeClaims)) {
-    pods_.add_index(controllers::index::kClaim, controllers::index::by_claim);
-  }
+      : world_(world), machine_(machine), pods_(informers.get(kPods)) {}
   std::string name() const override { return "agent"; }
   std::string component() const override { return "kubelet"; }
   std::vector<Watching> watches() override {
@@ -32,13 +27,6 @@ class Agent final : public Controller {
         controllers::watch_mapped(pods_, [this](const Value& before, const Value& after, controllers::Keys& keys) {
           const Value& pod = after.is_null() ? before : after;
           if (pod["spec"]["nodeName"].as_string() == machine_.node) keys.push_back(controllers::key_of(pod));
-        }));
-    out.push_back(
-        controllers::watch_mapped(claims_, [this](const Value& before, const Value& after, controllers::Keys& keys) {
-          const std::string claim = controllers::key_of(after.is_null() ? before : after);
-          for (const Value& pod : pods_.by_index(controllers::index::kClaim, claim)) {
-            if (pod["spec"]["nodeName"].as_string() == machine_.node) keys.push_back(controllers::key_of(pod));
-          }
         }));
     return out;
   }
@@ -74,7 +62,10 @@ class Agent final : public Controller {
       return plan;
     }
     if (phase == "Failed" || phase == "Succeeded") return plan;
-    if (!process && !claims_are_there(pod)) return plan;
+    if (!process && !claims_are_there(pod)) {
+      plan.look_again(1s);
+      return plan;
+    }
     if (!process) {
       process = &machine_.processes[key];
       *process = Process{uid, now + world_.between(20ms, 2s)};
@@ -91,7 +82,7 @@ class Agent final : public Controller {
     controllers::Keys used;
     controllers::index::by_claim(pod, used);
     return std::all_of(used.begin(), used.end(), [&](const std::string& key) {
-      const Value& claim = claims_.get(controllers::name_of_key(key));
+      const Value& claim = machine_.ask_for_claim(controllers::name_of_key(key));
       return claim["status"]["phase"].as_string() == "Bound" && !api::is_terminating(claim);
     });
   }
@@ -157,7 +148,6 @@ class Agent final : public Controller {
   World& world_;
   Machine& machine_;
   Informer& pods_;
-  Informer& claims_;
 };
 
 class DiskAgent final : public Controller {

@@ -41,6 +41,7 @@ struct Machine {
   std::map<std::string, Process> processes;  // by "namespace/name"
   std::map<std::string, Ending> ended;       // by uid
   std::function<void(const std::string& pod, const std::string& uid, bool alive)> report;
+  std::function<const Value&(const api::Name& claim)> ask_for_claim;  // the server, not a cache
 };
 
 std::unique_ptr<controllers::Controller> make_agent(controllers::InformerSet& informers, World& world,

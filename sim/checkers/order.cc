@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "controllers/statefulset/identity.h"
@@ -22,6 +23,7 @@ class Order final : public Checker {
   void on_change(const Change& change) override {
     if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPods) return;
+    if (api::is_pod_ready(change.after)) been_ready_.insert(api::name_key(change.after));
     const Value& pod = change.after.is_null() ? change.before : change.after;
     const Member member = parse_member(api::name_of(pod));
     const api::Name set_name{std::string(api::namespace_of(pod)), std::string(member.parent)};
@@ -45,7 +47,8 @@ class Order final : public Checker {
       if (!shape.in_range(member.ordinal)) {
         if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
       } else if (!new_wish) {
-        replaced(shape, member.ordinal);
+        // One that is not ready itself costs nothing.
+        if (api::is_pod_ready(change.before)) replaced(shape, member.ordinal);
       }
     }
   }
@@ -57,7 +60,12 @@ class Order final : public Checker {
     Duration until;
   };
   void remember(const Change& change) {
-    if (change.before.is_null() || change.before["spec"] == change.after["spec"]) return;
+    if (change.after.is_null()) {
+      std::erase_if(been_ready_, [&](const api::Name& pod) {
+        return pod.ns == api::namespace_of(change.before) && parse_member(pod.name).parent == api::name_of(change.before);
+      });
+    }
+    if (change.before.is_null() || change.after.is_null() || change.before["spec"] == change.after["spec"]) return;
     std::vector<Earlier>& earlier = earlier_[api::name_key(change.before)];
     std::erase_if(earlier, [&](const Earlier& one) { return one.until < long_ago(); });
     earlier.push_back({shape_of(change.before), truth_.world().elapsed()});
@@ -75,8 +83,23 @@ class Order final : public Checker {
     return !pod.ready && pod.unready_since < long_ago() && pod.since < long_ago();
   }
 
+  // After an outage of all members those that have been ready before may come together.
+  bool ends_an_outage(const Shape& shape, int ordinal) const {
+    if (!been_ready_.count({shape.ns, controllers::statefulset::pod_name(shape, ordinal)})) return false;
+    const std::string_view set = api::uid_of(truth_.get(kStatefulSets, {shape.ns, shape.name}));
+    for (int i : shape.ordinals()) {
+      const PodHistory& pod = at(shape, i);
+      const api::Name name{shape.ns, controllers::statefulset::pod_name(shape, i)};
+      if (!api::is_controlled_by(truth_.get(kPods, name), set)) continue;  // released: not a member any more
+      if (!pod.uid.empty() && pod.ready && !pod.terminating && pod.ready_since < long_ago()) return false;
+    }
+    return true;
+  }
+
   void created(const Shape& shape, int ordinal) {
-    for (int i = shape.start; i < ordinal && i < shape.start + shape.replicas; ++i) {
+    if (ends_an_outage(shape, ordinal)) return;
+    for (int i : shape.ordinals()) {
+      if (i >= ordinal) break;
       const PodHistory& pod = at(shape, i);
       // Never there at all is wrong whatever the lag.
       const bool never = pod.uid.empty() && pod.gone_since == Duration{};
@@ -112,7 +135,7 @@ class Order final : public Checker {
   }
   void replaced(const Shape& shape, int ordinal) {
     int missing = 0;
-    for (int i = shape.start; i < shape.start + shape.replicas; ++i) {
+    for (int i : shape.ordinals()) {
       if (i != ordinal && long_unhealthy(shape, i)) ++missing;
     }
     if (missing < shape.max_unavailable) return;
@@ -122,6 +145,7 @@ class Order final : public Checker {
 
   Truth& truth_;
   std::map<api::Name, std::vector<Earlier>> earlier_;
+  std::set<api::Name> been_ready_;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <map>
 #include <set>
+#include <vector>
 
 #include "controllers/statefulset/identity.h"
 #include "sim/checkers/checkers.h"
@@ -35,6 +36,7 @@ class Budget final : public Checker {
   std::string name() const override { return "budget"; }
 
   void on_change(const Change& change) override {
+    if (change.resource == kStatefulSets) return remember(change);
     if (change.resource != kPods || change.before.is_null()) return;
     const Value& set = set_of(truth_, change.before);
     if (set.is_null()) return;
@@ -51,21 +53,39 @@ class Budget final : public Checker {
       return !shape.in_range(other) || available(shape, truth_.get(kPods, {shape.ns, pod_name(shape, other)}));
     });
     down.insert(ordinal);
-    if (is_recent(truth_, truth_.world(), set)) return;
-    if (static_cast<int>(down.size()) <= shape.max_unavailable) return;
+    // Of two controllers one may still work by what the set asked for a moment ago.
+    int allowed = shape.max_unavailable;
+    for (const Earlier& one : earlier_[std::string(api::uid_of(set))]) {
+      if (one.until < long_ago()) continue;
+      if (!one.shape.in_range(ordinal)) return;  // then it had to go
+      allowed += one.shape.max_unavailable;
+    }
+    if (static_cast<int>(down.size()) <= allowed) return;
     truth_.violation(name(), pod_name(shape, ordinal) + " is number " + std::to_string(down.size()) +
                                  " that was taken down at once; maxUnavailable is " +
                                  std::to_string(shape.max_unavailable));
   }
 
  private:
+  struct Earlier {
+    Shape shape;
+    Duration until;
+  };
+  Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
+  void remember(const Change& change) {
+    if (change.before.is_null() || change.before["spec"] == change.after["spec"]) return;
+    std::vector<Earlier>& earlier = earlier_[std::string(api::uid_of(change.before))];
+    std::erase_if(earlier, [&](const Earlier& one) { return one.until < long_ago(); });
+    earlier.push_back({shape_of(change.before), truth_.world().elapsed()});
+  }
   bool available(const Shape& shape, const Value& pod) const {
     const PodState state = state_of(pod, shape.min_ready_seconds, truth_.world().now());
     return state.available && !state.terminating;
   }
 
   Truth& truth_;
-  std::map<std::string, std::set<int>> down_;  // uid of the set -> members that it took down and that are not back
+  std::map<std::string, std::vector<Earlier>> earlier_;  // by uid of the set
+  std::map<std::string, std::set<int>> down_;            // uid of the set -> members that it took down and that are not back
 };
 
 class Partition final : public Checker {

@@ -10,7 +10,9 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-constexpr std::uint64_t kBigSetEvery = 50;  // seeds
+// Most histories are short, so that there can be many: of the seeds one in so many is long, and one has a set of up to 50.
+constexpr std::uint64_t kLongEvery = 10;
+constexpr std::uint64_t kBigSetEvery = 100;
 constexpr std::size_t kScheduler = 2;       // of the cluster's processes
 
 class History {
@@ -18,6 +20,7 @@ class History {
   explicit History(const HistoryOptions& options)
       : options_(options),
         big_(options.seed % kBigSetEvery == 7),
+        long_(options.seed % kLongEvery == 3),
         cluster_({.seed = options.seed, .nodes = 2, .planner = options.planner}),
         world_(cluster_.world()),
         people_(cluster_, big_ ? 50 : 5) {}
@@ -25,9 +28,9 @@ class History {
   Outcome run() {
     cluster_.truth().set_trace(options_.trace);
     cluster_.set_conducts({{"i:never", Conduct::kNeverReady}, {"i:loop", Conduct::kCrashLoop}});
-    people_.create_sets(big_ ? 1 : 1 + static_cast<int>(world_.below(3)));
-    const Duration end = world_.between(20s, 120s);
-    const int deeds = 6 + static_cast<int>(world_.below(20));
+    people_.create_sets(big_ ? 1 : 1 + static_cast<int>(world_.below(long_ ? 3 : 2)));
+    const Duration end = long_ ? world_.between(40s, 120s) : world_.between(10s, 60s);
+    const int deeds = long_ ? 10 + static_cast<int>(world_.below(16)) : 3 + static_cast<int>(world_.below(9));
     for (int i = 0; i < deeds; ++i) {
       people_.later(world_.between(1s, end), [this] { people_.do_something(); });
     }
@@ -38,7 +41,7 @@ class History {
     }
     if (options_.disk_lies) cluster_.disk().faults().lies = true;
     cluster_.faults(kScheduler).swallowed_event = options_.swallowed_event;
-    const int accidents = 2 + static_cast<int>(world_.below(12));
+    const int accidents = 2 + static_cast<int>(world_.below(long_ ? 12 : 6));
     for (int i = 0; i < accidents; ++i) {
       people_.later(world_.between(1s, end), [this] { let_something_happen(); });
     }
@@ -133,7 +136,7 @@ class History {
   }
 
   HistoryOptions options_;
-  bool big_;
+  bool big_, long_;
   Cluster cluster_;
   World& world_;
   People people_;
