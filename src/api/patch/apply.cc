@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <tuple>
+#include <vector>
 
 #include "api/patch/managers.h"
 #include "api/patch/patch.h"
@@ -16,6 +18,7 @@ namespace {
 
 constexpr const char* kBeforeFirstApply = "before-first-apply";
 constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+constexpr std::size_t kFewEntries = 10;  // so many are never merged
 constexpr std::size_t kMaxAnnotations = 256 * 1024;
 
 Value without_managed_fields(Value object) {
@@ -39,8 +42,8 @@ bool asks_for_reset(const Value& managed_fields) {
          (managed_fields.empty() || (managed_fields.size() == 1 && managed_fields[0] == Value::object()));
 }
 
-Managers decode_or_empty(const Value& object) {
-  auto managers = Managers::decode(object["metadata"]["managedFields"]);
+Managers decode_or_empty(const Value& managed_fields) {
+  auto managers = Managers::decode(managed_fields);
   return managers.ok() ? std::move(managers).value() : Managers();
 }
 
@@ -53,9 +56,8 @@ void take_from_others(Managers& managers, const Manager* self, const Comparison&
   }
 }
 
-// Records an update from `before` to `after` by `self`.
-void record_update(const Place& root, const Value& before, const Value& after, Manager self, Managers& managers) {
-  const Comparison change = compare(root, before, after);
+// Records an update by `self`.
+void record_update(const Comparison& change, Manager self, Managers& managers) {
   take_from_others(managers, nullptr, change);
   self.set = change.changed().without(change.removed).without(unowned_fields());
   if (!self.set.empty()) {
@@ -64,6 +66,64 @@ void record_update(const Place& root, const Value& before, const Value& after, M
   }
   managers.drop_empty();
   managers.cap_updates();
+}
+
+// --- The usual update: whatever it changes was its manager's before, and nobody else's. Answered without decoding.
+
+bool is_member(const Value& fields) { return fields.empty() || fields.contains("."); }
+
+// Whether what `fields` (FieldsV1) record and `set` have a path in common.
+bool touches(const Value& fields, const FieldSet& set) {
+  for (const auto& [element, node] : set.nodes()) {
+    const Value* at = fields.find(element);
+    if (at && ((node.member && is_member(*at)) || touches(*at, node.below))) return true;
+  }
+  return false;
+}
+
+// Whether every path of `set` is in `fields`.
+bool covers(const Value& fields, const FieldSet& set) {
+  for (const auto& [element, node] : set.nodes()) {
+    const Value* at = fields.find(element);
+    if (!at && (node.member || !node.below.empty())) return false;
+    if (at && ((node.member && !is_member(*at)) || !covers(*at, node.below))) return false;
+  }
+  return true;
+}
+
+bool is_entry_of(const Value& entry, const Manager& manager) {
+  return entry["operation"].as_string() == "Update" && entry["manager"].as_string() == manager.name &&
+         entry["apiVersion"].as_string() == manager.api_version && entry["subresource"].as_string() == manager.subresource;
+}
+
+// `stored` (as encoded here) after that update; null where it is no usual one.
+Value renewed(const Value& stored, const Comparison& change, const Manager& self) {
+  if (!change.removed.empty() || stored.size() > kFewEntries) return nullptr;
+  const FieldSet changed = change.changed();
+  const FieldSet own = changed.without(unowned_fields());
+  std::vector<Value> entries(stored.begin(), stored.end());
+  Value* mine = nullptr;
+  for (Value& entry : entries) {
+    if (is_entry_of(entry, self)) {
+      if (!covers(entry["fieldsV1"], own)) return nullptr;
+      mine = &entry;
+    } else if (touches(entry["fieldsV1"], changed)) {
+      return nullptr;
+    }
+  }
+  if (own.empty()) return stored;
+  if (!mine) return nullptr;
+  if ((*mine)["time"].as_string() == self.time) return stored;
+  mine->set("time", self.time);
+  Value out = Value::array();
+  // One entry is later than it was: the order is Managers::encode's.
+  auto rank = [](const Value& entry) {
+    return std::tuple(entry["operation"].as_string(), entry["time"].as_string(), entry["manager"].as_string(),
+                      entry["apiVersion"].as_string(), entry["subresource"].as_string());
+  };
+  std::sort(entries.begin(), entries.end(), [&](const Value& a, const Value& b) { return rank(a) < rank(b); });
+  for (Value& entry : entries) out.push(std::move(entry));
+  return out;
 }
 
 std::string printed(const Manager& manager) {
@@ -145,19 +205,29 @@ Status check_applied(const schema::Kind& kind, const Value& applied) {
 Value track_update(const schema::Kind& kind, const Value& before, Value after, std::string_view manager,
                    std::string_view subresource, Time now) {
   const bool creates = before.is_null();
-  Managers managers;
-  if (!subresource.empty()) {
-    managers = decode_or_empty(before);
-  } else if (!asks_for_reset(after["metadata"]["managedFields"])) {
-    managers = decode_or_empty(after);
-    if (managers.empty()) managers = decode_or_empty(before);  // of clients that do not know about them
-  }
+  const Value stored = before["metadata"]["managedFields"];
+  const Value sent = subresource.empty() ? after["metadata"]["managedFields"] : stored;
   after = without_managed_fields(std::move(after));
   const Value old = creates ? Value::object() : without_managed_fields(before);
-  if (creates || (!managers.empty() && after != old)) {
-    Manager self{std::string(manager), false, kind.api_version(), std::string(subresource), format_time(now), {}};
-    record_update(Place::root(*kind.type), old, after, std::move(self), managers);
+  const bool changes = creates || after != old;
+  Manager self{std::string(manager), false, kind.api_version(), std::string(subresource), format_time(now), {}};
+  Comparison change;
+  if (changes) change = compare(Place::root(*kind.type), old, after);
+  if (!creates && !stored.empty() && sent == stored) {
+    Value fields = changes ? renewed(stored, change, self) : stored;
+    if (!fields.is_null()) {
+      after.mut("metadata").set("managedFields", std::move(fields));
+      return after;
+    }
   }
+  Managers managers;
+  if (!subresource.empty()) {
+    managers = decode_or_empty(stored);
+  } else if (!asks_for_reset(sent)) {
+    managers = decode_or_empty(sent);
+    if (managers.empty()) managers = decode_or_empty(stored);  // of clients that do not know about them
+  }
+  if (creates || (!managers.empty() && changes)) record_update(change, std::move(self), managers);
   return with_managed_fields(std::move(after), managers);
 }
 
@@ -173,7 +243,7 @@ Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& 
   const Value base = live.is_null() ? Value::object() : without_managed_fields(live);
   if (!live.is_null() && managers.empty()) {
     Manager before{kBeforeFirstApply, false, kind.api_version(), std::string(subresource), time, {}};
-    record_update(root, Value::object(), base, std::move(before), managers);
+    record_update(compare(root, Value::object(), base), std::move(before), managers);
   }
 
   Manager self{std::string(manager), true, kind.api_version(), std::string(subresource), time,

@@ -112,6 +112,35 @@ TEST(RandomPatches, JsonPatchesOfAnyShapeAreAnswered) {
   EXPECT_GT(applied, 300);
 }
 
+// What is answered without decoding managedFields is what decoding them gives.
+TEST(RandomPatches, AUsualUpdateIsRecordedLikeAnyOther) {
+  Random random(4);
+  const schema::Kind& kind = kind_of("v1", "Pod");
+  int kept = 0, moved = 0;
+  for (int i = 0; i < 500; ++i) {
+    Value live;
+    for (int step = 0; step < 10; ++step) {
+      const Time now{std::chrono::seconds(i * 20 + step * random.below(2))};
+      const std::string manager(1, static_cast<char>('m' + random.below(3)));
+      Value wanted = live.is_null() || random.below(3) == 0 ? random.pod() : live;
+      if (!wanted["spec"]["nodeName"].is_null()) wanted.mut("spec").set("nodeName", std::to_string(random.below(3)));
+      if (random.below(4) == 0) wanted.mut("metadata").set("generation", random.below(3));
+      const Value fields = live["metadata"]["managedFields"];
+      wanted.mut("metadata").set("managedFields", fields);
+      Value foreign = fields;  // the same, but not as it is stored: has to be decoded
+      for (std::size_t at = 0; at < foreign.size(); ++at) foreign.mut(at).set("unknown", "x");
+      Value other = wanted;
+      other.mut("metadata").set("managedFields", foreign);
+      const Value before = live;
+      live = track_update(kind, before, wanted, manager, "", now);
+      ASSERT_EQ(json::encode(live), json::encode(track_update(kind, before, other, manager, "", now)));
+      (live["metadata"]["managedFields"] == fields ? kept : moved) += 1;
+    }
+  }
+  EXPECT_GT(kept, 300);
+  EXPECT_GT(moved, 300);
+}
+
 TEST(RandomPatches, ApplyingTwiceIsApplyingOnce) {
   Random random(3);
   const schema::Kind& kind = kind_of("v1", "Pod");
