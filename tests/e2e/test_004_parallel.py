@@ -19,7 +19,7 @@ spec:
       containers:
       - name: web-app
         image: {lab.WEB}
-        readinessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1}}
+        readinessProbe: {{httpGet: {{path: /, port: 80}}, periodSeconds: 1, timeoutSeconds: 30}}
         volumeMounts: [{{name: data, mountPath: /var/www/html}}]
   volumeClaimTemplates:
   - metadata: {{name: data}}

@@ -24,7 +24,7 @@ def pods_of(k, name):
 def test_indexed_job(kubectl):
     k = kubectl
     k.apply(job("sum", "echo $JOB_COMPLETION_INDEX $(hostname)", completionMode="Indexed", completions=3, parallelism=2))
-    assert k.out("wait", "--for=condition=complete", "job/sum", "--timeout=60s") == "job.batch/sum condition met\n"
+    assert k.out("wait", "--for=condition=complete", "job/sum", "--timeout=300s") == "job.batch/sum condition met\n"
     done = k.get("jobs", "sum")
     status = done["status"]
     assert (status["succeeded"], status["completedIndexes"], status["ready"], status["terminating"]) == (3, "0-2", 0, 0)
@@ -50,7 +50,7 @@ def test_failing_job(kubectl):
     k.apply(job("bad", "exit 3", backoffLimit=0))
     k.apply(job("hopeless", "exit 42", completions=2, parallelism=1, podFailurePolicy={"rules": [
         {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]}))
-    assert k.out("wait", "--for=condition=failed", "job/bad", "job/hopeless", "--timeout=60s").count("condition met") == 2
+    assert k.out("wait", "--for=condition=failed", "job/bad", "job/hopeless", "--timeout=300s").count("condition met") == 2
     assert conditions(k, "bad") == {"FailureTarget": "BackoffLimitExceeded", "Failed": "BackoffLimitExceeded"}
     assert conditions(k, "hopeless") == {"FailureTarget": "PodFailurePolicy", "Failed": "PodFailurePolicy"}
     assert k.get("jobs", "bad")["status"]["failed"] == 1
@@ -61,7 +61,7 @@ def test_failing_job(kubectl):
     # Left without its job a pod stays, and nothing holds it.
     k.k("delete", "job", "hopeless", "--cascade=" + ("false" if k.old else "orphan"))
     wait_for("the pod's freedom", lambda: "ownerReferences" not in k.pod(pod)["metadata"])
-    k.k("delete", "pod", pod, "--timeout=30s")
+    k.k("delete", "pod", pod, "--timeout=300s")
 
 
 def test_suspended_job(kubectl):
@@ -78,7 +78,7 @@ def test_suspended_job(kubectl):
     assert "startTime" in k.get("jobs", "nap")["status"]
     assert k.wait_event("Job", "nap", "Suspended") == "Job suspended" and k.wait_event("Job", "nap", "Resumed") == "Job resumed"
     k.k("patch", "job", "nap", "-p", '{"spec":{"activeDeadlineSeconds":1}}')
-    assert "condition met" in k.out("wait", "--for=condition=failed", "job/nap", "--timeout=60s")
+    assert "condition met" in k.out("wait", "--for=condition=failed", "job/nap", "--timeout=300s")
     assert conditions(k, "nap")["Failed"] == "DeadlineExceeded"
     assert k.get("jobs", "nap")["status"]["failed"] == 2
 
