@@ -68,7 +68,7 @@ void record_update(const Comparison& change, Manager self, Managers& managers) {
   managers.cap_updates();
 }
 
-// --- The usual update: whatever it changes was its manager's before, and nobody else's. Answered without decoding.
+// --- The usual update: it takes nothing away from anybody else. Answered without decoding what the others own.
 
 bool is_member(const Value& fields) { return fields.empty() || fields.contains("."); }
 
@@ -96,32 +96,45 @@ bool is_entry_of(const Value& entry, const Manager& manager) {
          entry["apiVersion"].as_string() == manager.api_version && entry["subresource"].as_string() == manager.subresource;
 }
 
+// The entry of `self` after it changed `own`; `before` is null where it had none.
+Value renewed_entry(const Value& before, const FieldSet& own, Manager self) {
+  if (before.is_null()) {
+    self.set = own;
+    return Managers::encode(self);
+  }
+  Value entry = before;
+  entry.set("time", self.time);
+  if (covers(before["fieldsV1"], own)) return entry;
+  auto had = FieldSet::from_fields_v1(before["fieldsV1"]);
+  return had.ok() ? entry.set("fieldsV1", had->united(own).to_fields_v1()) : Value();
+}
+
 // `stored` (as encoded here) after that update; null where it is no usual one.
-Value renewed(const Value& stored, const Comparison& change, const Manager& self) {
-  if (!change.removed.empty() || stored.size() > kFewEntries) return nullptr;
+Value renewed(const Value& stored, const Comparison& change, Manager self) {
+  if (!change.removed.empty() || stored.size() >= kFewEntries) return nullptr;
   const FieldSet changed = change.changed();
-  const FieldSet own = changed.without(unowned_fields());
-  std::vector<Value> entries(stored.begin(), stored.end());
-  Value* mine = nullptr;
-  for (Value& entry : entries) {
+  Value mine;
+  std::vector<Value> entries;
+  for (const Value& entry : stored) {
     if (is_entry_of(entry, self)) {
-      if (!covers(entry["fieldsV1"], own)) return nullptr;
-      mine = &entry;
+      mine = entry;
     } else if (touches(entry["fieldsV1"], changed)) {
       return nullptr;
+    } else {
+      entries.push_back(entry);
     }
   }
+  const FieldSet own = changed.without(unowned_fields());
   if (own.empty()) return stored;
-  if (!mine) return nullptr;
-  if ((*mine)["time"].as_string() == self.time) return stored;
-  mine->set("time", self.time);
-  Value out = Value::array();
-  // One entry is later than it was: the order is Managers::encode's.
+  entries.push_back(renewed_entry(mine, own, std::move(self)));
+  if (entries.back().is_null()) return nullptr;
+  // One entry is new or later than it was: the order is Managers::encode's.
   auto rank = [](const Value& entry) {
     return std::tuple(entry["operation"].as_string(), entry["time"].as_string(), entry["manager"].as_string(),
                       entry["apiVersion"].as_string(), entry["subresource"].as_string());
   };
   std::sort(entries.begin(), entries.end(), [&](const Value& a, const Value& b) { return rank(a) < rank(b); });
+  Value out = Value::array();
   for (Value& entry : entries) out.push(std::move(entry));
   return out;
 }

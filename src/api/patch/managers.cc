@@ -45,18 +45,20 @@ Value Managers::encode() const {
            std::tie(b->time, b->name, b->api_version, b->subresource);
   });
   Value out = Value::array();
-  for (const Manager* manager : sorted) {
-    Value entry = Value::object({{"manager", manager->name},
-                                 {"operation", manager->applies ? "Apply" : "Update"},
-                                 {"apiVersion", manager->api_version},
-                                 {"fieldsType", "FieldsV1"},
-                                 {"fieldsV1", manager->set.to_fields_v1()}});
-    if (manager->name.empty()) entry.erase("manager");
-    if (!manager->time.empty()) entry.set("time", manager->time);
-    if (!manager->subresource.empty()) entry.set("subresource", manager->subresource);
-    out.push(std::move(entry));
-  }
+  for (const Manager* manager : sorted) out.push(encode(*manager));
   return out;
+}
+
+Value Managers::encode(const Manager& manager) {
+  Value entry = Value::object({{"manager", manager.name},
+                               {"operation", manager.applies ? "Apply" : "Update"},
+                               {"apiVersion", manager.api_version},
+                               {"fieldsType", "FieldsV1"},
+                               {"fieldsV1", manager.set.to_fields_v1()}});
+  if (manager.name.empty()) entry.erase("manager");
+  if (!manager.time.empty()) entry.set("time", manager.time);
+  if (!manager.subresource.empty()) entry.set("subresource", manager.subresource);
+  return entry;
 }
 
 Manager* Managers::find(const Manager& like) {

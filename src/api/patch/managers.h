@@ -30,6 +30,7 @@ class Managers {
   static Result<Managers> decode(const Value& managed_fields);
   // Sorted as upstream sorts; null where there are none.
   Value encode() const;
+  static Value encode(const Manager& manager);
 
   bool empty() const { return entries_.empty(); }
   Manager* find(const Manager& like);
