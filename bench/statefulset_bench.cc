@@ -60,7 +60,7 @@ class Bench {
  public:
   explicit Bench(int replicas)
       : replicas_(replicas),
-        store_(store::open_memory_store(loop_, {.history_events = 1'000'000})),
+        store_(store::open_memory_store(loop_)),
         registry_(loop_, *store_, schema::builtin()),
         client_(registry::make_direct_client(registry_, {"system:bench", {"system:masters"}})) {}
 
