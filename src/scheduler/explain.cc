@@ -44,7 +44,9 @@ Where where_is(const Value& volume) {
 std::string obstacle(const Question& question, const NodeInfo& node) {
   if (node.unschedulable) return "is cordoned";
   const Verdict verdict = filter(question, node);
-  return verdict.fits() ? "" : "refused it (" + join(verdict.reasons, ", ") + ")";
+  std::vector<std::string> reasons;
+  verdict.each_reason([&](std::string_view reason) { reasons.emplace_back(reason); });
+  return reasons.empty() ? "" : "refused it (" + join(reasons, ", ") + ")";
 }
 
 std::string advice(const Where& where, bool cordoned, bool present) {

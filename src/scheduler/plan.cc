@@ -53,7 +53,7 @@ Search search(const Question& question, Snapshot& snapshot, std::size_t& turn) {
       ++found.hopeless;
     }
     found.concerns |= verdict.concern;
-    for (const std::string& reason : verdict.reasons) found.reasons.add(reason);
+    verdict.each_reason([&](std::string_view reason) { found.reasons.add(reason); });
   }
   if (looked < nodes.size()) turn = (turn + looked) % nodes.size();
   return found;
@@ -81,7 +81,7 @@ void make_room(Decision& decision, const Question& question, Snapshot& snapshot,
 
 }  // namespace
 
-void Reasons::add(const std::string& reason, int count) {
+void Reasons::add(std::string_view reason, int count) {
   for (auto& [text, so_far] : counts) {
     if (text == reason) {
       so_far += count;

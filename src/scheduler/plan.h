@@ -37,7 +37,7 @@ std::size_t enough_nodes(std::size_t all);
 // "2 Insufficient cpu, 1 node(s) were unschedulable": sorted as text.
 struct Reasons {
   std::vector<std::pair<std::string, int>> counts;
-  void add(const std::string& reason, int count = 1);
+  void add(std::string_view reason, int count = 1);
   std::string text() const;
 };
 

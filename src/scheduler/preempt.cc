@@ -106,7 +106,7 @@ Sacrifice victims_on(const Question& question, Snapshot& snapshot, const NodeInf
   for (const Ranked& one : possible) snapshot.remove(one.pod->uid);
   const Verdict without = filter_with_nominated(question, node, snapshot);
   if (!without.fits()) {
-    for (const std::string& reason : without.reasons) reasons.add(reason);
+    without.each_reason([&](std::string_view reason) { reasons.add(reason); });
   } else {
     out.node = &node;
     const std::vector<bool> guarded = protected_by_budget(possible, budgets);

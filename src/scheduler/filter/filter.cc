@@ -30,9 +30,9 @@ Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, c
   return Question{pod, volumes, view, around, about};
 }
 
-Verdict refuse(std::string reason, bool curable, Concern concern) {
+Verdict refuse(std::string_view reason, bool curable, Concern concern) {
   Verdict verdict;
-  verdict.reasons.push_back(std::move(reason));
+  verdict.reason = reason;
   verdict.curable = curable;
   verdict.concern = concern;
   return verdict;
@@ -113,20 +113,26 @@ Verdict filter_resources(const Question& question, const NodeInfo& node) {
     return {};
   }
   Verdict verdict;
-  auto check = [&](std::int64_t wanted, std::int64_t used, std::int64_t all, std::string_view name) {
-    if (wanted <= 0 || wanted <= all - used) return;
-    verdict.reasons.push_back("Insufficient " + std::string(name));
-    if (wanted > all) verdict.curable = false;
-    verdict.concern = kConcernResources;
+  verdict.concern = kConcernResources;
+  auto say = [&](std::string_view reason) {
+    if (verdict.reason.empty()) {
+      verdict.reason = reason;
+    } else {
+      verdict.more.emplace_back(reason);
+    }
   };
-  if (static_cast<std::int64_t>(node.pods.size()) + 1 > node.allowed_pods) {
-    verdict.reasons.emplace_back("Too many pods");
-    verdict.concern = kConcernResources;
+  auto check = [&](std::int64_t wanted, std::int64_t used, std::int64_t all) {
+    if (room(wanted, used, all)) return false;
+    if (wanted > all) verdict.curable = false;
+    return true;
+  };
+  if (static_cast<std::int64_t>(node.pods.size()) + 1 > node.allowed_pods) say("Too many pods");
+  if (check(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu)) say("Insufficient cpu");
+  if (check(asked.memory, used_up.memory, all_there.memory)) say("Insufficient memory");
+  if (check(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage)) say("Insufficient ephemeral-storage");
+  for (const auto& [name, amount] : asked.extended) {
+    if (check(amount, used_up.of(name), all_there.of(name))) verdict.more.push_back("Insufficient " + name);
   }
-  check(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu, "cpu");
-  check(asked.memory, used_up.memory, all_there.memory, "memory");
-  check(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage, "ephemeral-storage");
-  for (const auto& [name, amount] : asked.extended) check(amount, used_up.of(name), all_there.of(name), name);
   return verdict;
 }
 
@@ -140,7 +146,12 @@ Verdict filter_volumes(const Question& question, const NodeInfo& node) {
   }
   if (needs.bound.empty() && needs.waiting.empty() && !needs.missing_volume) return {};
   const std::string reason = choose_volumes(needs, node.node, question.view, nullptr);
-  return reason.empty() ? Verdict{} : refuse(reason, false, kConcernVolumes);
+  Verdict verdict;
+  if (reason.empty()) return verdict;
+  verdict.more.push_back(reason);
+  verdict.curable = false;
+  verdict.concern = kConcernVolumes;
+  return verdict;
 }
 
 }  // namespace berth::scheduler

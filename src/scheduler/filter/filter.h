@@ -117,14 +117,21 @@ struct Question {
 Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, const Neighbours& neighbours);
 
 struct Verdict {
-  std::vector<std::string> reasons;  // empty: it fits
+  // Nearly all reasons are fixed words, and there are as many as nodes: nothing is copied for them.
+  std::string_view reason;
+  std::vector<std::string> more;     // further ones, and those put together
   bool curable = true;               // fewer pods on the node would help
   unsigned concern = 0;
-  bool fits() const { return reasons.empty(); }
+  bool fits() const { return reason.empty() && more.empty(); }
+  template <class Visit>
+  void each_reason(Visit visit) const {
+    if (!reason.empty()) visit(reason);
+    for (const std::string& one : more) visit(std::string_view(one));
+  }
 };
 Verdict filter(const Question& question, const NodeInfo& node);
-// A verdict with one reason.
-Verdict refuse(std::string reason, bool curable, Concern concern);
+// A verdict with one reason, a literal.
+Verdict refuse(std::string_view reason, bool curable, Concern concern);
 
 // The filters, for their own tests.
 Verdict filter_schedulable(const Question& question, const NodeInfo& node);
