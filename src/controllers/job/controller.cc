@@ -1,5 +1,7 @@
 #include "controllers/job/controller.h"
 
+#include <map>
+
 #include "api/selector.h"
 #include "controllers/job/plan.h"
 #include "controllers/job/pods.h"
@@ -37,12 +39,14 @@ class JobController final : public Controller {
       const Value& job = after.is_null() ? before : after;
       keys.push_back(key_of(job));
       if (!after.is_null() && !is_finished(after)) return;
+      departed_.erase(std::string(api::uid_of(job)));
       for (const Value& pod : pods_.by_index(index::kOwner, std::string(api::uid_of(job)))) add_stray(pod, keys);
     }));
     Watching owners = watch_owner(pods_, "batch", "Job");
     out.push_back(watch_mapped(pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
       if (!matters(before, after)) return;
       by_owner(before, after, keys);
+      remember_failure(before, after);
       if (after.is_null()) return;
       if (!api::controller_of(after).is_null()) {
         const Value& owner = owner_of(after);
@@ -69,10 +73,27 @@ class JobController final : public Controller {
     if (view.job.is_null()) return {};
     view.pods = pods_.by_index(index::kOwner, std::string(api::uid_of(view.job)));
     view.orphans = pods_.by_index(index::kOrphans, name.ns);
+    if (const auto failures = departed_.find(std::string(api::uid_of(view.job))); failures != departed_.end()) {
+      std::map<std::string, Time> gone = failures->second;
+      for (const Value& pod : view.pods) {
+        const bool going = api::is_terminating(pod) && !is_tracked(pod);
+        if (!going) gone.erase(std::string(api::uid_of(pod)));
+      }
+      for (const auto& [uid, when] : gone) view.departed.push_back(when);
+    }
     return plan_job(view, now);
   }
 
  private:
+  // A failed pod that loses its finalizer has been counted, and may be gone the next moment; its replacement still has to wait.
+  void remember_failure(const Value& before, const Value& after) {
+    if (before.is_null() || !is_tracked(before) || is_tracked(after)) return;
+    const Value& pod = after.is_null() ? before : after;
+    const Value& job = owner_of(pod);
+    if (!job.is_null() && !is_finished(job) && has_failed(pod, job)) {
+      departed_[std::string(api::uid_of(job))][std::string(api::uid_of(pod))] = finished_at(pod);
+    }
+  }
   static void add_stray(const Value& pod, Keys& keys) {
     if (is_tracked(pod)) keys.push_back(std::string(api::namespace_of(pod)) + "/" + std::string(kStray) + std::string(api::name_of(pod)));
   }
@@ -87,6 +108,7 @@ class JobController final : public Controller {
 
   Informer& jobs_;
   Informer& pods_;
+  std::map<std::string, std::map<std::string, Time>> departed_;  // by the job's uid and the pod's
 };
 
 class ExpiryController final : public Controller {

@@ -51,6 +51,7 @@ class World {
     View view;
     view.job = job;
     for (const auto& [name, pod] : pods) view.pods.push_back(pod);
+    view.departed = departed;
     return plan_job(view, now);
   }
 
@@ -143,6 +144,7 @@ class World {
   std::optional<Duration> wait;
   std::vector<std::string> events;  // "reason: message" of those about the job itself
   int created = 0;
+  std::vector<Time> departed;
   bool slow_kubelet = false;  // pods that are deleted stay until kubelet_ends_terminating()
 
  private:
@@ -382,8 +384,11 @@ TEST(JobPlan, DeletedPodsAreReplaced) {
   World world(R"({"completions":1})");
   world.settle();
   world.deleted("pod-1");
+  world.departed = {world.now};
   world.settle();  // counts as failed at once
   EXPECT_EQ(world.status()["failed"].as_int(), 1);
+  EXPECT_EQ(world.wait, Duration(10s));
+  EXPECT_EQ(world.created, 1);
   world.advance(10s);
   EXPECT_EQ(world.created, 2);
 
@@ -710,6 +715,34 @@ TEST(JobController, CreatesAndRests) {
   api.erase(kJobs, {"d", "j"});
   runtime.advance(10ms);
   EXPECT_EQ(std::count_if(api.calls.begin() + static_cast<long>(calls), api.calls.end(), [](const std::string& call) { return call.starts_with("patch pods"); }), 3);
+}
+
+TEST(JobController, ReplacementsOfPodsThatAreGoneWaitToo) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  World world(R"({"completions":1})");
+  api.put(kJobs, world.job);
+  Driver driver(informers, make_controller(informers));
+  runtime.advance(100ms);
+  std::string name;
+  for (const std::string& call : api.calls) {
+    if (call.starts_with("create pods ")) name = call.substr(call.rfind('/') + 1);
+  }
+  Value pod = api.read(kPods, {"d", name});
+  ASSERT_TRUE(is_tracked(pod));
+  pod.mut("metadata").erase("finalizers");
+  pod.mut("metadata").set("creationTimestamp", format_time(runtime.now()));
+  pod.mut("metadata").set("deletionTimestamp", format_time(runtime.now()));
+  pod.set("status", from(R"({"phase":"Failed"})"));
+  api.put(kPods, pod);
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kPods), 1u);
+  api.erase(kPods, {"d", name});
+  runtime.advance(8s);
+  EXPECT_EQ(api.count(kPods), 0u);
+  runtime.advance(2s);
+  EXPECT_EQ(api.count(kPods), 1u);
 }
 
 }  // namespace

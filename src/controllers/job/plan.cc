@@ -357,6 +357,11 @@ bool Planner::held_back() {
     if (pod["status"]["phase"].as_string() == "Succeeded") last_success = std::max(last_success, finished_at(pod));
   }
   std::int64_t failures = 0;
+  for (Time failed : view_.departed) {
+    if (failed <= last_success) continue;
+    ++failures;
+    last_failure = std::max(last_failure, failed);
+  }
   for (const Value& pod : pods_) {
     const bool let_go = api::is_terminating(pod) && !is_tracked(pod);
     if (let_go || !has_failed(pod, job_) || finished_at(pod) <= last_success) continue;

@@ -13,6 +13,7 @@ struct View {
   Value job;                   // null: there is none
   std::vector<Value> pods;     // controlled by the job
   std::vector<Value> orphans;  // pods of the namespace without a controller
+  std::vector<Time> departed;  // when pods failed that were counted and are gone since, or on their way
 };
 
 Plan plan_job(const View& view, Time now);
