@@ -3,8 +3,6 @@
 #include <map>
 #include <set>
 
-#include "controllers/gc/live_reader.h"
-
 namespace berth::controllers::node {
 namespace {
 
@@ -123,82 +121,17 @@ class EvictionController final : public Controller {
   Informer& pods_;
 };
 
-// --- Lost pods
-
-class LostPodController final : public Controller {
- public:
-  LostPodController(InformerSet& informers, Config config)
-      : config_(config), runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)), reader_(informers) {
-    pods_.add_index(index::kNode, index::by_node);
-  }
-  std::string name() const override { return "pod-garbage-collector"; }
-  std::string component() const override { return "pod-garbage-collector"; }
-
-  std::vector<Watching> watches() override {
-    std::vector<Watching> out;
-    out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (!after.is_null()) {
-        missing_.erase(std::string(api::name_of(after)));
-        return;
-      }
-      for (const Value& pod : pods_.by_index(index::kNode, std::string(api::name_of(before)))) keys.push_back(key_of(pod));
-    }));
-    out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
-      if (after.is_null()) return;
-      const std::string_view node = after["spec"]["nodeName"].as_string();
-      const bool lost = node.empty() ? api::is_terminating(after) : nodes_.get("", node).is_null();
-      if (lost) keys.push_back(key_of(after));
-    }));
-    return out;
-  }
-
-  Plan plan(const std::string& key, Time now) override {
-    LostView view;
-    view.pod = pods_.get(name_of_key(key));
-    const std::string node = view.pod["spec"]["nodeName"].str();
-    if (!node.empty()) {
-      view.node_is_cached = !nodes_.get("", node).is_null();
-      if (!view.node_is_cached) {
-        auto [at, fresh] = missing_.try_emplace(node, runtime_.monotonic());
-        view.node_missing = runtime_.monotonic() - at->second;
-      }
-    }
-    if (needs_live_node(view, config_)) {
-      const LiveReader::Answer answer = reader_.get(kNodes, api::Name{"", node}, api::uid_of(view.pod));
-      if (!answer.known()) {
-        Plan later;
-        LiveReader::wait(answer, later);
-        return later;
-      }
-      view.live = answer.items.empty() ? LostView::Live::kGone : LostView::Live::kThere;
-    }
-    return plan_lost(view, config_, now);
-  }
-
- private:
-  Config config_;
-  Runtime& runtime_;
-  Informer& nodes_;
-  Informer& pods_;
-  LiveReader reader_;
-  std::map<std::string, Duration> missing_;  // since when pods were seen to name a node that is not there
-};
-
 }  // namespace
 
 std::unique_ptr<Controller> make_health_controller(InformerSet& informers, Config config) {
   return std::make_unique<HealthController>(informers, config);
 }
 std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers) { return std::make_unique<EvictionController>(informers); }
-std::unique_ptr<Controller> make_lost_pod_controller(InformerSet& informers, Config config) {
-  return std::make_unique<LostPodController>(informers, config);
-}
 
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config) {
   std::vector<std::unique_ptr<Controller>> out;
   out.push_back(make_health_controller(informers, config));
   out.push_back(make_eviction_controller(informers));
-  out.push_back(make_lost_pod_controller(informers, config));
   return out;
 }
 

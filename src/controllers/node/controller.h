@@ -1,5 +1,5 @@
 #pragma once
-// The node controllers: health and taints, eviction by taints, and pods that nobody will end. Each lets plan.h decide.
+// The node controllers: health and taints, and eviction by taints. Each lets plan.h decide.
 
 #include <memory>
 #include <vector>
@@ -14,10 +14,8 @@ namespace berth::controllers::node {
 std::unique_ptr<Controller> make_health_controller(InformerSet& informers, Config config = {});
 // Keys: node names.
 std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers);
-// Keys: pods.
-std::unique_ptr<Controller> make_lost_pod_controller(InformerSet& informers, Config config = {});
 
-// All of them.
+// Both.
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config = {});
 
 }  // namespace berth::controllers::node

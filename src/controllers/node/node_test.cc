@@ -108,30 +108,6 @@ TEST(EvictionPlanTest, PodsGoWhenTheirTimeIsUp) {
   EXPECT_TRUE(plan_eviction(view, kNow + 240s).empty());
 }
 
-TEST(LostPlanTest, OnlyPodsOfNodesThatAreReallyGone) {
-  LostView view;
-  view.pod = make_pod("a");
-  view.node_is_cached = true;
-  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
-  view.node_is_cached = false;
-  view.node_missing = 10s;
-  EXPECT_FALSE(needs_live_node(view, {}));
-  EXPECT_EQ(plan_lost(view, {}, kNow).requeue_after, Duration(30s));
-  view.node_missing = 40s;
-  EXPECT_TRUE(needs_live_node(view, {}));
-  view.live = LostView::Live::kThere;
-  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
-  view.live = LostView::Live::kGone;
-  const Plan plan = plan_lost(view, {}, kNow);
-  ASSERT_EQ(plan.chains[0].size(), 2u);
-  EXPECT_EQ(plan.chains[0][0].object["status"]["phase"].as_string(), "Failed");
-  EXPECT_EQ(plan.chains[0][1].options.grace_seconds, 0);
-  view.pod.mut("spec").erase("nodeName");
-  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
-  view.pod.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
-  EXPECT_EQ(plan_lost(view, {}, kNow).chains.size(), 1u);
-}
-
 TEST(NodeControllersTest, ALeaseKeepsANodeAliveAndItsEndEvicts) {
   controllers::testing::TestRuntime runtime;
   controllers::testing::FakeApi api{runtime};
@@ -157,22 +133,6 @@ TEST(NodeControllersTest, ALeaseKeepsANodeAliveAndItsEndEvicts) {
   api.put(kNodes, node);
   runtime.advance(1s);
   EXPECT_TRUE(api.read(kNodes, {"", "n1"})["spec"]["taints"].empty());
-}
-
-TEST(NodeControllersTest, PodsOfANodeThatIsGoneAreForgotten) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
-  InformerSet informers{runtime, api};
-  api.put(kNodes, make_node());
-  api.put(kPods, make_pod("a"));
-  Driver driver(informers, make_lost_pod_controller(informers));
-  runtime.advance(1min);
-  EXPECT_EQ(api.count(kPods), 1u);
-  api.erase(kNodes, {"", "n1"});
-  runtime.advance(30s);
-  EXPECT_EQ(api.count(kPods), 1u);
-  runtime.advance(11s);
-  EXPECT_EQ(api.count(kPods), 0u);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/time.h"
+#include "controllers/node/pod_condition.h"
 #include "controllers/node/taints.h"
 
 namespace berth::controllers::node {
@@ -11,20 +12,6 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 Value in_status(Value status) { return Value::object({{"status", std::move(status)}}); }
-
-// A pod's condition, as a strategic patch of its status.
-Action pod_condition(const Value& pod, std::string_view type, std::string_view status, std::string_view reason,
-                     std::string_view message, Time now, std::string_view phase = {}) {
-  Value condition = Value::object({{"type", type}, {"status", status}, {"lastProbeTime", nullptr}, {"lastTransitionTime", format_time(now)}});
-  if (!reason.empty()) condition.set("reason", reason);
-  if (!message.empty()) condition.set("message", message);
-  if (!pod["metadata"]["generation"].is_null()) condition.set("observedGeneration", pod["metadata"]["generation"]);
-  Value change = Value::object({{"conditions", Value::array({condition})}});
-  if (!phase.empty()) change.set("phase", phase);
-  Action action = patch(kPods, pod, api::PatchType::kStrategic, in_status(std::move(change)));
-  action.subresource = "status";
-  return action;
-}
 
 // The conditions of a node that nobody hears from, or null where they say so already.
 Value silent_conditions(const Value& node, Time now) {
@@ -104,34 +91,6 @@ Plan plan_eviction(const EvictionView& view, Time now) {
     action.succeeded(pod, kNormal, "TaintManagerEviction", "Marking for deletion Pod " + key_of(pod));
     plan.add_chain({std::move(mark), std::move(action)});
   }
-  return plan;
-}
-
-bool needs_live_node(const LostView& view, const Config& config) {
-  return !view.pod["spec"]["nodeName"].as_string().empty() && !view.node_is_cached && view.node_missing >= config.quarantine;
-}
-
-Plan plan_lost(const LostView& view, const Config& config, Time now) {
-  Plan plan;
-  const Value& pod = view.pod;
-  if (pod.is_null()) return plan;
-  if (pod["spec"]["nodeName"].as_string().empty()) {
-    // No agent will ever end it.
-    if (api::is_terminating(pod)) plan.add(remove(kPods, pod, 0));
-    return plan;
-  }
-  if (view.node_is_cached) return plan;
-  if (view.node_missing < config.quarantine) {
-    plan.look_again(config.quarantine - view.node_missing);
-    return plan;
-  }
-  if (view.live != LostView::Live::kGone) return plan;
-  std::vector<Action> chain;
-  if (!api::is_pod_terminal(pod)) {
-    chain.push_back(pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now, "Failed"));
-  }
-  chain.push_back(remove(kPods, pod, 0));
-  plan.add_chain(std::move(chain));
   return plan;
 }
 

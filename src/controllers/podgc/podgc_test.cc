@@ -1,0 +1,155 @@
+#include <gtest/gtest.h>
+
+#include "base/time.h"
+#include "controllers/podgc/controller.h"
+#include "controllers/testing/fake_api.h"
+#include "controllers/testing/test_runtime.h"
+
+namespace berth::controllers::podgc {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+Value from(std::string_view text) { return json::parse(text).value(); }
+const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
+
+Value make_pod(const std::string& name, const char* phase = "Running") {
+  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","generation":3},"spec":{"nodeName":"n1"}})");
+  pod.mut("metadata").set("name", name).set("uid", "uid-" + name);
+  pod.mut("status").set("phase", phase);
+  return pod;
+}
+Value leaving(Value pod) {
+  pod.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  return pod;
+}
+Value make_node(bool ready, bool out_of_service) {
+  Value node = from(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n1","uid":"n1"},"spec":{}})");
+  node.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "Unknown"}})}));
+  if (out_of_service) node.mut("spec").set("taints", from(R"([{"key":"node.kubernetes.io/out-of-service","value":"x","effect":"NoExecute"}])"));
+  return node;
+}
+
+TEST(PodGcPlan, OnlyPodsOfNodesThatAreReallyGone) {
+  LostView view;
+  view.pod = make_pod("a");
+  view.node = make_node(false, false);
+  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
+  view.node = Value();
+  view.node_missing = 10s;
+  EXPECT_FALSE(needs_live_node(view, {}));
+  EXPECT_EQ(plan_lost(view, {}, kNow).requeue_after, Duration(30s));
+  view.node_missing = 40s;
+  EXPECT_TRUE(needs_live_node(view, {}));
+  view.live = LostView::Live::kThere;
+  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
+  view.live = LostView::Live::kGone;
+  Plan plan = plan_lost(view, {}, kNow);
+  ASSERT_EQ(plan.chains[0].size(), 2u);
+  EXPECT_EQ(plan.chains[0][0].object["status"], from(R"({"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","lastProbeTime":null,
+      "lastTransitionTime":"2026-01-01T01:00:00Z","reason":"DeletionByPodGC","message":"PodGC: node no longer exists","observedGeneration":3}]})"));
+  EXPECT_EQ(plan.chains[0][1].options.grace_seconds, 0);
+  EXPECT_EQ(plan.chains[0][1].options.uid, "uid-a");
+  view.pod = make_pod("a", "Succeeded");
+  EXPECT_EQ(plan_lost(view, {}, kNow).chains[0].size(), 1u);  // it keeps the phase it has
+}
+
+TEST(PodGcPlan, PodsThatWereNeverPlaced) {
+  LostView view;
+  view.pod = make_pod("a", "Pending");
+  view.pod.mut("spec").erase("nodeName");
+  EXPECT_TRUE(plan_lost(view, {}, kNow).empty());
+  view.pod = leaving(view.pod);
+  const Plan plan = plan_lost(view, {}, kNow);
+  ASSERT_EQ(plan.chains[0].size(), 2u);
+  EXPECT_EQ(plan.chains[0][0].object["status"], from(R"({"phase":"Failed"})"));
+  EXPECT_TRUE(plan_lost(LostView(), {}, kNow).empty());
+}
+
+TEST(PodGcPlan, NodesOutOfService) {
+  struct Case {
+    bool ready, tainted, leaving, goes;
+  };
+  for (const Case& c : {Case{false, true, true, true}, {true, true, true, false}, {false, false, true, false}, {false, true, false, false}}) {
+    LostView view;
+    view.pod = c.leaving ? leaving(make_pod("a")) : make_pod("a");
+    view.node = make_node(c.ready, c.tainted);
+    EXPECT_EQ(!plan_lost(view, {}, kNow).empty(), c.goes) << c.ready << c.tainted << c.leaving;
+  }
+}
+
+TEST(PodGcPlan, TheOldestThatHaveEndedGoFirst) {
+  Config config;
+  config.ended_kept = 2;
+  auto at = [](Value pod, const char* time) {
+    pod.mut("metadata").set("creationTimestamp", time);
+    return pod;
+  };
+  Value evicted = at(make_pod("evicted", "Failed"), "2026-01-01T00:09:00Z");
+  evicted.mut("status").set("reason", "Evicted");
+  const std::vector<Value> ended = {at(make_pod("young", "Succeeded"), "2026-01-01T00:05:00Z"), at(make_pod("old", "Failed"), "2026-01-01T00:01:00Z"),
+                                    at(make_pod("middle", "Succeeded"), "2026-01-01T00:03:00Z"), evicted};
+  const Plan plan = plan_ended(ended, config);
+  ASSERT_EQ(plan.chains.size(), 2u);
+  EXPECT_EQ(plan.chains[0][0].name.name, "evicted");
+  EXPECT_EQ(plan.chains[1][0].name.name, "old");
+  config.ended_kept = 4;
+  EXPECT_TRUE(plan_ended(ended, config).empty());
+  config.ended_kept = 0;  // no bound
+  EXPECT_TRUE(plan_ended(ended, config).empty());
+}
+
+struct PodGcTest : ::testing::Test {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  std::vector<std::unique_ptr<Driver>> drivers;
+  void start(Config config = {}) {
+    for (auto& one : make_controllers(informers, config)) drivers.push_back(std::make_unique<Driver>(informers, std::move(one)));
+  }
+};
+
+TEST_F(PodGcTest, PodsOfANodeThatIsGoneAreForgotten) {
+  api.put(kNodes, make_node(true, false));
+  api.put(kPods, make_pod("a"));
+  start();
+  runtime.advance(1min);
+  EXPECT_EQ(api.count(kPods), 1u);
+  api.erase(kNodes, {"", "n1"});
+  runtime.advance(30s);
+  EXPECT_EQ(api.count(kPods), 1u);
+  runtime.advance(11s);
+  EXPECT_EQ(api.count(kPods), 0u);
+}
+
+TEST_F(PodGcTest, ANodeTakenOutOfServiceLetsItsPodsGo) {
+  api.put(kNodes, make_node(false, false));
+  api.put(kPods, leaving(make_pod("a")));
+  api.put(kPods, make_pod("b"));
+  start();
+  runtime.advance(1h);
+  EXPECT_EQ(api.count(kPods), 2u);
+  api.put(kNodes, make_node(false, true));
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kPods), 1u);
+  api.put(kPods, leaving(make_pod("b")));
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kPods), 0u);
+}
+
+TEST_F(PodGcTest, OnlySoManyEndedPodsAreKept) {
+  Config config;
+  config.ended_kept = 3;
+  api.put(kNodes, make_node(true, false));
+  start(config);
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    api.put(kPods, make_pod(name));
+    runtime.advance(1s);
+    api.put(kPods, make_pod(name, "Succeeded"));
+    runtime.advance(1s);
+  }
+  EXPECT_EQ(api.count(kPods), 3u);
+}
+
+}  // namespace
+}  // namespace berth::controllers::podgc
