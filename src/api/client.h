@@ -96,6 +96,7 @@ inline const Resource kPersistentVolumeClaims{"", "v1", "persistentvolumeclaims"
 inline const Resource kEvents{"", "v1", "events"};
 inline const Resource kLimitRanges{"", "v1", "limitranges"};
 inline const Resource kResourceQuotas{"", "v1", "resourcequotas"};
+inline const Resource kReplicationControllers{"", "v1", "replicationcontrollers"};
 inline const Resource kStatefulSets{"apps", "v1", "statefulsets"};
 inline const Resource kDeployments{"apps", "v1", "deployments"};
 inline const Resource kDaemonSets{"apps", "v1", "daemonsets"};

@@ -37,6 +37,7 @@ struct Run {
   int window = kFirstWrites;
   bool stale = false;
   bool failed = false;
+  std::string why;  // the text of the first refusal
   bool moot = false;
   void note(Outcome outcome) {
     stale |= outcome == Outcome::kStale;
@@ -259,7 +260,7 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   void execute(const RunPtr& run, const Action& action, ActionDone done);
   void answered(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer, ActionDone done);
   void read_again(const RunPtr& run, const Action& action, const Value& cached, const Error& why, ActionDone done);
-  void refused(const Action& action, const Error& error);
+  void refused(const RunPtr& run, const Action& action, const Error& error);
   void emit(const EventSpec& spec, const std::string& more = {});
 
   Informer* informer_of(const Action& action) const { return informers.find(action.resource); }
@@ -347,6 +348,7 @@ void Driver::State::start_chains(const RunPtr& run) {
     step(run, run->next_chain++, 0);
   }
   if (run->in_flight > 0) return;
+  if (run->failed && run->plan.explain) std::exchange(run->plan.explain, nullptr)(run->why, run->plan.otherwise);
   const std::vector<Action>* rest = run->failed ? &run->plan.otherwise : run->goes_on() ? &run->plan.then : nullptr;
   finish_sequence(run, rest, 0);
 }
@@ -512,7 +514,7 @@ void Driver::State::answered(const RunPtr& run, const Action& action, const Valu
       break;
     default: break;
   }
-  refused(action, error);
+  refused(run, action, error);
   done(Outcome::kFailed);
 }
 
@@ -532,7 +534,7 @@ void Driver::State::read_again(const RunPtr& run, const Action& action, const Va
                            if (why.code == Code::kAlreadyExists) {
                              const Informer* informer = self->informer_of(*action);
                              if (!informer || revision <= self->seen_by(run, informer)) {
-                               self->refused(*action, why);  // the plan knew of it: it is somebody else's
+                               self->refused(run, *action, why);  // the plan knew of it: it is somebody else's
                                return done(Outcome::kFailed);
                              }
                            }
@@ -541,7 +543,8 @@ void Driver::State::read_again(const RunPtr& run, const Action& action, const Va
                          });
 }
 
-void Driver::State::refused(const Action& action, const Error& error) {
+void Driver::State::refused(const RunPtr& run, const Action& action, const Error& error) {
+  if (run->why.empty()) run->why = error.message;
   counters.failures.add();
   // A server that cannot be reached is no news about the object.
   if (error.code == Code::kUnavailable || error.code == Code::kTimeout) return;

@@ -15,6 +15,7 @@
 // Owner: one Runtime; everything on its thread.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,6 +86,8 @@ struct Plan {
   std::vector<std::vector<Action>> chains;
   std::vector<Action> then;               // in order, after all went well
   std::vector<Action> otherwise;          // in order, after something was refused
+  // Where set: words the first refusal's text into `otherwise` before that is carried out.
+  std::function<void(const std::string& why, std::vector<Action>& otherwise)> explain;
   std::vector<EventSpec> events;          // at once, whatever happens
   std::optional<Duration> requeue_after;  // look again then, without being told of a change
   std::string problem;                    // not empty: the plan could not be made; look again after the key's back-off

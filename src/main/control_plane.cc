@@ -11,6 +11,7 @@
 #include "controllers/namespace/controller.h"
 #include "controllers/node/controller.h"
 #include "controllers/quota/controller.h"
+#include "controllers/podgc/controller.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/statefulset/controller.h"
@@ -59,6 +60,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::daemonset::make_controller(*informers_));
   run(controllers::deployment::make_controller(*informers_));
   run(controllers::replicaset::make_controller(*informers_));
+  run(controllers::replicaset::make_controller(*informers_, controllers::replicaset::Form::kReplicationController));
   run(controllers::job::make_controller(*informers_));
   run(controllers::job::make_expiry_controller(*informers_));
   run(controllers::cronjob::make_controller(*informers_, TimeZone::of_this_machine()));
@@ -66,6 +68,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::endpoint::make_endpoints_controller(*informers_));
   run(controllers::endpoint::make_mirror_controller(*informers_));
   for (auto& controller : controllers::node::make_controllers(*informers_)) run(std::move(controller));
+  for (auto& controller : controllers::podgc::make_controllers(*informers_)) run(std::move(controller));
   for (auto& controller : controllers::volume::make_controllers(*informers_)) run(std::move(controller));
   run(controllers::gc::make_controller(*informers_, collected_kinds()));
   run(controllers::namespaces::make_controller(*informers_, collected_kinds()));

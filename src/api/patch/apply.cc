@@ -49,7 +49,6 @@ Managers decode_or_empty(const Value& managed_fields) {
 
 // Takes what changed away from everybody but `self` (may be null).
 void take_from_others(Managers& managers, const Manager* self, const Comparison& change) {
-  if (managers.empty()) return;
   const FieldSet gone = change.changed().united(change.removed);
   for (Manager& manager : managers.entries()) {
     if (self && manager.same_entry(*self)) continue;
@@ -58,12 +57,9 @@ void take_from_others(Managers& managers, const Manager* self, const Comparison&
 }
 
 // Records an update by `self`.
-void record_update(Comparison change, Manager self, Managers& managers) {
+void record_update(const Comparison& change, Manager self, Managers& managers) {
   take_from_others(managers, nullptr, change);
-  self.set = std::move(change.added);
-  self.set.add(change.modified);
-  self.set.remove(change.removed);
-  self.set.remove(unowned_fields());
+  self.set = change.changed().without(change.removed).without(unowned_fields());
   if (!self.set.empty()) {
     if (Manager* previous = managers.find(self)) self.set = self.set.united(previous->set);
     managers.put(std::move(self));
@@ -244,7 +240,7 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
     managers = decode_or_empty(sent);
     if (managers.empty()) managers = decode_or_empty(stored);  // of clients that do not know about them
   }
-  if (creates || (!managers.empty() && changes)) record_update(std::move(change), std::move(self), managers);
+  if (creates || (!managers.empty() && changes)) record_update(change, std::move(self), managers);
   return with_managed_fields(std::move(after), managers);
 }
 

@@ -32,11 +32,11 @@ void FieldSet::insert(const FieldPath& path) {
 
 FieldSet FieldSet::united(const FieldSet& other) const {
   FieldSet out = *this;
-  out.add(other);
+  out.unite(other);
   return out;
 }
 
-void FieldSet::add(const FieldSet& other) {
+void FieldSet::unite(const FieldSet& other) {
   if (nodes_.empty()) {
     nodes_ = other.nodes_;
     return;
@@ -44,17 +44,7 @@ void FieldSet::add(const FieldSet& other) {
   for (const auto& [element, theirs] : other.nodes_) {
     Node& mine = nodes_[element];
     mine.member = mine.member || theirs.member;
-    mine.below.add(theirs.below);
-  }
-}
-
-void FieldSet::remove(const FieldSet& other) {
-  for (const auto& [element, theirs] : other.nodes_) {
-    auto mine = nodes_.find(element);
-    if (mine == nodes_.end()) continue;
-    if (theirs.member) mine->second.member = false;
-    mine->second.below.remove(theirs.below);
-    if (!mine->second.member && mine->second.below.nodes_.empty()) nodes_.erase(mine);
+    mine.below.unite(theirs.below);
   }
 }
 

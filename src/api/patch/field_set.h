@@ -24,8 +24,6 @@ class FieldSet {
   // The empty path stands for the whole object and is not recorded.
   void insert(const FieldPath& path);
 
-  void add(const FieldSet& other);
-  void remove(const FieldSet& other);  // path by path
   FieldSet united(const FieldSet& other) const;
   FieldSet without(const FieldSet& other) const;      // path by path: {a.b} without {a} is {a.b}
   FieldSet common(const FieldSet& other) const;
@@ -44,6 +42,7 @@ class FieldSet {
   const std::map<std::string, Node>& nodes() const { return nodes_; }
 
  private:
+  void unite(const FieldSet& other);
   void visit_from(FieldPath& prefix, const std::function<void(const FieldPath&)>& visit) const;
   std::map<std::string, Node> nodes_;
 };

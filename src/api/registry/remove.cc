@@ -42,9 +42,11 @@ void set_finalizer(Value& metadata, const char* name, bool wanted) {
   }
 }
 
-// A job that is deleted without a word about its pods leaves them, as it did before there was garbage collection.
+// A job or replication controller that is deleted without a word about its pods leaves them, as it did before there was garbage
+// collection.
 bool leaves_dependents(const schema::Kind& kind, const Value& metadata, const std::string& propagation) {
-  if (kind.group != "batch" || kind.kind != "Job" || !propagation.empty()) return false;
+  const bool old = (kind.group == "batch" && kind.kind == "Job") || (kind.group.empty() && kind.kind == "ReplicationController");
+  if (!old || !propagation.empty()) return false;
   for (const Value& finalizer : metadata["finalizers"]) {
     if (finalizer.as_string() == kOrphan || finalizer.as_string() == kForeground) return false;
   }
@@ -117,7 +119,7 @@ void remove_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   apply_propagation(after.mut("metadata"), leaves ? "Orphan" : options.propagation);
   bool marked = is_pod(kind) ? mark_pod(*state, after, options.grace_seconds) : mark_object(*state, kind, after);
   Commit commit{call, key, head->mod_revision, 200, {}};
-  if (leaves) commit.warnings.emplace_back(kPodsStay);
+  if (leaves && kind.kind == "Job") commit.warnings.emplace_back(kPodsStay);
   if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {returns_deleted_object(kind), {}}, std::move(done));
   if (!marked && after == head->value) {
     Answer answer;

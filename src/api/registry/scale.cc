@@ -15,7 +15,9 @@ Value scale_of(const Value& object) {
                              {"creationTimestamp", metadata["creationTimestamp"]}});
   Value spec = Value::object();
   if (object["spec"]["replicas"].as_int() != 0) spec.set("replicas", object["spec"]["replicas"]);
-  Result<api::LabelSelector> selector = api::LabelSelector::of_object(object["spec"]["selector"]);
+  const Value& wanted = object["spec"]["selector"];
+  const bool map = api::kind_of(object) == "ReplicationController";  // of labels
+  Result<api::LabelSelector> selector = map ? api::LabelSelector::of_map(wanted) : api::LabelSelector::of_object(wanted);
   Value status = Value::object({{"replicas", static_cast<long>(object["status"]["replicas"].as_int())}});
   if (selector.ok()) status.set("selector", selector->to_string());
   return Value::object({{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", own}, {"spec", spec}, {"status", status}});

@@ -26,6 +26,7 @@ const std::vector<SelectableFields>& selectable() {
       {"", "Service", {"spec.clusterIP", "spec.type"}},
       {"apps", "ReplicaSet", {"status.replicas"}},
       {"batch", "Job", {"status.successful"}},
+      {"", "ReplicationController", {"status.replicas"}},
   };
   return kList;
 }

@@ -14,7 +14,7 @@ bool keeps_status(const schema::Kind& kind) { return kind.has_subresource("statu
 
 // Kinds whose metadata.generation counts changes of the spec.
 bool counts_generation(const schema::Kind& kind) {
-  if (kind.group == "batch") return true;
+  if (kind.group == "batch" || is_kind(kind, "", "ReplicationController") || is_kind(kind, "", "PodTemplate")) return true;
   return kind.group == "apps" || kind.group == "policy" || kind.group == "scheduling.k8s.io" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
 }
 
@@ -25,7 +25,7 @@ const Value& generation_part(const schema::Kind& kind, const Value& object, Valu
     scratch.erase("metadata");
     return scratch;
   }
-  return object["spec"];
+  return is_kind(kind, "", "PodTemplate") ? object["template"] : object["spec"];
 }
 
 // The status sub-strategies that also let metadata through, as upstream's do.
@@ -92,7 +92,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
     object.set("status", Value::object({{"phase", "Pending"}}));
   } else if (is_kind(kind, "", "Service")) {
     object.set("status", Value::object({{"loadBalancer", Value::object()}}));
-  } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet")) {
+  } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet") || is_kind(kind, "", "ReplicationController")) {
     object.set("status", Value::object({{"replicas", 0}}));
     if (kind.kind == "StatefulSet") object.mut("status").set("availableReplicas", 0);
   } else if (is_kind(kind, "apps", "Deployment") || kind.group == "batch") {

@@ -393,6 +393,16 @@ void daemon_set_spec(Value& s) {
   fill(s, "revisionHistoryLimit", 10);
 }
 
+// What a replication controller does not say it takes from its template.
+void replication_controller(Value& rc) {
+  const Value labels = rc["spec"]["template"]["metadata"]["labels"];
+  if (!labels.empty() && rc["metadata"]["labels"].empty()) rc.mut("metadata").set("labels", labels);
+  edit(rc, "spec", [&](Value& spec) {
+    if (!labels.empty() && spec["selector"].empty()) spec.set("selector", labels);
+    fill(spec, "replicas", 1);
+  });
+}
+
 void replica_set_spec(Value& s) { fill(s, "replicas", 1); }
 
 // --- Batch
@@ -485,6 +495,7 @@ DefaultRule rule_of(std::string_view type_name) {
       {"io.k8s.api.core.v1.PodSpec", pod_spec},
       {"io.k8s.api.core.v1.Probe", probe},
       {"io.k8s.api.core.v1.ProjectedVolumeSource", default_mode},
+      {"io.k8s.api.core.v1.ReplicationController", replication_controller},
       {"io.k8s.api.core.v1.Secret", secret},
       {"io.k8s.api.core.v1.SecretVolumeSource", default_mode},
       {"io.k8s.api.core.v1.Service", service},

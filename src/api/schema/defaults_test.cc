@@ -109,7 +109,7 @@ const Difference kDifferences[] = {
 };
 // Recorded kinds that Berth does not serve.
 const std::set<std::string> kNotServed = {
-    "ReplicationController", "NetworkPolicy", "Ingress",
+    "NetworkPolicy", "Ingress",
     "MutatingWebhookConfiguration", "CustomResourceDefinition", "ClusterRole", "RoleBinding"};
 
 TEST(Defaults, AsRecorded) {

@@ -45,6 +45,16 @@ Value replica_set_cells(const Value& o, Time now) {
                        age_of(o, now), template_containers(o), template_images(o), selector_text(o["spec"]["selector"])});
 }
 
+Value replication_controller_cells(const Value& o, Time now) {
+  return Value::array({api::name_of(o), count_of(o["spec"]["replicas"]), count_of(o["status"]["replicas"]), count_of(o["status"]["readyReplicas"]),
+                       age_of(o, now), template_containers(o), template_images(o), map_text(o["spec"]["selector"])});
+}
+
+Value pod_template_cells(const Value& o, Time) {
+  const Value& containers = o["template"]["spec"]["containers"];
+  return Value::array({api::name_of(o), names_of(containers, "name"), names_of(containers, "image"), map_text(o["template"]["metadata"]["labels"])});
+}
+
 // "statefulset.apps/web" for the controlling owner.
 std::string controller_text(const Value& object) {
   const Value& owner = api::controller_of(object);
@@ -197,6 +207,14 @@ const std::vector<Printer>& printers() {
       {"", "ResourceQuota",
        {kName, {"Request", "string", "", 0, "What is used of what may be requested."}, {"Limit", "string", "", 0, "What is used of the limits."}, kAge},
        quota_cells},
+      {"", "PodTemplate",
+       {kName, {"Containers", "string", "", 0, "Names of the containers."}, {"Images", "string", "", 0, "Images of the containers."},
+        {"Pod Labels", "string", "", 0, "Labels of the pods."}},
+       pod_template_cells},
+      {"", "ReplicationController",
+       {kName, {"Desired", "integer", "", 0, "Pods wanted."}, {"Current", "integer", "", 0, "Pods there are."},
+        {"Ready", "integer", "", 0, "Pods that are ready."}, kAge, kContainers, kImages, kSelector},
+       replication_controller_cells},
       {"", "Secret", {kName, {"Type", "string", "", 0, "What kind of secret."}, {"Data", "string", "", 0, "Number of entries."}, kAge}, secret_cells},
       {"", "Service",
        {kName, {"Type", "string", "", 0, "How it is exposed."}, {"Cluster-IP", "string", "", 0, "Its address in the cluster."},

@@ -39,6 +39,8 @@ TEST(Table, ColumnsAreTheRecordedOnes) {
   };
   const Row rows[] = {{"/api/v1/namespaces/default/pods", "", "Pod"},
                       {"/apis/apps/v1/namespaces/default/statefulsets", "apps", "StatefulSet"},
+                      {"/api/v1/namespaces/default/replicationcontrollers", "", "ReplicationController"},
+                      {"/api/v1/namespaces/default/podtemplates", "", "PodTemplate"},
                       {"/apis/apps/v1/namespaces/default/daemonsets", "apps", "DaemonSet"},
                       {"/apis/apps/v1/namespaces/default/deployments", "apps", "Deployment"},
                       {"/apis/apps/v1/namespaces/default/replicasets", "apps", "ReplicaSet"},
@@ -152,6 +154,11 @@ TEST(Table, Workloads) {
       "spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"spec":{"nodeSelector":{"disk":"ssd"},"containers":[{"name":"c","image":"i:1"}]}}},
       "status":{"desiredNumberScheduled":4,"currentNumberScheduled":3,"numberReady":2,"updatedNumberScheduled":1}})"),
             "d|4|3|2|1|0|disk=ssd|5m|c|i:1|a=b");
+  EXPECT_EQ(row("", "ReplicationController", R"({"metadata":{"name":"r"},"spec":{"replicas":3,"selector":{"a":"b","c":"d"},
+      "template":{"spec":{"containers":[{"name":"c","image":"i:1"},{"name":"d","image":"j"}]}}},"status":{"replicas":2,"readyReplicas":1}})"),
+            "r|3|2|1|<unknown>|c,d|i:1,j|a=b,c=d");
+  EXPECT_EQ(row("", "PodTemplate", R"({"metadata":{"name":"t"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}})"),
+            "t|c|i|a=b");
 }
 
 TEST(Table, Jobs) {

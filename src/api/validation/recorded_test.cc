@@ -179,6 +179,23 @@ TEST(Validation, DaemonSetSpec) {
             "spec.template.spec.restartPolicy | FieldValueNotSupported | Unsupported value: \"Never\": supported values: \"Always\"");
 }
 
+TEST(Validation, ReplicationControllers) {
+  const schema::Kind& kind = *schema::builtin().find_kind("v1", "ReplicationController");
+  auto causes = [&](std::string_view spec) {
+    Value rc = json::parse(R"({"metadata":{"name":"r","namespace":"default"},"spec":)" + std::string(spec) + "}").value();
+    schema::apply_defaults(kind, rc);
+    std::vector<std::string> lines;
+    for (const Cause& cause : validate_create(kind, rc)) lines.push_back(line_of(cause));
+    return join(lines, "\n");
+  };
+  const std::string pod_template = R"("template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}})";
+  EXPECT_EQ(causes("{" + pod_template + "}"), "");
+  EXPECT_EQ(causes("{}"), "spec.selector | FieldValueRequired | Required value\nspec.template | FieldValueRequired | Required value");
+  EXPECT_EQ(causes(R"({"replicas":-1,"selector":{"a":"c"},)" + pod_template + "}"),
+            "spec.replicas | FieldValueInvalid | Invalid value: -1: must be greater than or equal to 0\n"
+            "spec.template.metadata.labels | FieldValueInvalid | Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`");
+}
+
 TEST(Validation, PodUpdatesAreLimited) {
   const schema::Kind& kind = *schema::builtin().find_kind("v1", "Pod");
   Value before = json::parse(R"({"metadata":{"name":"p","namespace":"d"},"spec":{"containers":[{"name":"c","image":"a"}]}})").value();

@@ -82,6 +82,8 @@ void validate_deployment(Report& report, const Value& object);
 void validate_replica_set(Report& report, const Value& object);
 void validate_selector_update(Report& report, const Value& before, const Value& after);
 void validate_daemon_set(Report& report, const Value& object);
+void validate_replication_controller(Report& report, const Value& object);
+void validate_stored_template(Report& report, const Value& object);  // kind PodTemplate
 void validate_budget(Report& report, const Value& object);
 void validate_priority_class(Report& report, const Value& object);                           // scheduling.cc
 void validate_priority_class_update(Report& report, const Value& before, const Value& after);

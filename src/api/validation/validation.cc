@@ -42,6 +42,8 @@ struct KindRules {
 
 const KindRules kRules[] = {
     {"", "Pod", NameRule::kSubdomain, validate_pod, validate_pod_update, true},
+    {"", "PodTemplate", NameRule::kSubdomain, validate_stored_template, validate_plain_update, true},
+    {"", "ReplicationController", NameRule::kSubdomain, validate_replication_controller, validate_plain_update, true},
     {"", "Service", NameRule::kLabel1035, validate_service, validate_service_update, true},
     {"", "Endpoints", NameRule::kSubdomain, validate_endpoints, validate_plain_update, true},
     {"", "ConfigMap", NameRule::kSubdomain, validate_config_map, validate_config_map_update, true},

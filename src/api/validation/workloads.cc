@@ -1,4 +1,4 @@
-// StatefulSet, Deployment, DaemonSet, ReplicaSet, PodDisruptionBudget.
+// StatefulSet, Deployment, DaemonSet, ReplicaSet, ReplicationController, PodTemplate, PodDisruptionBudget.
 #include "api/selector.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
@@ -243,6 +243,21 @@ void validate_replica_set(Report& report, const Value& object) {
   validate_selector_and_template(report, spec, "replicaset");
   validate_template_for(report, spec, "ReplicaSet");
 }
+
+void validate_replication_controller(Report& report, const Value& object) {
+  const Value& spec = object["spec"];
+  report.not_negative("spec.minReadySeconds", spec["minReadySeconds"]);
+  if (spec["selector"].empty()) report.required("spec.selector");
+  report.not_negative("spec.replicas", spec["replicas"]);
+  if (!spec["template"].is_object()) return report.required("spec.template");
+  const Value& labels = spec["template"]["metadata"]["labels"];
+  if (!spec["selector"].empty() && !api::LabelSelector::of_map(spec["selector"]).matches(labels)) {
+    report.invalid_shown("spec.template.metadata.labels", go_map(labels), "`selector` does not match template `labels`");
+  }
+  validate_template_for(report, spec, "ReplicationController");
+}
+
+void validate_stored_template(Report& report, const Value& object) { validate_pod_template(report, "template", object["template"]); }
 
 void validate_selector_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);

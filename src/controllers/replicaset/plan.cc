@@ -1,7 +1,9 @@
 #include "controllers/replicaset/plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -27,12 +29,12 @@ std::optional<Time> ready_since(const Value& pod) {
 
 class Planner {
  public:
-  Planner(const View& view, Time now) : view_(view), set_(view.set), now_(now) {}
+  Planner(const View& view, Time now) : view_(view), set_(view.set), family_(family_of(view.form)), now_(now) {}
 
   Plan run() {
-    const auto selector = api::LabelSelector::of_object(set_["spec"]["selector"]);
+    const auto selector = selector_of(view_.form, set_);
     if (!selector.ok() || selector->matches_everything()) return {};
-    const Family family{kReplicaSets, "apps/v1", "ReplicaSet", kPods};
+    const Family& family = family_;
     members_ = settle_members(family, set_, selector.value(), view_.pods, view_.orphans, plan_);
     if (!plan_.chains.empty()) return std::move(plan_);
     for (const Value& pod : members_) {
@@ -56,6 +58,7 @@ class Planner {
 
   const View& view_;
   const Value& set_;
+  Family family_;
   Time now_;
   Plan plan_;
   std::vector<Value> members_, active_;
@@ -83,7 +86,7 @@ void Planner::create_pods(int count) {
   for (int i = 0, draw = 0; i < count; ++draw) {
     const std::string name = drawn_name(api::name_of(set_), state, draw);
     if (!taken.insert(name).second) continue;
-    Action action = create(kPods, pod_of_template(set_, "apps/v1", "ReplicaSet", set_["spec"]["template"], name));
+    Action action = create(kPods, pod_of_template(set_, family_.api_version, family_.kind, set_["spec"]["template"], name));
     action.succeeded(set_, kNormal, "SuccessfulCreate", "Created pod: " + name);
     action.failed(set_, kWarning, "FailedCreate", "Error creating: ");
     plan_.add(std::move(action));
@@ -94,7 +97,7 @@ void Planner::create_pods(int count) {
 void Planner::delete_pods(int count) {
   trouble_ = "FailedDelete";
   std::vector<Value> order = active_;
-  order_for_deletion(order, now_);
+  order_for_deletion(order, view_.related ? view_.related() : active_, now_);
   for (int i = 0; i < count; ++i) {
     const Value& pod = order[static_cast<std::size_t>(i)];
     Action action = remove(kPods, pod);
@@ -128,14 +131,23 @@ void Planner::report() {
   number("fullyLabeledReplicas", labelled);
   number("readyReplicas", ready);
   number("availableReplicas", available);
-  number("terminatingReplicas", terminating_);
-  number("observedGeneration", set_["metadata"]["generation"].as_int());
-  auto write = [&](Value changed) { return patch_status(kReplicaSets, set_, Value::object({{"status", std::move(changed)}}), true); };
+  if (view_.form == Form::kReplicaSet && (!old["terminatingReplicas"].is_int() || old["terminatingReplicas"].as_int() != terminating_)) {
+    change.set("terminatingReplicas", terminating_);
+  }
+  number("observedGeneration", std::max(set_["metadata"]["generation"].as_int(), old["observedGeneration"].as_int()));
+  auto write = [&](Value changed) { return patch_status(family_.owner_resource, set_, Value::object({{"status", std::move(changed)}}), true); };
   if (!trouble_.empty()) {
-    Value conditions = old["conditions"];
     Value failed = change;
-    const char* text = trouble_ == "FailedCreate" ? "pods cannot be created: see the events" : "pods cannot be deleted: see the events";
-    if (api::set_condition(conditions, "ReplicaFailure", "True", trouble_, text, now_)) failed.set("conditions", conditions);
+    // One that is there already keeps the reason it came for.
+    if (api::condition_of(set_, "ReplicaFailure").is_null()) {
+      Value conditions = old["conditions"];
+      api::set_condition(conditions, "ReplicaFailure", "True", trouble_, "", now_);
+      failed.set("conditions", conditions);
+      plan_.explain = [](const std::string& why, std::vector<Action>& otherwise) {
+        Value& all = otherwise[0].object.mut("status").mut("conditions");
+        all.mut(all.size() - 1).set("message", why);
+      };
+    }
     if (!failed.empty()) plan_.otherwise.push_back(write(failed));
   }
   if (!api::condition_of(set_, "ReplicaFailure").is_null()) {
@@ -155,50 +167,85 @@ Plan plan_set(const View& view, Time now) {
   return Planner(view, now).run();
 }
 
-void order_for_deletion(std::vector<Value>& pods, Time now) {
-  std::map<std::string, int, std::less<>> crowd;
-  for (const Value& pod : pods) {
-    const std::string_view node = pod["spec"]["nodeName"].as_string();
-    if (!node.empty()) ++crowd[std::string(node)];
-  }
-  struct Rank {
-    bool placed;
-    int phase;
-    bool ready;
-    std::int64_t cost;
-    int apart;                  // fewer neighbours stay
-    Duration ready_age;         // the longest ready stays
-    std::int64_t fewer_restarts;
-    std::string created;        // the oldest stays
-    std::string name;
-  };
-  std::vector<std::pair<Rank, Value>> ranked;
-  for (const Value& pod : pods) {
-    Rank rank{};
-    const std::string_view node = pod["spec"]["nodeName"].as_string();
-    rank.placed = !node.empty();
-    const std::string_view phase = pod["status"]["phase"].as_string();
-    rank.phase = phase == "Running" ? 2 : phase == "Unknown" ? 1 : 0;
-    const auto since = ready_since(pod);
-    rank.ready = since.has_value();
-    const auto cost = parse_int(api::annotation_of(pod, "controller.kubernetes.io/pod-deletion-cost"));
-    rank.cost = cost.ok() ? cost.value() : 0;
-    rank.apart = rank.placed ? -crowd[std::string(node)] : 0;
-    rank.ready_age = since ? now - *since : Duration::zero();
-    for (const Value& container : pod["status"]["containerStatuses"]) {
-      rank.fewer_restarts = std::min(rank.fewer_restarts, -container["restartCount"].as_int());
+Family family_of(Form form) {
+  if (form == Form::kReplicationController) return Family{kReplicationControllers, "v1", "ReplicationController", kPods};
+  return Family{kReplicaSets, "apps/v1", "ReplicaSet", kPods};
+}
+
+Result<api::LabelSelector> selector_of(Form form, const Value& set) {
+  const Value& selector = set["spec"]["selector"];
+  if (form == Form::kReplicationController) return api::LabelSelector::of_map(selector);
+  return api::LabelSelector::of_object(selector);
+}
+
+namespace {
+
+// What decides about a pod's place in the order.
+struct Rank {
+  std::tuple<bool, int, bool, std::int64_t, int> standing;  // placed, phase, ready, cost, apart from others
+  std::optional<Time> ready, created;
+  std::pair<std::int64_t, std::int64_t> restarts;  // of containers and of sidecars: the most that one of them had
+  std::string uid, name;
+};
+
+std::pair<std::int64_t, std::int64_t> restarts_of(const Value& pod) {
+  std::int64_t containers = 0, sidecars = 0;
+  for (const Value& one : pod["status"]["containerStatuses"]) containers = std::max(containers, one["restartCount"].as_int());
+  for (const Value& one : pod["spec"]["initContainers"]) {
+    if (one["restartPolicy"].as_string() != "Always") continue;
+    for (const Value& status : pod["status"]["initContainerStatuses"]) {
+      if (status["name"] == one["name"]) sidecars = std::max(sidecars, status["restartCount"].as_int());
     }
-    rank.created = pod["metadata"]["creationTimestamp"].str();
-    rank.name = api::name_of(pod);
-    ranked.emplace_back(std::move(rank), pod);
   }
-  std::sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) {
-    const Rank &x = a.first, &y = b.first;
-    const auto left = std::tie(x.placed, x.phase, x.ready, x.cost, x.apart, x.ready_age, x.fewer_restarts);
-    const auto right = std::tie(y.placed, y.phase, y.ready, y.cost, y.apart, y.ready_age, y.fewer_restarts);
-    if (left != right) return left < right;
-    return x.created != y.created ? x.created > y.created : x.name < y.name;
-  });
+  return {containers, sidecars};
+}
+
+Rank rank_of(const Value& pod, const std::map<std::string, int, std::less<>>& crowd) {
+  Rank rank{};
+  const std::string_view node = pod["spec"]["nodeName"].as_string(), phase = pod["status"]["phase"].as_string();
+  rank.ready = ready_since(pod);
+  const auto cost = parse_int(api::annotation_of(pod, "controller.kubernetes.io/pod-deletion-cost"));
+  const auto neighbours = crowd.find(node);
+  rank.standing = {!node.empty(), phase == "Running" ? 2 : phase == "Unknown" ? 1 : 0, rank.ready.has_value(), cost.ok() ? cost.value() : 0,
+                   neighbours == crowd.end() ? 0 : -neighbours->second};
+  if (const auto created = parse_time(pod["metadata"]["creationTimestamp"].as_string()); created.ok()) rank.created = created.value();
+  rank.restarts = restarts_of(pod);
+  rank.uid = api::uid_of(pod);
+  rank.name = api::name_of(pod);
+  return rank;
+}
+
+// How old, by powers of two.
+int magnitude(Time at, Time now) {
+  const auto age = now - at;
+  return age > Duration::zero() ? std::bit_width(static_cast<std::uint64_t>(std::chrono::nanoseconds(age).count())) : 0;
+}
+
+// Less than zero: the first goes before the second.
+int compare_ages(const Rank& a, const Rank& b, Time x, Time y, Time now) {
+  const int p = magnitude(x, now), q = magnitude(y, now);
+  return p != q ? p - q : a.uid.compare(b.uid);
+}
+
+bool goes_before(const Rank& a, const Rank& b, Time now) {
+  if (a.standing != b.standing) return a.standing < b.standing;
+  if (a.ready && b.ready && *a.ready != *b.ready) return compare_ages(a, b, *a.ready, *b.ready, now) < 0;
+  if (a.restarts != b.restarts) return a.restarts > b.restarts;
+  if (a.created && b.created && *a.created != *b.created) return compare_ages(a, b, *a.created, *b.created, now) < 0;
+  return a.name < b.name;
+}
+
+}  // namespace
+
+void order_for_deletion(std::vector<Value>& pods, const std::vector<Value>& related, Time now) {
+  std::map<std::string, int, std::less<>> crowd;
+  for (const Value& pod : related) {
+    const std::string_view node = pod["spec"]["nodeName"].as_string();
+    if (!node.empty() && !api::is_pod_terminal(pod) && !api::is_terminating(pod)) ++crowd[std::string(node)];
+  }
+  std::vector<std::pair<Rank, Value>> ranked;
+  for (Value& pod : pods) ranked.emplace_back(rank_of(pod, crowd), std::move(pod));
+  std::stable_sort(ranked.begin(), ranked.end(), [&](const auto& a, const auto& b) { return goes_before(a.first, b.first, now); });
   pods.clear();
   for (auto& [rank, pod] : ranked) pods.push_back(std::move(pod));
 }

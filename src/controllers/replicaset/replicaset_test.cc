@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/text.h"
 #include "base/time.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/replicaset/plan.h"
@@ -47,9 +48,68 @@ TEST(ReplicaSetPlanTest, CreatesWhatIsMissingUnderRepeatableNames) {
   EXPECT_EQ(plan.chains[0][0].on_success[0].message, "Created pod: " + std::string(api::name_of(pod)));
   EXPECT_EQ(plan.then[0].object["status"]["replicas"].as_int(), 1);
   EXPECT_EQ(plan.otherwise[0].object["status"]["conditions"][0]["reason"].as_string(), "FailedCreate");
+  Plan refused = plan;
+  ASSERT_TRUE(refused.explain);
+  refused.explain("no room", refused.otherwise);
+  EXPECT_EQ(refused.otherwise[0].object["status"]["conditions"][0]["message"].as_string(), "no room");
   // After a change of its pods it draws other names.
   view.pods = {make_pod("web-b")};
   EXPECT_NE(api::name_of(pod), api::name_of(plan_set(view, kNow).chains[0][0].object));
+}
+
+std::string order_of(std::vector<Value>& pods, std::optional<std::vector<Value>> related = {}) {
+  order_for_deletion(pods, related ? *related : pods, kNow);
+  std::string order;
+  for (const Value& pod : pods) order += std::string(api::name_of(pod)) + " ";
+  return order;
+}
+
+TEST(ReplicaSetPlanTest, WhatMakesAPodGoFirst) {
+  const auto with = [](const char* name, const char* path, std::string_view value) {
+    Value pod = make_pod(name, true, "2026-01-01T00:00:00Z");
+    const Cut at = cut(path, ".");
+    pod.mut(at.before).set(at.after, from(value));
+    return pod;
+  };
+  struct Case {
+    Value first, second;
+    const char* why;
+  };
+  const Case cases[] = {
+      {with("z", "spec.nodeName", "null"), with("a", "status.phase", R"("Pending")"), "not placed before pending"},
+      {with("z", "status.phase", R"("Pending")"), with("a", "status.phase", R"("Unknown")"), "pending before unknown"},
+      {with("z", "status.phase", R"("Unknown")"), with("a", "metadata.creationTimestamp", R"("2026-01-01T00:59:00Z")"), "unknown before running"},
+      {make_pod("z"), make_pod("a", true, "2026-01-01T00:59:00Z"), "not ready before ready"},
+      {with("z", "metadata.annotations", R"({"controller.kubernetes.io/pod-deletion-cost":"5"})"),
+       with("a", "metadata.annotations", R"({"controller.kubernetes.io/pod-deletion-cost":"6"})"), "cheap before dear"},
+      {make_pod("z", true, "2026-01-01T00:59:00Z"), make_pod("a", true, "2026-01-01T00:00:00Z"), "lately ready before long ready"},
+      {with("z", "status.containerStatuses", R"([{"restartCount":1},{"restartCount":3}])"), with("a", "status.containerStatuses", R"([{"restartCount":2}])"),
+       "often restarted before seldom"},
+      {with("z", "metadata.creationTimestamp", R"("2026-01-01T00:59:00Z")"), make_pod("a", true, "2026-01-01T00:00:00Z"), "young before old"},
+  };
+  for (Case c : cases) {
+    std::vector<Value> pods = {c.second, c.first};
+    EXPECT_EQ(order_of(pods), "z a ") << c.why;
+  }
+}
+
+TEST(ReplicaSetPlanTest, AgesOfOneMagnitudeAreEqual) {
+  // 50 and 60 minutes: the uid decides; 10 minutes are another magnitude.
+  std::vector<Value> pods = {make_pod("b", true, "2026-01-01T00:10:00Z"), make_pod("a", true, "2026-01-01T00:00:00Z"),
+                             make_pod("c", true, "2026-01-01T00:50:00Z")};
+  EXPECT_EQ(order_of(pods), "c a b ");
+}
+
+TEST(ReplicaSetPlanTest, CrowdsAreCountedOverAllSetsOfADeployment) {
+  std::vector<Value> pods = {make_pod("a", true, "2026-01-01T00:00:00Z"), make_pod("b", true, "2026-01-01T00:00:00Z")};
+  pods[1].mut("spec").set("nodeName", "n2");
+  EXPECT_EQ(order_of(pods), "a b ");
+  Value other = make_pod("other");
+  other.mut("spec").set("nodeName", "n2");
+  std::vector<Value> related = {pods[0], pods[1], other};
+  EXPECT_EQ(order_of(pods, related), "b a ");
+  related[2].mut("status").set("phase", "Failed");  // not there any more
+  EXPECT_EQ(order_of(pods, related), "a b ");
 }
 
 TEST(ReplicaSetPlanTest, DeletesTheRightOnes) {
@@ -59,10 +119,7 @@ TEST(ReplicaSetPlanTest, DeletesTheRightOnes) {
   Value cheap = make_pod("cheap", true, "2026-01-01T00:00:00Z");
   cheap.mut("metadata").set("annotations", from(R"({"controller.kubernetes.io/pod-deletion-cost":"-5"})"));
   pods.push_back(cheap);
-  order_for_deletion(pods, kNow);
-  std::string order;
-  for (const Value& pod : pods) order += std::string(api::name_of(pod)) + " ";
-  EXPECT_EQ(order, "unplaced unready cheap young old ");
+  EXPECT_EQ(order_of(pods), "unplaced unready cheap young old ");
   View view;
   view.set = make_set(4);
   view.pods = pods;
@@ -88,7 +145,7 @@ TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
   view.set.mut("spec").set("minReadySeconds", 60);
   view.pods = {make_pod("a", true, "2026-01-01T00:59:30Z")};
   const Plan plan = plan_set(view, kNow);
-  EXPECT_EQ(plan.then[0].object["status"], from(R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"observedGeneration":1})"));
+  EXPECT_EQ(plan.then[0].object["status"], from(R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"terminatingReplicas":0,"observedGeneration":1})"));
   EXPECT_EQ(plan.requeue_after, Duration(30s));
   EXPECT_EQ(plan_set(view, kNow + 30s).then[0].object["status"]["availableReplicas"].as_int(), 1);
 }
@@ -107,6 +164,57 @@ TEST(ReplicaSetPlanTest, AdoptsAndReleasesFirst) {
   EXPECT_EQ(plan.chains[1][1].name.name, "orphan");
   view.set.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   EXPECT_TRUE(plan_set(view, kNow).chains.empty());
+}
+
+Value make_controller_of_old(int replicas) {
+  Value rc = make_set(replicas);
+  rc.set("apiVersion", "v1").set("kind", "ReplicationController");
+  rc.mut("spec").set("selector", from(R"({"app":"web"})"));
+  return rc;
+}
+
+TEST(ReplicaSetPlanTest, ReplicationControllersDifferInForm) {
+  View view;
+  view.form = Form::kReplicationController;
+  view.set = make_controller_of_old(1);
+  const Plan plan = plan_set(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  const Value& owner = plan.chains[0][0].object["metadata"]["ownerReferences"][0];
+  EXPECT_EQ(owner["apiVersion"].str() + " " + owner["kind"].str(), "v1 ReplicationController");
+  EXPECT_EQ(plan.then[0].resource, kReplicationControllers);
+  EXPECT_EQ(plan.then[0].object["status"], from(R"({"observedGeneration":1})"));  // it does not tell of pods that are leaving
+}
+
+TEST(ReplicaSetTest, RefusalsAreTold) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  api.put(kReplicaSets, make_set(1));
+  for (int i = 0; i < 6; ++i) api.fail_next("create", Code::kForbidden);  // pods and events; its own status makes it try again at once
+  Driver driver(informers, make_controller(informers));
+  runtime.advance(1ms);
+  const Value set = api.read(kReplicaSets, {"default", "web"});
+  EXPECT_EQ(api::condition_of(set, "ReplicaFailure")["reason"].as_string(), "FailedCreate");
+  EXPECT_EQ(api::condition_of(set, "ReplicaFailure")["message"].as_string(), "planted");
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kPods), 1u);
+  EXPECT_TRUE(api::condition_of(api.read(kReplicaSets, {"default", "web"}), "ReplicaFailure").is_null());
+}
+
+TEST(ReplicaSetTest, ReplicationControllersConvergeToo) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  api.put(kReplicationControllers, make_controller_of_old(3));
+  Driver driver(informers, make_controller(informers, Form::kReplicationController));
+  runtime.advance(100ms);
+  EXPECT_EQ(api.count(kPods), 3u);
+  Value rc = api.read(kReplicationControllers, {"default", "web"});
+  EXPECT_EQ(rc["status"]["replicas"].as_int(), 3);
+  rc.mut("spec").set("replicas", 1);
+  api.put(kReplicationControllers, rc);
+  runtime.advance(100ms);
+  EXPECT_EQ(api.count(kPods), 1u);
 }
 
 TEST(ReplicaSetTest, ConvergesAndRests) {
