@@ -181,6 +181,118 @@ TEST(DeploymentPlanTest, HistoryIsLimited) {
   EXPECT_EQ(plan.chains[0][0].name.name, api::name_of(view.sets[0]));
 }
 
+TEST(DeploymentPlanTest, SetsWithPodsCountAsHistoryAndStay) {
+  View view;
+  view.deployment = make_deployment(1, "z");
+  view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "5"}}));
+  for (int i = 1; i <= 4; ++i) view.sets.push_back(make_rs(make_deployment(1, std::to_string(i)), 0, 0, i));
+  view.sets.push_back(make_rs(view.deployment, 1, 1, 5));
+  for (Value& set : view.sets) set.mut("metadata").mut("annotations").set(kDesired, "1").set(kMaximum, "2");
+  view.sets[0].mut("status").set("replicas", 1).set("terminatingReplicas", 1);
+  view.deployment.set("status", from(R"({"replicas":2,"updatedReplicas":1,"availableReplicas":1})"));
+  view.deployment.mut("spec").set("paused", true);  // cleaned up whatever the status
+  const Plan plan = plan_deployment(view, kNow);
+  std::string gone;
+  for (const auto& chain : plan.chains) {
+    if (chain[0].verb == Action::Verb::kDelete) gone += chain[0].name.name + " ";
+  }
+  EXPECT_EQ(gone, std::string(api::name_of(view.sets[1])) + " ");
+  view.deployment.mut("spec").erase("revisionHistoryLimit");
+  for (const auto& chain : plan_deployment(view, kNow).chains) EXPECT_NE(chain[0].verb, Action::Verb::kDelete);
+}
+
+TEST(DeploymentPlanTest, RecreateWaitsForSetsThatStillReportPods) {
+  View view;
+  view.deployment = make_deployment(2, "b");
+  view.deployment.mut("spec").set("strategy", from(R"({"type":"Recreate"})"));
+  view.sets = {make_rs(make_deployment(2, "a"), 0, 0, 1)};
+  view.sets[0].mut("metadata").mut("annotations").set(kDesired, "2");
+  view.sets[0].mut("status").set("replicas", 1);
+  EXPECT_TRUE(plan_deployment(view, kNow).first.empty());
+  view.sets[0].mut("status").set("replicas", 0);
+  EXPECT_EQ(plan_deployment(view, kNow).first.size(), 2u);
+}
+
+TEST(DeploymentPlanTest, RecreateNumbersASetItGoesBackToAtOnce) {
+  View view;
+  view.deployment = make_deployment(1, "a");
+  view.deployment.mut("spec").set("strategy", from(R"({"type":"Recreate"})"));
+  view.sets = {make_rs(view.deployment, 0, 0, 1), make_rs(make_deployment(1, "b"), 1, 1, 2, "2026-01-01T00:30:00Z")};
+  const Plan plan = plan_deployment(view, kNow);
+  ASSERT_EQ(plan.first.size(), 1u);
+  EXPECT_EQ(plan.first[0].object["metadata"]["annotations"][kRevision].as_string(), "3");
+}
+
+TEST(DeploymentPlanTest, SharesOfASizeThatNobodyNoted) {
+  struct Case {
+    int status_replicas, wanted;
+    const char* sizes;
+  };
+  // Of sets with 8 and 3 pods; the surge is 1.
+  for (const Case& c : {Case{11, 20, "a15 b6 "}, {0, 20, "a18 "}, {11, 5, "a4 b2 "}, {11, 0, "a0 b0 "}}) {
+    View view;
+    view.deployment = make_deployment(10, "b");
+    view.deployment.mut("spec").set("replicas", c.wanted);
+    view.deployment.mut("status").set("replicas", c.status_replicas);
+    view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1), make_rs(make_deployment(10, "b"), 3, 1, 2, "2026-01-01T00:30:00Z")};
+    for (Value& set : view.sets) set.mut("metadata").mut("annotations").erase(kMaximum);
+    view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "2"}}));
+    std::string found = sizes(plan_deployment(view, kNow), view);
+    if (c.status_replicas == 0) found = found.substr(0, 4);  // all goes to the largest
+    EXPECT_EQ(found, c.sizes) << c.status_replicas << " " << c.wanted;
+  }
+}
+
+TEST(DeploymentPlanTest, TheHistoryOfASetDoesNotGrowForEver) {
+  Value set = make_rs(make_deployment(1), 0, 0, 777);
+  std::string history = "1";
+  while (history.size() < 1998) history += ",22";
+  set.mut("metadata").mut("annotations").set(kRevisionHistory, history);
+  const std::string after = new_set_annotations(make_deployment(1), set, 800)[kRevisionHistory].str();
+  EXPECT_LE(after.size(), 2000u);
+  EXPECT_TRUE(after.starts_with("22,22")) << after.substr(0, 20);
+  EXPECT_TRUE(after.ends_with(",22,777"));
+}
+
+TEST(DeploymentPlanTest, FailuresOfSetsAreTakenOver) {
+  View view;
+  view.deployment = make_deployment(1);
+  view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
+  view.sets = {make_rs(view.deployment, 1, 0, 1)};
+  view.sets[0].mut("metadata").mut("annotations").set(kDesired, "1").set(kMaximum, "2");
+  view.sets[0].mut("status").set("conditions", from(R"([{"type":"ReplicaFailure","status":"True","reason":"FailedCreate","message":"no room",
+      "lastTransitionTime":"2026-01-01T00:40:00Z"}])"));
+  const Plan plan = plan_deployment(view, kNow);
+  EXPECT_EQ(condition(plan, "ReplicaFailure"), "True FailedCreate no room");
+  for (const Value& one : plan.then[0].object["status"]["conditions"]) {
+    if (one["type"].as_string() == "ReplicaFailure") EXPECT_EQ(one["lastUpdateTime"].as_string(), "2026-01-01T00:40:00Z");
+  }
+}
+
+TEST(DeploymentPlanTest, LeavingPodsAreCountedOnceAllSetsTell) {
+  View view;
+  view.deployment = make_deployment(1);
+  view.sets = {make_rs(view.deployment, 1, 1, 1)};
+  auto terminating = [&] { return plan_deployment(view, kNow).then.at(0).object["status"]["terminatingReplicas"]; };
+  view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
+  view.sets[0].mut("metadata").mut("annotations").set(kDesired, "1").set(kMaximum, "2");
+  view.sets[0].mut("status").set("observedGeneration", 1);
+  EXPECT_TRUE(terminating().is_null());
+  view.sets[0].mut("status").set("terminatingReplicas", 0);
+  EXPECT_EQ(terminating(), Value(0));
+}
+
+TEST(DeploymentPlanTest, ARefusedSetIsTold) {
+  View view;
+  view.deployment = make_deployment(1);
+  Plan plan = plan_deployment(view, kNow);
+  EXPECT_EQ(plan.first[0].on_failure[0].reason, "ReplicaSetCreateError");
+  ASSERT_TRUE(plan.explain);
+  plan.explain("exceeded quota", plan.otherwise);
+  EXPECT_EQ(plan.otherwise[0].object["status"]["conditions"][0]["message"].as_string(),
+            "Failed to create new replica set \"" + next_set_name(view.deployment) + "\": exceeded quota");
+}
+
 TEST(DeploymentPlanTest, AStuckRolloutIsCalledThat) {
   View view;
   view.deployment = make_deployment(1);

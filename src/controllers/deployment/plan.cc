@@ -1,6 +1,7 @@
 #include "controllers/deployment/plan.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/text.h"
 #include "controllers/deployment/revisions.h"
@@ -28,9 +29,11 @@ class Planner {
   bool create_new_set(std::int64_t revision);
   void scale_to_spec();
   void scale_in_proportion();
+  int share_of(const Value& set, int allowed) const;
   bool roll_new_set();
   bool roll_old_sets();
   void recreate();
+  bool old_pods_run() const;
   void scale(Value& set, int replicas);
   void clean_up();
   void report(bool scaling);
@@ -78,6 +81,11 @@ Plan Planner::run() {
   if (!selector.ok()) return {};
   if (selector->matches_everything()) {
     plan_.event(deployment_, kWarning, "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.");
+    const std::int64_t generation = deployment_["metadata"]["generation"].as_int();
+    if (deployment_["status"]["observedGeneration"].as_int() < generation) {
+      plan_.then.push_back(
+          patch_status(kDeployments, deployment_, Value::object({{"status", Value::object({{"observedGeneration", generation}})}})));
+    }
     return std::move(plan_);
   }
   const replicaset::Family family{kDeployments, "apps/v1", "Deployment", kReplicaSets};
@@ -170,7 +178,7 @@ bool Planner::create_new_set(std::int64_t revision) {
   if (size > 0) {
     action.succeeded(deployment_, kNormal, "ScalingReplicaSet", "Scaled up replica set " + name + " from 0 to " + std::to_string(size));
   }
-  action.failed(deployment_, kWarning, "FailedCreate", "Failed to create new replica set " + quoted(name) + ": ");
+  action.failed(deployment_, kWarning, "ReplicaSetCreateError", "Failed to create new replica set " + quoted(name) + ": ");
   plan_.first.push_back(std::move(action));
   Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kRevision, std::to_string(revision)}})}})}});
   plan_.first.push_back(patch(kDeployments, deployment_, api::PatchType::kMerge, std::move(change)));
@@ -179,6 +187,13 @@ bool Planner::create_new_set(std::int64_t revision) {
     set_condition(failed, "Progressing", "False", "ReplicaSetCreateError", "Failed to create new replica set " + quoted(name), now_);
     Value status = Value::object({{"conditions", failed}});
     plan_.otherwise.push_back(patch_status(kDeployments, deployment_, Value::object({{"status", status}})));
+    plan_.explain = [](const std::string& why, std::vector<Action>& otherwise) {
+      Value& all = otherwise[0].object.mut("status").mut("conditions");
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        Value& one = all.mut(i);
+        if (one["type"].as_string() == "Progressing") one.set("message", one["message"].str() + ": " + why);
+      }
+    };
     set_condition(conditions_, "Progressing", "True", "NewReplicaSetCreated", "Created new replica set " + quoted(name), now_);
   }
   report(true);
@@ -230,15 +245,27 @@ void Planner::scale_to_spec() {
     if (one) scale(*one, wanted_);
     return;
   }
-  const bool saturated = !new_set_.is_null() && replicas_of(new_set_) == wanted_ && available_of(new_set_) == wanted_;
+  const auto known = parse_int(api::annotation_of(new_set_, kDesired));
+  const bool saturated = !new_set_.is_null() && replicas_of(new_set_) == wanted_ && available_of(new_set_) == wanted_ &&
+                         known.ok() && known.value() == wanted_;
   if (saturated) {
-    scale(new_set_, wanted_);
     for (Value& set : old_) {
       if (replicas_of(set) > 0) scale(set, 0);
     }
     return;
   }
   if (is_rolling(deployment_)) scale_in_proportion();
+}
+
+// By how many pods a set should change for the whole to have `allowed`, were it to keep its part of it.
+int Planner::share_of(const Value& set, int allowed) const {
+  const int size = replicas_of(set);
+  if (wanted_ == 0) return -size;
+  const auto known = parse_int(api::annotation_of(set, kMaximum));
+  const std::int64_t before = known.ok() && known.value() > 0 ? known.value() : deployment_["status"]["replicas"].as_int();
+  if (before == 0) return 0;
+  const double exact = static_cast<double>(size) * allowed / static_cast<double>(before);
+  return static_cast<int>(exact + 0.5) - size;
 }
 
 // Spreads the change of size over all sets that run, the larger ones first.
@@ -256,22 +283,15 @@ void Planner::scale_in_proportion() {
   int added = 0;
   std::vector<int> sizes;
   for (const Value* set : live) {
-    const int size = replicas_of(*set);
+    const int size = replicas_of(*set), left = to_add - added;
     int change = 0;
-    if (to_add != 0) {
-      const auto known = parse_int(api::annotation_of(*set, kMaximum));
-      const double before = known.ok() && known.value() > 0 ? static_cast<double>(known.value()) : static_cast<double>(total);
-      const double exact = static_cast<double>(size) * allowed / before;
-      const int fraction = static_cast<int>(exact + 0.5) - size;
-      const int left = to_add - added;
-      change = to_add > 0 ? std::min(fraction, left) : std::max(fraction, left);
-    }
+    if (left != 0) change = to_add > 0 ? std::min(share_of(*set, allowed), left) : std::max(share_of(*set, allowed), left);
     sizes.push_back(size + change);
     added += change;
   }
   for (std::size_t i = 0; i < live.size(); ++i) {
     int size = sizes[i];
-    if (i == 0) size = std::max(0, size + to_add - added);  // what rounding left over
+    if (i == 0 && to_add != 0) size = std::max(0, size + to_add - added);  // what rounding left over
     scale(*live[i], size);
   }
 }
@@ -323,19 +343,25 @@ bool Planner::roll_old_sets() {
   return any;
 }
 
+bool Planner::old_pods_run() const {
+  for (const Value& set : old_) {
+    if (set["status"]["replicas"].as_int() > 0) return true;
+  }
+  return std::any_of(view_.pods.begin(), view_.pods.end(), [&](const Value& pod) {
+    return !api::is_pod_terminal(pod) && (new_set_.is_null() || !api::is_controlled_by(pod, api::uid_of(new_set_)));
+  });
+}
+
 void Planner::recreate() {
+  if (!make_or_settle_new_set(false)) return;
   bool any = false;
   for (Value& set : old_) {
     if (replicas_of(set) == 0) continue;
     scale(set, 0);
     any = true;
   }
-  if (any) return;
-  for (const Value& pod : view_.pods) {
-    if (api::is_pod_terminal(pod)) continue;
-    if (new_set_.is_null() || !api::is_controlled_by(pod, api::uid_of(new_set_))) return;  // until the last is gone
-  }
-  if (!make_or_settle_new_set(true)) return;
+  if (any || old_pods_run()) return;
+  if (new_set_.is_null() && !make_or_settle_new_set(true)) return;
   if (replicas_of(new_set_) != wanted_) scale(new_set_, wanted_);
 }
 
@@ -344,15 +370,18 @@ void Planner::recreate() {
 void Planner::clean_up() {
   const bool over = is_complete(deployment_, status_of(StatusView{deployment_, seen_, find_new_set(deployment_, seen_)}, true, now_));
   if (!over && !deployment_["spec"]["paused"].as_bool()) return;
-  const std::int64_t limit = deployment_["spec"]["revisionHistoryLimit"].as_int(10);
-  std::vector<Value> idle;
+  const Value& limit = deployment_["spec"]["revisionHistoryLimit"];
+  if (limit.is_null() || limit.as_int() == std::numeric_limits<std::int32_t>::max()) return;
+  std::vector<Value> history;
   for (const Value& set : old_) {
-    const bool settled = set["status"]["observedGeneration"].as_int() >= set["metadata"]["generation"].as_int();
-    if (replicas_of(set) == 0 && set["status"]["replicas"].as_int() == 0 && settled && !api::is_terminating(set)) idle.push_back(set);
+    if (!api::is_terminating(set)) history.push_back(set);
   }
-  std::stable_sort(idle.begin(), idle.end(), [](const Value& a, const Value& b) { return revision_of(a) < revision_of(b); });
-  for (std::int64_t i = 0; i + limit < static_cast<std::int64_t>(idle.size()); ++i) {
-    plan_.add(remove(kReplicaSets, idle[static_cast<std::size_t>(i)]));
+  std::stable_sort(history.begin(), history.end(), [](const Value& a, const Value& b) { return revision_of(a) < revision_of(b); });
+  for (std::int64_t i = 0; i + limit.as_int() < static_cast<std::int64_t>(history.size()); ++i) {
+    const Value& set = history[static_cast<std::size_t>(i)];
+    const bool settled = set["status"]["observedGeneration"].as_int() >= set["metadata"]["generation"].as_int();
+    // One that has pods counts, and stays.
+    if (replicas_of(set) == 0 && set["status"]["replicas"].as_int() == 0 && settled) plan_.add(remove(kReplicaSets, set));
   }
 }
 
@@ -364,7 +393,8 @@ void Planner::report(bool scaling) {
   Value change = Value::object();
   for (const auto& [field, value] : status.entries()) {
     const Value& known = deployment_["status"][field];
-    if (value.is_int() ? known.as_int() != value.as_int() : known != value) change.set(field, value);
+    const bool shown_even_at_zero = field == "terminatingReplicas";
+    if (value.is_int() && !shown_even_at_zero ? known.as_int() != value.as_int() : known != value) change.set(field, value);
   }
   // A Deployment without any condition has none, not an empty list.
   if (change["conditions"].is_array() && change["conditions"].empty() && deployment_["status"]["conditions"].empty()) change.erase("conditions");

@@ -25,6 +25,18 @@ bool is_private(std::string_view annotation) {
          annotation == "deprecated.deployment.rollback.to";
 }
 
+// A list of numbers and one more; the oldest go where it would become too long.
+std::string with_revision(std::string history, const std::string& number) {
+  constexpr std::size_t kLongest = 2000;
+  if (history.empty()) return number;
+  while (history.size() + 1 + number.size() > kLongest) {
+    const std::size_t comma = history.find(',');
+    if (comma == std::string::npos) return number;
+    history.erase(0, comma + 1);
+  }
+  return history + "," + number;
+}
+
 }  // namespace
 
 bool same_template(const Value& a, const Value& b) { return without_hash(a) == without_hash(b); }
@@ -61,7 +73,7 @@ int resolve(const Value& value, int total, bool round_up) {
 Bounds bounds_of(const Value& deployment) {
   Bounds bounds;
   const int replicas = replicas_of(deployment);
-  if (!is_rolling(deployment) || replicas == 0) return bounds;
+  if (!is_rolling(deployment)) return bounds;
   const Value& rolling = deployment["spec"]["strategy"]["rollingUpdate"];
   static const Value kQuarter = "25%";
   const Value& surge = rolling["maxSurge"];
@@ -89,11 +101,7 @@ Value new_set_annotations(const Value& deployment, const Value& set, std::int64_
   }
   const std::int64_t old = revision_of(set);
   if (old < revision) {
-    if (old > 0) {
-      std::string history = out[kRevisionHistory].str();
-      history += (history.empty() ? "" : ",") + std::to_string(old);
-      out.set(kRevisionHistory, history);
-    }
+    if (old > 0) out.set(kRevisionHistory, with_revision(out[kRevisionHistory].str(), std::to_string(old)));
     out.set(kRevision, std::to_string(revision));
   }
   return out;

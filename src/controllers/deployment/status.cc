@@ -52,6 +52,14 @@ void renew_condition(Value& conditions, std::string_view type, std::string_view 
   }
 }
 
+// A condition taken over from a set keeps the time at which it came.
+void date_as(Value& conditions, const Value& original) {
+  for (std::size_t i = 0; i < conditions.size(); ++i) {
+    if (conditions[i]["type"] != original["type"]) continue;
+    conditions.mut(i).set("lastTransitionTime", original["lastTransitionTime"]).set("lastUpdateTime", original["lastTransitionTime"]);
+  }
+}
+
 void judge_progress(const StatusView& view, Value& status, Value& conditions, Time now) {
   const Value& deployment = view.deployment;
   const Value current = condition_in(conditions, "Progressing");
@@ -109,6 +117,7 @@ bool is_complete(const Value& deployment, const Value& status) {
 Value status_of(const StatusView& view, bool scaling, Time now) {
   const Value& deployment = view.deployment;
   std::int64_t wanted = 0, replicas = 0, ready = 0, available = 0, terminating = 0;
+  bool told = true;  // every set that has been looked at says how many of its pods are leaving
   Value failure;
   for (const Value& set : view.sets) {
     wanted += replicas_of(set);
@@ -116,6 +125,7 @@ Value status_of(const StatusView& view, bool scaling, Time now) {
     ready += set["status"]["readyReplicas"].as_int();
     available += set["status"]["availableReplicas"].as_int();
     terminating += set["status"]["terminatingReplicas"].as_int();
+    told = told && (set["status"]["terminatingReplicas"].is_int() || set["status"]["observedGeneration"].as_int() == 0);
     const Value& failed = api::condition_of(set, "ReplicaFailure");
     const bool is_new = api::uid_of(set) == api::uid_of(view.new_set);
     if (failed["status"].as_string() == "True" && (failure.is_null() || is_new)) failure = failed;
@@ -126,7 +136,7 @@ Value status_of(const StatusView& view, bool scaling, Time now) {
                                 {"readyReplicas", ready},
                                 {"availableReplicas", available},
                                 {"unavailableReplicas", std::max<std::int64_t>(0, wanted - available)},
-                                {"terminatingReplicas", terminating}});
+                                {"terminatingReplicas", told ? Value(terminating) : Value()}});
   Value conditions = deployment["status"]["conditions"];
   if (conditions.is_null()) conditions = Value::array();
   if (available >= replicas_of(deployment) - bounds_of(deployment).unavailable) {
@@ -143,7 +153,9 @@ Value status_of(const StatusView& view, bool scaling, Time now) {
     if (failure.is_null()) {
       drop_condition(conditions, "ReplicaFailure");
     } else {
+      const Value before = condition_in(conditions, "ReplicaFailure");
       set_condition(conditions, "ReplicaFailure", "True", failure["reason"].as_string(), failure["message"].str(), now);
+      if (condition_in(conditions, "ReplicaFailure") != before) date_as(conditions, failure);
     }
   }
   status.set("conditions", std::move(conditions));
