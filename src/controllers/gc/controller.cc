@@ -11,6 +11,9 @@ namespace berth::controllers::gc {
 namespace {
 
 constexpr std::size_t kAbsentRemembered = 16384;
+const std::string kUid = "uid";
+
+void by_uid(const Value& object, std::vector<std::string>& keys) { keys.emplace_back(api::uid_of(object)); }
 
 void add_key(Keys& keys, std::string key) {
   if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(std::move(key));
@@ -28,6 +31,7 @@ class GarbageCollector final : public Controller {
       if (kind.resource.resource == "events") continue;
       Informer& informer = informers.get(kind.resource);
       informer.add_index(index::kAnyOwner, index::by_any_owner);
+      if (kind.namespaced) informer.add_index(kUid, by_uid);
       kinds_.push_back(Known{std::move(kind), &informer});
     }
   }
@@ -58,6 +62,10 @@ class GarbageCollector final : public Controller {
         view.owners.push_back(owner_state(view.object, reference, later));
       }
       if (later.requeue_after || !later.problem.empty()) return later;
+      for (std::size_t i = 0; i < view.owners.size(); ++i) {
+        const Value& reference = view.object["metadata"]["ownerReferences"][i];
+        view.misplaced.push_back(view.owners[i] == OwnerState::kGone && lives_elsewhere(view.object, reference));
+      }
     }
     view.dependents = dependents_of(std::string(api::uid_of(view.object)));
     return plan_object(view);
@@ -123,16 +131,18 @@ class GarbageCollector final : public Controller {
 
   OwnerState owner_state(const Value& object, const Value& reference, Plan& later) {
     const std::string uid = reference["uid"].str();
-    if (absent_.count(uid)) return OwnerState::kGone;
     const auto kind = find_kind(reference);
-    if (!kind) return OwnerState::kSolid;  // of a kind that nobody knows: nothing may be concluded
+    if (!kind) return OwnerState::kUnknown;
     const Known& owner = kinds_[*kind];
     // A namespaced owner of a cluster-wide object cannot be looked up.
-    if (owner.kind.namespaced && api::namespace_of(object).empty()) return OwnerState::kSolid;
+    if (owner.kind.namespaced && api::namespace_of(object).empty()) return OwnerState::kUnknown;
     const api::Name name{owner.kind.namespaced ? std::string(api::namespace_of(object)) : std::string(), reference["name"].str()};
     auto state_of = [](const Value& found) { return is_waiting(found) ? OwnerState::kWaiting : OwnerState::kSolid; };
     const Value& cached = owner.informer->get(name);
     if (api::uid_of(cached) == uid) return state_of(cached);
+    // The uid may well live on, elsewhere or under another name: what is gone is the owner that this reference means.
+    const std::string meant = std::to_string(*kind) + " " + name.to_string() + " " + uid;
+    if (absent_.count(meant)) return OwnerState::kGone;
     const LiveReader::Answer live = reader_.get(owner.kind.resource, name, uid);
     if (!live.known()) {
       LiveReader::wait(live, later);
@@ -140,13 +150,23 @@ class GarbageCollector final : public Controller {
     }
     if (live.has_uid(uid)) return state_of(live.items[0]);
     if (absent_.size() >= kAbsentRemembered) absent_.clear();
-    absent_.insert(uid);
+    absent_.insert(meant);
     return OwnerState::kGone;
+  }
+
+  // An owner of that uid in another namespace than the dependent's: a reference that can never hold.
+  bool lives_elsewhere(const Value& object, const Value& reference) const {
+    const auto kind = find_kind(reference);
+    if (!kind || !kinds_[*kind].kind.namespaced) return false;
+    for (const Value& one : kinds_[*kind].informer->by_index(kUid, reference["uid"].str())) {
+      if (api::namespace_of(one) != api::namespace_of(object)) return true;
+    }
+    return false;
   }
 
   std::vector<Known> kinds_;
   LiveReader reader_;
-  std::unordered_set<std::string> absent_;  // uids that are gone; they never come back
+  std::unordered_set<std::string> absent_;  // owners (by kind, name and uid) that are gone; they never come back
 };
 
 }  // namespace

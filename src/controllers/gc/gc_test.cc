@@ -80,6 +80,39 @@ TEST(GcPlanTest, OrphansAreStruckBeforeTheOwnerGoes) {
   ASSERT_EQ(plan.then.size(), 1u);
 }
 
+TEST(GcPlanTest, WhatCannotBeFoundOutIsLeftAlone) {
+  const Value object = thing("ConfigMap", "a", {{"Secret", "s"}, {"Unknown", "t"}});
+  EXPECT_TRUE(plan_object(view_of(object, {OwnerState::kGone, OwnerState::kUnknown})).empty());
+}
+
+TEST(GcPlanTest, OwnersInOtherNamespacesAreReported) {
+  const Value object = thing("ConfigMap", "a", {{"Secret", "s"}});
+  View view = view_of(object, {OwnerState::kGone});
+  view.misplaced = {true};
+  const Plan plan = plan_object(view);
+  ASSERT_EQ(plan.events.size(), 1u);
+  EXPECT_EQ(plan.events[0].type + " " + plan.events[0].reason, "Warning OwnerRefInvalidNamespace");
+  EXPECT_EQ(plan.events[0].message, "ownerRef [v1/Secret, namespace: default, name: s, uid: uid-of-s] does not exist in namespace \"default\"");
+  EXPECT_EQ(plan.chains[0][0].verb, Action::Verb::kDelete);
+}
+
+TEST(GcPlanTest, ADependentKeepsTheFinalizerItWasGiven) {
+  for (const auto& [finalizer, propagation] : {std::pair("orphan", "Orphan"), std::pair("foregroundDeletion", "Foreground"), std::pair("x.y/z", "Background")}) {
+    Value object = thing("ConfigMap", "a", {{"Secret", "s"}});
+    object.mut("metadata").set("finalizers", Value::array({finalizer}));
+    EXPECT_EQ(plan_object(view_of(object, {OwnerState::kGone})).chains[0][0].options.propagation, propagation);
+  }
+}
+
+TEST(GcPlanTest, ASolidOwnerSavesADependentFromOneThatWaits) {
+  const Value object = thing("ConfigMap", "a", {{"Secret", "s"}, {"Secret", "t"}});
+  const Dependent below{kConfigMaps, thing("ConfigMap", "b", {{"ConfigMap", "a"}})};
+  const Plan plan = plan_object(view_of(object, {OwnerState::kWaiting, OwnerState::kSolid}, {below}));
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"].size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].object["metadata"]["ownerReferences"][0]["name"].as_string(), "t");
+}
+
 TEST(GcPlanTest, ThingsAtRestAreLeftAlone) {
   EXPECT_TRUE(plan_object(view_of(Value(), {})).empty());
   EXPECT_TRUE(plan_object(view_of(thing("ConfigMap", "a"), {})).empty());
@@ -122,6 +155,48 @@ TEST_F(GcTest, OwnersThatNeverWereAndOnesMadeAnew) {
   start();
   EXPECT_EQ(api.count(kConfigMaps), 1u);
   EXPECT_FALSE(api.read(kConfigMaps, {"default", "c"}).is_null());
+}
+
+// An owner that somebody names from another namespace, or under another name, is still the owner of those that name it rightly.
+TEST_F(GcTest, AWrongReferenceDoesNotHarmTheRightOnes) {
+  api.put(kSecrets, thing("Secret", "s"));
+  Value far = thing("ConfigMap", "far", {{"Secret", "s"}});
+  far.mut("metadata").set("namespace", "elsewhere");
+  api.put(kConfigMaps, far);
+  Value misnamed = thing("ConfigMap", "misnamed", {{"Secret", "s"}});
+  misnamed.mut("metadata").mut("ownerReferences").mut(0).set("name", "other");
+  api.put(kConfigMaps, misnamed);
+  api.put(kConfigMaps, thing("ConfigMap", "right", {{"Secret", "s"}}));
+  start();
+  runtime.advance(1min);
+  EXPECT_TRUE(api.read(kConfigMaps, {"elsewhere", "far"}).is_null());
+  EXPECT_EQ(api.count(kEvents), 1u);  // about that one
+  EXPECT_TRUE(api.read(kConfigMaps, {"default", "misnamed"}).is_null());
+  EXPECT_FALSE(api.read(kConfigMaps, {"default", "right"}).is_null());
+  // Nor does a new one that comes later.
+  api.put(kConfigMaps, thing("ConfigMap", "late", {{"Secret", "s"}}));
+  runtime.advance(1min);
+  EXPECT_EQ(api.count(kConfigMaps), 2u);
+}
+
+TEST_F(GcTest, ClusterWideOwnersAndDependents) {
+  Value node = thing("Node", "n1");
+  node.mut("metadata").erase("namespace");
+  api.put(kNodes, node);
+  api.put(kConfigMaps, thing("ConfigMap", "a", {{"Node", "n1"}}));  // may be owned from above
+  Value volume = thing("PersistentVolume", "v", {{"ConfigMap", "gone"}});  // but not from below: nobody can look it up
+  volume.mut("metadata").erase("namespace");
+  api.put(kPersistentVolumes, volume);
+  driver = std::make_unique<Driver>(informers, make_controller(informers, {{kConfigMaps, "ConfigMap", true},
+                                                                           {kNodes, "Node", false},
+                                                                           {kPersistentVolumes, "PersistentVolume", false}}));
+  runtime.advance(1min);
+  EXPECT_EQ(api.count(kConfigMaps), 1u);
+  EXPECT_EQ(api.count(kPersistentVolumes), 1u);
+  api.erase(kNodes, {"", "n1"});
+  runtime.advance(1s);
+  EXPECT_EQ(api.count(kConfigMaps), 0u);
+  EXPECT_EQ(api.count(kPersistentVolumes), 1u);
 }
 
 TEST_F(GcTest, AnUnreachableServerMeansNothing) {

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "api/object.h"
+#include "base/text.h"
 
 namespace berth::controllers::gc {
 namespace {
@@ -69,10 +70,16 @@ Plan wait_for_dependents(const View& view) {
   return plan;
 }
 
-Plan delete_with_owner(const View& view) {
+void report_misplaced(const Value& object, const Value& reference, Plan& plan) {
+  const std::string ns(api::namespace_of(object));
+  plan.event(object, kWarning, "OwnerRefInvalidNamespace",
+             "ownerRef [" + reference["apiVersion"].str() + "/" + reference["kind"].str() + ", namespace: " + ns + ", name: " +
+                 reference["name"].str() + ", uid: " + reference["uid"].str() + "] does not exist in namespace " + quoted(ns));
+}
+
+Plan delete_with_owner(const View& view, Plan plan) {
   const bool circle = std::any_of(view.dependents.begin(), view.dependents.end(),
                                   [](const Dependent& one) { return is_waiting(one.object); });
-  Plan plan;
   if (circle) {
     Value references = view.object["metadata"]["ownerReferences"];
     bool changed = false;
@@ -106,16 +113,20 @@ Plan plan_object(const View& view) {
     return {};
   }
   if (view.owners.empty()) return {};
+  if (std::find(view.owners.begin(), view.owners.end(), OwnerState::kUnknown) != view.owners.end()) return {};
   auto count = [&](OwnerState state) { return std::count(view.owners.begin(), view.owners.end(), state); };
   const auto solid = count(OwnerState::kSolid), waiting = count(OwnerState::kWaiting);
   Plan plan;
+  for (std::size_t i = 0; i < view.misplaced.size(); ++i) {
+    if (view.misplaced[i]) report_misplaced(object, object["metadata"]["ownerReferences"][i], plan);
+  }
   if (solid > 0) {
     if (solid == static_cast<std::ptrdiff_t>(view.owners.size())) return plan;
     std::size_t at = 0;
     plan.add(drop_owners(view.resource, object, [&](std::string_view) { return view.owners[at++] != OwnerState::kSolid; }));
     return plan;
   }
-  if (waiting > 0 && !view.dependents.empty()) return delete_with_owner(view);
+  if (waiting > 0 && !view.dependents.empty()) return delete_with_owner(view, std::move(plan));
   const bool orphan = has_finalizer(object, kOrphan), foreground = has_finalizer(object, kForeground);
   plan.add(delete_exactly(view, orphan ? "Orphan" : foreground ? "Foreground" : "Background"));
   return plan;
