@@ -287,6 +287,29 @@ TEST_F(RegistryTest, PodsEndGracefully) {
   EXPECT_TRUE(get(call(kPods, "p")).failed_with(Code::kNotFound));
 }
 
+TEST_F(RegistryTest, ABudgetForEverythingHoldsDeletionsToo) {
+  for (const char* name : {"p", "q"}) {
+    (void)create(call(kPods), std::string(R"({"metadata":{"name":")") + name + R"(","labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+    (void)create(call(kPods, name, "binding"), R"({"target":{"name":"n1"}})");
+    (void)patch(call(kPods, name, "status"), R"({"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}})");
+  }
+  (void)create(call(kPodDisruptionBudgets), R"({"metadata":{"name":"b","annotations":{"berth.dev/budget-everything":"true"}},
+      "spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"a"}}}})");
+  auto allow = [&](const char* status) { (void)patch(call(kPodDisruptionBudgets, "b", "status"), std::string(R"({"status":)") + status + "}"); };
+  allow(R"({"observedGeneration":1,"disruptionsAllowed":0,"currentHealthy":2,"desiredHealthy":2})");
+  EXPECT_EQ(failure(remove(call(kPods, "p"))),
+            "429 Cannot delete pod as it would violate the pod's disruption budget, which counts deletions too (berth.dev/budget-everything). The "
+            "disruption budget b needs 2 healthy pods and has 2 currently");
+  EXPECT_FALSE(api::is_terminating(get(call(kPods, "p"))->value()));
+  allow(R"({"disruptionsAllowed":1})");
+  EXPECT_EQ(failure(remove(call(kPods, "p"))), "ok");
+  EXPECT_EQ(get(call(kPodDisruptionBudgets, "b"))->value()["status"]["disruptionsAllowed"].as_int(), 0);
+  EXPECT_EQ(failure(remove(call(kPods, "q"))).substr(0, 3), "429") << "the budget is used up";
+  EXPECT_EQ(failure(remove(call(kPods, "p"))), "ok") << "what is on its way costs nothing";
+  (void)patch(call(kPods, "q", "status"), R"({"status":{"conditions":[{"type":"Ready","status":"False"}]}})");
+  EXPECT_EQ(failure(remove(call(kPods, "q"))), "ok") << "what is not ready costs nothing";
+}
+
 TEST_F(RegistryTest, BudgetsHoldEvictions) {
   (void)create(call(kPods), R"({"metadata":{"name":"p","labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}})");
   (void)create(call(kPods, "p", "binding"), R"({"target":{"name":"n1"}})");

@@ -129,7 +129,7 @@ void remove_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   commit_put(state, std::move(commit), std::move(after), false, std::move(done));
 }
 
-void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) { remove_object(state_, call, options, std::move(done)); }
+void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) { remove_within_budget(state_, call, options, std::move(done)); }
 
 void Registry::remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options, Done done) {
   Result<ListAnswer> found = list(call, which);
@@ -154,7 +154,7 @@ void Registry::remove_collection(const Call& call, const ListCall& which, const 
     Call one = call;
     one.name = api::name_of(record->value);
     one.ns = api::namespace_of(record->value);
-    remove_object(state_, one, options, [progress](Result<Answer> answer) {
+    remove_within_budget(state_, one, options, [progress](Result<Answer> answer) {
       if (!answer.ok() && !answer.failed_with(Code::kNotFound) && !progress->failure) progress->failure = answer.error();
       if (--progress->waiting > 0) return;
       if (progress->failure) return progress->done(*progress->failure);

@@ -63,6 +63,13 @@ bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& af
 // --- admit.cc
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object);
 
+// --- priority.cc
+// Resolves the pod's class into its priority and preemption policy.
+Status admit_priority(const Registry::State& state, Value& pod);
+// Only one class may be for everyone.
+Status admit_priority_class(const Registry::State& state, const Value& object);
+bool is_system_priority(std::string_view name);  // the two classes every cluster has
+
 // --- limits.cc
 void apply_limit_defaults(const Registry::State& state, const std::string& ns, Value& pod);
 // Refuses a new pod, or a new or changed claim, that is outside of the bounds of its namespace. `before`: null where new.
@@ -77,13 +84,6 @@ struct QuotaCharge {
 };
 Result<std::vector<QuotaCharge>> check_quota(const Registry::State& state, const Call& call, const Value& before, const Value& object);
 void charge_quota(const std::shared_ptr<Registry::State>& state, std::vector<QuotaCharge> charges);
-
-// --- priority.cc
-// Resolves the pod's class into its priority and preemption policy.
-Status admit_priority(const Registry::State& state, Value& pod);
-// Only one class may be for everyone.
-Status admit_priority_class(const Registry::State& state, const Value& object);
-bool is_system_priority(std::string_view name);  // the two classes every cluster has
 
 // --- jobs.cc
 // Gives a new job (with name and uid) the labels and the selector by which it knows its pods. `had_labels`: the client named
@@ -131,5 +131,7 @@ void request_token(const std::shared_ptr<Registry::State>& state, const Call& ca
 
 // --- remove.cc
 void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done);
+// The same, for pods after every budget that counts deletions has agreed and paid.
+void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done);  // budget.cc
 
 }  // namespace berth::registry

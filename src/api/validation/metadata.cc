@@ -17,6 +17,8 @@ std::vector<std::string> check_name(std::string_view name, NameRule rule, bool p
   switch (rule) {
     case NameRule::kLabel:
       return is_dns1123_label(text);
+    case NameRule::kSet:
+      return is_set_name(text);
     case NameRule::kLabel1035:
       return is_dns1035_label(text);
     case NameRule::kSubdomain:

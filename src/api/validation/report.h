@@ -54,7 +54,7 @@ std::vector<std::string> is_config_key(std::string_view text);
 bool is_ip(std::string_view text);
 
 // --- metadata.cc
-enum class NameRule { kSubdomain, kLabel, kLabel1035, kPathSegment };
+enum class NameRule { kSubdomain, kLabel, kSet, kLabel1035, kPathSegment };
 void validate_metadata(Report& report, const Value& metadata, bool namespaced, NameRule rule);
 void validate_metadata_update(Report& report, const Value& before, const Value& after);
 void validate_labels(Report& report, const std::string& path, const Value& labels);
@@ -78,7 +78,11 @@ void validate_resources(Report& report, const std::string& path, const Value& re
 // --- the other kinds
 void validate_stateful_set(Report& report, const Value& object);                             // workloads.cc
 void validate_stateful_set_update(Report& report, const Value& before, const Value& after);
-void validate_deployment(Report& report, const Value& object);
+void validate_set_template(Report& report, const Value& spec);
+std::vector<std::string> is_set_name(std::string_view name);                                 // set_options.cc
+void validate_set_options(Report& report, const Value& set);
+void validate_claim_template_changes(Report& report, const Value& before, const Value& after);
+void validate_deployment(Report& report, const Value& object);                               // workloads.cc
 void validate_replica_set(Report& report, const Value& object);
 void validate_selector_update(Report& report, const Value& before, const Value& after);
 void validate_daemon_set(Report& report, const Value& object);

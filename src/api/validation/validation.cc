@@ -56,7 +56,7 @@ const KindRules kRules[] = {
     {"", "Event", NameRule::kSubdomain, validate_event, validate_plain_update, false},
     {"", "PersistentVolume", NameRule::kSubdomain, validate_volume, validate_volume_update, true},
     {"", "PersistentVolumeClaim", NameRule::kSubdomain, validate_claim, validate_claim_update, false},
-    {"apps", "StatefulSet", NameRule::kSubdomain, validate_stateful_set, validate_stateful_set_update, true},
+    {"apps", "StatefulSet", NameRule::kSet, validate_stateful_set, validate_stateful_set_update, true},
     {"apps", "DaemonSet", NameRule::kSubdomain, validate_daemon_set, validate_selector_update, true},
     {"apps", "Deployment", NameRule::kSubdomain, validate_deployment, validate_selector_update, true},
     {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},

@@ -1,5 +1,6 @@
 // StatefulSet, Deployment, DaemonSet, ReplicaSet, ReplicationController, PodTemplate, PodDisruptionBudget.
 #include "api/selector.h"
+#include "api/set_options.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
 #include "base/text.h"
@@ -158,12 +159,20 @@ void validate_stateful_set(Report& report, const Value& object) {
     report.complaints("spec.serviceName", service, is_dns1123_subdomain(service));
   }
   validate_selector_and_template(report, spec, "statefulset");
-  validate_template_for(report, spec, "StatefulSet");
+  validate_set_template(report, spec);
+  validate_set_options(report, object);
 }
+
+void validate_set_template(Report& report, const Value& spec) { validate_template_for(report, spec, "StatefulSet"); }
 
 void validate_stateful_set_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   Value old_spec = before["spec"], new_spec = after["spec"];
+  if (api::set_options_of(after).claim_template_updates) {
+    validate_claim_template_changes(report, old_spec["volumeClaimTemplates"], new_spec["volumeClaimTemplates"]);
+    old_spec.erase("volumeClaimTemplates");
+    new_spec.erase("volumeClaimTemplates");
+  }
   for (const char* field : {"replicas", "template", "updateStrategy", "minReadySeconds", "ordinals", "persistentVolumeClaimRetentionPolicy",
                             "revisionHistoryLimit"}) {
     old_spec.erase(field);

@@ -36,8 +36,10 @@ class DisruptionController final : public Controller {
     // A controller of another size makes other percentages.
     for (Informer* informer : {&sets_, &deployments_, &stateful_sets_}) {
       out.push_back(watch_mapped(*informer, [this](const Value& before, const Value& after, Keys& keys) {
-        if (before.is_null() || after.is_null() || before["spec"]["replicas"] == after["spec"]["replicas"]) return;
-        for (const Value& budget : budgets_.list(api::namespace_of(after))) keys.push_back(key_of(budget));
+        const bool same_size = !before.is_null() && !after.is_null() && before["spec"]["replicas"] == after["spec"]["replicas"] &&
+                               api::is_terminating(before) == api::is_terminating(after);
+        if (same_size || before.is_null()) return;
+        for (const Value& budget : budgets_.list(api::namespace_of(before))) keys.push_back(key_of(budget));
       }));
     }
     return out;
@@ -61,7 +63,8 @@ class DisruptionController final : public Controller {
  private:
   static std::optional<View::Scale> scale_from(const Value& object, const Value& reference) {
     if (object.is_null() || api::uid_of(object) != reference["uid"].as_string()) return std::nullopt;
-    return View::Scale{reference["uid"].str(), static_cast<int>(object["spec"]["replicas"].as_int(1))};
+    return View::Scale{reference["uid"].str(), static_cast<int>(object["spec"]["replicas"].as_int(1)),
+                       api::is_terminating(object)};
   }
   std::optional<View::Scale> scale_of(const Value& pod) const {
     const Value& owner = api::controller_of(pod);

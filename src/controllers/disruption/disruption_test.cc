@@ -80,5 +80,18 @@ TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
   EXPECT_EQ(plan_budget(view, kNow).events[0].message, "No matching pods found");
 }
 
+TEST_F(DisruptionTest, ASetThatEndsWantsThePodsItStillHas) {
+  view.budget.mut("spec").set("maxUnavailable", 1);
+  view.scale_of = [](const Value&) { return View::Scale{"set", 4, true}; };
+  EXPECT_EQ(status()["expectedPods"].as_int(), 4) << "evictions alone: as Kubernetes counts";
+  view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
+  view.pods = {make_pod("a"), make_pod("b")};
+  Value out = status();
+  EXPECT_EQ(out["expectedPods"].as_int(), 2);
+  EXPECT_EQ(out["disruptionsAllowed"].as_int(), 1);
+  view.scale_of = [](const Value&) { return std::nullopt; };  // it is gone
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
+}
+
 }  // namespace
 }  // namespace berth::controllers::disruption

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/set_options.h"
 #include "base/text.h"
 #include "base/time.h"
 
@@ -25,6 +26,8 @@ int resolve(const Value& value, int total) {
   return percent.ok() ? static_cast<int>((percent.value() * total + 99) / 100) : 0;
 }
 
+bool counts_everything(const Value& budget) { return api::annotation_of(budget, api::kBudgetEverything) == "true"; }
+
 // The sum of what the pods' controllers want.
 Expectation scale_of_controllers(const View& view) {
   Expectation out;
@@ -35,6 +38,11 @@ Expectation scale_of_controllers(const View& view) {
       continue;
     }
     const auto scale = view.scale_of(pod);
+    // Where the budget counts deletions too, the end of a set must be able to end: it wants the pods it still has.
+    if (counts_everything(view.budget) && (!scale || scale->ending)) {
+      if (!api::is_terminating(pod)) ++scales[scale ? scale->uid : api::controller_of(pod)["uid"].str()];
+      continue;
+    }
     if (!scale) {
       out.problem = "found no controllers for pod " + quoted(api::name_of(pod));
       continue;

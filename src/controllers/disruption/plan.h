@@ -20,6 +20,7 @@ struct View {
   struct Scale {
     std::string uid;
     int replicas = 0;
+    bool ending = false;  // it is being deleted
   };
   std::function<std::optional<Scale>(const Value& pod)> scale_of;
 };

@@ -211,7 +211,7 @@ TEST(StatefulSetTeardown, LastToFirstEachGoneBeforeTheNext) {
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
   EXPECT_EQ(world.sync(), Steps{"delete web-2"});
   EXPECT_EQ(world.sync(), Steps{});
-  EXPECT_EQ(world.wait_reason(), "Terminating");
+  EXPECT_EQ(world.wait_reason(), "TearingDown");
   world.bury();
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   world.bury();
@@ -345,9 +345,11 @@ TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
   for (auto& [name, pod] : world.pods) pod.mut("metadata").set("creationTimestamp", "2026-01-01T00:00:00Z");
   world.claims["data-web-1"].set("status", json::parse(R"({"phase":"Bound","conditions":[{"type":"FileSystemResizePending",
       "status":"True","lastTransitionTime":"2026-01-02T00:00:00Z"}]})").value());
+  world.pods["web-1"].mut("metadata").set("creationTimestamp", "2026-01-02T00:00:00Z");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   world.bury();
   world.sync();
+  EXPECT_EQ(world.sync(), Steps{}) << "one that has not mounted it yet will mount it grown";
   world.pods["web-1"].mut("metadata").set("creationTimestamp", "2026-01-02T01:00:00Z");
   world.ready("web-1");
   EXPECT_EQ(world.sync(), Steps{}) << "started again since";
@@ -495,6 +497,18 @@ TEST(StatefulSetWait, ASlowStartIsExplainedAfterAWhileOnly) {
   world.sync();
   EXPECT_EQ(world.wait_reason(), "NotReady");
   EXPECT_FALSE(world.plan().requeue_after.has_value()) << "and then silence";
+}
+
+TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
+  World world(2);
+  world.settle();
+  world.pods["web-1"].mut("metadata").set("deletionTimestamp", format_time(kNow + 30s));
+  world.sync();
+  EXPECT_EQ(world.waits(), "waiting for web-1 (revision " + world.revision_of("web-1") + ") to end; it was deleted, and comes back");
+  EXPECT_EQ(*world.plan().requeue_after, 40s);
+  world.now = kNow + 40s;
+  world.sync();
+  EXPECT_NE(world.waits().find("which was to end by " + format_time(kNow + 30s)), std::string::npos) << world.waits();
 }
 
 TEST(StatefulSetWait, AForeignPodOfTheNameIsNamed) {

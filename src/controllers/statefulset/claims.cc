@@ -170,14 +170,16 @@ void SetPlanner::keep_claims_of_empty_places() {
 
 // --- Changed claim templates
 
-// One of the member's claims has grown on its volume since the pod was made, and waits for the next mount.
+// One of the member's claims has grown on its volume since the pod mounted it, and waits for the next mount. Times have
+// whole seconds: a pod made in that very second counts as one from before.
 bool SetPlanner::needs_remount(const Place& place) const {
+  if (place.state.pending) return false;
   const auto made = parse_time(place.pod["metadata"]["creationTimestamp"].as_string());
   for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
     const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
     if (!waits_for_remount(claim)) continue;
     const auto grown = parse_time(api::condition_of(claim, kResizePending)["lastTransitionTime"].as_string());
-    if (made.ok() && grown.ok() && *made < *grown) return true;
+    if (made.ok() && grown.ok() && *made <= *grown) return true;
   }
   return false;
 }

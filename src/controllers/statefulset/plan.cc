@@ -181,7 +181,7 @@ void SetPlanner::create_pod(Place& place) {
   for (const std::string& one : reused) chain.back().succeeded(Value(), kNormal, "ReusedClaim", one);
   plan_.add_chain(std::move(chain));
   count_created(revision);
-  wait("Creating", "waiting for " + name + " (revision " + std::string(revision) + ") to become ready");
+  wait("Starting", "waiting for " + name + " (revision " + std::string(revision) + ") to become ready");
 }
 
 void SetPlanner::delete_pod(Place& place, std::vector<Action> chain) {
@@ -237,7 +237,7 @@ bool SetPlanner::settle_condemned(Place& place, bool blocked) {
   // One that has ended will never become healthy here, and nothing of it runs: waiting for it would be for ever.
   const bool may_go = shape_.parallel || place.state.available || place.state.ended || &place == first_unhealthy_;
   if (!blocked && !place.state.terminating && may_go && may_disrupt(place)) {
-    wait("ScalingDown", "removing " + call(place) + ", which the set no longer wants");
+    wait_for_end(place);
     delete_pod(place, std::move(owners));
   } else {
     if (place.state.terminating) {
@@ -279,7 +279,7 @@ void SetPlanner::tear_down() {
   }
   if (last->state.terminating) return wait_for(*last);
   if (!may_disrupt(*last)) return;
-  wait("TearingDown", "ending " + call(*last) + ", the last member left; the others follow one by one");
+  wait_for_end(*last);
   delete_pod(*last);
 }
 

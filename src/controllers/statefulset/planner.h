@@ -73,6 +73,7 @@ class SetPlanner {
   // report.cc
   void wait(std::string_view reason, std::string message, bool stuck = false);
   void wait_for(const Place& place);
+  void wait_for_end(const Place& place);
   std::string call(const Place& place) const;  // "web-1 (revision web-abc)"
   std::vector<int> initialised() const;
   void count(const Place& place);

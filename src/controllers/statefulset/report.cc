@@ -33,17 +33,30 @@ void SetPlanner::wait(std::string_view reason, std::string message, bool stuck) 
   if (wait_.reason.empty()) wait_ = {std::string(reason), std::move(message), stuck};
 }
 
+// A member that is asked to end, or is about to be: why. Only when its time is up is that a trouble of its own.
+void SetPlanner::wait_for_end(const Place& place) {
+  const Value& asked = place.pod["metadata"]["deletionTimestamp"];
+  const auto deadline = parse_time(asked.as_string());
+  if (deadline.ok() && *deadline + kSlow <= now_) {
+    std::string text = "waiting for " + call(place) + ", which was to end by " + asked.str();
+    const Value& finalizers = place.pod["metadata"]["finalizers"];
+    text += finalizers.empty() ? "; its node does not say that it has: see kubectl get node " + place.pod["spec"]["nodeName"].str()
+                               : "; its finalizers " + json::encode(finalizers) + " keep it";
+    return wait("Terminating", std::move(text), true);
+  }
+  if (deadline.ok()) plan_.look_again(*deadline + kSlow - now_);
+  if (shape_.terminating) return wait("TearingDown", "ending " + call(place) + ", the last member left; the others follow one by one");
+  if (!shape_.in_range(place.ordinal)) return wait("ScalingDown", "removing " + call(place) + ", which the set no longer wants");
+  if (place.outdated) return wait("Updating", "replacing " + call(place) + " by revision " + update_name_);
+  wait("Terminating", "waiting for " + call(place) + " to end; it was deleted, and comes back");
+}
+
 // For a member that exists: why it does not count as available.
 void SetPlanner::wait_for(const Place& place) {
   if (!wait_.reason.empty()) return;
   const Value& pod = place.pod;
   const std::string name(api::name_of(pod));
-  if (place.state.terminating) {
-    std::string text = "waiting for " + call(place) + " to end, at the latest at " + pod["metadata"]["deletionTimestamp"].str();
-    if (const Value& finalizers = pod["metadata"]["finalizers"]; !finalizers.empty())
-      text += ", and for its finalizers " + json::encode(finalizers) + " to be removed";
-    return wait("Terminating", std::move(text));
-  }
+  if (place.state.terminating) return wait_for_end(place);
   if (place.state.ended) {
     std::string text = call(place) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
     const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};

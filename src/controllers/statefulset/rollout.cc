@@ -64,7 +64,7 @@ void SetPlanner::roll() {
       return;
     }
     if (!may_disrupt(*place)) return;
-    wait("Updating", "replacing " + call(*place) + " by revision " + update_name_);
+    wait_for_end(*place);
     delete_pod(*place);
     --budget;
   }

@@ -46,11 +46,11 @@ struct World {
     View out;
     out.set = set;
     for (const auto& [name, pod] : pods) {
-      if (api::is_controlled_by(pod, "set-uid")) out.pods.push_back(pod);
+      if (api::is_controlled_by(pod, api::uid_of(set))) out.pods.push_back(pod);
     }
     for (const auto& [name, revision] : revisions) out.revisions.push_back(revision);
     for (const auto& [name, claim] : claims) {
-      if (api::is_controlled_by(claim, "set-uid")) out.claims.push_back(claim);
+      if (api::is_controlled_by(claim, api::uid_of(set))) out.claims.push_back(claim);
     }
     out.orphans = orphans;
     out.orphan_revisions = orphan_revisions;
