@@ -248,6 +248,8 @@ class ClaimProtection final : public Controller {
       LiveReader::wait(live, plan);
     } else if (!used_by(live.items, key)) {
       plan.add(change_finalizer(kPersistentVolumeClaims, claim, kClaimProtection, false));
+    } else {
+      plan.look_again(1s);  // a pod that comes and goes between two looks of the cache is never told of
     }
     return plan;
   }

@@ -387,6 +387,27 @@ TEST_F(VolumeControllersTest, AClaimsWholeLife) {
   EXPECT_EQ(api.count(kPersistentVolumes), 0u);  // (the fake knows no finalizers)
 }
 
+// The cache was being listed again while the pod came and went: it never tells of it.
+TEST_F(VolumeControllersTest, AClaimIsLetGoByAPodThatTheCacheNeverShowed) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("c"));
+  api.put(kPersistentVolumeClaims, make_claim("x", "c"));
+  start();
+  api.fail_next("list", Code::kUnavailable);
+  api.cut(kPods, Code::kExpired);
+  runtime.advance(5ms);
+  api.put(kPods, from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"},
+      "spec":{"nodeName":"n1","volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"x"}}]}})"));
+  Value leaving = claim("x");
+  leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  api.put(kPersistentVolumeClaims, leaving);
+  runtime.advance(20ms);
+  EXPECT_TRUE(has_finalizer(claim("x"), kClaimProtection));
+  api.erase(kPods, {"default", "p"});
+  runtime.advance(5s);
+  EXPECT_FALSE(has_finalizer(claim("x"), kClaimProtection));
+}
+
 // A pod deleted in the foreground stays until the claims it owns are gone: they must not wait for it in turn.
 TEST_F(VolumeControllersTest, AClaimDoesNotWaitForAPodThatIsOver) {
   api.put(kNodes, make_node("n1"));
