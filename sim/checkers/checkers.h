@@ -22,7 +22,8 @@ std::unique_ptr<Checker> check_partition(Truth& truth);
 std::unique_ptr<Checker> check_claims(Truth& truth);
 // At rest: the pods asked for exist, ready and of the right revision, and the status says exactly what is there.
 std::unique_ptr<Checker> check_status(Truth& truth);
-// At rest a set that does not have all it wants says so in its condition Progressing, and names the first member it waits for.
+// At rest a set that does not have all it wants says so in its condition Progressing, and names the first member it
+// waits for, or the last one that is too many.
 std::unique_ptr<Checker> check_waits(Truth& truth);
 
 void add_all_checkers(Truth& truth);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "controllers/statefulset/identity.h"
 #include "sim/checkers/checkers.h"
 
@@ -20,7 +22,8 @@ class Waits final : public Checker {
 
  private:
   void check(const Shape& shape, const Value& condition) {
-    const std::string first = first_missing(shape);
+    std::string first = first_missing(shape);
+    if (first.empty()) first = last_surplus(shape);
     const std::string said = condition.is_null() ? "nothing" : json::encode(condition);
     if (first.empty()) {
       if (!condition.is_null() && condition["status"].as_string() != "True")
@@ -43,6 +46,17 @@ class Waits final : public Checker {
       if (!state_of(found, shape.min_ready_seconds, truth_.world().now()).available) return pod;
     }
     return {};
+  }
+
+  // Otherwise the last one that is too many, which has to go first.
+  std::string last_surplus(const Shape& shape) const {
+    int last = -1;
+    for (const auto& [name, pod] : truth_.all(kPods)) {
+      const Member member = parse_member(name.name);
+      if (name.ns == shape.ns && member.parent == shape.name && !shape.in_range(member.ordinal))
+        last = std::max(last, member.ordinal);
+    }
+    return last < 0 ? std::string() : pod_name(shape, last);
   }
 
   Truth& truth_;
