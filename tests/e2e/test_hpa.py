@@ -45,7 +45,9 @@ def test_top_and_autoscale(kubectl):
     wait_for("its status", lambda: condition(kubectl, "ScalingLimited").get("reason") == "TooManyReplicas")
     row = kubectl.out("get", "hpa", "busy")
     assert re.search(r"busy +Deployment/busy +cpu: \d+%/50% +1 +3 +\d", row), row
-    assert "the desired replica count is more than the maximum replica count" in kubectl.out("describe", "hpa", "busy")
+    # The old kubectl asks for versions in between, which are gone, and then shows what the first one had.
+    expected = "Target CPU utilization:" if kubectl.old else "the desired replica count is more than the maximum replica count"
+    assert expected in kubectl.out("describe", "hpa", "busy")
     # Both versions show the same object.
     old = autoscaler(kubectl, "v1")
     assert old["spec"]["targetCPUUtilizationPercentage"] == 50 and old["spec"]["maxReplicas"] == 3
