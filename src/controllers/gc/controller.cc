@@ -10,6 +10,7 @@
 namespace berth::controllers::gc {
 namespace {
 
+constexpr Duration kCacheBehind = 2s;  // an owner that comes and goes between two looks of the cache is never told of
 constexpr std::size_t kAbsentRemembered = 16384;
 const std::string kUid = "uid";
 
@@ -57,9 +58,10 @@ class GarbageCollector final : public Controller {
     view.object = kind.informer->get(parts[1], parts[2]);
     if (view.object.is_null()) return {};
     Plan later;
+    bool ahead = false;  // the server knows of an owner that the cache does not show
     if (!api::is_terminating(view.object)) {
       for (const Value& reference : view.object["metadata"]["ownerReferences"]) {
-        view.owners.push_back(owner_state(view.object, reference, later));
+        view.owners.push_back(owner_state(view.object, reference, later, ahead));
       }
       if (later.requeue_after || !later.problem.empty()) return later;
       for (std::size_t i = 0; i < view.owners.size(); ++i) {
@@ -68,7 +70,9 @@ class GarbageCollector final : public Controller {
       }
     }
     view.dependents = dependents_of(std::string(api::uid_of(view.object)));
-    return plan_object(view);
+    Plan plan = plan_object(view);
+    if (ahead) plan.look_again(kCacheBehind);
+    return plan;
   }
 
  private:
@@ -129,7 +133,7 @@ class GarbageCollector final : public Controller {
     return std::nullopt;
   }
 
-  OwnerState owner_state(const Value& object, const Value& reference, Plan& later) {
+  OwnerState owner_state(const Value& object, const Value& reference, Plan& later, bool& ahead) {
     const std::string uid = reference["uid"].str();
     const auto kind = find_kind(reference);
     if (!kind) return OwnerState::kUnknown;
@@ -148,7 +152,10 @@ class GarbageCollector final : public Controller {
       LiveReader::wait(live, later);
       return OwnerState::kSolid;
     }
-    if (live.has_uid(uid)) return state_of(live.items[0]);
+    if (live.has_uid(uid)) {
+      ahead = true;
+      return state_of(live.items[0]);
+    }
     if (absent_.size() >= kAbsentRemembered) absent_.clear();
     absent_.insert(meant);
     return OwnerState::kGone;

@@ -209,6 +209,21 @@ TEST_F(GcTest, AnUnreachableServerMeansNothing) {
   EXPECT_EQ(api.count(kConfigMaps), 0u);
 }
 
+// The cache was being listed again while the owner came and went: it never tells of it.
+TEST_F(GcTest, AnOwnerThatTheCacheNeverShowedIsMissedAllTheSame) {
+  start();
+  api.fail_next("list", Code::kUnavailable);
+  api.cut(kSecrets, Code::kExpired);
+  runtime.advance(5ms);
+  api.put(kSecrets, thing("Secret", "s"));
+  api.put(kConfigMaps, thing("ConfigMap", "a", {{"Secret", "s"}}));
+  runtime.advance(20ms);
+  EXPECT_EQ(api.count(kConfigMaps), 1u);
+  api.erase(kSecrets, {"default", "s"});
+  runtime.advance(5s);
+  EXPECT_EQ(api.count(kConfigMaps), 0u);
+}
+
 TEST_F(GcTest, ForegroundDeletionComesToItsEnd) {
   Value owner = thing("Secret", "s");
   api.put(kSecrets, owner);
