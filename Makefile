@@ -37,7 +37,9 @@ unit:
 e2e:
 	@tools/e2e
 
-bench: build
+bench: configure
+	@cmake -S . -B $(BUILD) -DBERTH_BENCH=ON >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build --preset release
 	@bench/run
 
 clean:
