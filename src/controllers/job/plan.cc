@@ -336,7 +336,7 @@ void Planner::manage() {
 // At least so many active pods that are too many: of an indexed job first those without an index of their own.
 std::vector<Value> Planner::surplus(std::int64_t at_least) {
   std::vector<Value> rest, left = active_;
-  replicaset::order_for_deletion(left, now_);
+  replicaset::order_for_deletion(left, active_, now_);
   if (indexed_) {
     std::set<std::int64_t> seen;
     std::vector<Value> unique;
