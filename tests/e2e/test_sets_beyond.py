@@ -67,7 +67,8 @@ def test_a_broken_rollout_is_repaired(s):
     wait_for("completion to be told", lambda: condition(s, "web").get("reason") == "Complete")
 
 
-def test_a_set_ends_in_order(s):
+def test_a_set_ends_in_order(kubectl):
+    s = kubectl
     s.apply(manifest("web", ordered_teardown="true"))
     s.wait_ready("web-0", "web-1", "web-2")
     with s.watch() as watch:
