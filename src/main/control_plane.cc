@@ -74,7 +74,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::namespaces::make_controller(*informers_, collected_kinds()));
   run(controllers::serviceaccount::make_account_controller(*informers_));
   run(controllers::serviceaccount::make_root_ca_controller(*informers_, config.ca_pem));
-  run(controllers::disruption::make_controller(*informers_));
+  for (auto& controller : controllers::disruption::make_controllers(*informers_)) run(std::move(controller));
   run(controllers::quota::make_controller(*informers_, counted_kinds()));
   drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure));
   scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);

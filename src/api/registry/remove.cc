@@ -87,6 +87,16 @@ bool mark_pod(Registry::State& state, Value& pod, std::int64_t asked) {
   return true;
 }
 
+void add_pod_condition(Value& pod, const Value& why, Time now) {
+  Value& conditions = pod.mut("status").mut("conditions");
+  if (!api::set_condition(conditions, why["type"].as_string(), why["status"].as_string(), why["reason"].as_string(), why["message"].as_string(), now)) return;
+  for (std::size_t i = 0; i < conditions.size(); ++i) {
+    if (conditions[i]["type"] != why["type"]) continue;
+    conditions.mut(i).set("lastProbeTime", nullptr);
+    if (pod["metadata"]["generation"].is_int()) conditions.mut(i).set("observedGeneration", pod["metadata"]["generation"]);
+  }
+}
+
 bool mark_object(Registry::State& state, const schema::Kind& kind, Value& object) {
   Value& metadata = object.mut("metadata");
   if (!metadata["deletionTimestamp"].is_null()) return false;
@@ -102,6 +112,11 @@ bool is_protected_namespace(std::string_view name) { return name == "default" ||
 }  // namespace
 
 void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done) {
+  remove_object_because(state, call, options, Value(), std::move(done));
+}
+
+void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, const Value& why,
+                           Done done) {
   const schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   std::string key = store_key(kind, call.ns, call.name);
@@ -115,6 +130,7 @@ void remove_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   }
   if (Status allowed = check_preconditions(kind, head->value, options); !allowed.ok()) return refuse(allowed.error());
   Value after = head->value;
+  if (!why.is_null()) add_pod_condition(after, why, state->runtime.now());
   const bool leaves = leaves_dependents(kind, after["metadata"], options.propagation);
   apply_propagation(after.mut("metadata"), leaves ? "Orphan" : options.propagation);
   bool marked = is_pod(kind) ? mark_pod(*state, after, options.grace_seconds) : mark_object(*state, kind, after);

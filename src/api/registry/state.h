@@ -127,6 +127,9 @@ void update_scale(const std::shared_ptr<Registry::State>& state, const Call& cal
 void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type, const Value& patch, Done done);
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done);  // pods.cc
 void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& eviction, Done done);  // evict.cc
+// remove_object() with a condition that a pod gets with its deletion, or null. In remove.cc.
+void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, const Value& why,
+                           Done done);
 void request_token(const std::shared_ptr<Registry::State>& state, const Call& call, Value request, Done done);    // token.cc
 
 // --- remove.cc

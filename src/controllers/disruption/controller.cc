@@ -12,7 +12,8 @@ class DisruptionController final : public Controller {
  public:
   explicit DisruptionController(InformerSet& informers)
       : budgets_(informers.get(kPodDisruptionBudgets)), pods_(informers.get(kPods)), sets_(informers.get(kReplicaSets)),
-        deployments_(informers.get(kDeployments)), stateful_sets_(informers.get(kStatefulSets)) {}
+        deployments_(informers.get(kDeployments)), stateful_sets_(informers.get(kStatefulSets)),
+        replication_controllers_(informers.get(kReplicationControllers)) {}
   std::string name() const override { return "disruption"; }
   std::string component() const override { return "controllermanager"; }
 
@@ -34,7 +35,7 @@ class DisruptionController final : public Controller {
       }
     }));
     // A controller of another size makes other percentages.
-    for (Informer* informer : {&sets_, &deployments_, &stateful_sets_}) {
+    for (Informer* informer : {&sets_, &deployments_, &stateful_sets_, &replication_controllers_}) {
       out.push_back(watch_mapped(*informer, [this](const Value& before, const Value& after, Keys& keys) {
         const bool same_size = !before.is_null() && !after.is_null() && before["spec"]["replicas"] == after["spec"]["replicas"] &&
                                api::is_terminating(before) == api::is_terminating(after);
@@ -57,6 +58,7 @@ class DisruptionController final : public Controller {
       }
     }
     view.scale_of = [this](const Value& pod) { return scale_of(pod); };
+    view.unscalable = unscalable;
     return plan_budget(view, now);
   }
 
@@ -70,6 +72,7 @@ class DisruptionController final : public Controller {
     const Value& owner = api::controller_of(pod);
     const std::string_view ns = api::namespace_of(pod), kind = owner["kind"].as_string();
     if (kind == "StatefulSet") return scale_from(stateful_sets_.get(ns, owner["name"].as_string()), owner);
+    if (kind == "ReplicationController") return scale_from(replication_controllers_.get(ns, owner["name"].as_string()), owner);
     if (kind != "ReplicaSet") return std::nullopt;
     const Value& set = sets_.get(ns, owner["name"].as_string());
     const Value& above = api::controller_of(set);
@@ -78,15 +81,49 @@ class DisruptionController final : public Controller {
     }
     return scale_from(set, owner);
   }
+  static std::string unscalable(const Value& pod) {
+    const std::string_view kind = api::controller_of(pod)["kind"].as_string();
+    const char* resource = kind == "DaemonSet" ? "daemonsets.apps" : kind == "Job" ? "jobs.batch" : nullptr;
+    return resource ? std::string(resource) + " does not implement the scale subresource" : "";
+  }
   Informer& budgets_;
   Informer& pods_;
   Informer& sets_;
   Informer& deployments_;
   Informer& stateful_sets_;
+  Informer& replication_controllers_;
+};
+
+class StaleController final : public Controller {
+ public:
+  explicit StaleController(InformerSet& informers) : pods_(informers.get(kPods)) {}
+  std::string name() const override { return "stale-disruption"; }
+  std::string component() const override { return "controllermanager"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_mapped(pods_, [](const Value& before, const Value& after, Keys& keys) {
+      const Value& target = api::condition_of(after, "DisruptionTarget");
+      if (target["status"].as_string() == "True" && target != api::condition_of(before, "DisruptionTarget")) keys.push_back(key_of(after));
+    }));
+    return out;
+  }
+  Plan plan(const std::string& key, Time now) override { return plan_stale(pods_.get(name_of_key(key)), now); }
+
+ private:
+  Informer& pods_;
 };
 
 }  // namespace
 
 std::unique_ptr<Controller> make_controller(InformerSet& informers) { return std::make_unique<DisruptionController>(informers); }
+
+std::unique_ptr<Controller> make_stale_controller(InformerSet& informers) { return std::make_unique<StaleController>(informers); }
+
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers) {
+  std::vector<std::unique_ptr<Controller>> out;
+  out.push_back(make_controller(informers));
+  out.push_back(make_stale_controller(informers));
+  return out;
+}
 
 }  // namespace berth::controllers::disruption

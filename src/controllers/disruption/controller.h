@@ -1,12 +1,18 @@
 #pragma once
-// The disruption controller: keeps PodDisruptionBudgets' status up to date.
+// The disruption controllers: PodDisruptionBudgets' status is kept up to date, pods that were not deleted after all are told.
 
 #include <memory>
+#include <vector>
 
 #include "controllers/driver.h"
 
 namespace berth::controllers::disruption {
 
 std::unique_ptr<Controller> make_controller(InformerSet& informers);
+// Keys: pods.
+std::unique_ptr<Controller> make_stale_controller(InformerSet& informers);
+
+// Both.
+std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers);
 
 }  // namespace berth::controllers::disruption

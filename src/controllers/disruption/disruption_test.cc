@@ -69,11 +69,18 @@ TEST_F(DisruptionTest, EvictedPodsDoNotCountUntilTheirTimeIsUp) {
 
 TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
   view.budget.mut("spec").set("maxUnavailable", 1);
-  view.budget.mut("status").set("disruptionsAllowed", 2);
-  view.pods.push_back(make_pod("loner", true, false));
+  view.budget.set("status", from(R"({"disruptionsAllowed":2,"observedGeneration":1})"));
+  view.scale_of = [](const Value&) { return std::nullopt; };
+  view.unscalable = [](const Value&) { return std::string("daemonsets.apps does not implement the scale subresource"); };
   Value out = status();
   EXPECT_EQ(out["disruptionsAllowed"].as_int(9), 0);
-  EXPECT_EQ(out["conditions"][0]["reason"].as_string(), "SyncFailed");
+  const Value condition = out["conditions"][0];
+  EXPECT_EQ(condition["status"].str() + " " + condition["reason"].str() + " " + condition["message"].str(),
+            "False SyncFailed daemonsets.apps does not implement the scale subresource");
+  EXPECT_EQ(condition["observedGeneration"].as_int(), 1);  // the second is not dealt with
+  EXPECT_FALSE(out.contains("observedGeneration"));
+  EXPECT_EQ(plan_budget(view, kNow).events[0].message,
+            "Failed to calculate the number of expected pods: daemonsets.apps does not implement the scale subresource");
   view.pods.clear();
   out = status();
   EXPECT_EQ(out["expectedPods"].as_int(9), 0);
@@ -91,6 +98,49 @@ TEST_F(DisruptionTest, ASetThatEndsWantsThePodsItStillHas) {
   EXPECT_EQ(out["disruptionsAllowed"].as_int(), 1);
   view.scale_of = [](const Value&) { return std::nullopt; };  // it is gone
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
+}
+
+TEST_F(DisruptionTest, PodsWithoutControllerAreWarnedOf) {
+  view.budget.mut("spec").set("maxUnavailable", 2).set("selector", from(R"({"matchLabels":{"a":"b"}})"));
+  view.pods.push_back(make_pod("loner", true, false));
+  const Value out = status();
+  EXPECT_EQ(out["expectedPods"].as_int(), 4);
+  EXPECT_EQ(out["currentHealthy"].as_int(), 3);
+  EXPECT_EQ(out["conditions"][0]["reason"].as_string(), "SufficientPods");
+  const Plan plan = plan_budget(view, kNow);
+  ASSERT_EQ(plan.events.size(), 1u);
+  EXPECT_EQ(plan.events[0].reason, "UnmanagedPods");
+  EXPECT_NE(plan.events[0].message.find("(selector: &LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},})"),
+            std::string::npos)
+      << plan.events[0].message;
+}
+
+TEST_F(DisruptionTest, ABudgetThatSaysNothingAllowsNothing) {
+  const Value out = status();
+  EXPECT_EQ(out["disruptionsAllowed"].as_int(9), 0);
+  EXPECT_EQ(out["expectedPods"].as_int(9), 0);
+  EXPECT_EQ(out["conditions"][0]["reason"].as_string(), "InsufficientPods");
+}
+
+TEST(StaleDisruption, APodThatStaysIsToldSo) {
+  Value pod = make_pod("a");
+  pod.mut("status").mut("conditions").push(
+      from(R"({"type":"DisruptionTarget","status":"True","reason":"DeletionByTaintManager","lastTransitionTime":"2026-01-01T00:59:00Z"})"));
+  Plan plan = plan_stale(pod, kNow);
+  EXPECT_TRUE(plan.empty());
+  EXPECT_EQ(plan.requeue_after, Duration(60s));
+  plan = plan_stale(pod, kNow + 60s);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].object["status"]["conditions"][0]["status"].as_string(), "False");
+  Value leaving = pod;
+  leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:59:30Z");
+  EXPECT_TRUE(plan_stale(leaving, kNow + 60s).empty());
+  Value ended = pod;
+  ended.mut("status").set("phase", "Failed");
+  EXPECT_TRUE(plan_stale(ended, kNow + 60s).empty());
+  pod.mut("status").mut("conditions").mut(1).set("reason", "TerminationByKubelet");
+  EXPECT_TRUE(plan_stale(pod, kNow + 60s).empty());
+  EXPECT_TRUE(plan_stale(Value(), kNow).empty());
 }
 
 }  // namespace

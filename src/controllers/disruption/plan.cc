@@ -6,6 +6,7 @@
 #include "api/set_options.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "controllers/node/pod_condition.h"
 
 namespace berth::controllers::disruption {
 namespace {
@@ -15,6 +16,7 @@ using namespace api::resources;  // NOLINT
 struct Expectation {
   int pods = 0, healthy = 0;
   std::string problem;  // not empty: nothing may be evicted
+  bool unmanaged = false;  // some pods have no controller, so the sums are too small
 };
 
 // A number or a percentage, rounded up.
@@ -34,7 +36,7 @@ Expectation scale_of_controllers(const View& view) {
   std::map<std::string, int> scales;
   for (const Value& pod : view.pods) {
     if (api::controller_of(pod).is_null()) {
-      out.problem = "found unmanaged pods associated with this PDB: [" + key_of(pod) + "]";
+      out.unmanaged = true;
       continue;
     }
     const auto scale = view.scale_of(pod);
@@ -44,13 +46,27 @@ Expectation scale_of_controllers(const View& view) {
       continue;
     }
     if (!scale) {
-      out.problem = "found no controllers for pod " + quoted(api::name_of(pod));
-      continue;
+      const std::string why = view.unscalable ? view.unscalable(pod) : "";
+      out.problem = why.empty() ? "found no controllers for pod " + quoted(api::name_of(pod)) : why;
+      return out;
     }
     scales[scale->uid] = scale->replicas;
   }
   for (const auto& [uid, replicas] : scales) out.pods += replicas;
   return out;
+}
+
+// As Go prints a selector.
+std::string selector_words(const Value& selector) {
+  std::string out = "&LabelSelector{MatchLabels:map[string]string{";
+  for (const auto& [key, value] : selector["matchLabels"].entries()) out += std::string(key) + ": " + value.str() + ",";
+  out += "},MatchExpressions:[]LabelSelectorRequirement{";
+  for (const Value& one : selector["matchExpressions"]) {
+    std::vector<std::string> values;
+    for (const Value& value : one["values"]) values.push_back(value.str());
+    out += "LabelSelectorRequirement{Key:" + one["key"].str() + ",Operator:" + one["operator"].str() + ",Values:[" + join(values, " ") + "],},";
+  }
+  return out + "},}";
 }
 
 Expectation expect(const View& view) {
@@ -62,13 +78,13 @@ Expectation expect(const View& view) {
     out.healthy = std::max(0, out.pods - resolve(most, out.pods));
     return out;
   }
-  if (least.is_int()) return Expectation{static_cast<int>(view.pods.size()), static_cast<int>(least.as_int()), {}};
+  if (least.is_int()) return Expectation{static_cast<int>(view.pods.size()), static_cast<int>(least.as_int()), {}, false};
   if (!least.is_null()) {
     Expectation out = scale_of_controllers(view);
     out.healthy = resolve(least, out.pods);
     return out;
   }
-  return Expectation{static_cast<int>(view.pods.size()), 0, {}};
+  return {};
 }
 
 // Evicted pods that are still on their way out.
@@ -118,6 +134,12 @@ Plan plan_budget(const View& view, Time now) {
     told = api::set_condition(conditions, "DisruptionAllowed", allowed > 0 ? "True" : "False",
                               allowed > 0 ? "SufficientPods" : "InsufficientPods", "", now);
     if (view.pods.empty() && !change.empty()) plan.event(budget, kNormal, "NoPods", "No matching pods found");
+    if (expected.unmanaged && !change.empty()) {
+      plan.event(budget, kWarning, "UnmanagedPods",
+                 "Pods selected by this PodDisruptionBudget (selector: " + selector_words(budget["spec"]["selector"]) +
+                     ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
+                     "behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.");
+    }
   } else {
     if (old["disruptionsAllowed"].as_int() != 0) change.set("disruptionsAllowed", 0);
     told = api::set_condition(conditions, "DisruptionAllowed", "False", "SyncFailed", expected.problem, now);
@@ -126,9 +148,11 @@ Plan plan_budget(const View& view, Time now) {
                  "Failed to calculate the number of expected pods: " + expected.problem);
     }
   }
+  // Where the sums could not be made, the generation is not dealt with.
+  const std::int64_t observed = expected.problem.empty() ? generation : old["observedGeneration"].as_int();
   for (std::size_t i = 0; i < conditions.size(); ++i) {
-    if (conditions[i]["observedGeneration"].as_int() == generation) continue;
-    conditions.mut(i).set("observedGeneration", generation);
+    if (conditions[i]["observedGeneration"].as_int() == observed) continue;
+    conditions.mut(i).set("observedGeneration", observed);
     told = true;
   }
   if (told) change.set("conditions", conditions);
@@ -144,6 +168,22 @@ Plan plan_budget(const View& view, Time now) {
   if (!change.empty()) {
     // With the exact version: an eviction counted meanwhile must not be undone.
     plan.add(patch_status(kPodDisruptionBudgets, budget, Value::object({{"status", std::move(change)}}), true));
+  }
+  return plan;
+}
+
+Plan plan_stale(const Value& pod, Time now) {
+  Plan plan;
+  const Value& target = api::condition_of(pod, "DisruptionTarget");
+  // What the agent ends may take as long as it likes.
+  const bool waits = target["status"].as_string() == "True" && target["reason"].as_string() != "TerminationByKubelet";
+  if (!waits || api::is_terminating(pod) || api::is_pod_terminal(pod)) return plan;
+  const auto since = parse_time(target["lastTransitionTime"].as_string());
+  const Duration left = since.ok() ? since.value() + kStaleDisruption - now : Duration::zero();
+  if (left > Duration::zero()) {
+    plan.look_again(left);
+  } else {
+    plan.add(node::pod_condition(pod, "DisruptionTarget", "False", "", "", now));
   }
   return plan;
 }

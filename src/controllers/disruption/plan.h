@@ -23,8 +23,14 @@ struct View {
     bool ending = false;  // it is being deleted
   };
   std::function<std::optional<Scale>(const Value& pod)> scale_of;
+  // Why the size of a pod's controller can never be known; empty where it can. May be empty itself.
+  std::function<std::string(const Value& pod)> unscalable = {};
 };
 
 Plan plan_budget(const View& view, Time now);
+
+// A pod that was to be deleted for a disruption, and still is not after this, is told so by DisruptionTarget=False.
+inline constexpr Duration kStaleDisruption = 120s;
+Plan plan_stale(const Value& pod, Time now);
 
 }  // namespace berth::controllers::disruption
