@@ -331,6 +331,7 @@ Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::s
   out.container = (*wanted)["name"].str();
   out.tty = (*wanted)["tty"].as_bool();
   out.stdin_open = (*wanted)["stdin"].as_bool();
+  out.stdin_once = (*wanted)["stdinOnce"].as_bool();
   const ContainerRecord& r = worker->record().at(out.container);
   std::string in_pod = quoted(out.container) + " in pod " + quoted(pod);
   out.waiting_reason = r.waiting_reason.empty() ? "ContainerCreating" : r.waiting_reason;

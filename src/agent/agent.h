@@ -33,6 +33,7 @@ struct ContainerPlace {
   std::string id;         // for ContainerRuntime; empty where it never ran
   bool running = false;
   bool tty = false, stdin_open = false;
+  bool stdin_once = false;     // made for one client, as `kubectl run -i` does
   std::string log_path;        // of the current attempt, or of the one before
   std::string waiting_reason;  // why there is none, for messages
 };

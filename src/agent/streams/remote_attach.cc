@@ -3,12 +3,17 @@
 
 #include <cstring>
 
+#include "agent/streams/container_logs.h"
 #include "agent/streams/pump.h"
 #include "agent/streams/remote_work.h"
+#include "base/files.h"
+#include "base/text.h"
 
 namespace berth::agent {
 namespace {
 
+constexpr Duration kLeave = std::chrono::milliseconds(200);
+constexpr std::size_t kMissed = 1024 * 1024;  // of a log that a client came too late for, its end
 constexpr std::size_t kMessage = 8 * 1024;  // as much as the monitor reads at a time
 // The monitor heeds only the first of several sizes that it finds at once, and clients begin with two.
 constexpr Duration kBetweenSizes = std::chrono::milliseconds(50);
@@ -28,15 +33,17 @@ Result<Fd> connect_to_monitor(const std::string& path) {
 
 class AttachWork final : public RemoteWork {
  public:
-  AttachWork(Loop& loop, std::unique_ptr<http::RemoteSession> session, Task over)
-      : loop_(loop), session_(std::move(session)), over_(std::move(over)) {}
+  AttachWork(Loop& loop, std::unique_ptr<http::RemoteSession> session, Task over, std::string missed_log)
+      : loop_(loop), session_(std::move(session)), over_(std::move(over)), missed_log_(std::move(missed_log)) {}
 
   ~AttachWork() override { stop_timer(); }
 
   void start(ContainerRuntime& containers, const std::string& id, const http::RemoteOptions& options) {
+    options_ = options;
     session_->on_close([this] { end(); });
     Result<Fd> connected = connect_to_monitor(containers.attach_socket(id));
     if (!connected.ok()) {
+      if (tell_what_was_missed()) return take_leave();
       session_->fail(error(connected.error().code,
                            "Internal error occurred: error attaching to container: " + connected.error().message));
       return end();
@@ -49,8 +56,9 @@ class AttachWork final : public RemoteWork {
           loop_, duplicate(connected->get()), half, [this](bool behind) { session_->pause_input(behind); }, [] {});
     }
     output_ = std::make_unique<Source>(
-        loop_, std::move(*connected), [this, options](std::string_view message) { return pass(message, options); },
+        loop_, std::move(*connected), [this](std::string_view message) { return pass(message); },
         [this] {
+          if (tell_what_was_missed()) return take_leave();
           session_->finish(0);
           end();
         });
@@ -77,12 +85,44 @@ class AttachWork final : public RemoteWork {
   }
 
  private:
-  bool pass(std::string_view message, const http::RemoteOptions& options) {
+  bool pass(std::string_view message) {
     char stream = message[0];
     message.remove_prefix(1);
-    if (stream == kOutput && options.standard_output) return session_->write_output(message);
-    if (stream == kErrors && options.standard_error) return session_->write_error(message);
+    missed_log_.clear();  // it came in time
+    if (stream == kOutput && options_.standard_output) return session_->write_output(message);
+    if (stream == kErrors && options_.standard_error) return session_->write_error(message);
     return true;
+  }
+
+  // The container may have said all it had to say, and ended, while the client was on its way. Answers whether it had.
+  bool tell_what_was_missed() {
+    if (missed_log_.empty()) return false;
+    Result<std::string> log = read_file(missed_log_);
+    missed_log_.clear();
+    if (!log.ok() || log->empty()) return false;
+    std::string_view text = *log;
+    if (text.size() > kMissed) {
+      text.remove_prefix(text.size() - kMissed);
+      text.remove_prefix(std::min(text.size(), text.find('\n') + 1));
+    }
+    for (std::string_view line : split(text, '\n')) {
+      std::optional<LogLine> parsed = parse_log_line(line);
+      if (!parsed) continue;
+      std::string said = std::string(parsed->text) + (parsed->partial ? "" : "\n");
+      const bool is_error = parsed->stream == "stderr";
+      if (is_error && options_.standard_error) session_->write_error(said);
+      if (!is_error && options_.standard_output) session_->write_output(said);
+    }
+    return true;
+  }
+
+  // A terminal's client sends its sizes first, and complains aloud of a session that is over before it could.
+  void take_leave() {
+    leave_timer_ = loop_.after(options_.tty ? kLeave : Duration::zero(), [this] {
+      leave_timer_ = 0;
+      session_->finish(0);
+      end();
+    });
   }
 
   void tell_size() {
@@ -94,8 +134,10 @@ class AttachWork final : public RemoteWork {
     });
   }
   void stop_timer() {
-    if (timer_ != 0) loop_.cancel(timer_);
-    timer_ = 0;
+    for (TimerId* timer : {&timer_, &leave_timer_}) {
+      if (*timer != 0) loop_.cancel(*timer);
+      *timer = 0;
+    }
   }
 
   void end() {
@@ -110,11 +152,13 @@ class AttachWork final : public RemoteWork {
   Loop& loop_;
   std::unique_ptr<http::RemoteSession> session_;
   Task over_;
+  std::string missed_log_;
+  http::RemoteOptions options_;
   std::unique_ptr<Sink> input_;
   std::unique_ptr<Source> output_;
   Function<void(int, int)> tell_size_;
   int columns_ = 0, rows_ = 0;
-  TimerId timer_ = 0;
+  TimerId timer_ = 0, leave_timer_ = 0;
   bool size_waits_ = false, ended_ = false;
 };
 
@@ -122,8 +166,8 @@ class AttachWork final : public RemoteWork {
 
 std::unique_ptr<RemoteWork> run_attach(Loop& loop, ContainerRuntime& containers, const std::string& id,
                                        const http::RemoteOptions& options, std::unique_ptr<http::RemoteSession> session,
-                                       Task over) {
-  auto work = std::make_unique<AttachWork>(loop, std::move(session), std::move(over));
+                                       Task over, std::string missed_log) {
+  auto work = std::make_unique<AttachWork>(loop, std::move(session), std::move(over), std::move(missed_log));
   work->start(containers, id, options);
   return work;
 }

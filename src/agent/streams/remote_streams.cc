@@ -72,10 +72,10 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
   http::serve_remote_command(
       loop_, exchange, streams,
       [this, alive = alive_, attach, streams, options,
-       id = container->id](std::unique_ptr<http::RemoteSession> session) {
+       id = container->id, missed_log = container->stdin_once ? container->log_path : ""](std::unique_ptr<http::RemoteSession> session) {
         if (!*alive) return;
         begin([&](Task over) {
-          return attach ? run_attach(loop_, containers_, id, streams, std::move(session), std::move(over))
+          return attach ? run_attach(loop_, containers_, id, streams, std::move(session), std::move(over), missed_log)
                         : run_exec(loop_, containers_, id, options, std::move(session), std::move(over));
         });
       });

@@ -450,6 +450,40 @@ TEST_F(AttachTest, AClientThatLeavesIsTold) {
   EXPECT_EQ(::read(monitor_.get(), room, sizeof room), 0);
 }
 
+TEST_F(AttachTest, AClientThatComesTooLateHearsWhatWasSaid) {
+  const std::string log = directory_ + "/log";
+  ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n2026-01-01T00:00:00.000000000Z stderr F oh\n"
+                              "2026-01-01T00:00:00.000000000Z stdout P tw\n2026-01-01T00:00:00.000000000Z stdout F o\n").ok());
+  auto attach_late = [&] {
+    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  };
+  attach_late();
+  monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  monitor_.reset();  // the container ends
+  ASSERT_TRUE(drive([&] { return over_; }));
+  EXPECT_EQ(said_->output, "one\ntwo\n");
+  EXPECT_EQ(said_->errors, "oh\n");
+  // Also where its monitor has gone already.
+  said_ = std::make_shared<Said>();
+  process_.socket_path += "-of-another";
+  over_ = false;
+  attach_late();
+  ASSERT_TRUE(drive([&] { return over_; }));
+  EXPECT_EQ(said_->output, "one\ntwo\n");
+  EXPECT_TRUE(said_->failure.empty());
+}
+
+TEST_F(AttachTest, AClientThatHeardSomethingHearsNothingTwice) {
+  const std::string log = directory_ + "/log";
+  ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n").ok());
+  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  ASSERT_EQ(::send(monitor_.get(), "\2one\n", 5, 0), 5);
+  monitor_.reset();
+  ASSERT_TRUE(drive([&] { return over_; }));
+  EXPECT_EQ(said_->output, "one\n");
+}
+
 TEST_F(AttachTest, NoMonitor) {
   process_.socket_path += "-of-another";
   work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over());
