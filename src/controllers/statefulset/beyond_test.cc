@@ -162,6 +162,14 @@ TEST(StatefulSetOutage, ASetOfAnOlderReleaseThatWasWholeCounts) {
   EXPECT_EQ(world.pods.size(), 3u);
 }
 
+TEST(StatefulSetSize, AnAbsurdNumberIsLookedAtPieceByPiece) {
+  World world(2'000'000'000, true);
+  world.spec().set("ordinals", Value::object({{"start", 2'000'000'000}}));
+  const Plan plan = world.plan();
+  EXPECT_EQ(plan.chains.size(), 10'000u);
+  EXPECT_EQ(plan.chains[0].back().name.name, "web-2000000000");
+}
+
 // --- Back-off
 
 TEST(StatefulSetBackOff, GrowsWithTheFailures) {

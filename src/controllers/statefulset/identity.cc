@@ -60,11 +60,12 @@ Shape shape_of(const Value& set) {
   shape.start = static_cast<int>(spec["ordinals"]["start"].as_int(0));
   shape.has_rolling_update = !rolling.is_null();
   shape.options = api::set_options_of(set);
-  shape.end = shape.start + shape.replicas;
+  std::int64_t end = std::int64_t{shape.start} + shape.replicas;
   for (const api::OrdinalRange& skipped : shape.options.skip) {
-    if (skipped.last < shape.start || skipped.first >= shape.end) continue;
-    shape.end += skipped.last - std::max(skipped.first, shape.start) + 1;
+    if (skipped.last < shape.start || skipped.first >= end) continue;
+    end += skipped.last - std::max(skipped.first, shape.start) + 1;
   }
+  shape.end = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
   shape.partition = static_cast<int>(rolling["partition"].as_int(0));
   shape.max_unavailable = std::max(1, scaled(rolling["maxUnavailable"], shape.replicas, 1));
   shape.on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
@@ -77,15 +78,15 @@ Shape shape_of(const Value& set) {
   return shape;
 }
 
-std::vector<int> Shape::ordinals() const {
+std::vector<int> Shape::ordinals(std::size_t most) const {
   std::vector<int> out;
-  out.reserve(static_cast<std::size_t>(replicas));
+  out.reserve(std::min(most, static_cast<std::size_t>(replicas)));
   int ordinal = start;
   for (const api::OrdinalRange& skipped : options.skip) {
-    for (; ordinal < std::min(skipped.first, end); ++ordinal) out.push_back(ordinal);
+    for (; ordinal < std::min(skipped.first, end) && out.size() < most; ++ordinal) out.push_back(ordinal);
     ordinal = std::max(ordinal, skipped.last + 1);
   }
-  for (; ordinal < end; ++ordinal) out.push_back(ordinal);
+  for (; ordinal < end && out.size() < most; ++ordinal) out.push_back(ordinal);
   return out;
 }
 
@@ -161,6 +162,7 @@ Value make_claim(const Value& set, const Shape& shape, const Value& claim_templa
 }
 
 std::string override_hash(const Shape& shape, int ordinal) {
+  if (shape.options.overrides.empty()) return {};
   const Value wanted = shape.options.override_of(ordinal);
   return wanted.empty() ? "" : safe_encode(std::to_string(static_cast<std::uint32_t>(wanted.hash())));
 }

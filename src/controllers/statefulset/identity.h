@@ -46,7 +46,7 @@ struct Shape {
   api::SetOptions options;
   bool in_range(int ordinal) const { return ordinal >= start && ordinal < end && !options.skips(ordinal); }
   // The n-th place's ordinal, and back. Only for ordinals in range.
-  std::vector<int> ordinals() const;
+  std::vector<int> ordinals(std::size_t most = SIZE_MAX) const;
   std::size_t index_of(int ordinal) const {
     return static_cast<std::size_t>(ordinal - start - options.skipped_between(start, ordinal));
   }

@@ -14,6 +14,8 @@ using api::resources::kStatefulSets;
 
 namespace {
 
+constexpr std::size_t kPlacesAhead = 10'000;
+
 bool has_finalizer(const Value& object, std::string_view finalizer) {
   const Value& all = object["metadata"]["finalizers"];
   return std::any_of(all.begin(), all.end(), [&](const Value& one) { return one.as_string() == finalizer; });
@@ -58,7 +60,11 @@ bool SetPlanner::claim_members() {
 }
 
 void SetPlanner::take_places() {
-  for (int ordinal : shape_.ordinals()) replicas_.push_back(Place{ordinal});
+  // However many are asked for: no more are looked at than there are, and a good piece ahead.
+  const std::size_t most = view_.pods.size() + kPlacesAhead;
+  const std::vector<int> ordinals = shape_.ordinals(most);
+  replicas_.reserve(ordinals.size());
+  for (int ordinal : ordinals) replicas_.push_back(Place{ordinal});
   for (const Value& pod : view_.pods) {
     const Member member = parse_member(api::name_of(pod));
     if (member.parent != shape_.name || member.ordinal < 0) continue;
@@ -67,7 +73,8 @@ void SetPlanner::take_places() {
     if (place.state.ready && !place.state.available) plan_.look_again(place.state.available_in);
     count(place);
     if (shape_.in_range(member.ordinal)) {
-      replicas_[shape_.index_of(member.ordinal)] = std::move(place);
+      const std::size_t at = shape_.index_of(member.ordinal);
+      if (at < replicas_.size()) replicas_[at] = std::move(place);
     } else {
       condemned_.push_back(std::move(place));
     }
@@ -296,10 +303,11 @@ Plan SetPlanner::run() {
   hold_teardown();
   // Also of members that wait for their turn or are on their way out: a claim that a scale-down had given to its pod
   // must be taken back before that pod is gone.
-  for (const Place& place : replicas_) {
+  const bool has_claims = !set_["spec"]["volumeClaimTemplates"].empty();
+  for (std::size_t i = 0; has_claims && i < replicas_.size(); ++i) {
     // A pod of that name that is no longer a member counts too: its claim must not go with it.
-    Place there = place;
-    if (there.pod.is_null()) there.pod = view_.pod(pod_name(shape_, place.ordinal));
+    Place there = replicas_[i];
+    if (there.pod.is_null()) there.pod = view_.pod(pod_name(shape_, there.ordinal));
     std::vector<Action> owners;
     if (!there.pod.is_null()) fix_claim_owners(there, owners);
     plan_.add_chain(std::move(owners));
