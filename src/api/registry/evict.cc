@@ -1,4 +1,5 @@
 // Eviction: a delete that asks the disruption budgets first.
+#include "api/registry/budget.h"
 #include "api/registry/state.h"
 #include "api/status.h"
 #include "base/time.h"
@@ -6,22 +7,7 @@
 namespace berth::registry {
 namespace {
 
-constexpr std::size_t kMostDisrupted = 2000;  // evictions of one budget that are not confirmed yet
-constexpr int kComeAgain = 10;                // seconds
 constexpr const char* kWouldViolate = "Cannot evict pod as it would violate the pod's disruption budget.";
-
-Error with_cause(Error e, std::string cause, int retry = 0) {
-  auto details = std::make_shared<ErrorDetails>(e.details ? *e.details : ErrorDetails{});
-  details->retry_after_seconds = retry;
-  details->causes.push_back({"DisruptionBudget", std::move(cause), ""});
-  e.details = details;
-  return e;
-}
-
-Error broken(const std::string& budget, const std::string& why) {
-  Error e = api::forbidden(api::Resource{"policy", "v1", "poddisruptionbudget"}, budget, why);
-  return with_cause(std::move(e), "The disruption budget " + budget + " does not allow evicting pods currently: " + why);
-}
 
 api::DeleteOptions options_of(const Value& eviction, const Value& pod) {
   api::DeleteOptions options;
@@ -37,66 +23,12 @@ bool never_counted(const Value& pod) {
   return api::is_pod_terminal(pod) || pod["status"]["phase"].as_string() == "Pending" || api::is_terminating(pod);
 }
 
-// The newest submitted version of each budget that the pod belongs to.
-std::vector<store::RecordPtr> budgets_of(const Registry::State& state, const Value& pod) {
-  std::vector<store::RecordPtr> out;
-  if (api::labels_of(pod).empty()) return out;
-  const schema::Kind& kind = state.kind(api::resources::kPodDisruptionBudgets);
-  for (const store::RecordPtr& record : state.store.list(store_key(kind, api::namespace_of(pod), "")).records) {
-    store::RecordPtr head = state.store.head(record->key);
-    if (!head) continue;
-    Result<api::LabelSelector> selector = api::LabelSelector::of_object(head->value["spec"]["selector"]);
-    if (selector.ok() && selector->matches(api::labels_of(pod))) out.push_back(std::move(head));
-  }
-  return out;
-}
-
 // A pod that is not ready does not count; whether it may go without being paid for.
 bool goes_unpaid(const Value& budget, const Value& pod) {
   if (api::is_pod_ready(pod)) return false;
   if (budget["spec"]["unhealthyPodEvictionPolicy"].as_string() == "AlwaysAllow") return true;
   const std::int64_t desired = budget["status"]["desiredHealthy"].as_int();
   return desired > 0 && budget["status"]["currentHealthy"].as_int() >= desired;
-}
-
-std::string why_none_allowed(const Value& budget) {
-  const std::string name = "The disruption budget " + std::string(api::name_of(budget));
-  const Value& condition = api::condition_of(budget, "DisruptionAllowed");
-  const std::string reason = condition["reason"].str(), message = condition["message"].str();
-  const bool told = condition["status"].as_string() == "False" && !message.empty();
-  const std::int64_t desired = budget["status"]["desiredHealthy"].as_int(), current = budget["status"]["currentHealthy"].as_int();
-  if (told && reason == "SyncFailed") return name + " does not allow evicting pods currently because it failed sync: " + message;
-  if (current <= desired) return name + " needs " + std::to_string(desired) + " healthy pods and has " + std::to_string(current) + " currently";
-  if (told) return name + " does not allow evicting pods currently (" + reason + "): " + message;
-  return name + " does not allow evicting pods currently";
-}
-
-Status check(const Value& budget) {
-  const std::string name(api::name_of(budget));
-  const Value& status = budget["status"];
-  if (status["observedGeneration"].as_int() < budget["metadata"]["generation"].as_int()) {
-    return with_cause(error(Code::kTooManyRequests, kWouldViolate), "The disruption budget " + name + " is still being processed by the server.", kComeAgain);
-  }
-  const std::int64_t allowed = status["disruptionsAllowed"].as_int();
-  if (allowed < 0) return broken(name, "pdb disruptions allowed is negative");
-  if (status["disruptedPods"].size() > kMostDisrupted) {
-    return broken(name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller");
-  }
-  if (allowed == 0) return with_cause(error(Code::kTooManyRequests, kWouldViolate), why_none_allowed(budget));
-  return ok_status();
-}
-
-Value paid(const Value& budget, const std::string& pod, Time now) {
-  Value after = budget;
-  Value& status = after.mut("status");
-  const std::int64_t left = status["disruptionsAllowed"].as_int() - 1;
-  status.set("disruptionsAllowed", left);
-  status.mut("disruptedPods").set(pod, format_time(now));
-  if (left == 0 && api::set_condition(status.mut("conditions"), "DisruptionAllowed", "False", "InsufficientPods", "", now)) {
-    Value& conditions = status.mut("conditions");
-    for (std::size_t i = 0; i < conditions.size(); ++i) conditions.mut(i).set("observedGeneration", status["observedGeneration"]);
-  }
-  return after;
 }
 
 }  // namespace
@@ -132,7 +64,7 @@ void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, 
   }
   const Value& budget = budgets[0]->value;
   if (goes_unpaid(budget, pod)) return go(std::move(done));
-  if (Status allowed = check(budget); !allowed.ok()) return refuse(allowed.error());
+  if (Status allowed = check_budget(budget, kWouldViolate); !allowed.ok()) return refuse(allowed.error());
   if (deletion.dry_run) return go(std::move(done));
   // First the budget pays, then the pod goes: a crash in between costs a disruption that the controller gives back.
   store::Write write;
