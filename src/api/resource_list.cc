@@ -1,11 +1,8 @@
 #include "api/resource_list.h"
 
 namespace berth::api {
-namespace {
 
 bool is_pod_level(std::string_view resource) { return resource == "cpu" || resource == "memory" || resource.starts_with("hugepages-"); }
-
-}  // namespace
 
 ResourceList resource_list(const Value& map) {
   ResourceList out;
@@ -45,8 +42,7 @@ bool has_pod_level_resources(const Value& pod) {
   return false;
 }
 
-ResourceList pod_resources(const Value& pod, std::string_view which) {
-  const Value& spec = pod["spec"];
+ResourceList container_resources(const Value& spec, std::string_view which) {
   ResourceList total, sidecars, start;
   for (const Value& container : spec["containers"]) add(total, resource_list(container["resources"][which]));
   for (const Value& container : spec["initContainers"]) {
@@ -61,6 +57,12 @@ ResourceList pod_resources(const Value& pod, std::string_view which) {
     raise(start, mine);
   }
   raise(total, start);
+  return total;
+}
+
+ResourceList pod_resources(const Value& pod, std::string_view which) {
+  const Value& spec = pod["spec"];
+  ResourceList total = container_resources(spec, which);
   for (const auto& [name, amount] : resource_list(spec["resources"][which])) {
     if (is_pod_level(name)) total[name] = amount;
   }

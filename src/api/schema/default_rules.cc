@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/quantity.h"
+#include "api/resource_list.h"
 #include "base/text.h"
 
 namespace berth::schema {
@@ -151,66 +151,20 @@ void requests_from_limits(Value& c) {
   if (changed) c.mut("resources").set("requests", std::move(requests));
 }
 
-using Amounts = std::map<std::string, Quantity, std::less<>>;
-
-void add(Amounts& to, const Amounts& from) {
-  for (const auto& [name, amount] : from) {
-    auto [at, fresh] = to.emplace(name, amount);
-    if (!fresh) at->second = at->second + amount;
-  }
-}
-void raise(Amounts& to, const Amounts& from) {
-  for (const auto& [name, amount] : from) {
-    auto [at, fresh] = to.emplace(name, amount);
-    if (!fresh && at->second < amount) at->second = amount;
-  }
-}
-Amounts amounts_of(const Value& list) {
-  Amounts found;
-  for (json::Entry entry : list.entries()) {
-    if (auto quantity = Quantity::parse(entry.value.as_string())) found.emplace(std::string(entry.key), *quantity);
-  }
-  return found;
-}
-
-// What the containers need together: all regular ones and sidecars at once, and each init container beside the
-// sidecars started before it. `which`: "requests" or "limits".
-Amounts of_containers(const Value& spec, std::string_view which) {
-  Amounts total, sidecars, start;
-  for (const Value& c : spec["containers"]) add(total, amounts_of(c["resources"][which]));
-  for (const Value& c : spec["initContainers"]) {
-    Amounts mine = amounts_of(c["resources"][which]);
-    if (c["restartPolicy"].as_string() == "Always") {
-      add(total, mine);
-      add(sidecars, mine);
-      mine = sidecars;
-    } else {
-      add(mine, sidecars);
-    }
-    raise(start, mine);
-  }
-  raise(total, start);
-  return total;
-}
-
-bool pod_level(std::string_view resource) {
-  return resource == "cpu" || resource == "memory" || resource.starts_with("hugepages-");
-}
-
 // Requests and limits of the pod as a whole, where it states some of them.
 void pod_resources(Value& spec) {
   if (!spec["resources"].is_object()) return;
   Value limits = spec["resources"]["limits"], requests = spec["resources"]["requests"];
   if (limits.empty() && requests.empty()) return;
-  for (const auto& [name, amount] : of_containers(spec, "limits")) {
+  for (const auto& [name, amount] : api::container_resources(spec, "limits")) {
     if (name.starts_with("hugepages-") && !limits.contains(name)) limits.set(name, amount.to_string());
   }
   if (!limits.empty()) {
-    for (const auto& [name, amount] : of_containers(spec, "requests")) {
-      if (pod_level(name) && !requests.contains(name)) requests.set(name, amount.to_string());
+    for (const auto& [name, amount] : api::container_resources(spec, "requests")) {
+      if (api::is_pod_level(name) && !requests.contains(name)) requests.set(name, amount.to_string());
     }
     for (json::Entry limit : limits.entries()) {
-      if (pod_level(limit.key) && !requests.contains(limit.key)) requests.set(limit.key, limit.value);
+      if (api::is_pod_level(limit.key) && !requests.contains(limit.key)) requests.set(limit.key, limit.value);
     }
   }
   edit(spec, "resources", [&](Value& resources) {
