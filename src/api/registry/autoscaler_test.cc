@@ -1,55 +1,24 @@
 // HorizontalPodAutoscalers: two API versions of one stored object.
-#include <gtest/gtest.h>
-
-#include "api/registry/registry.h"
-#include "api/status.h"
-#include "base/loop.h"
+#include "api/registry/test_registry.h"
 
 namespace berth::registry {
 namespace {
 
-Value from(std::string_view text) { return json::parse(text).value(); }
-
-class AutoscalerTest : public ::testing::Test {
+class AutoscalerTest : public RegistryFixture {
  protected:
-  void SetUp() override {
-    store_ = store::open_memory_store(loop_);
-    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
-    bool ready = false;
-    registry_->bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
-  }
-  Call call(std::string version, std::string name = "", std::string subresource = "") {
-    Call c;
-    c.user = {"test", {"system:masters"}};
-    c.kind = schema::builtin().find({"autoscaling", version, "horizontalpodautoscalers"});
-    c.ns = "default";
-    c.name = std::move(name);
-    c.subresource = std::move(subresource);
-    c.field_manager = "test";
-    return c;
-  }
-  template <class Start>
-  Result<Answer> wait(Start start) {
-    std::optional<Result<Answer>> answer;
-    start([&](Result<Answer> a) { answer.emplace(std::move(a)); });
-    while (!answer) loop_.run_once(1s);
-    return std::move(*answer);
+  static Call call(std::string version, std::string name = "", std::string subresource = "") {
+    return RegistryFixture::call({"autoscaling", std::move(version), "horizontalpodautoscalers"}, std::move(name), std::move(subresource));
   }
   Result<Answer> create(const std::string& version, std::string_view text) {
-    return wait([&](Done done) { registry_->create(call(version), from(text), std::move(done)); });
+    return wait([&](Done done) { registry_->create(call(version), parsed(text), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, from(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
   Value get(const std::string& version, const std::string& name) {
     return wait([&](Done done) { registry_->get(call(version, name), std::move(done)); })->value();
   }
   static std::string outcome(const Result<Answer>& answer) { return answer.ok() ? "ok" : answer.error().message; }
-
-  Loop loop_{1};
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<Registry> registry_;
 };
 
 TEST_F(AutoscalerTest, WhatOneVersionMakesTheOtherShows) {

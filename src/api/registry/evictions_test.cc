@@ -1,63 +1,12 @@
 // What disruption budgets say to evictions.
-#include <gtest/gtest.h>
-
-#include "api/registry/registry.h"
-#include "api/status.h"
-#include "base/loop.h"
+#include "api/registry/test_registry.h"
 
 namespace berth::registry {
 namespace {
 
 using namespace api::resources;  // NOLINT
 
-Value parsed(std::string_view text) { return json::parse(text).value(); }
-
-class EvictionTestBase : public ::testing::Test {
- protected:
-  void SetUp() override {
-    store_ = store::open_memory_store(loop_);
-    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
-    bool ready = false;
-    registry_->bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
-  }
-  Call call(const api::Resource& resource, std::string name = "", std::string subresource = "") {
-    Call c;
-    c.user = {"test", {"system:masters"}};
-    c.kind = schema::builtin().find(resource);
-    c.ns = c.kind->namespaced ? "default" : "";
-    c.name = std::move(name);
-    c.subresource = std::move(subresource);
-    c.field_manager = "test";
-    return c;
-  }
-  template <class Start>
-  Result<Answer> wait(Start start) {
-    std::optional<Result<Answer>> answer;
-    start([&](Result<Answer> a) { answer.emplace(std::move(a)); });
-    while (!answer) loop_.run_once(1s);
-    return std::move(*answer);
-  }
-  Value value(Result<Answer> answer) {
-    EXPECT_TRUE(answer.ok()) << answer.error().message;
-    return answer.ok() ? answer->value() : Value();
-  }
-  Value create(const api::Resource& resource, std::string_view text) {
-    return value(wait([&](Done done) { registry_->create(call(resource), parsed(text), std::move(done)); }));
-  }
-  Value patch(const Call& c, std::string_view text) {
-    return value(wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
-  }
-  Value get(const Call& c) {
-    return value(wait([&](Done done) { registry_->get(c, std::move(done)); }));
-  }
-
-  Loop loop_{1};
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<Registry> registry_;
-};
-
-struct EvictionTest : EvictionTestBase {
+struct EvictionTest : RegistryValues {
   // A running pod of node n1 with label a=b.
   void make_pod(const std::string& name, bool ready = true) {
     create(kPods, R"({"metadata":{"name":")" + name + R"(","labels":{"a":"b"}},"spec":{"nodeName":"n1","containers":[{"name":"c","image":"i:1"}]}})");

@@ -1,54 +1,22 @@
 // What the registry makes of jobs: identity, status, generation, and how they go.
-#include <gtest/gtest.h>
-
-#include "api/registry/registry.h"
-#include "api/status.h"
-#include "base/loop.h"
+#include "api/registry/test_registry.h"
 
 namespace berth::registry {
 namespace {
 
 using namespace api::resources;  // NOLINT
 
-Value parsed(std::string_view text) { return json::parse(text).value(); }
-
-class JobsTest : public ::testing::Test {
+class JobsTest : public RegistryFixture {
  protected:
-  void SetUp() override {
-    bool ready = false;
-    registry_.bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
-  }
-  Call call(const api::Resource& resource, std::string name = "", std::string subresource = "") {
-    Call c;
-    c.user = {"test", {"system:masters"}};
-    c.kind = schema::builtin().find(resource);
-    c.ns = "default";
-    c.name = std::move(name);
-    c.subresource = std::move(subresource);
-    c.field_manager = "test";
-    return c;
-  }
-  template <class Start>
-  Result<Answer> wait(Start start) {
-    std::optional<Result<Answer>> answer;
-    start([&](Result<Answer> a) { answer.emplace(std::move(a)); });
-    while (!answer) loop_.run_once(1s);
-    return std::move(*answer);
-  }
   Result<Answer> create(const api::Resource& resource, Value object) {
-    return wait([&](Done done) { registry_.create(call(resource), std::move(object), std::move(done)); });
+    return wait([&](Done done) { registry_->create(call(resource), std::move(object), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_.patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
   Result<Answer> remove(const Call& c, const api::DeleteOptions& options = {}) {
-    return wait([&](Done done) { registry_.remove(c, options, std::move(done)); });
+    return wait([&](Done done) { registry_->remove(c, options, std::move(done)); });
   }
-
-  Loop loop_{1};
-  std::unique_ptr<store::Store> store_ = store::open_memory_store(loop_);
-  Registry registry_{loop_, *store_, schema::builtin()};
 };
 
 Value job(const std::string& name, std::string_view metadata = "{}", std::string_view pod_labels = "null") {
@@ -110,7 +78,7 @@ TEST_F(JobsTest, LeaveTheirPodsUnlessToldOtherwise) {
   api::DeleteOptions background;
   background.propagation = "Background";
   EXPECT_TRUE(remove(call(kJobs, "k"), background)->warnings.empty());
-  EXPECT_FALSE(wait([&](Done done) { registry_.get(call(kJobs, "k"), std::move(done)); }).ok());
+  EXPECT_FALSE(wait([&](Done done) { registry_->get(call(kJobs, "k"), std::move(done)); }).ok());
 }
 
 TEST_F(JobsTest, WarnOfNamesThatAreNoHosts) {
@@ -128,7 +96,7 @@ TEST_F(JobsTest, AreFoundByTheirSuccesses) {
     ListCall which;
     which.field_selector = selector;
     std::string names;
-    const Result<ListAnswer> answer = registry_.list(call(kJobs), which);
+    const Result<ListAnswer> answer = registry_->list(call(kJobs), which);
     for (const store::RecordPtr& record : answer->records) names += std::string(api::name_of(record->value)) + " ";
     return names;
   };
@@ -146,7 +114,7 @@ TEST_F(JobsTest, CronJobsDescribeThem) {
   EXPECT_TRUE(made["spec"]["jobTemplate"]["spec"]["backoffLimit"].is_null());
   EXPECT_EQ(patch(call(kCronJobs, "c"), R"({"spec":{"suspend":true}})")->value()["metadata"]["generation"].as_int(), 2);
   remove(call(kCronJobs, "c"));
-  EXPECT_FALSE(wait([&](Done done) { registry_.get(call(kCronJobs, "c"), std::move(done)); }).ok());
+  EXPECT_FALSE(wait([&](Done done) { registry_->get(call(kCronJobs, "c"), std::move(done)); }).ok());
 }
 
 }  // namespace

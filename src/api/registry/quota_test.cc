@@ -1,55 +1,24 @@
 // LimitRanges and ResourceQuotas at work in the registry.
-#include <gtest/gtest.h>
-
-#include "api/registry/registry.h"
-#include "api/status.h"
-#include "base/loop.h"
+#include "api/registry/test_registry.h"
 
 namespace berth::registry {
 namespace {
 
 using namespace api::resources;
 
-Value from(std::string_view text) { return json::parse(text).value(); }
-
-class QuotaTest : public ::testing::Test {
+class QuotaTest : public RegistryFixture {
  protected:
-  void SetUp() override {
-    store_ = store::open_memory_store(loop_);
-    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
-    bool ready = false;
-    registry_->bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
-  }
-  Call call(const api::Resource& resource, std::string name = "", std::string subresource = "") {
-    Call c;
-    c.user = {"test", {"system:masters"}};
-    c.kind = schema::builtin().find(resource);
-    c.ns = "default";
-    c.name = std::move(name);
-    c.subresource = std::move(subresource);
-    c.field_manager = "test";
-    return c;
-  }
-  template <class Start>
-  Result<Answer> wait(Start start) {
-    std::optional<Result<Answer>> answer;
-    start([&](Result<Answer> a) { answer.emplace(std::move(a)); });
-    while (!answer) loop_.run_once(1s);
-    return std::move(*answer);
-  }
   Result<Answer> create(const api::Resource& resource, std::string_view text, bool dry_run = false) {
     Call c = call(resource);
     c.dry_run = dry_run;
-    return wait([&](Done done) { registry_->create(c, from(text), std::move(done)); });
+    return wait([&](Done done) { registry_->create(c, parsed(text), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, from(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
   Value get(const api::Resource& resource, std::string name) {
     return wait([&](Done done) { registry_->get(call(resource, name), std::move(done)); })->value();
   }
-  static std::string outcome(const Result<Answer>& answer) { return answer.ok() ? "ok" : std::to_string(api::http_code(answer.error().code)) + " " + answer.error().message; }
   static std::string pod(const std::string& name, const std::string& resources = "{}") {
     return R"({"metadata":{"name":")" + name + R"("},"spec":{"containers":[{"name":"c","image":"i","resources":)" + resources + "}]}}";
   }
@@ -59,10 +28,6 @@ class QuotaTest : public ::testing::Test {
     ASSERT_EQ(outcome(patch(call(kResourceQuotas, name, "status"), R"({"status":{"hard":)" + hard + R"(,"used":)" + used + "}}")), "ok");
   }
   std::string used(const std::string& name) { return json::encode(get(kResourceQuotas, name)["status"]["used"]); }
-
-  Loop loop_{1};
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<Registry> registry_;
 };
 
 TEST_F(QuotaTest, LimitRangesFillInWhatContainersDoNotSay) {
@@ -113,7 +78,7 @@ TEST_F(QuotaTest, NoMoreIsAdmittedThanThereIs) {
   // All at once, before any of them is durable.
   int admitted = 0, refused = 0;
   for (int i = 0; i < 6; ++i) {
-    registry_->create(call(kPods), from(pod("p" + std::to_string(i), R"({"requests":{"cpu":"50m"}})")), [&](Result<Answer> answer) {
+    registry_->create(call(kPods), parsed(pod("p" + std::to_string(i), R"({"requests":{"cpu":"50m"}})")), [&](Result<Answer> answer) {
       if (answer.ok()) return void(++admitted);
       ++refused;
       EXPECT_EQ(answer.error().message.substr(answer.error().message.find("exceeded")), "exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3");

@@ -1,43 +1,10 @@
-#include "api/registry/registry.h"
-
-#include <gtest/gtest.h>
-
-#include "api/status.h"
-#include "base/loop.h"
+#include "api/registry/test_registry.h"
 
 namespace berth::registry {
 namespace {
 
-Value parsed(std::string_view text) { return json::parse(text).value(); }
-
-class RegistryTest : public ::testing::Test {
+class RegistryTest : public RegistryFixture {
  protected:
-  void SetUp() override {
-    store_ = store::open_memory_store(loop_);
-    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
-    bool ready = false;
-    registry_->bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
-  }
-
-  Call call(const api::Resource& resource, std::string name = "", std::string subresource = "", std::string ns = "default") {
-    Call c;
-    c.user = {"test", {"system:masters"}};
-    c.kind = schema::builtin().find(resource);
-    c.ns = c.kind->namespaced ? ns : "";
-    c.name = std::move(name);
-    c.subresource = std::move(subresource);
-    c.field_manager = "test";
-    return c;
-  }
-
-  template <class Start>
-  Result<Answer> wait(Start start) {
-    std::optional<Result<Answer>> answer;
-    start([&](Result<Answer> a) { answer.emplace(std::move(a)); });
-    while (!answer) loop_.run_once(1s);
-    return std::move(*answer);
-  }
   Result<Answer> create(const Call& c, std::string_view text) {
     return wait([&](Done done) { registry_->create(c, parsed(text), std::move(done)); });
   }
@@ -53,11 +20,6 @@ class RegistryTest : public ::testing::Test {
   Result<Answer> get(const Call& c) {
     return wait([&](Done done) { registry_->get(c, std::move(done)); });
   }
-  static std::string failure(const Result<Answer>& answer) { return answer.ok() ? "ok" : std::to_string(api::http_code(answer.error().code)) + " " + answer.error().message; }
-
-  Loop loop_{1};
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<Registry> registry_;
 };
 
 using namespace api::resources;
@@ -74,7 +36,7 @@ TEST_F(RegistryTest, BootstrapMakesWhatEveryClusterHas) {
 TEST_F(RegistryTest, PriorityClasses) {
   Call classes = call(kPriorityClasses);
   EXPECT_EQ(get(call(kPriorityClasses, "system-node-critical"))->value()["value"].as_int(), 2000001000);
-  EXPECT_EQ(failure(remove(call(kPriorityClasses, "system-cluster-critical"))),
+  EXPECT_EQ(outcome(remove(call(kPriorityClasses, "system-cluster-critical"))),
             "403 priorityclasses.scheduling.k8s.io \"system-cluster-critical\" is forbidden: this is a system priority class and cannot be deleted");
   const char* kPodOf = R"({"metadata":{"name":"%"},"spec":{"containers":[{"name":"c","image":"i"}]#}})";
   auto pod = [&](const std::string& name, const std::string& more) {
@@ -83,7 +45,7 @@ TEST_F(RegistryTest, PriorityClasses) {
     text.replace(text.find('#'), 1, more);
     return create(call(kPods), text);
   };
-  EXPECT_EQ(failure(pod("x", R"(,"priorityClassName":"none")")), "403 pods \"x\" is forbidden: no PriorityClass with name none was found");
+  EXPECT_EQ(outcome(pod("x", R"(,"priorityClassName":"none")")), "403 pods \"x\" is forbidden: no PriorityClass with name none was found");
   Value plain = pod("plain", "")->value();
   EXPECT_EQ(plain["spec"]["priority"].as_int(1), 0);
   EXPECT_EQ(plain["spec"]["preemptionPolicy"].as_string(), "PreemptLowerPriority");
@@ -94,18 +56,18 @@ TEST_F(RegistryTest, PriorityClasses) {
   Value made = pod("high", R"(,"priorityClassName":"high")")->value();
   EXPECT_EQ(made["spec"]["priority"].as_int(), 1000);
   EXPECT_EQ(made["spec"]["preemptionPolicy"].as_string(), "Never");
-  EXPECT_EQ(failure(pod("y", R"(,"priorityClassName":"high","priority":7)")),
+  EXPECT_EQ(outcome(pod("y", R"(,"priorityClassName":"high","priority":7)")),
             "403 pods \"y\" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 1000 "
             "from the given PriorityClass name");
-  EXPECT_EQ(failure(pod("y", R"(,"priorityClassName":"high","preemptionPolicy":"PreemptLowerPriority")")),
+  EXPECT_EQ(outcome(pod("y", R"(,"priorityClassName":"high","preemptionPolicy":"PreemptLowerPriority")")),
             "403 pods \"y\" is forbidden: the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided in pod spec; priority admission "
             "controller computed Never from the given PriorityClass name");
 
   ASSERT_TRUE(create(classes, R"({"metadata":{"name":"usual"},"value":5,"globalDefault":true})").ok());
-  EXPECT_EQ(failure(create(classes, R"({"metadata":{"name":"other"},"value":6,"globalDefault":true})")),
+  EXPECT_EQ(outcome(create(classes, R"({"metadata":{"name":"other"},"value":6,"globalDefault":true})")),
             "403 priorityclasses.scheduling.k8s.io \"other\" is forbidden: PriorityClass usual is already marked as default. Only one default can exist");
   high.set("globalDefault", true);
-  EXPECT_EQ(failure(update(call(kPriorityClasses, "high"), high)).substr(0, 4), "403 ");
+  EXPECT_EQ(outcome(update(call(kPriorityClasses, "high"), high)).substr(0, 4), "403 ");
   Value usual = get(call(kPriorityClasses, "usual"))->value();
   EXPECT_TRUE(update(call(kPriorityClasses, "usual"), usual.set("description", "d")).ok());
   made = pod("of-default", "")->value();
@@ -113,15 +75,15 @@ TEST_F(RegistryTest, PriorityClasses) {
   EXPECT_EQ(made["spec"]["priority"].as_int(), 5);
 
   usual = get(call(kPriorityClasses, "usual"))->value();
-  EXPECT_EQ(failure(update(call(kPriorityClasses, "usual"), usual.set("value", 6))),
+  EXPECT_EQ(outcome(update(call(kPriorityClasses, "usual"), usual.set("value", 6))),
             "422 PriorityClass.scheduling.k8s.io \"usual\" is invalid: value: Forbidden: may not be changed in an update.");
   usual = get(call(kPriorityClasses, "usual"))->value();
-  EXPECT_EQ(failure(update(call(kPriorityClasses, "usual"), usual.set("preemptionPolicy", "Never"))),
+  EXPECT_EQ(outcome(update(call(kPriorityClasses, "usual"), usual.set("preemptionPolicy", "Never"))),
             "422 PriorityClass.scheduling.k8s.io \"usual\" is invalid: preemptionPolicy: Invalid value: \"Never\": field is immutable");
-  EXPECT_EQ(failure(create(classes, R"({"metadata":{"name":"system-x"},"value":1})")),
+  EXPECT_EQ(outcome(create(classes, R"({"metadata":{"name":"system-x"},"value":1})")),
             "422 PriorityClass.scheduling.k8s.io \"system-x\" is invalid: metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for "
             "system use only. error: system-x is not a known system priority class");
-  EXPECT_EQ(failure(create(classes, R"({"metadata":{"name":"z"},"value":1000000001,"preemptionPolicy":"Maybe"})")),
+  EXPECT_EQ(outcome(create(classes, R"({"metadata":{"name":"z"},"value":1000000001,"preemptionPolicy":"Maybe"})")),
             "422 PriorityClass.scheduling.k8s.io \"z\" is invalid: [value: Forbidden: maximum allowed value of a user defined priority is 1000000000, "
             "preemptionPolicy: Unsupported value: \"Maybe\": supported values: \"Never\", \"PreemptLowerPriority\"]");
 }
@@ -146,7 +108,7 @@ TEST_F(RegistryTest, GatesAndLabelKeysOfNewPods) {
   EXPECT_EQ(condition["reason"].as_string(), "SchedulingGated");
   EXPECT_EQ(condition["message"].as_string(), "Scheduling is blocked due to non-empty scheduling gates");
 
-  EXPECT_EQ(failure(create(call(kPods), R"({"metadata":{"name":"q"},"spec":{"containers":[{"name":"c","image":"i"}],
+  EXPECT_EQ(outcome(create(call(kPods), R"({"metadata":{"name":"q"},"spec":{"containers":[{"name":"c","image":"i"}],
       "affinity":{"podAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[
         {"topologyKey":"zone","labelSelector":{},"matchLabelKeys":["rev"],"mismatchLabelKeys":["rev"]}]}},
       "topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway","minDomains":2,"nodeTaintsPolicy":"Maybe","matchLabelKeys":["rev"]}]}})")),
@@ -166,8 +128,8 @@ TEST_F(RegistryTest, CreateFillsInWhatTheServerOwns) {
   EXPECT_FALSE(metadata["creationTimestamp"].is_null());
   EXPECT_EQ(metadata["managedFields"][0]["manager"].as_string(), "test");
   EXPECT_EQ(made->value()["kind"].as_string(), "ConfigMap");
-  EXPECT_EQ(failure(create(call(kConfigMaps), R"({"metadata":{"name":"c"}})")), "409 configmaps \"c\" already exists");
-  EXPECT_EQ(failure(create(call(kConfigMaps, "", "", "absent"), R"({"metadata":{"name":"c"}})")), "404 namespaces \"absent\" not found");
+  EXPECT_EQ(outcome(create(call(kConfigMaps), R"({"metadata":{"name":"c"}})")), "409 configmaps \"c\" already exists");
+  EXPECT_EQ(outcome(create(call(kConfigMaps, "", "", "absent"), R"({"metadata":{"name":"c"}})")), "404 namespaces \"absent\" not found");
 }
 
 TEST_F(RegistryTest, GeneratedNames) {
@@ -177,18 +139,18 @@ TEST_F(RegistryTest, GeneratedNames) {
 }
 
 TEST_F(RegistryTest, BadInputIsRefusedAndNothingStored) {
-  EXPECT_EQ(failure(create(call(kConfigMaps), R"({"kind":"Secret","apiVersion":"v1","metadata":{"name":"x"}})")),
+  EXPECT_EQ(outcome(create(call(kConfigMaps), R"({"kind":"Secret","apiVersion":"v1","metadata":{"name":"x"}})")),
             "400 Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion");
-  EXPECT_EQ(failure(create(call(kConfigMaps), R"({"metadata":{"name":"x","namespace":"other"}})")),
+  EXPECT_EQ(outcome(create(call(kConfigMaps), R"({"metadata":{"name":"x","namespace":"other"}})")),
             "400 the namespace of the provided object does not match the namespace sent on the request");
   Call strict = call(kPods);
   strict.field_validation = Call::FieldValidation::kStrict;
-  EXPECT_EQ(failure(create(strict, R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","imag":1}]}})")),
+  EXPECT_EQ(outcome(create(strict, R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","imag":1}]}})")),
             "400 Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"spec.containers[0].imag\"");
   Result<Answer> warned = create(call(kPods), R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","imag":1}]}})");
   ASSERT_TRUE(warned.ok()) << warned.error().message;
   EXPECT_EQ(warned->warnings, std::vector<std::string>{"unknown field \"spec.containers[0].imag\""});
-  EXPECT_EQ(failure(create(call(kPods), R"({"metadata":{"name":"Q"},"spec":{"containers":[]}})")).substr(0, 24), "422 Pod \"Q\" is invalid: ");
+  EXPECT_EQ(outcome(create(call(kPods), R"({"metadata":{"name":"Q"},"spec":{"containers":[]}})")).substr(0, 24), "422 Pod \"Q\" is invalid: ");
   EXPECT_FALSE(get(call(kPods, "Q")).ok());
 }
 
@@ -198,14 +160,14 @@ TEST_F(RegistryTest, UpdatesHavePreconditions) {
   second.mut("data").set("a", "2");
   Result<Answer> updated = update(call(kConfigMaps, "c"), second);
   ASSERT_TRUE(updated.ok()) << updated.error().message;
-  EXPECT_EQ(failure(update(call(kConfigMaps, "c"), made)),
+  EXPECT_EQ(outcome(update(call(kConfigMaps, "c"), made)),
             "409 Operation cannot be fulfilled on configmaps \"c\": the object has been modified; please apply your changes to the latest "
             "version and try again");
   // Nothing changes: nothing is written.
   Result<Answer> same = update(call(kConfigMaps, "c"), updated->value());
   ASSERT_TRUE(same.ok());
   EXPECT_EQ(api::resource_version_of(same->value()), api::resource_version_of(updated->value()));
-  EXPECT_EQ(failure(update(call(kConfigMaps, "zz"), parsed(R"({"metadata":{"name":"zz"}})"))), "404 configmaps \"zz\" not found");
+  EXPECT_EQ(outcome(update(call(kConfigMaps, "zz"), parsed(R"({"metadata":{"name":"zz"}})"))), "404 configmaps \"zz\" not found");
 }
 
 TEST_F(RegistryTest, TwoWritersInOneCommit) {
@@ -262,13 +224,13 @@ TEST_F(RegistryTest, DeleteAnswersAndPreconditions) {
   Value made = create(call(kConfigMaps), R"({"metadata":{"name":"c"}})")->value();
   api::DeleteOptions wrong;
   wrong.uid = "x";
-  EXPECT_EQ(failure(remove(call(kConfigMaps, "c"), wrong)),
+  EXPECT_EQ(outcome(remove(call(kConfigMaps, "c"), wrong)),
             "409 Operation cannot be fulfilled on ConfigMap \"c\": the UID in the precondition (x) does not match the UID in record (" +
                 std::string(api::uid_of(made)) + "). The object might have been deleted and then recreated");
   Result<Answer> removed = remove(call(kConfigMaps, "c"));
   ASSERT_TRUE(removed.ok());
   EXPECT_EQ(removed->value()["status"].as_string(), "Success");
-  EXPECT_EQ(failure(remove(call(kNamespaces, "default"))), "403 namespaces \"default\" is forbidden: this namespace may not be deleted");
+  EXPECT_EQ(outcome(remove(call(kNamespaces, "default"))), "403 namespaces \"default\" is forbidden: this namespace may not be deleted");
 }
 
 TEST_F(RegistryTest, PodsEndGracefully) {
@@ -277,7 +239,7 @@ TEST_F(RegistryTest, PodsEndGracefully) {
   EXPECT_EQ(pod["spec"]["serviceAccountName"].as_string(), "default");
   EXPECT_EQ(pod["status"]["qosClass"].as_string(), "BestEffort");
   ASSERT_TRUE(create(call(kPods, "p", "binding"), R"({"target":{"kind":"Node","name":"n1"}})").ok());
-  EXPECT_EQ(failure(create(call(kPods, "p", "binding"), R"({"target":{"kind":"Node","name":"n2"}})")),
+  EXPECT_EQ(outcome(create(call(kPods, "p", "binding"), R"({"target":{"kind":"Node","name":"n2"}})")),
             "409 Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\"");
   ASSERT_TRUE(remove(call(kPods, "p")).ok());
   EXPECT_EQ(get(call(kPods, "p"))->value()["metadata"]["deletionGracePeriodSeconds"].as_int(), 10);
@@ -297,17 +259,17 @@ TEST_F(RegistryTest, ABudgetForEverythingHoldsDeletionsToo) {
       "spec":{"maxUnavailable":1,"selector":{"matchLabels":{"app":"a"}}}})");
   auto allow = [&](const char* status) { (void)patch(call(kPodDisruptionBudgets, "b", "status"), std::string(R"({"status":)") + status + "}"); };
   allow(R"({"observedGeneration":1,"disruptionsAllowed":0,"currentHealthy":2,"desiredHealthy":2})");
-  EXPECT_EQ(failure(remove(call(kPods, "p"))),
+  EXPECT_EQ(outcome(remove(call(kPods, "p"))),
             "429 Cannot delete pod as it would violate the pod's disruption budget, which counts deletions too (berth.dev/budget-everything). The "
             "disruption budget b needs 2 healthy pods and has 2 currently");
   EXPECT_FALSE(api::is_terminating(get(call(kPods, "p"))->value()));
   allow(R"({"disruptionsAllowed":1})");
-  EXPECT_EQ(failure(remove(call(kPods, "p"))), "ok");
+  EXPECT_EQ(outcome(remove(call(kPods, "p"))), "ok");
   EXPECT_EQ(get(call(kPodDisruptionBudgets, "b"))->value()["status"]["disruptionsAllowed"].as_int(), 0);
-  EXPECT_EQ(failure(remove(call(kPods, "q"))).substr(0, 3), "429") << "the budget is used up";
-  EXPECT_EQ(failure(remove(call(kPods, "p"))), "ok") << "what is on its way costs nothing";
+  EXPECT_EQ(outcome(remove(call(kPods, "q"))).substr(0, 3), "429") << "the budget is used up";
+  EXPECT_EQ(outcome(remove(call(kPods, "p"))), "ok") << "what is on its way costs nothing";
   (void)patch(call(kPods, "q", "status"), R"({"status":{"conditions":[{"type":"Ready","status":"False"}]}})");
-  EXPECT_EQ(failure(remove(call(kPods, "q"))), "ok") << "what is not ready costs nothing";
+  EXPECT_EQ(outcome(remove(call(kPods, "q"))), "ok") << "what is not ready costs nothing";
 }
 
 TEST_F(RegistryTest, BudgetsHoldEvictions) {
@@ -316,9 +278,9 @@ TEST_F(RegistryTest, BudgetsHoldEvictions) {
   (void)patch(call(kPods, "p", "status"), R"({"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}})");
   (void)create(call(kPodDisruptionBudgets), R"({"metadata":{"name":"b"},"spec":{"minAvailable":1,"selector":{"matchLabels":{"app":"a"}}}})");
   (void)patch(call(kPodDisruptionBudgets, "b", "status"), R"({"status":{"observedGeneration":1,"disruptionsAllowed":0,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1}})");
-  EXPECT_EQ(failure(create(call(kPods, "p", "eviction"), "{}")), "429 Cannot evict pod as it would violate the pod's disruption budget.");
+  EXPECT_EQ(outcome(create(call(kPods, "p", "eviction"), "{}")), "429 Cannot evict pod as it would violate the pod's disruption budget.");
   (void)patch(call(kPodDisruptionBudgets, "b", "status"), R"({"status":{"disruptionsAllowed":1,"currentHealthy":2}})");
-  EXPECT_EQ(failure(create(call(kPods, "p", "eviction"), "{}")), "ok");
+  EXPECT_EQ(outcome(create(call(kPods, "p", "eviction"), "{}")), "ok");
   EXPECT_EQ(get(call(kPodDisruptionBudgets, "b"))->value()["status"]["disruptionsAllowed"].as_int(), 0);
   EXPECT_TRUE(api::is_terminating(get(call(kPods, "p"))->value()));
 }
@@ -328,7 +290,7 @@ TEST_F(RegistryTest, ServicesGetAddresses) {
   std::string ip = web["spec"]["clusterIP"].str();
   EXPECT_TRUE(ip.starts_with("10.96."));
   EXPECT_GE(web["spec"]["ports"][0]["nodePort"].as_int(), 30000);
-  EXPECT_NE(failure(create(call(kServices), R"({"metadata":{"name":"w2"},"spec":{"clusterIP":")" + ip + R"(","ports":[{"port":80}]}})")).find("provided IP is already allocated"), std::string::npos);
+  EXPECT_NE(outcome(create(call(kServices), R"({"metadata":{"name":"w2"},"spec":{"clusterIP":")" + ip + R"(","ports":[{"port":80}]}})")).find("provided IP is already allocated"), std::string::npos);
   Value headless = create(call(kServices), R"({"metadata":{"name":"h"},"spec":{"clusterIP":"None","ports":[{"port":80}]}})")->value();
   EXPECT_EQ(headless["spec"]["clusterIP"].as_string(), "None");
   ASSERT_TRUE(remove(call(kServices, "web")).ok());
@@ -399,7 +361,7 @@ TEST_F(RegistryTest, ServerSideApply) {
   ASSERT_TRUE(made.ok()) << made.error().message;
   EXPECT_EQ(made->http, 201);
   const char* other = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"sa"},"data":{"x":"2"}})";
-  EXPECT_EQ(failure(patch(m2, other, api::PatchType::kApply)), "409 Apply failed with 1 conflict: conflict with \"m1\": .data.x");
+  EXPECT_EQ(outcome(patch(m2, other, api::PatchType::kApply)), "409 Apply failed with 1 conflict: conflict with \"m1\": .data.x");
   EXPECT_TRUE(patch(m2, other, api::PatchType::kApply, true).ok());
 }
 
@@ -431,7 +393,7 @@ TEST_F(RegistryTest, NamespacesGoWhenTheyAreFinalized) {
   ASSERT_TRUE(remove(call(kNamespaces, "n1")).ok());
   Value ns = get(call(kNamespaces, "n1"))->value();
   EXPECT_EQ(ns["status"]["phase"].as_string(), "Terminating");
-  EXPECT_EQ(failure(create(call(kConfigMaps, "", "", "n1"), R"({"metadata":{"name":"c"}})")).substr(0, 4), "403 ");
+  EXPECT_EQ(outcome(create(call(kConfigMaps, "", "", "n1"), R"({"metadata":{"name":"c"}})")).substr(0, 4), "403 ");
   ns.mut("spec").set("finalizers", Value::array());
   ASSERT_TRUE(update(call(kNamespaces, "n1", "finalize"), ns).ok());
   EXPECT_TRUE(get(call(kNamespaces, "n1")).failed_with(Code::kNotFound));
@@ -457,14 +419,14 @@ TEST_F(RegistryTest, TheLastFinalizerTakesTheObjectWithIt) {
   ASSERT_TRUE(released.ok());
   EXPECT_TRUE(released->value()["metadata"]["finalizers"].is_null());
   EXPECT_FALSE(released->value()["metadata"]["resourceVersion"].as_string().empty());
-  EXPECT_EQ(failure(get(call(kConfigMaps, "c"))), "404 configmaps \"c\" not found");
+  EXPECT_EQ(outcome(get(call(kConfigMaps, "c"))), "404 configmaps \"c\" not found");
 }
 
 TEST_F(RegistryTest, DuplicateAndUnknownFieldsAreReportedTogether) {
   Call c = call(kConfigMaps);
   c.field_validation = Call::FieldValidation::kStrict;
   c.duplicates = {"data.k"};
-  EXPECT_EQ(failure(create(c, R"({"metadata":{"name":"c"},"dota":1})")),
+  EXPECT_EQ(outcome(create(c, R"({"metadata":{"name":"c"},"dota":1})")),
             "400 ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: duplicate field \"data.k\", unknown field \"dota\"");
 }
 
