@@ -247,6 +247,17 @@ TEST(StatefulSetTeardown, TakenBackItLetsGo) {
   EXPECT_EQ(world.sync(), Steps{"patch web"});
 }
 
+TEST(StatefulSetTeardown, TakenBackWhileItEndsItLetsGoOfTheRest) {
+  World world(2);
+  world.ask(api::kOrderedTeardown, "true");
+  world.settle();
+  world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
+  EXPECT_EQ(world.sync(), Steps{"delete web-1"});
+  world.ask(api::kOrderedTeardown, "false");
+  EXPECT_EQ(world.sync(), Steps{"patch web"}) << "the garbage collector ends the rest at once";
+  EXPECT_TRUE(world.set["metadata"]["finalizers"].empty());
+}
+
 // --- Skipped ordinals
 
 TEST(StatefulSetSkip, ReplicasCountTheOthers) {
