@@ -179,7 +179,7 @@ TEST_F(StreamsTest, SpdyCommand) {
     if (c == 0) loop_.run_once(std::chrono::milliseconds(0));
   }
   ASSERT_TRUE(drive(loop_, [&] { return session_ && input_ == "abcdef" && input_ended_; }));
-  EXPECT_TRUE(socket->has(SpdyClient::control(6, number(1, 4)))) << "the ping came back";
+  EXPECT_TRUE(drive(loop_, [&] { return socket->has(SpdyClient::control(6, number(1, 4))); })) << "the ping came back";
   session_->write_output("out");
   session_->finish(0);
   session_.reset();
