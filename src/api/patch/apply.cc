@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
+#include "api/patch/change_memo.h"
 #include "api/patch/managers.h"
 #include "api/patch/patch.h"
 #include "api/patch/typed_value.h"
@@ -96,47 +98,58 @@ bool is_entry_of(const Value& entry, const Manager& manager) {
          entry["apiVersion"].as_string() == manager.api_version && entry["subresource"].as_string() == manager.subresource;
 }
 
-// The entry of `self` after it changed `own`; `before` is null where it had none.
-Value renewed_entry(const Value& before, const FieldSet& own, Manager self) {
-  if (before.is_null()) {
-    self.set = own;
-    return Managers::encode(self);
+// What `self` owns (FieldsV1) of an object whose owners are `stored` after that change: null where it changed nothing
+// that is owned. Nothing at all where the update is no usual one.
+std::optional<Value> owned_after(const Value& stored, const Comparison& change, const Manager& self) {
+  if (!change.removed.empty() || stored.size() >= kFewEntries) return std::nullopt;
+  const FieldSet changed = change.changed();
+  Value had;
+  for (const Value& entry : stored) {
+    if (is_entry_of(entry, self)) {
+      had = entry["fieldsV1"];
+    } else if (touches(entry["fieldsV1"], changed)) {
+      return std::nullopt;
+    }
   }
-  Value entry = before;
-  entry.set("time", self.time);
-  if (covers(before["fieldsV1"], own)) return entry;
-  auto had = FieldSet::from_fields_v1(before["fieldsV1"]);
-  return had.ok() ? entry.set("fieldsV1", had->united(own).to_fields_v1()) : Value();
+  const FieldSet own = changed.without(unowned_fields());
+  if (own.empty()) return Value();
+  if (had.is_null()) return own.to_fields_v1();
+  if (covers(had, own)) return had;
+  auto set = FieldSet::from_fields_v1(had);
+  if (!set.ok()) return std::nullopt;
+  return set->united(own).to_fields_v1();
 }
 
-// `stored` (as encoded here) after that update; null where it is no usual one.
-Value renewed(const Value& stored, const Comparison& change, Manager self) {
-  if (!change.removed.empty() || stored.size() >= kFewEntries) return nullptr;
-  const FieldSet changed = change.changed();
-  Value mine;
+// `stored` (as encoded here) where `self` owns `fields` since self.time.
+Value with_owner(const Value& stored, Value fields, const Manager& self) {
   std::vector<Value> entries;
+  Value mine;
   for (const Value& entry : stored) {
     if (is_entry_of(entry, self)) {
       mine = entry;
-    } else if (touches(entry["fieldsV1"], changed)) {
-      return nullptr;
     } else {
       entries.push_back(entry);
     }
   }
-  const FieldSet own = changed.without(unowned_fields());
-  if (own.empty()) return stored;
-  entries.push_back(renewed_entry(mine, own, std::move(self)));
-  if (entries.back().is_null()) return nullptr;
+  if (mine.is_null()) mine = Managers::encode(self);
+  mine.set("time", self.time).set("fieldsV1", std::move(fields));
+  entries.push_back(std::move(mine));
   // One entry is new or later than it was: the order is Managers::encode's.
   auto rank = [](const Value& entry) {
     return std::tuple(entry["operation"].as_string(), entry["time"].as_string(), entry["manager"].as_string(),
                       entry["apiVersion"].as_string(), entry["subresource"].as_string());
   };
   std::sort(entries.begin(), entries.end(), [&](const Value& a, const Value& b) { return rank(a) < rank(b); });
-  Value out = Value::array();
-  for (Value& entry : entries) out.push(std::move(entry));
-  return out;
+  return Value::array(std::move(entries));
+}
+
+// What `self` owns of an object that it creates, or changes, as owned_after() says; worked out once for changes alike.
+std::optional<Value> owned(const schema::Kind& kind, const Change& change, const Value& stored, const Manager& self) {
+  ChangeMemo& memo = ChangeMemo::of_this_thread();
+  if (const Value* known = memo.find(*kind.type, self, change, stored)) return *known;
+  std::optional<Value> fields = owned_after(stored, compare(Place::root(*kind.type), change.before, change.after), self);
+  if (fields) memo.keep({kind.type, self, change, stored, *fields});
+  return fields;
 }
 
 std::string printed(const Manager& manager) {
@@ -220,17 +233,15 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
   const bool creates = before.is_null();
   const Value stored = before["metadata"]["managedFields"];
   const Value sent = subresource.empty() ? after["metadata"]["managedFields"] : stored;
-  after = without_managed_fields(std::move(after));
-  const Value old = creates ? Value::object() : without_managed_fields(before);
-  const bool changes = creates || after != old;
+  Change change{creates ? Value::object() : without_managed_fields(before), without_managed_fields(std::move(after))};
+  const bool changes = creates || change.after != change.before;
   Manager self{std::string(manager), false, kind.api_version(), std::string(subresource), format_time(now), {}};
-  Comparison change;
-  if (changes) change = compare(Place::root(*kind.type), old, after);
-  if (!creates && !stored.empty() && sent == stored) {
-    Value fields = changes ? renewed(stored, change, self) : stored;
-    if (!fields.is_null()) {
-      after.mut("metadata").set("managedFields", std::move(fields));
-      return after;
+  if (creates ? sent.empty() : !stored.empty() && sent == stored) {
+    std::optional<Value> fields = changes ? owned(kind, change, stored, self) : Value();
+    if (fields) {
+      Value owners = fields->is_null() ? stored : with_owner(stored, std::move(*fields), self);
+      if (!owners.is_null()) change.after.mut("metadata").set("managedFields", std::move(owners));
+      return std::move(change.after);
     }
   }
   Managers managers;
@@ -240,8 +251,10 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
     managers = decode_or_empty(sent);
     if (managers.empty()) managers = decode_or_empty(stored);  // of clients that do not know about them
   }
-  if (creates || (!managers.empty() && changes)) record_update(change, std::move(self), managers);
-  return with_managed_fields(std::move(after), managers);
+  if (creates || (!managers.empty() && changes)) {
+    record_update(compare(Place::root(*kind.type), change.before, change.after), std::move(self), managers);
+  }
+  return with_managed_fields(std::move(change.after), managers);
 }
 
 Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& applied, std::string_view manager,

@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "api/patch/change_memo.h"
 #include "api/patch/managers.h"
 #include "api/patch/patch.h"
 #include "api/patch/test_support.h"
@@ -139,6 +140,57 @@ TEST(RandomPatches, AUsualUpdateIsRecordedLikeAnyOther) {
   }
   EXPECT_GT(kept, 300);
   EXPECT_GT(moved, 300);
+}
+
+TEST(RandomPatches, ACreateIsRecordedLikeAnyOther) {
+  Random random(5);
+  const schema::Kind& kind = kind_of("v1", "Pod");
+  int owned = 0;
+  for (int i = 0; i < 2'000; ++i) {
+    const Value wanted = random.pod();
+    Value reset = wanted;  // says the same, the long way
+    reset.mut("metadata").set("managedFields", j("[{}]"));
+    const std::string manager(1, static_cast<char>('m' + random.below(2)));
+    const Value made = track_update(kind, Value(), wanted, manager, "", {});
+    ASSERT_EQ(json::encode(made), json::encode(track_update(kind, Value(), reset, manager, "", {})));
+    owned += made["metadata"]["managedFields"].size() == 1;
+  }
+  EXPECT_GT(owned, 1'000);
+}
+
+bool same_comparison(const Comparison& a, const Comparison& b) {
+  return a.added == b.added && a.modified == b.modified && a.removed == b.removed;
+}
+
+// Fields of every shape: maps, atomic and associative lists, sets, structs held by value, nulls, other kinds of value.
+TEST(RandomPatches, ChangesOfTheSamePathsAreTakenForEachOtherAndNoOthers) {
+  Random random(6);
+  const Place root = Place::root(*kind_of("v1", "Pod").type);
+  auto any = [&] {
+    Value pod = random.pod();
+    if (random.below(4) == 0) pod.mut("spec").set("emptyish", random.value(1));
+    if (random.below(4) == 0) pod.set("status", random.below(2) == 0 ? Value::object() : Value());
+    if (random.below(4) == 0) pod.mut("metadata").set("creationTimestamp", random.below(2) == 0 ? Value() : Value("now"));
+    if (random.below(6) == 0) pod.mut("spec").set("containers", random.value(2));
+    if (random.below(6) == 0) pod.mut("metadata").set("labels", random.value(2));
+    if (random.below(6) == 0) pod.mut("metadata").set("finalizers", random.value(2));
+    return pod;
+  };
+  int alike = 0, recognised = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    const bool creates = random.below(3) == 0;
+    Change a{creates ? Value::object() : any(), any()}, b{creates ? Value::object() : any(), any()};
+    if (random.below(2) == 0) b.before = a.before;
+    if (random.below(4) == 0) b.after = a.after;
+    const bool same = same_comparison(compare(root, a.before, a.after), compare(root, b.before, b.after));
+    const bool taken = same_paths(root, a, b);
+    ASSERT_TRUE(same || !taken) << json::encode(a.before) << " -> " << json::encode(a.after) << "\n"
+                                << json::encode(b.before) << " -> " << json::encode(b.after);
+    alike += same;
+    recognised += taken;
+  }
+  EXPECT_GT(recognised, 1'000);
+  EXPECT_GT(recognised, alike / 4);
 }
 
 TEST(RandomPatches, ApplyingTwiceIsApplyingOnce) {

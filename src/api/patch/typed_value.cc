@@ -194,16 +194,8 @@ void Comparer::members(const Place& place, const Value* before, const Value* aft
     for (auto [name, member] : value->entries()) names.insert(name);
   }
   for (std::string_view name : names) {
-    const Value* old_member = before ? before->find(name) : nullptr;
-    const Value* new_member = after ? after->find(name) : nullptr;
-    // A struct held by value, and whatever is written even where empty, is always there in an object that is there.
-    const Field* field = place.type() ? place.member_field(name) : nullptr;
-    if (field && (!field->absent_value.is_null() || (!field->omit_empty && !field->pointer))) {
-      if (before && before->is_object() && !old_member) old_member = &field->absent_value;
-      if (after && after->is_object() && !new_member) new_member = &field->absent_value;
-    }
     Step step(path_, "f:" + std::string(name));
-    walk(Place::of(place.member_field(name)), old_member, new_member);
+    walk(place.member(name), member_or_absent(place, before, name), member_or_absent(place, after, name));
   }
 }
 
@@ -387,6 +379,14 @@ Status check(const Place& place, const Value& value, FieldPath& path) {
 }
 
 }  // namespace
+
+const Value* member_or_absent(const Place& place, const Value* object, std::string_view name) {
+  if (!object) return nullptr;
+  if (const Value* member = object->find(name)) return member;
+  const Field* field = place.type() && object->is_object() ? place.member_field(name) : nullptr;
+  const bool always = field && (!field->absent_value.is_null() || (!field->omit_empty && !field->pointer));
+  return always ? &field->absent_value : nullptr;
+}
 
 FieldSet field_set_of(const Place& root, const Value& value) {
   FieldSet out;

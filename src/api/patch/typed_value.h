@@ -23,6 +23,7 @@ class Place {
   const schema::Type* type() const { return shape_ == schema::Shape::kObject ? type_ : nullptr; }
   bool atomic() const { return atomic_; }
   bool associative() const { return shape_ == schema::Shape::kList && !atomic_; }
+  const schema::Field* list() const { return list_; }  // where associative(): what its keys are
   const schema::Field* member_field(std::string_view name) const;
   Place member(std::string_view name) const;
   Place element() const { return of(element_); }
@@ -46,6 +47,10 @@ struct Comparison {
   FieldSet added, modified, removed;
   FieldSet changed() const { return added.united(modified); }
 };
+
+// The member as compare() sees it. A struct held by value, and whatever is written even where empty, is always there in
+// an object that is there. Null: nothing.
+const Value* member_or_absent(const Place& place, const Value* object, std::string_view name);
 
 FieldSet field_set_of(const Place& root, const Value& value);
 Comparison compare(const Place& root, const Value& before, const Value& after);
