@@ -100,6 +100,16 @@ TEST_F(DisruptionTest, ASetThatEndsWantsThePodsItStillHas) {
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
 }
 
+TEST_F(DisruptionTest, ASetThatWantsNobodyMayHaveThemDeletedWhereDeletionsCount) {
+  view.budget.mut("spec").set("maxUnavailable", 1);
+  view.scale_of = [](const Value&) { return View::Scale{"set", 0}; };
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(9), 0) << "evictions alone: as Kubernetes counts";
+  view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 2);
+  view.budget.set("spec", Value::object());
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(9), 0) << "one that says nothing allows nothing";
+}
+
 TEST_F(DisruptionTest, PodsWithoutControllerAreWarnedOf) {
   view.budget.mut("spec").set("maxUnavailable", 2).set("selector", from(R"({"matchLabels":{"a":"b"}})"));
   view.pods.push_back(make_pod("loner", true, false));

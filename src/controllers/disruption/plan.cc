@@ -117,7 +117,11 @@ Plan plan_budget(const View& view, Time now) {
   for (const Value& pod : view.pods) {
     if (api::is_pod_ready(pod) && !api::is_terminating(pod) && !leaving.contains(api::name_of(pod))) ++healthy;
   }
-  const int allowed = expected.pods <= 0 || !expected.problem.empty() ? 0 : std::max(0, healthy - expected.healthy);
+  // Where deletions count too, those of a set that wants nobody any more must be possible.
+  const Value& spec = budget["spec"];
+  const bool wants_nobody = counts_everything(budget) && !(spec["maxUnavailable"].is_null() && spec["minAvailable"].is_null());
+  const bool nothing_known = expected.pods <= 0 && !wants_nobody;
+  const int allowed = nothing_known || !expected.problem.empty() ? 0 : std::max(0, healthy - expected.healthy);
 
   const Value& old = budget["status"];
   Value change = Value::object();

@@ -420,6 +420,30 @@ TEST(StatefulSetRecreate, AllGoBeforeTheFirstComes) {
   EXPECT_EQ(world.status()["updatedReplicas"], 3);
 }
 
+TEST(StatefulSetRecreate, OneThatIsMissingDoesNotKeepTheOthers) {
+  World world(3);
+  world.ask(api::kUpdateStrategy, "Recreate");
+  world.settle();
+  world.pods.erase("web-0");
+  world.image("i:2");
+  world.sync();
+  EXPECT_TRUE(api::is_terminating(world.pods["web-1"]));
+  EXPECT_TRUE(api::is_terminating(world.pods["web-2"]));
+  EXPECT_FALSE(world.pods.count("web-0"));
+}
+
+TEST(StatefulSetRecreate, WithOnDeleteAMemberComesBackByItself) {
+  World world(2);
+  world.spec().set("updateStrategy", Value::object({{"type", "OnDelete"}}));
+  world.ask(api::kUpdateStrategy, "Recreate");
+  world.settle();
+  world.image("i:2");
+  world.sync();
+  world.pods.erase("web-1");
+  world.sync();
+  EXPECT_TRUE(world.pods.count("web-1"));
+}
+
 // --- One budget for everything
 
 Value budget(std::string_view name, int allowed) {

@@ -63,7 +63,7 @@ bool SetPlanner::claims_usable(const Place& place) {
                           "kubectl delete pod " + name + ", or give the set another name", true);
     return false;
   }
-  if (shape_.options.recreate && place.ordinal >= shape_.first_updated()) {
+  if (shape_.options.recreate && !shape_.on_delete && place.ordinal >= shape_.first_updated()) {
     for (const Place& other : replicas_) {
       if (!other.outdated || other.ordinal < shape_.first_updated()) continue;
       wait("Recreating", "waiting for " + call(other) + " to end before the new ones start");

@@ -313,13 +313,15 @@ Plan SetPlanner::run() {
     plan_.add_chain(std::move(owners));
   }
   const bool ordered = !shape_.parallel;
+  // What has to go before anything new may come waits for nobody.
+  if (shape_.options.recreate) roll();
   bool stopped = settle_replicas();
   if (!(stopped && ordered)) {
     stopped = false;
     for (Place& place : condemned_) stopped = settle_condemned(place, stopped && ordered);
   }
   replace_broken();
-  if (!(stopped && ordered)) roll();
+  if (!(stopped && ordered) && !shape_.options.recreate) roll();
   update_claims();
   keep_claims_of_empty_places();
   finish();
