@@ -345,6 +345,18 @@ TEST(StatefulSetClaimTemplates, GrowFromTheLastMemberEachAfterTheOther) {
   EXPECT_TRUE(world.plan().empty());
 }
 
+TEST(StatefulSetClaimTemplates, AClaimThatIsNotBoundIsWaitedFor) {
+  World world(1);
+  world.ask(api::kClaimTemplateUpdates, "true");
+  world.classes["fast"] = Value::object({{"allowVolumeExpansion", true}});
+  world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "fast");
+  world.settle();
+  world.claims["data-web-0"].set("status", Value::object({{"phase", "Pending"}}));
+  world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").mut("resources").mut("requests").set("storage", "2Gi");
+  for (const std::string& step : world.sync()) EXPECT_EQ(step.find("patch"), std::string::npos) << step;
+  EXPECT_NE(api::condition_of(world.set, "berth.dev/ClaimTemplates")["message"].as_string().find("when it is bound"), std::string::npos);
+}
+
 TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
   World world(2);
   world.ask(api::kClaimTemplateUpdates, "true");

@@ -200,6 +200,8 @@ void SetPlanner::update_claims() {
         continue;
       }
       work = "claim " + std::string(api::name_of(claim)) + " is to change to " + json::encode(change);
+      const bool bound = claim["status"]["phase"].as_string() == "Bound";
+      if (!bound) work += " when it is bound";  // before, the server allows no change
       if (!change["resources"].is_null()) {
         const std::string class_name = claim["spec"]["storageClassName"].str();
         const Value& storage_class = view_.storage_class ? view_.storage_class(class_name) : view_.set["nothing"];
@@ -210,7 +212,7 @@ void SetPlanner::update_claims() {
                             ". Nothing was changed; give the class allowVolumeExpansion: true, or take the new size back";
         }
       }
-      if (left.empty()) now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
+      if (left.empty() && bound) now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
     }
     if (work.empty() && !place->pod.is_null() && !claims_match(shape_, place->pod, set_["spec"]["volumeClaimTemplates"], place->ordinal))
       work = "its pod is to be replaced, with the claims of the new templates";

@@ -90,6 +90,8 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   out.set("persistentVolumeReclaimPolicy", storage_class["reclaimPolicy"].as_string("Delete"));
   out.set("storageClassName", api::name_of(storage_class));
   out.set("volumeMode", "Filesystem");
+  // It has to match its claim again should binding be interrupted.
+  if (!spec["volumeAttributesClassName"].is_null()) out.set("volumeAttributesClassName", spec["volumeAttributesClassName"]);
   if (!storage_class["mountOptions"].empty()) out.set("mountOptions", storage_class["mountOptions"]);
   out.set("csi", Value::object({{"driver", kLocalDriver}, {"volumeHandle", name}, {"fsType", file_system}}));
   out.set("nodeAffinity", Value::object({{"required", Value::object({{"nodeSelectorTerms", Value::array({term})}})}}));

@@ -161,6 +161,21 @@ TEST(ClaimPlanTest, MakesAVolumeAndBindsIt) {
   EXPECT_NE(told(plan).find("Provisioning: External provisioner is provisioning volume for claim \"default/x\"\n"), std::string::npos);
 }
 
+TEST(ClaimPlanTest, AVolumeMadeForAClaimWithAttributesIsFoundAgain) {
+  ClaimView view;
+  view.claim = make_claim("x", "c");
+  view.claim.mut("spec").set("volumeAttributesClassName", "gold");
+  view.storage_class = make_class("c");
+  view.nodes = {make_node("n1")};
+  Plan plan = plan_claim(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  view.volumes = {plan.chains[0][0].object};  // and then nothing more was written
+  plan = plan_claim(view, kNow);
+  ASSERT_EQ(plan.chains.size(), 1u);
+  EXPECT_EQ(plan.chains[0][0].resource, kPersistentVolumeClaims);
+  EXPECT_EQ(plan.chains[0][0].object["spec"]["volumeName"], "pvc-claim-x");
+}
+
 TEST(ClaimPlanTest, ImmediateClaimsGoToTheLeastLoadedReadyNode) {
   ClaimView view;
   view.claim = make_claim("x", "c");
