@@ -100,6 +100,18 @@ TEST_F(DisruptionTest, ASetThatEndsWantsThePodsItStillHas) {
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
 }
 
+TEST_F(DisruptionTest, ASetEndsWhateverOfItHasFailed) {
+  view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
+  view.scale_of = [](const Value&) { return View::Scale{"set", 3, true}; };
+  view.pods = {make_pod("a"), make_pod("b", false), make_pod("c", false)};
+  view.budget.mut("spec").set("maxUnavailable", 1);
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1) << "nobody mends the others";
+  view.budget.set("spec", from(R"({"minAvailable":"50%"})"));
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1) << "the last one too";
+  view.budget.set("spec", from(R"({"minAvailable":1})"));
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 0) << "a number is one";
+}
+
 TEST_F(DisruptionTest, ASetThatWantsNobodyMayHaveThemDeletedWhereDeletionsCount) {
   view.budget.mut("spec").set("maxUnavailable", 1);
   view.scale_of = [](const Value&) { return View::Scale{"set", 0}; };

@@ -17,15 +17,16 @@ struct Expectation {
   int pods = 0, healthy = 0;
   std::string problem;  // not empty: nothing may be evicted
   bool unmanaged = false;  // some pods have no controller, so the sums are too small
+  bool ending = false;     // some pods' controllers are being deleted, or gone, and are to be able to end
 };
 
-// A number or a percentage, rounded up.
-int resolve(const Value& value, int total) {
+// A number or a percentage.
+int resolve(const Value& value, int total, bool round_up = true) {
   if (value.is_int()) return static_cast<int>(value.as_int());
   std::string_view text = value.as_string();
   if (text.ends_with('%')) text.remove_suffix(1);
   const auto percent = parse_int(text);
-  return percent.ok() ? static_cast<int>((percent.value() * total + 99) / 100) : 0;
+  return percent.ok() ? static_cast<int>((percent.value() * total + (round_up ? 99 : 0)) / 100) : 0;
 }
 
 bool counts_everything(const Value& budget) { return api::annotation_of(budget, api::kBudgetEverything) == "true"; }
@@ -40,9 +41,11 @@ Expectation scale_of_controllers(const View& view) {
       continue;
     }
     const auto scale = view.scale_of(pod);
-    // Where the budget counts deletions too, the end of a set must be able to end: it wants the pods it still has.
+    // Where the budget counts deletions too, the end of a set must be able to end: it wants the healthy pods it still has.
+    // Nobody replaces the others.
     if (counts_everything(view.budget) && (!scale || scale->ending)) {
-      if (!api::is_terminating(pod)) ++scales[scale ? scale->uid : api::controller_of(pod)["uid"].str()];
+      out.ending = true;
+      if (api::is_pod_ready(pod) && !api::is_terminating(pod)) ++scales[scale ? scale->uid : api::controller_of(pod)["uid"].str()];
       continue;
     }
     if (!scale) {
@@ -81,7 +84,7 @@ Expectation expect(const View& view) {
   if (least.is_int()) return Expectation{static_cast<int>(view.pods.size()), static_cast<int>(least.as_int()), {}, false};
   if (!least.is_null()) {
     Expectation out = scale_of_controllers(view);
-    out.healthy = resolve(least, out.pods);
+    out.healthy = resolve(least, out.pods, !out.ending);
     return out;
   }
   return {};
