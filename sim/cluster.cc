@@ -1,6 +1,7 @@
 #include "sim/cluster.h"
 
 #include "base/check.h"
+#include "controllers/disruption/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/volume/controller.h"
 #include "scheduler/scheduler.h"
@@ -10,6 +11,29 @@ namespace berth::sim {
 
 using namespace api::resources;  // NOLINT
 using controllers::InformerSet;
+
+namespace {
+
+// A controller whose plans are tampered with.
+class Spoiled final : public controllers::Controller {
+ public:
+  Spoiled(std::unique_ptr<Controller> inner, std::function<void(controllers::Plan&)> spoil)
+      : inner_(std::move(inner)), spoil_(std::move(spoil)) {}
+  std::string name() const override { return inner_->name(); }
+  std::string component() const override { return inner_->component(); }
+  std::vector<controllers::Watching> watches() override { return inner_->watches(); }
+  controllers::Plan plan(const std::string& key, Time now) override {
+    controllers::Plan plan = inner_->plan(key, now);
+    if (spoil_) spoil_(plan);
+    return plan;
+  }
+
+ private:
+  std::unique_ptr<Controller> inner_;
+  std::function<void(controllers::Plan&)> spoil_;
+};
+
+}  // namespace
 
 Cluster::Cluster(Options options) : options_(std::move(options)), world_(options_.seed), disk_(world_) {
   truth_ = std::make_unique<Truth>(world_);
@@ -31,6 +55,8 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
       Parts parts;
       parts.controllers = controllers::volume::make_controllers(informers);
       parts.controllers.push_back(controllers::statefulset::make_controller(informers, options_.planner));
+      for (auto& one : controllers::disruption::make_controllers(informers))
+        parts.controllers.push_back(std::make_unique<Spoiled>(std::move(one), options_.spoil_budgets));
       parts.controllers.push_back(
           controllers::gc::make_controller(informers, {{kPods, "Pod"},
                                                        {kStatefulSets, "StatefulSet"},
@@ -65,6 +91,10 @@ void Cluster::make_nodes() {
     machine.ask_for_claim = [this](const api::Name& claim) -> const Value& {
       return truth_->get(kPersistentVolumeClaims, claim);
     };
+    machine.ask_for_volume = [this](const std::string& volume) -> const Value& {
+      return truth_->get(kPersistentVolumes, {"", volume});
+    };
+    machine.grows_mounted = options_.grows_mounted;
     machine.report = [this, &machine](const std::string& pod, const std::string& uid, bool alive) {
       truth_->process(pod, uid, machine.node, alive);
     };
@@ -73,7 +103,7 @@ void Cluster::make_nodes() {
         "conditions":[{"type":"Ready","status":"True"}]}})")
                      .value();
     Value& metadata = node.mut("metadata");
-    metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}}));
+    metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
     user().create(kNodes, node, {}, [this, &made, node](Result<Value> answer) {
       BERTH_CHECK(answer.ok(), "a node cannot be created");
       Value full = answer.value();
@@ -190,7 +220,8 @@ void Cluster::heal() {
 void Cluster::compare_caches() {
   for (const auto& process : processes_) {
     if (!process->lane) continue;
-    for (const api::Resource& resource : {kPods, kPersistentVolumeClaims, kStatefulSets, kControllerRevisions}) {
+    for (const api::Resource& resource : {kPods, kPersistentVolumeClaims, kPersistentVolumes, kStatefulSets,
+                                         kControllerRevisions, kPodDisruptionBudgets}) {
       const controllers::Informer* informer = process->informers->find(resource);
       if (!informer) continue;
       const auto& truth = truth_->all(resource);

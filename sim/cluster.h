@@ -33,8 +33,11 @@ class Cluster {
   struct Options {
     std::uint64_t seed = 1;
     int nodes = 2;
+    bool grows_mounted = true;  // see Machine
     // Replaces plan_set in both controller processes: a planted bug.
     controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
+    // Changes what the disruption controllers are about to write: a planted bug.
+    std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
   };
 
   explicit Cluster(Options options);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/quantity.h"
 #include "base/time.h"
 #include "controllers/volume/local_volume.h"
 
@@ -69,6 +70,7 @@ class Agent final : public Controller {
     if (!process) {
       process = &machine_.processes[key];
       *process = Process{uid, now + world_.between(20ms, 2s)};
+      mount(pod, *process);
       machine_.report(key, uid, true);
     }
     const bool ready = is_ready(pod, *process, now, plan);
@@ -85,6 +87,16 @@ class Agent final : public Controller {
       const Value& claim = machine_.ask_for_claim(controllers::name_of_key(key));
       return claim["status"]["phase"].as_string() == "Bound" && !api::is_terminating(claim);
     });
+  }
+  void mount(const Value& pod, Process& process) {
+    controllers::Keys used;
+    controllers::index::by_claim(pod, used);
+    for (const std::string& key : used) {
+      process.claims.insert(key);
+      const Value& claim = machine_.ask_for_claim(controllers::name_of_key(key));
+      const Value& volume = machine_.ask_for_volume(claim["spec"]["volumeName"].str());
+      machine_.file_systems[key] = volume["spec"]["capacity"]["storage"].str();
+    }
   }
   // Looks again when that changes.
   bool is_ready(const Value& pod, const Process& process, Time now, Plan& plan) const {
@@ -165,7 +177,10 @@ class DiskAgent final : public Controller {
     Plan plan;
     const Value& volume = volumes_.get(controllers::name_of_key(key));
     if (volume.is_null() || controllers::volume::local_node(volume) != machine_.node) return plan;
-    if (!controllers::volume::disk_may_go(volume)) return plan;
+    if (!controllers::volume::disk_may_go(volume)) {
+      grow(volume, plan);
+      return plan;
+    }
     Value kept = Value::array({});
     for (const Value& one : volume["metadata"]["finalizers"]) {
       if (one.as_string() != controllers::volume::kLocalFinalizer) kept.push(one);
@@ -176,6 +191,21 @@ class DiskAgent final : public Controller {
   }
 
  private:
+  void grow(const Value& volume, Plan& plan) const {
+    const Value& reference = volume["spec"]["claimRef"];
+    const api::Name name{reference["namespace"].str(), reference["name"].str()};
+    const Value &claim = machine_.ask_for_claim(name), &size = volume["spec"]["capacity"]["storage"];
+    if (api::uid_of(claim) != reference["uid"].as_string() || claim["status"]["phase"].as_string() != "Bound") return;
+    const auto wanted = Quantity::parse(size.as_string()), there = Quantity::parse(claim["status"]["capacity"]["storage"].as_string());
+    if (!wanted.ok() || !there.ok() || *wanted <= *there) return;
+    const std::string key = name.to_string();
+    const bool mounted = std::any_of(machine_.processes.begin(), machine_.processes.end(),
+                                     [&](const auto& one) { return one.second.claims.count(key) > 0; });
+    if (mounted && !machine_.grows_mounted && machine_.file_systems[key] != size.as_string()) return plan.look_again(3s);
+    Value reached = Value::object({{"status", Value::object({{"capacity", Value::object({{"storage", size}})}})}});
+    plan.add(controllers::patch_status(kPersistentVolumeClaims, claim, std::move(reached)));
+  }
+
   Machine& machine_;
   Informer& volumes_;
 };

@@ -29,6 +29,7 @@ struct Process {
   Time stop_at = Time::max();  // dies then
   Time fail_at = Time::max();  // exits by itself then
   bool evicted = false;        // ... because the node wants it gone
+  std::set<std::string> claims;  // that it has mounted
 };
 
 struct Ending {
@@ -41,12 +42,16 @@ struct Machine {
   std::map<std::string, Process> processes;  // by "namespace/name"
   std::map<std::string, Ending> ended;       // by uid
   std::function<void(const std::string& pod, const std::string& uid, bool alive)> report;
-  std::function<const Value&(const api::Name& claim)> ask_for_claim;  // the server, not a cache
+  // The server, not a cache.
+  std::function<const Value&(const api::Name& claim)> ask_for_claim;
+  std::function<const Value&(const std::string& volume)> ask_for_volume;
+  bool grows_mounted = true;                        // file systems grow while they are mounted, or at the next mount
+  std::map<std::string, std::string> file_systems;  // size by "namespace/claim", as it was mounted last
 };
 
 std::unique_ptr<controllers::Controller> make_agent(controllers::InformerSet& informers, World& world,
                                                     Machine& machine);
-// The part of the agent that lets go of the disks of deleted volumes.
+// The part of the agent that grows file systems and lets go of the disks of deleted volumes.
 std::unique_ptr<controllers::Controller> make_disk_agent(controllers::InformerSet& informers, Machine& machine);
 
 }  // namespace berth::sim

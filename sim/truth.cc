@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "api/set_options.h"
 #include "base/check.h"
 #include "base/text.h"
 
@@ -11,12 +12,21 @@ using namespace api::resources;  // NOLINT
 
 namespace {
 
-const std::vector<api::Resource> kFollowed = {kPods, kPersistentVolumeClaims, kStatefulSets, kControllerRevisions,
-                                              kEvents};
+const std::vector<api::Resource> kFollowed = {kPods,    kPersistentVolumeClaims, kPersistentVolumes,   kStatefulSets,
+                                              kEvents,  kControllerRevisions,    kPodDisruptionBudgets};
 
 std::int64_t revision_of(const Value& object) {
   const auto parsed = parse_int(api::resource_version_of(object));
   return parsed.ok() ? parsed.value() : 0;
+}
+
+// Its annotations below berth.dev/.
+Value options_of(const Value& object) {
+  Value out = Value::object();
+  for (const auto& [key, value] : object["metadata"]["annotations"].entries()) {
+    if (key.starts_with("berth.dev/")) out.set(key, value);
+  }
+  return out;
 }
 
 std::string summary(const api::Resource& resource, std::string_view type, const Value& object) {
@@ -32,12 +42,27 @@ std::string summary(const api::Resource& resource, std::string_view type, const 
   } else if (resource == kStatefulSets) {
     Value spec = object["spec"];
     for (const char* noise : {"template", "selector", "volumeClaimTemplates"}) spec.erase(noise);
-    line += " " + json::encode(spec) + " " + json::encode(object["status"]);
+    line += " " + json::encode(spec) + " " + json::encode(options_of(object)) + " " + json::encode(object["status"]);
+    for (const Value& one : object["spec"]["volumeClaimTemplates"])
+      line += " claim=" + one["metadata"]["name"].str() + "/" + one["spec"]["resources"]["requests"]["storage"].str();
+  } else if (resource == kPersistentVolumeClaims) {
+    line += " " + json::encode(object["spec"]) + " " + json::encode(object["status"]);
+  } else if (resource == kEvents) {
+    line += " " + object["reason"].str() + ": " + object["message"].str();
+  } else if (resource == kPodDisruptionBudgets) {
+    Value status = object["status"];
+    status.erase("conditions");
+    line += " " + json::encode(options_of(object)) + " " + json::encode(object["spec"]) + " " + json::encode(status);
   }
   return line;
 }
 
 }  // namespace
+
+bool asks_the_same(const Value& set, const Value& other) {
+  if (set["spec"] != other["spec"]) return false;
+  return set["metadata"]["annotations"] == other["metadata"]["annotations"] || options_of(set) == options_of(other);
+}
 
 struct Truth::Follower final : api::WatchHandler {
   Follower(Truth& truth, api::Resource resource) : truth(truth), resource(std::move(resource)) {}
@@ -106,7 +131,7 @@ Truth::~Truth() = default;
 void Truth::changed(const api::Resource& resource, std::string_view type, const Value& object) {
   if (type == "BOOKMARK") return;
   ++changes_;
-  if (trace_ && resource != kEvents) trace(summary(resource, type, object));
+  if (trace_) trace(summary(resource, type, object));
   last_change_ = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string();
   const api::Name name = api::name_key(object);
   auto& slot = objects_[resource][name];
@@ -114,15 +139,19 @@ void Truth::changed(const api::Resource& resource, std::string_view type, const 
   const Value after = type == "DELETED" ? Value() : object;
   if (resource == kPods) follow_pod(before, after);
   if (resource == kStatefulSets) {
-    Value had = before["spec"], has = after["spec"];
-    if (had != has) spec_changed_[name] = world_.elapsed();
-    if (had.is_object()) had.erase("template");
-    if (has.is_object()) has.erase("template");
     const bool first = before.is_null() && !wish_changed_.count(name);
-    if (first) {
-      wish_changed_[name] = -1h;
-    } else if (had != has) {
-      wish_changed_[name] = world_.elapsed();
+    if (first || !asks_the_same(before, after)) {
+      spec_changed_[name] = world_.elapsed();
+      Value had = before["spec"], has = after["spec"], options = options_of(before), new_options = options_of(after);
+      for (Value* spec : {&had, &has}) {
+        if (spec->is_object()) spec->erase("template");
+      }
+      for (Value* all : {&options, &new_options}) all->erase(api::kOrdinalOverrides);
+      if (first) {
+        wish_changed_[name] = -1h;
+      } else if (had != has || options != new_options) {
+        wish_changed_[name] = world_.elapsed();
+      }
     }
   }
   const Change change{resource, before, after};
@@ -150,6 +179,7 @@ void Truth::follow_pod(const Value& before, const Value& after) {
     pod.uid = std::string(api::uid_of(after));
     pod.since = pod.unready_since = now;
   }
+  if (api::controller_of(before)["uid"] != api::controller_of(after)["uid"]) pod.owned_since = now;
   if (ready && !pod.ready) pod.ready_since = now;
   if (!ready && pod.ready) pod.unready_since = now;
   pod.ready = ready;

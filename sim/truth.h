@@ -20,6 +20,9 @@ struct Change {
   const Value& after;   // null: deleted
 };
 
+// Two versions of a set ask for the same: by their spec, and by their annotations below berth.dev/.
+bool asks_the_same(const Value& set, const Value& other);
+
 class Checker {
  public:
   virtual ~Checker() = default;
@@ -37,6 +40,7 @@ struct PodHistory {
   Duration since{};  // it exists
   bool ready = false, terminating = false;
   Duration ready_since{}, unready_since{}, terminating_since{}, gone_since{};
+  Duration owned_since{};  // has the controller it has
 };
 
 class Truth {
@@ -63,10 +67,10 @@ class Truth {
   const Value& get(const api::Resource& resource, const api::Name& name) const;
   const std::map<api::Name, Value>& all(const api::Resource& resource) const;
   const PodHistory& history(const api::Name& pod) const;
-  // When the set's wishes last changed: anything of its spec but the template; or a set of that name came or went,
-  // other than the very first one.
+  // When the set's wishes last changed: anything of its spec and options but the templates; or a set of that name came or
+  // went, other than the very first one.
   Duration wish_changed(const api::Name& set) const;
-  // The same, of the template too.
+  // The same, of the template and of overrides of it too.
   Duration spec_changed(const api::Name& set) const;
 
   // How far back a cache may honestly lag: a decision is wrong only if it was wrong all this time.

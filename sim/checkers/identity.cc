@@ -41,6 +41,12 @@ void add_all_checkers(Truth& truth) {
   truth.add(check_claims(truth));
   truth.add(check_status(truth));
   truth.add(check_waits(truth));
+  truth.add(check_places(truth));
+  truth.add(check_teardown(truth));
+  truth.add(check_overrides(truth));
+  truth.add(check_recreate(truth));
+  truth.add(check_growth(truth));
+  truth.add(check_disruption(truth));
 }
 
 }  // namespace berth::sim

@@ -43,7 +43,8 @@ class Order final : public Checker {
       if (phase == "Failed" || phase == "Succeeded") return;
       // What an update took down may since have become one too many.
       const bool outdated =
-          api::label_of(pod, controllers::statefulset::kRevisionLabel) != set["status"]["updateRevision"].as_string();
+          api::label_of(pod, controllers::statefulset::kRevisionLabel) != set["status"]["updateRevision"].as_string() ||
+          set["status"]["updatedReplicas"].as_int() != set["spec"]["replicas"].as_int();
       if (!shape.in_range(member.ordinal)) {
         if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
       } else if (!new_wish) {
@@ -65,7 +66,7 @@ class Order final : public Checker {
         return pod.ns == api::namespace_of(change.before) && parse_member(pod.name).parent == api::name_of(change.before);
       });
     }
-    if (change.before.is_null() || change.after.is_null() || change.before["spec"] == change.after["spec"]) return;
+    if (change.before.is_null() || change.after.is_null() || asks_the_same(change.before, change.after)) return;
     std::vector<Earlier>& earlier = earlier_[api::name_key(change.before)];
     std::erase_if(earlier, [&](const Earlier& one) { return one.until < long_ago(); });
     earlier.push_back({shape_of(change.before), truth_.world().elapsed()});
@@ -138,7 +139,7 @@ class Order final : public Checker {
     for (int i : shape.ordinals()) {
       if (i != ordinal && long_unhealthy(shape, i)) ++missing;
     }
-    if (missing < shape.max_unavailable) return;
+    if (missing < shape.max_unavailable || shape.options.recreate) return;
     truth_.violation(name(), shape.name + "-" + std::to_string(ordinal) + " was taken down while " +
                                  std::to_string(missing) + " others are missing");
   }

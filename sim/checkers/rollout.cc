@@ -54,11 +54,11 @@ class Budget final : public Checker {
     });
     down.insert(ordinal);
     // Of two controllers one may still work by what the set asked for a moment ago.
-    int allowed = shape.max_unavailable;
+    int allowed = shape.options.recreate ? shape.replicas : shape.max_unavailable;
     for (const Earlier& one : earlier_[std::string(api::uid_of(set))]) {
       if (one.until < long_ago()) continue;
       if (!one.shape.in_range(ordinal)) return;  // then it had to go
-      allowed += one.shape.max_unavailable;
+      allowed += one.shape.options.recreate ? one.shape.replicas : one.shape.max_unavailable;
     }
     if (static_cast<int>(down.size()) <= allowed) return;
     truth_.violation(name(), pod_name(shape, ordinal) + " is number " + std::to_string(down.size()) +
@@ -73,7 +73,7 @@ class Budget final : public Checker {
   };
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
   void remember(const Change& change) {
-    if (change.before.is_null() || change.before["spec"] == change.after["spec"]) return;
+    if (change.before.is_null() || asks_the_same(change.before, change.after)) return;
     std::vector<Earlier>& earlier = earlier_[std::string(api::uid_of(change.before))];
     std::erase_if(earlier, [&](const Earlier& one) { return one.until < long_ago(); });
     earlier.push_back({shape_of(change.before), truth_.world().elapsed()});

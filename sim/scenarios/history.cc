@@ -13,6 +13,8 @@ using namespace api::resources;  // NOLINT
 // Most histories are short, so that there can be many: of the seeds one in so many is long, and one has a set of up to 50.
 constexpr std::uint64_t kLongEvery = 10;
 constexpr std::uint64_t kBigSetEvery = 100;
+// What is given up after a while, is by then: a disruption that was paid for and then was none.
+constexpr Duration kQuiet = 130s;
 constexpr std::size_t kScheduler = 2;       // of the cluster's processes
 
 class History {
@@ -21,7 +23,11 @@ class History {
       : options_(options),
         big_(options.seed % kBigSetEvery == 7),
         long_(options.seed % kLongEvery == 3),
-        cluster_({.seed = options.seed, .nodes = 2, .planner = options.planner}),
+        cluster_({.seed = options.seed,
+                  .nodes = 2,
+                  .grows_mounted = options.seed % 2 == 0,
+                  .planner = options.planner,
+                  .spoil_budgets = options.spoil_budgets}),
         world_(cluster_.world()),
         people_(cluster_, big_ ? 50 : 5) {}
 
@@ -64,13 +70,13 @@ class History {
     const bool hopeless = world_.chance(0.2);
     cluster_.set_conducts(hopeless ? Conducts{{"i:never", Conduct::kNeverReady}} : Conducts{});
     world_.run_for(1s);
-    people_.tidy_up();
+    people_.tidy_up(hopeless);
     world_.run_for(30s);
-    people_.tidy_up();
+    people_.tidy_up(hopeless);
   }
   void finish() {
     Truth& truth = cluster_.truth();
-    if (!cluster_.settle(60s, 1800s)) {
+    if (!cluster_.settle(kQuiet, 1800s)) {
       truth.violation("rest", "still writing half an hour after everything was healed: " + truth.last_change());
       return;
     }

@@ -26,6 +26,7 @@ struct HistoryOptions {
   // Planted bugs outside the controller.
   bool disk_lies = false;
   double swallowed_event = 0;  // by the scheduler's watches
+  std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
 };
 
 Outcome run_history(const HistoryOptions& options);

@@ -2,6 +2,9 @@
 
 #include <iterator>
 
+#include "api/set_options.h"
+#include "sim/scenarios/options.h"
+
 namespace berth::sim {
 
 using namespace api::resources;  // NOLINT
@@ -16,7 +19,7 @@ constexpr const char* kClaimTemplates =
     R"([{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}])";
 constexpr const char* kSet = R"({"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"namespace":"default"},
     "spec":{"serviceName":"svc","revisionHistoryLimit":2,"template":{"spec":{"terminationGracePeriodSeconds":2,
-      "containers":[{"name":"c","image":"i:1"}]}}}})";
+      "containers":[{"name":"c","image":"i:1","env":[{"name":"ROLE","value":"all"}]}]}}}})";
 
 }  // namespace
 
@@ -26,9 +29,12 @@ People::People(Cluster& cluster, int most)
 void People::create_sets(int count) {
   for (int i = 0; i < count; ++i) {
     const std::string name = "set-" + std::string(1, static_cast<char>('a' + i));
-    sets_[name] = {world_.chance(0.6), world_.chance(0.7)};
+    sets_[name] = {world_.chance(0.6), world_.chance(0.7), world_.chance(0.5)};
     create_set(name);
   }
+  if (!world_.chance(0.3)) return;
+  // One of a set's own, or one of all sets.
+  create_budget(world_.chance(0.5) ? "set-a" : "");
 }
 
 int People::any_replicas() { return static_cast<int>(world_.below(static_cast<std::uint64_t>(most_) + 1)); }
@@ -67,6 +73,7 @@ void People::create_set(const std::string& name) {
     spec.set("volumeClaimTemplates", json::parse(kClaimTemplates).value());
     spec.set("persistentVolumeClaimRetentionPolicy", any_retention());
   }
+  if (character.options) set.mut("metadata").set("annotations", any_options(world_, character.claims));
   cluster_.user().create(kStatefulSets, std::move(set), {}, ignore);
 }
 
@@ -74,9 +81,15 @@ void People::do_something() {
   auto at = sets_.begin();
   std::advance(at, world_.below(sets_.size()));
   const std::string name = at->first;
+  if (sets_[name].options && world_.chance(0.4)) {
+    if (sets_[name].claims && world_.chance(0.5)) return change_claim_templates(name);
+    return change_option(name);
+  }
+  if (!cluster_.truth().all(kPodDisruptionBudgets).empty() && world_.chance(0.1)) return change_budget();
   const auto dice = world_.below(100);
   if (dice < 26) return change_set(name, Value::object({{"replicas", any_replicas()}}));
-  if (dice < 46) return change_image(name);
+  if (dice < 43) return change_image(name);
+  if (dice < 46) return restart(name);
   if (dice < 54) return change_set(name, Value::object({{"updateStrategy", any_strategy()}}));
   if (dice < 60) return change_set(name, Value::object({{"persistentVolumeClaimRetentionPolicy", any_retention()}}));
   if (dice < 63) return change_set(name, Value::object({{"minReadySeconds", count(world_.below(3) * 2)}}));
@@ -110,6 +123,56 @@ void People::change_image(const std::string& name) {
   Value pod_template = set["spec"]["template"];
   pod_template.mut("spec").mut("containers").mut(std::size_t{0}).set("image", any({"i:1", "i:2", "i:3", "i:4", "i:never", "i:loop"}));
   change_set(name, Value::object({{"template", std::move(pod_template)}}));
+}
+
+// As `kubectl rollout restart`.
+void People::restart(const std::string& name) {
+  Value stamp = Value::object({{"kubectl.kubernetes.io/restartedAt", std::to_string(world_.steps())}});
+  change_set(name, Value::object({{"template", Value::object({{"metadata", Value::object({{"annotations", std::move(stamp)}})}})}}));
+}
+
+void People::change_option(const std::string& name) {
+  Value change = Value::object({{"metadata", Value::object({{"annotations", changed_option(world_, sets_[name].claims)}})}});
+  cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge, std::move(change), {}, ignore);
+}
+
+void People::change_claim_templates(const std::string& name) {
+  const Value& set = cluster_.truth().get(kStatefulSets, {"default", name});
+  if (set.is_null()) return;
+  change_set(name, Value::object({{"volumeClaimTemplates", changed_claim_templates(world_, set["spec"]["volumeClaimTemplates"])}}));
+}
+
+void People::create_budget(const std::string& set) {
+  Value spec = any_budget_spec(world_);
+  Value names = Value::array();
+  for (const auto& [name, character] : sets_) {
+    if (set.empty() || name == set) names.push(name);
+  }
+  spec.set("selector", Value::object({{"matchExpressions", Value::array({Value::object(
+                                                               {{"key", "app"}, {"operator", "In"}, {"values", names}})})}}));
+  Value metadata = Value::object({{"name", set.empty() ? "budget" : set}, {"namespace", "default"}});
+  metadata.set("annotations", any_budget_annotations(world_));
+  cluster_.user().create(kPodDisruptionBudgets,
+                         Value::object({{"apiVersion", "policy/v1"}, {"kind", "PodDisruptionBudget"}, {"metadata", metadata}, {"spec", spec}}), {},
+                         ignore);
+}
+
+void People::change_budget() {
+  const Value budget = any_object(kPodDisruptionBudgets);
+  Value change = world_.chance(0.6) ? Value::object({{"spec", any_budget_spec(world_)}})
+                                    : Value::object({{"metadata", Value::object({{"annotations", any_budget_annotations(world_)}})}});
+  cluster_.user().patch(kPodDisruptionBudgets, api::name_key(budget), api::PatchType::kMerge, std::move(change), {}, ignore);
+}
+
+// One member may be missing, or all where some never come or all have to go at once.
+void People::relax_budgets(bool hopeless) {
+  bool all = hopeless;
+  for (const auto& [name, set] : cluster_.truth().all(kStatefulSets))
+    all |= !api::annotation_of(set, api::kUpdateStrategy).empty();
+  for (const auto& [name, budget] : cluster_.truth().all(kPodDisruptionBudgets)) {
+    Value spec = Value::object({{"maxUnavailable", all ? Value("100%") : Value(1)}, {"minAvailable", Value()}});
+    cluster_.user().patch(kPodDisruptionBudgets, name, api::PatchType::kMerge, Value::object({{"spec", std::move(spec)}}), {}, ignore);
+  }
 }
 
 Value People::any_object(const api::Resource& resource) {
@@ -228,7 +291,8 @@ bool People::waits_for_a_person(const Value& pod) const {
   return false;
 }
 
-void People::tidy_up() {
+void People::tidy_up(bool hopeless) {
+  relax_budgets(hopeless);
   for (const Machine& machine : cluster_.machines()) {
     Value change = Value::object({{"spec", Value::object({{"unschedulable", false}})}});
     cluster_.user().patch(kNodes, {"", machine.node}, api::PatchType::kMerge, std::move(change), {}, ignore);

@@ -16,8 +16,8 @@ class People {
 
   void create_sets(int count);
   void do_something();
-  // Ends what was begun and perhaps met a server that was down.
-  void tidy_up();
+  // Ends what was begun and perhaps met a server that was down, and gives budgets that everything can live with.
+  void tidy_up(bool hopeless);
   // Runs `deed` after a while.
   void later(Duration delay, Task deed) { lane_->after(delay, std::move(deed)); }
 
@@ -25,12 +25,18 @@ class People {
   // What stays the same when a set is made again under its name.
   struct Character {
     bool ordered, claims;
+    bool options;  // asks for what Kubernetes does not have
   };
   void create_set(const std::string& name);
   void change_set(const std::string& name, Value spec);
   void remove_set(const std::string& name);
   void change_image(const std::string& name);
-  void change_strategy(const std::string& name);
+  void restart(const std::string& name);
+  void change_option(const std::string& name);
+  void change_claim_templates(const std::string& name);
+  void create_budget(const std::string& set);
+  void change_budget();
+  void relax_budgets(bool hopeless);
   Value any_strategy();
   Value any_retention();
   int any_replicas();

@@ -1,0 +1,52 @@
+#include "controllers/statefulset/identity.h"
+#include "sim/checkers/checkers.h"
+#include "sim/checkers/wishes.h"
+
+namespace berth::sim {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+class Recreate final : public Checker {
+ public:
+  explicit Recreate(Truth& truth) : truth_(truth), wishes_(truth) {}
+  std::string name() const override { return "recreate"; }
+
+  void on_change(const Change& change) override {
+    wishes_.on_change(change);
+    if (change.resource != kPods || !change.before.is_null()) return;
+    const Value& set = owner_of(truth_, change.after);
+    if (set.is_null()) return;
+    const int ordinal = ordinal_of(change.after);
+    std::string in_the_way;
+    const bool wrong = wishes_.all(set, [&](const Wish& wish) {
+      if (!wish.recreate || !wish.updates(ordinal)) return false;
+      in_the_way = other_revision(wish, change.after);
+      return !in_the_way.empty();
+    });
+    if (wrong) truth_.violation(name(), std::string(api::name_of(change.after)) + " was made before " + in_the_way + " had ended");
+  }
+
+ private:
+  // A member that an update concerns, and that everybody knows of, is of another revision.
+  std::string other_revision(const Wish& wish, const Value& made) const {
+    using controllers::statefulset::kRevisionLabel;
+    const Duration long_ago = truth_.world().elapsed() - truth_.slack();
+    for (const auto& [name, pod] : truth_.all(kPods)) {
+      if (!api::is_controlled_by(pod, api::uid_of(wish.set)) || !wish.updates(ordinal_of(pod))) continue;
+      if (api::label_of(pod, kRevisionLabel) == api::label_of(made, kRevisionLabel)) continue;
+      const PodHistory& history = truth_.history(name);
+      if (std::max(history.since, history.owned_since) <= long_ago) return name.name;
+    }
+    return {};
+  }
+
+  Truth& truth_;
+  Wishes wishes_;
+};
+
+}  // namespace
+
+std::unique_ptr<Checker> check_recreate(Truth& truth) { return std::make_unique<Recreate>(truth); }
+
+}  // namespace berth::sim

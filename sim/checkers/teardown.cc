@@ -1,0 +1,96 @@
+#include <map>
+#include <string>
+
+#include "api/set_options.h"
+#include "controllers/statefulset/identity.h"
+#include "sim/checkers/checkers.h"
+#include "sim/checkers/wishes.h"
+
+namespace berth::sim {
+namespace {
+
+using namespace api::resources;  // NOLINT
+
+bool is_ordered(const Value& set) { return api::annotation_of(set, api::kOrderedTeardown) == "true"; }
+
+bool has_finalizer(const Value& set, std::string_view finalizer) {
+  for (const Value& one : set["metadata"]["finalizers"]) {
+    if (one.as_string() == finalizer) return true;
+  }
+  return false;
+}
+
+class Teardown final : public Checker {
+ public:
+  explicit Teardown(Truth& truth) : truth_(truth) {}
+  std::string name() const override { return "teardown"; }
+
+  void on_change(const Change& change) override {
+    if (change.resource == kStatefulSets) return remember(change);
+    if (change.resource == kPods && starts_to_go(change) && !truth_.excused(api::uid_of(change.before))) judge(change.before);
+  }
+
+ private:
+  struct Life {
+    Value set;  // its last version
+    bool gone = false;
+    Duration ordered_since = Duration::max();  // the annotation has been there
+    Duration ending_since = Duration::max();
+  };
+
+  void remember(const Change& change) {
+    const Value& set = change.after.is_null() ? change.before : change.after;
+    Life& life = lives_[std::string(api::uid_of(set))];
+    const Duration now = truth_.world().elapsed();
+    life.gone = change.after.is_null();
+    life.set = set;
+    if (!is_ordered(set)) {
+      life.ordered_since = Duration::max();
+    } else if (life.ordered_since == Duration::max()) {
+      life.ordered_since = now;
+    }
+    if ((life.gone || api::is_terminating(set)) && life.ending_since == Duration::max()) life.ending_since = now;
+  }
+
+  void judge(const Value& pod) const {
+    const std::string owner = api::controller_of(pod)["uid"].str();
+    const auto found = lives_.find(owner);
+    if (found == lives_.end()) return;
+    const Life& life = found->second;
+    if (life.ending_since == Duration::max() || has_finalizer(life.set, "orphan")) return;
+    // Asked for when there was time to hear of it, and not taken back since.
+    const Duration slack = truth_.slack(), now = truth_.world().elapsed();
+    if (life.ordered_since > life.ending_since - slack) return;
+    const PodHistory& history = truth_.history(api::name_key(pod));
+    // Made, or taken back, by somebody who did not know of the end yet.
+    if (std::max(history.since, history.owned_since) > life.ending_since - slack && life.gone) return;
+    const std::string who(api::name_of(pod));
+    if (life.gone) return truth_.violation(name(), who + " was ended without its turn, after its set was gone");
+    // By somebody who did not know of the end yet, it may have been replaced or removed.
+    if (now - life.ending_since < slack && may_go_alive(pod, life.set)) return;
+    for (const auto& [other_name, other] : truth_.all(kPods)) {
+      if (api::controller_of(other)["uid"].as_string() != owner || ordinal_of(other) <= ordinal_of(pod)) continue;
+      const PodHistory& its = truth_.history(other_name);
+      if (std::max(its.since, its.owned_since) > now - slack) continue;
+      return truth_.violation(name(), who + " was ended before " + other_name.name + " was gone");
+    }
+  }
+
+  bool may_go_alive(const Value& pod, const Value& set) const {
+    if (api::is_pod_terminal(pod) || !api::is_pod_ready(pod)) return true;
+    if (truth_.world().elapsed() - truth_.spec_changed(api::name_key(set)) < truth_.slack()) return true;
+    if (!Wish(set).wants(ordinal_of(pod))) return true;
+    const std::string_view revision = api::label_of(pod, controllers::statefulset::kRevisionLabel);
+    return revision != set["status"]["updateRevision"].as_string() ||
+           set["status"]["updatedReplicas"].as_int() != set["spec"]["replicas"].as_int();
+  }
+
+  Truth& truth_;
+  std::map<std::string, Life> lives_;  // by the set's uid
+};
+
+}  // namespace
+
+std::unique_ptr<Checker> check_teardown(Truth& truth) { return std::make_unique<Teardown>(truth); }
+
+}  // namespace berth::sim
