@@ -68,7 +68,7 @@ Revision QueuedStore::revision() const { return map_->revision(); }
 Revision QueuedStore::compacted() const { return map_->compacted(); }
 void QueuedStore::compact(Revision revision) { map_->compact(revision); }
 
-std::optional<Error> QueuedStore::refusal(const Write& write, const RecordPtr& now) const {
+std::optional<Error> QueuedStore::refusal(const Write& write, std::size_t bytes, const RecordPtr& now) const {
   if (write.key.empty()) return error(Code::kInvalid, "a write needs a key");
   if (write.kind == Write::Kind::kDelete && !now) return error(Code::kNotFound, "key " + write.key + " not found");
   if (write.expected != -1 && (now ? now->mod_revision : 0) != write.expected) {
@@ -82,8 +82,8 @@ std::optional<Error> QueuedStore::refusal(const Write& write, const RecordPtr& n
   if (!write.value.is_object() || !(write.value["metadata"].is_object() || write.value["metadata"].is_null())) {
     return error(Code::kInvalid, "the value of " + write.key + " is no API object");
   }
-  if (std::size_t size = approximate_size(write.value); size > limits_.max_value_bytes) {
-    return error(Code::kTooLarge, "the value of " + write.key + " has about " + std::to_string(size) +
+  if (bytes > limits_.max_value_bytes) {
+    return error(Code::kTooLarge, "the value of " + write.key + " has about " + std::to_string(bytes) +
                                       " bytes; at most " + std::to_string(limits_.max_value_bytes) + " are stored");
   }
   return std::nullopt;
@@ -119,11 +119,13 @@ EventPtr QueuedStore::make_event(Write& write, const RecordPtr& now) {
 
 void QueuedStore::write(Write write, Done done) {
   RecordPtr now = head(write.key);
-  if (auto why = refusal(write, now)) return refuse(write.key, std::move(*why), std::move(done));
+  const bool deletes = write.kind == Write::Kind::kDelete;
+  const std::size_t bytes = deletes ? (now ? approximate_size(now->value) : 0) : approximate_size(write.value);
+  if (auto why = refusal(write, bytes, now)) return refuse(write.key, std::move(*why), std::move(done));
   Submitted submitted;
   submitted.ephemeral = write.ephemeral;
+  submitted.bytes = bytes;
   submitted.event = make_event(write, now);
-  submitted.bytes = approximate_size(submitted.event->record->value);
   submitted.done = std::move(done);
   if (!submitted.ephemeral || !nothing_pending() || submitted.event->revision > log_->reserved()) {
     return enqueue(std::move(submitted));

@@ -85,7 +85,8 @@ class QueuedStore final : public Store {
   };
   using Heads = std::unordered_map<std::string, Head, Hash, std::equal_to<>>;
 
-  std::optional<Error> refusal(const Write& write, const RecordPtr& now) const;
+  // `bytes`: the size of what would be stored.
+  std::optional<Error> refusal(const Write& write, std::size_t bytes, const RecordPtr& now) const;
   void refuse(const std::string& key, Error why, Done done);
   EventPtr make_event(Write& write, const RecordPtr& now);
   bool nothing_pending() const { return queue_.empty() && !in_flight_; }
