@@ -76,19 +76,31 @@ class Matcher {
   }
 
   bool members(const Place& place, const Pair& a, const Pair& b) const {
-    if (!same_keys(value_of(a.before), value_of(b.before)) || !same_keys(value_of(a.after), value_of(b.after))) return false;
-    for (auto [name, member] : value_of(a.after).entries()) {
-      if (!member_matches(place, name, a, b)) return false;
+    const Value &a_old = value_of(a.before), &a_new = value_of(a.after);
+    const Value &b_old = value_of(b.before), &b_new = value_of(b.after);
+    if (!same_keys(a_old, b_old) || !same_keys(a_new, b_new)) return false;
+    auto other = b_new.entries().begin();
+    for (auto [name, member] : a_new.entries()) {
+      const Field* field = place.member_field(name);
+      const Value& others = (*other).value;
+      ++other;
+      if (!either(Place::of(field), {member_or_absent(place, field, a.before, name), &member},
+                  {member_or_absent(place, field, b.before, name), &others})) {
+        return false;
+      }
     }
-    for (auto [name, member] : value_of(a.before).entries()) {
-      if (!value_of(a.after).find(name) && !member_matches(place, name, a, b)) return false;
+    other = b_old.entries().begin();
+    for (auto [name, member] : a_old.entries()) {
+      const Value& others = (*other).value;
+      ++other;
+      if (a_new.find(name)) continue;
+      const Field* field = place.member_field(name);
+      if (!either(Place::of(field), {&member, member_or_absent(place, field, a.after, name)},
+                  {&others, member_or_absent(place, field, b.after, name)})) {
+        return false;
+      }
     }
     return true;
-  }
-
-  bool member_matches(const Place& place, std::string_view name, const Pair& a, const Pair& b) const {
-    return either(place.member(name), {member_or_absent(place, a.before, name), member_or_absent(place, a.after, name)},
-                  {member_or_absent(place, b.before, name), member_or_absent(place, b.after, name)});
   }
 
   static bool same_key(const Field& list, const Value& a, const Value& b) {

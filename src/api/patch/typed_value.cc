@@ -195,7 +195,8 @@ void Comparer::members(const Place& place, const Value* before, const Value* aft
   }
   for (std::string_view name : names) {
     Step step(path_, "f:" + std::string(name));
-    walk(place.member(name), member_or_absent(place, before, name), member_or_absent(place, after, name));
+    const Field* field = place.member_field(name);
+    walk(Place::of(field), member_or_absent(place, field, before, name), member_or_absent(place, field, after, name));
   }
 }
 
@@ -380,11 +381,11 @@ Status check(const Place& place, const Value& value, FieldPath& path) {
 
 }  // namespace
 
-const Value* member_or_absent(const Place& place, const Value* object, std::string_view name) {
+const Value* member_or_absent(const Place& place, const Field* field, const Value* object, std::string_view name) {
   if (!object) return nullptr;
   if (const Value* member = object->find(name)) return member;
-  const Field* field = place.type() && object->is_object() ? place.member_field(name) : nullptr;
-  const bool always = field && (!field->absent_value.is_null() || (!field->omit_empty && !field->pointer));
+  const bool of_struct = field && place.type() && object->is_object();
+  const bool always = of_struct && (!field->absent_value.is_null() || (!field->omit_empty && !field->pointer));
   return always ? &field->absent_value : nullptr;
 }
 
