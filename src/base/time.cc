@@ -82,7 +82,13 @@ std::int64_t take_unit(std::string_view& text) {
 
 }  // namespace
 
-std::string format_time(Time time) { return format(time, 0); }
+std::string format_time(Time time) {
+  // Whoever asks mostly means now.
+  static thread_local std::pair<std::chrono::sys_seconds, std::string> last;
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  if (last.second.empty() || last.first != second) last = {second, format(time, 0)};
+  return last.second;
+}
 std::string format_micro_time(Time time) { return format(time, 6); }
 std::string format_nano_time(Time time) { return format(time, 9); }
 

@@ -324,7 +324,7 @@ void Driver::State::begin(const std::string& key) {
   run->plan = controller->plan(key, runtime.now());
   const Duration planned = runtime.monotonic();
   if (planned - run->started > kLongPlan)
-    run->rest_until = planned + std::min<Duration>((planned - run->started) * options.rest_after_plan, 1s);
+    run->rest_until = planned + std::min<Duration>((planned - run->started) * run->plan.rest, 1s);
   for (const EventSpec& spec : run->plan.events) emit(spec);
   if (!run->plan.problem.empty()) {
     log_debug(controller->name(), "no plan", {{"key", key}, {"problem", run->plan.problem}});

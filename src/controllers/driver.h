@@ -91,6 +91,9 @@ struct Plan {
   std::vector<EventSpec> events;          // at once, whatever happens
   std::optional<Duration> requeue_after;  // look again then, without being told of a change
   std::string problem;                    // not empty: the plan could not be made; look again after the key's back-off
+  // A plan that took long to make (a set of thousands) is followed by a rest of so many times that, a second at most,
+  // while changes gather. Plans below 0.2 ms are not held back.
+  int rest = 3;
 
   Plan& add(Action action);  // a chain of its own
   Plan& add_chain(std::vector<Action> actions);
@@ -134,9 +137,6 @@ class Driver {
     int writes_in_flight = 256;  // of one key; grows to this from 16 while writes succeed
     WorkQueue::Backoff backoff = {};
     Duration own_writes_wait = 10s;
-    // A plan that took long (a set of thousands) is followed by a rest of so many times that, while changes gather.
-    // Plans below 0.2 ms are not held back.
-    int rest_after_plan = 3;
     std::string field_manager;  // empty: the controller's component
   };
 

@@ -97,8 +97,10 @@ class InformerImpl final : public Informer,
 
   void put(const Value& object);
   void drop(const api::Name& name, const Value* last);
-  void index_one(Index& index, const Objects::value_type& entry, const Value& object, bool add);
-  void index_all(const Objects::value_type& entry, const Value& object, bool add);
+  static void add_to(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys);
+  static void remove_from(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys);
+  // Null: not there before, or no longer.
+  void reindex(const Objects::value_type& entry, const Value& before, const Value& after);
   void tell(const Value& before, const Value& after);
   void greet(std::uint64_t id);
   void unsubscribe(std::uint64_t id);
@@ -226,16 +228,15 @@ void InformerImpl::put(const Value& object) {
   auto found = objects_.find(name);
   if (found == objects_.end()) {
     found = objects_.emplace(std::move(name), object).first;
-    index_all(*found, object, true);
+    reindex(*found, Value(), object);
     tell(Value(), object);
   } else {
     Value before = found->second;
     if (api::resource_version_of(before) == api::resource_version_of(object) &&
         api::uid_of(before) == api::uid_of(object))
       return;
-    index_all(*found, before, false);
     found->second = object;
-    index_all(*found, object, true);
+    reindex(*found, before, object);
     if (api::uid_of(before) != api::uid_of(object)) {
       // Deleted and made again between two looks: handlers must not take the new one for the old.
       tell(before, Value());
@@ -251,20 +252,18 @@ void InformerImpl::drop(const api::Name& name, const Value* last) {
   auto found = objects_.find(name);
   if (found == objects_.end()) return;
   Value before = found->second;
-  index_all(*found, before, false);
+  reindex(*found, before, Value());
   objects_.erase(found);
   tell(last ? *last : before, Value());
   if (!when_moved_on_.empty()) check_moved_on(name);
 }
 
-void InformerImpl::index_one(Index& index, const Objects::value_type& entry, const Value& object, bool add) {
-  std::vector<std::string> keys;
-  index.function(object, keys);
+void InformerImpl::add_to(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) index.buckets[key].insert(&entry);
+}
+
+void InformerImpl::remove_from(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
-    if (add) {
-      index.buckets[key].insert(&entry);
-      continue;
-    }
     auto bucket = index.buckets.find(key);
     if (bucket == index.buckets.end()) continue;
     bucket->second.erase(&entry);
@@ -272,8 +271,15 @@ void InformerImpl::index_one(Index& index, const Objects::value_type& entry, con
   }
 }
 
-void InformerImpl::index_all(const Objects::value_type& entry, const Value& object, bool add) {
-  for (auto& [name, index] : indexes_) index_one(index, entry, object, add);
+void InformerImpl::reindex(const Objects::value_type& entry, const Value& before, const Value& after) {
+  for (auto& [name, index] : indexes_) {
+    std::vector<std::string> old_keys, new_keys;
+    if (!before.is_null()) index.function(before, old_keys);
+    if (!after.is_null()) index.function(after, new_keys);
+    if (old_keys == new_keys) continue;  // as most changes are
+    remove_from(index, entry, old_keys);
+    add_to(index, entry, new_keys);
+  }
 }
 
 const Value& InformerImpl::get(const api::Name& name) const {
@@ -301,7 +307,11 @@ void InformerImpl::add_index(const std::string& name, IndexFunction function) {
     BERTH_CHECK(at->second.function == function, "one index name, two functions");
     return;
   }
-  for (const auto& entry : objects_) index_one(at->second, entry, entry.second, true);
+  for (const auto& entry : objects_) {
+    std::vector<std::string> keys;
+    function(entry.second, keys);
+    add_to(at->second, entry, keys);
+  }
 }
 
 std::vector<Value> InformerImpl::by_index(const std::string& name, const std::string& key) const {

@@ -15,6 +15,8 @@ using api::resources::kStatefulSets;
 namespace {
 
 constexpr std::size_t kPlacesAhead = 10'000;
+constexpr int kRestOfOrdered = 1;
+constexpr int kRestOfParallel = 10;
 
 bool has_finalizer(const Value& object, std::string_view finalizer) {
   const Value& all = object["metadata"]["finalizers"];
@@ -291,6 +293,9 @@ void SetPlanner::tear_down() {
 }
 
 Plan SetPlanner::run() {
+  // Members of an ordered set are waited for one by one; those of the other kind become ready side by side, and many at a
+  // time are counted as cheaply as one.
+  plan_.rest = shape_.parallel ? kRestOfParallel : kRestOfOrdered;
   if (claim_members()) return std::move(plan_);
   order_revisions();
   take_places();
