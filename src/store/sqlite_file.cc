@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -335,6 +336,26 @@ Status SqliteFile::commit(const Batch& batch, Revision reserve) {
 Status SqliteFile::reserve(Revision revision) {
   std::lock_guard<std::mutex> guard(commit_mutex_);
   return set_meta("reserved", revision);
+}
+
+// Zeros behind the end are no frames to SQLite, which tells its frames by their checksums. The file has its length only
+// under the lock; what is in front of that is SQLite's.
+void SqliteFile::make_room(std::size_t bytes) {
+  constexpr std::size_t kPiece = 256 << 10;
+  constexpr std::size_t kSpare = 20;  // times the room, that must be free
+  Fd fd(::open((path_ + "-wal").c_str(), O_WRONLY | O_CLOEXEC));
+  struct ::statvfs disk {};
+  if (!fd || ::fstatvfs(fd.get(), &disk) != 0 || disk.f_bavail * disk.f_frsize / kSpare < bytes) return;
+  const std::string zeros(kPiece, '\0');
+  while (true) {
+    std::lock_guard<std::mutex> guard(commit_mutex_);
+    struct ::stat info {};
+    if (::fstat(fd.get(), &info) != 0 || static_cast<std::size_t>(info.st_size) >= bytes) break;
+    if (::pwrite(fd.get(), zeros.data(), zeros.size(), info.st_size) == static_cast<ssize_t>(zeros.size())) continue;
+    (void)!::ftruncate(fd.get(), info.st_size);
+    break;
+  }
+  (void)::fdatasync(fd.get());
 }
 
 Status SqliteFile::checkpoint() {

@@ -51,6 +51,9 @@ class SqliteFile {
 
   // Bytes in the write-ahead log after the last commit.
   std::size_t wal_bytes() const { return wal_bytes_.load(std::memory_order_relaxed); }
+  // Gives the write-ahead log room for `bytes` on disk: a write that makes its file longer has to wait for the file
+  // system's journal as well. Beside commits, on the checkpointing thread. Does nothing where space is short.
+  void make_room(std::size_t bytes);
   // Moves the write-ahead log into the database, nearly all of it beside commits. Where it failed, tries again when
   // called again.
   Status checkpoint();

@@ -14,6 +14,8 @@ namespace {
 
 constexpr Revision kReserve = 10'000;  // revisions reserved in one go
 constexpr std::size_t kCheckpointBytes = 8u << 20;
+constexpr std::size_t kBusyBytes = 512u << 10;  // a write-ahead log that has grown so far will go on
+constexpr std::size_t kRoomBytes = kCheckpointBytes + (4u << 20);  // what comes while it is moved
 
 struct Metrics {
   metrics::Histogram& seconds = metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
@@ -28,7 +30,7 @@ Metrics& sqlite_metrics() {
   return instance;
 }
 
-// Two threads around one SqliteFile: one commits, one checkpoints.
+// Two threads around one SqliteFile: one commits, one checkpoints and makes room.
 class SqliteLog final : public Log {
  public:
   SqliteLog(Runtime& runtime, std::unique_ptr<SqliteFile> file)
@@ -62,6 +64,7 @@ class SqliteLog final : public Log {
   std::condition_variable checkpoint_;
   std::optional<Job> job_;
   bool checkpoint_wanted_ = false;
+  bool room_wanted_ = false, room_made_ = false;
   bool stopping_ = false;
   std::thread writer_;
   std::thread checkpointer_;
@@ -100,8 +103,11 @@ void SqliteLog::write_batches() {
     job.batch.reset();
     runtime_.post([status = std::move(status), done = std::move(job.done)] { done(status); });
     guard.lock();
-    if (checkpoint && !checkpoint_wanted_) {
-      checkpoint_wanted_ = true;
+    const bool room = !room_made_ && file_->wal_bytes() > kBusyBytes;
+    if ((checkpoint && !checkpoint_wanted_) || room) {
+      checkpoint_wanted_ |= checkpoint;
+      room_wanted_ |= room;
+      room_made_ |= room;
       checkpoint_.notify_one();
     }
   }
@@ -110,15 +116,18 @@ void SqliteLog::write_batches() {
 void SqliteLog::checkpoint_when_asked() {
   std::unique_lock<std::mutex> guard(mutex_);
   while (true) {
-    checkpoint_.wait(guard, [this] { return stopping_ || checkpoint_wanted_; });
+    checkpoint_.wait(guard, [this] { return stopping_ || checkpoint_wanted_ || room_wanted_; });
     if (stopping_) return;
-    checkpoint_wanted_ = false;
+    const bool room = std::exchange(room_wanted_, false), checkpoint = std::exchange(checkpoint_wanted_, false);
     guard.unlock();
-    Status status = file_->checkpoint();
-    if (status.ok()) {
-      sqlite_metrics().checkpoints.add();
-    } else {
-      log_warning("store", "checkpoint failed", {{"reason", status.error().message}});
+    if (room) file_->make_room(kRoomBytes);
+    if (checkpoint) {
+      Status status = file_->checkpoint();
+      if (status.ok()) {
+        sqlite_metrics().checkpoints.add();
+      } else {
+        log_warning("store", "checkpoint failed", {{"reason", status.error().message}});
+      }
     }
     guard.lock();
   }

@@ -248,6 +248,26 @@ TEST_F(SqliteStoreTest, TheWriteAheadLogIsBounded) {
   EXPECT_EQ(store_->count("/registry/"), 1000u);
 }
 
+TEST_F(SqliteStoreTest, ABusyLogIsGivenRoomThatHoldsNothing) {
+  open();
+  struct ::stat info {};
+  const std::string kilobyte(1000, 'x');
+  int written = 0;
+  const std::int64_t idle = [&] { return ::stat((path() + "-wal").c_str(), &info) == 0 ? info.st_size : 0; }();
+  EXPECT_LT(idle, 1 << 20);
+  const bool given = run_until(loop_, [&] {
+    must_write(put("k" + std::to_string(written++ % 100), kilobyte));
+    return ::stat((path() + "-wal").c_str(), &info) == 0 && info.st_size >= 12 << 20;
+  });
+  ASSERT_TRUE(given);
+  const Revision last = must_write(put("last", 7));
+  crash();
+  open();
+  EXPECT_EQ(value_of("last"), 7);
+  EXPECT_EQ(store_->get(key_of("last"))->mod_revision, last);
+  EXPECT_EQ(store_->count("/registry/"), static_cast<std::size_t>(std::min(written, 100)) + 1);
+}
+
 TEST_F(SqliteStoreTest, OneProcessAtATime) {
   open();
   const std::string text = open_error();
