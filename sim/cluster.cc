@@ -237,12 +237,13 @@ void Cluster::compare_caches() {
   }
 }
 
-bool Cluster::settle(Duration quiet, Duration limit) {
+bool Cluster::settle(Duration quiet, Duration limit, const std::function<bool()>& stop) {
   const Duration end = world_.elapsed() + limit;
   std::uint64_t seen = truth_->changes();
   Duration since = world_.elapsed();
   while (world_.elapsed() < end) {
-    world_.run_for(quiet / 4);
+    world_.run_for(quiet / 40);
+    if (stop && stop()) return false;
     if (truth_->changes() != seen) {
       seen = truth_->changes();
       since = world_.elapsed();

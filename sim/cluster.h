@@ -75,8 +75,8 @@ class Cluster {
   void compare_caches();
   // Ends all faults and restarts what is down.
   void heal();
-  // Lets time pass until nothing has been written for `quiet`, at most `limit`. False: it never became quiet.
-  bool settle(Duration quiet, Duration limit);
+  // Lets time pass until nothing has been written for `quiet`, at most `limit`. False: it never became quiet, or `stop` said so.
+  bool settle(Duration quiet, Duration limit, const std::function<bool()>& stop = nullptr);
 
  private:
   struct Running {

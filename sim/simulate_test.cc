@@ -15,6 +15,7 @@
 
 #include "base/loop.h"
 #include "controllers/statefulset/identity.h"
+#include "sim/scenarios/caught.h"
 #include "sim/scenarios/history.h"
 
 namespace berth::sim {
@@ -92,27 +93,7 @@ TEST(Simulation, TheSameSeedIsTheSameHistory) {
   }
 }
 
-// --- Planted bugs: some seed out of a few must make the checker of that name speak, and none other may be needed.
-
-bool caught(const std::string& checker, HistoryOptions options, const std::string& words = {}) {
-  options.trace = std::getenv("BERTH_SIM_SEED") != nullptr;
-  for (std::uint64_t seed = 3; seed <= 600; seed += 10) {  // the long ones
-    options.seed = seed;
-    const Outcome outcome = run_history(options);
-    for (const std::string& violation : outcome.violations) {
-      if (violation.starts_with(checker + ":") && violation.find(words) != std::string::npos) {
-        std::printf("caught with seed %llu: %s\n", static_cast<unsigned long long>(seed), violation.c_str());
-        return true;
-      }
-    }
-  }
-  return false;
-}
-
-bool caught(const std::string& checker, const controllers::statefulset::Planner& planner,
-            const std::string& words = {}) {
-  return caught(checker, HistoryOptions{.planner = planner, .faults = false}, words);
-}
+// --- Planted bugs
 
 TEST(PlantedBug, AStoreThatAnswersBeforeItWritesLosesData) {
   EXPECT_TRUE(caught("durable", HistoryOptions{.disk_lies = true}));

@@ -92,7 +92,7 @@ class Growth final : public Checker {
     const auto& [set, claim_template, ordinal] = *of_claim;
     std::string behind;
     const bool out_of_turn = wishes_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const Wish& wish) {
-      if (!wish.has_option(api::kClaimTemplateUpdates)) return true;
+      if (!wish.has_option(api::kClaimTemplateUpdates) || !asks_for(wish, claim_template, asked(claim))) return true;
       for (int other : wish.ordinals()) {
         if (other <= ordinal || other < wish.first_updated) continue;
         if (is_behind(wish, claim_template, other)) {
@@ -105,6 +105,12 @@ class Growth final : public Checker {
     if (out_of_turn)
       wrong("claim " + std::string(api::name_of(claim)) + " was told to grow " +
             (behind.empty() ? "though nobody asked for it" : "before " + behind + " had grown"));
+  }
+  static bool asks_for(const Wish& wish, std::string_view claim_template, std::int64_t size) {
+    for (const Value& one : wish.set["spec"]["volumeClaimTemplates"]) {
+      if (api::name_of(one) == claim_template) return asked(one) == size;
+    }
+    return false;
   }
   bool is_behind(const Wish& wish, std::string_view claim_template, int ordinal) const {
     const Value& claim = truth_.get(kPersistentVolumeClaims, claim_of(wish, claim_template, ordinal));
@@ -121,8 +127,8 @@ class Growth final : public Checker {
 
   // --- Templates that were removed
   struct Removed {
-    std::string set_uid;
     Duration since;
+    bool went_before;  // by a policy of the time before
   };
   void remember(const Change& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
@@ -132,15 +138,19 @@ class Growth final : public Checker {
     for (const Value& one : change.before["spec"]["volumeClaimTemplates"]) {
       const Value& left = change.after["spec"]["volumeClaimTemplates"];
       if (std::none_of(left.begin(), left.end(), [&](const Value& other) { return api::name_of(other) == api::name_of(one); }))
-        removed[std::string(api::name_of(one))] = {std::string(api::uid_of(set)), truth_.world().elapsed()};
+        removed[std::string(api::name_of(one))] = {truth_.world().elapsed(), deletes(change.before) || deletes(change.after)};
     }
+  }
+  static bool deletes(const Value& set) {
+    const Value& policy = set["spec"]["persistentVolumeClaimRetentionPolicy"];
+    return policy["whenDeleted"].as_string() == "Delete" || policy["whenScaled"].as_string() == "Delete";
   }
   void went(const Value& claim) {
     for (const auto& [set, templates] : removed_) {
       for (const auto& [claim_template, removed] : templates) {
         const auto member = controllers::statefulset::parse_member(api::name_of(claim));
         if (set.ns != api::namespace_of(claim) || member.parent != claim_template + "-" + set.name) continue;
-        if (removed.since < long_ago())
+        if (removed.since < long_ago() || !removed.went_before)
           wrong("claim " + std::string(api::name_of(claim)) + " was deleted though its template was removed");
       }
     }

@@ -29,7 +29,7 @@ class History {
                   .planner = options.planner,
                   .spoil_budgets = options.spoil_budgets}),
         world_(cluster_.world()),
-        people_(cluster_, big_ ? 50 : 5) {}
+        people_(cluster_, big_ ? 50 : 5, options.all_options) {}
 
   Outcome run() {
     cluster_.truth().set_trace(options_.trace);
@@ -51,9 +51,9 @@ class History {
     for (int i = 0; i < accidents; ++i) {
       people_.later(world_.between(1s, end), [this] { let_something_happen(); });
     }
-    world_.run_for(end + 11s);  // whatever people began to do is done by then
-    heal();
-    finish();
+    pass(end + 11s);  // whatever people began to do is done by then
+    if (!stopped()) heal();
+    if (!stopped()) finish();
     Outcome out;
     out.violations = cluster_.truth().violations();
     out.steps = world_.steps();
@@ -63,6 +63,11 @@ class History {
   }
 
  private:
+  bool stopped() { return options_.stop && options_.stop(cluster_.truth().violations()); }
+  void pass(Duration time) {
+    for (const Duration end = world_.elapsed() + time; world_.elapsed() < end && !stopped();)
+      world_.run_for(std::min<Duration>(1s, end - world_.elapsed()));
+  }
   void heal() {
     cluster_.truth().trace("everything is healed");
     cluster_.heal();
@@ -76,7 +81,8 @@ class History {
   }
   void finish() {
     Truth& truth = cluster_.truth();
-    if (!cluster_.settle(kQuiet, 1800s)) {
+    if (!cluster_.settle(kQuiet, 1800s, [this] { return stopped(); })) {
+      if (stopped()) return;
       truth.violation("rest", "still writing half an hour after everything was healed: " + truth.last_change());
       return;
     }

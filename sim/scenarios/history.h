@@ -23,8 +23,12 @@ struct HistoryOptions {
   // Without faults of network and processes caches hardly lag, and the checkers are strict.
   bool faults = true;
   bool trace = false;  // prints what happens
+  // Every set asks for what Kubernetes does not have, budgets count everything, and people care for little else.
+  bool all_options = false;
   // Planted bugs outside the controller.
   bool disk_lies = false;
+  // Asked now and then with what was seen so far; true ends the history.
+  std::function<bool(const std::vector<std::string>& violations)> stop = nullptr;
   double swallowed_event = 0;  // by the scheduler's watches
   std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
 };

@@ -1,5 +1,6 @@
 #include "sim/scenarios/options.h"
 
+#include <algorithm>
 #include <string>
 
 #include "api/object.h"
@@ -37,6 +38,8 @@ std::string any_value(World& world, std::string_view annotation) {
   return json::encode(all);
 }
 
+constexpr std::size_t kMostTemplates = 3;
+
 struct Likely {
   std::string_view annotation;
   double probability;
@@ -66,7 +69,7 @@ Value changed_option(World& world, bool templates) {
 }
 
 Value changed_claim_templates(World& world, Value templates) {
-  const std::size_t at = world.below(templates.size() + 1);
+  const std::size_t at = world.below(std::min<std::size_t>(templates.size() + 1, kMostTemplates));
   if (at == templates.size()) {
     // Never one again that was removed: its claims may be on other nodes than those that came since.
     const std::string name = "more" + std::to_string(world.steps());

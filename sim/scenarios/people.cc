@@ -23,16 +23,16 @@ constexpr const char* kSet = R"({"apiVersion":"apps/v1","kind":"StatefulSet","me
 
 }  // namespace
 
-People::People(Cluster& cluster, int most)
-    : cluster_(cluster), world_(cluster.world()), most_(most), lane_(world_.make_lane("people")) {}
+People::People(Cluster& cluster, int most, bool all_options)
+    : cluster_(cluster), world_(cluster.world()), most_(most), all_options_(all_options), lane_(world_.make_lane("people")) {}
 
 void People::create_sets(int count) {
   for (int i = 0; i < count; ++i) {
     const std::string name = "set-" + std::string(1, static_cast<char>('a' + i));
-    sets_[name] = {world_.chance(0.6), world_.chance(0.7), world_.chance(0.5)};
+    sets_[name] = {world_.chance(0.6), world_.chance(0.7) || all_options_, world_.chance(0.5) || all_options_};
     create_set(name);
   }
-  if (!world_.chance(0.3)) return;
+  if (!world_.chance(0.3) && !all_options_) return;
   // One of a set's own, or one of all sets.
   create_budget(world_.chance(0.5) ? "set-a" : "");
 }
@@ -81,7 +81,7 @@ void People::do_something() {
   auto at = sets_.begin();
   std::advance(at, world_.below(sets_.size()));
   const std::string name = at->first;
-  if (sets_[name].options && world_.chance(0.4)) {
+  if (sets_[name].options && world_.chance(all_options_ ? 0.6 : 0.4)) {
     if (sets_[name].claims && world_.chance(0.5)) return change_claim_templates(name);
     return change_option(name);
   }

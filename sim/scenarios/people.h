@@ -11,8 +11,8 @@ namespace berth::sim {
 
 class People {
  public:
-  // `most`: the replicas that a set is given at most.
-  People(Cluster& cluster, int most);
+  // `most`: the replicas that a set is given at most. `all_options`: see HistoryOptions.
+  People(Cluster& cluster, int most, bool all_options);
 
   void create_sets(int count);
   void do_something();
@@ -56,6 +56,7 @@ class People {
   Cluster& cluster_;
   World& world_;
   int most_;
+  bool all_options_;
   std::shared_ptr<Lane> lane_;
   std::map<std::string, Character> sets_;
 };

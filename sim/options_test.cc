@@ -1,0 +1,143 @@
+// A planted bug for each checker of what sets and budgets ask for by annotation.
+
+#include <gtest/gtest.h>
+
+#include "api/set_options.h"
+#include "controllers/statefulset/identity.h"
+#include "sim/scenarios/caught.h"
+
+namespace berth::sim {
+namespace {
+
+using namespace api::resources;  // NOLINT
+using controllers::Action;
+using controllers::Plan;
+using controllers::statefulset::Planner;
+using controllers::statefulset::plan_set;
+using controllers::statefulset::Shape;
+using controllers::statefulset::shape_of;
+using controllers::statefulset::View;
+
+// The planner never sees what the set asks for by this annotation.
+Planner blind_to(std::string_view annotation, bool only_at_its_end = false) {
+  return [annotation, only_at_its_end](const View& view, Time now) {
+    View other = view;
+    if (!api::annotation_of(view.set, annotation).empty() && (!only_at_its_end || api::is_terminating(view.set)))
+      other.set.mut("metadata").mut("annotations").erase(annotation);
+    return plan_set(other, now);
+  };
+}
+
+int ordinal_of(const Value& object) { return controllers::statefulset::parse_member(api::name_of(object)).ordinal; }
+
+TEST(PlantedBugInOptions, MakingSkippedMembersIsSeen) {
+  EXPECT_TRUE(caught_in_options("places", blind_to(api::kSkipOrdinals), "which is not wanted"));
+}
+
+TEST(PlantedBugInOptions, LeavingSkippedMembersIsSeenAtRest) {
+  EXPECT_TRUE(caught_in_options("places", [](const View& view, Time now) {
+    const Shape shape = shape_of(view.set);
+    View other = view;
+    // "It runs so well."
+    std::erase_if(other.pods, [&](const Value& pod) { return shape.options.skips(ordinal_of(pod)); });
+    return plan_set(other, now);
+  }, "has no place"));
+}
+
+TEST(PlantedBugInOptions, EndingAllMembersAtOnceIsSeen) {
+  EXPECT_TRUE(caught_in_options("teardown", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    if (!api::is_terminating(view.set)) return plan;
+    for (const Value& pod : view.pods) {
+      if (!api::is_terminating(pod)) plan.add(controllers::remove(kPods, pod));
+    }
+    return plan;
+  }, "was ended before"));
+}
+
+TEST(PlantedBugInOptions, LettingTheSetGoFirstIsSeen) {
+  EXPECT_TRUE(caught_in_options("teardown", blind_to(api::kOrderedTeardown, true), "after its set was gone"));
+}
+
+TEST(PlantedBugInOptions, ForgettingOverridesIsSeen) {
+  EXPECT_TRUE(caught_in_options("overrides", blind_to(api::kOrdinalOverrides), "was not made as"));
+}
+
+TEST(PlantedBugInOptions, NotRollingOverridesIsSeenAtRest) {
+  EXPECT_TRUE(caught_in_options("overrides", [](const View& view, Time now) {
+    const Shape shape = shape_of(view.set);
+    View other = view;
+    // "That pod is new enough."
+    for (Value& pod : other.pods) {
+      const std::string hash = controllers::statefulset::override_hash(shape, ordinal_of(pod));
+      Value& metadata = pod.mut("metadata");
+      metadata.mut("annotations").set(controllers::statefulset::kOverrideAnnotation, hash.empty() ? Value() : Value(hash));
+    }
+    return plan_set(other, now);
+  }, "is not as its ordinal"));
+}
+
+TEST(PlantedBugInOptions, MixingRevisionsIsSeen) {
+  EXPECT_TRUE(caught_in_options("recreate", blind_to(api::kUpdateStrategy), "was made before"));
+}
+
+bool changes_claims(const View& view) { return api::annotation_of(view.set, api::kClaimTemplateUpdates) == "true"; }
+
+TEST(PlantedBugInOptions, GrowingFromTheFrontIsSeen) {
+  EXPECT_TRUE(caught_in_options("growth", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    const Shape shape = shape_of(view.set);
+    const std::vector<int> ordinals = shape.ordinals();
+    if (!changes_claims(view) || shape.terminating || ordinals.empty()) return plan;
+    for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) {
+      const Value& claim = view.claim(controllers::statefulset::claim_name(shape, api::name_of(one), ordinals.front()));
+      const Value& size = one["spec"]["resources"];
+      if (claim["status"]["phase"].as_string() != "Bound" || claim["spec"]["resources"] == size) continue;
+      plan.add(controllers::patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge,
+                                  Value::object({{"spec", Value::object({{"resources", size}})}})));
+    }
+    return plan;
+  }, "had grown"));
+}
+
+TEST(PlantedBugInOptions, ForgettingToGrowIsSeenAtRest) {
+  EXPECT_TRUE(caught_in_options("growth", blind_to(api::kClaimTemplateUpdates), "and its template asks for"));
+}
+
+TEST(PlantedBugInOptions, OldMountsAreSeenAtRest) {
+  EXPECT_TRUE(caught_in_options("growth", blind_to(api::kClaimTemplateUpdates), "does not mount"));
+}
+
+TEST(PlantedBugInOptions, TidyingRemovedTemplatesAwayLosesData) {
+  EXPECT_TRUE(caught_in_options("growth", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    const Shape shape = shape_of(view.set);
+    if (!changes_claims(view) || shape.terminating) return plan;
+    for (const Value& pod : view.pods) {
+      // "Nobody asks for it any more."
+      for (const Value& volume : pod["spec"]["volumes"]) {
+        bool wanted = false;
+        for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) wanted |= api::name_of(one) == volume["name"].as_string();
+        const Value& claim = view.claim(volume["persistentVolumeClaim"]["claimName"].str());
+        if (!wanted && !claim.is_null() && !api::is_terminating(claim)) plan.add(controllers::remove(kPersistentVolumeClaims, claim));
+      }
+    }
+    plan.look_again(1s);
+    return plan;
+  }, "though its template was removed"));
+}
+
+TEST(PlantedBugInOptions, ABudgetThatAllowsTooMuchIsSeen) {
+  HistoryOptions options{.faults = false, .all_options = true};
+  options.spoil_budgets = [](Plan& plan) {
+    for (std::vector<Action>& chain : plan.chains) {
+      for (Action& action : chain) {
+        if (action.object["status"]["disruptionsAllowed"].is_int()) action.object.mut("status").set("disruptionsAllowed", 9);
+      }
+    }
+  };
+  EXPECT_TRUE(caught("disruption", options));
+}
+
+}  // namespace
+}  // namespace berth::sim
