@@ -199,6 +199,7 @@ spec:
 
 MEMBERS = ["mysql-0", "mysql-1", "mysql-2"]
 GREETING = "hello, from mysql-client"
+SINCE = {name: f"since then, by {name}" for name in sorted(lab.kubectls())}  # what is written when a replica came back
 # What `get pods --watch` shows of a new member, one after the other.
 PHASES = [("0/2", "Pending"), ("0/2", "Init:0/2"), ("0/2", "Init:1/2"), ("0/2", "PodInitializing"), ("1/2", "Running"), ("2/2", "Running")]
 
@@ -217,6 +218,15 @@ def k(own_cluster):
 def client(request, k):
     """The same namespace, spoken to with each kubectl."""
     session = lab.Session(k.cluster, lab.kubectls()[request.param], namespace="default")
+    session.since = SINCE[request.param]
+    yield session
+    session.close_home()
+
+
+@pytest.fixture
+def old(k):
+    """The same namespace, spoken to with the oldest kubectl beside the newest."""
+    session = lab.Session(k.cluster, lab.kubectls()["1.20"], namespace="default")
     yield session
     session.close_home()
 
@@ -268,13 +278,12 @@ def volume_of(k, member):
     return claim["metadata"]["uid"], claim["spec"]["volumeName"]
 
 
-def test_003_1_each_clones_the_one_before(k):
+def test_003_1_each_clones_the_one_before(k, old):
     assert create(k, CONFIG) == "configmap/mysql-config created\n"
     assert create(k, SERVICES) == "service/mysql created\nservice/mysql-read created\n"
     assert [row[:5] for row in columns(k.out("get", "services", "-l", "app=mysql"))[1:]] == [
         ["mysql", "ClusterIP", "None", "<none>", "3306/TCP"],
         ["mysql-read", "ClusterIP", k.get("services", "mysql-read")["spec"]["clusterIP"], "<none>", "3306/TCP"]]
-    old = lab.Session(k.cluster, lab.kubectls()["1.20"], namespace="default")
     show = ("get", "pods", "-l", "app=mysql")
     with k.listing(*show) as new_listing, old.listing(*show) as old_listing, k.listing("get", "statefulset") as sets, k.watch() as watch:
         assert create(k, SET) == "statefulset.apps/mysql created\n"
@@ -284,7 +293,6 @@ def test_003_1_each_clones_the_one_before(k):
             wait_phases(listing, *MEMBERS)
         wait_for("the watch to see it", lambda: watch.ready("mysql-2"))
         in_turn(watch, *MEMBERS)
-    old.close_home()
     assert "keeping the data" in k.out("logs", "mysql-0", "-c", "clone-mysql")
     for m in MEMBERS[1:]:
         assert "cloned the data" in k.out("logs", m, "-c", "clone-mysql")
@@ -320,8 +328,9 @@ def addresses(k, service):
     return {a["ip"] for subset in k.get("endpoints", service).get("subsets", []) for a in subset.get("addresses", [])}
 
 
-def test_003_5_who_is_not_ready_is_not_read_from(k):
+def test_003_5_who_is_not_ready_is_not_read_from(client):
     """Without a loop over mysql-read: what the name of the headless Service resolves to, and whom mysql-read stands for."""
+    k = client
     ill, everybody = k.pod("mysql-2")["status"]["podIP"], {k.pod(m)["status"]["podIP"] for m in MEMBERS}
 
     def resolved():
@@ -334,7 +343,8 @@ def test_003_5_who_is_not_ready_is_not_read_from(k):
     wait_for("three names", lambda: addresses(k, "mysql-read") == resolved() == everybody)
 
 
-def test_003_6_a_replica_comes_back_to_its_data(k):
+def test_003_6_a_replica_comes_back_to_its_data(client):
+    k = client
     before, volume = k.pod("mysql-2")["metadata"]["uid"], volume_of(k, "mysql-2")
     with k.listing("get", "pod", "mysql-2") as listing:
         assert k.out("delete", "pod", "mysql-2").startswith('pod "mysql-2" deleted')
@@ -344,25 +354,27 @@ def test_003_6_a_replica_comes_back_to_its_data(k):
         wait_phases(listing, "mysql-2")
     assert volume_of(k, "mysql-2") == volume
     assert "keeping the data" in k.out("logs", "mysql-2", "-c", "clone-mysql")
-    sql(k, "INSERT INTO test.messages VALUES ('since then')")
-    wait_rows(k, "mysql-2", GREETING, "since then")
+    sql(k, f"INSERT INTO test.messages VALUES ('{k.since}')")
+    wait_rows(k, "mysql-2", GREETING, *(text for text in SINCE.values() if text <= k.since))
 
 
-def test_003_9_more_replicas_join(k):
-    with k.listing("get", "pods", "-l", "app=mysql") as listing, k.watch() as watch:
-        assert k.out("scale", "statefulset", "mysql", "--replicas=5") == "statefulset.apps/mysql scaled\n"
+def test_003_9_more_replicas_join(k, old):
+    show = ("get", "pods", "-l", "app=mysql")
+    with k.listing(*show) as new_listing, old.listing(*show) as old_listing, k.watch() as watch:
+        assert old.out("scale", "statefulset", "mysql", "--replicas=5") == "statefulset.apps/mysql scaled\n"
         k.wait_ready("mysql-3", "mysql-4")
-        wait_phases(listing, "mysql-3", "mysql-4")
+        for listing in (new_listing, old_listing):
+            wait_phases(listing, "mysql-3", "mysql-4")
         wait_for("the watch to see it", lambda: watch.ready("mysql-4"))
         in_turn(watch, "mysql-3", "mysql-4")
     for m in ("mysql-3", "mysql-4"):
-        wait_rows(k, m, GREETING, "since then")
+        wait_rows(k, m, GREETING, *SINCE.values())
     sql(k, "INSERT INTO test.messages VALUES ('to five')")
     for m in MEMBERS[1:] + ["mysql-3", "mysql-4"]:
-        wait_rows(k, m, GREETING, "since then", "to five")
+        wait_rows(k, m, GREETING, *SINCE.values(), "to five")
 
 
-def test_003_10_claims_stay_until_deleted_by_hand(k):
+def test_003_10_claims_stay_until_deleted_by_hand(k, old):
     volumes = {m: volume_of(k, m) for m in ("mysql-3", "mysql-4")}
     kept = {m: k.pod(m)["metadata"]["uid"] for m in MEMBERS}
     with k.watch() as watch:
@@ -371,22 +383,22 @@ def test_003_10_claims_stay_until_deleted_by_hand(k):
         assert watch.terminating("mysql-4") < watch.deleted("mysql-4") < watch.terminating("mysql-3")
     wait_for("3/3", lambda: columns(k.out("get", "statefulset"))[1][1] == "3/3")
     assert k.names("persistentvolumeclaims") == [f"data-mysql-{i}" for i in range(5)]
-    for m, (uid, volume) in volumes.items():
+    for (m, (uid, volume)), by in zip(volumes.items(), (k, old)):
         assert volume_of(k, m) == (uid, volume)
-        assert re.search(rf"Bound +default/data-{m} ", k.out("get", "pv", volume))
+        assert re.search(rf"Bound +default/data-{m} ", by.out("get", "pv", volume))
         disk = pathlib.Path(k.cluster.data_dir, "node", "volumes", volume)
         assert disk.exists()
-        assert k.out("delete", "pvc", f"data-{m}").startswith(f'persistentvolumeclaim "data-{m}" deleted')
+        assert by.out("delete", "pvc", f"data-{m}").startswith(f'persistentvolumeclaim "data-{m}" deleted')
         wait_for(f"volume {volume} to go", lambda: k.cluster.request("GET", f"/api/v1/persistentvolumes/{volume}")[0] == 404)
         wait_for(f"{disk} to go", lambda: not disk.exists())
     assert k.names("persistentvolumeclaims") == [f"data-{m}" for m in MEMBERS]
     assert kept == {m: k.pod(m)["metadata"]["uid"] for m in MEMBERS}
 
 
-def test_003_11_nothing_is_left_on_the_node(k):
+def test_003_11_nothing_is_left_on_the_node(k, old):
     assert k.out("delete", "statefulset", "mysql").startswith('statefulset.apps "mysql" deleted')
     wait_for("no pods", lambda: "No resources found in default namespace." in k.k("get", "pods", "-l", "app=mysql").stderr)
-    named = re.findall(r'^(\S+) "(\S+)" deleted', k.out("delete", "configmap,service,pvc", "-l", "app=mysql"), re.M)
+    named = re.findall(r'^(\S+) "(\S+)" deleted', old.out("delete", "configmap,service,pvc", "-l", "app=mysql"), re.M)
     assert named == [("configmap", "mysql-config"), ("service", "mysql"), ("service", "mysql-read"),
                      *(("persistentvolumeclaim", f"data-{m}") for m in MEMBERS)]
     wait_for("no volumes", lambda: k.cluster.api("/api/v1/persistentvolumes")["items"] == [])
