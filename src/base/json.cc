@@ -11,14 +11,11 @@
 namespace berth::json {
 namespace {
 
-const Value kNullValue;
 constexpr double kExact = 9007199254740992.0;  // 2^53: up to here a double and its integer print alike
 
 std::size_t element_size(Type type) {
   return type == Type::kString ? 1 : type == Type::kArray ? sizeof(Value) : sizeof(Member);
 }
-
-bool has_node(Type type) { return type >= Type::kString; }
 
 // Frees a node whose last reference is gone.
 void destroy(Type type, Node* node) {
@@ -35,25 +32,6 @@ struct Place {
   std::size_t index;
   bool found;
 };
-
-template <class Word>
-std::uint64_t load(const char* text) {
-  Word word;
-  std::memcpy(&word, text, sizeof word);
-  return sizeof word == 8 ? __builtin_bswap64(word) : __builtin_bswap32(static_cast<std::uint32_t>(word));
-}
-
-// InternedKey::prefix of a key that may not be interned.
-std::uint64_t prefix_of(std::string_view key) {
-  const char* text = key.data();
-  const std::size_t size = key.size();
-  if (size >= 8) return load<std::uint64_t>(text);
-  const auto spare = static_cast<unsigned>(8 * (8 - size));
-  if (size >= 4) return load<std::uint32_t>(text) << 32 | load<std::uint32_t>(text + size - 4) << spare;
-  std::uint64_t prefix = 0;
-  for (std::size_t i = 0; i < size; ++i) prefix = prefix << 8 | static_cast<unsigned char>(text[i]);
-  return size == 0 ? 0 : prefix << spare;
-}
 
 // Where the first eight bytes are equal.
 int compare_rest(const InternedKey* at, std::string_view key) {
@@ -77,23 +55,6 @@ Place place_of(Node* node, std::string_view key) {
   return {low, false};
 }
 
-// Linear for the small objects that nearly all are; otherwise binary.
-const Value* look_up(Node* node, std::string_view key) {
-  if (node == nullptr) return nullptr;
-  if (node->size <= 8) {
-    const std::uint64_t prefix = prefix_of(key);
-    const Member* members = node->members();
-    for (std::uint32_t i = 0; i < node->size; ++i) {
-      const InternedKey* at = members[i].key;
-      if (at->prefix != prefix || at->size != key.size()) continue;
-      if (key.size() <= 8 || std::memcmp(at->text + 8, key.data() + 8, key.size() - 8) == 0) return &members[i].value;
-    }
-    return nullptr;
-  }
-  Place place = place_of(node, key);
-  return place.found ? &node->members()[place.index].value : nullptr;
-}
-
 // Opens a gap of one element at `index`; the caller constructs into it. The node is owned and has room.
 template <class T>
 T* open_gap(Node* node, T* elements, std::size_t index) {
@@ -111,6 +72,23 @@ void close_gap(Node* node, T* elements, std::size_t index) {
 }
 
 }  // namespace
+
+// Linear for the small objects that nearly all are; otherwise binary.
+const Value* look_up(Node* node, std::uint64_t prefix, std::string_view key) {
+  if (node->size <= 8) {
+    const Member* members = node->members();
+    for (std::uint32_t i = 0; i < node->size; ++i) {
+      const InternedKey* at = members[i].key;
+      if (at->prefix < prefix) continue;
+      if (at->prefix > prefix) return nullptr;
+      if (at->size != key.size()) continue;
+      if (key.size() <= 8 || std::memcmp(at->text + 8, key.data() + 8, key.size() - 8) == 0) return &members[i].value;
+    }
+    return nullptr;
+  }
+  Place place = place_of(node, key);
+  return place.found ? &node->members()[place.index].value : nullptr;
+}
 
 Node* allocate_node(Type type, std::size_t capacity) {
   BERTH_CHECK(capacity < UINT32_MAX, "JSON node too large");
@@ -178,12 +156,6 @@ Value Builder::object_of(Member* members, std::size_t count) {
   return adopt(Type::kObject, node);
 }
 
-Entry Entries::Iterator::operator*() const { return {at_->key->view(), at_->value}; }
-Entries::Iterator& Entries::Iterator::operator++() {
-  ++at_;
-  return *this;
-}
-
 Value::Value(bool b) : type_(Type::kBool), word_(b ? 1 : 0) {}
 Value::Value(long v) : type_(Type::kInt), word_(static_cast<std::uint64_t>(v)) {}
 Value::Value(double d) : type_(Type::kDouble) {
@@ -196,11 +168,6 @@ Value::Value(std::string_view s) : type_(Type::kString), word_(0) {
   std::memcpy(node->chars(), s.data(), s.size());
   node->size = static_cast<std::uint32_t>(s.size());
   word_ = reinterpret_cast<std::uint64_t>(node);
-}
-Value::Value(const Value& other) : type_(other.type_), word_(other.word_) { retain(); }
-Value::Value(Value&& other) noexcept : type_(other.type_), word_(other.word_) {
-  other.type_ = Type::kNull;
-  other.word_ = 0;
 }
 Value& Value::operator=(const Value& other) {
   // `other` may live inside the tree that this assignment frees.
@@ -218,15 +185,7 @@ Value& Value::operator=(Value&& other) noexcept {
   other.word_ = 0;
   return *this;
 }
-Value::~Value() { release(); }
-
-void Value::retain() const {
-  if (!has_node(type_) || word_ == 0) return;
-  reinterpret_cast<Node*>(word_)->references.fetch_add(1, std::memory_order_relaxed);
-}
-
 void Value::release() {
-  if (!has_node(type_) || word_ == 0) return;
   Node* node = reinterpret_cast<Node*>(word_);
   // The only holder needs no atomic subtraction: nobody else can be adding.
   if (node->references.load(std::memory_order_acquire) == 1 ||
@@ -257,8 +216,6 @@ const char* Value::type_name() const {
   return "null";
 }
 
-bool Value::as_bool(bool fallback) const { return type_ == Type::kBool ? word_ != 0 : fallback; }
-
 std::int64_t Value::as_int(std::int64_t fallback) const {
   if (type_ == Type::kInt) return static_cast<std::int64_t>(word_);
   if (type_ != Type::kDouble) return fallback;
@@ -276,36 +233,6 @@ double Value::as_double(double fallback) const {
   std::memcpy(&d, &word_, sizeof d);
   return d;
 }
-
-std::string_view Value::as_string(std::string_view fallback) const {
-  if (type_ != Type::kString) return fallback;
-  Node* node = Builder::node(*this);
-  return node == nullptr ? std::string_view("", 0) : std::string_view(node->chars(), node->size);
-}
-
-std::size_t Value::size() const {
-  return (is_array() || is_object()) && word_ != 0 ? Builder::node(*this)->size : 0;
-}
-
-const Value& Value::operator[](std::string_view key) const {
-  const Value* found = find(key);
-  return found != nullptr ? *found : kNullValue;
-}
-const Value& Value::operator[](std::size_t index) const {
-  return is_array() && index < size() ? Builder::node(*this)->values()[index] : kNullValue;
-}
-bool Value::contains(std::string_view key) const { return find(key) != nullptr; }
-const Value* Value::find(std::string_view key) const {
-  return is_object() ? look_up(Builder::node(*this), key) : nullptr;
-}
-
-Entries Value::entries() const {
-  if (!is_object() || word_ == 0) return Entries(nullptr, nullptr);
-  Node* node = Builder::node(*this);
-  return Entries(node->members(), node->members() + node->size);
-}
-const Value* Value::begin() const { return is_array() && word_ != 0 ? Builder::node(*this)->values() : nullptr; }
-const Value* Value::end() const { return is_array() && word_ != 0 ? begin() + size() : nullptr; }
 
 Value& Value::set(std::string_view key, Value value) {
   mut(key) = std::move(value);
@@ -377,7 +304,7 @@ bool Value::operator==(const Value& other) const {
   }
   if (type_ == Type::kDouble) return word_ == other.word_;
   if (word_ == other.word_) return true;
-  if (!has_node(type_) || word_ == 0 || other.word_ == 0) return false;
+  if (!has_node() || other.word_ == 0) return false;
   Node* a = Builder::node(*this);
   Node* b = Builder::node(other);
   if (a->size != b->size) return false;

@@ -38,8 +38,8 @@ class Entries {
   class Iterator {
    public:
     explicit Iterator(const Member* at) : at_(at) {}
-    Entry operator*() const;
-    Iterator& operator++();
+    inline Entry operator*() const;
+    inline Iterator& operator++();
     bool operator!=(const Iterator& other) const { return at_ != other.at_; }
 
    private:
@@ -56,7 +56,7 @@ class Entries {
 
 class Value {
  public:
-  Value() : type_(Type::kNull), word_(0) {}
+  constexpr Value() : type_(Type::kNull), word_(0) {}
   Value(std::nullptr_t) : Value() {}           // NOLINT
   Value(bool b);                               // NOLINT
   Value(int v) : Value(std::int64_t{v}) {}     // NOLINT
@@ -68,11 +68,16 @@ class Value {
   Value(std::string_view s);                   // NOLINT
   Value(const std::string& s) : Value(std::string_view(s)) {}  // NOLINT
   Value(const char* s) : Value(std::string_view(s)) {}         // NOLINT
-  Value(const Value& other);
-  Value(Value&& other) noexcept;
+  Value(const Value& other) : type_(other.type_), word_(other.word_) { retain(); }
+  Value(Value&& other) noexcept : type_(other.type_), word_(other.word_) {
+    other.type_ = Type::kNull;
+    other.word_ = 0;
+  }
   Value& operator=(const Value& other);
   Value& operator=(Value&& other) noexcept;
-  ~Value();
+  ~Value() {
+    if (has_node()) release();
+  }
 
   // object({{"a", 1}, {"b", object({})}}) and array({1, "x"}). Of two equal keys the later wins.
   static Value object(std::initializer_list<std::pair<std::string_view, Value>> members = {});
@@ -90,29 +95,29 @@ class Value {
   const char* type_name() const;  // "null", "boolean", "number", "string", "array", "object"
 
   // The content, or the fallback where the type is another one.
-  bool as_bool(bool fallback = false) const;
+  bool as_bool(bool fallback = false) const { return type_ == Type::kBool ? word_ != 0 : fallback; }
   std::int64_t as_int(std::int64_t fallback = 0) const;
   double as_double(double fallback = 0) const;
-  std::string_view as_string(std::string_view fallback = {}) const;
+  inline std::string_view as_string(std::string_view fallback = {}) const;
   std::string str(std::string_view fallback = {}) const { return std::string(as_string(fallback)); }
 
   // Arrays and objects: the number of elements or members; 0 for everything else.
-  std::size_t size() const;
+  inline std::size_t size() const;
   bool empty() const { return size() == 0; }  // true for scalars too
 
   // Never fails: a null Value where there is no such member, or this is no object. Chains: pod["spec"]["nodeName"].
-  const Value& operator[](std::string_view key) const;
+  inline const Value& operator[](std::string_view key) const;
   const Value& operator[](const char* key) const { return (*this)[std::string_view(key)]; }
   // A null Value where out of range, or no array.
-  const Value& operator[](std::size_t index) const;
+  inline const Value& operator[](std::size_t index) const;
   const Value& operator[](int index) const { return (*this)[static_cast<std::size_t>(index)]; }
-  bool contains(std::string_view key) const;
-  const Value* find(std::string_view key) const;  // null pointer where absent
+  bool contains(std::string_view key) const { return find(key) != nullptr; }
+  inline const Value* find(std::string_view key) const;  // null pointer where absent
 
-  Entries entries() const;  // empty for non-objects
+  inline Entries entries() const;  // empty for non-objects
   // Elements of an array as a contiguous range; empty for non-arrays.
-  const Value* begin() const;
-  const Value* end() const;
+  inline const Value* begin() const;
+  inline const Value* end() const;
 
   // --- Changing. Each makes this Value's own node unshared first; sub-trees stay shared.
   // A null Value becomes an object (set, mut(key)) or an array (push); on any other wrong type the process ends.
@@ -134,8 +139,9 @@ class Value {
 
  private:
   friend class Builder;
-  void retain() const;
-  void release();
+  bool has_node() const { return type_ >= Type::kString && word_ != 0; }
+  inline void retain() const;
+  void release();  // has_node()
   Type type_;
   std::uint64_t word_;  // the scalar, or the node's address
 };
@@ -162,3 +168,5 @@ void append_double(double value, std::string& out);
 namespace berth {
 using json::Value;
 }
+
+#include "base/json_node.h"  // what is inlined
