@@ -100,6 +100,19 @@ TEST_F(DisruptionTest, ASetThatEndsWantsThePodsItStillHas) {
   EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
 }
 
+TEST_F(DisruptionTest, ASuccessorWaitsForTheNamesOfThePodsBeforeIt) {
+  view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
+  view.budget.mut("spec").set("maxUnavailable", 1);
+  view.pods = {make_pod("web-0"), make_pod("web-1"), make_pod("web-2")};
+  view.pods[0].mut("metadata").mut("ownerReferences").mut(std::size_t{0}).set("uid", "new");
+  view.scale_of = [](const Value& pod) -> std::optional<View::Scale> {
+    if (api::name_of(pod) != "web-0") return std::nullopt;  // of the set before it
+    return View::Scale{"new", 3};
+  };
+  EXPECT_EQ(status()["expectedPods"].as_int(), 3);
+  EXPECT_EQ(status()["disruptionsAllowed"].as_int(), 1);
+}
+
 TEST_F(DisruptionTest, ASetEndsWhateverOfItHasFailed) {
   view.budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
   view.scale_of = [](const Value&) { return View::Scale{"set", 3, true}; };

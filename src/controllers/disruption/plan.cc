@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/set_options.h"
 #include "base/text.h"
@@ -34,9 +35,15 @@ bool counts_everything(const Value& budget) { return api::annotation_of(budget, 
 // The sum of what the pods' controllers want.
 Expectation scale_of_controllers(const View& view) {
   Expectation out;
-  std::map<std::string, int> scales;
+  struct Owner {
+    std::string name;
+    int replicas = 0, pods = 0;
+  };
+  std::map<std::string, Owner> owners;  // by uid
+  std::set<std::string> ending;         // names of those
   for (const Value& pod : view.pods) {
-    if (api::controller_of(pod).is_null()) {
+    const Value& controller = api::controller_of(pod);
+    if (controller.is_null()) {
       out.unmanaged = true;
       continue;
     }
@@ -45,7 +52,8 @@ Expectation scale_of_controllers(const View& view) {
     // Nobody replaces the others.
     if (counts_everything(view.budget) && (!scale || scale->ending)) {
       out.ending = true;
-      if (api::is_pod_ready(pod) && !api::is_terminating(pod)) ++scales[scale ? scale->uid : api::controller_of(pod)["uid"].str()];
+      ending.insert(controller["name"].str());
+      if (api::is_pod_ready(pod) && !api::is_terminating(pod)) ++owners[controller["uid"].str()].replicas;
       continue;
     }
     if (!scale) {
@@ -53,9 +61,15 @@ Expectation scale_of_controllers(const View& view) {
       out.problem = why.empty() ? "found no controllers for pod " + quoted(api::name_of(pod)) : why;
       return out;
     }
-    scales[scale->uid] = scale->replicas;
+    Owner& owner = owners[scale->uid];
+    owner.name = controller["name"].str();
+    owner.replicas = scale->replicas;
+    ++owner.pods;
   }
-  for (const auto& [uid, replicas] : scales) out.pods += replicas;
+  for (const auto& [uid, owner] : owners) {
+    // A successor cannot have all its pods before those of the same names have gone.
+    out.pods += ending.count(owner.name) ? std::min(owner.replicas, owner.pods) : owner.replicas;
+  }
   return out;
 }
 

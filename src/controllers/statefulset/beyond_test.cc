@@ -402,6 +402,19 @@ TEST(StatefulSetClaimTemplates, ANewTemplateComesAsMembersRollAndARemovedOneKeep
   }
 }
 
+TEST(StatefulSetClaimTemplates, ARemovedOneKeepsAClaimThatWasToGoWithItsPod) {
+  World world(2);
+  world.ask(api::kClaimTemplateUpdates, "true");
+  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Retain"}, {"whenScaled", "Delete"}}));
+  world.settle();
+  world.spec().set("replicas", 1);
+  world.sync();  // web-1 is going, and its claim with it
+  ASSERT_FALSE(world.claims["data-web-1"]["metadata"]["ownerReferences"].empty());
+  world.spec().set("volumeClaimTemplates", Value::array({claim_template("logs", "1Gi")}));
+  world.sync();
+  EXPECT_TRUE(world.claims["data-web-1"]["metadata"]["ownerReferences"].empty());
+}
+
 TEST(StatefulSetClaimTemplates, MembersBelowThePartitionKeepTheirs) {
   World world(2);
   world.ask(api::kClaimTemplateUpdates, "true");

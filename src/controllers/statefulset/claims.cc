@@ -168,6 +168,26 @@ void SetPlanner::keep_claims_of_empty_places() {
   }
 }
 
+// A claim that was to go with its pod stays when its template is removed before the pod has gone.
+void SetPlanner::keep_claims_of_removed_templates(const Place& place) {
+  if (!shape_.options.claim_template_updates || place.pod.is_null()) return;
+  const Value& templates = set_["spec"]["volumeClaimTemplates"];
+  for (const Value& volume : place.pod["spec"]["volumes"]) {
+    const std::string_view name = volume["persistentVolumeClaim"]["claimName"].as_string();
+    if (name.empty() || name != claim_name(shape_, volume["name"].as_string(), place.ordinal)) continue;
+    if (std::any_of(templates.begin(), templates.end(), [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); })) continue;
+    const Value& claim = view_.claim(std::string(name));
+    if (claim.is_null() || api::is_terminating(claim)) continue;
+    Value others = Value::array({});
+    for (const Value& reference : claim["metadata"]["ownerReferences"]) {
+      if (reference["uid"].as_string() != api::uid_of(place.pod)) others.push(reference);
+    }
+    if (others.size() == claim["metadata"]["ownerReferences"].size()) continue;
+    Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(others)}})}});
+    plan_.add(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
+  }
+}
+
 // --- Changed claim templates
 
 // One of the member's claims has grown on its volume since the pod mounted it, and waits for the next mount. Times have

@@ -329,6 +329,9 @@ Plan SetPlanner::run() {
   if (!(stopped && ordered) && !shape_.options.recreate) roll();
   update_claims();
   keep_claims_of_empty_places();
+  for (const std::vector<Place>* places : {&replicas_, &condemned_}) {
+    for (const Place& place : *places) keep_claims_of_removed_templates(place);
+  }
   finish();
   return std::move(plan_);
 }

@@ -62,6 +62,7 @@ class SetPlanner {
   std::vector<std::string> take_over_claims(const Place& place, const Value& templates, std::vector<Action>& chain);
   void fix_claim_owners(const Place& place, std::vector<Action>& chain);
   void keep_claims_of_empty_places();
+  void keep_claims_of_removed_templates(const Place& place);
   bool needs_remount(const Place& place) const;
   void update_claims();
 
