@@ -537,6 +537,21 @@ TEST(StatefulSetClaims, ThoseOfAnEarlierSetAreAnnounced) {
   EXPECT_TRUE(pod.on_success[1].object.is_null()) << "about the pod that is made";
 }
 
+TEST(StatefulSetClaims, OwnersAreWrittenBeforeTheNoteMakesAnotherVersion) {
+  World world(1);
+  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
+  world.settle();
+  world.claims["data-web-0"].mut("metadata").erase("ownerReferences");
+  world.claims["data-web-0"].mut("metadata").mut("annotations").set("berth.dev/used-by", "StatefulSet web (uid first)");
+  world.pods.clear();
+  const Plan plan = world.plan();
+  ASSERT_EQ(plan.chains.size(), 1u);
+  ASSERT_EQ(plan.chains[0].size(), 3u);
+  EXPECT_FALSE(plan.chains[0][0].object["metadata"]["ownerReferences"].empty());
+  EXPECT_FALSE(plan.chains[0][1].object["metadata"]["annotations"].empty());
+  EXPECT_EQ(plan.chains[0][2].on_success.back().reason, "ReusedClaim");
+}
+
 // --- What is waited for
 
 TEST(StatefulSetWait, NamesTheMemberTheReasonAndTheTime) {

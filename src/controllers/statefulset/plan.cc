@@ -181,8 +181,9 @@ void SetPlanner::create_pod(Place& place) {
   const std::string name = pod_name(shape_, place.ordinal);
   std::vector<Action> chain;
   add_missing_claims(place, claim_templates, chain);
-  const std::vector<std::string> reused = take_over_claims(place, claim_templates, chain);
+  // Owners first: they are written over exactly the version that this view knows.
   fix_claim_owners(place, chain);
+  const std::vector<std::string> reused = take_over_claims(place, claim_templates, chain);
   chain.push_back(create(kPods, make_pod(set_, shape_, pod_template, claim_templates, revision, place.ordinal)));
   chain.back()
       .succeeded(set_, kNormal, "SuccessfulCreate", words("create", name) + " successful")
