@@ -50,8 +50,8 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
     processes_.push_back(std::make_unique<Running>());
     processes_.back()->program = Program{std::move(name), std::move(make)};
   };
-  for (const char* name : {"controllers-a", "controllers-b"}) {
-    add(name, [this](InformerSet& informers) {
+  for (int i = 0; i < options_.controllers; ++i) {
+    add("controllers-" + std::string(1, static_cast<char>('a' + i)), [this](InformerSet& informers) {
       Parts parts;
       parts.controllers = controllers::volume::make_controllers(informers);
       parts.controllers.push_back(controllers::statefulset::make_controller(informers, options_.planner));

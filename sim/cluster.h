@@ -33,6 +33,7 @@ class Cluster {
   struct Options {
     std::uint64_t seed = 1;
     int nodes = 2;
+    int controllers = 2;  // processes that run them, alive at once
     bool grows_mounted = true;  // see Machine
     // Replaces plan_set in both controller processes: a planted bug.
     controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
@@ -47,6 +48,7 @@ class Cluster {
   Truth& truth() { return *truth_; }
   api::Client& user() { return *user_; }  // the person at the keyboard: no faults but a server that is down
 
+  // The controllers' come first, then the scheduler's, then the agents'.
   std::size_t processes() const { return processes_.size(); }
   bool running(std::size_t which) const { return processes_[which]->lane != nullptr; }
   Faults& faults(std::size_t which) { return processes_[which]->faults; }

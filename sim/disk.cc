@@ -111,6 +111,17 @@ std::unique_ptr<store::Store> Disk::open(Lane& lane) {
 void Disk::crash() { end(state_->world.chance(0.5), false); }
 void Disk::close() { end(true, true); }
 
+void Disk::rewrite(const std::function<Value(const Value& object)>& change) {
+  for (EventPtr& row : state_->rows) {
+    Value object = change(row->record->value);
+    if (object.is_null()) continue;
+    const store::Record& had = *row->record;
+    auto event = std::make_shared<Event>(*row);
+    event->record = std::make_shared<store::Record>(had.key, std::move(object), had.create_revision, had.mod_revision);
+    row = std::move(event);
+  }
+}
+
 void Disk::end(bool write_pending, bool orderly) {
   State& disk = *state_;
   disk.deleted_at_the_end.clear();

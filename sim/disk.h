@@ -3,6 +3,7 @@
 // commit, its history and watches) runs over it, and finds after a crash what a real disk would hold: everything
 // acknowledged, nothing that was refused, and of the batch that was under way all or nothing, as chance has it.
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -36,6 +37,9 @@ class Disk {
   void close();
   // The uids of objects whose deletion was written by the last crash() or close() without being acknowledged.
   const std::set<std::string>& deleted_at_the_end() const;
+
+  // While no server runs: what is on it is as `change` makes it, for objects that it answers something for.
+  void rewrite(const std::function<Value(const Value& object)>& change);
 
   struct State;
 

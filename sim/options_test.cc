@@ -139,5 +139,46 @@ TEST(PlantedBugInOptions, ABudgetThatAllowsTooMuchIsSeen) {
   EXPECT_TRUE(caught("disruption", options));
 }
 
+TEST(PlantedBugInOptions, NotTellingOfAReusedClaimIsSeen) {
+  HistoryOptions options{.faults = false, .alone = true};
+  options.planner = [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    for (std::vector<Action>& chain : plan.chains) {
+      for (Action& action : chain) {
+        std::erase_if(action.on_success, [](const controllers::EventSpec& event) { return event.reason == "ReusedClaim"; });
+      }
+    }
+    return plan;
+  };
+  EXPECT_TRUE(caught("reuse", options, "was reused"));
+}
+
+TEST(PlantedBugInOptions, NotNotingWhoUsesAClaimIsSeenAtRest) {
+  EXPECT_TRUE(caught("reuse", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    for (std::vector<Action>& chain : plan.chains) {
+      std::erase_if(chain, [](const Action& action) {
+        return action.resource == kPersistentVolumeClaims && !action.object["metadata"]["annotations"].empty() &&
+               action.verb == Action::Verb::kPatch;
+      });
+    }
+    return plan;
+  }, "says it is used by"));
+}
+
+// "What is stored looks other than what this release would store."
+TEST(PlantedBugInOptions, RollingAfterAnUpgradeIsSeen) {
+  HistoryOptions options{.faults = false, .upgrade = true};
+  options.planner = [](const View& view, Time now) {
+    View other = view;
+    for (const Value& revision : view.revisions) {
+      const bool old = revision["data"]["spec"]["template"]["spec"]["dnsPolicy"].is_null();
+      if (old) other.set.mut("spec").mut("template").mut("metadata").mut("annotations").set("release", "next");
+    }
+    return plan_set(other, now);
+  };
+  EXPECT_TRUE(caught("upgrade", options));
+}
+
 }  // namespace
 }  // namespace berth::sim

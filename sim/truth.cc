@@ -131,7 +131,9 @@ Truth::~Truth() = default;
 void Truth::changed(const api::Resource& resource, std::string_view type, const Value& object) {
   if (type == "BOOKMARK") return;
   ++changes_;
+  if (resource == kEvents) ++events_;
   if (trace_) trace(summary(resource, type, object));
+  if (resource != kEvents) last_write_ = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string();
   last_change_ = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string();
   const api::Name name = api::name_key(object);
   auto& slot = objects_[resource][name];

@@ -77,6 +77,10 @@ class Truth {
   Duration slack() const { return slack_; }
   void set_slack(Duration slack) { slack_ = slack; }
 
+  // One controller process and no faults: nobody else's view is in the way, and no event gets lost.
+  bool alone() const { return alone_; }
+  void set_alone(bool alone) { alone_ = alone; }
+
   // Prints every change, process and violation as it happens, for a look at one seed.
   void set_trace(bool on) { trace_ = on; }
   void trace(const std::string& line) const;
@@ -84,7 +88,9 @@ class Truth {
   const std::vector<std::string>& violations() const { return violations_; }
   World& world() { return world_; }
   std::uint64_t changes() const { return changes_; }
+  std::uint64_t changes_but_events() const { return changes_ - events_; }
   std::string last_change() const { return last_change_; }
+  std::string last_write() const { return last_write_; }  // other than of an event
 
  private:
   struct Follower;
@@ -102,9 +108,9 @@ class Truth {
   std::vector<std::string> violations_;
   std::function<bool(const Value& pod)> hopeless_;
   Duration slack_ = 30s;
-  bool trace_ = false;
-  std::uint64_t changes_ = 0;
-  std::string last_change_;
+  bool trace_ = false, alone_ = false;
+  std::uint64_t changes_ = 0, events_ = 0;
+  std::string last_change_, last_write_;
 };
 
 }  // namespace berth::sim

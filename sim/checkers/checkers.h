@@ -40,6 +40,8 @@ std::unique_ptr<Checker> check_recreate(Truth& truth);
 std::unique_ptr<Checker> check_growth(Truth& truth);
 // With budget-everything no deletion of a healthy pod leaves fewer healthy ones than the budget wants.
 std::unique_ptr<Checker> check_disruption(Truth& truth);
+// A claim in use notes the set that uses it, and that a set takes up an earlier one's claim is told.
+std::unique_ptr<Checker> check_reuse(Truth& truth);
 
 void add_all_checkers(Truth& truth);
 

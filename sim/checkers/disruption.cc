@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/selector.h"
 #include "api/set_options.h"
@@ -88,23 +89,36 @@ class Disruption final : public Checker {
   }
   // The least that the owners of its pods may have asked for of late. One that is ending asks for what is left of it.
   int expected_by(const Value& budget, const Value& gone, bool& ending) const {
-    std::map<std::string, int> left;
-    std::map<std::string, Value> sets;
+    struct Owner {
+      Value set;
+      std::string name;
+      int pods = 0, healthy = 0;
+    };
+    std::map<std::string, Owner> owners;  // by uid
+    std::set<std::string> ending_names;
     for (const auto& [name, pod] : truth_.all(kPods)) {
-      if (!selects(budget, pod) || truth_.history(name).since > long_ago()) continue;
-      const std::string owner = api::controller_of(pod)["uid"].str();
-      if (owner.empty() || truth_.history(name).owned_since > long_ago()) continue;
-      if (is_healthy(pod) && name != api::name_key(gone)) ++left[owner];
-      sets[owner] = owner_of(truth_, pod);
+      if (!selects(budget, pod)) continue;
+      const Value& controller = api::controller_of(pod);
+      const bool known = truth_.history(name).since <= long_ago() && truth_.history(name).owned_since <= long_ago();
+      const Value& set = owner_of(truth_, pod);
+      if (set.is_null() || api::is_terminating(set)) ending_names.insert(controller["name"].str());
+      if (controller.is_null() || !known) continue;
+      Owner& owner = owners[controller["uid"].str()];
+      owner.set = set;
+      owner.name = controller["name"].str();
+      ++owner.pods;
+      owner.healthy += is_healthy(pod) && name != api::name_key(gone) ? 1 : 0;
     }
     int expected = 0;
-    for (const auto& [owner, set] : sets) {
-      const bool ends = set.is_null() || api::is_terminating(set);
+    for (const auto& [uid, owner] : owners) {
+      const bool ends = owner.set.is_null() || api::is_terminating(owner.set);
       ending |= ends;
-      int least = ends ? left[owner] : Wish(set).replicas;
-      if (!set.is_null()) {
-        for (const Wish& wish : wishes_.of(set)) least = std::min(least, wish.replicas);
+      int least = ends ? owner.healthy : Wish(owner.set).replicas;
+      if (!owner.set.is_null()) {
+        for (const Wish& wish : wishes_.of(owner.set)) least = std::min(least, wish.replicas);
       }
+      // A successor waits for the names of the pods before it.
+      if (ending_names.count(owner.name)) least = std::min(least, owner.pods);
       expected += least;
     }
     return expected;

@@ -47,6 +47,7 @@ void add_all_checkers(Truth& truth) {
   truth.add(check_recreate(truth));
   truth.add(check_growth(truth));
   truth.add(check_disruption(truth));
+  truth.add(check_reuse(truth));
 }
 
 }  // namespace berth::sim

@@ -15,7 +15,10 @@ constexpr std::uint64_t kLongEvery = 10;
 constexpr std::uint64_t kBigSetEvery = 100;
 // What is given up after a while, is by then: a disruption that was paid for and then was none.
 constexpr Duration kQuiet = 130s;
-constexpr std::size_t kScheduler = 2;       // of the cluster's processes
+constexpr std::uint64_t kUpgradeEvery = 4;
+
+// Half of the histories without faults have one controller process only.
+bool is_alone(const HistoryOptions& options) { return options.alone || (!options.faults && options.seed % 8 == 4); }
 
 class History {
  public:
@@ -25,6 +28,7 @@ class History {
         long_(options.seed % kLongEvery == 3),
         cluster_({.seed = options.seed,
                   .nodes = 2,
+                  .controllers = is_alone(options) ? 1 : 2,
                   .grows_mounted = options.seed % 2 == 0,
                   .planner = options.planner,
                   .spoil_budgets = options.spoil_budgets}),
@@ -44,9 +48,11 @@ class History {
       set_faults();
     } else {
       cluster_.truth().set_slack(200ms);
+      cluster_.truth().set_alone(is_alone(options_));
     }
     if (options_.disk_lies) cluster_.disk().faults().lies = true;
-    cluster_.faults(kScheduler).swallowed_event = options_.swallowed_event;
+    const std::size_t scheduler = is_alone(options_) ? 1 : 2;
+    cluster_.faults(scheduler).swallowed_event = options_.swallowed_event;
     const int accidents = 2 + static_cast<int>(world_.below(long_ ? 12 : 6));
     for (int i = 0; i < accidents; ++i) {
       people_.later(world_.between(1s, end), [this] { let_something_happen(); });
@@ -91,6 +97,43 @@ class History {
     const std::uint64_t changes = truth.changes();
     world_.run_for(600s);
     if (truth.changes() != changes) truth.violation("rest", "a write after convergence: " + truth.last_change());
+    if (options_.seed % kUpgradeEvery == 1 || options_.upgrade) upgrade();
+  }
+  // Everything is stopped, what is stored is as an earlier release would have stored it, and everything starts again. That
+  // must write nothing.
+  void upgrade() {
+    Truth& truth = cluster_.truth();
+    for (const auto& [name, pod] : truth.all(kPods)) {
+      if (!api::is_pod_ready(pod)) return;
+    }
+    truth.trace("everything is stopped and upgraded");
+    for (std::size_t i = 0; i < cluster_.processes(); ++i) cluster_.kill(i);
+    world_.run_for(1s);
+    cluster_.kill_server(true);
+    cluster_.disk().rewrite(as_earlier_release);
+    cluster_.heal();
+    // What is waited for may be told again.
+    const std::uint64_t changes = truth.changes_but_events();
+    world_.run_for(60s);
+    if (truth.changes_but_events() != changes) truth.violation("upgrade", "a write after an upgrade: " + truth.last_write());
+  }
+  // Fewer defaults in templates, no notes on claims, and sets that do not say what they wait for.
+  static Value as_earlier_release(const Value& object) {
+    Value out = object;
+    if (object["kind"].as_string() == "ControllerRevision") {
+      Value& spec = out.mut("data").mut("spec").mut("template").mut("spec");
+      for (const char* field : {"dnsPolicy", "schedulerName", "securityContext"}) spec.erase(field);
+    } else if (object["kind"].as_string() == "PersistentVolumeClaim" && !object["metadata"]["annotations"].is_null()) {
+      out.mut("metadata").mut("annotations").erase("berth.dev/used-by");
+    } else if (object["kind"].as_string() == "StatefulSet") {
+      const std::string_view reason = api::condition_of(object, "Progressing")["reason"].as_string();
+      const bool waits = !reason.empty() && reason != "Complete" && reason != "Partition" && reason != "OnDelete";
+      if (waits || api::condition_of(object, "berth.dev/ClaimTemplates")["status"].as_string() == "False") return {};
+      out.mut("status").erase("conditions");
+    } else {
+      return {};
+    }
+    return out;
   }
 
   void set_faults() {
