@@ -1,5 +1,7 @@
 #include "agent/pod_status.h"
 
+#include <algorithm>
+
 #include "agent/plan.h"
 #include "api/object.h"
 #include "base/text.h"
@@ -158,6 +160,13 @@ Value condition(const StatusInput& in, std::string_view type, const Verdict& ver
   return out;
 }
 
+// Not before all of it has ended: whoever sees a pod that is over makes its successor, and takes it out of the API.
+bool has_failed(const PodRecord& record) {
+  if (record.failed_reason.empty()) return false;
+  return std::none_of(record.containers.begin(), record.containers.end(),
+                      [](const auto& each) { return each.second.state == State::kRunning; });
+}
+
 }  // namespace
 
 std::string pod_phase(const StatusInput& in) {
@@ -165,7 +174,7 @@ std::string pod_phase(const StatusInput& in) {
   // A pod that is over stays so.
   std::string_view now = in.pod["status"]["phase"].as_string();
   if (now == "Succeeded" || now == "Failed") return std::string(now);
-  if (!in.record.failed_reason.empty()) return "Failed";
+  if (has_failed(in.record)) return "Failed";
   int waiting = 0, running = 0, stopped = 0, succeeded = 0;
   for (const Value& c : spec["containers"]) {
     const ContainerRecord& r = in.record.at(c["name"].as_string());
@@ -206,7 +215,7 @@ Value make_pod_status(const StatusInput& in) {
   Value out = Value::object({{"phase", phase}});
   if (std::int64_t generation = in.pod["metadata"]["generation"].as_int(); generation > 0)
     out.set("observedGeneration", generation);
-  if (!in.record.failed_reason.empty()) {
+  if (has_failed(in.record)) {
     out.set("reason", in.record.failed_reason);
     out.set("message", in.record.failed_message);
   }

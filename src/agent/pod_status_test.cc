@@ -76,6 +76,11 @@ TEST(PodPhase, FollowsTheContainers) {
   r.failed_reason = "DeadlineExceeded";
   EXPECT_EQ(phase(always, running({"a", "b"})), "Running");
   EXPECT_EQ(phase(always, r), "Failed");
+  r.containers["b"].state = State::kRunning;
+  EXPECT_EQ(phase(always, r), "Running") << "b is still on its way out";
+  EXPECT_TRUE(make_pod_status({always, r, at(0), ""})["reason"].is_null());
+  r.containers["b"].state = State::kExited;
+  EXPECT_EQ(make_pod_status({always, r, at(0), ""})["reason"].as_string(), "DeadlineExceeded");
   never.set("status", from(R"({"phase":"Succeeded"})"));
   EXPECT_EQ(phase(never, r), "Succeeded") << "what is over stays as it was";
 }

@@ -190,6 +190,8 @@ def test_a_member_that_ends_again_and_again_is_held_back(session):
             def end():
                 return pods.events[pods.first("web-0", lambda _, pod: pod["status"]["phase"] == "Failed")][1]
             failed = wait_for("its end", end)
+            # It is over when nothing of it runs any more, and not before: its successor is made at once.
+            assert [list(c["state"]) for c in failed["status"]["containerStatuses"]] == [["terminated"]], failed["status"]
             if times > 1:
                 told = k.wait_event("StatefulSet", "web", "BackOff", rf"^web-0 .* ended \(DeadlineExceeded\) {times} times of late")
                 wait_for("the set to say so", lambda told=told: 0 <= sets.first("web", lambda _, s: any(
