@@ -75,7 +75,7 @@ void close_gap(Node* node, T* elements, std::size_t index) {
 
 // Linear for the small objects that nearly all are; otherwise binary.
 const Value* look_up(Node* node, std::uint64_t prefix, std::string_view key) {
-  if (node->size <= 8) {
+  if (node->size <= 16) {
     const Member* members = node->members();
     for (std::uint32_t i = 0; i < node->size; ++i) {
       const InternedKey* at = members[i].key;
