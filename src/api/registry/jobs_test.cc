@@ -58,7 +58,7 @@ TEST_F(JobsTest, KeepTheLabelsTheyAreGiven) {
 }
 
 TEST_F(JobsTest, CountChangesOfTheSpec) {
-  create(kJobs, job("j"));
+  ASSERT_TRUE(create(kJobs, job("j")).ok());
   EXPECT_EQ(patch(call(kJobs, "j"), R"({"spec":{"parallelism":2}})")->value()["metadata"]["generation"].as_int(), 2);
   const Value status = patch(call(kJobs, "j", "status"), R"({"spec":{"parallelism":5},"status":{"active":2}})")->value();
   EXPECT_EQ(status["metadata"]["generation"].as_int(), 2);
@@ -69,12 +69,12 @@ TEST_F(JobsTest, CountChangesOfTheSpec) {
 }
 
 TEST_F(JobsTest, LeaveTheirPodsUnlessToldOtherwise) {
-  create(kJobs, job("j"));
+  ASSERT_TRUE(create(kJobs, job("j")).ok());
   Result<Answer> silent = remove(call(kJobs, "j"));
   EXPECT_EQ(silent->value()["metadata"]["finalizers"], Value::array({"orphan"}));
   ASSERT_EQ(silent->warnings.size(), 1u);
   EXPECT_TRUE(silent->warnings[0].starts_with("child pods are preserved by default when jobs are deleted"));
-  create(kJobs, job("k"));
+  ASSERT_TRUE(create(kJobs, job("k")).ok());
   api::DeleteOptions background;
   background.propagation = "Background";
   EXPECT_TRUE(remove(call(kJobs, "k"), background)->warnings.empty());
@@ -89,9 +89,9 @@ TEST_F(JobsTest, WarnOfNamesThatAreNoHosts) {
 }
 
 TEST_F(JobsTest, AreFoundByTheirSuccesses) {
-  create(kJobs, job("a"));
-  create(kJobs, job("b"));
-  patch(call(kJobs, "b", "status"), R"({"status":{"succeeded":3}})");
+  ASSERT_TRUE(create(kJobs, job("a")).ok());
+  ASSERT_TRUE(create(kJobs, job("b")).ok());
+  ASSERT_TRUE(patch(call(kJobs, "b", "status"), R"({"status":{"succeeded":3}})").ok());
   auto found = [&](const char* selector) {
     ListCall which;
     which.field_selector = selector;
@@ -113,7 +113,7 @@ TEST_F(JobsTest, CronJobsDescribeThem) {
   EXPECT_EQ(made["spec"]["concurrencyPolicy"].as_string(), "Allow");
   EXPECT_TRUE(made["spec"]["jobTemplate"]["spec"]["backoffLimit"].is_null());
   EXPECT_EQ(patch(call(kCronJobs, "c"), R"({"spec":{"suspend":true}})")->value()["metadata"]["generation"].as_int(), 2);
-  remove(call(kCronJobs, "c"));
+  ASSERT_TRUE(remove(call(kCronJobs, "c")).ok());
   EXPECT_FALSE(wait([&](Done done) { registry_->get(call(kCronJobs, "c"), std::move(done)); }).ok());
 }
 

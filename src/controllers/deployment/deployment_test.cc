@@ -265,7 +265,8 @@ TEST(DeploymentPlanTest, FailuresOfSetsAreTakenOver) {
   const Plan plan = plan_deployment(view, kNow);
   EXPECT_EQ(condition(plan, "ReplicaFailure"), "True FailedCreate no room");
   for (const Value& one : plan.then[0].object["status"]["conditions"]) {
-    if (one["type"].as_string() == "ReplicaFailure") EXPECT_EQ(one["lastUpdateTime"].as_string(), "2026-01-01T00:40:00Z");
+    if (one["type"].as_string() != "ReplicaFailure") continue;
+    EXPECT_EQ(one["lastUpdateTime"].as_string(), "2026-01-01T00:40:00Z");
   }
 }
 
