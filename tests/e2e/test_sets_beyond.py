@@ -67,20 +67,34 @@ def test_a_broken_rollout_is_repaired(s):
     wait_for("completion to be told", lambda: condition(s, "web").get("reason") == "Complete")
 
 
+def assert_ends_in_order(watch):
+    """Each member was gone before the next was asked to go."""
+    assert [pod["metadata"]["name"] for kind, pod in watch.events if kind == "DELETED"] == ["web-2", "web-1", "web-0"]
+    order = [(kind, pod["metadata"]["name"]) for kind, pod in watch.events]
+    for name, before in (("web-1", "web-2"), ("web-0", "web-1")):
+        first_asked = next(i for i, (kind, pod) in enumerate(watch.events)
+                           if pod["metadata"]["name"] == name and pod["metadata"].get("deletionTimestamp"))
+        assert order.index(("DELETED", before)) < first_asked, f"{name} was asked to end before {before} was gone"
+
+
 def test_a_set_ends_in_order(kubectl):
     s = kubectl
     s.apply(manifest("web", ordered_teardown="true"))
     s.wait_ready("web-0", "web-1", "web-2")
     with s.watch() as watch:
         s.k("delete", "sts", "web")
-        gone = [pod["metadata"]["name"] for kind, pod in watch.events if kind == "DELETED"]
-        assert gone == ["web-2", "web-1", "web-0"]
-    order = [(kind, pod["metadata"]["name"]) for kind, pod in watch.events]
-    for name, before in (("web-1", "web-2"), ("web-0", "web-1")):
-        first_asked = next(i for i, (kind, pod) in enumerate(watch.events)
-                           if pod["metadata"]["name"] == name and pod["metadata"].get("deletionTimestamp"))
-        assert order.index(("DELETED", before)) < first_asked, f"{name} was asked to end before {before} was gone"
+        wait_for("the watch to see the end", lambda: watch.deleted("web-0"))
+        assert_ends_in_order(watch)
     assert s.names("persistentvolumeclaims") == ["data-web-0", "data-web-1", "data-web-2"]
+
+
+def test_a_namespace_ends_its_set_in_order(s):
+    s.apply(manifest("web", ordered_teardown="true"))
+    s.wait_ready("web-0", "web-1", "web-2")
+    with s.watch() as watch:
+        s.k("delete", "namespace", s.ns, "--timeout=300s")
+        wait_for("the watch to see the end", lambda: watch.deleted("web-0"))
+        assert_ends_in_order(watch)
 
 
 def test_chosen_ordinals_are_skipped_and_differ(s):

@@ -49,6 +49,26 @@ TEST(NamespacePlanTest, PodsGoFirst) {
   EXPECT_TRUE(plan_namespace(view, kNow).chains.empty());
 }
 
+TEST(NamespacePlanTest, PodsOfASetWithOrderedTeardownAreLeftToIt) {
+  Value set = thing("StatefulSet", "web"), member = thing("Pod", "web-1");
+  set.mut("metadata").set("finalizers", from(R"(["berth.dev/ordered-teardown"])"));
+  member.mut("metadata").set("ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "StatefulSet")}));
+  View view{leaving(), {{kPods, {thing("Pod", "p"), member}}, {kStatefulSets, {set, thing("StatefulSet", "db")}}}, false};
+  auto deleted = [&] {
+    std::vector<std::string> out;
+    for (const auto& chain : plan_namespace(view, kNow).chains) out.push_back(chain[0].name.name);
+    return out;
+  };
+  EXPECT_EQ(deleted(), (std::vector<std::string>{"p", "web"}));
+  view.contents[0].items = {member};
+  view.contents[1].items[0].mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  EXPECT_TRUE(deleted().empty()) << "the set sees to its last pod";
+  view.contents[1].items[0].mut("metadata").erase("finalizers");
+  EXPECT_EQ(deleted(), std::vector<std::string>{"web-1"}) << "it no longer does";
+  view.contents[0].items.clear();
+  EXPECT_EQ(deleted(), std::vector<std::string>{"db"});
+}
+
 TEST(NamespacePlanTest, LetGoOnlyWhenTheServerSaysItIsEmpty) {
   View view{leaving(), {{kPods, {}}}, false};
   EXPECT_TRUE(plan_namespace(view, kNow).empty());

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
+#include "api/set_options.h"
 #include "base/text.h"
 
 namespace berth::controllers::namespaces {
@@ -48,6 +50,20 @@ Value conditions_of(const View& view, Time now) {
   return out;
 }
 
+// Uids of the sets that end their pods themselves, one after the other: told by the finalizer they hold until then.
+std::set<std::string> orderly_sets(const View& view) {
+  std::set<std::string> out;
+  for (const Contents& one : view.contents) {
+    if (one.resource != kStatefulSets) continue;
+    for (const Value& set : one.items) {
+      for (const Value& finalizer : set["metadata"]["finalizers"]) {
+        if (finalizer.as_string() == api::kOrderedTeardown) out.emplace(api::uid_of(set));
+      }
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 bool needs_emptying(const Value& object) {
@@ -79,12 +95,14 @@ Plan plan_namespace(const View& view, Time now) {
     plan.add(std::move(action));
     return plan;
   }
+  const std::set<std::string> orderly = orderly_sets(view);
   bool pods = false;
   for (const Contents& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
   for (const Contents& one : view.contents) {
-    if (pods && one.resource != kPods) continue;
     for (const Value& item : one.items) {
-      if (!api::is_terminating(item)) plan.add(remove(one.resource, item, -1, "Background"));
+      const bool now_its_turn = !pods || (one.resource == kPods && !orderly.contains(api::controller_of(item)["uid"].str())) ||
+                                (one.resource == kStatefulSets && orderly.contains(std::string(api::uid_of(item))));
+      if (now_its_turn && !api::is_terminating(item)) plan.add(remove(one.resource, item, -1, "Background"));
     }
   }
   Value conditions = conditions_of(view, now);

@@ -1,6 +1,7 @@
 #pragma once
-// What a namespace that is being deleted needs next: its contents deleted, pods before everything else, its conditions,
-// and, once the server itself says that nothing is left, its finalizer taken. Pure.
+// What a namespace that is being deleted needs next: its contents deleted, pods before everything else (those of a set
+// with ordered teardown by deleting the set), its conditions, and, once the server itself says that nothing is left, its
+// finalizer taken. Pure.
 
 #include <vector>
 
