@@ -28,7 +28,34 @@ Value system_priority(const char* name, std::int64_t value, const char* descript
   return object.set("value", value).set("description", description);
 }
 
+// The server's own creates.
+void create_own(const std::shared_ptr<Registry::State>& state, const api::Resource& resource, const Value& object, Done done) {
+  Call call;
+  call.user = {"system:apiserver", {"system:masters"}};
+  call.kind = &state->kind(resource);
+  call.ns = api::namespace_of(object);
+  call.field_manager = "berth-server";
+  std::vector<std::string> warnings;
+  Result<Value> taken = take_in(call, object, warnings);
+  if (!taken.ok()) return answer_later(*state, std::move(done), taken.error());
+  create_object(state, call, std::move(*taken), std::move(warnings), true, std::move(done));
+}
+
+void log_failure(std::string_view name, const Result<Answer>& answer) {
+  if (answer.ok() || answer.failed_with(Code::kAlreadyExists)) return;
+  log_error("registry", "cannot create a built-in object", {{"name", std::string(name)}, {"error", answer.error().message}});
+}
+
 }  // namespace
+
+void restore_built_in(const std::shared_ptr<Registry::State>& state, const schema::Kind& kind, const Value& deleted) {
+  if (kind.kind != "Service" || api::name_of(deleted) != "kubernetes" || api::namespace_of(deleted) != "default") return;
+  state->runtime.post([state, alive = state->alive] {
+    if (!*alive) return;
+    create_own(state, api::resources::kServices, kubernetes_service(state->addresses.address(1)),
+               [](const Result<Answer>& answer) { log_failure("kubernetes", answer); });
+  });
+}
 
 void Registry::bootstrap(Task done) {
   auto state = state_;
@@ -44,19 +71,12 @@ void Registry::bootstrap(Task done) {
   then.emplace_back(api::resources::kPriorityClasses,
                     system_priority("system-cluster-critical", 2000000000, "For pods of the system that have to run, on whatever node."));
 
-  auto make_all = [this, state](const std::vector<std::pair<api::Resource, Value>>& objects, Task next) {
+  auto make_all = [state](const std::vector<std::pair<api::Resource, Value>>& objects, Task next) {
     auto waiting = std::make_shared<std::size_t>(objects.size());
     auto after = std::make_shared<Task>(std::move(next));
     for (const auto& [resource, object] : objects) {
-      Call call;
-      call.user = {"system:apiserver", {"system:masters"}};
-      call.kind = &state->kind(resource);
-      call.ns = api::namespace_of(object);
-      call.field_manager = "berth-server";
-      create(call, object, [waiting, after, name = std::string(api::name_of(object))](Result<Answer> answer) {
-        if (!answer.ok() && !answer.failed_with(Code::kAlreadyExists)) {
-          log_error("registry", "cannot create a built-in object", {{"name", name}, {"error", answer.error().message}});
-        }
+      create_own(state, resource, object, [waiting, after, name = std::string(api::name_of(object))](const Result<Answer>& answer) {
+        log_failure(name, answer);
         if (--*waiting == 0) (*after)();
       });
     }

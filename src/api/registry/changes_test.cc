@@ -150,5 +150,24 @@ TEST_F(RegistryChanges, ANoOpIsAnsweredWhenTheVersionItRepeatsIsDurable) {
   EXPECT_EQ(order, (std::vector<std::string>{"write", "no-op"}));
 }
 
+TEST_F(RegistryChanges, TheKubernetesServiceComesBackUnderItsAddress) {
+  auto read = [&] {
+    std::optional<Result<Answer>> answer;
+    registry_->get(call(kServices, "kubernetes"), [&](Result<Answer> a) { answer.emplace(std::move(a)); });
+    while (!answer) loop_.run_once(1s);
+    return answer->ok() ? (*answer)->value() : Value();
+  };
+  const Value before = read();
+  wait([&](Done done) { registry_->remove(call(kServices, "kubernetes"), {}, std::move(done)); });
+  Value after;
+  for (int turn = 0; turn < 100 && after.is_null(); ++turn) {
+    loop_.run_once(10ms);
+    after = read();
+  }
+  EXPECT_NE(api::uid_of(after), api::uid_of(before));
+  EXPECT_EQ(after["spec"], before["spec"]);
+  EXPECT_FALSE(after["spec"]["clusterIP"].as_string().empty());
+}
+
 }  // namespace
 }  // namespace berth::registry

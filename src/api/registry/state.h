@@ -121,6 +121,10 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
 bool may_vanish(const schema::Kind& kind, const Value& object);  // terminating, and nothing holds it any more
 void answer_later(Registry::State& state, Done done, Result<Answer> answer);
 
+// --- bootstrap.cc
+// Pods know the Service default/kubernetes by its address: `kubectl delete services --all` does not leave them without.
+void restore_built_in(const std::shared_ptr<Registry::State>& state, const schema::Kind& kind, const Value& deleted);
+
 // --- subresources
 void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, Done done);                       // scale.cc
 void update_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, Done done);

@@ -90,6 +90,7 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
       return done(record.failed_with(Code::kNotFound) ? api::not_found(commit.call.kind->resource(), commit.call.name)
                                                       : store_error(commit, record.error()));
     }
+    restore_built_in(state, *commit.call.kind, (*record)->value);
     done(finish(*record));
   });
 }
