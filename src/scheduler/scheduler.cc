@@ -528,7 +528,7 @@ void Scheduler::State::bind(const FlightPtr& flight) {
 void Scheduler::State::bound(const FlightPtr& flight, Result<Value> answer) {
   if (answer.ok()) return succeed(flight);
   switch (answer.error().code) {
-    case Code::kNotFound: return abandon(flight);  // deleted meanwhile
+    case Code::kNotFound:  // deleted meanwhile, or about to be and then not
     case Code::kUnknown:
     case Code::kTimeout:
     case Code::kConflict: return find_out(flight);

@@ -196,6 +196,18 @@ TEST_F(SchedulerTest, AnUnknownAnswerIsFoundOut) {
   EXPECT_EQ(calls("create binding pods default/a"), 2);
 }
 
+// The server may say so of a pod whose deletion is under way, and then is not written.
+TEST_F(SchedulerTest, APodThatIsNotFoundAndStillThereIsTriedAgain) {
+  api.put(kNodes, make_node("n1"));
+  api.fail_next("create", Code::kNotFound);
+  api.put(kPods, make_pod("p"));
+  start();
+  EXPECT_EQ(calls("create binding pods default/p"), 1);
+  EXPECT_EQ(calls("get pods default/p"), 1);
+  runtime.advance(1s);
+  EXPECT_EQ(calls("create binding pods default/p"), 2);
+}
+
 TEST_F(SchedulerTest, ParkedPodsAreLookedAtAgainInTime) {
   api.put(kNodes, make_node("n1", "1"));
   api.put(kPods, make_pod("a", "2"));
