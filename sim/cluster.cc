@@ -51,12 +51,14 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
     processes_.back()->program = Program{std::move(name), std::move(make)};
   };
   for (int i = 0; i < options_.controllers; ++i) {
-    add("controllers-" + std::string(1, static_cast<char>('a' + i)), [this](InformerSet& informers) {
+    add("controllers-" + std::string(1, static_cast<char>('a' + i)), [this, i](InformerSet& informers) {
       Parts parts;
       parts.controllers = controllers::volume::make_controllers(informers);
       parts.controllers.push_back(controllers::statefulset::make_controller(informers, options_.planner));
-      for (auto& one : controllers::disruption::make_controllers(informers))
-        parts.controllers.push_back(std::make_unique<Spoiled>(std::move(one), options_.spoil_budgets));
+      if (i == 0) {  // one at a time, see its header
+        for (auto& one : controllers::disruption::make_controllers(informers))
+          parts.controllers.push_back(std::make_unique<Spoiled>(std::move(one), options_.spoil_budgets));
+      }
       parts.controllers.push_back(
           controllers::gc::make_controller(informers, {{kPods, "Pod"},
                                                        {kStatefulSets, "StatefulSet"},

@@ -8,6 +8,7 @@
 
 namespace berth::controllers::disruption {
 
+// Of one cluster no two may be alive: out of an older view of pods the other one would allow again what was just used up.
 std::unique_ptr<Controller> make_controller(InformerSet& informers);
 // Keys: pods.
 std::unique_ptr<Controller> make_stale_controller(InformerSet& informers);
