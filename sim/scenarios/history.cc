@@ -15,7 +15,7 @@ constexpr std::uint64_t kLongEvery = 10;
 constexpr std::uint64_t kBigSetEvery = 100;
 // What is given up after a while, is by then: a disruption that was paid for and then was none.
 constexpr Duration kQuiet = 130s;
-constexpr std::uint64_t kUpgradeEvery = 4;
+constexpr std::uint64_t kUpgradeEvery = 8;
 
 // Half of the histories without faults have one controller process only.
 bool is_alone(const HistoryOptions& options) { return options.alone || (!options.faults && options.seed % 8 == 4); }

@@ -28,7 +28,7 @@ struct HistoryOptions {
   // Planted bugs outside the controller.
   bool disk_lies = false;
   bool alone = false;    // one controller process only, as in some histories without faults anyway
-  bool upgrade = false;  // ends with one, which every fourth history does anyway
+  bool upgrade = false;  // ends with one, which every eighth history does anyway
   // Asked now and then with what was seen so far; true ends the history.
   std::function<bool(const std::vector<std::string>& violations)> stop = nullptr;
   double swallowed_event = 0;  // by the scheduler's watches

@@ -32,6 +32,8 @@ void People::create_sets(int count) {
     sets_[name] = {world_.chance(0.6), world_.chance(0.7) || all_options_, world_.chance(0.5) || all_options_};
     create_set(name);
   }
+  // Its pods could not be labelled: it must be refused, or it never has its members.
+  if (world_.chance(0.05)) create_set("set-" + std::string(50, 'z'));
   if (!world_.chance(0.3) && !all_options_) return;
   // One of a set's own, or one of all sets.
   create_budget(world_.chance(0.5) ? "set-a" : "");
@@ -56,7 +58,8 @@ Value People::any_strategy() {
 }
 
 void People::create_set(const std::string& name) {
-  const Character character = sets_[name];
+  const auto known = sets_.find(name);
+  const Character character = known == sets_.end() ? Character{} : known->second;
   Value set = json::parse(kSet).value();
   set.mut("metadata").set("name", name);
   Value labels = Value::object({{"app", name}});

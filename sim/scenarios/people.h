@@ -24,8 +24,8 @@ class People {
  private:
   // What stays the same when a set is made again under its name.
   struct Character {
-    bool ordered, claims;
-    bool options;  // asks for what Kubernetes does not have
+    bool ordered = true, claims = false;
+    bool options = false;  // asks for what Kubernetes does not have
   };
   void create_set(const std::string& name);
   void change_set(const std::string& name, Value spec);
