@@ -258,6 +258,19 @@ TEST(StatefulSetTeardown, TakenBackWhileItEndsItLetsGoOfTheRest) {
   EXPECT_TRUE(world.set["metadata"]["finalizers"].empty());
 }
 
+TEST(StatefulSetTeardown, ClaimsThatAreToStayAfterAllAreLetGo) {
+  World world(2);
+  world.ask(api::kOrderedTeardown, "true");
+  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
+  world.settle();
+  ASSERT_FALSE(world.claims["data-web-0"]["metadata"]["ownerReferences"].empty());
+  world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
+  world.sync();
+  world.spec().mut("persistentVolumeClaimRetentionPolicy").set("whenDeleted", "Retain");
+  world.sync();
+  EXPECT_TRUE(world.claims["data-web-0"]["metadata"]["ownerReferences"].empty());
+}
+
 // --- Skipped ordinals
 
 TEST(StatefulSetSkip, ReplicasCountTheOthers) {

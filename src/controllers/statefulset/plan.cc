@@ -287,6 +287,8 @@ void SetPlanner::tear_down() {
     shape_.options.ordered_teardown = false;
     return hold_teardown();
   }
+  // What is asked for meanwhile still counts, and in time: while there are pods, there is the set.
+  keep_claims_of_empty_places();
   if (last->state.terminating) return wait_for(*last);
   if (!may_disrupt(*last)) return;
   wait_for_end(*last);
