@@ -203,6 +203,24 @@ TEST_F(AgentTest, ALivenessProbeRestartsTheContainer) {
   EXPECT_FALSE(container("web-0")["state"]["running"].is_null());
 }
 
+TEST_F(AgentTest, AProbeThatCannotBeCarriedOutSaysNothing) {
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","livenessProbe":{"exec":{"command":["live"]},"periodSeconds":1,"failureThreshold":1},
+                                                     "readinessProbe":{"exec":{"command":["ready"]},"periodSeconds":1,"failureThreshold":1}}]})");
+  runtime_.advance(2s);
+  EXPECT_EQ(condition("web-0", "Ready"), "True");
+  probes_.broken = {"live", "ready"};
+  runtime_.advance(20s);
+  EXPECT_EQ(condition("web-0", "Ready"), "True");
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 0);
+  EXPECT_TRUE(has_event("Warning Unhealthy web-0: Liveness probe errored and resulted in unknown state: no such program")) << all_events();
+  EXPECT_TRUE(has_event("Warning Unhealthy web-0: Readiness probe errored and resulted in unknown state: no such program"));
+  probes_.broken.clear();
+  probes_.results["ready"] = false;
+  runtime_.advance(2s);
+  EXPECT_EQ(condition("web-0", "Ready"), "False");
+}
+
 TEST_F(AgentTest, AStartupProbeHoldsBackTheOthers) {
   probes_.results["up"] = false;
   put("web-0",

@@ -236,8 +236,8 @@ void PodWorker::watch_health(const std::string& name) {
     self->record_.containers[name].ready = ready;
     self->look();
   };
-  callbacks.unhealthy = [current, name](const std::string& kind, const std::string& output) {
-    if (auto self = current()) self->event("Warning", "Unhealthy", kind + " probe failed: " + output, name);
+  callbacks.unhealthy = [current, name](const std::string& message) {
+    if (auto self = current()) self->event("Warning", "Unhealthy", message, name);
   };
   callbacks.failed = [current, name](const std::string& kind) {
     if (auto self = current()) self->condemn(name, kind);

@@ -45,6 +45,7 @@ struct ProbeTarget {
 struct ProbeResult {
   bool good = false;
   std::string output;  // kubelet's words, for the event
+  bool errored = false;  // it could not be carried out: says nothing about the container
 };
 // Runs one probe (or hook) action: exec, httpGet, tcpSocket, grpc. Faked in tests.
 class ProbeRunner {

@@ -187,6 +187,7 @@ class FakeProbes final : public ProbeRunner {
   void run(const Value& action, const ProbeTarget& target, Duration timeout, Function<void(ProbeResult)> done) override;
   // By the first word of exec.command, or the path of httpGet. Unknown ones succeed.
   std::map<std::string, bool> results;
+  std::set<std::string> broken;  // cannot be carried out
   std::vector<std::string> log;
 
  private:

@@ -431,6 +431,9 @@ Status FakeNetwork::detach(const std::string& uid) {
 void FakeProbes::run(const Value& action, const ProbeTarget& target, Duration, Function<void(ProbeResult)> done) {
   std::string key = !action["exec"].is_null() ? action["exec"]["command"][0].str() : action["httpGet"]["path"].str();
   log.push_back(key);
+  if (broken.contains(key)) {
+    return (void)runtime_.post([done = std::move(done)] { done({false, "no such program", true}); });
+  }
   auto found = results.find(key);
   bool good = found == results.end() || found->second;
   runtime_.post([done = std::move(done), good] { done({good, good ? "" : "HTTP probe failed with statuscode: 503"}); });

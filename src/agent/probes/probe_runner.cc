@@ -20,28 +20,32 @@ class Runner final : public ProbeRunner {
     if (timeout <= Duration::zero()) timeout = kNoLimit;
     if (!action["exec"].is_null()) return exec(action["exec"], target, timeout, std::move(done));
     NetworkProbe probe;
+    const Value* port = nullptr;
     const Value& container = target.container ? *target.container : kNone;
     if (const Value& http = action["httpGet"]; !http.is_null()) {
       probe.kind = NetworkProbe::Kind::kHttp;
       probe.host = http["host"].str(target.pod_ip);
       if (probe.host.empty()) probe.host = target.pod_ip;
-      probe.port = probe_port(http["port"], container);
+      port = &http["port"];
+      probe.port = probe_port(*port, container);
       if (lower(http["scheme"].as_string("HTTP")) == "https") return https(http, probe, timeout, std::move(done));
       probe.url = url_of(http, probe, "http");
       probe.request = request_of(http, probe);
     } else if (const Value& grpc = action["grpc"]; !grpc.is_null()) {
       probe.kind = NetworkProbe::Kind::kGrpc;
       probe.host = target.pod_ip;
-      probe.port = static_cast<int>(grpc["port"].as_int());
+      port = &grpc["port"];
+      probe.port = static_cast<int>(port->as_int());
       probe.service = grpc["service"].str();
     } else {
       const Value& tcp = action["tcpSocket"];
       probe.host = tcp["host"].str(target.pod_ip);
       if (probe.host.empty()) probe.host = target.pod_ip;
-      probe.port = probe_port(tcp["port"], container);
+      port = &tcp["port"];
+      probe.port = probe_port(*port, container);
     }
     if (probe.port <= 0 || probe.port > 65535) {
-      loop_.post([done = std::move(done)] { done({false, "couldn't find the port to probe"}); });
+      loop_.post([done = std::move(done), why = port_error(*port, probe.port)] { done({false, why, true}); });
       return;
     }
     std::uint64_t key = ++next_;
@@ -57,16 +61,23 @@ class Runner final : public ProbeRunner {
   void exec(const Value& action, const ProbeTarget& target, Duration timeout, Function<void(ProbeResult)> done) {
     std::vector<std::string> argv;
     for (const Value& word : action["command"]) argv.push_back(word.str());
+    std::string command = join(argv, " ");
     containers_.exec(target.container_id, std::move(argv), timeout,
-                     [timeout, done = std::move(done)](Result<ExecResult> result) {
+                     [timeout, command = std::move(command), done = std::move(done)](Result<ExecResult> result) {
                        if (result.failed_with(Code::kTimeout)) {
                          auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout).count();
-                         return done({false, "command timed out after " + std::to_string(seconds) + "s"});
+                         return done({false, "command timed out: " + quoted(command) + " timed out after " + std::to_string(seconds) + "s"});
                        }
-                       if (!result.ok()) return done({false, result.error().message});
+                       if (!result.ok()) return done({false, "rpc error: code = Unknown desc = " + result.error().message, true});
                        std::string output = result->output;
                        done({result->exit_code == 0, std::move(output)});
                      });
+  }
+
+  // A name that no port of the container has is taken for a number.
+  static std::string port_error(const Value& port, int number) {
+    if (port.is_int() || number != 0) return "invalid port number: " + std::to_string(number);
+    return "strconv.Atoi: parsing " + quoted(port.as_string()) + ": invalid syntax";
   }
 
   static std::string path_of(const Value& http) {

@@ -111,7 +111,9 @@ TEST_F(ProbeRunnerTest, TellsRefusalSilenceAndNonsense) {
   auto malformed = run(R"({"httpGet":{"path":"/h","port":)" + std::to_string(nonsense.port) + "}}");
   EXPECT_FALSE(malformed.good);
   EXPECT_NE(malformed.output.find("malformed HTTP response"), std::string::npos);
-  EXPECT_FALSE(run(R"({"tcpSocket":{"port":"nameless"}})").good);
+  auto nameless = run(R"({"tcpSocket":{"port":"nameless"}})");
+  EXPECT_EQ(nameless.output, "strconv.Atoi: parsing \"nameless\": invalid syntax");
+  EXPECT_TRUE(nameless.errored);
 }
 
 TEST_F(ProbeRunnerTest, PortsMayBeNamed) {

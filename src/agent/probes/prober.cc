@@ -122,7 +122,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
       probe.eager = false;
       ++probe.successes;
       probe.failures = 0;
-    } else {
+    } else if (!result.errored) {
       ++probe.failures;
       probe.successes = 0;
     }
@@ -135,8 +135,11 @@ struct Prober::State : std::enable_shared_from_this<State> {
   // The callbacks may destroy the prober; `this` is held by the caller.
   void judge(std::size_t i, const ProbeResult& result) {
     std::string kind = probes[i].kind;
-    if (!result.good && callbacks.unhealthy) callbacks.unhealthy(word(kind), result.output);
-    if (over) return;
+    if (!result.good && callbacks.unhealthy) {
+      const char* outcome = result.errored ? " probe errored and resulted in unknown state: " : " probe failed: ";
+      callbacks.unhealthy(word(kind) + outcome + result.output);
+    }
+    if (over || result.errored) return;
     int needed = static_cast<int>(std::max<std::int64_t>(1, probes[i].spec["successThreshold"].as_int(1)));
     int allowed = static_cast<int>(std::max<std::int64_t>(1, probes[i].spec["failureThreshold"].as_int(3)));
     bool good = result.good && probes[i].successes >= needed;

@@ -29,8 +29,7 @@ class Prober {
     std::function<void()> startup_passed;
     std::function<void(bool)> readiness;
     std::function<void(const std::string& kind)> failed;  // "liveness", "startup"
-    std::function<void(const std::string& kind, const std::string& output)>
-        unhealthy;  // "Readiness", "Liveness", "Startup"
+    std::function<void(const std::string& message)> unhealthy;  // for the event
   };
   Prober(Runtime& runtime, ProbeRunner& runner, Start start, Callbacks callbacks);
   ~Prober();
