@@ -35,6 +35,7 @@ std::string summary(const api::Resource& resource, std::string_view type, const 
   for (const Value& owner : object["metadata"]["ownerReferences"])
     line += " owner=" + owner["kind"].str() + "/" + owner["uid"].str();
   if (api::is_terminating(object)) line += " terminating";
+  if (resource == kStatefulSets) line += " " + json::encode(object["metadata"]["finalizers"]);
   if (resource == kPods) {
     line += " " + object["spec"]["nodeName"].str("-") + " " + object["status"]["phase"].str("-") + " " +
             std::string(api::label_of(object, "controller-revision-hash")) +

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "api/set_options.h"
+#include "controllers/statefulset/identity.h"
 #include "sim/scenarios/options.h"
 
 namespace berth::sim {
@@ -283,6 +284,11 @@ void People::cordon(bool all) {
 // to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
 // going, or with a new one that no scheduler will ever place.
 bool People::waits_for_a_person(const Value& pod) const {
+  // Somebody began to orphan its set's pods and then wanted them ended: the set waits for claims that this one still uses.
+  const auto set = controllers::statefulset::parse_member(api::name_of(pod)).parent;
+  if (api::controller_of(pod).is_null() &&
+      api::is_terminating(cluster_.truth().get(kStatefulSets, {std::string(api::namespace_of(pod)), std::string(set)})))
+    return true;
   if (pod["status"]["phase"].as_string() != "Pending") return false;
   for (const Value& volume : pod["spec"]["volumes"]) {
     const Value& name = volume["persistentVolumeClaim"]["claimName"];
