@@ -44,7 +44,8 @@ class Claims final : public Checker {
     std::optional<Duration> may_go_with_set;  // whenDeleted: Delete, and gone or going
     std::optional<Duration> deleted_policy;   // the last time whenDeleted was Delete
     std::map<int, Duration> may_go_scaled;    // whenScaled: Delete, per ordinal out of range: last time
-    std::set<int> given_up;                   // out of range when a set was deleted: they go with their last pods
+    // Out of range when a set was deleted: their claims go with their last pods. Those that have, by ordinal.
+    std::map<int, std::set<std::string>> given_up;
     Value set;
   };
 
@@ -56,7 +57,7 @@ class Claims final : public Checker {
     const Shape shape = shape_of(set);
     if (change.after.is_null() && shape.delete_when_scaled) {
       for (int i = 0; i < kOrdinals; ++i) {
-        if (!shape.in_range(i)) wishes.given_up.insert(i);
+        if (!shape.in_range(i)) wishes.given_up[i].clear();
       }
     }
     const Duration long_ago = truth_.world().elapsed() - truth_.slack();
@@ -84,7 +85,8 @@ class Claims final : public Checker {
     if (wishes.may_go_with_set && *wishes.may_go_with_set >= long_ago) return;
     auto scaled = wishes.may_go_scaled.find(ordinal);
     if (scaled != wishes.may_go_scaled.end() && scaled->second >= long_ago) return;
-    if (wishes.given_up.erase(ordinal)) return;
+    auto given_up = wishes.given_up.find(ordinal);
+    if (given_up != wishes.given_up.end() && given_up->second.insert(claim).second) return;
     truth_.violation(name(), "claim " + claim + " was deleted though " + set_name.name + "-" + std::to_string(ordinal) +
                                  " can return");
   }
