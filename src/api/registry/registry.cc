@@ -75,6 +75,8 @@ store::Store& Registry::store() { return state_->store; }
 Runtime& Registry::runtime() { return state_->runtime; }
 
 void Registry::create(const Call& call, Value object, Done done) {
+  const std::string_view name = call.name.empty() ? api::name_of(object) : std::string_view(call.name);
+  if (!name.empty()) done = settled(state_, store_key(*call.kind, call.ns, name), std::move(done));
   if (call.subresource == "binding") return bind_pod(state_, call, object, std::move(done));
   if (call.subresource == "eviction") return evict_pod(state_, call, object, std::move(done));
   if (call.subresource == "token") return request_token(state_, call, std::move(object), std::move(done));
@@ -94,6 +96,8 @@ void Registry::create(const Call& call, Value object, Done done) {
 }
 
 void Registry::update(const Call& call, Value object, Done done) {
+  const std::string key = store_key(*call.kind, call.ns, call.name);
+  done = settled(state_, key, std::move(done));
   if (call.subresource == "scale") return update_scale(state_, call, object, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
@@ -102,7 +106,7 @@ void Registry::update(const Call& call, Value object, Done done) {
   std::vector<std::string> warnings;
   Result<Value> taken = take_in(call, std::move(object), warnings);
   if (!taken.ok()) return refuse(taken.error());
-  store::RecordPtr head = state_->store.head(store_key(*call.kind, call.ns, call.name));
+  store::RecordPtr head = state_->store.head(key);
   if (!head) {
     bool may_create = creates_on_update(*call.kind) && call.subresource.empty() && api::resource_version_of(*taken).empty() && api::uid_of(*taken).empty();
     if (!may_create) return refuse(api::not_found(call.kind->resource(), call.name));
@@ -112,12 +116,14 @@ void Registry::update(const Call& call, Value object, Done done) {
 }
 
 void Registry::patch(const Call& call, api::PatchType type, Value patch, bool force, Done done) {
+  const std::string key = store_key(*call.kind, call.ns, call.name);
+  done = settled(state_, key, std::move(done));
   if (call.subresource == "scale") return patch_scale(state_, call, type, patch, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
     return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
   }
-  store::RecordPtr head = state_->store.head(store_key(*call.kind, call.ns, call.name));
+  store::RecordPtr head = state_->store.head(key);
   if (type == api::PatchType::kApply) return apply_patch(state_, call, head, patch, force, std::move(done));
   if (!head) return refuse(api::not_found(call.kind->resource(), call.name));
   const Value before = from_storage(*call.kind, head->value);

@@ -145,7 +145,9 @@ void remove_object_because(const std::shared_ptr<Registry::State>& state, const 
   commit_put(state, std::move(commit), std::move(after), false, std::move(done));
 }
 
-void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) { remove_within_budget(state_, call, options, std::move(done)); }
+void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) {
+  remove_within_budget(state_, call, options, settled(state_, store_key(*call.kind, call.ns, call.name), std::move(done)));
+}
 
 void Registry::remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options, Done done) {
   Result<ListAnswer> found = list(call, which);

@@ -106,6 +106,9 @@ struct Commit {
   int http = 200;
   std::vector<std::string> warnings;
 };
+// For calls that look at the newest version of an object, which may still be on its way to the disk: a refusal that rests on
+// such a version is given when it is there, and is no refusal where it never came about.
+Done settled(const std::shared_ptr<Registry::State>& state, const std::string& key, Done done);
 void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Value object, bool ephemeral, Done done);
 // The answer of a deletion: the object as given, the last stored one, or a Status.
 struct Departed {

@@ -37,6 +37,18 @@ void answer_later(Registry::State& state, Done done, Result<Answer> answer) {
   state.runtime.post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
 }
 
+Done settled(const std::shared_ptr<Registry::State>& state, const std::string& key, Done done) {
+  store::RecordPtr shown = state->store.get(key);
+  if (state->store.head(key) == shown) return done;
+  return [state, key, shown, done = std::move(done)](Result<Answer> answer) mutable {
+    if (answer.ok()) return done(std::move(answer));
+    state->store.flush([state, key, shown, answer = std::move(answer), done = std::move(done)]() mutable {
+      if (state->store.get(key) != shown) return done(std::move(answer));
+      done(error(Code::kUnavailable, "the version this answer was based on could not be stored; try again"));
+    });
+  };
+}
+
 void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Value object, bool ephemeral, Done done) {
   if (commit.call.dry_run) {
     Answer answer;
