@@ -38,12 +38,20 @@ bool is_cgroup2(const std::string& path) {
   return ::statfs(path.c_str(), &fs) == 0 && fs.f_type == kCgroup2Magic;
 }
 
+constexpr int kAnyCpu = -1;
+
 // In the child, single-threaded: new namespaces, then wait until the parent has pinned them.
-[[noreturn]] void namespace_child(int ready_fd, int go_fd) {
+[[noreturn]] void namespace_child(int cpu, int ready_fd, int go_fd) {
   auto fail = [&](const char* what) {
     dprintf(ready_fd, "%s: %s", what, strerror(errno));
     _exit(1);
   };
+  if (cpu != kAnyCpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (::sched_setaffinity(0, sizeof set, &set) != 0) fail("sched_setaffinity");
+  }
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) fail("unshare(network, mount namespaces)");
   // Mounts of the host still arrive here; none of ours reach the host.
   if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0) fail("making / a slave mount");
@@ -59,10 +67,14 @@ bool is_cgroup2(const std::string& path) {
   _exit(0);
 }
 
+// kInvalid: the kernel will not have this namespace pinned here.
 Status pin(const std::string& from, const std::string& to) {
   BERTH_TRY(write_file(to, "", 0600));
-  if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) != 0) return errno_error("pinning " + from + " at " + to);
-  return ok_status();
+  if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0) return ok_status();
+  const bool never = errno == EINVAL;
+  Error why = errno_error("pinning " + from + " at " + to);
+  if (never) why.code = Code::kInvalid;
+  return why;
 }
 
 // The directory that holds the pins must be a private mount: a mount namespace cannot be pinned in a shared one.
@@ -134,21 +146,25 @@ void wait_gone(const std::vector<int>& pids, int limit_ms) {
   }
 }
 
-}  // namespace
+std::vector<int> own_cpus() {
+  std::vector<int> out;
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return out;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) out.push_back(cpu);
+  }
+  return out;
+}
 
-bool node_space_exists(const ClusterDir& dir) { return is_pinned(dir.network_namespace()) && is_pinned(dir.mount_namespace()); }
-
-Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
-  if (node_space_exists(dir)) return ok_status();
-  BERTH_TRY(destroy_node_space(dir));
-  BERTH_TRY(prepare_pin_directory(dir.namespaces()));
+// Makes both namespaces on that CPU and pins them, as pin() says.
+Status make_and_pin(const ClusterDir& dir, int cpu) {
   int ready[2], go[2];
   if (::pipe2(ready, O_CLOEXEC) != 0 || ::pipe2(go, O_CLOEXEC) != 0) return errno_error("pipe");
   pid_t child = ::fork();
   if (child < 0) return errno_error("fork");
   if (child == 0) {
     ::close(go[1]);
-    namespace_child(ready[1], go[0]);
+    namespace_child(cpu, ready[1], go[0]);
   }
   ::close(ready[1]);
   ::close(go[0]);
@@ -165,6 +181,26 @@ Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
   ::close(go[1]);
   ::close(ready[0]);
   ::waitpid(child, nullptr, 0);
+  return status;
+}
+
+}  // namespace
+
+bool node_space_exists(const ClusterDir& dir) { return is_pinned(dir.network_namespace()) && is_pinned(dir.mount_namespace()); }
+
+Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
+  if (node_space_exists(dir)) return ok_status();
+  BERTH_TRY(destroy_node_space(dir));
+  BERTH_TRY(prepare_pin_directory(dir.namespaces()));
+  // A mount namespace can be pinned only in an older one. Linux 6.18 tells the older one by numbers of which each CPU has a
+  // block of its own; made on the CPU on which ours was made, a namespace is certain to look younger than ours.
+  Status status = make_and_pin(dir, kAnyCpu);
+  for (int cpu : own_cpus()) {
+    if (!status.failed_with(Code::kInvalid)) break;
+    BERTH_TRY(destroy_node_space(dir));
+    BERTH_TRY(prepare_pin_directory(dir.namespaces()));
+    status = make_and_pin(dir, cpu);
+  }
   BERTH_TRY(status);
   return configure_loopback(dir, addresses);
 }
