@@ -181,6 +181,8 @@ APART = ["api-resources", "api-versions", "top pod"]
 
 
 def test_the_newest_prints_the_same(s):
+    if s.old:
+        pytest.skip("was recorded with a newer kubectl than this machine has")
     commands = [c for c in COMMANDS if c not in APART and not c.startswith("apply")]
     problems = problems_of(s, commands, range(len(DIFFERENCES)))
     assert not problems, "\n\n".join(problems)
