@@ -48,8 +48,8 @@ class Order final : public Checker {
       if (!shape.in_range(member.ordinal)) {
         if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
       } else if (!new_wish) {
-        // One that is not ready itself costs nothing.
-        if (api::is_pod_ready(change.before)) replaced(shape, member.ordinal);
+        // One that is not ready itself, or was not when somebody looked, costs nothing.
+        if (api::is_pod_ready(change.before) && at(shape, member.ordinal).ready_since < long_ago()) replaced(shape, member.ordinal);
       }
     }
   }
