@@ -68,7 +68,7 @@ class Runner final : public ProbeRunner {
                          auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout).count();
                          return done({false, "command timed out: " + quoted(command) + " timed out after " + std::to_string(seconds) + "s"});
                        }
-                       if (!result.ok()) return done({false, "rpc error: code = Unknown desc = " + result.error().message, true});
+                       if (!result.ok()) return done({false, result.error().message, true});
                        std::string output = result->output;
                        done({result->exit_code == 0, std::move(output)});
                      });

@@ -108,8 +108,7 @@ class ContainerRuntime {
   virtual std::optional<ContainerStatus> status(const std::string& id) const = 0;
   virtual void update_limits(const std::string& id, const Limits& limits, Done done) = 0;
 
-  // Runs to the end or to the timeout (kTimeout; killed). For exec probes and hooks. A program that is not there is an
-  // error, not an exit code.
+  // Runs to the end or to the timeout (kTimeout; killed). For exec probes and hooks.
   virtual void exec(const std::string& id, std::vector<std::string> argv, Duration timeout,
                     Function<void(Result<ExecResult>)> done) = 0;
 

@@ -56,14 +56,6 @@ std::string path_of(const Value& process) {
   return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-// Blocking work that tells why the container could not run `program`, if it could not.
-std::function<Status()> look_for_program(Container& c, const std::string& program) {
-  const std::string root = "/proc/" + std::to_string(c.status().pid) + "/root";
-  return [root, program, path = path_of(c.process), directory = c.process["cwd"].str("/")] {
-    return find_program(root, program, path, directory);
-  };
-}
-
 class CrunRuntime final : public ContainerRuntime {
  public:
   CrunRuntime(Loop& loop, CrunConfig config) : loop_(loop), config_(std::move(config)), paths_(config_.root) {}
@@ -528,19 +520,12 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
   options.descriptors.emplace_back(process->get(), kProcessFd);
   std::uint64_t key = ++next_;
   auto shared = std::make_shared<Function<void(Result<ExecResult>)>>(std::move(done));
-  auto run = ChildRun::start(
-      loop_, std::move(options), timeout, kExecOutput,
-      [this, key, shared, look = look_for_program(*c, argv.at(0))](ChildRun::Outcome outcome) {
+  auto run =
+      ChildRun::start(loop_, std::move(options), timeout, kExecOutput, [this, key, shared](ChildRun::Outcome outcome) {
         auto self = std::move(execs_[key]);  // lives to the end of this callback
         execs_.erase(key);
         if (outcome.timed_out) return (*shared)(error(Code::kTimeout, "command timed out"));
-        ExecResult result{outcome.exit_code, std::move(outcome.output)};
-        if (result.exit_code == 0) return (*shared)(std::move(result));
-        // Did the program fail, or crun, for want of one?
-        blocking(look, [this, shared, result = std::move(result)](Status found) mutable {
-          if (!found.ok()) return (*shared)(start_error(found.error()));
-          (*shared)(std::move(result));
-        });
+        (*shared)(ExecResult{outcome.exit_code, std::move(outcome.output)});
       });
   if (!run.ok()) {
     loop_.post([shared, e = run.error()] { (*shared)(e); });
@@ -563,7 +548,11 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
     return;
   }
   // crun's complaint about a program that is not there would look like output of the program.
-  blocking(look_for_program(*c, options.argv.at(0)), [this, id, options, file = std::make_shared<Fd>(std::move(*process)), started = std::move(started),
+  const std::string root = "/proc/" + std::to_string(c->status().pid) + "/root";
+  auto look = [root, program = options.argv.at(0), path = path_of(c->process), directory = c->process["cwd"].str("/")] {
+    return find_program(root, program, path, directory);
+  };
+  blocking(look, [this, id, options, file = std::make_shared<Fd>(std::move(*process)), started = std::move(started),
                   exited = std::move(exited)](Status found) mutable {
     if (!found.ok()) return started(start_error(found.error()));
     start_session(id, options, std::move(*file), std::move(started), std::move(exited));

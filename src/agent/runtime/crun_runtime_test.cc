@@ -169,9 +169,8 @@ TEST_F(CrunRuntimeTest, ExecutesInsideAndTellsTheOutcome) {
   ASSERT_TRUE(left.ok());
   EXPECT_EQ(left->output, "0\n");
   auto missing = exec(s.id, {"/bin/nothing-here"});
-  ASSERT_FALSE(missing.ok());
-  EXPECT_TRUE(missing.error().message.ends_with("exec: \"/bin/nothing-here\": stat /bin/nothing-here: no such file or directory: unknown"))
-      << missing.error().message;
+  ASSERT_TRUE(missing.ok());
+  EXPECT_NE(missing->exit_code, 0);
   EXPECT_FALSE(exec("0000", {"true"}).ok());
 }
 
