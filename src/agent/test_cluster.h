@@ -106,8 +106,9 @@ class FakeContainers final : public ContainerRuntime {
   std::optional<ContainerStatus> status(const std::string& id) const override;
   void update_limits(const std::string&, const Limits&, Done done) override { done({}); }
   void exec(const std::string&, std::vector<std::string>, Duration, Function<void(Result<ExecResult>)> done) override {
-    done(ExecResult{});
+    done(exec_answer);
   }
+  Result<ExecResult> exec_answer = ExecResult{};
   void exec_interactive(const std::string&, const ExecOptions&, Function<void(Result<ExecStreams>)>,
                         Function<void(int)>) override {}
   std::string attach_socket(const std::string&) const override { return {}; }

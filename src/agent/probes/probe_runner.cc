@@ -28,7 +28,6 @@ class Runner final : public ProbeRunner {
       if (probe.host.empty()) probe.host = target.pod_ip;
       port = &http["port"];
       probe.port = probe_port(*port, container);
-      if (lower(http["scheme"].as_string("HTTP")) == "https") return https(http, probe, timeout, std::move(done));
       probe.url = url_of(http, probe, "http");
       probe.request = request_of(http, probe);
     } else if (const Value& grpc = action["grpc"]; !grpc.is_null()) {
@@ -48,6 +47,7 @@ class Runner final : public ProbeRunner {
       loop_.post([done = std::move(done), why = port_error(*port, probe.port)] { done({false, why, true}); });
       return;
     }
+    if (lower(action["httpGet"]["scheme"].as_string()) == "https") return https(action["httpGet"], probe, timeout, std::move(done));
     std::uint64_t key = ++next_;
     connections_[key] =
         start_network_probe(loop_, probe, timeout, [this, key, done = std::move(done)](ProbeResult result) {

@@ -111,9 +111,28 @@ TEST_F(ProbeRunnerTest, TellsRefusalSilenceAndNonsense) {
   auto malformed = run(R"({"httpGet":{"path":"/h","port":)" + std::to_string(nonsense.port) + "}}");
   EXPECT_FALSE(malformed.good);
   EXPECT_NE(malformed.output.find("malformed HTTP response"), std::string::npos);
-  auto nameless = run(R"({"tcpSocket":{"port":"nameless"}})");
-  EXPECT_EQ(nameless.output, "strconv.Atoi: parsing \"nameless\": invalid syntax");
-  EXPECT_TRUE(nameless.errored);
+  for (const char* action : {R"({"tcpSocket":{"port":"nameless"}})", R"({"httpGet":{"port":"nameless","scheme":"HTTPS"}})"}) {
+    auto nameless = run(action);
+    EXPECT_EQ(nameless.output, "strconv.Atoi: parsing \"nameless\": invalid syntax");
+    EXPECT_TRUE(nameless.errored);
+  }
+  EXPECT_EQ(run(R"({"tcpSocket":{"port":70000}})").output, "invalid port number: 70000");
+}
+
+TEST_F(ProbeRunnerTest, ACommandThatCouldNotRunHasNotFailed) {
+  const char* action = R"({"exec":{"command":["pg_isready","-q"]}})";
+  auto answer = [&](Result<ExecResult> result) {
+    containers_.exec_answer = std::move(result);
+    return run(action, 2s);
+  };
+  EXPECT_TRUE(answer(ExecResult{0, ""}).good);
+  auto failed = answer(ExecResult{2, "no response"});
+  EXPECT_EQ(failed.output, "no response");
+  EXPECT_FALSE(failed.good || failed.errored);
+  auto slow = answer(error(Code::kTimeout, "command timed out"));
+  EXPECT_EQ(slow.output, "command timed out: \"pg_isready -q\" timed out after 2s");
+  EXPECT_FALSE(slow.good || slow.errored);
+  EXPECT_TRUE(answer(error(Code::kNotFound, "container id is not running")).errored);
 }
 
 TEST_F(ProbeRunnerTest, PortsMayBeNamed) {
