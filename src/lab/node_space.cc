@@ -201,6 +201,10 @@ Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
     BERTH_TRY(prepare_pin_directory(dir.namespaces()));
     status = make_and_pin(dir, cpu);
   }
+  if (status.failed_with(Code::kInvalid)) {
+    return status.error().in("a mount namespace can be pinned only in an older one; run this from the machine's own, or from one that was made on a CPU "
+                             "that this process may use");
+  }
   BERTH_TRY(status);
   return configure_loopback(dir, addresses);
 }
