@@ -20,7 +20,8 @@ struct Change {
 // True only where compare() finds the same paths added, modified and removed in both. May be false although it would.
 bool same_paths(const Place& root, const Change& a, const Change& b);
 
-// Bounded: a few changes for each of a few managers, none of them large. One thread's own.
+// Bounded: a few changes for each of a few managers, none of them large. One thread's own. Types are told apart by address: one
+// whose changes were kept lives as long as the thread.
 class ChangeMemo {
  public:
   struct Seen {
