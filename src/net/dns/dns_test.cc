@@ -186,6 +186,31 @@ TEST_F(DnsServerTest, ForwardsOtherNamesAndSaysSoWhenItCannot) {
   EXPECT_EQ(refused[3] & 15, LDNS_RCODE_SERVFAIL);
 }
 
+// Among so many sockets of others some have the port that the kernel chose for ours.
+TEST_F(DnsServerTest, AnyPortIsOneThatBothKindsOfSocketGet) {
+  Loop loop(1);
+  std::vector<Fd> taken;
+  std::vector<std::unique_ptr<Server>> servers;
+  for (int i = 0; i < 400; ++i) {
+    Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && ::listen(socket.get(), 1) == 0) {
+      taken.push_back(std::move(socket));
+    }
+  }
+  ASSERT_GT(taken.size(), 300u);
+  for (int i = 0; i < 200; ++i) {
+    ServerConfig config;
+    config.address = "127.0.0.1";
+    config.port = 0;
+    auto server = start_server(loop, "cluster.local", config);
+    ASSERT_TRUE(server.ok()) << server.error().message;
+    servers.push_back(std::move(server).value());
+  }
+}
+
 TEST(Dns, ReadsNameservers) {
   EXPECT_EQ(nameservers_of("# x\nnameserver 1.2.3.4\nsearch a\n nameserver\t5.6.7.8 \n"), (std::vector<std::string>{"1.2.3.4", "5.6.7.8"}));
 }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kMaxForwards = 512;   // under way at once; more are refused
 constexpr std::size_t kMaxConnections = 128;
+constexpr int kTriesForAnyPort = 16;
 constexpr Duration kUpstreamPatience = 2s;
 constexpr Duration kConnectionPatience = 10s;
 
@@ -62,6 +63,19 @@ class LoopServer final : public Server {
   }
 
   Status start() {
+    Status bound = bind_sockets();
+    // Of a port that the kernel chose for one kind of socket, somebody may have the other kind.
+    for (int tries = 1; !bound.ok() && config_.port == 0 && tries < kTriesForAnyPort; ++tries) bound = bind_sockets();
+    BERTH_TRY(bound);
+    BERTH_TRY(loop_.watch_fd(udp_.get(), EPOLLIN, [this](std::uint32_t) { read_datagrams(); }));
+    return loop_.watch_fd(tcp_.get(), EPOLLIN, [this](std::uint32_t) { accept_connections(); });
+  }
+
+  Zone& zone() override { return zone_; }
+  int port() const override { return port_; }
+
+ private:
+  Status bind_sockets() {
     BERTH_ASSIGN(sockaddr_in address, socket_address(config_.address, config_.port));
     udp_ = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     tcp_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -75,14 +89,9 @@ class LoopServer final : public Server {
     if (::bind(tcp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(tcp_.get(), 64) != 0) {
       return errno_error("DNS on tcp " + where);
     }
-    BERTH_TRY(loop_.watch_fd(udp_.get(), EPOLLIN, [this](std::uint32_t) { read_datagrams(); }));
-    return loop_.watch_fd(tcp_.get(), EPOLLIN, [this](std::uint32_t) { accept_connections(); });
+    return ok_status();
   }
 
-  Zone& zone() override { return zone_; }
-  int port() const override { return port_; }
-
- private:
   void read_datagrams() {
     char buffer[4096];
     for (int i = 0; i < 64; ++i) {  // then let others have a turn
