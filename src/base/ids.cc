@@ -1,6 +1,5 @@
 #include "base/ids.h"
 
-#include <cstdio>
 #include <string_view>
 
 namespace berth {
@@ -10,10 +9,13 @@ std::string new_uid(Runtime& runtime) {
   std::uint64_t low = runtime.random();
   high = (high & ~std::uint64_t{0xf000}) | 0x4000;                       // version 4
   low = (low & ~(std::uint64_t{3} << 62)) | (std::uint64_t{2} << 62);  // the RFC's variant
-  char text[40];
-  std::snprintf(text, sizeof text, "%08llx-%04llx-%04llx-%04llx-%012llx", static_cast<unsigned long long>(high >> 32),
-                static_cast<unsigned long long>((high >> 16) & 0xffff), static_cast<unsigned long long>(high & 0xffff),
-                static_cast<unsigned long long>(low >> 48), static_cast<unsigned long long>(low & 0xffffffffffff));
+  std::string text(36, '-');
+  int digit = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (at == 8 || at == 13 || at == 18 || at == 23) continue;
+    const std::uint64_t word = digit < 16 ? high : low;
+    text[at] = "0123456789abcdef"[(word >> (60 - 4 * (digit++ % 16))) & 15];
+  }
   return text;
 }
 

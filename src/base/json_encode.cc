@@ -1,6 +1,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/json_node.h"
 
@@ -22,6 +23,20 @@ constexpr std::array<char, 256> kEscapes = [] {
   table['\t'] = 't';
   return table;
 }();
+
+// Sixteen bytes at once, by the instructions that compare them so where the machine has any.
+using Bytes16 = unsigned char __attribute__((vector_size(16)));
+
+bool copied_as_they_are(const unsigned char* at) {
+  Bytes16 bytes;
+  std::memcpy(&bytes, at, sizeof bytes);
+  // `<` and `>` differ in one bit, `"` and `&` in another.
+  auto special = (bytes < 0x20) | (bytes > 0x7F) | ((bytes & 0xFD) == '<') | ((bytes & 0xFB) == '"') | (bytes == '\\');
+  std::uint64_t halves[2];
+  std::memcpy(halves, &special, sizeof halves);
+  return (halves[0] | halves[1]) == 0;
+}
+static_assert(('>' & 0xFD) == '<' && ('&' & 0xFB) == '"');
 
 // The length of the well-formed UTF-8 sequence at `at`, or 0.
 std::size_t sequence_length(const unsigned char* at, std::size_t left) {
@@ -107,13 +122,26 @@ void append_string(std::string_view text, std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
   std::size_t size = text.size(), from = 0, i = 0;
-  out += '"';
-  while (i < size) {
-    char escape = kEscapes[bytes[i]];
-    if (escape == 0) {
+  if (size <= 48) {  // most are short and plain: in one piece
+    char quoted[50];
+    quoted[0] = '"';
+    while (i < size && kEscapes[bytes[i]] == 0) {
+      quoted[i + 1] = text[i];
       ++i;
-      continue;
     }
+    if (i == size) {
+      quoted[i + 1] = '"';
+      out.append(quoted, size + 2);
+      return;
+    }
+    i = 0;
+  }
+  out += '"';
+  while (true) {
+    while (i + sizeof(Bytes16) <= size && copied_as_they_are(bytes + i)) i += sizeof(Bytes16);
+    while (i < size && kEscapes[bytes[i]] == 0) ++i;
+    if (i == size) break;
+    const char escape = kEscapes[bytes[i]];
     std::size_t length = 1;
     if (escape == 2) {
       length = sequence_length(bytes + i, size - i);
