@@ -124,6 +124,7 @@ void QueuedStore::write(Write write, Done done) {
   if (auto why = refusal(write, bytes, now)) return refuse(write.key, std::move(*why), std::move(done));
   Submitted submitted;
   submitted.ephemeral = write.ephemeral;
+  submitted.keep_json = write.keep_json;
   submitted.bytes = bytes;
   submitted.event = make_event(write, now);
   submitted.done = std::move(done);

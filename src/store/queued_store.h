@@ -17,11 +17,12 @@
 
 namespace berth::store {
 
-// One write on its way to becoming visible. Only the loop touches it, except for `event` and `ephemeral`, which do not
-// change and which a log may read on its own thread.
+// One write on its way to becoming visible. Only the loop touches it, except for the first three, which do not change
+// and which a log may read on its own thread.
 struct Submitted {
   EventPtr event;                // null for the two below
   bool ephemeral = false;
+  bool keep_json = false;        // see Write
   std::size_t bytes = 0;
   std::string refused_key;       // refused because of a write that is still on its way: answered behind it
   std::optional<Error> refused;

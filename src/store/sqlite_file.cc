@@ -73,9 +73,7 @@ class SqliteFile::Statement {
 };
 
 SqliteFile::~SqliteFile() {
-  sqlite3_finalize(insert_);
-  sqlite3_finalize(remove_);
-  sqlite3_finalize(meta_);
+  for (sqlite3_stmt* statement : {begin_, commit_, rollback_, insert_, remove_, meta_}) sqlite3_finalize(statement);
   sqlite3_close(checkpointer_);
   sqlite3_close(writer_);
 }
@@ -111,11 +109,6 @@ Error SqliteFile::write_error(sqlite3* db) const {
   // The rows may have reached the disk although their sync failed.
   const bool unsure = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
   return error(unsure ? Code::kUnknown : Code::kUnavailable, "writing " + path_ + ": " + reason(db));
-}
-
-Status SqliteFile::run(sqlite3* db, const char* sql) const {
-  if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return write_error(db);
-  return ok_status();
 }
 
 Status SqliteFile::step_once(sqlite3_stmt* statement) const {
@@ -218,6 +211,9 @@ Status SqliteFile::prepare() {
     sqlite3_stmt** statement;
     const char* sql;
   } const statements[] = {
+      {&begin_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&rollback_, "ROLLBACK"},
       {&insert_, "INSERT INTO log(revision, key, value, kind, create_revision, checksum) VALUES(?, ?, ?, ?, ?, ?)"},
       {&remove_, "DELETE FROM log WHERE revision = ?"},
       {&meta_, "UPDATE meta SET value = ? WHERE name = ?"},
@@ -295,18 +291,24 @@ Status SqliteFile::insert_rows(const Batch& batch, Revision reserve) {
     const Event& event = *write.event;
     const bool deletes = event.type == EventType::kDeleted;
     const std::string& key = event.record->key;
-    encoded_.clear();
-    if (!deletes) json::encode_to(event.record->value, encoded_);
+    std::string_view value;
+    if (!deletes && write.keep_json) {
+      value = event.record->json();
+    } else if (!deletes) {
+      encoded_.clear();
+      json::encode_to(event.record->value, encoded_);
+      value = encoded_;
+    }
     sqlite3_bind_int64(insert_, 1, event.revision);
     sqlite3_bind_text(insert_, 2, key.data(), static_cast<int>(key.size()), SQLITE_STATIC);
     if (deletes) {
       sqlite3_bind_null(insert_, 3);
     } else {
-      sqlite3_bind_blob(insert_, 3, encoded_.data(), static_cast<int>(encoded_.size()), SQLITE_STATIC);
+      sqlite3_bind_blob(insert_, 3, value.data(), static_cast<int>(value.size()), SQLITE_STATIC);
     }
     sqlite3_bind_int(insert_, 4, deletes ? 1 : 0);
     sqlite3_bind_int64(insert_, 5, event.record->create_revision);
-    sqlite3_bind_int64(insert_, 6, checksum(event.revision, event.record->create_revision, deletes, key, encoded_));
+    sqlite3_bind_int64(insert_, 6, checksum(event.revision, event.record->create_revision, deletes, key, value));
     BERTH_TRY(step_once(insert_));
   }
   for (Revision row : batch.garbage) {
@@ -320,7 +322,7 @@ Status SqliteFile::insert_rows(const Batch& batch, Revision reserve) {
 
 Status SqliteFile::commit(const Batch& batch, Revision reserve) {
   std::lock_guard<std::mutex> guard(commit_mutex_);
-  Status status = run(writer_, "BEGIN IMMEDIATE");
+  Status status = step_once(begin_);
   if (status.ok()) status = insert_rows(batch, reserve);
   if (status.ok() && fault::hit("store.commit")) {
     status = error(Code::kUnavailable, "writing " + path_ + ": injected fault");
@@ -328,8 +330,8 @@ Status SqliteFile::commit(const Batch& batch, Revision reserve) {
   if (status.ok() && fault::hit("store.fsync")) {
     status = error(Code::kUnknown, "writing " + path_ + ": injected fault of fsync");
   }
-  if (status.ok()) status = run(writer_, "COMMIT");
-  if (!status.ok() && sqlite3_get_autocommit(writer_) == 0) (void)run(writer_, "ROLLBACK");
+  if (status.ok()) status = step_once(commit_);
+  if (!status.ok() && sqlite3_get_autocommit(writer_) == 0) (void)step_once(rollback_);
   return status;
 }
 

@@ -69,7 +69,6 @@ class SqliteFile {
   Status prepare();
   Status insert_rows(const Batch& batch, Revision reserve);
   Status set_meta(const char* name, Revision value);
-  Status run(sqlite3* db, const char* sql) const;
   Status step_once(sqlite3_stmt* statement) const;
   static std::string reason(sqlite3* db);
   Error damaged(const std::string& what) const;
@@ -81,6 +80,9 @@ class SqliteFile {
   Fd lock_;
   sqlite3* writer_ = nullptr;
   sqlite3* checkpointer_ = nullptr;
+  sqlite3_stmt* begin_ = nullptr;
+  sqlite3_stmt* commit_ = nullptr;
+  sqlite3_stmt* rollback_ = nullptr;
   sqlite3_stmt* insert_ = nullptr;
   sqlite3_stmt* remove_ = nullptr;
   sqlite3_stmt* meta_ = nullptr;

@@ -71,6 +71,8 @@ struct Write {
   // leases and node heartbeats, which must not wake a disk. Takes a revision like any other write. A later durable
   // write of the key makes everything durable again.
   bool ephemeral = false;
+  // The record's json() will be asked for: a log that encodes the value anyway leaves it there, made off the loop.
+  bool keep_json = false;
 };
 
 struct Listing {

@@ -35,6 +35,7 @@ struct Call {
   std::string name;                 // empty for collections
   std::string field_manager;        // already derived from the user agent where not given
   bool dry_run = false;
+  bool answered_in_json = false;    // a stored version will be answered as its json()
   std::vector<std::string> duplicates;  // paths of fields that the parser of the body saw twice
   enum class FieldValidation { kIgnore, kWarn, kStrict } field_validation = FieldValidation::kWarn;
 };

@@ -26,10 +26,6 @@ void add_warnings(http::Headers& headers, const std::vector<std::string>& warnin
   for (const std::string& warning : warnings) headers.emplace_back("warning", "299 - " + quoted(warning));
 }
 
-bool plain_json(const Accept& accept) {
-  return accept.encoding == Encoding::kJson && accept.as == As::kObject && !accept.pretty;
-}
-
 table::IncludeObject include_object(const Context& context) {
   std::string_view wanted = context.parameter("includeObject");
   if (wanted == "None") return table::IncludeObject::kNone;
@@ -103,7 +99,7 @@ void answer_text(const ContextPtr& context, int http, std::string text) {
 void answer_object(const ContextPtr& context, const registry::Answer& answer) {
   http::Headers headers = common_headers(content_type_of(context->accept));
   add_warnings(headers, answer.warnings);
-  if (answer.record && plain_json(context->accept)) {
+  if (answer.record && context->accept.plain_json()) {
     context->exchange->respond(answer.http, std::move(headers),
                                {http::Piece{answer.record, answer.record->json()}, http::Piece{nullptr, "\n"}});
     return;
@@ -115,7 +111,7 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
 void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
   const schema::Kind& kind = *context->call.kind;
   http::Headers headers = common_headers(content_type_of(context->accept));
-  if (plain_json(context->accept)) {
+  if (context->accept.plain_json()) {
     // The items' encodings are shared with the cache; only the frame around them is made here.
     std::vector<http::Piece> pieces;
     pieces.reserve(list.records.size() * 2 + 2);

@@ -16,6 +16,8 @@ struct Accept {
   std::string table_version = "v1";  // "v1" or "v1beta1"
   bool acceptable = true;            // false: answer 406
   bool pretty = false;
+  // Whole objects, as they are kept.
+  bool plain_json() const { return encoding == Encoding::kJson && as == As::kObject && !pretty; }
 };
 // The first media type of the header that we can serve. Protobuf alone is not acceptable: answers are JSON or YAML.
 // Streams of events are JSON only, as upstream's.
