@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::uint64_t kWakeKey = ~std::uint64_t{0};
 constexpr int kEventsPerRound = 128;
+constexpr Duration kLentAtMost = 200us;  // and the task that runs then
 
 Duration clock_value(clockid_t clock) {
   timespec t{};
@@ -147,10 +148,20 @@ struct Loop::State {
   Fd epoll, wake;
   Pool pool;
 
-  std::mutex mutex;  // guards the next three
+  std::mutex mutex;  // guards the rest of this block
   std::deque<Task> posted;
-  bool sleeping = false;  // the loop waits, or is about to, and needs a write to `wake`
+  enum class Turn {
+    kOwner,   // the owner of the loop, awake or about to be
+    kNobody,  // the owner waits in epoll_wait, or is about to, and needs a signal()
+    kLender,  // another thread runs tasks; the owner may sleep on
+  };
+  Turn turn = Turn::kOwner;
   bool stopping = false;
+  bool lendable = false;       // inside run()
+  bool owner_waits = false;    // woken while another has the turn
+  std::condition_variable turn_over;
+
+  Duration asleep_until{};     // of the owner; whoever has the turn reads it
 
   std::deque<Task> running;  // taken from `posted`, to be run in this round
 
@@ -164,9 +175,7 @@ struct Loop::State {
   std::array<std::uint64_t, 64> random_words{};
   std::size_t random_used = 64;
 
-  void wake_if_sleeping() {  // with the mutex held
-    if (!sleeping) return;
-    sleeping = false;
+  void signal() {
     std::uint64_t one = 1;
     // Cannot fail: the counter is at most 1.
     [[maybe_unused]] auto n = ::write(wake.get(), &one, sizeof one);
@@ -179,19 +188,42 @@ struct Loop::State {
     }
   }
 
-  // How long the loop may sleep; negative is for ever.
-  Duration sleep_limit(Duration wait, Duration now) {
+  // The earliest timer, or the end of time.
+  Duration next_timer() {
     drop_cancelled_front();
+    return heap.empty() ? Duration::max() : heap.front().at;
+  }
+
+  // How long the loop may sleep; negative is for ever. Gives the turn away where that is not zero.
+  Duration prepare_to_sleep(Duration wait, Duration now) {
+    const Duration next = next_timer();
     Duration limit = wait;
-    if (!heap.empty()) {
-      Duration next = std::max(heap.front().at - now, Duration::zero());
-      if (limit < Duration::zero() || next < limit) limit = next;
+    if (next != Duration::max() && (limit < Duration::zero() || next - now < limit)) {
+      limit = std::max(next - now, Duration::zero());
     }
     if (!running.empty()) limit = Duration::zero();
     std::lock_guard lock(mutex);
     if (!posted.empty() || stopping) limit = Duration::zero();
-    sleeping = limit != Duration::zero();
+    if (limit == Duration::zero()) return limit;
+    turn = Turn::kNobody;
+    asleep_until = limit < Duration::zero() ? Duration::max() : now + limit;
     return limit;
+  }
+
+  void take_turn_back() {
+    std::unique_lock lock(mutex);
+    owner_waits = true;
+    turn_over.wait(lock, [this] { return turn != Turn::kLender; });
+    owner_waits = false;
+    turn = Turn::kOwner;
+  }
+
+  // With the mutex held, and the turn. True where the owner sleeps in epoll_wait although there is something to do.
+  bool return_turn() {
+    const bool due = !posted.empty() || stopping || next_timer() < asleep_until;
+    turn = due || owner_waits ? Turn::kOwner : Turn::kNobody;
+    if (owner_waits) turn_over.notify_one();
+    return due && !owner_waits;
   }
 
   void dispatch(const epoll_event& event) {
@@ -237,7 +269,6 @@ struct Loop::State {
   void run_posted() {
     {
       std::lock_guard lock(mutex);
-      sleeping = false;
       std::move(posted.begin(), posted.end(), std::back_inserter(running));
       posted.clear();
     }
@@ -280,29 +311,27 @@ void Loop::run() {
   for (;;) {
     {
       std::lock_guard lock(state_->mutex);
-      if (state_->stopping) {
-        state_->stopping = false;
-        return;
-      }
+      state_->lendable = !state_->stopping;
+      if (std::exchange(state_->stopping, false)) return;
     }
     run_once(Duration::max());
   }
 }
 
 void Loop::stop() {
+  // Signals inside: the loop may be gone as soon as it can see this.
   std::lock_guard lock(state_->mutex);
   state_->stopping = true;
-  state_->wake_if_sleeping();
+  if (state_->turn != State::Turn::kNobody) return;
+  state_->turn = State::Turn::kOwner;
+  state_->signal();
 }
 
 void Loop::run_once(Duration wait) {
   wait = wait == Duration::max() ? Duration(-1) : std::max(wait, Duration::zero());
   std::array<epoll_event, kEventsPerRound> events;
-  int n = wait_for_events(state_->epoll.get(), events.data(), state_->sleep_limit(wait, monotonic()));
-  {
-    std::lock_guard lock(state_->mutex);
-    state_->sleeping = false;
-  }
+  int n = wait_for_events(state_->epoll.get(), events.data(), state_->prepare_to_sleep(wait, monotonic()));
+  state_->take_turn_back();
   for (int i = 0; i < n; ++i) state_->dispatch(events[static_cast<std::size_t>(i)]);
   state_->fire_timers(monotonic());
   state_->run_posted();
@@ -312,9 +341,40 @@ Time Loop::now() const { return Time(clock_value(CLOCK_REALTIME)); }
 Duration Loop::monotonic() const { return clock_value(CLOCK_MONOTONIC); }
 
 void Loop::post(Task task) {
-  std::lock_guard lock(state_->mutex);
-  state_->posted.push_back(std::move(task));
-  state_->wake_if_sleeping();
+  bool wake;
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->posted.push_back(std::move(task));
+    wake = state_->turn == State::Turn::kNobody;
+    if (wake) state_->turn = State::Turn::kOwner;
+  }
+  if (wake) state_->signal();  // outside: the loop wants the mutex first thing
+}
+
+void Loop::lend(Task task) {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  if (state.turn != State::Turn::kNobody || !state.lendable) {
+    lock.unlock();
+    return post(std::move(task));
+  }
+  state.turn = State::Turn::kLender;  // nothing is posted where nobody has the turn
+  const Duration until = monotonic() + kLentAtMost;
+  bool wake;
+  for (;;) {
+    lock.unlock();
+    task();
+    task = nullptr;
+    lock.lock();
+    if (state.posted.empty() || state.owner_waits || state.stopping || monotonic() >= until) {
+      wake = state.return_turn();
+      break;
+    }
+    task = std::move(state.posted.front());
+    state.posted.pop_front();
+  }
+  lock.unlock();
+  if (wake) state.signal();
 }
 
 TimerId Loop::after(Duration delay, Task task) {

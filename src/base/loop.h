@@ -1,5 +1,8 @@
 #pragma once
 // Loop: the production Runtime. One epoll instance, one thread, a bounded pool for blocking work.
+//
+// "The loop thread" is whoever has the turn: the thread in run(), or, while that one sleeps, a thread that lends itself.
+// One at a time, each seeing all that the one before did.
 
 #include <cstdint>
 #include <memory>
@@ -27,6 +30,7 @@ class Loop final : public Runtime {
   Time now() const override;
   Duration monotonic() const override;
   void post(Task task) override;
+  void lend(Task task) override;  // stands in for run() only: run_once() is never left to others
   TimerId after(Duration delay, Task task) override;
   void cancel(TimerId id) override;
   void offload(Task work, Task done) override;

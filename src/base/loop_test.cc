@@ -6,7 +6,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <functional>
+#include <future>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -73,6 +77,145 @@ TEST(Loop, StopBeforeRunEndsItAndRunMayBeCalledAgain) {
   });
   loop.run();
   EXPECT_TRUE(ran);
+}
+
+// A loop that runs on a thread of its own.
+struct Running {
+  Loop loop;
+  std::thread thread{[this] { loop.run(); }};
+  ~Running() {
+    loop.stop();
+    thread.join();
+  }
+  // Lends `task` until the loop was found asleep, so that it ran here and before lend() returned.
+  void lend_here(const std::function<void()>& task) {
+    for (bool here = false; !here;) {
+      std::promise<void> done;
+      loop.lend([&, caller = std::this_thread::get_id()] {
+        here = std::this_thread::get_id() == caller;
+        if (here) task();
+        done.set_value();
+      });
+      done.get_future().wait();
+    }
+  }
+};
+
+TEST(Loop, LenderRunsItsTaskAndWhatThatPosts) {
+  Running running;
+  const auto me = std::this_thread::get_id();
+  std::string seen;
+  running.lend_here([&] {
+    running.loop.post([&] { seen += std::this_thread::get_id() == me ? "b" : "?"; });
+    seen += "a";
+  });
+  // Where the lender's time was up, the loop runs the rest.
+  std::promise<void> done;
+  running.loop.post([&] { done.set_value(); });
+  done.get_future().wait();
+  EXPECT_TRUE(seen == "ab" || seen == "a?") << seen;
+}
+
+TEST(Loop, LenderGivesTheTurnBack) {
+  Running running;
+  std::promise<void> done;
+  std::function<void()> again;
+  bool returned = false;
+  int after = 0;
+  std::mutex mutex;
+  running.lend_here([&] {
+    again = [&] {
+      std::lock_guard lock(mutex);
+      if (returned && ++after == 100) return done.set_value();
+      running.loop.post([&] { again(); });
+    };
+    again();
+  });
+  {
+    std::lock_guard lock(mutex);
+    returned = true;  // lend() came back although there was always more to do
+  }
+  done.get_future().wait();
+}
+
+TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
+  Running running;
+  Ends ends = make_ends();
+  std::promise<void> timer, ready;
+  running.lend_here([&] {
+    running.loop.after(1ms, [&] { timer.set_value(); });
+    ASSERT_TRUE(running.loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t) {
+      running.loop.unwatch_fd(ends.read.get());
+      ready.set_value();
+    }).ok());
+  });
+  put(ends.write);
+  timer.get_future().wait();
+  ready.get_future().wait();
+}
+
+TEST(Loop, LentTaskMayStopTheLoop) {
+  Loop loop;
+  std::thread lender([&] {
+    loop.lend([&] { loop.stop(); });
+  });
+  loop.run();
+  lender.join();
+}
+
+TEST(Loop, RunOnceIsNotLeftToLenders) {
+  Loop loop;
+  std::thread::id ran;
+  std::thread lender([&] {
+    loop.lend([&] { ran = std::this_thread::get_id(); });
+  });
+  while (ran == std::thread::id()) loop.run_once(1s);
+  lender.join();
+  EXPECT_EQ(ran, std::this_thread::get_id());
+}
+
+// One at a time, nothing lost, each in its own order; the sanitizer watches the rest.
+TEST(Loop, ManyLendersTakeTurns) {
+  constexpr int kThreads = 4, kEach = 3000;
+  struct {
+    bool inside = false;
+    int overlaps = 0, ran = 0, timers = 0;
+    std::array<int, kThreads> last{};
+    int disorder = 0;
+  } state;
+  {
+    Running running;
+    std::promise<void> done;
+    auto finish_after_the_last = [&] {
+      if (state.ran == kThreads * kEach && state.timers == kThreads * kEach / 100) done.set_value();
+    };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 1; i <= kEach; ++i) {
+          Task task = [&, t, i] {
+            state.overlaps += std::exchange(state.inside, true);
+            state.disorder += std::exchange(state.last[static_cast<std::size_t>(t)], i) != i - 1;
+            if (i % 100 == 0) {
+              running.loop.after(10us, [&] {
+                ++state.timers;
+                finish_after_the_last();
+              });
+            }
+            state.inside = false;
+            ++state.ran;
+            finish_after_the_last();
+          };
+          i % 3 ? running.loop.lend(std::move(task)) : running.loop.post(std::move(task));
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    done.get_future().wait();
+  }
+  EXPECT_EQ(state.overlaps, 0);
+  EXPECT_EQ(state.disorder, 0);
+  EXPECT_EQ(state.ran, kThreads * kEach);
 }
 
 TEST(Loop, TimersFireInOrderOfTimeThenOfSetting) {

@@ -2,7 +2,7 @@
 // Runtime: the only source of time, chance and other threads. Production (`base/loop.h`) and simulation
 // (`sim/sim_runtime.h`) differ only here, so everything written against it can be replayed from a seed.
 //
-// One Runtime is one loop thread. Everything a role owns is touched on that thread only; `post` is the one call
+// One Runtime is one loop thread. Everything a role owns is touched on that thread only; `post` and `lend` are the calls
 // that any thread may make.
 
 #include <chrono>
@@ -29,6 +29,10 @@ class Runtime {
 
   // Runs `task` on the loop, after everything posted before it. Any thread.
   virtual void post(Task task) = 0;
+  // Like post, for threads with time to lend: where the loop sleeps, the caller may stand in for it and run the task, and a
+  // little of what it posts, before lend() returns. That saves waking one thread to have it wake the next. The caller
+  // holds no lock, and the task must not wait for the caller.
+  virtual void lend(Task task) { post(std::move(task)); }
   // Runs `task` on the loop once `delay` has passed. Loop thread only.
   virtual TimerId after(Duration delay, Task task) = 0;
   // A cancelled timer's task is destroyed and never runs. Unknown and fired ids are ignored. Loop thread only.

@@ -26,7 +26,7 @@ class Core : public std::enable_shared_from_this<Core> {
       : runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))) {}
 
   void deliver(std::vector<Event> events) {  // any thread
-    runtime_.post([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); });
+    runtime_.lend([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); });
   }
   void send(Command command, std::size_t transport) {
     if (!open_) return;

@@ -77,15 +77,17 @@ void Transport::wake() {
 }
 
 void Transport::add_listener(std::shared_ptr<Listener> listener) {
+  bool asleep;
   {
     std::lock_guard lock(mutex_);
     new_listeners_.push_back(std::move(listener));
+    asleep = !std::exchange(awake_, true);
   }
-  wake();
+  if (asleep) wake();
 }
 
 void Transport::send(std::vector<Command> commands) {
-  bool first;
+  bool asleep;
   {
     std::lock_guard lock(mutex_);
     if (commands_.empty()) {
@@ -94,10 +96,9 @@ void Transport::send(std::vector<Command> commands) {
       commands_.insert(commands_.end(), std::make_move_iterator(commands.begin()),
                        std::make_move_iterator(commands.end()));
     }
-    first = !signalled_;
-    signalled_ = true;
+    asleep = !std::exchange(awake_, true);
   }
-  if (first) wake();
+  if (asleep) wake();
 }
 
 const std::string& Transport::date() {
@@ -119,7 +120,7 @@ void Transport::run() {
 }
 
 int Transport::wait_timeout() const {
-  if (!again_.empty()) return 0;
+  if (!again_.empty() || !events_.empty()) return 0;
   Millis at = timers_.empty() ? 0 : timers_.top().at;
   if (accept_again_ != 0 && (at == 0 || accept_again_ < at)) at = accept_again_;
   if (at == 0) return -1;
@@ -129,15 +130,15 @@ int Transport::wait_timeout() const {
 void Transport::round() {
   epoll_event ready[256];
   now_ = clock_millis();
-  int n = epoll_wait(epoll_.get(), ready, 256, wait_timeout());
+  int n = epoll_wait(epoll_.get(), ready, 256, fall_asleep(wait_timeout()));
   now_ = clock_millis();
   std::vector<std::uint64_t> again;
   again.swap(again_);
-  bool woken = false;
   for (int i = 0; i < n; ++i) {
     std::uint64_t tag = ready[i].data.u64;
     if (tag == kWakeTag) {
-      woken = true;
+      std::uint64_t count = 0;
+      [[maybe_unused]] ssize_t got = ::read(wake_.get(), &count, sizeof count);
     } else if (tag & kListenerTag) {
       accept_from(*listeners_[tag & ~kListenerTag]);
     } else if (Connection* connection = find(tag)) {
@@ -147,25 +148,31 @@ void Transport::round() {
   for (std::uint64_t id : again) {
     if (Connection* connection = find(id)) connection->on_events(0);
   }
-  if (woken) take_commands();
+  take_commands();
   fire_timers();
   if (!events_.empty()) {
     deliver_(std::move(events_));
     events_.clear();
+    take_commands();  // answers that came at once
   }
   dead_.clear();
 }
 
+// The milliseconds to wait: none where something has come meanwhile.
+int Transport::fall_asleep(int timeout) {
+  std::lock_guard lock(mutex_);
+  awake_ = timeout == 0 || !commands_.empty() || !new_listeners_.empty();
+  return awake_ ? 0 : timeout;
+}
+
 void Transport::take_commands() {
-  std::uint64_t count = 0;
-  [[maybe_unused]] ssize_t n = ::read(wake_.get(), &count, sizeof count);
   std::vector<Command> commands;
   std::vector<std::shared_ptr<Listener>> added;
   {
     std::lock_guard lock(mutex_);
+    awake_ = true;
     commands.swap(commands_);
     added.swap(new_listeners_);
-    signalled_ = false;
   }
   for (auto& listener : added) {
     epoll_event event{};

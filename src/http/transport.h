@@ -85,6 +85,7 @@ class Transport {
   void run();
   void round();
   int wait_timeout() const;
+  int fall_asleep(int timeout);
   void wake();
   void take_commands();
   void accept_from(Listener& listener);
@@ -115,7 +116,7 @@ class Transport {
   std::mutex mutex_;                                     // the rest is shared
   std::vector<Command> commands_;
   std::vector<std::shared_ptr<Listener>> new_listeners_;
-  bool signalled_ = false;
+  bool awake_ = true;                                    // looks at the two above before it sleeps
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -63,7 +63,7 @@ class SqliteLog final : public Log {
   std::condition_variable work_;
   std::condition_variable checkpoint_;
   std::optional<Job> job_;
-  bool checkpoint_wanted_ = false;
+  bool checkpoint_wanted_ = false, checkpoint_runs_ = false;
   bool room_wanted_ = false, room_made_ = false;
   bool stopping_ = false;
   std::thread writer_;
@@ -100,11 +100,14 @@ void SqliteLog::write_batches() {
     // Where the disk is full, an emptied write-ahead log may be all the space that is needed.
     const bool checkpoint = !status.ok() || file_->wal_bytes() > kCheckpointBytes;
     if (!status.ok()) log_error("store", "writes failed", {{"reason", status.error().message}});
+    const bool alone = job.batch->writes.size() == 1;
     job.batch.reset();
-    runtime_.post([status = std::move(status), done = std::move(job.done)] { done(status); });
+    Task answer = [status = std::move(status), done = std::move(job.done)] { done(status); };
+    // Behind many answers there is another batch, which must not wait for them.
+    alone ? runtime_.lend(std::move(answer)) : runtime_.post(std::move(answer));
     guard.lock();
     const bool room = !room_made_ && file_->wal_bytes() > kBusyBytes;
-    if ((checkpoint && !checkpoint_wanted_) || room) {
+    if ((checkpoint && !checkpoint_wanted_ && !checkpoint_runs_) || room) {
       checkpoint_wanted_ |= checkpoint;
       room_wanted_ |= room;
       room_made_ |= room;
@@ -119,6 +122,7 @@ void SqliteLog::checkpoint_when_asked() {
     checkpoint_.wait(guard, [this] { return stopping_ || checkpoint_wanted_ || room_wanted_; });
     if (stopping_) return;
     const bool room = std::exchange(room_wanted_, false), checkpoint = std::exchange(checkpoint_wanted_, false);
+    checkpoint_runs_ = checkpoint;
     guard.unlock();
     if (room) file_->make_room(kRoomBytes);
     if (checkpoint) {
@@ -130,6 +134,7 @@ void SqliteLog::checkpoint_when_asked() {
       }
     }
     guard.lock();
+    checkpoint_runs_ = false;
   }
 }
 
