@@ -112,11 +112,18 @@ Status update_loop_size(const LoopDevice& device) {
   return {};
 }
 
-std::vector<std::string> free_loops_below(const std::string& directory) {
-  std::vector<std::string> freed;
+std::vector<std::string> loops_below(const std::string& directory) {
+  std::vector<std::string> found;
   for (const auto& path : attached_loops()) {
     auto backing = read_file("/sys/block/" + path.substr(5) + "/loop/backing_file");
-    if (!backing.ok() || !backing->starts_with(directory + "/")) continue;
+    if (backing.ok() && backing->starts_with(directory + "/")) found.push_back(path);
+  }
+  return found;
+}
+
+std::vector<std::string> free_loops_below(const std::string& directory) {
+  std::vector<std::string> freed;
+  for (const auto& path : loops_below(directory)) {
     Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (fd && ::ioctl(fd.get(), LOOP_CLR_FD, 0) == 0) freed.push_back(path);
   }

@@ -22,6 +22,8 @@ Result<LoopDevice> find_loop(const std::string& file);
 Result<LoopDevice> attach_loop(const std::string& file);
 // Makes the device as large as its file is now.
 Status update_loop_size(const LoopDevice& device);
+// The attached devices whose backing file lies below `directory`.
+std::vector<std::string> loops_below(const std::string& directory);
 // Detaches devices whose backing file lies below `directory`. One that is mounted somewhere goes with its last mount.
 // Answers with their paths.
 std::vector<std::string> free_loops_below(const std::string& directory);
