@@ -31,7 +31,8 @@ class Runtime {
   virtual void post(Task task) = 0;
   // Like post, for threads with time to lend: where the loop sleeps, the caller may stand in for it and run the task, and a
   // little of what it posts, before lend() returns. That saves waking one thread to have it wake the next. The caller
-  // holds no lock, and the task must not wait for the caller.
+  // holds no lock, and no task waits for the caller: what joins a lending thread when it is destroyed (a server, a store) is
+  // destroyed by the loop's owner, after run() or in a callback of a descriptor.
   virtual void lend(Task task) { post(std::move(task)); }
   // Runs `task` on the loop once `delay` has passed. Loop thread only.
   virtual TimerId after(Duration delay, Task task) = 0;

@@ -110,7 +110,9 @@ struct Config {
 
 class Server {
  public:
-  virtual ~Server() = default;               // closes everything; no handler runs afterwards
+  // Closes everything; no handler runs afterwards. Its threads lend themselves to the loop (Runtime::lend), so the loop's
+  // owner does it.
+  virtual ~Server() = default;
   // "127.0.0.1:0" or "unix:/path" (mode 0600, an old socket file is replaced). Answers with the real address.
   virtual Result<std::string> listen(const std::string& address, std::optional<TlsConfig> tls) = 0;
   // Takes over an already listening socket (made in another network namespace, say).

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 
+#include "base/check.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "http/connection.h"
@@ -52,6 +53,7 @@ Transport::Transport(std::size_t index, const Config& config, std::shared_ptr<st
 
 Transport::~Transport() {
   if (!thread_.joinable()) return;
+  BERTH_CHECK(thread_.get_id() != std::this_thread::get_id(), "a server is destroyed by one of its own threads");
   stop_ = true;
   wake();
   thread_.join();

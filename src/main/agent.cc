@@ -73,13 +73,13 @@ class AgentRole {
 
   // SIGTERM: the containers go on. SIGUSR1: they are ended first.
   void stop(int signal) {
-    if (signal != SIGUSR1 || shutdown_) return finish();
+    if (signal != SIGUSR1 || shutdown_) return loop_.stop();
     log_info("agent", "ending the pods of this node");
     Duration grace = 25s;
     if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
       if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) grace = std::chrono::seconds(*seconds);
     }
-    shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, dir_.node() + "/ends.json", [this] { finish(); }, grace);
+    shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, dir_.node() + "/ends.json", [this] { loop_.stop(); }, grace);
     usage_.reset();
     agent_.reset();  // nothing is restarted from here on
     shutdown_->start();
@@ -132,14 +132,6 @@ class AgentRole {
         config);
     BERTH_TRY(http_->listen("unix:" + dir_.agent_socket(), std::nullopt));
     return ok_status();
-  }
-
-  void finish() {
-    http_.reset();
-    streams_.reset();
-    usage_.reset();
-    agent_.reset();
-    loop_.stop();
   }
 
   lab::ClusterDir dir_;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "store/queued_store.h"
@@ -139,6 +140,7 @@ void SqliteLog::checkpoint_when_asked() {
 }
 
 void SqliteLog::stop_threads() {
+  BERTH_CHECK(writer_.get_id() != std::this_thread::get_id(), "a store is destroyed by its own writer");
   *alive_ = false;
   {
     std::lock_guard<std::mutex> guard(mutex_);
