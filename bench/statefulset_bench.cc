@@ -11,7 +11,7 @@
 #include "api/registry/registry.h"
 #include "api/schema/schema.h"
 #include "base/loop.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "main/control_plane.h"
 #include "store/store.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/quantity.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/volume/local_volume.h"
 
 namespace berth::sim {

@@ -1,7 +1,7 @@
 #pragma once
 // What people ask of their sets and budgets by annotation, drawn from the seed.
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "sim/sim_runtime.h"
 
 namespace berth::sim {

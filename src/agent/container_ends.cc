@@ -1,7 +1,7 @@
 #include "agent/container_ends.h"
 
 #include "base/files.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::agent {
 

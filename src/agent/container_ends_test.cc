@@ -5,8 +5,8 @@
 #include "agent/pod_record.h"
 #include "agent/runtime/test_node.h"
 #include "base/files.h"
-#include "base/json.h"
-#include "base/time.h"
+#include "base/json/json.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/agent_config.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::agent {
 

@@ -3,7 +3,7 @@
 #include "agent/node_object.h"
 #include "api/object.h"
 #include "base/log.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/event_recorder.h"
 
 namespace berth::agent {

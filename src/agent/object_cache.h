@@ -9,7 +9,7 @@
 
 #include "api/client.h"
 #include "base/function.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/runtime.h"
 
 namespace berth::agent {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "agent/pod_record.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/runtime.h"
 
 namespace berth::agent {

@@ -2,7 +2,7 @@
 
 #include "api/object.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

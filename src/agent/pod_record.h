@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agent/container_ends.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 #include "base/runtime.h"
 

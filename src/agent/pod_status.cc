@@ -5,7 +5,7 @@
 #include "agent/plan.h"
 #include "api/object.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/pod_record.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::agent {
 

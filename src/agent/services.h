@@ -10,7 +10,7 @@
 #include "agent/runtime/container_runtime.h"
 #include "api/client.h"
 #include "base/function.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 #include "base/runtime.h"
 #include "net/pod_network.h"

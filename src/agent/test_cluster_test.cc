@@ -9,7 +9,7 @@
 #include "api/status.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 // normalize_reference() belongs to the image store; its tests are there.
 

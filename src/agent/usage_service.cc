@@ -5,7 +5,7 @@
 #include "base/files.h"
 #include "base/quantity.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "api/object.h"
 #include "base/function.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::api {

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/json.h"
-#include "base/time.h"
+#include "base/json/json.h"
+#include "base/time/time.h"
 
 namespace berth::api {
 

@@ -8,7 +8,7 @@
 
 #include "api/object.h"
 #include "api/resource_list.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::api::quota {
 

@@ -4,7 +4,7 @@
 
 #include "api/object.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 
 namespace berth::api {
 namespace {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "api/object.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::api {

@@ -3,9 +3,9 @@
 #include <cstdlib>
 
 #include "base/files.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 #include "lab/cluster_dir.h"
 
 namespace berth::cli {

@@ -4,7 +4,7 @@
 #include <openssl/ecdsa.h>
 #include <openssl/rsa.h>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 #include "http/openssl_handles.h"
 #include "http/tls.h"

@@ -1,6 +1,6 @@
 #include "http/pki.h"
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 #include "http/jwt.h"
 #include "http/test_support.h"

@@ -3,7 +3,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 #include "http/jwt.h"
 
 namespace berth {

@@ -9,7 +9,7 @@
 #include "base/files.h"
 #include "base/loop.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 #include "controllers/testing/test_runtime.h"
 #include "http/client.h"
 #include "http/openssl_handles.h"

@@ -1,7 +1,7 @@
 #include "main/image_routes.h"
 
 #include "agent/streams/stream_server.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "api/object.h"
 #include "api/selector.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::scheduler {
 namespace {

@@ -1,7 +1,7 @@
 #include "scheduler/preemptor.h"
 
 #include "base/log.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::scheduler {
 

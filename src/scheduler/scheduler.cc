@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/event_recorder.h"
 #include "controllers/volume/match.h"
 #include "controllers/volume/node_selector.h"

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "base/function.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 #include "base/runtime.h"
 

@@ -8,7 +8,7 @@
 #include "agent/object_cache.h"
 #include "api/object.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

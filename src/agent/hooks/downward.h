@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/hooks/pod_hook.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::agent {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "agent/hooks/pod_hook.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::agent {

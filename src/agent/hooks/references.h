@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "api/object.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::agent {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/runtime/container_runtime.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::agent {
 

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "agent/services.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/runtime.h"
 
 namespace berth::agent {

@@ -12,9 +12,9 @@
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/seccomp_profile.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -17,7 +17,7 @@
 #include "agent/runtime/container_files.h"
 #include "agent/runtime/find_program.h"
 #include "agent/runtime/interactive.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/log.h"
 #include "base/text.h"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "agent/runtime/container_runtime.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::agent {
 

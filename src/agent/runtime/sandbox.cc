@@ -14,7 +14,7 @@
 #include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
 #include "base/files.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -12,7 +12,7 @@
 #include <mutex>
 
 #include "base/files.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 
 namespace berth::agent {

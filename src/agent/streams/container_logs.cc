@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

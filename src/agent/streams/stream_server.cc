@@ -4,7 +4,7 @@
 #include "agent/streams/remote_work.h"
 #include "api/status.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/files.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 
 namespace berth::agent {

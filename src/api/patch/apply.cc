@@ -12,7 +12,7 @@
 #include "api/patch/patch.h"
 #include "api/patch/typed_value.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::patch {
 

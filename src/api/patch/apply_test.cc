@@ -1,7 +1,7 @@
 #include "api/patch/managers.h"
 #include "api/patch/patch.h"
 #include "api/patch/test_support.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::patch {
 namespace {

@@ -2,7 +2,7 @@
 // RFC 6902 with the library's own words. The API answers a failure in general words only (see apply_json_patch);
 // these are for logs and tests.
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::patch {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "api/schema/schema.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 #include "base/runtime.h"
 

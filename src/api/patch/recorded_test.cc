@@ -6,7 +6,7 @@
 #include "api/patch/test_support.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::patch {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "api/schema/schema.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::patch {
 

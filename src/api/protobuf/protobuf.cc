@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::protobuf {
 namespace {

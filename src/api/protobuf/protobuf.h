@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "api/schema/schema.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::protobuf {

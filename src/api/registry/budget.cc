@@ -5,7 +5,7 @@
 #include "api/selector.h"
 #include "api/set_options.h"
 #include "api/status.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::registry {
 namespace {

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "api/registry/registry.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::registry {
 namespace {

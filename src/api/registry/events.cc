@@ -1,7 +1,7 @@
 // Events have two API forms and one storage, as autoscalers have; events live for an hour.
 #include "api/autoscaler_versions.h"
 #include "api/registry/state.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::registry {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "api/registry/state.h"
 #include "api/status.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::registry {
 namespace {

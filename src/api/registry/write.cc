@@ -5,7 +5,7 @@
 #include "api/validation/validation.h"
 #include "base/ids.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::registry {
 namespace {

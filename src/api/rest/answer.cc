@@ -2,7 +2,7 @@
 #include "api/status.h"
 #include "api/table/table.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 
 namespace berth::rest {
 namespace {

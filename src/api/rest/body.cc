@@ -1,7 +1,7 @@
 #include "api/protobuf/protobuf.h"
 #include "api/rest/context.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 
 namespace berth::rest {
 namespace {

@@ -4,7 +4,7 @@
 #include "api/rest/context.h"
 #include "api/rest/node_usage.h"
 #include "api/status.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::rest {
 namespace {

@@ -2,7 +2,7 @@
 #include "api/protobuf/protobuf.h"
 #include "api/status.h"
 #include "base/text.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 
 namespace berth::rest {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "api/rest/test_server.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::rest::testing {
 namespace {

@@ -1,7 +1,7 @@
 #include "api/rest/negotiate.h"
 #include "api/rest/route.h"
 #include "api/rest/test_server.h"
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 
 namespace berth::rest::testing {
 namespace {

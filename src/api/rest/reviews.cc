@@ -1,7 +1,7 @@
 // Kinds that are asked and answered, never stored: access reviews, token reviews, who-am-I.
 #include "api/rest/context.h"
 #include "api/status.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::rest {
 namespace {

@@ -5,7 +5,7 @@
 #include "api/schema/schema.h"
 #include "base/quantity.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::schema {
 namespace {

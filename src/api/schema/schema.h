@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "api/object.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::schema {

@@ -4,7 +4,7 @@
 #include "api/selector.h"
 #include "api/table/printers.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::table {
 

@@ -1,7 +1,7 @@
 // Jobs and cron jobs: upstream's printJob and printCronJob.
 #include "api/object.h"
 #include "api/table/printers.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::table {
 namespace {

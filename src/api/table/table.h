@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "api/schema/schema.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/runtime.h"
 
 namespace berth::table {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::table {
 namespace {

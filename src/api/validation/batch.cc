@@ -5,7 +5,7 @@
 #include "api/selector.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
-#include "base/cron_schedule.h"
+#include "base/time/cron_schedule.h"
 #include "base/text.h"
 
 namespace berth::validation {

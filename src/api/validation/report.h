@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "api/status.h"
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::validation {
 

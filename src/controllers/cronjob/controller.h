@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "base/time_zone.h"
+#include "base/time/zone.h"
 #include "controllers/driver.h"
 
 namespace berth::controllers::cronjob {

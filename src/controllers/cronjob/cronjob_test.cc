@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/cronjob/controller.h"
 #include "controllers/cronjob/plan.h"
 #include "controllers/testing/fake_api.h"

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::controllers::cronjob {
 namespace {

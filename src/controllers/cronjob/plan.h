@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "base/cron_schedule.h"
+#include "base/time/cron_schedule.h"
 #include "controllers/driver.h"
 
 namespace berth::controllers::cronjob {

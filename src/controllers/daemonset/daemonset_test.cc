@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/daemonset/controller.h"
 #include "controllers/daemonset/nodes.h"
 #include "controllers/daemonset/plan.h"

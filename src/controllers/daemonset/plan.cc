@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "api/selector.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/daemonset/nodes.h"
 #include "controllers/deployment/revisions.h"
 #include "controllers/replicaset/members.h"

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/deployment/plan.h"
 #include "controllers/deployment/revisions.h"

@@ -5,7 +5,7 @@
 
 #include "api/object.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/deployment/revisions.h"
 
 namespace berth::controllers::deployment {

@@ -6,7 +6,7 @@
 
 #include "api/set_options.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/node/pod_condition.h"
 
 namespace berth::controllers::disruption {

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <map>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/endpoint/common.h"
 #include "controllers/endpoint/plan.h"
 

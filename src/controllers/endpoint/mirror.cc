@@ -3,7 +3,7 @@
 #include <map>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/endpoint/plan.h"
 
 namespace berth::controllers::endpoint {

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/endpoint/common.h"
 #include "controllers/endpoint/plan.h"
 

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/quantity.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/hpa/controller.h"
 #include "controllers/hpa/plan.h"
 #include "controllers/testing/fake_api.h"

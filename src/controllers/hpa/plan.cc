@@ -4,7 +4,7 @@
 
 #include "base/quantity.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::controllers::hpa {
 namespace {

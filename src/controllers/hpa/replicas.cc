@@ -7,7 +7,7 @@
 #include "api/object.h"
 #include "api/resource_list.h"
 #include "base/quantity.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::controllers::hpa {
 namespace {

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/job/controller.h"
 #include "controllers/job/indexes.h"
 #include "controllers/job/plan.h"

@@ -6,7 +6,7 @@
 
 #include "api/selector.h"
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/job/indexes.h"
 #include "controllers/job/pods.h"
 #include "controllers/replicaset/plan.h"

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/node/controller.h"
 #include "controllers/node/taints.h"
 #include "controllers/testing/fake_api.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/node/pod_condition.h"
 #include "controllers/node/taints.h"
 

@@ -1,6 +1,6 @@
 #include "controllers/node/pod_condition.h"
 
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::controllers::node {
 

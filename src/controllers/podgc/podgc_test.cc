@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/podgc/controller.h"
 #include "controllers/testing/fake_api.h"
 #include "controllers/testing/test_runtime.h"

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/quota/controller.h"
 #include "controllers/quota/plan.h"
 #include "controllers/testing/fake_api.h"

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/replicaset/members.h"
 #include "controllers/replicaset/pod_names.h"
 

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/replicaset/plan.h"
 #include "controllers/testing/fake_api.h"

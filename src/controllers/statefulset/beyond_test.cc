@@ -1,7 +1,7 @@
 // What a set can do that Kubernetes' cannot.
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/statefulset/identity.h"
 #include "controllers/testing/set_world.h"
 

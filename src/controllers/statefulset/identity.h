@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "api/set_options.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/runtime.h"
 
 namespace berth::controllers::statefulset {

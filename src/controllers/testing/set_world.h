@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/statefulset/plan.h"
 
 namespace berth::controllers::statefulset {

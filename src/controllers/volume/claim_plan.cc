@@ -4,7 +4,7 @@
 #include <map>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/volume/local_volume.h"
 #include "controllers/volume/match.h"
 #include "controllers/volume/node_selector.h"

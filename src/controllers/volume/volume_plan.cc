@@ -1,7 +1,7 @@
 #include "controllers/volume/volume_plan.h"
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 #include "controllers/volume/local_volume.h"
 #include "controllers/volume/match.h"
 

@@ -9,7 +9,7 @@
 
 #include "api/client.h"
 #include "base/result.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth::controllers::why {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/streams/mux.h"

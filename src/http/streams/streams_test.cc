@@ -1,6 +1,6 @@
 #include <zlib.h>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
 #include "http/streams/remote_command.h"
 #include "http/streams/spdy_dictionary.h"

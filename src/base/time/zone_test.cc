@@ -1,8 +1,8 @@
-#include "base/time_zone.h"
+#include "base/time/zone.h"
 
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/time_zone.h"
+#include "base/time/zone.h"
 
 #include <algorithm>
 #include <cstdio>

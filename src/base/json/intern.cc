@@ -5,7 +5,7 @@
 #include <shared_mutex>
 
 #include "base/check.h"
-#include "base/json_node.h"
+#include "base/json/node.h"
 
 namespace berth::json {
 namespace {

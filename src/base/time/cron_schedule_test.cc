@@ -1,8 +1,8 @@
-#include "base/cron_schedule.h"
+#include "base/time/cron_schedule.h"
 
 #include <gtest/gtest.h>
 
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/yaml.h"
+#include "base/yaml/yaml.h"
 
 #include <yaml.h>
 
@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "base/text.h"
-#include "base/yaml_scalar.h"
+#include "base/yaml/scalar.h"
 
 namespace berth::yaml {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/json/json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <new>
 
 #include "base/check.h"
-#include "base/json_node.h"
+#include "base/json/node.h"
 
 namespace berth::json {
 namespace {

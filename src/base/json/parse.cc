@@ -10,7 +10,7 @@
 #include <memory>
 #include <unordered_set>
 
-#include "base/json_node.h"
+#include "base/json/node.h"
 
 namespace berth::json {
 namespace {

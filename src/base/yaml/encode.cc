@@ -1,7 +1,7 @@
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/text.h"
-#include "base/yaml.h"
-#include "base/yaml_scalar.h"
+#include "base/yaml/yaml.h"
+#include "base/yaml/scalar.h"
 
 namespace berth::yaml {
 namespace {

@@ -1,11 +1,11 @@
-#include "base/cron_schedule.h"
+#include "base/time/cron_schedule.h"
 
 #include <algorithm>
 #include <charconv>
 #include <vector>
 
 #include "base/text.h"
-#include "base/time.h"
+#include "base/time/time.h"
 
 namespace berth {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/json_node.h"
+#include "base/json/node.h"
 
 namespace berth::json {
 namespace {

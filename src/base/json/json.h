@@ -169,4 +169,4 @@ namespace berth {
 using json::Value;
 }
 
-#include "base/json_node.h"  // what is inlined
+#include "base/json/node.h"  // what is inlined

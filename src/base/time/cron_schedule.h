@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "base/time_zone.h"
+#include "base/time/zone.h"
 
 namespace berth {
 

@@ -1,4 +1,4 @@
-#include "base/time.h"
+#include "base/time/time.h"
 
 #include <gtest/gtest.h>
 

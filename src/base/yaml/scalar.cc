@@ -1,4 +1,4 @@
-#include "base/yaml_scalar.h"
+#include "base/yaml/scalar.h"
 
 #include <charconv>
 #include <cmath>

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/json.h"
+#include "base/json/json.h"
 
 namespace berth::json {
 
