@@ -129,7 +129,8 @@ def test_members_that_were_ready_start_together_after_an_outage(s):
     s.wait_ready("web-0", "web-1", "web-2")
     before = {p["metadata"]["uid"] for p in s.list("pods")["items"]}
     with s.watch() as watch:
-        s.k("delete", "pods", "--all")
+        # Not waiting for it: a kubectl that looks again only when the new member is there waits for that one to go.
+        s.k("delete", "pods", "--all", "--wait=false")
         wait_for("three new members", lambda: len([p for p in s.list("pods")["items"]
                                                    if p["metadata"]["uid"] not in before and is_ready(p)]) == 3)
         made = [i for i, (kind, pod) in enumerate(watch.events) if kind == "ADDED" and pod["metadata"]["uid"] not in before]
