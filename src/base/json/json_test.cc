@@ -228,5 +228,27 @@ TEST(Json, ThreadsShareNodesAndKeys) {
   EXPECT_EQ(encode(shared), R"({"a":{"b":"c"},"list":[1,2,3]})");
 }
 
+// Plain bytes are taken in pieces: nothing may slip through at their edges.
+TEST(Json, WhatNeedsAnEscapeGetsItAtEveryPlace) {
+  auto inside = [](std::string_view text) {
+    std::string out;
+    json::append_string(text, out);
+    return out.substr(1, out.size() - 2);
+  };
+  for (std::size_t size = 1; size < 70; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (std::string_view special : {"<", ">", "&", "\"", "\\", "\n", "\x1f", "\x7f", "\xff", "\xc3\xa9", "\xe2\x80\xa8"}) {
+        const std::string before(at, 'a'), after(size - at - 1, '~');
+        const std::string text = before + std::string(special) + after;
+        ASSERT_EQ(inside(text), before + inside(special) + after) << size << " at " << at;
+      }
+    }
+  }
+  EXPECT_EQ(inside("<"), "\\u003c");
+  EXPECT_EQ(inside("\x1f"), "\\u001f");
+  EXPECT_EQ(inside("\x7f"), "\x7f");
+  EXPECT_EQ(inside("\xff"), "\\ufffd");
+}
+
 }  // namespace
 }  // namespace berth::json
