@@ -105,7 +105,11 @@ void SqliteLog::write_batches() {
     job.batch.reset();
     Task answer = [status = std::move(status), done = std::move(job.done)] { done(status); };
     // Behind many answers there is another batch, which must not wait for them.
-    alone ? runtime_.lend(std::move(answer)) : runtime_.post(std::move(answer));
+    if (alone) {
+      runtime_.lend(std::move(answer));
+    } else {
+      runtime_.post(std::move(answer));
+    }
     guard.lock();
     const bool room = !room_made_ && file_->wal_bytes() > kBusyBytes;
     if ((checkpoint && !checkpoint_wanted_ && !checkpoint_runs_) || room) {
