@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <map>
+#include <thread>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -382,6 +383,32 @@ TEST_F(SqliteStoreTest, NoWriteAtRestNorForEphemeralWrites) {
 }
 
 // --- Crashes
+
+// While the loop sleeps for the disk, the thread that commits answers in its place.
+TEST_F(SqliteStoreTest, LoneWritesAreAnsweredInOrderByWhoeverHasTheTurn) {
+  open();
+  const auto owner = std::this_thread::get_id();
+  int written = 0, elsewhere = 0;
+  Revision last = 0;
+  Function<void()> next = [&] {
+    Write write = put("k", ++written);
+    write.keep_json = true;
+    store_->write(std::move(write), [&, value = written](Result<RecordPtr> result) {
+      elsewhere += std::this_thread::get_id() != owner;
+      ASSERT_TRUE(result.ok());
+      EXPECT_EQ((*result)->json(), json::encode((*result)->value));
+      EXPECT_GT((*result)->mod_revision, std::exchange(last, (*result)->mod_revision));
+      EXPECT_EQ(value_of("k"), value);
+      if ((written >= 200 && elsewhere > 0) || written >= 20'000) return loop_.stop();
+      next();
+    });
+  };
+  loop_.post([&] { next(); });
+  loop_.run();
+  EXPECT_GT(elsewhere, 0);
+  open();
+  EXPECT_EQ(value_of("k"), written);
+}
 
 struct Report {  // one acknowledged write, through a pipe
   std::int32_t key;
