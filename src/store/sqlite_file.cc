@@ -4,22 +4,20 @@
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cstring>
 
 #include "base/fault.h"
 #include "base/text.h"
-#include "store/queued_store.h"
 
 namespace berth::store {
 
 namespace {
 
 constexpr int kApplicationId = 0x42727468;  // "Brth"
-constexpr int kFormat = 1;
-constexpr int kPageBytes = 8192;
+constexpr int kFormat = 2;
+constexpr int kFormatWithoutJournal = 1;
 
 constexpr const char* kCreate = R"(
   PRAGMA page_size = 8192;
@@ -29,11 +27,18 @@ constexpr const char* kCreate = R"(
                    create_revision INTEGER NOT NULL, checksum INTEGER NOT NULL);
   CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   INSERT INTO meta VALUES('reserved', 0), ('compacted', 0);
+  INSERT INTO meta VALUES('identity', random()), ('generation', 1), ('journal', 0);
   PRAGMA application_id = 1114797160;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
   COMMIT;
 )";
-static_assert(kApplicationId == 1114797160 && kFormat == 1);
+constexpr const char* kUpgrade = R"(
+  BEGIN IMMEDIATE;
+  INSERT INTO meta VALUES('identity', random()), ('generation', 1), ('journal', 0);
+  PRAGMA user_version = 2;
+  COMMIT;
+)";
+static_assert(kApplicationId == 1114797160 && kFormat == 2);
 
 std::int64_t checksum(Revision revision, Revision created, bool deletes, std::string_view key, std::string_view value) {
   std::uint64_t sum = fnv64a(key) * 31 + fnv64a(value);
@@ -74,13 +79,12 @@ class SqliteFile::Statement {
 
 SqliteFile::~SqliteFile() {
   for (sqlite3_stmt* statement : {begin_, commit_, rollback_, insert_, remove_, meta_}) sqlite3_finalize(statement);
-  sqlite3_close(checkpointer_);
-  sqlite3_close(writer_);
+  sqlite3_close(db_);
 }
 
 Error SqliteFile::damaged(const std::string& what) const {
   return error(Code::kInternal, path_ + " is damaged: " + what +
-                                    ". Put back a copy of it (with its -wal file, if there is one), or move it away to "
+                                    ". Put back a copy of the store with all its files, or move them all away to "
                                     "start with an empty store");
 }
 
@@ -104,17 +108,12 @@ Error SqliteFile::open_error(sqlite3* db) const {
   return error(Code::kInternal, "opening " + path_ + ": " + reason(db));
 }
 
-Error SqliteFile::write_error(sqlite3* db) const {
-  const int code = sqlite3_extended_errcode(db);
-  // The rows may have reached the disk although their sync failed.
-  const bool unsure = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
-  return error(unsure ? Code::kUnknown : Code::kUnavailable, "writing " + path_ + ": " + reason(db));
-}
+Error SqliteFile::write_error() const { return error(Code::kUnavailable, "writing " + path_ + ": " + reason(db_)); }
 
 Status SqliteFile::step_once(sqlite3_stmt* statement) const {
   int code = sqlite3_step(statement);
   Status status;
-  if (code != SQLITE_DONE && code != SQLITE_ROW) status = write_error(writer_);
+  if (code != SQLITE_DONE && code != SQLITE_ROW) status = write_error();
   sqlite3_reset(statement);
   return status;
 }
@@ -139,9 +138,10 @@ Status SqliteFile::lock() {
 
 // Made beside its place and renamed into it, so that an empty or half-made file is never taken for a new store.
 Status SqliteFile::create() {
-  if (path_exists(path_ + "-wal")) {
-    return error(Code::kInternal, path_ + " is missing, but its write-ahead log " + path_ +
-                                      "-wal is there. Put the file back, or move the log away to start empty");
+  for (const auto& [suffix, what] : {std::pair("-wal", "write-ahead log"), {".journal-1", "journal"}, {".journal-2", "journal"}}) {
+    if (!path_exists(path_ + suffix)) continue;
+    return error(Code::kInternal, path_ + " is missing, but its " + what + " " + path_ + suffix +
+                                      " is there. Put the file back, or move the " + what + " away to start empty");
   }
   const std::string fresh = path_ + ".new";
   for (const char* suffix : {"", "-journal"}) ::unlink((fresh + suffix).c_str());
@@ -169,7 +169,7 @@ Status SqliteFile::verify_kind(sqlite3* db) const {
   }
   Statement format(db, "PRAGMA user_version");
   if (!format.get() || sqlite3_step(format.get()) != SQLITE_ROW) return open_error(db);
-  if (int found = column_int(format.get(), 0); found != kFormat) {
+  if (int found = column_int(format.get(), 0); found != kFormat && found != kFormatWithoutJournal) {
     return error(Code::kInternal, path_ + " has format " + std::to_string(found) +
                                       "; this version of berth reads format " + std::to_string(kFormat) +
                                       ". Use the version that wrote it");
@@ -179,30 +179,25 @@ Status SqliteFile::verify_kind(sqlite3* db) const {
 
 Status SqliteFile::connect() {
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-  for (sqlite3** db : {&writer_, &checkpointer_}) {
-    if (sqlite3_open_v2(path_.c_str(), db, kFlags, nullptr) != SQLITE_OK) return open_error(*db);
-    sqlite3_busy_timeout(*db, 10'000);
-    if (db == &writer_) BERTH_TRY(verify_kind(*db));
-    Statement wal(*db, "PRAGMA journal_mode = WAL");
-    if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error(*db);
-    if (column_text(wal.get(), 0) != "wal") {
-      return error(Code::kInternal,
-                   "opening " + path_ + ": its file system cannot hold a write-ahead log. Use a local one");
-    }
-    sqlite3_reset(wal.get());
-    for (const char* sql : {"PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 0",
-                            "PRAGMA journal_size_limit = 67108864", "PRAGMA cache_size = -4096"}) {
-      if (sqlite3_exec(*db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error(*db);
-    }
+  if (sqlite3_open_v2(path_.c_str(), &db_, kFlags, nullptr) != SQLITE_OK) return open_error(db_);
+  sqlite3_busy_timeout(db_, 10'000);
+  BERTH_TRY(verify_kind(db_));
+  Statement wal(db_, "PRAGMA journal_mode = WAL");
+  if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error(db_);
+  if (column_text(wal.get(), 0) != "wal") {
+    return error(Code::kInternal,
+                 "opening " + path_ + ": its file system cannot hold a write-ahead log. Use a local one");
   }
-  sqlite3_wal_hook(
-      writer_,
-      [](void* self, sqlite3*, const char*, int pages) {
-        static_cast<SqliteFile*>(self)->wal_bytes_.store(static_cast<std::size_t>(pages) * kPageBytes,
-                                                         std::memory_order_relaxed);
-        return SQLITE_OK;
-      },
-      this);
+  sqlite3_reset(wal.get());
+  for (const char* sql : {"PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 1000",
+                          "PRAGMA journal_size_limit = 67108864", "PRAGMA cache_size = -4096"}) {
+    if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error(db_);
+  }
+  Statement format(db_, "PRAGMA user_version");
+  if (!format.get() || sqlite3_step(format.get()) != SQLITE_ROW) return open_error(db_);
+  const bool upgrade = column_int(format.get(), 0) == kFormatWithoutJournal;
+  sqlite3_reset(format.get());
+  if (upgrade && sqlite3_exec(db_, kUpgrade, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error(db_);
   return ok_status();
 }
 
@@ -219,12 +214,12 @@ Status SqliteFile::prepare() {
       {&meta_, "UPDATE meta SET value = ? WHERE name = ?"},
   };
   for (const auto& each : statements) {
-    if (sqlite3_prepare_v3(writer_, each.sql, -1, SQLITE_PREPARE_PERSISTENT, each.statement, nullptr) != SQLITE_OK) {
-      return open_error(writer_);
+    if (sqlite3_prepare_v3(db_, each.sql, -1, SQLITE_PREPARE_PERSISTENT, each.statement, nullptr) != SQLITE_OK) {
+      return open_error(db_);
     }
   }
-  Statement read(writer_, "SELECT name, value FROM meta");
-  if (!read.get()) return open_error(writer_);
+  Statement read(db_, "SELECT name, value FROM meta");
+  if (!read.get()) return open_error(db_);
   int code = 0;
   int found = 0;
   while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
@@ -232,9 +227,12 @@ Status SqliteFile::prepare() {
     Revision value = sqlite3_column_int64(read.get(), 1);
     if (name == "reserved") reserved_ = value, ++found;
     if (name == "compacted") compacted_ = value, ++found;
+    if (name == "identity") identity_ = value, ++found;
+    if (name == "generation") generation_ = value, ++found;
+    if (name == "journal") journal_ = value, ++found;
   }
-  if (code != SQLITE_DONE) return open_error(writer_);
-  if (found != 2) return damaged("its table meta is incomplete");
+  if (code != SQLITE_DONE) return open_error(db_);
+  if (found != 5) return damaged("its table meta is incomplete");
   return ok_status();
 }
 
@@ -256,8 +254,8 @@ Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path) {
 }
 
 Status SqliteFile::load(const Function<Status(const Row&)>& take) {
-  Statement read(writer_, "SELECT revision, key, value, kind, create_revision, checksum FROM log ORDER BY revision");
-  if (!read.get()) return open_error(writer_);
+  Statement read(db_, "SELECT revision, key, value, kind, create_revision, checksum FROM log ORDER BY revision");
+  if (!read.get()) return open_error(db_);
   int code = 0;
   while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
     Row row;
@@ -274,104 +272,86 @@ Status SqliteFile::load(const Function<Status(const Row&)>& take) {
       return damaged("the row of revision " + std::to_string(row.revision) + ": " + status.error().message);
     }
   }
-  if (code != SQLITE_DONE) return open_error(writer_);
+  if (code != SQLITE_DONE) return open_error(db_);
   return ok_status();
 }
 
-Status SqliteFile::set_meta(const char* name, Revision value) {
+Status SqliteFile::set_meta(const char* name, std::int64_t value) {
   sqlite3_bind_int64(meta_, 1, value);
   sqlite3_bind_text(meta_, 2, name, -1, SQLITE_STATIC);
   return step_once(meta_);
 }
 
-Status SqliteFile::insert_rows(const Batch& batch, Revision reserve) {
-  for (const Submitted& write : batch.writes) {
-    if (!write.event || write.ephemeral) continue;
-    if (fault::hit("store.insert")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
-    const Event& event = *write.event;
-    const bool deletes = event.type == EventType::kDeleted;
-    const std::string& key = event.record->key;
-    std::string_view value;
-    if (!deletes && write.keep_json) {
-      value = event.record->json();
-    } else if (!deletes) {
-      encoded_.clear();
-      json::encode_to(event.record->value, encoded_);
-      value = encoded_;
-    }
-    sqlite3_bind_int64(insert_, 1, event.revision);
-    sqlite3_bind_text(insert_, 2, key.data(), static_cast<int>(key.size()), SQLITE_STATIC);
-    if (deletes) {
-      sqlite3_bind_null(insert_, 3);
-    } else {
-      sqlite3_bind_blob(insert_, 3, value.data(), static_cast<int>(value.size()), SQLITE_STATIC);
-    }
-    sqlite3_bind_int(insert_, 4, deletes ? 1 : 0);
-    sqlite3_bind_int64(insert_, 5, event.record->create_revision);
-    sqlite3_bind_int64(insert_, 6, checksum(event.revision, event.record->create_revision, deletes, key, value));
-    BERTH_TRY(step_once(insert_));
+Status SqliteFile::insert_row(const JournalEntry& entry) {
+  const bool deletes = entry.kind == JournalEntry::Kind::kDelete;
+  sqlite3_bind_int64(insert_, 1, entry.revision);
+  sqlite3_bind_text(insert_, 2, entry.key.data(), static_cast<int>(entry.key.size()), SQLITE_STATIC);
+  if (deletes) {
+    sqlite3_bind_null(insert_, 3);
+  } else {
+    sqlite3_bind_blob(insert_, 3, entry.value.data(), static_cast<int>(entry.value.size()), SQLITE_STATIC);
   }
-  for (Revision row : batch.garbage) {
-    sqlite3_bind_int64(remove_, 1, row);
-    BERTH_TRY(step_once(remove_));
-  }
-  if (!batch.garbage.empty()) BERTH_TRY(set_meta("compacted", batch.compacted));
-  if (reserve != 0) BERTH_TRY(set_meta("reserved", reserve));
+  sqlite3_bind_int(insert_, 4, deletes ? 1 : 0);
+  sqlite3_bind_int64(insert_, 5, entry.create_revision);
+  sqlite3_bind_int64(insert_, 6, checksum(entry.revision, entry.create_revision, deletes, entry.key, entry.value));
+  return step_once(insert_);
+}
+
+Status SqliteFile::insert(const JournalFile& journal) {
+  Revision reserved = 0, compacted = 0;
+  BERTH_TRY(journal.read([&](const JournalEntry& entry) {
+    switch (entry.kind) {
+      case JournalEntry::Kind::kPut:
+      case JournalEntry::Kind::kDelete: return insert_row(entry);
+      case JournalEntry::Kind::kForget: sqlite3_bind_int64(remove_, 1, entry.revision); return step_once(remove_);
+      case JournalEntry::Kind::kReserve: reserved = entry.revision; break;
+      case JournalEntry::Kind::kCompact: compacted = entry.revision; break;
+    }
+    return ok_status();
+  }));
+  if (reserved != 0) BERTH_TRY(set_meta("reserved", reserved));
+  if (compacted != 0) BERTH_TRY(set_meta("compacted", compacted));
   return ok_status();
 }
 
-Status SqliteFile::commit(const Batch& batch, Revision reserve) {
-  std::lock_guard<std::mutex> guard(commit_mutex_);
+Status SqliteFile::in_transaction(const Function<Status()>& work) {
   Status status = step_once(begin_);
-  if (status.ok()) status = insert_rows(batch, reserve);
-  if (status.ok() && fault::hit("store.commit")) {
+  if (status.ok()) status = work();
+  if (status.ok() && fault::hit("store.move")) {
     status = error(Code::kUnavailable, "writing " + path_ + ": injected fault");
   }
-  if (status.ok() && fault::hit("store.fsync")) {
-    status = error(Code::kUnknown, "writing " + path_ + ": injected fault of fsync");
-  }
   if (status.ok()) status = step_once(commit_);
-  if (!status.ok() && sqlite3_get_autocommit(writer_) == 0) (void)step_once(rollback_);
+  if (!status.ok() && sqlite3_get_autocommit(db_) == 0) (void)step_once(rollback_);
   return status;
 }
 
-Status SqliteFile::reserve(Revision revision) {
-  std::lock_guard<std::mutex> guard(commit_mutex_);
-  return set_meta("reserved", revision);
+Status SqliteFile::begin_journal() {
+  BERTH_TRY(set_meta("journal", 1));
+  journal_ = 1;
+  return ok_status();
 }
 
-// Zeros behind the end are no frames to SQLite, which tells its frames by their checksums. The file has its length only
-// under the lock; what is in front of that is SQLite's.
-void SqliteFile::make_room(std::size_t bytes) {
-  constexpr std::size_t kPiece = 256 << 10;
-  constexpr std::size_t kSpare = 20;  // times the room, that must be free
-  Fd fd(::open((path_ + "-wal").c_str(), O_WRONLY | O_CLOEXEC));
-  struct ::statvfs disk {};
-  if (!fd || ::fstatvfs(fd.get(), &disk) != 0 || disk.f_bavail * disk.f_frsize / kSpare < bytes) return;
-  const std::string zeros(kPiece, '\0');
-  while (true) {
-    std::lock_guard<std::mutex> guard(commit_mutex_);
-    struct ::stat info {};
-    if (::fstat(fd.get(), &info) != 0 || static_cast<std::size_t>(info.st_size) >= bytes) break;
-    if (::pwrite(fd.get(), zeros.data(), zeros.size(), info.st_size) == static_cast<ssize_t>(zeros.size())) continue;
-    (void)!::ftruncate(fd.get(), info.st_size);
-    break;
-  }
-  (void)::fdatasync(fd.get());
+Status SqliteFile::move(const JournalFile& journal) {
+  BERTH_TRY(in_transaction([&]() -> Status {
+    BERTH_TRY(insert(journal));
+    return set_meta("generation", generation_ + 1);
+  }));
+  ++generation_;
+  return ok_status();
 }
 
-Status SqliteFile::checkpoint() {
-  if (fault::hit("store.checkpoint")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
-  int frames = 0, moved = 0;
-  if (sqlite3_wal_checkpoint_v2(checkpointer_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved) != SQLITE_OK) {
-    return write_error(checkpointer_);
-  }
-  // What was committed meanwhile is little. Only when the last frame has been moved does the log start anew.
-  std::lock_guard<std::mutex> guard(commit_mutex_);
-  if (sqlite3_wal_checkpoint_v2(checkpointer_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved) != SQLITE_OK) {
-    return write_error(checkpointer_);
-  }
-  if (frames == moved) wal_bytes_.store(0, std::memory_order_relaxed);
+Status SqliteFile::close(const JournalFile* journal, Revision last) {
+  BERTH_TRY(in_transaction([&]() -> Status {
+    if (journal) {
+      BERTH_TRY(insert(*journal));
+      BERTH_TRY(set_meta("generation", generation_ + 1));
+      BERTH_TRY(set_meta("journal", 0));
+    }
+    return set_meta("reserved", last);
+  }));
+  if (journal) ++generation_;
+  journal_ = 0;
+  reserved_ = last;
   return ok_status();
 }
 

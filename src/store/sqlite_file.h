@@ -1,29 +1,29 @@
 #pragma once
-// SqliteFile: the log of writes in one SQLite database. Blocking; one thread for commit(), another for checkpoint().
+// SqliteFile: the log of writes in one SQLite database, which journals are moved into (journal_file.h). Blocking; one
+// thread at a time.
 //
 //   log   one row a durable write, keyed by its revision, with a checksum. Rows that neither the newest state nor the
-//         promised history needs are removed with later batches.
-//   meta  reserved:  no revision above it was handed out without a row in the log
-//         compacted: rows at or below it may be missing, except the newest of each key
+//         promised history needs are removed with later moves.
+//   meta  reserved:   no revision above it was handed out without a row in the log or an entry in a journal
+//         compacted:  rows at or below it may be missing, except the newest of each key
+//         identity:   a number by which its journals know it
+//         generation: of the journal that is to be moved next; those before it have been
+//         journal:    1: that one has been begun, and must be there; 0: every write is in the log
 //
 // Beside the file stand SQLite's `-wal` and `-shm`, and `.lock`, which one process at a time holds.
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <vector>
 
 #include "base/files.h"
+#include "store/journal_file.h"
 #include "store/store.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace berth::store {
-
-struct Batch;
 
 class SqliteFile {
  public:
@@ -44,19 +44,16 @@ class SqliteFile {
   Revision reserved() const { return reserved_; }
   Revision compacted() const { return compacted_; }
 
-  // Stores a batch, whole or not at all. `reserve`: the new value of meta.reserved, or 0 to leave it.
-  Status commit(const Batch& batch, Revision reserve);
-  // Sets meta.reserved alone.
-  Status reserve(Revision revision);
+  std::int64_t identity() const { return identity_; }
+  std::int64_t generation() const { return generation_; }
+  bool journal_begun() const { return journal_ != 0; }
 
-  // Bytes in the write-ahead log after the last commit.
-  std::size_t wal_bytes() const { return wal_bytes_.load(std::memory_order_relaxed); }
-  // Gives the write-ahead log room for `bytes` on disk: a write that makes its file longer has to wait for the file
-  // system's journal as well. Beside commits, on the checkpointing thread. Does nothing where space is short.
-  void make_room(std::size_t bytes);
-  // Moves the write-ahead log into the database, nearly all of it beside commits. Where it failed, tries again when
-  // called again.
-  Status checkpoint();
+  // The journal of generation() is there from now on.
+  Status begin_journal();
+  // Stores what the journal of generation() holds, whole or not at all. The next one must have been begun.
+  Status move(const JournalFile& journal);
+  // The same for the last one (null: none was begun), after which there is none, with the last revision handed out.
+  Status close(const JournalFile* journal, Revision last);
 
  private:
   class Statement;
@@ -67,30 +64,28 @@ class SqliteFile {
   Status verify_kind(sqlite3* db) const;
   Status connect();
   Status prepare();
-  Status insert_rows(const Batch& batch, Revision reserve);
-  Status set_meta(const char* name, Revision value);
+  Status in_transaction(const Function<Status()>& work);
+  Status insert(const JournalFile& journal);
+  Status insert_row(const JournalEntry& entry);
+  Status set_meta(const char* name, std::int64_t value);
   Status step_once(sqlite3_stmt* statement) const;
   static std::string reason(sqlite3* db);
   Error damaged(const std::string& what) const;
   // The state of `db` as an error: opening gives advice, writing names the reason.
   Error open_error(sqlite3* db) const;
-  Error write_error(sqlite3* db) const;
+  Error write_error() const;
 
   std::string path_;
   Fd lock_;
-  sqlite3* writer_ = nullptr;
-  sqlite3* checkpointer_ = nullptr;
+  sqlite3* db_ = nullptr;
   sqlite3_stmt* begin_ = nullptr;
   sqlite3_stmt* commit_ = nullptr;
   sqlite3_stmt* rollback_ = nullptr;
   sqlite3_stmt* insert_ = nullptr;
   sqlite3_stmt* remove_ = nullptr;
   sqlite3_stmt* meta_ = nullptr;
-  std::string encoded_;  // reused between rows
-  Revision reserved_ = 0;
-  Revision compacted_ = 0;
-  std::atomic<std::size_t> wal_bytes_{0};
-  std::mutex commit_mutex_;  // the last step of a checkpoint keeps commits away for a moment
+  Revision reserved_ = 0, compacted_ = 0;
+  std::int64_t identity_ = 0, generation_ = 0, journal_ = 0;
 };
 
 }  // namespace berth::store

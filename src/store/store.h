@@ -148,13 +148,16 @@ struct Limits {
   std::size_t history_events = 20'000;           // kept for watches and list_at
   std::size_t history_bytes = 64u << 20;
   std::size_t max_value_bytes = 3u << 20;
+  std::size_t journal_bytes = 8u << 20;          // of each of the two files that a store on disk appends to
 };
 
 // Forgets everything when destroyed. For tests and simulation. Acknowledges on the next turn of the loop.
 std::unique_ptr<Store> open_memory_store(Runtime& runtime, const Limits& limits = {});
 
-// `path` is the database file; it is created, opened and recovered here (blocking, at start-up). Errors: a file that is
-// no database, damaged, of a newer format, or in use by another process; the text says which, and what to do.
+// `path` is the database file; it is created, opened and recovered here (blocking, at start-up). While the store is open, and
+// after a crash, its newest writes are in `path`.journal-1 and -2; an orderly end moves them into the database. Errors: a
+// file that is no database, damaged, missing, of a newer format, or in use by another process; the text says which, and
+// what to do.
 Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path, const Limits& limits = {});
 
 }  // namespace berth::store

@@ -213,10 +213,10 @@ class Cluster:
     def pid(self, role):
         return int(pathlib.Path(self.data_dir, "run", f"{role}.pid").read_text().split()[0])
 
-    def kill(self, role):
-        """kill -9 of the server or the agent; returns when the process is gone."""
+    def kill(self, role, how=signal.SIGKILL):
+        """kill -9 (or another signal) of the server or the agent; returns when the process is gone."""
         pid = self.pid(role)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, how)
         wait_for(f"end of {role}", lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists()
                  or pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == b"")
 

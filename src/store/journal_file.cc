@@ -1,0 +1,352 @@
+#include "store/journal_file.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <optional>
+
+#include "base/fault.h"
+
+namespace berth::store {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the layout is the machine's");
+
+constexpr std::size_t kBlock = BlockBuffer::kBlock;
+constexpr char kMagic[8] = {'B', 'e', 'r', 't', 'h', 'J', 'n', 'l'};
+constexpr std::uint32_t kFormat = 1;
+constexpr std::size_t kHeadBytes = 40;         // of the file, without the sum
+constexpr std::size_t kBatchHeadBytes = 24;    // with the sum
+constexpr std::size_t kEntryHeadBytes = 25;
+constexpr std::size_t kWindow = 256 << 10;     // read in one go
+constexpr std::size_t kLeastRoom = 64 << 10;
+constexpr std::size_t kSpare = 20;             // times the room must be free for it to be made
+constexpr std::size_t kKeptBuffer = 1u << 20;  // of a batch
+
+template <class T>
+T get(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+template <class T>
+void set(char* to, T value) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+// Goes on from `before`, the sum of what stands in front.
+std::uint32_t sum(std::string_view bytes, std::uint32_t before = 0) {
+  return static_cast<std::uint32_t>(::crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+std::uint64_t random_word() {
+  std::uint64_t word = 0;
+  while (::getrandom(&word, sizeof word, 0) != sizeof word) {
+  }
+  return word;
+}
+
+Status sync_directory_of(const std::string& path) {
+  std::size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return errno_error("syncing " + folder);
+  return ok_status();
+}
+
+}  // namespace
+
+void BlockBuffer::Free::operator()(char* memory) const { std::free(memory); }
+
+void BlockBuffer::reserve(std::size_t bytes, std::size_t keep) {
+  if (bytes <= capacity_) return;
+  const std::size_t capacity = whole_blocks(std::max(bytes, 2 * capacity_));
+  std::unique_ptr<char, Free> memory(static_cast<char*>(std::aligned_alloc(kBlock, capacity)));
+  if (!memory) throw std::bad_alloc();
+  if (keep > 0) std::memcpy(memory.get(), memory_.get(), keep);
+  memory_ = std::move(memory);
+  capacity_ = capacity;
+}
+
+void BlockBuffer::release() {
+  memory_.reset();
+  capacity_ = 0;
+}
+
+void JournalBatch::clear() {
+  if (buffer_.capacity() > kKeptBuffer) buffer_.release();
+  buffer_.reserve(kBlock, 0);
+  size_ = kBatchHeadBytes;
+}
+
+void JournalBatch::append(const void* bytes, std::size_t size) {
+  buffer_.reserve(size_ + size, size_);
+  if (size > 0) std::memcpy(buffer_.data() + size_, bytes, size);
+  size_ += size;
+}
+
+void JournalBatch::add(const JournalEntry& entry) {
+  char head[kEntryHeadBytes];
+  head[0] = static_cast<char>(entry.kind);
+  set(head + 1, entry.revision);
+  set(head + 9, entry.create_revision);
+  set(head + 17, static_cast<std::uint32_t>(entry.key.size()));
+  set(head + 21, static_cast<std::uint32_t>(entry.value.size()));
+  append(head, sizeof head);
+  append(entry.key.data(), entry.key.size());
+  append(entry.value.data(), entry.value.size());
+}
+
+std::string_view JournalBatch::seal(std::uint64_t salt, std::uint64_t number) {
+  buffer_.reserve(blocks(), size_);
+  char* data = buffer_.data();
+  std::memset(data + size_, 0, blocks() - size_);
+  set(data, salt);
+  set(data + 8, number);
+  set(data + 16, static_cast<std::uint32_t>(size_ - kBatchHeadBytes));
+  set(data + 20, sum({data + kBatchHeadBytes, size_ - kBatchHeadBytes}, sum({data, 20})));
+  return {data, blocks()};
+}
+
+// Part of a file in memory, read ahead in large pieces.
+class JournalFile::Window {
+ public:
+  Window(const std::string& path, int fd) : path_(path), fd_(fd) {}
+
+  // The bytes at `at`, a multiple of the block; fewer at the end of the file. Valid until the next call.
+  Result<std::string_view> bytes(std::size_t at, std::size_t count) {
+    if (at < begin_ || at + count > begin_ + have_) BERTH_TRY(fill(at, std::max(count, kWindow)));
+    return std::string_view(buffer_.data() + (at - begin_), std::min(count, begin_ + have_ - at));
+  }
+
+ private:
+  Status fill(std::size_t at, std::size_t count) {
+    count = BlockBuffer::whole_blocks(count);
+    buffer_.reserve(count, 0);
+    begin_ = at;
+    have_ = 0;
+    while (have_ < count) {
+      ssize_t n = ::pread(fd_, buffer_.data() + have_, count - have_, static_cast<off_t>(at + have_));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return errno_error("reading " + path_);
+      have_ += static_cast<std::size_t>(n);
+      if (n == 0 || static_cast<std::size_t>(n) % kBlock != 0) break;
+    }
+    return ok_status();
+  }
+
+  const std::string& path_;
+  int fd_;
+  BlockBuffer buffer_;
+  std::size_t begin_ = 0, have_ = 0;
+};
+
+Error JournalFile::damaged(const std::string& what) const {
+  return error(Code::kInternal, path_ + " is damaged: " + what +
+                                    ". Put back a copy of the store with all its files, or move them all away to start "
+                                    "with an empty store");
+}
+
+// Some file systems have no direct writes.
+Status JournalFile::open(int flags) {
+  flags |= O_RDWR | O_CLOEXEC | O_DSYNC;
+  fd_ = Fd(::open(path_.c_str(), flags | O_DIRECT, 0600));
+  if (!fd_ && errno == EINVAL) fd_ = Fd(::open(path_.c_str(), flags, 0600));
+  if (!fd_) return errno_error("opening " + path_);
+  return ok_status();
+}
+
+Status JournalFile::write(std::string_view blocks, std::size_t at) {
+  for (std::size_t done = 0; done < blocks.size();) {
+    ssize_t n = ::pwrite(fd_.get(), blocks.data() + done, blocks.size() - done, static_cast<off_t>(at + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL && (::fcntl(fd_.get(), F_GETFL) & O_DIRECT) != 0) {
+      ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) & ~O_DIRECT);
+      continue;
+    }
+    // Direct writes go on from a block.
+    const std::size_t taken = n < 0 ? 0 : done + static_cast<std::size_t>(n) == blocks.size()
+                                              ? static_cast<std::size_t>(n)
+                                              : static_cast<std::size_t>(n) / kBlock * kBlock;
+    if (taken == 0) {
+      const int why = n < 0 ? errno : ENOSPC;
+      Error failed = errno_error("writing " + path_, why);
+      failed.code = why == EIO ? Code::kUnknown : Code::kUnavailable;
+      return failed;
+    }
+    done += taken;
+  }
+  return ok_status();
+}
+
+Status JournalFile::write_head() {
+  BlockBuffer block;
+  block.reserve(kBlock, 0);
+  char* data = block.data();
+  std::memset(data, 0, kBlock);
+  std::memcpy(data, kMagic, sizeof kMagic);
+  set(data + 8, kFormat);
+  set(data + 16, identity_);
+  set(data + 24, generation_);
+  set(data + 32, salt_);
+  set(data + kHeadBytes, sum({data, kHeadBytes}));
+  return write({data, kBlock}, 0);
+}
+
+// Zeros behind the end of the file. Where there is no space for all of it, as much as there is, down to nothing.
+void JournalFile::make_room(std::size_t room) {
+  struct ::stat info {};
+  struct ::statvfs disk {};
+  Fd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || ::fstat(fd.get(), &info) != 0 || ::fstatvfs(fd.get(), &disk) != 0) return;
+  auto size = static_cast<std::size_t>(info.st_size) / kBlock * kBlock;
+  while (room > kLeastRoom && room > size && disk.f_bavail * disk.f_frsize / kSpare < room) room /= 2;
+  const std::string zeros(std::min(room, kWindow), '\0');
+  while (size < room) {
+    const std::size_t piece = std::min(zeros.size(), room - size);
+    if (::pwrite(fd.get(), zeros.data(), piece, static_cast<off_t>(size)) != static_cast<ssize_t>(piece)) break;
+    size += piece;
+  }
+  // Longer than asked for where a batch had made it so.
+  (void)!::ftruncate(fd.get(), static_cast<off_t>(std::min(size, room)));
+  (void)::fdatasync(fd.get());
+  room_ = std::min(size, room);
+}
+
+Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path, std::int64_t identity,
+                                                        std::int64_t generation, std::size_t room) {
+  if (fault::hit("store.journal")) return error(Code::kUnavailable, "writing " + path + ": injected fault");
+  std::unique_ptr<JournalFile> file(new JournalFile(path));
+  BERTH_TRY(file->open(O_CREAT));
+  file->make_room(room);
+  file->identity_ = identity;
+  file->generation_ = generation;
+  file->salt_ = random_word();
+  BERTH_TRY(file->write_head());
+  BERTH_TRY(sync_directory_of(path));
+  return file;
+}
+
+Result<std::unique_ptr<JournalFile>> JournalFile::find(const std::string& path) {
+  if (!path_exists(path)) return std::unique_ptr<JournalFile>();
+  std::unique_ptr<JournalFile> file(new JournalFile(path));
+  BERTH_TRY(file->open(0));
+  struct ::stat info {};
+  if (::fstat(file->fd_.get(), &info) != 0) return errno_error("reading " + path);
+  file->room_ = static_cast<std::size_t>(info.st_size);
+  Window window(path, file->fd_.get());
+  BERTH_ASSIGN(bool begun, file->read_head(window));
+  if (!begun) return std::unique_ptr<JournalFile>();
+  BERTH_TRY(file->find_end(window));
+  return file;
+}
+
+Result<bool> JournalFile::read_head(Window& window) {
+  BERTH_ASSIGN(std::string_view head, window.bytes(0, kBlock));
+  if (head.size() < kHeadBytes + 4 || std::memcmp(head.data(), kMagic, sizeof kMagic) != 0 ||
+      get<std::uint32_t>(head.data() + kHeadBytes) != sum(head.substr(0, kHeadBytes))) {
+    return false;
+  }
+  if (auto format = get<std::uint32_t>(head.data() + 8); format != kFormat) {
+    return error(Code::kInternal, path_ + " has format " + std::to_string(format) +
+                                      "; this version of berth reads format " + std::to_string(kFormat) +
+                                      ". Use the version that wrote it");
+  }
+  identity_ = get<std::int64_t>(head.data() + 16);
+  generation_ = get<std::int64_t>(head.data() + 24);
+  salt_ = get<std::uint64_t>(head.data() + 32);
+  return true;
+}
+
+Result<std::string_view> JournalFile::batch_at(Window& window, std::size_t at, std::uint64_t number) const {
+  BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
+  if (block.size() < kBatchHeadBytes || get<std::uint64_t>(block.data()) != salt_ ||
+      get<std::uint64_t>(block.data() + 8) != number) {
+    return std::string_view();
+  }
+  const std::size_t size = kBatchHeadBytes + get<std::uint32_t>(block.data() + 16);
+  BERTH_ASSIGN(std::string_view whole, window.bytes(at, size));
+  if (whole.size() < size ||
+      get<std::uint32_t>(whole.data() + 20) != sum(whole.substr(kBatchHeadBytes), sum(whole.substr(0, 20)))) {
+    return std::string_view();
+  }
+  return whole.substr(kBatchHeadBytes);
+}
+
+Status JournalFile::find_end(Window& window) {
+  while (true) {
+    BERTH_ASSIGN(std::string_view entries, batch_at(window, used_, number_ + 1));
+    if (!entries.data()) break;
+    ++number_;
+    used_ += BlockBuffer::whole_blocks(kBatchHeadBytes + entries.size());
+  }
+  for (std::size_t at = used_ + kBlock; at < room_; at += kBlock) {
+    BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
+    if (block.size() < kBatchHeadBytes || get<std::uint64_t>(block.data()) != salt_) continue;
+    const auto number = get<std::uint64_t>(block.data() + 8);
+    if (number <= number_ + 1) continue;
+    BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
+    if (entries.data()) {
+      return damaged("batch " + std::to_string(number_ + 1) + " cannot be read, although batch " +
+                     std::to_string(number) + " was written after it");
+    }
+  }
+  return ok_status();
+}
+
+Status JournalFile::take_entries(std::string_view bytes, const Take& take) const {
+  while (!bytes.empty()) {
+    JournalEntry entry;
+    std::size_t key = 0, value = 0;
+    if (bytes.size() >= kEntryHeadBytes) {
+      key = get<std::uint32_t>(bytes.data() + 17);
+      value = get<std::uint32_t>(bytes.data() + 21);
+    }
+    if (bytes.size() < kEntryHeadBytes + key + value) return damaged("an entry goes beyond its batch");
+    entry.kind = static_cast<JournalEntry::Kind>(bytes[0]);
+    entry.revision = get<std::int64_t>(bytes.data() + 1);
+    entry.create_revision = get<std::int64_t>(bytes.data() + 9);
+    entry.key = bytes.substr(kEntryHeadBytes, key);
+    entry.value = bytes.substr(kEntryHeadBytes + key, value);
+    BERTH_TRY(take(entry));
+    bytes.remove_prefix(kEntryHeadBytes + key + value);
+  }
+  return ok_status();
+}
+
+Status JournalFile::read(const Take& take) const {
+  Window window(path_, fd_.get());
+  std::size_t at = kBlock;
+  for (std::uint64_t number = 1; number <= number_; ++number) {
+    BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
+    if (!entries.data()) return damaged("batch " + std::to_string(number) + " cannot be read");
+    at += BlockBuffer::whole_blocks(kBatchHeadBytes + entries.size());
+    BERTH_TRY(take_entries(entries, take));
+  }
+  return ok_status();
+}
+
+Status JournalFile::append(JournalBatch& batch) {
+  const std::string_view blocks = batch.seal(salt_, number_ + 1);
+  if (Status status = write(blocks, used_); !status.ok()) {
+    // What a batch beyond the room has got of a full disk is given back.
+    if (used_ + blocks.size() > room_) (void)!::ftruncate(fd_.get(), static_cast<off_t>(std::max(used_, room_)));
+    return status;
+  }
+  used_ += blocks.size();
+  ++number_;
+  return ok_status();
+}
+
+}  // namespace berth::store

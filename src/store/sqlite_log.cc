@@ -1,0 +1,254 @@
+#include "store/sqlite_log.h"
+
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/metrics.h"
+
+namespace berth::store {
+
+namespace {
+
+constexpr Revision kReserve = 10'000;            // revisions reserved in one go
+constexpr std::size_t kFirstRoom = 1u << 20;     // of a store's first journal; few stores are busy
+constexpr const char* kSuffixes[] = {".journal-1", ".journal-2"};
+
+struct Metrics {
+  metrics::Histogram& seconds = metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
+                                                   {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                    0.1, 0.25, 0.5, 1, 2.5});
+  metrics::Counter& moves =
+      metrics::counter("berth_store_moves_total", "Journals that were moved into the database.");
+  metrics::Gauge& journal = metrics::gauge("berth_store_journal_bytes", "Used of the journal after the last batch.");
+};
+Metrics& log_metrics() {
+  static Metrics instance;
+  return instance;
+}
+
+Error misfit(const std::string& path, const std::string& what) {
+  return error(Code::kInternal, path + " " + what +
+                                    ". Put back a copy of the store with all its files, or move them all away to start "
+                                    "with an empty store");
+}
+
+}  // namespace
+
+Result<Journals> Journals::find(const std::string& path, const SqliteFile& file) {
+  Journals found;
+  for (const char* suffix : kSuffixes) {
+    BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::find(path + suffix));
+    if (!journal) continue;
+    const bool ours = journal->identity() == file.identity();
+    if (ours && journal->generation() < file.generation()) continue;  // it has been moved
+    if (!ours || !file.journal_begun()) {
+      if (journal->empty()) continue;
+      return misfit(path, std::string("knows nothing of the writes in its journal ") + journal->path() +
+                              ": they are of another store, or of another time");
+    }
+    const std::int64_t ahead = journal->generation() - file.generation();
+    if (ahead > 1) {
+      return misfit(path, "is older than its journal " + journal->path() + ", or another journal is missing");
+    }
+    (ahead == 0 ? found.full : found.active) = std::move(journal);
+  }
+  if (file.journal_begun() && !found.full) return misfit(path, "is damaged: the journal with its last writes is missing");
+  // The second one may have been begun and not used: it is then begun once more.
+  if (!found.active || found.active->empty()) found.active = std::exchange(found.full, nullptr);
+  for (const JournalFile* journal : {found.full.get(), found.active.get()}) {
+    if (!journal) continue;
+    BERTH_TRY(journal->read([&found](const JournalEntry& entry) {
+      if (entry.kind == JournalEntry::Kind::kReserve) found.reserved = entry.revision;
+      if (entry.kind == JournalEntry::Kind::kCompact) found.compacted = entry.revision;
+      return ok_status();
+    }));
+  }
+  return found;
+}
+
+SqliteLog::SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteFile> file, Journals journals,
+                     std::size_t room)
+    : runtime_(runtime),
+      path_(std::move(path)),
+      room_(room),
+      reserved_(std::max(file->reserved(), journals.reserved)),
+      active_(std::move(journals.active)),
+      file_(std::move(file)),
+      begun_(active_ ? active_->generation() : file_->generation() - 1),
+      full_(std::move(journals.full)) {
+  if (active_) newest_path_ = active_->path();
+  mover_asked_ = full_ || !active_;
+  writer_thread_ = std::thread([this] { write_batches(); });
+  mover_thread_ = std::thread([this] { move_when_asked(); });
+}
+
+SqliteLog::~SqliteLog() { stop_threads(); }
+
+void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) {
+  // Renewed when half is used up, with a batch that is written anyway, so that ephemeral writes hardly ever need one.
+  const Revision reserve = batch->last_revision + kReserve / 2 > reserved_ ? batch->last_revision + kReserve : 0;
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    job_ = Job{std::move(batch), reserve,
+               [this, reserve, alive = alive_, done = std::move(done)](Status status) {
+                 if (!*alive) return;
+                 if (status.ok() && reserve != 0) reserved_ = reserve;
+                 done(std::move(status));
+               }};
+  }
+  work_.notify_one();
+}
+
+void SqliteLog::write_batches() {
+  std::unique_lock<std::mutex> guard(mutex_);
+  while (true) {
+    work_.wait(guard, [this] { return stopping_ || job_; });
+    if (!job_) return;  // a batch that was handed over is still written
+    Job job = std::move(*job_);
+    job_.reset();
+    guard.unlock();
+    const Duration start = runtime_.monotonic();
+    Status status = make_durable(job);
+    log_metrics().seconds.observe(std::chrono::duration<double>(runtime_.monotonic() - start).count());
+    if (active_) log_metrics().journal.set(static_cast<std::int64_t>(active_->used()));
+    if (!status.ok()) log_error("store", "writes failed", {{"reason", status.error().message}});
+    const bool alone = job.batch->writes.size() == 1;
+    job.batch.reset();
+    Task answer = [status = std::move(status), done = std::move(job.done)] { done(status); };
+    // Behind many answers there is another batch, which must not wait for them.
+    if (alone) {
+      runtime_.lend(std::move(answer));
+    } else {
+      runtime_.post(std::move(answer));
+    }
+    guard.lock();
+    if (active_ && active_->used() > active_->room() / 2 && !spare_ && !full_ && last_attempt_.ok()) ask_mover();
+  }
+}
+
+Status SqliteLog::make_durable(const Job& job) {
+  BERTH_TRY(encode(job));
+  // A batch that is larger than a journal has one for itself.
+  if (!active_ || (!active_->fits(encoded_) && !active_->empty())) BERTH_TRY(take_spare());
+  if (fault::hit("store.commit")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
+  if (fault::hit("store.fsync")) return error(Code::kUnknown, "writing " + path_ + ": injected fault of fsync");
+  return active_->append(encoded_);
+}
+
+Status SqliteLog::encode(const Job& job) {
+  using Kind = JournalEntry::Kind;
+  encoded_.clear();
+  for (const Submitted& write : job.batch->writes) {
+    if (!write.event || write.ephemeral) continue;
+    if (fault::hit("store.insert")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
+    const Event& event = *write.event;
+    const Record& record = *event.record;
+    const bool deletes = event.type == EventType::kDeleted;
+    std::string_view value;
+    if (!deletes && write.keep_json) {
+      value = record.json();
+    } else if (!deletes) {
+      json_.clear();
+      json::encode_to(record.value, json_);
+      value = json_;
+    }
+    encoded_.add({deletes ? Kind::kDelete : Kind::kPut, event.revision, record.create_revision, record.key, value});
+  }
+  for (Revision row : job.batch->garbage) encoded_.add({Kind::kForget, row});
+  if (!job.batch->garbage.empty()) encoded_.add({Kind::kCompact, job.batch->compacted});
+  if (job.reserve != 0) encoded_.add({Kind::kReserve, job.reserve});
+  return ok_status();
+}
+
+// The active journal is full, or there is none yet.
+Status SqliteLog::take_spare() {
+  std::unique_lock<std::mutex> guard(mutex_);
+  if (!spare_) {
+    const std::uint64_t before = attempts_;
+    ask_mover();
+    moved_.wait(guard, [&] { return spare_ || attempts_ != before; });
+    if (!spare_) return error(Code::kUnavailable, last_attempt_.error().message);
+  }
+  full_ = std::exchange(active_, std::move(spare_));
+  if (full_) ask_mover();
+  return ok_status();
+}
+
+void SqliteLog::ask_mover() {
+  mover_asked_ = true;
+  mover_.notify_one();
+}
+
+void SqliteLog::move_when_asked() {
+  std::unique_lock<std::mutex> guard(mutex_);
+  while (true) {
+    mover_.wait(guard, [this] { return writer_ended_ || mover_asked_; });
+    if (writer_ended_) return;
+    mover_asked_ = false;
+    if (spare_) continue;
+    Journal full = std::move(full_), fresh;
+    guard.unlock();
+    Status status = move_and_begin(full, fresh);
+    guard.lock();
+    full_ = std::move(full);
+    spare_ = std::move(fresh);
+    if (!status.ok() && last_attempt_.ok()) {
+      log_warning("store", "moving the journal failed", {{"reason", status.error().message}});
+    }
+    last_attempt_ = std::move(status);
+    ++attempts_;
+    moved_.notify_one();
+  }
+}
+
+Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
+  if (full) {
+    BERTH_TRY(file_->move(*full));
+    log_metrics().moves.add();
+    full.reset();
+  }
+  const std::string path = path_ + kSuffixes[newest_path_ == path_ + kSuffixes[0] ? 1 : 0];
+  const std::size_t room = newest_path_.empty() ? std::min(room_, kFirstRoom) : room_;
+  BERTH_ASSIGN(Journal begun, JournalFile::begin(path, file_->identity(), begun_ + 1, room));
+  if (!file_->journal_begun()) BERTH_TRY(file_->begin_journal());
+  ++begun_;
+  newest_path_ = path;
+  fresh = std::move(begun);
+  return ok_status();
+}
+
+void SqliteLog::stop_threads() {
+  BERTH_CHECK(writer_thread_.get_id() != std::this_thread::get_id(), "a store is destroyed by its own writer");
+  *alive_ = false;
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_one();
+  if (writer_thread_.joinable()) writer_thread_.join();
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    writer_ended_ = true;
+  }
+  mover_.notify_one();
+  if (mover_thread_.joinable()) mover_thread_.join();
+}
+
+// Everything into the database, which is then the whole store, in one file.
+void SqliteLog::close(Revision last) {
+  stop_threads();
+  const JournalFile* newest = active_ ? active_.get() : spare_.get();
+  Status status;
+  if (full_) status = file_->move(*full_);
+  if (status.ok() && (newest || last != file_->reserved())) status = file_->close(newest, last);
+  if (!status.ok()) {
+    // The journals stay, and are read at the next start.
+    log_warning("store", "closing", {{"reason", status.error().message}});
+    return;
+  }
+  for (const char* suffix : kSuffixes) ::unlink((path_ + suffix).c_str());
+}
+
+}  // namespace berth::store

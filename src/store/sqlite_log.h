@@ -1,0 +1,92 @@
+#pragma once
+// SqliteLog: the Log of a store on disk. A writer thread appends batches to a journal and acknowledges them; a mover thread
+// moves full journals into the database, with one transaction each, and makes them ready for a new life. Two files take
+// turns:
+//
+//      append                         move                    begin
+//   active ──── full: the spare is ────────> in the database ───────> spare
+//               the active one now
+//
+// Where the mover cannot go on (a full disk), writes are refused from the moment that both files are full, and each write
+// makes it try again.
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "store/journal_file.h"
+#include "store/queued_store.h"
+#include "store/sqlite_file.h"
+
+namespace berth::store {
+
+// What a store left in its journals, oldest first. At most two hold anything.
+struct Journals {
+  std::unique_ptr<JournalFile> full;    // to be moved
+  std::unique_ptr<JournalFile> active;  // to be appended to; null where a first one is to be begun
+  // Numbers that the journals hold; 0 where they hold none.
+  Revision reserved = 0, compacted = 0;
+
+  // Of the database at `path`. Errors: damage, a journal that is missing or of another database.
+  static Result<Journals> find(const std::string& path, const SqliteFile& file);
+};
+
+class SqliteLog final : public Log {
+ public:
+  // `room`: bytes of a journal.
+  SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteFile> file, Journals journals, std::size_t room);
+  ~SqliteLog() override;
+
+  void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) override;
+  Revision reserved() const override { return reserved_; }
+  void close(Revision last) override;
+
+ private:
+  struct Job {
+    std::shared_ptr<const Batch> batch;
+    Revision reserve = 0;
+    Function<void(Status)> done;
+  };
+  using Journal = std::unique_ptr<JournalFile>;
+
+  void write_batches();
+  Status make_durable(const Job& job);
+  Status encode(const Job& job);
+  Status take_spare();
+  void ask_mover();
+  void move_when_asked();
+  Status move_and_begin(Journal& full, Journal& fresh);
+  void stop_threads();
+
+  Runtime& runtime_;
+  const std::string path_;
+  const std::size_t room_;
+  Revision reserved_;  // the loop's
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+
+  // The writer's.
+  JournalBatch encoded_;
+  std::string json_;
+  Journal active_;  // null until a first one is taken
+
+  // The mover's, and close()'s.
+  std::unique_ptr<SqliteFile> file_;
+  std::int64_t begun_;       // generation of the newest journal
+  std::string newest_path_;  // empty where there is none
+
+  std::mutex mutex_;  // guards the rest
+  std::condition_variable work_, mover_, moved_;
+  std::optional<Job> job_;
+  Journal full_, spare_;
+  bool mover_asked_ = false;
+  std::uint64_t attempts_ = 0;  // of the mover
+  Status last_attempt_;
+  bool stopping_ = false;
+  bool writer_ended_ = false;  // until then it may wait for the mover
+  std::thread writer_thread_, mover_thread_;
+};
+
+}  // namespace berth::store
