@@ -162,6 +162,7 @@ struct Loop::State {
   std::condition_variable turn_over;
 
   Duration asleep_until{};     // of the owner; whoever has the turn reads it
+  Lender* lender = nullptr;    // of whoever has the turn
 
   std::deque<Task> running;  // taken from `posted`, to be run in this round
 
@@ -351,7 +352,7 @@ void Loop::post(Task task) {
   if (wake) state_->signal();  // outside: the loop wants the mutex first thing
 }
 
-void Loop::lend(Task task) {
+void Loop::lend(Task task, Lender* lender) {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
   if (state.turn != State::Turn::kNobody || !state.lendable) {
@@ -359,6 +360,7 @@ void Loop::lend(Task task) {
     return post(std::move(task));
   }
   state.turn = State::Turn::kLender;  // nothing is posted where nobody has the turn
+  state.lender = lender;
   const Duration until = monotonic() + kLentAtMost;
   bool wake;
   for (;;) {
@@ -367,6 +369,7 @@ void Loop::lend(Task task) {
     task = nullptr;
     lock.lock();
     if (state.posted.empty() || state.owner_waits || state.stopping || monotonic() >= until) {
+      state.lender = nullptr;
       wake = state.return_turn();
       break;
     }
@@ -376,6 +379,8 @@ void Loop::lend(Task task) {
   lock.unlock();
   if (wake) state.signal();
 }
+
+Lender* Loop::lender() const { return state_->lender; }
 
 TimerId Loop::after(Duration delay, Task task) {
   Duration now = monotonic();

@@ -30,7 +30,8 @@ class Loop final : public Runtime {
   Time now() const override;
   Duration monotonic() const override;
   void post(Task task) override;
-  void lend(Task task) override;  // stands in for run() only: run_once() is never left to others
+  void lend(Task task, Lender* lender = nullptr) override;  // stands in for run() only: run_once() is never left to others
+  Lender* lender() const override;
   TimerId after(Duration delay, Task task) override;
   void cancel(TimerId id) override;
   void offload(Task work, Task done) override;

@@ -116,6 +116,35 @@ TEST(Loop, LenderRunsItsTaskAndWhatThatPosts) {
   EXPECT_TRUE(seen == "ab" || seen == "a?") << seen;
 }
 
+TEST(Loop, TasksKnowWhoLends) {
+  struct Someone : Lender {
+    void take_on(Work) override {}
+    int alarm() const override { return -1; }
+  } someone;
+  Running running;
+  Lender* by_lender = nullptr;
+  Lender* by_owner = &someone;
+  for (bool here = false; !here;) {
+    std::promise<void> done;
+    running.loop.lend(
+        [&, caller = std::this_thread::get_id()] {
+          here = std::this_thread::get_id() == caller;
+          (here ? by_lender : by_owner) = running.loop.lender();
+          done.set_value();
+        },
+        &someone);
+    done.get_future().wait();
+  }
+  EXPECT_EQ(by_lender, &someone);
+  std::promise<void> done;
+  running.loop.post([&] {
+    by_owner = running.loop.lender();
+    done.set_value();
+  });
+  done.get_future().wait();
+  EXPECT_EQ(by_owner, nullptr);
+}
+
 TEST(Loop, LenderGivesTheTurnBack) {
   Running running;
   std::promise<void> done;

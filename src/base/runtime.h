@@ -18,6 +18,20 @@ using TimerId = std::uint64_t;  // 0 is never a live timer
 
 using namespace std::chrono_literals;
 
+// A thread that lends itself to a loop (Runtime::lend), to the task that runs on it. All calls are made there.
+class Lender {
+ public:
+  // Called when the turn has been given back, and again each time that alarm() is raised, until it answers true. It does
+  // not block.
+  using Work = Function<bool()>;
+  virtual void take_on(Work work) = 0;
+  // An eventfd: adding to it wakes the thread.
+  virtual int alarm() const = 0;
+
+ protected:
+  ~Lender() = default;
+};
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -32,8 +46,13 @@ class Runtime {
   // Like post, for threads with time to lend: where the loop sleeps, the caller may stand in for it and run the task, and a
   // little of what it posts, before lend() returns. That saves waking one thread to have it wake the next. The caller
   // holds no lock, and no task waits for the caller: what joins a lending thread when it is destroyed (a server, a store) is
-  // destroyed by the loop's owner, after run() or in a callback of a descriptor.
-  virtual void lend(Task task) { post(std::move(task)); }
+  // destroyed by the loop's owner, after run() or in a callback of a descriptor. `lender`: for more than these tasks.
+  virtual void lend(Task task, Lender* lender = nullptr) {
+    (void)lender;
+    post(std::move(task));
+  }
+  // Of the thread that runs the caller's task; null on the loop's own. Loop thread only.
+  virtual Lender* lender() const { return nullptr; }
   // Runs `task` on the loop once `delay` has passed. Loop thread only.
   virtual TimerId after(Duration delay, Task task) = 0;
   // A cancelled timer's task is destroyed and never runs. Unknown and fired ids are ignored. Loop thread only.

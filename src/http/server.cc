@@ -25,8 +25,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Core(Runtime& runtime, Handler handler)
       : runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))) {}
 
-  void deliver(std::vector<Event> events) {  // any thread
-    runtime_.lend([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); });
+  void deliver(std::vector<Event> events, Lender& lender) {  // any thread
+    runtime_.lend([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); }, &lender);
   }
   void send(Command command, std::size_t transport) {
     if (!open_) return;
@@ -356,7 +356,7 @@ class ServerImpl final : public Server {
     for (int i = 0; i < std::max(1, config_.transport_threads); ++i) {
       transports.push_back(std::make_unique<Transport>(
           static_cast<std::size_t>(i), config_, connections,
-          [core = core_](std::vector<Event> events) { core->deliver(std::move(events)); }));
+          [core = core_](std::vector<Event> events, Lender& lender) { core->deliver(std::move(events), lender); }));
       BERTH_TRY(transports.back()->start());
     }
     core_->transports = std::move(transports);

@@ -1,6 +1,10 @@
 #include "http/server.h"
 
+#include <poll.h>
 #include <sys/stat.h>
+
+#include <atomic>
+#include <thread>
 
 #include "base/fault.h"
 #include "http/test_support.h"
@@ -393,6 +397,78 @@ TEST_F(ServerTest, ManyConnectionsAtOnce) {
     }
     return true;
   }));
+}
+
+// What a handler leaves with the thread that lends itself: done when its alarm is raised, and before the server ends.
+class LentWork : public ServerTest {
+ protected:
+  // `begun` is called when there is work; it is finished once raise() has been called.
+  void serve_lent(Task begun) {
+    begun_ = std::move(begun);
+    serve([this](std::shared_ptr<Exchange> e) {
+      Lender* lender = loop_.lender();
+      if (!lender) return e->respond(200, "text/plain", "the loop was awake");
+      lender->take_on([this, e, lender, first = true]() mutable {
+        if (std::exchange(first, false)) {
+          alarm_ = lender->alarm();
+          begun_();
+          return false;
+        }
+        if (!raised_) return false;  // the alarm is the transport's own as well
+        finished_ = true;
+        loop_.lend([e = std::move(e)] { e->respond(200, "text/plain", "lent"); }, lender);
+        return true;
+      });
+    });
+  }
+  void raise() {
+    raised_ = true;
+    std::uint64_t one = 1;
+    ASSERT_EQ(::write(alarm_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+  }
+  // Asks until a transport thread had the turn; returns what it said.
+  std::thread ask(std::string& got) {
+    return std::thread([this, &got] {
+      do {
+        RawSocket socket(address_);
+        socket.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        pollfd readable{socket.fd.get(), POLLIN, 0};
+        while (!socket.over()) (void)::poll(&readable, 1, -1);
+        got = socket.got;
+      } while (got.ends_with("the loop was awake"));
+      loop_.stop();
+    });
+  }
+
+  Task begun_;
+  std::atomic<int> alarm_{-1};
+  std::atomic<bool> raised_{false}, finished_{false};
+};
+
+TEST_F(LentWork, GoesOnWhenItsAlarmIsRaised) {
+  std::thread raiser;
+  serve_lent([&] {
+    raiser = std::thread([&] { raise(); });
+  });
+  std::string got;
+  std::thread client = ask(got);
+  loop_.run();
+  client.join();
+  raiser.join();
+  EXPECT_TRUE(got.ends_with("lent")) << got;
+}
+
+TEST_F(LentWork, IsFinishedBeforeTheServerEnds) {
+  serve_lent([&] { loop_.stop(); });
+  std::string got;
+  std::thread client = ask(got);
+  loop_.run();
+  EXPECT_FALSE(finished_);
+  std::thread raiser([&] { raise(); });
+  server_.reset();
+  EXPECT_TRUE(finished_);
+  raiser.join();
+  client.join();
 }
 
 TEST_F(ServerTest, APeerThatVanishesInTheMiddleLeavesNothing) {

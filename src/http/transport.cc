@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -114,6 +115,7 @@ const std::string& Transport::date() {
 
 void Transport::run() {
   while (!stop_) round();
+  finish_work();
   for (Slot& slot : slots_) {
     if (slot.connection) slot.connection->goodbye();
   }
@@ -136,11 +138,13 @@ void Transport::round() {
   now_ = clock_millis();
   std::vector<std::uint64_t> again;
   again.swap(again_);
+  bool alarmed = false;
   for (int i = 0; i < n; ++i) {
     std::uint64_t tag = ready[i].data.u64;
     if (tag == kWakeTag) {
       std::uint64_t count = 0;
       [[maybe_unused]] ssize_t got = ::read(wake_.get(), &count, sizeof count);
+      alarmed = true;
     } else if (tag & kListenerTag) {
       accept_from(*listeners_[tag & ~kListenerTag]);
     } else if (Connection* connection = find(tag)) {
@@ -152,12 +156,44 @@ void Transport::round() {
   }
   take_commands();
   fire_timers();
-  if (!events_.empty()) {
-    deliver_(std::move(events_));
+  bool lent = !events_.empty();
+  if (lent) {
+    deliver_(std::move(events_), *this);
     events_.clear();
-    take_commands();  // answers that came at once
   }
+  if (new_work_ || (alarmed && !work_.empty())) {
+    run_work();
+    lent = true;
+  }
+  if (lent) take_commands();  // answers that came at once
   dead_.clear();
+}
+
+void Transport::take_on(Work work) {
+  work_.push_back(std::move(work));
+  new_work_ = true;
+}
+
+void Transport::run_work() {
+  do {
+    new_work_ = false;
+    std::vector<Work> work;
+    work.swap(work_);
+    for (Work& each : work) {
+      if (!each()) work_.push_back(std::move(each));
+    }
+  } while (new_work_);
+}
+
+// Others wait for what was taken on.
+void Transport::finish_work() {
+  while (!work_.empty()) {
+    pollfd alarm{wake_.get(), POLLIN, 0};
+    if (::poll(&alarm, 1, -1) != 1) continue;
+    std::uint64_t count = 0;
+    [[maybe_unused]] ssize_t got = ::read(wake_.get(), &count, sizeof count);
+    run_work();
+  }
 }
 
 // The milliseconds to wait: none where something has come meanwhile.

@@ -47,9 +47,9 @@ class Listener {
 
 using Millis = std::int64_t;  // on the monotonic clock
 
-class Transport {
+class Transport : public Lender {
  public:
-  using Deliver = std::function<void(std::vector<Event>)>;  // called on the transport thread, once a round at most
+  using Deliver = std::function<void(std::vector<Event>, Lender&)>;  // on the transport thread, once a round at most
 
   Transport(std::size_t index, const Config& config, std::shared_ptr<std::atomic<int>> connections, Deliver deliver);
   ~Transport();  // says goodbye to every peer and joins the thread
@@ -57,6 +57,10 @@ class Transport {
   Status start();                                      // once, before anything else
   void add_listener(std::shared_ptr<Listener> listener);  // any thread
   void send(std::vector<Command> commands);            // any thread
+
+  // Lender, for what the loop's tasks want of this thread.
+  void take_on(Work work) override;
+  int alarm() const override { return wake_.get(); }
 
   // --- For connections.
   const Config& config() const { return config_; }
@@ -88,6 +92,8 @@ class Transport {
   int fall_asleep(int timeout);
   void wake();
   void take_commands();
+  void run_work();
+  void finish_work();
   void accept_from(Listener& listener);
   bool adopt(Fd fd, const std::string& address, Listener& listener);
   void watch_listeners(bool on);
@@ -111,6 +117,8 @@ class Transport {
   std::vector<std::unique_ptr<Connection>> dead_;
   std::vector<Event> events_;
   std::vector<std::uint64_t> again_;
+  std::vector<Work> work_;
+  bool new_work_ = false;                                // among them
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
 
   std::mutex mutex_;                                     // the rest is shared

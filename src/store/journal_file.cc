@@ -162,6 +162,7 @@ Error JournalFile::damaged(const std::string& what) const {
 Status JournalFile::open(int flags) {
   flags |= O_RDWR | O_CLOEXEC | O_DSYNC;
   fd_ = Fd(::open(path_.c_str(), flags | O_DIRECT, 0600));
+  direct_ = static_cast<bool>(fd_);
   if (!fd_ && errno == EINVAL) fd_ = Fd(::open(path_.c_str(), flags, 0600));
   if (!fd_) return errno_error("opening " + path_);
   return ok_status();
@@ -171,8 +172,9 @@ Status JournalFile::write(std::string_view blocks, std::size_t at) {
   for (std::size_t done = 0; done < blocks.size();) {
     ssize_t n = ::pwrite(fd_.get(), blocks.data() + done, blocks.size() - done, static_cast<off_t>(at + done));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EINVAL && (::fcntl(fd_.get(), F_GETFL) & O_DIRECT) != 0) {
+    if (n < 0 && errno == EINVAL && direct_) {
       ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) & ~O_DIRECT);
+      direct_ = false;
       continue;
     }
     // Direct writes go on from a block.
@@ -345,6 +347,18 @@ Status JournalFile::append(JournalBatch& batch) {
     return status;
   }
   used_ += blocks.size();
+  ++number_;
+  return ok_status();
+}
+
+bool JournalFile::begin_append(JournalBatch& batch, AsyncWrite& write, int alarm) {
+  return direct_ && fits(batch) && write.begin(fd_.get(), batch.seal(salt_, number_ + 1), used_, alarm);
+}
+
+Status JournalFile::finish_append(JournalBatch& batch, std::int64_t result) {
+  // What went wrong is tried once more where it can be told in full.
+  if (result != static_cast<std::int64_t>(batch.blocks())) return append(batch);
+  used_ += batch.blocks();
   ++number_;
   return ok_status();
 }

@@ -18,6 +18,7 @@
 
 #include "base/files.h"
 #include "base/function.h"
+#include "store/async_write.h"
 #include "store/store.h"
 
 namespace berth::store {
@@ -91,6 +92,10 @@ class JournalFile {
   // Appends a batch, whole or not at all, and has it on disk. kUnavailable: nothing was stored, and the next batch takes its
   // place. kUnknown: that too, but a crash before then may bring it back.
   Status append(JournalBatch& batch);
+  // The same in two steps, without waiting: false where that cannot be. `batch` stays as it is until then. Between the two
+  // only finish_append() is called, when `write` has a result.
+  bool begin_append(JournalBatch& batch, AsyncWrite& write, int alarm);
+  Status finish_append(JournalBatch& batch, std::int64_t result);
 
   bool fits(const JournalBatch& batch) const { return used_ + batch.blocks() <= room_; }
   bool empty() const { return number_ == 0; }
@@ -122,6 +127,7 @@ class JournalFile {
   std::uint64_t number_ = 0;               // of the last batch
   std::size_t used_ = BlockBuffer::kBlock;
   std::size_t room_ = 0;
+  bool direct_ = false;                    // past the page cache
 };
 
 }  // namespace berth::store

@@ -89,14 +89,27 @@ SqliteLog::~SqliteLog() { stop_threads(); }
 void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) {
   // Renewed when half is used up, with a batch that is written anyway, so that ephemeral writes hardly ever need one.
   const Revision reserve = batch->last_revision + kReserve / 2 > reserved_ ? batch->last_revision + kReserve : 0;
+  Job job{std::move(batch), reserve, {}, runtime_.monotonic()};
+  job.done = [this, reserve, alive = alive_, done = std::move(done)](Status status) {
+    if (!*alive) return;
+    if (status.ok() && reserve != 0) reserved_ = reserve;
+    done(std::move(status));
+  };
+  Lender* lender = job.batch->writes.size() == 1 ? runtime_.lender() : nullptr;
+  if (!lender) return hand_to_writer(std::move(job));
   {
     std::lock_guard<std::mutex> guard(mutex_);
-    job_ = Job{std::move(batch), reserve,
-               [this, reserve, alive = alive_, done = std::move(done)](Status status) {
-                 if (!*alive) return;
-                 if (status.ok() && reserve != 0) reserved_ = reserve;
-                 done(std::move(status));
-               }};
+    lone_ = true;
+  }
+  lender->take_on([this, lender, job = std::move(job), under_way = false]() mutable {
+    return write_lone(*lender, job, under_way);
+  });
+}
+
+void SqliteLog::hand_to_writer(Job job) {
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    job_ = std::move(job);
   }
   work_.notify_one();
 }
@@ -109,31 +122,72 @@ void SqliteLog::write_batches() {
     Job job = std::move(*job_);
     job_.reset();
     guard.unlock();
-    const Duration start = runtime_.monotonic();
     Status status = make_durable(job);
-    log_metrics().seconds.observe(std::chrono::duration<double>(runtime_.monotonic() - start).count());
-    if (active_) log_metrics().journal.set(static_cast<std::int64_t>(active_->used()));
-    if (!status.ok()) log_error("store", "writes failed", {{"reason", status.error().message}});
-    const bool alone = job.batch->writes.size() == 1;
-    job.batch.reset();
-    Task answer = [status = std::move(status), done = std::move(job.done)] { done(status); };
     // Behind many answers there is another batch, which must not wait for them.
-    if (alone) {
-      runtime_.lend(std::move(answer));
-    } else {
-      runtime_.post(std::move(answer));
-    }
+    const bool lone = job.batch->writes.size() == 1;
+    answer(std::move(job), std::move(status), lone, nullptr);
     guard.lock();
-    if (active_ && active_->used() > active_->room() / 2 && !spare_ && !full_ && last_attempt_.ok()) ask_mover();
   }
+}
+
+bool SqliteLog::write_lone(Lender& lender, Job& job, bool& under_way) {
+  Status status;
+  if (under_way) {
+    std::optional<std::int64_t> result = write_.result();
+    if (!result) return false;
+    status = active_->finish_append(encoded_, *result);
+  } else {
+    status = encode(job);
+    if (status.ok()) status = injected_fault();
+    under_way = status.ok() && active_ && active_->begin_append(encoded_, write_, lender.alarm());
+    if (under_way) return false;
+    if (status.ok()) {  // it does not fit, or this file system has no direct writes
+      std::lock_guard<std::mutex> guard(mutex_);
+      job_ = std::move(job);
+      work_.notify_one();
+      lone_ = false;
+      lone_ended_.notify_one();
+      return true;
+    }
+  }
+  answer(std::move(job), std::move(status), true, &lender);
+  return true;
+}
+
+// Where a lender answers, the log may be gone as soon as the mutex is free.
+void SqliteLog::answer(Job job, Status status, bool lend, Lender* lender) {
+  log_metrics().seconds.observe(std::chrono::duration<double>(runtime_.monotonic() - job.begun).count());
+  if (!status.ok()) log_error("store", "writes failed", {{"reason", status.error().message}});
+  Runtime& runtime = runtime_;
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    lone_ = false;
+    lone_ended_.notify_one();
+    if (active_) {
+      log_metrics().journal.set(static_cast<std::int64_t>(active_->used()));
+      if (active_->used() > active_->room() / 2 && !spare_ && !full_ && last_attempt_.ok()) ask_mover();
+    }
+  }
+  job.batch.reset();
+  Task task = [status = std::move(status), done = std::move(job.done)] { done(status); };
+  if (lend) {
+    runtime.lend(std::move(task), lender);
+  } else {
+    runtime.post(std::move(task));
+  }
+}
+
+Status SqliteLog::injected_fault() const {
+  if (fault::hit("store.commit")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
+  if (fault::hit("store.fsync")) return error(Code::kUnknown, "writing " + path_ + ": injected fault of fsync");
+  return ok_status();
 }
 
 Status SqliteLog::make_durable(const Job& job) {
   BERTH_TRY(encode(job));
   // A batch that is larger than a journal has one for itself.
   if (!active_ || (!active_->fits(encoded_) && !active_->empty())) BERTH_TRY(take_spare());
-  if (fault::hit("store.commit")) return error(Code::kUnavailable, "writing " + path_ + ": injected fault");
-  if (fault::hit("store.fsync")) return error(Code::kUnknown, "writing " + path_ + ": injected fault of fsync");
+  BERTH_TRY(injected_fault());
   return active_->append(encoded_);
 }
 
@@ -220,10 +274,12 @@ Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
 }
 
 void SqliteLog::stop_threads() {
-  BERTH_CHECK(writer_thread_.get_id() != std::this_thread::get_id(), "a store is destroyed by its own writer");
+  BERTH_CHECK(writer_thread_.get_id() != std::this_thread::get_id() && !runtime_.lender(),
+              "a store is destroyed by a thread that it waits for");
   *alive_ = false;
   {
-    std::lock_guard<std::mutex> guard(mutex_);
+    std::unique_lock<std::mutex> guard(mutex_);
+    lone_ended_.wait(guard, [this] { return !lone_; });
     stopping_ = true;
   }
   work_.notify_one();

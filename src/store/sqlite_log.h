@@ -1,7 +1,7 @@
 #pragma once
-// SqliteLog: the Log of a store on disk. A writer thread appends batches to a journal and acknowledges them; a mover thread
-// moves full journals into the database, with one transaction each, and makes them ready for a new life. Two files take
-// turns:
+// SqliteLog: the Log of a store on disk. A writer thread appends batches to a journal and acknowledges them; a lone write that
+// comes from a thread that lends itself is appended there, without waiting. A mover thread moves full journals into the
+// database, with one transaction each, and makes them ready for a new life. Two files take turns:
 //
 //      append                         move                    begin
 //   active ──── full: the spare is ────────> in the database ───────> spare
@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "store/async_write.h"
 #include "store/journal_file.h"
 #include "store/queued_store.h"
 #include "store/sqlite_file.h"
@@ -49,11 +50,17 @@ class SqliteLog final : public Log {
     std::shared_ptr<const Batch> batch;
     Revision reserve = 0;
     Function<void(Status)> done;
+    Duration begun{};
   };
   using Journal = std::unique_ptr<JournalFile>;
 
+  void hand_to_writer(Job job);
   void write_batches();
   Status make_durable(const Job& job);
+  Status injected_fault() const;
+  // A part of a lone write on a thread that lends itself: true when it has been answered, or handed to the writer.
+  bool write_lone(Lender& lender, Job& job, bool& under_way);
+  void answer(Job job, Status status, bool lend, Lender* lender);
   Status encode(const Job& job);
   Status take_spare();
   void ask_mover();
@@ -67,10 +74,11 @@ class SqliteLog final : public Log {
   Revision reserved_;  // the loop's
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
-  // The writer's.
+  // Of whoever has the batch: the writer, or a thread that lends itself.
   JournalBatch encoded_;
   std::string json_;
   Journal active_;  // null until a first one is taken
+  AsyncWrite write_;
 
   // The mover's, and close()'s.
   std::unique_ptr<SqliteFile> file_;
@@ -78,12 +86,13 @@ class SqliteLog final : public Log {
   std::string newest_path_;  // empty where there is none
 
   std::mutex mutex_;  // guards the rest
-  std::condition_variable work_, mover_, moved_;
+  std::condition_variable work_, mover_, moved_, lone_ended_;
   std::optional<Job> job_;
   Journal full_, spare_;
   bool mover_asked_ = false;
   std::uint64_t attempts_ = 0;  // of the mover
   Status last_attempt_;
+  bool lone_ = false;  // a lender has the batch
   bool stopping_ = false;
   bool writer_ended_ = false;  // until then it may wait for the mover
   std::thread writer_thread_, mover_thread_;

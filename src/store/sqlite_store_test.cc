@@ -4,12 +4,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <map>
+#include <mutex>
 #include <thread>
 
 #include "base/fault.h"
@@ -534,6 +537,116 @@ TEST_F(SqliteStoreTest, LoneWritesAreAnsweredInOrderByWhoeverHasTheTurn) {
   EXPECT_GT(elsewhere, 0);
   open();
   EXPECT_EQ(value_of("k"), written);
+}
+
+// A thread that lends itself, as the transports of a server do.
+class LendingThread final : public Lender {
+ public:
+  explicit LendingThread(Loop& loop) : loop_(loop), thread_([this] { run(); }) {}
+  ~LendingThread() {
+    ended_ = true;
+    wake();
+    thread_.join();
+    ::close(alarm_);
+  }
+  void lend(Task task) {  // any thread
+    {
+      std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    wake();
+  }
+  std::thread::id id() const { return thread_.get_id(); }
+
+  void take_on(Work work) override { work_.push_back(std::move(work)); }
+  int alarm() const override { return alarm_; }
+
+ private:
+  void wake() {
+    std::uint64_t one = 1;
+    EXPECT_EQ(::write(alarm_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+  }
+  void run() {
+    while (!ended_ || !work_.empty()) {
+      std::uint64_t count = 0;
+      EXPECT_EQ(::read(alarm_, &count, sizeof count), static_cast<ssize_t>(sizeof count));
+      std::vector<Task> tasks;
+      {
+        std::lock_guard lock(mutex_);
+        tasks.swap(tasks_);
+      }
+      for (Task& task : tasks) loop_.lend(std::move(task), this);
+      for (std::size_t i = 0; i < work_.size();) {  // which may grow meanwhile
+        Work work = std::move(work_[i]);
+        work_.erase(work_.begin() + static_cast<std::ptrdiff_t>(i));
+        if (work()) continue;
+        work_.insert(work_.begin() + static_cast<std::ptrdiff_t>(i++), std::move(work));
+      }
+    }
+  }
+
+  Loop& loop_;
+  int alarm_ = ::eventfd(0, EFD_CLOEXEC);
+  std::mutex mutex_;
+  std::vector<Task> tasks_;
+  std::vector<Work> work_;
+  std::atomic<bool> ended_{false};
+  std::thread thread_;
+};
+
+bool writes_directly(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600));
+  return static_cast<bool>(fd);
+}
+
+TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
+  Limits limits;
+  limits.journal_bytes = 64 << 10;  // every fifteenth finds no room
+  open(limits);
+  int written = 0, by_lender = 0, failed = 0;
+  std::optional<LendingThread> lender;
+  Function<void()> next = [&] {
+    store_->write(put("k" + std::to_string(written % 10), written), [&](Result<RecordPtr> result) {
+      by_lender += std::this_thread::get_id() == lender->id();
+      if (result.ok()) {
+        EXPECT_EQ(value_of("k" + std::to_string(written % 10)), written);
+      } else {
+        EXPECT_TRUE(contains(result.error().message, "injected fault"));
+        ++failed;
+      }
+      if (++written == 2000) return loop_.stop();
+      lender->lend([&] { next(); });
+    });
+  };
+  for (const char* point : {"store.insert", "store.commit", "store.fsync"}) fault::arm_probability(point, 0.005);
+  lender.emplace(loop_);
+  lender->lend([&] { next(); });
+  loop_.run();
+  lender.reset();
+  fault::disarm_all();
+  EXPECT_GT(failed, 0);
+  EXPECT_TRUE(by_lender > 100 || !writes_directly(folder_ / "probe")) << by_lender;
+  std::map<std::string, std::int64_t> values;
+  for (int i = 0; i < 10; ++i) values["k" + std::to_string(i)] = value_of("k" + std::to_string(i));
+  crash();
+  open(limits);
+  for (const auto& [name, value] : values) EXPECT_EQ(value_of(name), value) << name;
+}
+
+TEST_F(SqliteStoreTest, TheEndWaitsForWhatALenderHas) {
+  for (int round = 0; round < 50; ++round) {
+    open();
+    LendingThread lender(loop_);
+    lender.lend([&] {
+      store_->write(put("k", round), [](Result<RecordPtr>) {});
+      loop_.stop();
+    });
+    loop_.run();
+    store_.reset();
+    EXPECT_EQ(size_of(".journal-1"), -1);
+  }
+  open();
+  EXPECT_GE(value_of("k"), -1);
 }
 
 struct Report {  // one acknowledged write, through a pipe
