@@ -24,8 +24,8 @@ constexpr unsigned long kExiting = 0x4;  // PF_EXITING of the kernel's task flag
 
 // What /proc says of a process. Fields 3, 9 and 22 of its stat, counted behind the command name, which may hold anything.
 struct ProcessFacts {
-  std::string start_time;  // empty where there is no such process, or only its exit status is left
-  bool ending = false;     // killed or exiting, but its files and locks may still be held
+  std::string start_time;  // empty where there is no such process
+  bool ending = false;     // killed or exiting, but its files and locks may still be held: by other threads of it too
 };
 
 ProcessFacts facts_of(int pid) {
@@ -35,9 +35,9 @@ ProcessFacts facts_of(int pid) {
   std::size_t paren = stat->rfind(')');
   if (paren == std::string::npos || paren + 2 > stat->size()) return {};
   std::vector<std::string_view> fields = split(std::string_view(*stat).substr(paren + 2), ' ');
-  if (fields.size() < 20 || fields[0] == "Z" || fields[0] == "X") return {};
+  if (fields.size() < 20 || fields[0] == "X") return {};
   ProcessFacts facts{std::string(fields[19])};
-  facts.ending = (std::strtoul(std::string(fields[6]).c_str(), nullptr, 10) & kExiting) != 0;
+  facts.ending = fields[0] == "Z" || (std::strtoul(std::string(fields[6]).c_str(), nullptr, 10) & kExiting) != 0;
   Result<std::string> status = read_file(proc + "/status");
   if (!status.ok()) return {};
   for (std::string_view line : split(*status, '\n')) {
