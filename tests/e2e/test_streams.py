@@ -114,6 +114,18 @@ def test_run_with_standard_input(kubectl):
     kubectl.wait_gone("pods", "once")
 
 
+def test_run_on_a_terminal_shows_all_that_was_said(kubectl):
+    """Also what came before the client had attached: the program's first line, and what it asks before it waits."""
+    script = "echo first; echo 'your name?'; read name; echo hello $name"
+    with kubectl.terminal("run", "asks", f"--image={lab.WEB}", "-it", "--rm", "--restart=Never", "--command", "--", "sh", "-c", script) as terminal:
+        terminal.expect(r"first\r?\n(.*\n)*your name\?")
+        terminal.send("ann\n")
+        terminal.expect("hello ann")
+        terminal.expect('pod "asks" deleted')
+        assert terminal.wait() == 0
+    kubectl.wait_gone("pods", "asks")
+
+
 def test_copy(kubectl, tmp_path):
     kubectl.apply(SHELL)
     kubectl.wait_ready("shell")

@@ -2,6 +2,8 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "agent/streams/container_logs.h"
 #include "agent/streams/pump.h"
@@ -14,6 +16,7 @@ namespace {
 
 constexpr Duration kLeave = std::chrono::milliseconds(200);
 constexpr std::size_t kMissed = 1024 * 1024;  // of a log that a client came too late for, its end
+constexpr Duration kSettle = std::chrono::milliseconds(20);  // for the monitor to have told what it has logged
 constexpr std::size_t kMessage = 8 * 1024;  // as much as the monitor reads at a time
 // The monitor heeds only the first of several sizes that it finds at once, and clients begin with two.
 constexpr Duration kBetweenSizes = std::chrono::milliseconds(50);
@@ -40,10 +43,11 @@ class AttachWork final : public RemoteWork {
 
   void start(ContainerRuntime& containers, const std::string& id, const http::RemoteOptions& options) {
     options_ = options;
+    begun_ = loop_.monotonic();
     session_->on_close([this] { end(); });
     Result<Fd> connected = connect_to_monitor(containers.attach_socket(id));
     if (!connected.ok()) {
-      if (tell_what_was_missed()) return take_leave();
+      if (catch_up()) return take_leave();
       session_->fail(error(connected.error().code,
                            "Internal error occurred: error attaching to container: " + connected.error().message));
       return end();
@@ -58,9 +62,8 @@ class AttachWork final : public RemoteWork {
     output_ = std::make_unique<Source>(
         loop_, std::move(*connected), [this](std::string_view message) { return pass(message); },
         [this] {
-          if (tell_what_was_missed()) return take_leave();
-          session_->finish(0);
-          end();
+          catch_up();
+          take_leave();
         });
     session_->on_drain([this] {
       if (output_ && output_->held()) output_->resume();
@@ -76,6 +79,7 @@ class AttachWork final : public RemoteWork {
         if (timer_ == 0 && !ended_) tell_size();
       });
     }
+    if (!missed_log_.empty()) settle();
     session_->on_input([this](std::string_view bytes) {
       if (input_) input_->write(bytes);
     });
@@ -86,39 +90,93 @@ class AttachWork final : public RemoteWork {
 
  private:
   bool pass(std::string_view message) {
-    char stream = message[0];
-    message.remove_prefix(1);
-    missed_log_.clear();  // it came in time
-    if (stream == kOutput && options_.standard_output) return session_->write_output(message);
-    if (stream == kErrors && options_.standard_error) return session_->write_error(message);
+    if (missed_log_.empty()) return tell(message[0], message.substr(1));
+    heard_.emplace_back(message);
+    if (heard_.size() == 1) settle();
+    return true;
+  }
+  bool tell(char stream, std::string_view text) {
+    if (stream == kOutput && options_.standard_output) return session_->write_output(text);
+    if (stream == kErrors && options_.standard_error) return session_->write_error(text);
     return true;
   }
 
-  // The container may have said all it had to say, and ended, while the client was on its way. Answers whether it had.
-  bool tell_what_was_missed() {
+  void settle() {
+    loop_.cancel(settle_timer_);
+    settle_timer_ = loop_.after(kSettle, [this] {
+      settle_timer_ = 0;
+      catch_up();
+    });
+  }
+
+  // Tells what the container said before the monitor knew of the client: what the log has in front of what was heard. The
+  // monitor logs first and tells then. From the first word that was heard, nothing is missed any more. Answers whether the
+  // log has anything.
+  bool catch_up() {
     if (missed_log_.empty()) return false;
-    Result<std::string> log = read_file(missed_log_);
+    const bool any = tell_log();
+    if (heard_.empty()) return any;
     missed_log_.clear();
-    if (!log.ok() || log->empty()) return false;
-    std::string_view text = *log;
-    if (text.size() > kMissed) {
-      text.remove_prefix(text.size() - kMissed);
-      text.remove_prefix(std::min(text.size(), text.find('\n') + 1));
-    }
-    for (std::string_view line : split(text, '\n')) {
+    for (const std::string& message : std::exchange(heard_, {})) tell(message[0], std::string_view(message).substr(1));
+    return any;
+  }
+
+  struct Said {
+    char stream;
+    std::string text;
+  };
+  static std::vector<Said> parse_log(std::string_view log) {
+    std::vector<Said> all;
+    for (std::string_view line : split(log, '\n')) {
       std::optional<LogLine> parsed = parse_log_line(line);
       if (!parsed) continue;
-      std::string said = std::string(parsed->text) + (parsed->partial ? "" : "\n");
-      const bool is_error = parsed->stream == "stderr";
-      if (is_error && options_.standard_error) session_->write_error(said);
-      if (!is_error && options_.standard_output) session_->write_output(said);
+      all.push_back({parsed->stream == "stderr" ? kErrors : kOutput, std::string(parsed->text)});
+      if (!parsed->partial) all.back().text += '\n';
     }
+    return all;
+  }
+
+  bool tell_log() {
+    Result<std::string> log = read_file(missed_log_);
+    if (!log.ok() || log->empty()) return false;
+    const std::vector<Said> all = parse_log(*log);
+    for (char stream : {kOutput, kErrors}) {
+      std::string text, heard;
+      for (const Said& said : all) {
+        if (said.stream == stream) text += said.text;
+      }
+      for (const std::string& message : heard_) {
+        if (message[0] == stream) heard += message.substr(1);
+      }
+      // Where the log has not all of it, it was begun anew meanwhile.
+      std::size_t end = heard.empty() ? text.size() : text.rfind(heard);
+      if (end == std::string::npos) end = 0;
+      until_[stream == kErrors] = std::max(end, told_[stream == kErrors]);
+    }
+    tell_between(all);
     return true;
+  }
+
+  // Of each stream what lies between told_ and until_, in the log's order; at most the last kMissed bytes.
+  void tell_between(const std::vector<Said>& all) {
+    std::size_t at[2] = {0, 0}, left = 0;
+    for (int stream : {0, 1}) left += until_[stream] - told_[stream];
+    for (const Said& said : all) {
+      const int stream = said.stream == kErrors;
+      const std::size_t begin = std::max(at[stream], told_[stream]);
+      at[stream] += said.text.size();
+      const std::size_t end = std::min(at[stream], until_[stream]);
+      if (begin >= end) continue;
+      if (left <= kMissed) tell(said.stream, std::string_view(said.text).substr(said.text.size() - (at[stream] - begin), end - begin));
+      left -= end - begin;
+    }
+    for (int stream : {0, 1}) told_[stream] = until_[stream];
   }
 
   // A terminal's client sends its sizes first, and complains aloud of a session that is over before it could.
   void take_leave() {
-    leave_timer_ = loop_.after(options_.tty ? kLeave : Duration::zero(), [this] {
+    const Duration age = loop_.monotonic() - begun_;
+    leave_timer_ = loop_.after(options_.tty ? std::max(kLeave - age, Duration::zero()) : Duration::zero(), [this] {
       leave_timer_ = 0;
       session_->finish(0);
       end();
@@ -134,7 +192,7 @@ class AttachWork final : public RemoteWork {
     });
   }
   void stop_timer() {
-    for (TimerId* timer : {&timer_, &leave_timer_}) {
+    for (TimerId* timer : {&timer_, &leave_timer_, &settle_timer_}) {
       if (*timer != 0) loop_.cancel(*timer);
       *timer = 0;
     }
@@ -158,7 +216,10 @@ class AttachWork final : public RemoteWork {
   std::unique_ptr<Source> output_;
   Function<void(int, int)> tell_size_;
   int columns_ = 0, rows_ = 0;
-  TimerId timer_ = 0, leave_timer_ = 0;
+  Duration begun_{};
+  std::vector<std::string> heard_;        // with the stream in front, while it is looked for in the log
+  std::size_t told_[2] = {}, until_[2] = {};  // of the log's output and errors, bytes
+  TimerId timer_ = 0, leave_timer_ = 0, settle_timer_ = 0;
   bool size_waits_ = false, ended_ = false;
 };
 

@@ -72,8 +72,10 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
   http::serve_remote_command(
       loop_, exchange, streams,
       [this, alive = alive_, attach, streams, options,
-       id = container->id, missed_log = container->stdin_once ? container->log_path : ""](std::unique_ptr<http::RemoteSession> session) {
+       id = container->id, log = container->stdin_once ? container->log_path : ""](std::unique_ptr<http::RemoteSession> session) {
         if (!*alive) return;
+        // The one client that such a container has.
+        const std::string missed_log = attach && !log.empty() && attached_.insert(id).second ? log : "";
         begin([&](Task over) {
           return attach ? run_attach(loop_, containers_, id, streams, std::move(session), std::move(over), missed_log)
                         : run_exec(loop_, containers_, id, options, std::move(session), std::move(over));

@@ -484,6 +484,61 @@ TEST_F(AttachTest, AClientThatHeardSomethingHearsNothingTwice) {
   EXPECT_EQ(said_->output, "one\n");
 }
 
+// The program spoke before the monitor knew of the client, and goes on.
+TEST_F(AttachTest, AClientThatComesInTheMiddleHearsItAllOnce) {
+  const std::string log = directory_ + "/log";
+  auto line = [](const std::string& rest) { return "2026-01-01T00:00:00.000000000Z " + rest + "\n"; };
+  std::string logged = line("stdout F +--+") + line("stderr F oh") + line("stdout F | x |");
+  ASSERT_TRUE(write_file(log, logged).ok());
+  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  // Two messages, logged first; the second is like one that was missed.
+  logged += line("stdout F | y |") + line("stdout F +--+");
+  ASSERT_TRUE(write_file(log, logged).ok());
+  put(monitor_, "\2| y |\n");
+  put(monitor_, "\2+--+\n");
+  ASSERT_TRUE(drive([&] { return said_->output == "+--+\n| x |\n| y |\n+--+\n"; })) << said_->output;
+  EXPECT_EQ(said_->errors, "oh\n");
+  // From here on nothing is looked up.
+  put(monitor_, "\2| y |\n");
+  put(monitor_, "\3oh\n");
+  monitor_.reset();
+  ASSERT_TRUE(drive([&] { return over_; }));
+  EXPECT_EQ(said_->output, "+--+\n| x |\n| y |\n+--+\n| y |\n");
+  EXPECT_EQ(said_->errors, "oh\noh\n");
+}
+
+// A program that has asked, and waits: without an end, and without a word that is heard.
+TEST_F(AttachTest, AQuestionThatWasMissedIsShown) {
+  const std::string log = directory_ + "/log";
+  const std::string first = "2026-01-01T00:00:00.000000000Z stdout F hello\n2026-01-01T00:00:00.000000000Z stdout P name? \n";
+  ASSERT_TRUE(write_file(log, first).ok());
+  work_ = run_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), over(), log);
+  monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  ASSERT_TRUE(drive([&] { return said_->output == "hello\nname? "; })) << said_->output;
+  // What was logged between that look and the first word that is heard is not lost either.
+  ASSERT_TRUE(write_file(log, first + "2026-01-01T00:00:00.000000000Z stdout F ann\r\n"
+                                      "2026-01-01T00:00:00.000000000Z stdout F hello ann\r\n").ok());
+  put(monitor_, "\2hello ann\r\n");
+  ASSERT_TRUE(drive([&] { return said_->output == "hello\nname? ann\r\nhello ann\r\n"; })) << said_->output;
+}
+
+// The tail of what was missed, where that is much.
+TEST_F(AttachTest, OfAFloodTheEndIsShown) {
+  const std::string log = directory_ + "/log";
+  std::string logged;
+  for (int i = 0; i < 40'000; ++i) logged += "2026-01-01T00:00:00.000000000Z stdout F " + std::string(60, 'x') + std::to_string(i) + "\n";
+  ASSERT_TRUE(write_file(log, logged).ok());
+  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  monitor_.reset();
+  ASSERT_TRUE(drive([&] { return over_; }));
+  EXPECT_LE(said_->output.size(), 1u << 20);
+  EXPECT_GT(said_->output.size(), (1u << 20) - 100);
+  EXPECT_TRUE(said_->output.ends_with("x39999\n"));
+  EXPECT_TRUE(said_->output.starts_with("xxx"));
+}
+
 TEST_F(AttachTest, NoMonitor) {
   process_.socket_path += "-of-another";
   work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over());

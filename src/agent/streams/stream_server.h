@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -44,6 +45,7 @@ class StreamServer {
   ContainerRuntime& containers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<RemoteWork>> works_;
   std::uint64_t last_work_ = 0;
+  std::set<std::string> attached_;  // containers with stdinOnce that had their client
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
