@@ -75,25 +75,45 @@ Status Netlink::request(nlmsghdr* message, const std::string& what, int tolerate
   return ok_status();
 }
 
-std::optional<int> Netlink::find_link(const std::string& name) {
+// Calls `take` with what the kernel says of an interface, where there is one.
+template <class Take>
+void Netlink::ask_link(const std::string& name, Take take) {
   Message message(RTM_GETLINK, 0);
   message.extra<ifinfomsg>()->ifi_family = AF_UNSPEC;
   mnl_attr_put_strz(message.header, IFLA_IFNAME, name.c_str());
   message.header->nlmsg_seq = ++sequence_;
-  if (mnl_socket_sendto(socket_, message.header, message.header->nlmsg_len) < 0) return std::nullopt;
-  int index = 0, state = MNL_CB_OK;
+  if (mnl_socket_sendto(socket_, message.header, message.header->nlmsg_len) < 0) return;
+  int state = MNL_CB_OK;
   alignas(nlmsghdr) char answer[16384];
-  auto take = [](const nlmsghdr* header, void* data) {
-    if (header->nlmsg_type == RTM_NEWLINK) *static_cast<int*>(data) = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header))->ifi_index;
+  auto each = [](const nlmsghdr* header, void* data) {
+    if (header->nlmsg_type == RTM_NEWLINK) (*static_cast<Take*>(data))(header);
     return MNL_CB_OK;
   };
   while (state > MNL_CB_STOP) {
     ssize_t length = mnl_socket_recvfrom(socket_, answer, sizeof answer);
-    if (length < 0) return std::nullopt;
-    state = mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), take, &index);
+    if (length < 0) return;
+    state = mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), each, &take);
   }
-  if (index == 0) return std::nullopt;
+}
+
+std::optional<int> Netlink::find_link(const std::string& name) {
+  std::optional<int> index;
+  ask_link(name, [&index](const nlmsghdr* header) {
+    index = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header))->ifi_index;
+  });
   return index;
+}
+
+std::optional<int> Netlink::find_master(const std::string& name) {
+  std::optional<int> master;
+  ask_link(name, [&master](const nlmsghdr* header) {
+    auto attribute = [](const nlattr* each, void* found) {
+      if (mnl_attr_get_type(each) == IFLA_MASTER) *static_cast<std::optional<int>*>(found) = static_cast<int>(mnl_attr_get_u32(each));
+      return MNL_CB_OK;
+    };
+    mnl_attr_parse(header, sizeof(ifinfomsg), attribute, &master);
+  });
+  return master;
 }
 
 Status Netlink::add_bridge(const std::string& name, int mtu, const Mac& mac) {

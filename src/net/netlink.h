@@ -28,6 +28,8 @@ class Netlink {
 
   // Index of an interface; nothing where there is none.
   std::optional<int> find_link(const std::string& name);
+  // Of the bridge that an interface has joined; nothing where it has joined none, or is not there.
+  std::optional<int> find_master(const std::string& name);
 
   Status add_bridge(const std::string& name, int mtu, const Mac& mac);  // existing: fine
   // A pair: `name` here, `peer` in the namespace behind `peer_namespace_fd`, with that hardware address.
@@ -42,6 +44,8 @@ class Netlink {
  private:
   explicit Netlink(mnl_socket* socket);
   Status request(nlmsghdr* message, const std::string& what, int tolerated_errno = 0);
+  template <class Take>
+  void ask_link(const std::string& name, Take take);
   mnl_socket* socket_ = nullptr;
   std::uint32_t sequence_ = 0;
 };

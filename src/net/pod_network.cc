@@ -59,9 +59,11 @@ class BridgeNetwork final : public PodNetwork {
     }
     PodAddress address{format_ipv4(ip), namespace_path(pod_uid)};
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
-    bool complete = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid)).has_value();
-    if (complete) return address;
-    Status made = make(netlink, pod_uid, ip, address.namespace_path);
+    const bool begun = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid));
+    if (begun && netlink.find_master(veth_name(pod_uid))) return address;
+    Status made = begun ? ok_status() : make(netlink, pod_uid, ip, address.namespace_path);
+    if (made.ok()) made = connect(netlink, pod_uid, ip, address.namespace_path);
+    if (!made.ok() && begun) return made.error();  // a running pod may be in it
     if (!made.ok()) {
       (void)netlink.delete_link(veth_name(pod_uid));
       (void)remove_network_namespace(address.namespace_path);
@@ -123,11 +125,13 @@ class BridgeNetwork final : public PodNetwork {
     if (!fd) return errno_error("opening " + path);
     std::string name = veth_name(pod_uid);
     BERTH_TRY(netlink.delete_link(name));
-    BERTH_TRY(netlink.add_veth(name, "eth0", fd.get(), config_.mtu, mac_of(ip)));
-    std::optional<int> ours = netlink.find_link(name), bridge = netlink.find_link(config_.bridge);
-    if (!ours || !bridge) return error(Code::kInternal, "interface " + name + " or bridge " + config_.bridge + " has gone");
-    BERTH_TRY(netlink.set_master(*ours, *bridge));
-    return in_network_namespace(path, [&]() -> Status {
+    return netlink.add_veth(name, "eth0", fd.get(), config_.mtu, mac_of(ip));
+  }
+
+  // That our end has joined the bridge says that all the rest is done: it comes last. Whoever was killed in the middle does
+  // it again.
+  Status connect(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
+    BERTH_TRY(in_network_namespace(path, [&]() -> Status {
       BERTH_ASSIGN(Netlink inside, Netlink::open());
       std::optional<int> loopback = inside.find_link("lo"), eth0 = inside.find_link("eth0");
       if (!loopback || !eth0) return error(Code::kInternal, "eth0 is not in the pod's network namespace");
@@ -135,7 +139,11 @@ class BridgeNetwork final : public PodNetwork {
       BERTH_TRY(inside.add_address(*eth0, ip, pool_.prefix()));
       BERTH_TRY(inside.set_up(*eth0));
       return inside.add_default_route(pool_.gateway(), *eth0);
-    });
+    }));
+    const std::string name = veth_name(pod_uid);
+    std::optional<int> ours = netlink.find_link(name), bridge = netlink.find_link(config_.bridge);
+    if (!ours || !bridge) return error(Code::kInternal, "interface " + name + " or bridge " + config_.bridge + " has gone");
+    return netlink.set_master(*ours, *bridge);
   }
 
   PodNetworkConfig config_;

@@ -1,11 +1,13 @@
 #include "net/pod_network.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -186,6 +188,34 @@ TEST_F(PodNetworkTest, HalfAnAttachmentIsMended) {
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(again->ip, a.ip);
   EXPECT_TRUE(talk(b, *again).ok());
+}
+
+// Killed between any two steps: the pair is there, and what follows is not, or in part.
+TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  PodAddress a = network->attach("uid-a").value(), b = network->attach("uid-b").value();
+  Netlink netlink = std::move(Netlink::open().value());
+  const std::string link = "veth" + sha256_hex("uid-a").substr(0, 8);
+  // Nothing but the pair.
+  ASSERT_TRUE(netlink.delete_link(link).ok());
+  Fd inside(::open(a.namespace_path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(netlink.add_veth(link, "eth0", inside.get(), 1500, {0x0a, 0x58, 10, 99, 7, 2}).ok());
+  EXPECT_FALSE(talk(b, a).ok());
+  Result<PodAddress> again = network->attach("uid-a");
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(again->ip, a.ip);
+  EXPECT_TRUE(talk(b, a).ok());
+  // All but the bridge; the namespace stays the one that containers may be in.
+  ASSERT_TRUE(netlink.set_master(*netlink.find_link(link), 0).ok());
+  EXPECT_FALSE(netlink.find_master(link));
+  ASSERT_TRUE(network->attach("uid-a").ok());
+  EXPECT_EQ(netlink.find_master(link), netlink.find_link(config_.bridge));
+  struct ::stat before {}, after {};
+  ASSERT_EQ(::fstat(inside.get(), &before), 0);
+  ASSERT_EQ(::stat(a.namespace_path.c_str(), &after), 0);
+  EXPECT_EQ(after.st_ino, before.st_ino);
+  EXPECT_TRUE(talk(b, a).ok());
 }
 
 TEST_F(PodNetworkTest, DamagedLeasesAreNamed) {
