@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <thread>
 
 #include "base/fault.h"
 #include "base/text.h"
@@ -18,6 +19,10 @@ namespace {
 constexpr int kApplicationId = 0x42727468;  // "Brth"
 constexpr int kFormat = 2;
 constexpr int kFormatWithoutJournal = 1;
+
+// Between which a move lets others have its core: the writes that go on meanwhile are answered there too, and would wait for
+// the end of its time slice.
+constexpr unsigned kEntriesInARow = 8;
 
 constexpr const char* kCreate = R"(
   PRAGMA page_size = 8192;
@@ -299,7 +304,9 @@ Status SqliteFile::insert_row(const JournalEntry& entry) {
 
 Status SqliteFile::insert(const JournalFile& journal) {
   Revision reserved = 0, compacted = 0;
+  unsigned entries = 0;
   BERTH_TRY(journal.read([&](const JournalEntry& entry) {
+    if (++entries % kEntriesInARow == 0) std::this_thread::yield();
     switch (entry.kind) {
       case JournalEntry::Kind::kPut:
       case JournalEntry::Kind::kDelete: return insert_row(entry);
