@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "store/journal_file.h"
 #include "store/test_support.h"
 
 namespace berth::store {
@@ -594,9 +595,13 @@ class LendingThread final : public Lender {
   std::thread thread_;
 };
 
+// Whether this system and file system can do what a lender's write needs.
 bool writes_directly(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600));
-  return static_cast<bool>(fd);
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)), alarm(::eventfd(0, EFD_CLOEXEC));
+  BlockBuffer block;
+  block.reserve(BlockBuffer::kBlock, 0);
+  AsyncWrite write;  // before its bytes are gone, it has ended
+  return fd && write.begin(fd.get(), {block.data(), BlockBuffer::kBlock}, 0, alarm.get());
 }
 
 TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
