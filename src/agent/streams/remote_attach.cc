@@ -140,6 +140,7 @@ class AttachWork final : public RemoteWork {
     Result<std::string> log = read_file(missed_log_);
     if (!log.ok() || log->empty()) return false;
     const std::vector<Said> all = parse_log(*log);
+    std::size_t until[2];
     for (char stream : {kOutput, kErrors}) {
       std::string text, heard;
       for (const Said& said : all) {
@@ -151,26 +152,26 @@ class AttachWork final : public RemoteWork {
       // Where the log has not all of it, it was begun anew meanwhile.
       std::size_t end = heard.empty() ? text.size() : text.rfind(heard);
       if (end == std::string::npos) end = 0;
-      until_[stream == kErrors] = std::max(end, told_[stream == kErrors]);
+      until[stream == kErrors] = std::max(end, told_[stream == kErrors]);
     }
-    tell_between(all);
+    tell_until(until, all);
     return true;
   }
 
-  // Of each stream what lies between told_ and until_, in the log's order; at most the last kMissed bytes.
-  void tell_between(const std::vector<Said>& all) {
+  // Of each stream what was not told yet, up to there, in the log's order; at most the last kMissed bytes.
+  void tell_until(const std::size_t (&until)[2], const std::vector<Said>& all) {
     std::size_t at[2] = {0, 0}, left = 0;
-    for (int stream : {0, 1}) left += until_[stream] - told_[stream];
+    for (int stream : {0, 1}) left += until[stream] - told_[stream];
     for (const Said& said : all) {
       const int stream = said.stream == kErrors;
       const std::size_t begin = std::max(at[stream], told_[stream]);
       at[stream] += said.text.size();
-      const std::size_t end = std::min(at[stream], until_[stream]);
+      const std::size_t end = std::min(at[stream], until[stream]);
       if (begin >= end) continue;
       if (left <= kMissed) tell(said.stream, std::string_view(said.text).substr(said.text.size() - (at[stream] - begin), end - begin));
       left -= end - begin;
     }
-    for (int stream : {0, 1}) told_[stream] = until_[stream];
+    for (int stream : {0, 1}) told_[stream] = until[stream];
   }
 
   // A terminal's client sends its sizes first, and complains aloud of a session that is over before it could.
@@ -218,7 +219,7 @@ class AttachWork final : public RemoteWork {
   int columns_ = 0, rows_ = 0;
   Duration begun_{};
   std::vector<std::string> heard_;        // with the stream in front, while it is looked for in the log
-  std::size_t told_[2] = {}, until_[2] = {};  // of the log's output and errors, bytes
+  std::size_t told_[2] = {};              // of the log's output and errors, bytes
   TimerId timer_ = 0, leave_timer_ = 0, settle_timer_ = 0;
   bool size_waits_ = false, ended_ = false;
 };

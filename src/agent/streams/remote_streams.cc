@@ -2,6 +2,7 @@
 #include "agent/streams/remote_work.h"
 #include "agent/streams/stream_server.h"
 #include "api/status.h"
+#include "base/files.h"
 #include "base/text.h"
 
 namespace berth::agent {
@@ -75,7 +76,8 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
        id = container->id, log = container->stdin_once ? container->log_path : ""](std::unique_ptr<http::RemoteSession> session) {
         if (!*alive) return;
         // The one client that such a container has.
-        const std::string missed_log = attach && !log.empty() && attached_.insert(id).second ? log : "";
+        std::erase_if(attached_, [](const std::string& each) { return !path_exists(each); });
+        const std::string missed_log = attach && !log.empty() && attached_.insert(log).second ? log : "";
         begin([&](Task over) {
           return attach ? run_attach(loop_, containers_, id, streams, std::move(session), std::move(over), missed_log)
                         : run_exec(loop_, containers_, id, options, std::move(session), std::move(over));

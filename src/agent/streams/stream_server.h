@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <set>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -45,7 +45,7 @@ class StreamServer {
   ContainerRuntime& containers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<RemoteWork>> works_;
   std::uint64_t last_work_ = 0;
-  std::set<std::string> attached_;  // containers with stdinOnce that had their client
+  std::set<std::string> attached_;  // logs of containers with stdinOnce that had their client
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
