@@ -78,10 +78,7 @@ Status replace_file(const std::string& path, std::string_view content, unsigned 
     ::unlink(beside.c_str());
     return written;
   }
-  if (!durable) return {};
-  Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory) return path_error("opening", folder);
-  return sync(directory.get(), folder);
+  return durable ? sync_directory_of(path) : ok_status();
 }
 
 // Which mount an entry is on. Device numbers do not do: a bind mount of the same file system has the same.
@@ -189,6 +186,13 @@ Status write_file_durably(const std::string& path, std::string_view content, uns
 
 Status write_file(const std::string& path, std::string_view content, unsigned mode) {
   return replace_file(path, content, mode, false);
+}
+
+Status sync_directory_of(const std::string& path) {
+  const std::string folder = split_path(path).first;
+  Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return path_error("opening", folder);
+  return sync(directory.get(), folder);
 }
 
 Status make_directories(const std::string& path, unsigned mode) {

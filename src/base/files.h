@@ -38,6 +38,8 @@ Result<std::string> read_file(const std::string& path);  // kNotFound where ther
 Status write_file_durably(const std::string& path, std::string_view content, unsigned mode = 0600);
 // The same without fsync, for what may be lost with the machine (tmpfs, caches).
 Status write_file(const std::string& path, std::string_view content, unsigned mode = 0644);
+// That `path` was made, renamed or removed is on disk then.
+Status sync_directory_of(const std::string& path);
 Status make_directories(const std::string& path, unsigned mode = 0755);  // existing ones are fine
 Status remove_all(const std::string& path);  // nothing there is fine; does not cross mounts, does not follow links
 bool path_exists(const std::string& path);

@@ -46,7 +46,8 @@ class Runtime {
   // Like post, for threads with time to lend: where the loop sleeps, the caller may stand in for it and run the task, and a
   // little of what it posts, before lend() returns. That saves waking one thread to have it wake the next. The caller
   // holds no lock, and no task waits for the caller: what joins a lending thread when it is destroyed (a server, a store) is
-  // destroyed by the loop's owner, after run() or in a callback of a descriptor. `lender`: for more than these tasks.
+  // destroyed by the loop's owner, after run() or in a callback of a descriptor. `lender`: where the tasks may leave
+  // work for the caller to do afterwards.
   virtual void lend(Task task, Lender* lender = nullptr) {
     (void)lender;
     post(std::move(task));

@@ -57,15 +57,13 @@ std::uint64_t random_word() {
   return word;
 }
 
-Status sync_directory_of(const std::string& path) {
-  std::size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return errno_error("syncing " + folder);
-  return ok_status();
-}
-
 }  // namespace
+
+Error unusable(const std::string& path, const std::string& what) {
+  return error(Code::kInternal, path + " " + what +
+                                    ". Put back a copy of the store with all its files, or move them all away to start "
+                                    "with an empty store");
+}
 
 void BlockBuffer::Free::operator()(char* memory) const { std::free(memory); }
 
@@ -152,18 +150,13 @@ class JournalFile::Window {
   std::size_t begin_ = 0, have_ = 0;
 };
 
-Error JournalFile::damaged(const std::string& what) const {
-  return error(Code::kInternal, path_ + " is damaged: " + what +
-                                    ". Put back a copy of the store with all its files, or move them all away to start "
-                                    "with an empty store");
-}
-
 // Some file systems have no direct writes.
 Status JournalFile::open(int flags) {
   flags |= O_RDWR | O_CLOEXEC | O_DSYNC;
-  fd_ = Fd(::open(path_.c_str(), flags | O_DIRECT, 0600));
+  const bool refused = fault::hit("store.direct");
+  if (!refused) fd_ = Fd(::open(path_.c_str(), flags | O_DIRECT, 0600));
   direct_ = static_cast<bool>(fd_);
-  if (!fd_ && errno == EINVAL) fd_ = Fd(::open(path_.c_str(), flags, 0600));
+  if (refused || (!fd_ && errno == EINVAL)) fd_ = Fd(::open(path_.c_str(), flags, 0600));
   if (!fd_) return errno_error("opening " + path_);
   return ok_status();
 }
@@ -300,7 +293,7 @@ Status JournalFile::find_end(Window& window) {
     if (number <= number_ + 1) continue;
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
     if (entries.data()) {
-      return damaged("batch " + std::to_string(number_ + 1) + " cannot be read, although batch " +
+      return unusable(path_, "is damaged: batch " + std::to_string(number_ + 1) + " cannot be read, although batch " +
                      std::to_string(number) + " was written after it");
     }
   }
@@ -315,7 +308,7 @@ Status JournalFile::take_entries(std::string_view bytes, const Take& take) const
       key = get<std::uint32_t>(bytes.data() + 17);
       value = get<std::uint32_t>(bytes.data() + 21);
     }
-    if (bytes.size() < kEntryHeadBytes + key + value) return damaged("an entry goes beyond its batch");
+    if (bytes.size() < kEntryHeadBytes + key + value) return unusable(path_, "is damaged: an entry goes beyond its batch");
     entry.kind = static_cast<JournalEntry::Kind>(bytes[0]);
     entry.revision = get<std::int64_t>(bytes.data() + 1);
     entry.create_revision = get<std::int64_t>(bytes.data() + 9);
@@ -332,7 +325,7 @@ Status JournalFile::read(const Take& take) const {
   std::size_t at = kBlock;
   for (std::uint64_t number = 1; number <= number_; ++number) {
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
-    if (!entries.data()) return damaged("batch " + std::to_string(number) + " cannot be read");
+    if (!entries.data()) return unusable(path_, "is damaged: batch " + std::to_string(number) + " cannot be read");
     at += BlockBuffer::whole_blocks(kBatchHeadBytes + entries.size());
     BERTH_TRY(take_entries(entries, take));
   }

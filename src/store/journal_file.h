@@ -23,6 +23,12 @@
 
 namespace berth::store {
 
+// The names of a database's journals, behind its own.
+inline constexpr const char* kJournalSuffixes[] = {".journal-1", ".journal-2"};
+
+// A store that must not be opened: `what` is wrong with the file at `path`. Says what to do.
+Error unusable(const std::string& path, const std::string& what);
+
 struct JournalEntry {
   enum class Kind : std::uint8_t {
     kPut = 1,      // value: JSON
@@ -118,7 +124,6 @@ class JournalFile {
   // The entries of batch `number` at `at`; a view without data where there is no such batch.
   Result<std::string_view> batch_at(Window& window, std::size_t at, std::uint64_t number) const;
   Status take_entries(std::string_view bytes, const Take& take) const;
-  Error damaged(const std::string& what) const;
 
   std::string path_;
   Fd fd_;

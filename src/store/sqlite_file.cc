@@ -52,14 +52,6 @@ std::int64_t checksum(Revision revision, Revision created, bool deletes, std::st
   return static_cast<std::int64_t>(sum * 31 + (deletes ? 1 : 0));
 }
 
-Status sync_directory_of(const std::string& path) {
-  std::size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return errno_error("syncing " + folder);
-  return ok_status();
-}
-
 int column_int(sqlite3_stmt* statement, int column) { return sqlite3_column_int(statement, column); }
 
 std::string_view column_text(sqlite3_stmt* statement, int column) {
@@ -87,11 +79,7 @@ SqliteFile::~SqliteFile() {
   sqlite3_close(db_);
 }
 
-Error SqliteFile::damaged(const std::string& what) const {
-  return error(Code::kInternal, path_ + " is damaged: " + what +
-                                    ". Put back a copy of the store with all its files, or move them all away to "
-                                    "start with an empty store");
-}
+Error SqliteFile::damaged(const std::string& what) const { return unusable(path_, "is damaged: " + what); }
 
 // What went wrong last, with the system's reason where it has one.
 std::string SqliteFile::reason(sqlite3* db) {
@@ -103,14 +91,14 @@ std::string SqliteFile::reason(sqlite3* db) {
   return text;
 }
 
-Error SqliteFile::open_error(sqlite3* db) const {
-  const int code = sqlite3_errcode(db) & 0xff;
+Error SqliteFile::open_error() const {
+  const int code = sqlite3_errcode(db_) & 0xff;
   if (code == SQLITE_NOTADB) {
     return error(Code::kInternal,
                  path_ + " is no store: it is not a SQLite database. Move it away, or name another file");
   }
-  if (code == SQLITE_CORRUPT) return damaged(sqlite3_errmsg(db));
-  return error(Code::kInternal, "opening " + path_ + ": " + reason(db));
+  if (code == SQLITE_CORRUPT) return damaged(sqlite3_errmsg(db_));
+  return error(Code::kInternal, "opening " + path_ + ": " + reason(db_));
 }
 
 Error SqliteFile::write_error() const { return error(Code::kUnavailable, "writing " + path_ + ": " + reason(db_)); }
@@ -143,7 +131,8 @@ Status SqliteFile::lock() {
 
 // Made beside its place and renamed into it, so that an empty or half-made file is never taken for a new store.
 Status SqliteFile::create() {
-  for (const auto& [suffix, what] : {std::pair("-wal", "write-ahead log"), {".journal-1", "journal"}, {".journal-2", "journal"}}) {
+  for (const auto& [suffix, what] :
+       {std::pair("-wal", "write-ahead log"), {kJournalSuffixes[0], "journal"}, {kJournalSuffixes[1], "journal"}}) {
     if (!path_exists(path_ + suffix)) continue;
     return error(Code::kInternal, path_ + " is missing, but its " + what + " " + path_ + suffix +
                                       " is there. Put the file back, or move the " + what + " away to start empty");
@@ -165,30 +154,31 @@ Status SqliteFile::create() {
   return sync_directory_of(path_);
 }
 
-Status SqliteFile::verify_kind(sqlite3* db) const {
-  Statement application(db, "PRAGMA application_id");
-  if (!application.get() || sqlite3_step(application.get()) != SQLITE_ROW) return open_error(db);
+Result<int> SqliteFile::read_format() const {
+  Statement application(db_, "PRAGMA application_id");
+  if (!application.get() || sqlite3_step(application.get()) != SQLITE_ROW) return open_error();
   if (column_int(application.get(), 0) != kApplicationId) {
     return error(Code::kInternal,
                  path_ + " is no store: it is the SQLite database of another program. Name another file");
   }
-  Statement format(db, "PRAGMA user_version");
-  if (!format.get() || sqlite3_step(format.get()) != SQLITE_ROW) return open_error(db);
-  if (int found = column_int(format.get(), 0); found != kFormat && found != kFormatWithoutJournal) {
+  Statement format(db_, "PRAGMA user_version");
+  if (!format.get() || sqlite3_step(format.get()) != SQLITE_ROW) return open_error();
+  const int found = column_int(format.get(), 0);
+  if (found != kFormat && found != kFormatWithoutJournal) {
     return error(Code::kInternal, path_ + " has format " + std::to_string(found) +
                                       "; this version of berth reads format " + std::to_string(kFormat) +
                                       ". Use the version that wrote it");
   }
-  return ok_status();
+  return found;
 }
 
 Status SqliteFile::connect() {
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-  if (sqlite3_open_v2(path_.c_str(), &db_, kFlags, nullptr) != SQLITE_OK) return open_error(db_);
+  if (sqlite3_open_v2(path_.c_str(), &db_, kFlags, nullptr) != SQLITE_OK) return open_error();
   sqlite3_busy_timeout(db_, 10'000);
-  BERTH_TRY(verify_kind(db_));
+  BERTH_ASSIGN(const int format, read_format());
   Statement wal(db_, "PRAGMA journal_mode = WAL");
-  if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error(db_);
+  if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error();
   if (column_text(wal.get(), 0) != "wal") {
     return error(Code::kInternal,
                  "opening " + path_ + ": its file system cannot hold a write-ahead log. Use a local one");
@@ -196,13 +186,9 @@ Status SqliteFile::connect() {
   sqlite3_reset(wal.get());
   for (const char* sql : {"PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 1000",
                           "PRAGMA journal_size_limit = 67108864", "PRAGMA cache_size = -4096"}) {
-    if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error(db_);
+    if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
   }
-  Statement format(db_, "PRAGMA user_version");
-  if (!format.get() || sqlite3_step(format.get()) != SQLITE_ROW) return open_error(db_);
-  const bool upgrade = column_int(format.get(), 0) == kFormatWithoutJournal;
-  sqlite3_reset(format.get());
-  if (upgrade && sqlite3_exec(db_, kUpgrade, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error(db_);
+  if (format == kFormatWithoutJournal && sqlite3_exec(db_, kUpgrade, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
   return ok_status();
 }
 
@@ -220,11 +206,11 @@ Status SqliteFile::prepare() {
   };
   for (const auto& each : statements) {
     if (sqlite3_prepare_v3(db_, each.sql, -1, SQLITE_PREPARE_PERSISTENT, each.statement, nullptr) != SQLITE_OK) {
-      return open_error(db_);
+      return open_error();
     }
   }
   Statement read(db_, "SELECT name, value FROM meta");
-  if (!read.get()) return open_error(db_);
+  if (!read.get()) return open_error();
   int code = 0;
   int found = 0;
   while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
@@ -236,7 +222,7 @@ Status SqliteFile::prepare() {
     if (name == "generation") generation_ = value, ++found;
     if (name == "journal") journal_ = value, ++found;
   }
-  if (code != SQLITE_DONE) return open_error(db_);
+  if (code != SQLITE_DONE) return open_error();
   if (found != 5) return damaged("its table meta is incomplete");
   return ok_status();
 }
@@ -260,7 +246,7 @@ Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path) {
 
 Status SqliteFile::load(const Function<Status(const Row&)>& take) {
   Statement read(db_, "SELECT revision, key, value, kind, create_revision, checksum FROM log ORDER BY revision");
-  if (!read.get()) return open_error(db_);
+  if (!read.get()) return open_error();
   int code = 0;
   while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
     Row row;
@@ -277,7 +263,7 @@ Status SqliteFile::load(const Function<Status(const Row&)>& take) {
       return damaged("the row of revision " + std::to_string(row.revision) + ": " + status.error().message);
     }
   }
-  if (code != SQLITE_DONE) return open_error(db_);
+  if (code != SQLITE_DONE) return open_error();
   return ok_status();
 }
 

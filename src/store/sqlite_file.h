@@ -61,7 +61,7 @@ class SqliteFile {
 
   Status lock();
   Status create();
-  Status verify_kind(sqlite3* db) const;
+  Result<int> read_format() const;  // and whether it is ours at all
   Status connect();
   Status prepare();
   Status in_transaction(const Function<Status()>& work);
@@ -71,8 +71,8 @@ class SqliteFile {
   Status step_once(sqlite3_stmt* statement) const;
   static std::string reason(sqlite3* db);
   Error damaged(const std::string& what) const;
-  // The state of `db` as an error: opening gives advice, writing names the reason.
-  Error open_error(sqlite3* db) const;
+  // The state of the database as an error: opening gives advice, writing names the reason.
+  Error open_error() const;
   Error write_error() const;
 
   std::string path_;

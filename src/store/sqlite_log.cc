@@ -13,7 +13,6 @@ namespace {
 
 constexpr Revision kReserve = 10'000;            // revisions reserved in one go
 constexpr std::size_t kFirstRoom = 1u << 20;     // of a store's first journal; few stores are busy
-constexpr const char* kSuffixes[] = {".journal-1", ".journal-2"};
 
 struct Metrics {
   metrics::Histogram& seconds = metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
@@ -28,33 +27,27 @@ Metrics& log_metrics() {
   return instance;
 }
 
-Error misfit(const std::string& path, const std::string& what) {
-  return error(Code::kInternal, path + " " + what +
-                                    ". Put back a copy of the store with all its files, or move them all away to start "
-                                    "with an empty store");
-}
-
 }  // namespace
 
 Result<Journals> Journals::find(const std::string& path, const SqliteFile& file) {
   Journals found;
-  for (const char* suffix : kSuffixes) {
+  for (const char* suffix : kJournalSuffixes) {
     BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::find(path + suffix));
     if (!journal) continue;
     const bool ours = journal->identity() == file.identity();
     if (ours && journal->generation() < file.generation()) continue;  // it has been moved
     if (!ours || !file.journal_begun()) {
       if (journal->empty()) continue;
-      return misfit(path, std::string("knows nothing of the writes in its journal ") + journal->path() +
+      return unusable(path, std::string("knows nothing of the writes in its journal ") + journal->path() +
                               ": they are of another store, or of another time");
     }
     const std::int64_t ahead = journal->generation() - file.generation();
     if (ahead > 1) {
-      return misfit(path, "is older than its journal " + journal->path() + ", or another journal is missing");
+      return unusable(path, "is older than its journal " + journal->path() + ", or another journal is missing");
     }
     (ahead == 0 ? found.full : found.active) = std::move(journal);
   }
-  if (file.journal_begun() && !found.full) return misfit(path, "is damaged: the journal with its last writes is missing");
+  if (file.journal_begun() && !found.full) return unusable(path, "is damaged: the journal with its last writes is missing");
   // The second one may have been begun and not used: it is then begun once more.
   if (!found.active || found.active->empty()) found.active = std::exchange(found.full, nullptr);
   for (const JournalFile* journal : {found.full.get(), found.active.get()}) {
@@ -263,7 +256,7 @@ Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
     log_metrics().moves.add();
     full.reset();
   }
-  const std::string path = path_ + kSuffixes[newest_path_ == path_ + kSuffixes[0] ? 1 : 0];
+  const std::string path = path_ + kJournalSuffixes[newest_path_ == path_ + kJournalSuffixes[0] ? 1 : 0];
   const std::size_t room = newest_path_.empty() ? std::min(room_, kFirstRoom) : room_;
   BERTH_ASSIGN(Journal begun, JournalFile::begin(path, file_->identity(), begun_ + 1, room));
   if (!file_->journal_begun()) BERTH_TRY(file_->begin_journal());
@@ -304,7 +297,7 @@ void SqliteLog::close(Revision last) {
     log_warning("store", "closing", {{"reason", status.error().message}});
     return;
   }
-  for (const char* suffix : kSuffixes) ::unlink((path_ + suffix).c_str());
+  for (const char* suffix : kJournalSuffixes) ::unlink((path_ + suffix).c_str());
 }
 
 }  // namespace berth::store
