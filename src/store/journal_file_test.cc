@@ -3,8 +3,12 @@
 #include "store/journal_file.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cerrno>
+
+#include "base/fault.h"
 #include "store/test_support.h"
 
 namespace berth::store {
@@ -139,6 +143,38 @@ TEST_F(JournalFileTest, AHalfWrittenBatchIsNone) {
     set_bytes(after.substr(0, size));
     EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v ") << size;
   }
+}
+
+// A file system that has no direct writes.
+TEST_F(JournalFileTest, WritesThroughThePageCacheWhereItMust) {
+  fault::arm("store.direct", 1);
+  auto file = begin();
+  fault::disarm_all();
+  JournalBatch batch;
+  batch.clear();
+  batch.add({Kind::kPut, 1, 1, "key", "v"});
+  AsyncWrite write;
+  Fd alarm(::eventfd(0, EFD_CLOEXEC));
+  EXPECT_FALSE(file->begin_append(batch, write, alarm.get())) << "which would wait";
+  ASSERT_TRUE(file->append(batch).ok());
+  append(*file, 2, std::string(9000, 'x'));
+  EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=xxxxxxxxxx ");
+}
+
+TEST_F(JournalFileTest, WhatCouldNotBeWrittenWithoutWaitingIsWrittenAgain) {
+  auto file = begin();
+  JournalBatch batch;
+  batch.clear();
+  batch.add({Kind::kPut, 1, 1, "key", "v"});
+  for (std::int64_t result : {std::int64_t{-EIO}, std::int64_t{512}, std::int64_t{0}}) {
+    ASSERT_TRUE(file->finish_append(batch, result).ok());
+  }
+  EXPECT_EQ(text(*find()), "1:1/1:key=v 1:1/1:key=v 1:1/1:key=v ");
+  batch.clear();
+  batch.add({Kind::kPut, 2, 1, "key", std::string(64 << 10, 'x')});
+  AsyncWrite write;
+  Fd alarm(::eventfd(0, EFD_CLOEXEC));
+  EXPECT_FALSE(file->begin_append(batch, write, alarm.get())) << "it does not fit";
 }
 
 TEST_F(JournalFileTest, DamageBeforeTheEndIsNotTakenForTheEnd) {
