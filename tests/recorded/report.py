@@ -1,0 +1,61 @@
+"""Why rows of the recordings come out differently: reasons.json matched to Differences, and the list in docs/compatibility.md.
+
+reasons.json is a list of {"recording", "row", "what", "why"}: the first three are regular expressions that must match the whole
+name of the recording, the beginning of the row's name, and the whole kind of difference; `what` may be left out. The first match counts.
+"""
+import collections
+import json
+import pathlib
+import re
+
+REASONS = json.loads((pathlib.Path(__file__).parent / "reasons.json").read_text())
+BEGIN = "<!-- written by tools/replay --write: begin -->"
+END = "<!-- written by tools/replay --write: end -->"
+
+
+def reason_of(difference):
+    """The index of the reason that explains a difference, or None."""
+    for index, reason in enumerate(REASONS):
+        if (re.fullmatch(reason["recording"], difference.recording) and re.match(reason["row"], difference.row)
+                and re.fullmatch(reason.get("what", ".*"), difference.what)):
+            return index
+    return None
+
+
+def unexplained(differences):
+    return [d for d in differences if reason_of(d) is None]
+
+
+def cell(text, limit=150):
+    text = re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def listed(differences):
+    """Rows by what was sent; rows that differ in the value alone are one line."""
+    lines = collections.Counter(re.sub(r" = .*", "", d.row, flags=re.S) + f" ({d.what})" for d in differences)
+    return "<br>".join(cell(line) + (f" × {count}" if count > 1 else "") for line, count in sorted(lines.items()))
+
+
+def text_of(results):
+    """The section as Markdown. `results`: recording -> (Differences, number of rows)."""
+    lines = [BEGIN, "", "| recording | rows of served kinds | the same | share |", "| --- | --- | --- | --- |"]
+    for name, (differences, rows) in results.items():
+        same = rows - len(differences)
+        lines.append(f"| {name} | {rows} | {same} | {same / rows:.2%} |")
+    by_reason = collections.defaultdict(list)
+    for differences, _ in results.values():
+        for difference in differences:
+            by_reason[reason_of(difference)].append(difference)
+    lines += ["", "| why it differs | rows | which |", "| --- | --- | --- |"]
+    for index in sorted(by_reason, key=lambda i: (i is None, i)):
+        found = by_reason[index]
+        why = "no reason yet" if index is None else REASONS[index]["why"]
+        lines.append(f"| {cell(why, 1000)} | {len(found)} | {listed(found)} |")
+    return "\n".join([*lines, "", END])
+
+
+def write(document, results):
+    text = document.read_text()
+    before, rest = text.split(BEGIN)
+    document.write_text(before + text_of(results) + rest.split(END)[1])
