@@ -1,6 +1,7 @@
 // Containers of a pod: ordinary ones, init containers and sidecars.
 #include <set>
 
+#include "api/validation/pod_scope.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
 #include "base/quantity.h"
@@ -12,7 +13,7 @@ namespace {
 constexpr std::int64_t kMaxId = 2147483647;
 
 // What the containers of one pod share: names that must differ, volumes that can be mounted.
-struct PodScope {
+struct Shared {
   std::set<std::string> volumes, devices, names;
   bool host_network = false;
 };
@@ -69,7 +70,7 @@ void validate_lifecycle(Report& report, const std::string& path, const Value& li
   }
 }
 
-void validate_ports(Report& report, const std::string& path, const Value& ports, const PodScope& scope) {
+void validate_ports(Report& report, const std::string& path, const Value& ports, const Shared& scope) {
   std::set<std::string> names;
   std::size_t index = 0;
   for (const Value& port : ports) {
@@ -171,7 +172,7 @@ void validate_env(Report& report, const std::string& path, const Value& containe
   }
 }
 
-void validate_mounts(Report& report, const std::string& path, const Value& mounts, const PodScope& scope) {
+void validate_mounts(Report& report, const std::string& path, const Value& mounts, const Shared& scope) {
   std::set<std::string> paths;
   std::size_t index = 0;
   for (const Value& mount : mounts) {
@@ -213,7 +214,7 @@ void validate_security_context(Report& report, const std::string& path, const Va
   }
 }
 
-void validate_container(Report& report, const std::string& path, const Value& container, const PodScope& scope, bool init) {
+void validate_container(Report& report, const std::string& path, const Value& container, const Shared& scope, bool init) {
   bool sidecar = init && container["restartPolicy"].as_string() == "Always";
   std::string_view image = container["image"].as_string();
   if (container["name"].as_string().empty()) {
@@ -259,7 +260,8 @@ void validate_container(Report& report, const std::string& path, const Value& co
 
 }  // namespace
 
-void validate_resources(Report& report, const std::string& path, const Value& resources) {
+void validate_resources(Report& report, const Path& place, const Value& resources) {
+  const std::string path = place.text();
   const Value& limits = resources["limits"];
   for (const char* list : {"limits", "requests"}) {
     for (auto [name, amount] : resources[list].entries()) {
@@ -279,8 +281,10 @@ void validate_resources(Report& report, const std::string& path, const Value& re
   }
 }
 
-void validate_containers(Report& report, const std::string& path, const Value& spec) {
-  PodScope scope;
+void validate_containers(Report& report, const Path& place, const Value& spec, const PodScope& pod) {
+  const std::string path = place.text();
+  Shared scope;
+  (void)pod;
   scope.host_network = spec["hostNetwork"].as_bool();
   for (const Value& volume : spec["volumes"]) scope.volumes.insert(volume["name"].str());
   if (spec["containers"].empty()) report.required(path + ".containers");

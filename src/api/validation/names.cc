@@ -32,6 +32,8 @@ bool name_part_form(std::string_view text) {
 
 std::string too_long(std::size_t limit) { return "must be no more than " + std::to_string(limit) + " characters"; }
 
+std::string too_many_bytes(std::size_t limit) { return "must be no more than " + std::to_string(limit) + " bytes"; }
+
 constexpr const char* kLabelText =
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
     "character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -48,6 +50,12 @@ constexpr const char* kLabelValueText =
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
     "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+constexpr const char* kUnderscoreText =
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
+constexpr const char* kHeaderText =
+    "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 constexpr const char* kEnvText =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 constexpr const char* kConfigKeyText =
@@ -59,7 +67,7 @@ constexpr const char* kConfigKeyText =
 std::vector<std::string> is_dns1123_label(std::string_view text) {
   std::vector<std::string> out;
   if (text.size() > 63) out.push_back(too_long(63));
-  if (!label_form(text)) out.emplace_back(kLabelText);
+  if (!label_form(text)) out.emplace_back(subdomain_form(text) ? "must not contain dots" : kLabelText);
   return out;
 }
 
@@ -67,6 +75,19 @@ std::vector<std::string> is_dns1123_subdomain(std::string_view text) {
   std::vector<std::string> out;
   if (text.size() > 253) out.push_back(too_long(253));
   if (!subdomain_form(text)) out.emplace_back(kSubdomainText);
+  return out;
+}
+
+std::vector<std::string> is_dns1123_subdomain_with_underscore(std::string_view text) {
+  std::vector<std::string> out;
+  if (text.size() > 253) out.push_back(too_long(253));
+  bool good = true;
+  for (std::string_view part : split(text, '.')) {
+    if (part.starts_with('_')) part.remove_prefix(1);
+    good = good && !part.empty() && is_lower_alnum(part.front()) && is_lower_alnum(part.back()) &&
+           std::all_of(part.begin(), part.end(), [](char c) { return is_lower_alnum(c) || c == '-' || c == '_'; });
+  }
+  if (!good) out.emplace_back(kUnderscoreText);
   return out;
 }
 
@@ -83,7 +104,7 @@ std::vector<std::string> is_qualified_name(std::string_view text) {
   std::string_view name = text;
   if (parts.found) {
     if (parts.after.find('/') != std::string_view::npos) {
-      return {"a qualified name " + std::string(kNamePartText) + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"};
+      return {"a valid label key " + std::string(kNamePartText) + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"};
     }
     name = parts.after;
     if (parts.before.empty()) {
@@ -95,7 +116,7 @@ std::vector<std::string> is_qualified_name(std::string_view text) {
   if (name.empty()) {
     out.emplace_back("name part must be non-empty");
   } else if (name.size() > 63) {
-    out.push_back("name part " + too_long(63));
+    out.push_back("name part " + too_many_bytes(63));
   }
   if (!name_part_form(name)) out.push_back("name part " + std::string(kNamePartText));
   return out;
@@ -103,7 +124,7 @@ std::vector<std::string> is_qualified_name(std::string_view text) {
 
 std::vector<std::string> is_label_value(std::string_view text) {
   std::vector<std::string> out;
-  if (text.size() > 63) out.push_back(too_long(63));
+  if (text.size() > 63) out.push_back(too_many_bytes(63));
   if (!text.empty() && !name_part_form(text)) out.emplace_back(kLabelValueText);
   return out;
 }
@@ -140,6 +161,48 @@ std::vector<std::string> is_config_key(std::string_view text) {
   } else if (text.starts_with("..")) {
     out.emplace_back("must not start with '..'");
   }
+  return out;
+}
+
+std::vector<std::string> is_http_header_name(std::string_view text) {
+  if (!text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return is_alnum(c) || c == '-'; })) return {};
+  return {kHeaderText};
+}
+
+std::vector<std::string> is_valid_ip(std::string_view text) {
+  if (is_ip(text)) return {};
+  return {"must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"};
+}
+
+std::vector<std::string> is_path_segment(std::string_view text) {
+  if (text == "." || text == "..") return {"may not be '" + std::string(text) + "'"};
+  std::vector<std::string> out;
+  if (text.find('/') != std::string_view::npos) out.emplace_back("may not contain '/'");
+  if (text.find('%') != std::string_view::npos) out.emplace_back("may not contain '%'");
+  return out;
+}
+
+std::vector<std::string> is_absolute_path(std::string_view text) {
+  if (text.starts_with('/')) return {};
+  return {"must be an absolute path"};
+}
+
+std::vector<std::string> has_no_backsteps(std::string_view text) {
+  for (std::string_view part : split(text, '/')) {
+    if (part == "..") return {"must not contain '..'"};
+  }
+  return {};
+}
+
+std::vector<std::string> is_relative_path(std::string_view text) {
+  std::vector<std::string> out = has_no_backsteps(text);
+  if (text.starts_with('/')) out.insert(out.begin(), "must be a relative path");
+  return out;
+}
+
+std::vector<std::string> is_local_path(std::string_view text) {
+  std::vector<std::string> out = is_relative_path(text);
+  if (text.starts_with("..") && !text.starts_with("../")) out.emplace_back("must not start with '..'");
   return out;
 }
 

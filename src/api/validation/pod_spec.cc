@@ -1,3 +1,4 @@
+#include "api/validation/pod_scope.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
 #include "base/text.h"
@@ -53,9 +54,11 @@ void validate_host_aliases(Report& report, const std::string& path, const Value&
 
 }  // namespace
 
-void validate_pod_spec(Report& report, const std::string& path, const Value& spec) {
-  validate_volumes(report, path + ".volumes", spec["volumes"]);
-  validate_containers(report, path, spec);
+void validate_pod_spec(Report& report, const Path& place, const Value& spec, const Value* metadata) {
+  PodScope scope(spec, metadata);
+  const std::string path = place.text();
+  validate_volumes(report, place / "volumes", spec["volumes"], scope);
+  validate_containers(report, place, spec, scope);
   report.one_of(path + ".restartPolicy", spec["restartPolicy"], {"Always", "OnFailure", "Never"}, true);
   validate_dns(report, path, spec);
   validate_labels(report, path + ".nodeSelector", spec["nodeSelector"]);
@@ -91,10 +94,11 @@ void validate_pod_spec(Report& report, const std::string& path, const Value& spe
   if (spec["resources"].is_object()) validate_resources(report, path + ".resources", spec["resources"]);
 }
 
-void validate_pod_template(Report& report, const std::string& path, const Value& pod_template) {
+void validate_pod_template(Report& report, const Path& place, const Value& pod_template) {
+  const std::string path = place.text();
   validate_labels(report, path + ".metadata.labels", pod_template["metadata"]["labels"]);
   validate_annotations(report, path + ".metadata.annotations", pod_template["metadata"]["annotations"]);
-  validate_pod_spec(report, path + ".spec", pod_template["spec"]);
+  validate_pod_spec(report, place / "spec", pod_template["spec"], nullptr);
   if (!pod_template["spec"]["ephemeralContainers"].empty()) {
     report.forbidden(path + ".spec.ephemeralContainers", "ephemeral containers not allowed in pod template");
   }

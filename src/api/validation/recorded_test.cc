@@ -45,10 +45,12 @@ const std::map<std::string, std::vector<std::string>>& newer_words() {
        {"spec.dnsConfig.nameservers[0] | FieldValueInvalid | Invalid value: \"bad\": must be a valid IP address, (e.g. 10.9.8.7 or "
         "2001:db8::ffff)"}},
       // Berth's own: names that would make no pods are refused.
-      {"StatefulSet metadata.name=\"x.y\"",
-       {"metadata.name | FieldValueInvalid | Invalid value: \"x.y\": a lowercase RFC 1123 label must consist of lower case alphanumeric "
-        "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-        "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"}},
+      {"StatefulSet metadata.name=\"x.y\"", {"metadata.name | FieldValueInvalid | Invalid value: \"x.y\": must not contain dots"}},
+      // 1.33: a subdomain where a label is wanted is told apart from other text.
+      {"Namespace metadata.name=\"a.b\"", {"metadata.name | FieldValueInvalid | Invalid value: \"a.b\": must not contain dots"}},
+      // 1.34: lengths are counted in bytes.
+      {"Pod metadata.labels={\"" + std::string(64, 'a') + "\":\"x\"}",
+       {"metadata.labels | FieldValueInvalid | Invalid value: \"" + std::string(64, 'a') + "\": name part must be no more than 63 bytes"}},
       {"StatefulSet metadata.name=\"" + std::string(64, 'a') + "\"",
        {"metadata.name | FieldValueInvalid | Invalid value: \"" + std::string(64, 'a') + "\": must be no more than 52 characters: pods carry the "
         "set's name with a revision's hash as a label, which has at most 63"}},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/status.h"
+#include "api/validation/path.h"
 #include "base/json/json.h"
 
 namespace berth::validation {
@@ -21,27 +22,29 @@ class Report {
   std::size_t size() const { return causes_.size(); }
 
   void add(Cause cause) { causes_.push_back(std::move(cause)); }
-  void required(const std::string& path, std::string_view detail = {}) { add(api::required(path, detail)); }
-  void invalid(const std::string& path, const Value& value, std::string_view detail) { add(api::invalid_value(path, value, detail)); }
+  void required(const Path& path, std::string_view detail = {}) { add(api::required(path.text(), detail)); }
+  void invalid(const Path& path, const Value& value, std::string_view detail) { add(api::invalid_value(path.text(), value, detail)); }
   // For values that Go prints as a struct or map: `shown` is taken as it is.
-  void invalid_shown(const std::string& path, std::string_view shown, std::string_view detail);
-  void forbidden(const std::string& path, std::string_view detail) { add(api::forbidden_field(path, detail)); }
-  void duplicate(const std::string& path, const Value& value) { add(api::duplicate(path, value)); }
-  void not_found(const std::string& path, const Value& value) { add(api::not_found_field(path, value)); }
+  void invalid_shown(const Path& path, std::string_view shown, std::string_view detail);
+  void forbidden(const Path& path, std::string_view detail) { add(api::forbidden_field(path.text(), detail)); }
+  void duplicate(const Path& path, const Value& value) { add(api::duplicate(path.text(), value)); }
+  void not_found(const Path& path, const Value& value) { add(api::not_found_field(path.text(), value)); }
+  // Unsupported value: the supported ones are printed in the order given.
+  void not_supported(const Path& path, const Value& value, std::initializer_list<std::string_view> supported);
 
   // One invalid_value for each complaint.
-  void complaints(const std::string& path, const Value& value, const std::vector<std::string>& texts);
-  // The value is one of these (printed sorted, as upstream does); a missing one is `Required value` where `must` is set.
-  void one_of(const std::string& path, const Value& value, std::vector<std::string> supported, bool must = false);
-  void not_negative(const std::string& path, const Value& value);
-  void in_range(const std::string& path, const Value& value, std::int64_t low, std::int64_t high);
-  void port(const std::string& path, const Value& value);             // 1 to 65535
-  void port_or_name(const std::string& path, const Value& value);
-  void mode(const std::string& path, const Value& value);             // file mode bits
-  void local_path(const std::string& path, const Value& value);       // relative, inside: no leading /, no ..
-  void no_backsteps(const std::string& path, const Value& value);
-  void ip(const std::string& path, const Value& value);
-  void quantity_not_negative(const std::string& path, const Value& value);
+  void complaints(const Path& path, const Value& value, const std::vector<std::string>& texts);
+  // The value is one of these; an absent or empty one is `Required value` where `must` is set, and fine elsewhere.
+  void one_of(const Path& path, const Value& value, std::initializer_list<std::string_view> supported, bool must = false);
+  void not_negative(const Path& path, const Value& value);
+  void in_range(const Path& path, const Value& value, std::int64_t low, std::int64_t high);
+  void port(const Path& path, const Value& value);             // 1 to 65535
+  void port_or_name(const Path& path, const Value& value);
+  void mode(const Path& path, const Value& value);             // file mode bits
+  void local_path(const Path& path, const Value& value);       // relative, inside: no leading /, no ..
+  void no_backsteps(const Path& path, const Value& value);
+  void ip(const Path& path, const Value& value);
+  void quantity_not_negative(const Path& path, const Value& value);
 
  private:
   std::vector<Cause> causes_;
@@ -51,29 +54,40 @@ class Report {
 std::vector<std::string> is_port_name(std::string_view text);
 std::vector<std::string> is_env_name(std::string_view text);
 std::vector<std::string> is_config_key(std::string_view text);
+std::vector<std::string> is_http_header_name(std::string_view text);
+std::vector<std::string> is_dns1123_subdomain_with_underscore(std::string_view text);
+std::vector<std::string> is_valid_ip(std::string_view text);
+std::vector<std::string> is_path_segment(std::string_view text);    // of a URL: what a name in a path may be
+std::vector<std::string> is_absolute_path(std::string_view text);
+std::vector<std::string> has_no_backsteps(std::string_view text);   // no part of it is ..
+std::vector<std::string> is_relative_path(std::string_view text);   // and no backsteps
+std::vector<std::string> is_local_path(std::string_view text);      // and does not start with ..
 bool is_ip(std::string_view text);
+
+class PodScope;
 
 // --- metadata.cc
 enum class NameRule { kSubdomain, kLabel, kSet, kLabel1035, kPathSegment };
 void validate_metadata(Report& report, const Value& metadata, bool namespaced, NameRule rule);
 void validate_metadata_update(Report& report, const Value& before, const Value& after);
-void validate_labels(Report& report, const std::string& path, const Value& labels);
-void validate_annotations(Report& report, const std::string& path, const Value& annotations);
-void validate_label_selector(Report& report, const std::string& path, const Value& selector);
+void validate_labels(Report& report, const Path& path, const Value& labels);
+void validate_annotations(Report& report, const Path& path, const Value& annotations);
+void validate_label_selector(Report& report, const Path& path, const Value& selector);
 // A field that may not change; upstream prints the new value.
-void validate_immutable(Report& report, const std::string& path, const Value& before, const Value& after);
+void validate_immutable(Report& report, const Path& path, const Value& before, const Value& after);
 
 // --- pods
-void validate_pod_spec(Report& report, const std::string& path, const Value& spec);          // pod_spec.cc
-void validate_pod_template(Report& report, const std::string& path, const Value& pod_template);
-void validate_containers(Report& report, const std::string& path, const Value& spec);        // containers.cc
-void validate_volumes(Report& report, const std::string& path, const Value& volumes);        // volumes.cc
-void validate_affinity(Report& report, const std::string& path, const Value& affinity);      // scheduling.cc
-void validate_tolerations(Report& report, const std::string& path, const Value& tolerations);
-void validate_topology_spread(Report& report, const std::string& path, const Value& constraints);
-void validate_node_selector(Report& report, const std::string& path, const Value& selector);
+// `metadata` is the pod's own, and null for the spec of a template.
+void validate_pod_spec(Report& report, const Path& path, const Value& spec, const Value* metadata);  // pod_spec.cc
+void validate_pod_template(Report& report, const Path& path, const Value& pod_template);
+void validate_containers(Report& report, const Path& path, const Value& spec, const PodScope& scope);  // containers.cc
+void validate_volumes(Report& report, const Path& path, const Value& volumes, PodScope& scope);  // volumes.cc
+void validate_affinity(Report& report, const Path& path, const Value& affinity);      // scheduling.cc
+void validate_tolerations(Report& report, const Path& path, const Value& tolerations);
+void validate_topology_spread(Report& report, const Path& path, const Value& constraints);
+void validate_node_selector(Report& report, const Path& path, const Value& selector);
 void validate_pod_update(Report& report, const Value& before, const Value& after);
-void validate_resources(Report& report, const std::string& path, const Value& resources);    // containers.cc
+void validate_resources(Report& report, const Path& path, const Value& resources);    // containers.cc
 
 // --- the other kinds
 void validate_stateful_set(Report& report, const Value& object);                             // workloads.cc
@@ -96,7 +110,7 @@ void validate_service_update(Report& report, const Value& before, const Value& a
 void validate_endpoints(Report& report, const Value& object);
 void validate_endpoint_slice(Report& report, const Value& object);
 void validate_claim(Report& report, const Value& object);                                    // storage.cc
-void validate_claim_spec(Report& report, const std::string& path, const Value& spec);
+void validate_claim_spec(Report& report, const Path& path, const Value& spec);
 void validate_claim_update(Report& report, const Value& before, const Value& after);
 void validate_volume(Report& report, const Value& object);
 void validate_volume_update(Report& report, const Value& before, const Value& after);

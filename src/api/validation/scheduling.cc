@@ -76,13 +76,15 @@ void validate_pod_affinity(Report& report, const std::string& path, const Value&
 
 }  // namespace
 
-void validate_node_selector(Report& report, const std::string& path, const Value& selector) {
+void validate_node_selector(Report& report, const Path& place, const Value& selector) {
+  const std::string path = place.text();
   if (selector["nodeSelectorTerms"].empty()) return report.required(path + ".nodeSelectorTerms", "must have at least one node selector term");
   std::size_t index = 0;
   for (const Value& term : selector["nodeSelectorTerms"]) validate_selector_term(report, at(path + ".nodeSelectorTerms", index++), term);
 }
 
-void validate_affinity(Report& report, const std::string& path, const Value& affinity) {
+void validate_affinity(Report& report, const Path& place, const Value& affinity) {
+  const std::string path = place.text();
   if (const Value& node = affinity["nodeAffinity"]; node.is_object()) {
     const Value& required = node["requiredDuringSchedulingIgnoredDuringExecution"];
     if (required.is_object()) validate_node_selector(report, path + ".nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", required);
@@ -97,7 +99,8 @@ void validate_affinity(Report& report, const std::string& path, const Value& aff
   validate_pod_affinity(report, path + ".podAntiAffinity", affinity["podAntiAffinity"]);
 }
 
-void validate_tolerations(Report& report, const std::string& path, const Value& tolerations) {
+void validate_tolerations(Report& report, const Path& place, const Value& tolerations) {
+  const std::string path = place.text();
   std::size_t index = 0;
   for (const Value& toleration : tolerations) {
     std::string here = at(path, index++);
@@ -124,7 +127,8 @@ void validate_tolerations(Report& report, const std::string& path, const Value& 
   }
 }
 
-void validate_topology_spread(Report& report, const std::string& path, const Value& constraints) {
+void validate_topology_spread(Report& report, const Path& place, const Value& constraints) {
+  const std::string path = place.text();
   std::set<std::string> pairs;
   std::size_t index = 0;
   for (const Value& constraint : constraints) {

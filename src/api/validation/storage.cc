@@ -1,7 +1,7 @@
 // PersistentVolume, PersistentVolumeClaim, StorageClass.
 #include <algorithm>
 
-#include "api/validation/report.h"
+#include "api/validation/check_functions.h"
 #include "api/validation/validation.h"
 #include "base/quantity.h"
 #include "base/text.h"
@@ -73,7 +73,10 @@ void validate_volume_source(Report& report, const Value& spec) {
 
 }  // namespace
 
-void validate_claim_spec(Report& report, const std::string& path, const Value& spec) {
+void check_claim_spec(Report& report, const Path& path, const Value& spec) { validate_claim_spec(report, path, spec); }
+
+void validate_claim_spec(Report& report, const Path& place, const Value& spec) {
+  const std::string path = place.text();
   if (spec["selector"].is_object()) validate_label_selector(report, path + ".selector", spec["selector"]);
   validate_access_modes(report, path + ".accessModes", spec["accessModes"]);
   const Value& requested = spec["resources"]["requests"]["storage"];

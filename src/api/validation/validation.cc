@@ -1,5 +1,6 @@
 #include "api/validation/validation.h"
 
+#include "api/validation/checks.h"
 #include "api/validation/report.h"
 
 namespace berth::validation {
@@ -8,7 +9,7 @@ namespace {
 using Check = void (*)(Report&, const Value&);
 using UpdateCheck = void (*)(Report&, const Value&, const Value&);
 
-void validate_pod(Report& report, const Value& pod) { validate_pod_spec(report, "spec", pod["spec"]); }
+void validate_pod(Report& report, const Value& pod) { validate_pod_spec(report, "spec", pod["spec"], &pod["metadata"]); }
 void validate_nothing(Report&, const Value&) {}
 
 void validate_plain_update(Report& report, const Value& before, const Value& after) {
@@ -86,6 +87,7 @@ std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object
   const KindRules& rules = rules_of(kind);
   Report report;
   validate_metadata(report, object["metadata"], kind.namespaced, rules.name);
+  if (const CheckBlock* block = builtin_checks().find(*kind.type)) run_checks(report, {}, *block, object);
   rules.create(report, object);
   return report.take();
 }
@@ -102,7 +104,10 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
   // Labels and annotations are checked anew; a name that was good once stays good.
   validate_labels(report, "metadata.labels", after["metadata"]["labels"]);
   validate_annotations(report, "metadata.annotations", after["metadata"]["annotations"]);
-  if (rules.update_checks_whole) rules.create(report, after);
+  if (rules.update_checks_whole) {
+    if (const CheckBlock* block = builtin_checks().find(*kind.type)) run_checks(report, {}, *block, after);
+    rules.create(report, after);
+  }
   rules.update(report, before, after);
   return report.take();
 }
