@@ -212,13 +212,18 @@ Status make_directories(const std::string& path, unsigned mode) {
 
 Status remove_all(const std::string& path) {
   auto [folder, name] = split_path(path);
-  if (name.empty() || name == "." || name == "..") return error(Code::kInvalid, "will not remove \"" + path + "\"");
   Fd parent(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent) return errno == ENOENT || errno == ENOTDIR ? Status() : Status(path_error("opening", folder));
+  return remove_tree_at(parent.get(), name, path);
+}
+
+Status remove_tree_at(int parent, const std::string& name, const std::string& shown) {
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+    return error(Code::kInvalid, "will not remove \"" + shown + "\"");
   // The parent's mount counts, so that a path that is itself a mount point is left alone with all it holds.
-  BERTH_ASSIGN(auto mount, mount_of(parent.get(), "", folder));
-  Remover remover(parent.get(), mount);
-  remover.remove(parent.get(), name, path, 0);
+  BERTH_ASSIGN(auto mount, mount_of(parent, "", shown));
+  Remover remover(parent, mount);
+  remover.remove(parent, name, shown, 0);
   return remover.finish();
 }
 

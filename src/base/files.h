@@ -42,6 +42,8 @@ Status write_file(const std::string& path, std::string_view content, unsigned mo
 Status sync_directory_of(const std::string& path);
 Status make_directories(const std::string& path, unsigned mode = 0755);  // existing ones are fine
 Status remove_all(const std::string& path);  // nothing there is fine; does not cross mounts, does not follow links
+// The same of an entry of the directory that `parent` is open for. `shown` names it in messages.
+Status remove_tree_at(int parent, const std::string& name, const std::string& shown);
 bool path_exists(const std::string& path);
 Result<std::vector<std::string>> list_directory(const std::string& path);  // names, sorted, without . and ..
 
