@@ -30,6 +30,7 @@ int run(int argc, char** argv, const Roles& roles) {
   up_command->add_option("--api-port", up_options.api_port, "port of the API on 127.0.0.1 (default: the last one, or 6443)")
       ->check(CLI::Range(1, 65535));
   up_command->add_option("--node-name", up_options.node_name, "name of the node (default: the last one, or berth-1)");
+  up_command->add_option("--feature-gates", up_options.feature_gates, "NAME=true,...: gates of Kubernetes 1.36 to obey (default: the last ones)");
   up_command->callback([&] { code = up(up_options); });
 
   DownOptions down_options;

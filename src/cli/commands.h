@@ -1,6 +1,7 @@
 #pragma once
 // The commands of `berth`. Each is a function of its options that prints and answers the exit code; cli.cc is the table.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@ struct UpOptions {
   std::string data_dir;
   int api_port = 0;  // 0: as before, or 6443
   std::string node_name;
+  std::optional<std::string> feature_gates;  // absent: as before
 };
 struct DownOptions {
   std::string data_dir;

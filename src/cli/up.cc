@@ -8,7 +8,9 @@
 
 #include <cstring>
 
+#include "api/schema/feature_gates.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "lab/daemon.h"
@@ -130,6 +132,14 @@ int up(const UpOptions& options) {
   }
   if (options.api_port != 0) settings->api_port = options.api_port;
   if (!options.node_name.empty()) settings->node_name = options.node_name;
+  if (options.feature_gates) {
+    if (Result<void> known = schema::FeatureGates().set(*options.feature_gates); !known.ok()) return fail(known.error());
+    if (server_runs && *options.feature_gates != settings->feature_gates) {
+      return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up with --feature-gates " + quoted(settings->feature_gates) +
+                                            "; run berth down first to change them"));
+    }
+    settings->feature_gates = *options.feature_gates;
+  }
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
   say("\n  export KUBECONFIG=" + dir->kubeconfig());

@@ -20,6 +20,7 @@ Result<Settings> load_settings(const ClusterDir& dir) {
   take("apiServiceIP", settings.api_service_ip);
   take("dnsServiceIP", settings.dns_service_ip);
   take("nodeIP", settings.node_ip);
+  take("featureGates", settings.feature_gates);
   return settings;
 }
 
@@ -31,7 +32,8 @@ Status save_settings(const ClusterDir& dir, const Settings& settings) {
                                {"clusterDomain", settings.cluster_domain},
                                {"apiServiceIP", settings.api_service_ip},
                                {"dnsServiceIP", settings.dns_service_ip},
-                               {"nodeIP", settings.node_ip}});
+                               {"nodeIP", settings.node_ip},
+                               {"featureGates", settings.feature_gates}});
   return write_file_durably(dir.settings(), json::encode_pretty(value) + "\n", 0600);
 }
 

@@ -41,6 +41,7 @@ class ServerRole {
     registry::Config config;
     config.service_cidr = settings_.service_cidr;
     config.token_issuer = kIssuer;
+    BERTH_TRY(config.gates.set(settings_.feature_gates));
     config.token_signer = [this](const Value& claims) { return sign_service_account_token(pki_->token_key_pem(), claims); };
     registry_ = std::make_unique<registry::Registry>(loop_, *store_, schema::builtin(), config);
     BERTH_TRY(start_rest());

@@ -1,22 +1,59 @@
+#include <algorithm>
+
 #include "api/registry/state.h"
+#include "api/schema/registered_kinds.h"
 #include "api/status.h"
 #include "base/text.h"
 
 namespace berth::registry {
 namespace {
 
-Status check_kind(const schema::Kind& kind, Value& object) {
-  if (!object.is_object()) return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + kind.kind + "): it is no JSON object");
-  std::string_view found = api::kind_of(object), version = api::api_version_of(object);
-  if (!found.empty() && found != kind.kind) {
-    std::string v(version.empty() ? std::string_view(kind.version) : version);
-    if (std::size_t slash = v.rfind('/'); slash != std::string::npos) v.erase(0, slash + 1);
-    std::string group = kind.group.empty() ? "core" : std::string(cut(kind.group, ".").before);
-    return error(Code::kBadRequest, std::string(found) + " in version " + quoted(v) + " cannot be handled as a " + kind.kind + ": converting (" +
-                                        v + "." + std::string(found) + ") to (" + group + "." + kind.kind + "): unknown conversion");
+// What a body is told apart by where it cannot be recognized.
+Error unrecognized(const Call& call, const std::string& problem) {
+  const std::string& start = call.body_start;
+  constexpr std::size_t kShown = 30;
+  std::string shown = "<empty>";
+  if (!start.empty()) {
+    const std::string head = start.substr(0, kShown);
+    shown = (start[0] == '{' ? head : hex_encode(head)) + (start.size() > kShown ? " ..." : "");
   }
-  if (!version.empty() && version != kind.api_version()) {
-    return error(Code::kBadRequest, "the API version in the data (" + std::string(version) + ") does not match the expected API version (" + kind.api_version() + ")");
+  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + call.kind->kind + "): " + problem + " (" + shown + ")");
+}
+
+std::string_view go_kind(const Value& value) {
+  return value.is_number() ? "number" : value.is_bool() ? "bool" : value.is_array() ? "array" : "object";
+}
+
+// Upstream's internal Go package of a kind.
+std::string go_package(const schema::Kind& kind) {
+  if (kind.group.empty() || kind.group == "events.k8s.io") return "core";
+  return std::string(cut(kind.group, ".").before);
+}
+
+Status check_kind(const Call& call, Value& object) {
+  const schema::Kind& kind = *call.kind;
+  const std::string unreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
+  if (!object.is_object()) return unrecognized(call, unreadable + std::string(go_kind(object)) + " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }");
+  for (const char* field : {"apiVersion", "kind"}) {
+    const Value& value = object[field];
+    if (value.is_null() || value.is_string()) continue;
+    return unrecognized(call, unreadable + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
+  }
+  const std::string found(api::kind_of(object).empty() ? std::string_view(kind.kind) : api::kind_of(object));
+  std::string full(api::api_version_of(object));
+  if (std::count(full.begin(), full.end(), '/') > 1) return unrecognized(call, "unexpected GroupVersion string: " + full);
+  if (full.empty()) full = kind.api_version();
+  const std::string version = full.substr(full.find('/') + 1);
+  const std::string handled = found + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
+  if (!schema::is_registered(full, found)) {
+    return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " + quoted(full) +
+                                        " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+  }
+  if (found != kind.kind) {
+    return error(Code::kBadRequest, handled + "converting (" + version + "." + found + ") to (" + go_package(kind) + "." + kind.kind + "): unknown conversion");
+  }
+  if (full != kind.api_version()) {
+    return error(Code::kBadRequest, "the API version in the data (" + full + ") does not match the expected API version (" + kind.api_version() + ")");
   }
   object.set("kind", kind.kind).set("apiVersion", kind.api_version());
   return ok_status();
@@ -60,7 +97,7 @@ Status fit_to_path(const Call& call, Value& object) {
 
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings) {
   const schema::Kind& kind = *call.kind;
-  BERTH_TRY(check_kind(kind, object));
+  BERTH_TRY(check_kind(call, object));
   schema::DecodeProblems problems;
   BERTH_ASSIGN(object, schema::decode(kind, object, &problems));
   BERTH_TRY(report_fields(call, problems, warnings));
@@ -69,7 +106,7 @@ Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& 
 }
 
 Result<Value> take_in_applied(const Call& call, Value object) {
-  BERTH_TRY(check_kind(*call.kind, object));
+  BERTH_TRY(check_kind(call, object));
   if (!object["metadata"].is_null() && !object["metadata"].is_object()) return error(Code::kBadRequest, "metadata is no object");
   BERTH_TRY(fit_to_path(call, object));
   return object;

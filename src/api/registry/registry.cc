@@ -74,6 +74,10 @@ const schema::Schema& Registry::schema() const { return state_->schema; }
 store::Store& Registry::store() { return state_->store; }
 Runtime& Registry::runtime() { return state_->runtime; }
 
+Result<Value> Registry::take_in(const Call& call, Value object, std::vector<std::string>& warnings) {
+  return registry::take_in(call, std::move(object), warnings);
+}
+
 void Registry::create(const Call& call, Value object, Done done) {
   const std::string_view name = call.name.empty() ? api::name_of(object) : std::string_view(call.name);
   if (!name.empty()) done = settled(state_, store_key(*call.kind, call.ns, name), std::move(done));

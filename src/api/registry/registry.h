@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/client.h"
+#include "api/schema/feature_gates.h"
 #include "api/schema/schema.h"
 #include "api/selector.h"
 #include "base/result.h"
@@ -37,6 +38,7 @@ struct Call {
   bool dry_run = false;
   bool answered_in_json = false;    // a stored version will be answered as its json()
   std::vector<std::string> duplicates;  // paths of fields that the parser of the body saw twice
+  std::string body_start;           // the first 31 bytes of the body, for errors about what cannot be recognized
   enum class FieldValidation { kIgnore, kWarn, kStrict } field_validation = FieldValidation::kWarn;
 };
 
@@ -90,6 +92,7 @@ struct Config {
   std::function<Result<std::string>(const Value& claims)> token_signer;
   std::string token_issuer = "https://kubernetes.default.svc.cluster.local";
   Duration event_lifetime = std::chrono::hours(1);
+  schema::FeatureGates gates;
 };
 
 class Registry {
@@ -101,6 +104,8 @@ class Registry {
   // Service; the default StorageClass) where missing, and reads back the allocations of ClusterIPs and node ports.
   void bootstrap(Task done);
 
+  // A body as every write takes it in: recognized, decoded, fitted to the path. For kinds that are asked and not stored.
+  Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
   void get(const Call& call, Done done);
   Result<ListAnswer> list(const Call& call, const ListCall& options);
   Result<std::unique_ptr<WatchHandle>> watch(const Call& call, const WatchCall& options, WatchSink* sink);

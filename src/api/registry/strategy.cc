@@ -15,6 +15,7 @@ bool keeps_status(const schema::Kind& kind) { return kind.has_subresource("statu
 // Kinds whose metadata.generation counts changes of the spec.
 bool counts_generation(const schema::Kind& kind) {
   if (kind.group == "batch" || is_kind(kind, "", "ReplicationController") || is_kind(kind, "", "PodTemplate")) return true;
+  if (is_kind(kind, "apps", "ControllerRevision")) return false;
   return kind.group == "apps" || kind.group == "policy" || kind.group == "scheduling.k8s.io" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
 }
 
@@ -79,7 +80,7 @@ bool creates_on_update(const schema::Kind& kind) {
 
 void prepare_create(Registry::State& state, const schema::Kind& kind, Value& object) {
   Value& metadata = object.mut("metadata");
-  for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"}) metadata.erase(field);
+  for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"}) metadata.erase(field);
   if (counts_generation(kind)) metadata.set("generation", 1);
   if (keeps_status(kind)) object.erase("status");
   if (is_kind(kind, "", "Pod")) {

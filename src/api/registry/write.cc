@@ -118,11 +118,15 @@ bool may_vanish(const schema::Kind& kind, const Value& object) {
 void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track, Done done) {
   const schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
-  if (!api::resource_version_of(object).empty()) return refuse(error(Code::kInternal, "resourceVersion should not be set on objects to be created"));
+  // A dry run does not get as far as the storage that refuses this.
+  if (!call.dry_run && !api::resource_version_of(object).empty()) {
+    return refuse(error(Code::kInternal, "resourceVersion should not be set on objects to be created"));
+  }
   Value& metadata = object.mut("metadata");
   std::string generate = metadata["generateName"].str();
   const bool generated = metadata["name"].as_string().empty() && !generate.empty();
   prepare_create(*state, kind, object);
+  schema::drop_disabled(kind, state->config.gates, Value(), object);
   if (!generated && !api::name_of(object).empty()) {
     if (state->store.head(store_key(kind, call.ns, api::name_of(object)))) {
       return refuse(api::already_exists(kind.resource(), api::name_of(object)));
@@ -182,6 +186,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   std::string_view version = api::resource_version_of(after);
   if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
   after = prepare_update(kind, before, std::move(after), call.subresource);
+  schema::drop_disabled(kind, state->config.gates, before, after);
   schema::apply_defaults(kind, after);
   if (kind.kind == "PriorityClass") {
     if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());

@@ -8,7 +8,8 @@ namespace {
 
 Error unreadable(const Context& context, std::string_view problem) {
   const std::string& body = context.request().body;
-  std::string shown = body.substr(0, 256);
+  // As upstream shows it: the first 30 bytes.
+  std::string shown = body.size() > 30 ? body.substr(0, 30) + " ..." : body;
   return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + context.call.kind->kind +
                                       "): couldn't get version/kind; json parse error: " + std::string(problem) + " (" +
                                       shown + ")");

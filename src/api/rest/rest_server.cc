@@ -196,6 +196,7 @@ Status RestServer::State::fill_call(Context& context, const schema::Kind* kind) 
   call.ns = context.route.ns;
   call.name = context.route.name;
   call.field_manager = field_manager_of(context.request());
+  call.body_start = context.request().body.substr(0, 31);
   call.answered_in_json = context.accept.plain_json() && (call.subresource.empty() || call.subresource == "status");
   if (context.request().has_parameter("dryRun")) {
     std::string_view mode = context.parameter("dryRun");

@@ -1,7 +1,9 @@
 // decode(): one walk over object and schema side by side, both in key order. A sub-tree that is already as a Go
 // round trip would leave it is returned as the same node; only changed paths are copied.
+#include <algorithm>
 #include <limits>
 
+#include "api/schema/go_time.h"
 #include "api/schema/schema.h"
 #include "base/quantity.h"
 #include "base/text.h"
@@ -16,6 +18,7 @@ struct Frame {
   std::string_view name;     // a field's or map key's name
   long index = -1;           // of a list element; then there is no name
   const Type* owner = nullptr;  // of a field: the type it belongs to; null: map key or index
+  const Field* field = nullptr;
 };
 
 // "spec.containers[0].image"
@@ -37,7 +40,10 @@ std::string go_field(const Frame* at) {
   for (; at; at = at->parent) {
     if (!at->owner) continue;
     if (!innermost) innermost = at->owner;
-    path = path.empty() ? std::string(at->name) : std::string(at->name) + "." + path;
+    // A struct that the owner embeds is a step of its own.
+    std::string step = at->field && !at->field->embedded.empty() ? at->field->embedded + "." : std::string();
+    step.append(at->name);
+    path = path.empty() ? step : step + "." + path;
   }
   return innermost ? std::string(innermost->short_name()) + "." + path : std::string();
 }
@@ -101,6 +107,7 @@ class Decoder {
 
  private:
   void wrong_type(const Value& found, const Field& wanted, const Frame* at);
+  void wrong_type(const Value& found, std::string_view wanted, bool with_number, const Frame* at);
   void fail(std::string text) {
     if (failure.empty()) failure = std::move(text);
   }
@@ -108,8 +115,8 @@ class Decoder {
   Action integer(const Field& field, const Value& in, const Frame* at);
   Action bytes(const Field& field, const Value& in, const Frame* at, Value& out);
   Action quantity(const Value& in, Value& out);
-  Action int_or_string(const Value& in);
-  Action time(const Field& field, const Value& in, Value& out);
+  Action int_or_string(const Value& in, const Frame* at);
+  Action time(const Field& field, const Value& in, const Frame* at, Value& out);
   Action list(const Field& field, const Value& in, const Frame* at, Value& out);
   Action map(const Field& field, const Value& in, const Frame* at, Value& out);
   static Action drop_if(const Field& field, bool empty) {
@@ -121,14 +128,18 @@ class Decoder {
 using Action = Decoder::Action;
 
 void Decoder::wrong_type(const Value& found, const Field& wanted, const Frame* at) {
+  wrong_type(found, wanted.go_type, wanted.shape == Shape::kInt32 || wanted.shape == Shape::kInt64, at);
+}
+
+// `with_number`: a number that does not fit is shown.
+void Decoder::wrong_type(const Value& found, std::string_view wanted, bool with_number, const Frame* at) {
   if (!failure.empty()) return;
   failure = "json: cannot unmarshal ";
   failure.append(go_kind(found));
-  bool number = found.is_number() && (wanted.shape == Shape::kInt32 || wanted.shape == Shape::kInt64);
-  if (number) failure.append(" ").append(json::encode(found));
+  if (with_number && found.is_number()) failure.append(" ").append(json::encode(found));
   std::string place = go_field(at);
   failure.append(place.empty() ? " into Go value" : " into Go struct field " + place);
-  failure.append(" of type ").append(wanted.go_type);
+  failure.append(" of type ").append(wanted);
 }
 
 Action Decoder::object(const Type& type, const Value& in, const Frame* at, Value& out) {
@@ -140,7 +151,7 @@ Action Decoder::object(const Type& type, const Value& in, const Frame* at, Value
   };
   auto next = type.by_name.begin();
   auto absent = [&](const Field& field) {
-    if (!field.absent_value.is_null()) change().set(field.name, field.absent_value);
+    if (!field.absent_value.is_null() || field.null_absent) change().set(field.name, field.absent_value);
   };
   for (json::Entry entry : in.entries()) {
     int order = -1;
@@ -155,12 +166,15 @@ Action Decoder::object(const Type& type, const Value& in, const Frame* at, Value
       continue;
     }
     const Field& field = **next++;
+    here.field = &field;
     Value replacement;
     switch (this->field(field, entry.value, &here, replacement)) {
       case Action::kKeep: break;
       case Action::kReplace: change().set(entry.key, std::move(replacement)); break;
       case Action::kDrop:
-        if (field.absent_value.is_null()) {
+        if (field.absent_value.is_null() && field.null_absent) {
+          if (!entry.value.is_null()) change().set(entry.key, nullptr);
+        } else if (field.absent_value.is_null()) {
           change().erase(entry.key);
         } else if (field.absent_value != entry.value) {
           change().set(entry.key, field.absent_value);
@@ -205,12 +219,12 @@ Action Decoder::scalar(const Field& field, const Value& in, const Frame* at, Val
     case Shape::kInt64: return integer(field, in, at);
     case Shape::kBytes: return bytes(field, in, at, out);
     case Shape::kQuantity: return quantity(in, out);
-    case Shape::kIntOrString: return int_or_string(in);
+    case Shape::kIntOrString: return int_or_string(in, at);
     case Shape::kTime:
-    case Shape::kMicroTime: return time(field, in, out);
+    case Shape::kMicroTime: return time(field, in, at, out);
     case Shape::kDuration:
       if (!in.is_string()) {
-        fail("json: cannot unmarshal " + std::string(go_kind(in)) + " into Go value of type string");
+        wrong_type(in, "string", false, at);
       } else if (auto parsed = parse_duration(in.as_string()); !parsed) {
         fail("time: invalid duration " + quoted(in.as_string()));
       }
@@ -232,11 +246,21 @@ Action Decoder::integer(const Field& field, const Value& in, const Frame* at) {
   return drop_if(field, in.as_int() == 0);
 }
 
-// Where Go's decoder would stop in `text`.
-std::size_t bad_base64_at(std::string_view text) {
+// Where Go's decoder stops in `text` (which has no line ends), or -1: at a foreign character, in the group that is cut short, or
+// behind padding that is not the end.
+long bad_base64_at(std::string_view text) {
   static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::size_t end = text.find_first_not_of(kAlphabet);
-  return end == std::string_view::npos ? text.size() : end;
+  const std::size_t end = std::min(text.find_first_not_of(kAlphabet), text.size());
+  const std::size_t in_group = end % 4;
+  if (end == text.size()) return in_group == 0 ? -1 : static_cast<long>(end - in_group);
+  if (text[end] != '=' || in_group < 2) return static_cast<long>(end);
+  std::size_t after = end + 1;
+  if (in_group == 2) {
+    if (after == text.size()) return static_cast<long>(after);
+    if (text[after] != '=') return static_cast<long>(end);
+    ++after;
+  }
+  return after == text.size() ? -1 : static_cast<long>(after);
 }
 
 Action Decoder::bytes(const Field& field, const Value& in, const Frame* at, Value& out) {
@@ -252,9 +276,13 @@ Action Decoder::bytes(const Field& field, const Value& in, const Frame* at, Valu
     }
     text = joined;
   }
+  if (long bad = bad_base64_at(text); bad >= 0) {
+    fail("illegal base64 data at input byte " + std::to_string(bad));
+    return Action::kKeep;
+  }
   auto decoded = base64_decode(text);
   if (!decoded) {
-    fail("illegal base64 data at input byte " + std::to_string(bad_base64_at(text)));
+    fail("illegal base64 data at input byte " + std::to_string(text.size()));
     return Action::kKeep;
   }
   std::string canonical = base64_encode(*decoded);
@@ -275,7 +303,7 @@ Action Decoder::quantity(const Value& in, Value& out) {
     number = json::encode(in);
     text = number;
   }
-  auto parsed = Quantity::parse(text);
+  auto parsed = Quantity::parse(trim(text));
   if (!parsed) {
     fail(parsed.error().message);
     return Action::kKeep;
@@ -286,21 +314,17 @@ Action Decoder::quantity(const Value& in, Value& out) {
   return Action::kReplace;
 }
 
-Action Decoder::int_or_string(const Value& in) {
+Action Decoder::int_or_string(const Value& in, const Frame* at) {
   if (in.is_string()) return Action::kKeep;
   bool fits = in.is_int() && in.as_int() >= std::numeric_limits<std::int32_t>::min() &&
               in.as_int() <= std::numeric_limits<std::int32_t>::max();
-  if (!fits) {
-    std::string what(go_kind(in));
-    if (in.is_number()) what += " " + json::encode(in);
-    fail("json: cannot unmarshal " + what + " into Go value of type int32");
-  }
+  if (!fits) wrong_type(in, "int32", true, at);
   return Action::kKeep;
 }
 
-Action Decoder::time(const Field& field, const Value& in, Value& out) {
+Action Decoder::time(const Field& field, const Value& in, const Frame* at, Value& out) {
   if (!in.is_string()) {
-    fail("json: cannot unmarshal " + std::string(go_kind(in)) + " into Go value of type string");
+    wrong_type(in, "string", false, at);
     return Action::kKeep;
   }
   std::string_view text = in.as_string();
@@ -310,11 +334,13 @@ Action Decoder::time(const Field& field, const Value& in, Value& out) {
     return Action::kKeep;
   }
   if (text.starts_with("0001-01-01T00:00:00")) return Action::kDrop;  // Go's zero time, written as null
+  if (std::string problem = go_time_problem(text, micro); !problem.empty()) {
+    fail(std::move(problem));
+    return Action::kKeep;
+  }
   auto parsed = parse_time(text);
   if (!parsed) {
-    std::string_view layout = micro ? "2006-01-02T15:04:05.000000Z07:00" : "2006-01-02T15:04:05Z07:00";
-    fail("parsing time " + quoted(text) + " as " + quoted(layout) + ": cannot parse " + quoted(text) +
-         " as \"2006\"");
+    fail(parsed.error().message);
     return Action::kKeep;
   }
   std::string canonical = micro ? format_micro_time(*parsed) : format_time(*parsed);

@@ -85,11 +85,11 @@ TEST(Decode, CanonicalQuantities) {
 TEST(Decode, TimesAreUtcAndWhole) {
   Value out = decoded(R"({"apiVersion":"v1","kind":"Event","metadata":{"creationTimestamp":"2026-01-02T03:04:05+01:00"},
     "involvedObject":{},"firstTimestamp":"2026-01-31T23:59:59.9Z","lastTimestamp":null,
-    "eventTime":"2026-01-02T03:04:05.123456789Z"})");
+    "eventTime":"2026-01-02T04:04:05.123456+01:00"})");
   EXPECT_EQ(out["metadata"]["creationTimestamp"].as_string(), "2026-01-02T02:04:05Z");
   EXPECT_EQ(out["firstTimestamp"].as_string(), "2026-01-31T23:59:59Z");
   EXPECT_EQ(out["eventTime"].as_string(), "2026-01-02T03:04:05.123456Z");
-  EXPECT_FALSE(out.contains("lastTimestamp"));
+  EXPECT_TRUE(out.contains("lastTimestamp") && out["lastTimestamp"].is_null());  // as Go writes a zero time
   Value zero = decoded(
       R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":"0001-01-01T00:00:00Z"}})");
   EXPECT_EQ(zero["metadata"], Value::object());
@@ -135,7 +135,8 @@ TEST(Decode, RefusalsReadLikeGos) {
   EXPECT_EQ(refusal(pod_with(R"({"overhead":{"cpu":"abc"}})")),
             pod + "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
   EXPECT_EQ(refusal(pod_with(R"({"containers":[{"livenessProbe":{"tcpSocket":{"port":true}}}]})")),
-            pod + "json: cannot unmarshal bool into Go value of type int32");
+            pod + "json: cannot unmarshal bool into Go struct field "
+                  "TCPSocketAction.spec.containers.livenessProbe.ProbeHandler.tcpSocket.port of type int32");
   EXPECT_EQ(refusal(R"({"apiVersion":"apps/v1","kind":"Deployment","spec":{"paused":"x"}})"),
             "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal string into Go "
             "struct field DeploymentSpec.spec.paused of type bool");
@@ -145,8 +146,39 @@ TEST(Decode, RefusalsReadLikeGos) {
             "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: parsing time \"x\" as "
             "\"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"");
   EXPECT_EQ(refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":5}})"),
-            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go value "
-            "of type string");
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct "
+            "field ObjectMeta.metadata.creationTimestamp of type string");
+}
+
+TEST(Decode, RefusedTimesNameThePiece) {
+  const std::string head = R"(ConfigMap in version "v1" cannot be handled as a ConfigMap: parsing time )";
+  const std::string layout = R"( as "2006-01-02T15:04:05Z07:00": cannot parse )";
+  const std::pair<const char*, std::string> cases[] = {
+      {"", R"("")" + layout + R"("" as "2006")"},
+      {"2020-01-01", R"("2020-01-01")" + layout + R"("" as "T")"},
+      {"2020-13-01T00:00:00Z", R"("2020-13-01T00:00:00Z": month out of range)"},
+      {"2021-02-29T00:00:00Z", R"("2021-02-29T00:00:00Z": day out of range)"},
+      {"2020-01-01T00:00:00", R"("2020-01-01T00:00:00")" + layout + R"("" as "Z07:00")"},
+      {"2020-01-01T00:00:00Z ", R"("2020-01-01T00:00:00Z ": extra text: " ")"},
+  };
+  for (const auto& [text, words] : cases) {
+    EXPECT_EQ(refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":")" + std::string(text) + "\"}}"), head + words);
+  }
+  EXPECT_EQ(refusal(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","spec":{"renewTime":"2020-01-01T00:00:00Z"}})"),
+            "Lease in version \"v1\" cannot be handled as a Lease: parsing time \"2020-01-01T00:00:00Z\" as "
+            "\"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\"");
+}
+
+TEST(Decode, RefusedBase64NamesTheByte) {
+  auto byte_of = [](std::string_view data) {
+    const std::string text = refusal(R"({"apiVersion":"v1","kind":"Secret","data":{"a":")" + std::string(data) + "\"}}");
+    return text.substr(text.rfind(' ') + 1);
+  };
+  EXPECT_EQ(byte_of("a"), "0");
+  EXPECT_EQ(byte_of("aaaaa"), "4");
+  EXPECT_EQ(byte_of("1.5"), "1");
+  EXPECT_EQ(byte_of("aa=a"), "2");
+  EXPECT_EQ(byte_of("aa==a"), "4");
 }
 
 TEST(Decode, NoObjectAtAll) {

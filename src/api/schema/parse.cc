@@ -149,6 +149,9 @@ struct Named {
   std::vector<std::string> values;
 };
 
+// "io.k8s.api.autoscaling.v2" -> "v2": how Go's errors name the package.
+std::string go_package(std::string_view package) { return std::string(package.substr(package.rfind('.') + 1)); }
+
 class Loader {
  public:
   Result<std::unique_ptr<Schema>> load(const std::vector<std::pair<std::string_view, std::string_view>>& files);
@@ -182,6 +185,7 @@ class Loader {
   Result<void> read_type(const File& file, const Line& line, std::string_view text, Field& field, int depth);
   Result<void> add_lists();
   void derive();
+  void derive_gates();
   static void derive_absent(Field& field);
   void derive_zero(Type& type, std::map<const Type*, int>& state);
 
@@ -264,19 +268,27 @@ Result<void> Loader::read_name_line(File& file, const Line& line, std::vector<st
     if (w.size() < 3 || (!is_enum && w.size() > 4)) {
       return fail(file, line, is_enum ? "expected: enum NAME VALUE..." : "expected: alias NAME TYPE [GO-TYPE]");
     }
-    Named named{is_enum ? "string" : std::string(w[2]), "v1." + std::string(w[1]), {}};
+    Named named{is_enum ? "string" : std::string(w[2]), go_package(file.package) + "." + std::string(w[1]), {}};
     if (!is_enum && w.size() == 4) named.go_type = w[3];
     std::string key = file.alias + "." + std::string(w[1]);
     for (std::size_t i = 2; is_enum && i < w.size(); ++i) named.values.push_back(value(w[i]));
     if (!named_.emplace(key, std::move(named)).second) return fail(file, line, "defined twice: " + std::string(w[1]));
     if (is_enum) *open_enum = key;
   } else if (w[0] == "type") {
-    if (w.size() < 2 || w.size() > 3 || (w.size() == 3 && w[2] != "atomic")) {
-      return fail(file, line, "expected: type NAME [atomic]");
-    }
+    if (w.size() < 2) return fail(file, line, "expected: type NAME [atomic] [embeds=NUMBER:GO-TYPE...]");
     Type* type = schema_->add_type(file.package + "." + std::string(w[1]));
     if (!type) return fail(file, line, "defined twice: " + std::string(w[1]));
-    type->atomic = w.size() == 3;
+    for (std::size_t i = 2; i < w.size(); ++i) {
+      Cut flag = cut(w[i], "="), embedded = cut(flag.after, ":");
+      auto number = parse_int(embedded.before);
+      if (w[i] == "atomic") {
+        type->atomic = true;
+      } else if (flag.before == "embeds" && embedded.found && number) {
+        type->embeds.emplace_back(static_cast<int>(*number), embedded.after);
+      } else {
+        return fail(file, line, "expected: type NAME [atomic] [embeds=NUMBER:GO-TYPE...]");
+      }
+    }
   } else if (w[0] != "kind" && w[0] != "|") {
     return fail(file, line, "expected package, group, kind, alias, enum, type or |, found " + quoted(w[0]));
   }
@@ -409,6 +421,10 @@ Result<void> Loader::read_flag(const File& file, const Line& line, std::string_v
     field.omit_empty = true;
   } else if (flag == "atomic") {
     field.atomic_map = true;
+  } else if (flag == "null") {
+    field.null_absent = true;
+  } else if (parts.before == "gate") {
+    field.gate = parts.after;
   } else if (flag == "retainKeys") {
     field.patch_retain_keys = true;
   } else if (flag == "replace") {
@@ -478,7 +494,7 @@ Result<void> Loader::read_type(const File& file, const Line& line, std::string_v
   field.shape = Shape::kObject;
   field.type = schema_->find_type(package->second + "." + name);
   if (!field.type) return fail(file, line, "no such type: " + quoted(text));
-  field.go_type = "v1." + name;
+  field.go_type = go_package(package->second) + "." + name;
   field.proto_wire = "bytes";
   return {};
 }
@@ -515,11 +531,11 @@ Result<void> Loader::add_lists() {
     Field& items = add("items", Shape::kList, 2, "The objects.");
     items.required = true;
     items.omit_empty = false;
-    items.go_type = "[]v1." + of->kind;
+    items.go_type = "[]" + of->version + "." + of->kind;
     items.element = std::make_unique<Field>();
     items.element->shape = Shape::kObject;
     items.element->type = of->type;
-    items.element->go_type = "v1." + of->kind;
+    items.element->go_type = of->version + "." + of->kind;
     auto kind = std::make_unique<Kind>();
     kind->group = of->group;
     kind->version = of->version;
@@ -564,10 +580,26 @@ void Loader::derive_zero(Type& type, std::map<const Type*, int>& state) {
   auto visit = [&](Field& field) {
     if (field.type && !field.pointer) derive_zero(const_cast<Type&>(*field.type), state);
     derive_absent(field);
-    if (!field.absent_value.is_null()) type.zero.set(field.name, field.absent_value);
+    if (!field.absent_value.is_null() || field.null_absent) type.zero.set(field.name, field.absent_value);
   };
   for (Field& field : type.fields) visit(field);
   mine = 2;
+}
+
+// To the fixed point: types may refer to each other in a circle.
+void Loader::derive_gates() {
+  auto reaches = [](const Field* field) {
+    while (field->element) field = field->element.get();
+    return field->type && field->type->gated;
+  };
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (auto& type : schema_->own_types()) {
+      if (type->gated) continue;
+      type->gated = std::any_of(type->fields.begin(), type->fields.end(), [&](const Field& field) { return !field.gate.empty() || reaches(&field); });
+      changed = changed || type->gated;
+    }
+  }
 }
 
 void Loader::derive() {
@@ -576,6 +608,9 @@ void Loader::derive() {
   for (auto& type : schema_->own_types()) {
     for (Field& field : type->fields) {
       type->by_name.push_back(&field);
+      for (const auto& [number, name] : type->embeds) {
+        if (field.proto_outer == number) field.embedded = name;
+      }
       // Elements of lists and maps: what null becomes.
       for (Field* element = field.element.get(); element; element = element->element.get()) {
         derive_absent(*element);
@@ -585,6 +620,7 @@ void Loader::derive() {
     std::sort(type->by_name.begin(), type->by_name.end(),
               [](const Field* a, const Field* b) { return a->name < b->name; });
   }
+  derive_gates();
   for (auto& type : schema_->own_types()) type->defaults = schema_->plans().plan_of(*type);
 }
 

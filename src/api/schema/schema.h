@@ -40,6 +40,8 @@ struct Field {
   bool pointer = false;       // zero values (false, 0, "") that were given are kept, and told apart from absent ones
   bool omit_empty = true;     // not a pointer: zero values are dropped; false: they are written even where absent
   Value absent_value;         // what a Go round trip writes where nothing was given: {}, 0, ""; null: nothing
+  bool null_absent = false;   // the same writes null there
+  std::string gate;           // the feature gate that it is kept by; empty: always kept (feature_gates.h)
   Value default_value;        // null: none. Defaults that depend on other fields are code (defaults.h)
   std::vector<std::string> enum_values;
 
@@ -54,6 +56,7 @@ struct Field {
 
   int proto_number = 0;       // 0: not in the protobuf message (kind, apiVersion)
   int proto_outer = 0;        // for fields of an embedded message: that message's own number; 0: none
+  std::string embedded;       // ... and the name of its Go type, where the schema gives it
   std::string proto_wire;     // "bytes", "varint", "fixed64"
   std::string go_type;        // as Go's JSON decoder names it in errors: "[]v1.Container", "int32"
 };
@@ -63,6 +66,7 @@ struct Type {
   std::string description;
   std::vector<Field> fields;  // in upstream's order; inline structs are flattened
   bool atomic = false;        // +structType=atomic
+  std::vector<std::pair<int, std::string>> embeds;  // embedded messages: number, name of the Go type
   const Field* find(std::string_view json_name) const;
   std::string_view short_name() const;  // "StatefulSetSpec"
 
@@ -70,6 +74,7 @@ struct Type {
   std::vector<const Field*> by_name;    // in key order
   Value zero;                           // what {} becomes: an object of the fields' absent values
   const struct DefaultPlan* defaults = nullptr;  // null: nothing to do in here or below
+  bool gated = false;                   // a field in here or below has a gate
 };
 
 struct Subresource {

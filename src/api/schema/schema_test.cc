@@ -90,7 +90,7 @@ TEST(SchemaFile, ReadsEverything) {
   EXPECT_EQ(colour.shape, Shape::kString);
   EXPECT_EQ(colour.enum_values, (std::vector<std::string>{"Red", "Green", "Blue", ""}));
   EXPECT_EQ(colour.default_value, Value("Red"));
-  EXPECT_EQ(colour.go_type, "v1.Colour");
+  EXPECT_EQ(colour.go_type, "x.Colour");
   EXPECT_EQ(colour.description, "Its colour.");
   const Field& words = *type.find("words");
   EXPECT_EQ(words.shape, Shape::kMap);
@@ -144,7 +144,7 @@ TEST(SchemaFile, ErrorsNameFileAndLine) {
        "x.schema:4: expected: subresource NAME [API-VERSION KIND]: VERB..."},
       {head + "type T\nkind T\nkind T\n", "x.schema:5: kind or plural defined twice"},
       {head + "type T\ntype T\n", "x.schema:4: defined twice: T"},
-      {head + "type T x\n", "x.schema:3: expected: type NAME [atomic]"},
+      {head + "type T x\n", "x.schema:3: expected: type NAME [atomic] [embeds=NUMBER:GO-TYPE...]"},
       {head + "enum E\n", "x.schema:3: expected: enum NAME VALUE..."},
       {head + "alias A\n", "x.schema:3: expected: alias NAME TYPE [GO-TYPE]"},
       {head + "alias A string\nalias A string\n", "x.schema:4: defined twice: A"},

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "api/validation/check_functions.h"
@@ -10,9 +11,12 @@ namespace {
 constexpr std::size_t kAnnotationBytes = 256 * 1024;
 
 std::vector<std::string> check_name(std::string_view name, NameRule rule, bool prefix) {
-  // A generateName may end in a dash: the random part follows.
+  // The random part of a generateName takes the place of a dash at its end, and of the character before it.
   std::string text(name);
-  if (prefix && text.size() > 1 && text.back() == '-') text.back() = 'a';
+  if (prefix && rule != NameRule::kPathSegment && text.size() > 1 && text.back() == '-') {
+    text.pop_back();
+    text.back() = 'a';
+  }
   switch (rule) {
     case NameRule::kLabel: return is_dns1123_label(text);
     case NameRule::kSet: return is_set_name(text);
@@ -27,13 +31,14 @@ std::vector<std::string> check_name(std::string_view name, NameRule rule, bool p
 void validate_owner_references(Report& report, const Path& path, const Value& references) {
   std::string controller;
   for (const Value& reference : references) {
-    const Cut version = cut(reference["apiVersion"].as_string(), "/");
-    if (reference["apiVersion"].as_string().empty() || (version.found && version.after.empty())) {
-      report.invalid(path / "apiVersion", reference["apiVersion"].as_string(), "version must not be empty");
+    const std::string_view version = reference["apiVersion"].as_string();
+    if (version.empty() || version.ends_with('/') || std::count(version.begin(), version.end(), '/') > 1) {
+      report.invalid(path / "apiVersion", version, "version must not be empty");
     }
     for (const char* field : {"kind", "name", "uid"}) {
       if (reference[field].as_string().empty()) report.invalid(path / field, "", "must not be empty");
     }
+    if (version == "v1" && reference["kind"].as_string() == "Event") report.invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner");
     if (!reference["controller"].as_bool()) continue;
     if (!controller.empty()) {
       report.invalid(path, references,
@@ -44,7 +49,29 @@ void validate_owner_references(Report& report, const Path& path, const Value& re
   }
 }
 
+void validate_finalizers(Report& report, const Path& path, const Value& finalizers, NameRule rule) {
+  bool orphan = false, foreground = false;
+  std::size_t index = 0;
+  for (const Value& finalizer : finalizers) {
+    const std::string_view name = finalizer.as_string();
+    report.complaints(path, finalizer, is_qualified_name(name));
+    orphan = orphan || name == "orphan";
+    foreground = foreground || name == "foregroundDeletion";
+    // Only the kinds with a name rule of their own are asked for standard names.
+    const Path here = path.at(index++);
+    if (rule != NameRule::kPathSegment) validate_finalizer_name(report, here, name);
+  }
+  if (orphan && foreground) report.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
+}
+
 }  // namespace
+
+void validate_finalizer_name(Report& report, const Path& path, std::string_view name) {
+  const bool standard = name == "kubernetes" || name == "orphan" || name == "foregroundDeletion";
+  if (name.find('/') == std::string_view::npos && !standard) {
+    report.invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified");
+  }
+}
 
 void validate_labels(Report& report, const Path& path, const Value& labels) {
   for (auto [key, value] : labels.entries()) {
@@ -95,17 +122,7 @@ void validate_metadata(Report& report, const Value& metadata, bool namespaced, N
   validate_labels(report, path / "labels", metadata["labels"]);
   validate_annotations(report, path / "annotations", metadata["annotations"]);
   validate_owner_references(report, path / "ownerReferences", metadata["ownerReferences"]);
-  const Path finalizers = path / "finalizers";
-  std::size_t index = 0;
-  for (const Value& finalizer : metadata["finalizers"]) {
-    const std::string_view text = finalizer.as_string();
-    report.complaints(finalizers, finalizer, is_qualified_name(text));
-    const bool standard = text == "kubernetes" || text == "orphan" || text == "foregroundDeletion";
-    if (text.find('/') == std::string_view::npos && !standard) {
-      report.invalid(finalizers.at(index), finalizer, "name is neither a standard finalizer name nor is it fully qualified");
-    }
-    ++index;
-  }
+  validate_finalizers(report, path / "finalizers", metadata["finalizers"], rule);
 }
 
 void validate_immutable(Report& report, const Path& path, const Value& before, const Value& after) {

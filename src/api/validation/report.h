@@ -70,6 +70,8 @@ class PodScope;
 enum class NameRule { kSubdomain, kLabel, kSet, kLabel1035, kPathSegment };
 void validate_metadata(Report& report, const Value& metadata, bool namespaced, NameRule rule);
 void validate_metadata_update(Report& report, const Value& before, const Value& after);
+// "kubernetes", "orphan", "foregroundDeletion", or a name with a domain.
+void validate_finalizer_name(Report& report, const Path& path, std::string_view name);
 void validate_labels(Report& report, const Path& path, const Value& labels);
 void validate_annotations(Report& report, const Path& path, const Value& annotations);
 void validate_label_selector(Report& report, const Path& path, const Value& selector);

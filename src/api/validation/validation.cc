@@ -45,7 +45,7 @@ const KindRules kRules[] = {
     {"", "Pod", NameRule::kSubdomain, validate_pod, validate_pod_update, true},
     {"", "PodTemplate", NameRule::kSubdomain, validate_stored_template, validate_plain_update, true},
     {"", "ReplicationController", NameRule::kSubdomain, validate_replication_controller, validate_plain_update, true},
-    {"", "Service", NameRule::kLabel1035, validate_service, validate_service_update, true},
+    {"", "Service", NameRule::kLabel, validate_service, validate_service_update, true},
     {"", "Endpoints", NameRule::kSubdomain, validate_endpoints, validate_plain_update, true},
     {"", "ConfigMap", NameRule::kSubdomain, validate_config_map, validate_config_map_update, true},
     {"", "Secret", NameRule::kSubdomain, validate_secret, validate_secret_update, true},
@@ -65,7 +65,7 @@ const KindRules kRules[] = {
     {"batch", "CronJob", NameRule::kSubdomain, validate_cron_job, validate_cron_job_update, false},
     {"batch", "Job", NameRule::kSubdomain, validate_job, validate_job_update, true},
     {"autoscaling", "HorizontalPodAutoscaler", NameRule::kSubdomain, validate_autoscaler, validate_autoscaler_update, true},
-    {"policy", "PodDisruptionBudget", NameRule::kSubdomain, validate_budget, validate_plain_update, true},
+    {"policy", "PodDisruptionBudget", NameRule::kPathSegment, validate_budget, validate_plain_update, true},
     {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class, validate_priority_class_update, true},
     {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, false},
     {"coordination.k8s.io", "Lease", NameRule::kSubdomain, validate_lease, validate_plain_update, true},
@@ -86,6 +86,14 @@ const KindRules& rules_of(const schema::Kind& kind) {
 std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object) {
   const KindRules& rules = rules_of(kind);
   Report report;
+  // A kind without a rule for names of its own has its metadata looked at only when everything else is right; so have events of
+  // the old form.
+  const bool old_event = kind.kind == "Event" && kind.group.empty() && object["eventTime"].is_null();
+  if (rules.name == NameRule::kPathSegment || old_event) {
+    rules.create(report, object);
+    if (report.size() == 0) validate_metadata(report, object["metadata"], kind.namespaced, NameRule::kPathSegment);
+    return report.take();
+  }
   validate_metadata(report, object["metadata"], kind.namespaced, rules.name);
   if (const CheckBlock* block = builtin_checks().find(*kind.type)) run_checks(report, {}, *block, object);
   rules.create(report, object);
