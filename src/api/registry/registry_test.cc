@@ -112,7 +112,7 @@ TEST_F(RegistryTest, GatesAndLabelKeysOfNewPods) {
       "affinity":{"podAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[
         {"topologyKey":"zone","labelSelector":{},"matchLabelKeys":["rev"],"mismatchLabelKeys":["rev"]}]}},
       "topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway","minDomains":2,"nodeTaintsPolicy":"Maybe","matchLabelKeys":["rev"]}]}})")),
-            "422 Pod \"q\" is invalid: [spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys[0]: Invalid value: \"rev\": "
+            "422 Pod \"q\" is invalid: [spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[0]: Invalid value: \"rev\": "
             "exists in both matchLabelKeys and mismatchLabelKeys, spec.topologySpreadConstraints[0].minDomains: Invalid value: 2: can only use minDomains if "
             "whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway, spec.topologySpreadConstraints[0].nodeTaintsPolicy: Unsupported value: \"Maybe\": supported "
             "values: \"Honor\", \"Ignore\", spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set]");

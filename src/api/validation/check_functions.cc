@@ -10,22 +10,34 @@ struct Named {
   CheckFunction function;
 };
 constexpr Named kFunctions[] = {
+    {"apparmor_profile", check_apparmor_profile},
     {"azure_disk_uri", check_azure_disk_uri},
     {"claim_spec", check_claim_spec},
     {"csi_driver_name", check_csi_driver_name},
     {"csi_publish_secret", check_csi_publish_secret},
+    {"dns_lists", check_dns_lists},
+    {"dns_options", check_dns_options},
     {"downward_items", check_downward_items},
     {"empty_dir_size", check_empty_dir_size},
     {"fc", check_fc},
     {"flex_option", check_flex_option},
     {"flocker", check_flocker},
+    {"gmsa_credential_spec", check_gmsa_credential_spec},
     {"host_path", check_host_path},
+    {"http_headers", check_http_headers},
     {"iscsi_initiator", check_iscsi_initiator},
     {"iscsi_name", check_iscsi_name},
     {"iscsi_secret", check_iscsi_secret},
+    {"overhead", check_overhead},
+    {"pod_resource_claim", check_pod_resource_claim},
+    {"preemption_policy", check_preemption_policy},
+    {"privilege_escalation", check_privilege_escalation},
     {"projected_sources", check_projected_sources},
     {"quobyte", check_quobyte},
+    {"seccomp_profile", check_seccomp_profile},
+    {"spread_min_domains", check_spread_min_domains},
     {"template_metadata", check_template_metadata},
+    {"windows_user_name", check_windows_user_name},
 };
 
 }  // namespace

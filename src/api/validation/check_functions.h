@@ -26,6 +26,24 @@ enum class FieldRefPlace { kEnvironment, kVolume };
 void validate_field_ref(Report& report, const Path& path, const Value& ref, FieldRefPlace place);
 void validate_resource_field_ref(Report& report, const Path& path, const Value& ref, FieldRefPlace place);
 
+// --- pod_spec.cc, containers.cc, resources.cc
+void check_dns_lists(Report& report, const Path& path, const Value& config);
+void check_dns_options(Report& report, const Path& path, const Value& options);
+void check_pod_resource_claim(Report& report, const Path& path, const Value& claim);
+void check_preemption_policy(Report& report, const Path& path, const Value& policy);
+void check_http_headers(Report& report, const Path& path, const Value& headers);
+void check_overhead(Report& report, const Path& path, const Value& overhead);
+
+// --- scheduling.cc
+void check_spread_min_domains(Report& report, const Path& path, const Value& constraint);
+
+// --- security.cc
+void check_seccomp_profile(Report& report, const Path& path, const Value& profile);
+void check_apparmor_profile(Report& report, const Path& path, const Value& profile);
+void check_gmsa_credential_spec(Report& report, const Path& path, const Value& text);
+void check_windows_user_name(Report& report, const Path& path, const Value& name);
+void check_privilege_escalation(Report& report, const Path& path, const Value& context);
+
 // --- storage.cc, metadata.cc
 void check_claim_spec(Report& report, const Path& path, const Value& spec);
 void check_template_metadata(Report& report, const Path& path, const Value& metadata);

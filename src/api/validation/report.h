@@ -81,15 +81,24 @@ void validate_immutable(Report& report, const Path& path, const Value& before, c
 // --- pods
 // `metadata` is the pod's own, and null for the spec of a template.
 void validate_pod_spec(Report& report, const Path& path, const Value& spec, const Value* metadata);  // pod_spec.cc
+void validate_pod(Report& report, const Value& pod);
+void validate_pod_create(Report& report, const Value& pod);
 void validate_pod_template(Report& report, const Path& path, const Value& pod_template);
-void validate_containers(Report& report, const Path& path, const Value& spec, const PodScope& scope);  // containers.cc
+void validate_pod_update(Report& report, const Value& before, const Value& after);
+void validate_containers(Report& report, const Path& path, const PodScope& scope);  // containers.cc; path is the spec's
 void validate_volumes(Report& report, const Path& path, const Value& volumes, PodScope& scope);  // volumes.cc
-void validate_affinity(Report& report, const Path& path, const Value& affinity);      // scheduling.cc
+void validate_affinity(Report& report, const Path& path, const Value& affinity);                  // scheduling.cc
 void validate_tolerations(Report& report, const Path& path, const Value& tolerations);
 void validate_topology_spread(Report& report, const Path& path, const Value& constraints);
 void validate_node_selector(Report& report, const Path& path, const Value& selector);
-void validate_pod_update(Report& report, const Value& before, const Value& after);
-void validate_resources(Report& report, const Path& path, const Value& resources);    // containers.cc
+// resources.cc. `scope` is null where there are no claims to refer to.
+enum class ResourcesOf { kContainer, kPod };
+void validate_resources(Report& report, const Path& path, const Value& resources, ResourcesOf of, const PodScope* scope);
+void validate_pod_resources(Report& report, const Path& path, const PodScope& scope);
+// security.cc; paths of the last two are the spec's
+void validate_security_context(Report& report, const Path& path, const Value& context, const PodScope& scope);
+void validate_pod_security(Report& report, const Path& path, const PodScope& scope);
+void validate_pod_os(Report& report, const Path& path, const Value& spec);
 
 // --- the other kinds
 void validate_stateful_set(Report& report, const Value& object);                             // workloads.cc

@@ -1,158 +1,207 @@
 // Affinity, tolerations and spreading.
 #include <set>
 
-#include "api/validation/report.h"
+#include "api/validation/check_functions.h"
 #include "api/validation/validation.h"
 #include "base/text.h"
 
 namespace berth::validation {
 namespace {
 
-void validate_node_requirements(Report& report, const std::string& path, const Value& requirements, bool fields) {
-  std::size_t index = 0;
-  for (const Value& requirement : requirements) {
-    std::string here = at(path, index++);
-    std::string_view op = requirement["operator"].as_string();
-    std::size_t values = requirement["values"].size();
-    if (op == "In" || op == "NotIn") {
-      if (values == 0) report.required(here + ".values", "must be specified when `operator` is 'In' or 'NotIn'");
-    } else if (op == "Exists" || op == "DoesNotExist") {
-      if (values > 0) report.forbidden(here + ".values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    } else if (op == "Gt" || op == "Lt") {
-      if (values != 1) report.required(here + ".values", "must be specified single value when `operator` is 'Lt' or 'Gt'");
-    } else {
-      report.invalid(here + ".operator", op, "not a valid selector operator");
-    }
-    if (fields) {
-      if (requirement["key"].as_string() != "metadata.name") report.invalid(here + ".key", requirement["key"], "not a valid field selector key");
-    } else {
-      report.complaints(here + ".key", requirement["key"], is_qualified_name(requirement["key"].as_string()));
-    }
+const Value& text_or_empty(const Value& value) {
+  static const Value kEmpty("");
+  return value.is_null() ? kEmpty : value;
+}
+
+// `checks_values`: a preference may name values that no node can have.
+void check_node_requirement(Report& report, const Path& path, const Value& requirement, bool checks_values) {
+  const std::string_view op = requirement["operator"].as_string();
+  const Path values = path / "values";
+  const std::size_t count = requirement["values"].size();
+  if (op == "In" || op == "NotIn") {
+    if (count == 0) report.required(values, "must be specified when `operator` is 'In' or 'NotIn'");
+  } else if (op == "Exists" || op == "DoesNotExist") {
+    if (count > 0) report.forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+  } else if (op == "Gt" || op == "Lt") {
+    if (count != 1) report.required(values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+  } else {
+    report.invalid(path / "operator", op, "not a valid selector operator");
   }
+  const Value& key = text_or_empty(requirement["key"]);
+  report.complaints(path / "key", key, is_qualified_name(key.as_string()));
+  if (!checks_values) return;
+  std::size_t index = 0;
+  for (const Value& value : requirement["values"]) report.complaints(values.at(index++), value, is_label_value(value.as_string()));
 }
 
-void validate_selector_term(Report& report, const std::string& path, const Value& term) {
-  validate_node_requirements(report, path + ".matchExpressions", term["matchExpressions"], false);
-  validate_node_requirements(report, path + ".matchFields", term["matchFields"], true);
+void check_node_field(Report& report, const Path& path, const Value& requirement) {
+  const std::string_view op = requirement["operator"].as_string();
+  const Path values = path / "values";
+  if (op != "In" && op != "NotIn") {
+    report.invalid(path / "operator", op, "not a valid selector operator");
+  } else if (requirement["values"].size() != 1) {
+    report.required(values, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+  }
+  const Value& key = text_or_empty(requirement["key"]);
+  if (key.as_string() != "metadata.name") return report.invalid(path / "key", key, "not a valid field selector key");
+  std::size_t index = 0;
+  for (const Value& value : requirement["values"]) report.complaints(values.at(index++), value, is_dns1123_subdomain(value.as_string()));
 }
 
-void validate_label_keys(Report& report, const std::string& path, const Value& keys, const Value& selector) {
+void check_selector_term(Report& report, const Path& path, const Value& term, bool checks_values) {
+  const Path expressions = path / "matchExpressions", fields = path / "matchFields";
+  std::size_t index = 0;
+  for (const Value& requirement : term["matchExpressions"]) check_node_requirement(report, expressions.at(index++), requirement, checks_values);
+  index = 0;
+  for (const Value& requirement : term["matchFields"]) check_node_field(report, fields.at(index++), requirement);
+}
+
+void check_weight(Report& report, const Path& path, const Value& weight) {
+  const std::int64_t number = weight.as_int();
+  if (number < 1 || number > 100) report.invalid(path, static_cast<long>(number), "must be in the range 1-100");
+}
+
+void check_label_keys(Report& report, const Path& path, const Value& keys, const Value& selector) {
   if (keys.empty()) return;
   if (selector.is_null()) return report.forbidden(path, "must not be specified when labelSelector is not set");
   std::size_t index = 0;
-  for (const Value& key : keys) report.complaints(at(path, index++), key, is_qualified_name(key.as_string()));
+  for (const Value& key : keys) report.complaints(path.at(index++), key, is_qualified_name(key.as_string()));
 }
 
-void validate_pod_affinity_term(Report& report, const std::string& path, const Value& term) {
-  validate_label_selector(report, path + ".labelSelector", term["labelSelector"]);
-  validate_label_selector(report, path + ".namespaceSelector", term["namespaceSelector"]);
-  for (const Value& ns : term["namespaces"]) report.complaints(path + ".namespaces", ns, is_dns1123_label(ns.as_string()));
-  std::string_view key = term["topologyKey"].as_string();
-  if (key.empty()) report.required(path + ".topologyKey", "can not be empty");
-  report.complaints(path + ".topologyKey", key, is_qualified_name(key));
-  validate_label_keys(report, path + ".matchLabelKeys", term["matchLabelKeys"], term["labelSelector"]);
-  validate_label_keys(report, path + ".mismatchLabelKeys", term["mismatchLabelKeys"], term["labelSelector"]);
+// The registry has added to the selector what the keys stand for: a key that was in there before is in there twice now.
+void check_keys_against_selector(Report& report, const Path& path, const Value& keys, const Value& selector) {
+  std::set<std::string_view> seen;
+  for (json::Entry label : selector["matchLabels"].entries()) seen.insert(label.key);
+  for (const Value& expression : selector["matchExpressions"]) {
+    const std::string_view key = expression["key"].as_string();
+    for (std::size_t i = keys.size(); i-- > 0;) {
+      if (keys[i].as_string() != key) continue;
+      if (seen.contains(key)) report.invalid(path.at(i), key, "exists in both matchLabelKeys and labelSelector");
+      break;
+    }
+    seen.insert(key);
+  }
+}
+
+void check_affinity_term(Report& report, const Path& path, const Value& term) {
+  const Value &selector = term["labelSelector"], &keys = term["matchLabelKeys"];
+  validate_label_selector(report, path / "labelSelector", selector);
+  validate_label_selector(report, path / "namespaceSelector", term["namespaceSelector"]);
+  for (const Value& ns : term["namespaces"]) report.complaints(path / "namespace", ns, is_dns1123_label(ns.as_string()));
+  const Path here = path / "matchLabelKeys";
+  check_label_keys(report, here, keys, selector);
+  check_label_keys(report, path / "mismatchLabelKeys", term["mismatchLabelKeys"], selector);
+  if (!selector.is_null()) check_keys_against_selector(report, path, keys, selector);
   std::size_t index = 0;
-  for (const Value& wanted : term["mismatchLabelKeys"]) {
-    const std::string here = at(path + ".mismatchLabelKeys", index++);
-    for (const Value& other : term["matchLabelKeys"]) {
-      if (other == wanted) report.invalid(here, wanted, "exists in both matchLabelKeys and mismatchLabelKeys");
+  for (const Value& key : keys) {
+    const Path one = here.at(index++);
+    for (const Value& other : term["mismatchLabelKeys"]) {
+      if (other != key) continue;
+      report.invalid(one, key, "exists in both matchLabelKeys and mismatchLabelKeys");
+      break;
     }
   }
+  const Value& topology = text_or_empty(term["topologyKey"]);
+  if (topology.as_string().empty()) report.required(path / "topologyKey", "can not be empty");
+  report.complaints(path / "topologyKey", topology, is_qualified_name(topology.as_string()));
 }
 
-void validate_pod_affinity(Report& report, const std::string& path, const Value& affinity) {
+void check_pod_affinity(Report& report, const Path& path, const Value& affinity) {
+  const Path required = path / "requiredDuringSchedulingIgnoredDuringExecution", preferred = path / "preferredDuringSchedulingIgnoredDuringExecution";
   std::size_t index = 0;
-  for (const Value& term : affinity["requiredDuringSchedulingIgnoredDuringExecution"]) {
-    validate_pod_affinity_term(report, at(path + ".requiredDuringSchedulingIgnoredDuringExecution", index++), term);
-  }
+  for (const Value& term : affinity["requiredDuringSchedulingIgnoredDuringExecution"]) check_affinity_term(report, required.at(index++), term);
   index = 0;
   for (const Value& weighted : affinity["preferredDuringSchedulingIgnoredDuringExecution"]) {
-    std::string here = at(path + ".preferredDuringSchedulingIgnoredDuringExecution", index++);
-    report.in_range(here + ".weight", weighted["weight"], 1, 100);
-    validate_pod_affinity_term(report, here + ".podAffinityTerm", weighted["podAffinityTerm"]);
+    const Path here = preferred.at(index++);
+    check_weight(report, here / "weight", weighted["weight"]);
+    check_affinity_term(report, here / "podAffinityTerm", weighted["podAffinityTerm"]);
   }
+}
+
+void check_toleration(Report& report, const Path& path, const Value& toleration) {
+  const std::string_view key = toleration["key"].as_string(), op = toleration["operator"].as_string(), effect = toleration["effect"].as_string();
+  const Value& value = text_or_empty(toleration["value"]);
+  if (!key.empty()) report.complaints(path / "key", toleration["key"], is_qualified_name(key));
+  if (key.empty() && op != "Exists") {
+    report.invalid(path / "operator", op, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+  }
+  if (!toleration["tolerationSeconds"].is_null() && effect != "NoExecute") {
+    report.invalid(path / "effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
+  }
+  if (op.empty() || op == "Equal") {
+    if (const std::vector<std::string> complaints = is_label_value(value.as_string()); !complaints.empty()) {
+      report.invalid(path / "operator", value, join(complaints, ";"));
+    }
+  } else if (op == "Exists") {
+    if (!value.as_string().empty()) report.invalid(path / "operator", value, "value must be empty when `operator` is 'Exists'");
+  } else if (op == "Lt" || op == "Gt") {
+    // Known, and behind a feature gate that is off.
+    report.not_supported(path / "operator", toleration["operator"], {"Equal", "Exists", "Lt", "Gt"});
+  } else {
+    report.not_supported(path / "operator", toleration["operator"], {"Equal", "Exists"});
+  }
+  report.one_of(path / "effect", toleration["effect"], {"NoSchedule", "PreferNoSchedule", "NoExecute"});
+}
+
+void check_spread_keys(Report& report, const Path& path, const Value& keys, const Value& selector) {
+  if (keys.empty()) return;
+  if (selector.is_null()) report.forbidden(path, "must not be specified when labelSelector is not set");
+  std::size_t index = 0;
+  for (const Value& key : keys) report.complaints(path.at(index++), key, is_qualified_name(key.as_string()));
+  if (!selector.is_null()) check_keys_against_selector(report, path, keys, selector);
 }
 
 }  // namespace
 
-void validate_node_selector(Report& report, const Path& place, const Value& selector) {
-  const std::string path = place.text();
-  if (selector["nodeSelectorTerms"].empty()) return report.required(path + ".nodeSelectorTerms", "must have at least one node selector term");
+void validate_node_selector(Report& report, const Path& path, const Value& selector) {
+  const Path terms = path / "nodeSelectorTerms";
+  if (selector["nodeSelectorTerms"].empty()) return report.required(terms, "must have at least one node selector term");
   std::size_t index = 0;
-  for (const Value& term : selector["nodeSelectorTerms"]) validate_selector_term(report, at(path + ".nodeSelectorTerms", index++), term);
+  for (const Value& term : selector["nodeSelectorTerms"]) check_selector_term(report, terms.at(index++), term, true);
 }
 
-void validate_affinity(Report& report, const Path& place, const Value& affinity) {
-  const std::string path = place.text();
+void validate_affinity(Report& report, const Path& path, const Value& affinity) {
   if (const Value& node = affinity["nodeAffinity"]; node.is_object()) {
+    const Path here = path / "nodeAffinity";
     const Value& required = node["requiredDuringSchedulingIgnoredDuringExecution"];
-    if (required.is_object()) validate_node_selector(report, path + ".nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", required);
+    if (required.is_object()) validate_node_selector(report, here / "requiredDuringSchedulingIgnoredDuringExecution", required);
+    const Path preferred = here / "preferredDuringSchedulingIgnoredDuringExecution";
     std::size_t index = 0;
-    for (const Value& preferred : node["preferredDuringSchedulingIgnoredDuringExecution"]) {
-      std::string here = at(path + ".nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", index++);
-      report.in_range(here + ".weight", preferred["weight"], 1, 100);
-      validate_selector_term(report, here + ".preference", preferred["preference"]);
+    for (const Value& term : node["preferredDuringSchedulingIgnoredDuringExecution"]) {
+      const Path one = preferred.at(index++);
+      check_weight(report, one / "weight", term["weight"]);
+      check_selector_term(report, one / "preference", term["preference"], false);
     }
   }
-  validate_pod_affinity(report, path + ".podAffinity", affinity["podAffinity"]);
-  validate_pod_affinity(report, path + ".podAntiAffinity", affinity["podAntiAffinity"]);
+  check_pod_affinity(report, path / "podAffinity", affinity["podAffinity"]);
+  check_pod_affinity(report, path / "podAntiAffinity", affinity["podAntiAffinity"]);
 }
 
-void validate_tolerations(Report& report, const Path& place, const Value& tolerations) {
-  const std::string path = place.text();
+void validate_tolerations(Report& report, const Path& path, const Value& tolerations) {
   std::size_t index = 0;
-  for (const Value& toleration : tolerations) {
-    std::string here = at(path, index++);
-    std::string_view key = toleration["key"].as_string(), op = toleration["operator"].as_string(), effect = toleration["effect"].as_string();
-    if (!key.empty()) report.complaints(here + ".key", key, is_qualified_name(key));
-    if (key.empty() && op != "Exists") {
-      report.invalid(here + ".operator", op, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
-    }
-    if (toleration["tolerationSeconds"].is_int() && effect != "NoExecute") {
-      report.invalid(here + ".effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
-    }
-    if (op == "Exists") {
-      if (!toleration["value"].as_string().empty()) {
-        std::string shown = "core.Toleration{Key:" + quoted(key) + ", Operator:\"Exists\", Value:" + quoted(toleration["value"].as_string()) +
-                            ", Effect:" + quoted(effect) + ", TolerationSeconds:(*int64)(nil)}";
-        report.invalid_shown(here + ".operator", shown, "value must be empty when `operator` is 'Exists'");
-      }
-    } else if (op == "Equal" || op.empty()) {
-      report.complaints(here + ".operator", toleration["value"].as_string(), is_label_value(toleration["value"].as_string()));
-    } else if (op != "Lt" && op != "Gt") {
-      report.add(api::not_supported(here + ".operator", op, {"Equal", "Exists"}));
-    }
-    report.one_of(here + ".effect", toleration["effect"], {"NoSchedule", "PreferNoSchedule", "NoExecute"});
-  }
+  for (const Value& toleration : tolerations) check_toleration(report, path.at(index++), toleration);
 }
 
-void validate_topology_spread(Report& report, const Path& place, const Value& constraints) {
-  const std::string path = place.text();
-  std::set<std::string> pairs;
-  std::size_t index = 0;
-  for (const Value& constraint : constraints) {
-    std::string here = at(path, index++);
-    if (constraint["maxSkew"].as_int() <= 0) report.invalid(here + ".maxSkew", static_cast<long>(constraint["maxSkew"].as_int()), "must be greater than zero");
-    if (constraint["topologyKey"].as_string().empty()) {
-      report.required(here + ".topologyKey", "can not be empty");
-    } else {
-      report.complaints(here + ".topologyKey", constraint["topologyKey"], is_qualified_name(constraint["topologyKey"].as_string()));
+void check_spread_min_domains(Report& report, const Path& path, const Value& constraint) {
+  const Value& domains = constraint["minDomains"];
+  const std::string_view action = constraint["whenUnsatisfiable"].as_string();
+  if (domains.is_null() || action == "DoNotSchedule") return;
+  report.invalid(path / "minDomains", domains, "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + std::string(action));
+}
+
+void validate_topology_spread(Report& report, const Path& path, const Value& constraints) {
+  static const CheckBlock& kConstraint = checks_of("core.TopologySpreadConstraint");
+  for (std::size_t i = 0; i < constraints.size(); ++i) {
+    const Value& constraint = constraints[i];
+    const Path here = path.at(i);
+    run_checks(report, here, kConstraint, constraint);
+    const std::string_view key = constraint["topologyKey"].as_string(), action = constraint["whenUnsatisfiable"].as_string();
+    for (std::size_t j = i + 1; j < constraints.size(); ++j) {
+      if (constraints[j]["topologyKey"].as_string() != key || constraints[j]["whenUnsatisfiable"].as_string() != action) continue;
+      report.duplicate(here / "{topologyKey, whenUnsatisfiable}", "{" + std::string(key) + ", " + std::string(action) + "}");
+      break;
     }
-    report.one_of(here + ".whenUnsatisfiable", constraint["whenUnsatisfiable"], {"DoNotSchedule", "ScheduleAnyway"}, true);
-    std::string pair = "{" + constraint["topologyKey"].str() + ", " + constraint["whenUnsatisfiable"].str() + "}";
-    if (!pairs.insert(pair).second) report.duplicate(here + ".{topologyKey, whenUnsatisfiable}", pair);
-    validate_label_selector(report, here + ".labelSelector", constraint["labelSelector"]);
-    if (constraint["minDomains"].is_int() && constraint["minDomains"].as_int() <= 0) {
-      report.invalid(here + ".minDomains", constraint["minDomains"], "must be greater than zero");
-    }
-    if (constraint["minDomains"].is_int() && constraint["whenUnsatisfiable"].as_string() != "DoNotSchedule") {
-      report.invalid(here + ".minDomains", constraint["minDomains"],
-                     "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + constraint["whenUnsatisfiable"].str());
-    }
-    report.one_of(here + ".nodeAffinityPolicy", constraint["nodeAffinityPolicy"], {"Honor", "Ignore"});
-    report.one_of(here + ".nodeTaintsPolicy", constraint["nodeTaintsPolicy"], {"Honor", "Ignore"});
-    validate_label_keys(report, here + ".matchLabelKeys", constraint["matchLabelKeys"], constraint["labelSelector"]);
+    check_spread_keys(report, here / "matchLabelKeys", constraint["matchLabelKeys"], constraint["labelSelector"]);
   }
 }
 

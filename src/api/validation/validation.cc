@@ -9,7 +9,6 @@ namespace {
 using Check = void (*)(Report&, const Value&);
 using UpdateCheck = void (*)(Report&, const Value&, const Value&);
 
-void validate_pod(Report& report, const Value& pod) { validate_pod_spec(report, "spec", pod["spec"], &pod["metadata"]); }
 void validate_nothing(Report&, const Value&) {}
 
 void validate_plain_update(Report& report, const Value& before, const Value& after) {
@@ -42,7 +41,7 @@ struct KindRules {
 };
 
 const KindRules kRules[] = {
-    {"", "Pod", NameRule::kSubdomain, validate_pod, validate_pod_update, true},
+    {"", "Pod", NameRule::kSubdomain, validate_pod_create, validate_pod_update, false},
     {"", "PodTemplate", NameRule::kSubdomain, validate_stored_template, validate_plain_update, true},
     {"", "ReplicationController", NameRule::kSubdomain, validate_replication_controller, validate_plain_update, true},
     {"", "Service", NameRule::kLabel, validate_service, validate_service_update, true},
