@@ -187,6 +187,91 @@ TEST_F(AgentTest, AReadinessProbeTakesAPodOutAndIn) {
   EXPECT_TRUE(containers_.id_of("c").size() > 0) << "runs on";
 }
 
+TEST_F(AgentTest, EagerTriesRestTwentyTimesAsLongAsTheyTake) {
+  probes_.results["check"] = false;
+  probes_.takes = 100ms;
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"exec":{"command":["check"]},"periodSeconds":30}}]})");
+  runtime_.advance(10s);
+  EXPECT_EQ(probes_.log.size(), 5u) << "at 0, 2.1, 4.2, 6.3 and 8.4 s";
+  runtime_.advance(19s);
+  EXPECT_EQ(probes_.log.size(), 6u) << "the one at 10.5 s is the last before the period";
+  runtime_.advance(2s);
+  EXPECT_EQ(probes_.log.size(), 7u);
+  probes_.log.clear();
+  probes_.takes = 500ms;
+  put("web-1",
+      R"({"containers":[{"name":"d","image":"busybox","readinessProbe":{"exec":{"command":["slow"]},"periodSeconds":1,"timeoutSeconds":3}}]})");
+  probes_.results["slow"] = false;
+  runtime_.advance(5100ms);
+  EXPECT_LE(std::count(probes_.log.begin(), probes_.log.end(), "slow"), 6) << "at most one in a period";
+}
+
+TEST_F(AgentTest, AnAnnotationSwitchesEagerProbesOff) {
+  probes_.results["/healthz"] = false;
+  Value web = pod("web-0",
+                  R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/healthz","port":8080},"periodSeconds":4}}]})");
+  web.mut("metadata").set("annotations", Value::object({{"berth.dev/eager-probes", "false"}}));
+  api_.put(kPods, web);
+  runtime_.advance(3900ms);
+  EXPECT_EQ(probes_.log.size(), 1u);
+  EXPECT_TRUE(has_event("Warning Unhealthy web-0: Readiness probe failed: HTTP probe failed with statuscode: 503"))
+      << "the first try counts";
+  runtime_.advance(4s);
+  EXPECT_EQ(probes_.log.size(), 2u);
+}
+
+TEST_F(AgentTest, AProbeThatSucceedsWithAWarningTellsIt) {
+  probes_.warning = {"/moved"};
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/moved","port":8080}}}]})");
+  runtime_.advance(100ms);
+  EXPECT_EQ(condition("web-0", "Ready"), "True");
+  EXPECT_TRUE(has_event("Warning ProbeWarning web-0: Readiness probe warning: Probe terminated redirects, Response body: "))
+      << all_events();
+}
+
+TEST_F(AgentTest, APodThatAsksForWhatTheNodeMayNotGiveIsFailed) {
+  Value stored = put("web-0",
+                     R"({"securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"1"}]},"containers":[{"name":"c","image":"busybox"}]})");
+  Value status = get("web-0")["status"];
+  EXPECT_EQ(status["phase"].as_string(), "Failed");
+  EXPECT_EQ(status["reason"].as_string(), "SysctlForbidden");
+  EXPECT_EQ(status["message"].as_string(), "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted");
+  EXPECT_FALSE(status["startTime"].is_null());
+  EXPECT_TRUE(status["containerStatuses"].empty());
+  EXPECT_TRUE(has_event("Warning SysctlForbidden web-0: forbidden sysctl: \"kernel.msgmax\" not allowlisted")) << all_events();
+  EXPECT_TRUE(containers_.log.empty()) << "nothing was prepared";
+  // A new agent, with and without its memory, leaves it so.
+  agent_.reset();
+  start();
+  EXPECT_EQ(get("web-0")["status"], status);
+  agent_.reset();
+  ASSERT_TRUE(remove_all(directory_ / "data/memory/records").ok());
+  start();
+  EXPECT_EQ(get("web-0")["status"], status);
+  api_.delete_pod({"default", "web-0"}, 30);
+  runtime_.settle();
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
+TEST_F(AgentTest, APodThatAsksForWhatTheNodeHasNotGotWaitsAndSaysSo) {
+  put("web-0", R"({"runtimeClassName":"gvisor","containers":[{"name":"c","image":"busybox"}]})");
+  EXPECT_TRUE(has_event("Warning FailedCreatePodSandBox web-0: Failed to create pod sandbox: runtimeclass.node.k8s.io \"gvisor\" not found"))
+      << all_events();
+  api::Resource classes{"node.k8s.io", "v1", "runtimeclasses"};
+  auto put_class = [&](const char* handler) {
+    api_.put(classes, Value::object({{"metadata", Value::object({{"name", "gvisor"}})}, {"handler", handler}}));
+  };
+  put_class("runsc");
+  runtime_.advance(2s);
+  EXPECT_TRUE(has_event("Warning FailedCreatePodSandBox web-0: Failed to create pod sandbox: failed to get sandbox runtime: no runtime for \"runsc\" is configured"))
+      << all_events();
+  EXPECT_TRUE(containers_.log.empty());
+  put_class("crun");
+  runtime_.advance(5s);
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Running");
+}
+
 TEST_F(AgentTest, ALivenessProbeRestartsTheContainer) {
   probes_.results["check"] = true;
   put("web-0",
@@ -324,6 +409,87 @@ TEST_F(AgentTest, PreStopComesBeforeTheSignal) {
   EXPECT_TRUE(get("web-0").is_null());
 }
 
+TEST_F(AgentTest, APreStopHookThatUsesUpTheGracePeriodIsFollowedByTheSignal) {
+  probes_.hanging = {"bye"};
+  containers_.ignores_term = {"deaf"};
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","lifecycle":{"preStop":{"exec":{"command":["bye"]}}}},
+                        {"name":"q","image":"busybox","lifecycle":{"preStop":{"sleep":{"seconds":4}}}},
+                        {"name":"deaf","image":"busybox","lifecycle":{"preStop":{"exec":{"command":["bye"]}}}}]})");
+  api_.delete_pod({"default", "web-0"}, 4);
+  runtime_.advance(3900ms);
+  EXPECT_EQ(containers_.running().size(), 3u);
+  runtime_.advance(200ms);
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{"deaf"});
+  EXPECT_EQ(std::count(containers_.log.begin(), containers_.log.end(), "kill c"), 0);
+  EXPECT_EQ(std::count(containers_.log.begin(), containers_.log.end(), "signal c 15"), 1);
+  EXPECT_EQ(std::count(containers_.log.begin(), containers_.log.end(), "signal deaf 15"), 1);
+  runtime_.advance(1800ms);
+  EXPECT_EQ(containers_.running().size(), 1u) << "two seconds after the signal";
+  runtime_.advance(200ms);
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
+TEST_F(AgentTest, SidecarsShareTheGracePeriodOfThePod) {
+  containers_.ignores_term = {"s", "t", "c"};
+  put("web-0",
+      R"({"initContainers":[{"name":"s","image":"busybox","restartPolicy":"Always"},
+                            {"name":"t","image":"busybox","restartPolicy":"Always","lifecycle":{"preStop":{"exec":{"command":["bye"]}}}}],
+          "containers":[{"name":"c","image":"busybox"}]})");
+  ASSERT_EQ(containers_.running().size(), 3u);
+  api_.delete_pod({"default", "web-0"}, 5);
+  runtime_.settle();
+  EXPECT_EQ(probes_.log, std::vector<std::string>{"bye"}) << "hooks of sidecars run at once";
+  EXPECT_EQ(std::count(containers_.log.begin(), containers_.log.end(), "signal t 15"), 0) << "their signal waits";
+  runtime_.advance(5100ms);
+  EXPECT_EQ(containers_.running(), (std::vector<std::string>{"s", "t"}));
+  runtime_.advance(2s);
+  EXPECT_TRUE(get("web-0").is_null());
+  // With time left they end one after the other.
+  containers_.ignores_term = {};
+  containers_.log.clear();
+  put("web-1",
+      R"({"initContainers":[{"name":"s","image":"busybox","restartPolicy":"Always"},{"name":"t","image":"busybox","restartPolicy":"Always"}],
+          "containers":[{"name":"c","image":"busybox"}]})");
+  api_.delete_pod({"default", "web-1"}, 5);
+  runtime_.settle();
+  std::vector<std::string> signals;
+  for (const auto& line : containers_.log) {
+    if (line.starts_with("signal")) signals.push_back(line);
+  }
+  EXPECT_EQ(signals, (std::vector<std::string>{"signal c 15", "signal t 15", "signal s 15"}));
+}
+
+TEST_F(AgentTest, ANewImageRestartsARunningContainer) {
+  images_.add("busybox:2");
+  put("web-0", R"({"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]})");
+  Value pod = get("web-0");
+  pod.mut("spec").mut("containers").mut(0).set("image", "busybox:2");
+  api_.put(kPods, pod);
+  runtime_.settle();
+  EXPECT_TRUE(has_event("Normal Killing web-0: Container c definition changed, will be restarted")) << all_events();
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 1);
+  EXPECT_EQ(container("web-0")["image"].as_string(), "busybox:2");
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Running");
+  pod = get("web-0");
+  pod.mut("spec").mut("containers").mut(0).set("image", "busybox");
+  api_.put(kPods, pod);
+  runtime_.settle();
+  EXPECT_EQ(container("web-0")["restartCount"].as_int(), 2) << "no back-off: it did not fail";
+}
+
+TEST_F(AgentTest, AnImageThatCannotBePulledIsLeftForAnother) {
+  images_.pull_errors["no-such"] = "not there";
+  put("web-0", R"({"containers":[{"name":"c","image":"no-such"}]})");
+  runtime_.advance(15s);
+  EXPECT_EQ(container("web-0")["state"]["waiting"]["reason"].as_string(), "ImagePullBackOff");
+  Value pod = get("web-0");
+  pod.mut("spec").mut("containers").mut(0).set("image", "busybox");
+  api_.put(kPods, pod);
+  runtime_.settle();
+  EXPECT_TRUE(container("web-0")["state"]["running"].is_object());
+}
+
 TEST_F(AgentTest, AFailedPostStartHookEndsTheContainer) {
   probes_.results["hello"] = false;
   put("web-0",
@@ -339,7 +505,7 @@ TEST_F(AgentTest, AForceDeletedPodIsEndedAndItsNameUsedAgainOnlyAfterwards) {
   api_.erase(kPods, {"default", "web-0"});
   Value again = put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
   EXPECT_EQ(containers_.specs.size(), 1u) << "one identity never runs twice";
-  runtime_.advance(1100ms);
+  runtime_.advance(2100ms);
   ASSERT_EQ(containers_.specs.size(), 2u);
   EXPECT_EQ(containers_.specs[1].pod_uid, api::uid_of(again));
   EXPECT_EQ(containers_.running().size(), 1u);

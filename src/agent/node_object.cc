@@ -138,12 +138,16 @@ Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const 
                                         {"kubeProxyVersion", ""},
                                         {"operatingSystem", "linux"},
                                         {"architecture", facts.architecture}}));
+  Value features = Value::object({{"recursiveReadOnlyMounts", true}, {"userNamespaces", false}});
+  status.set("runtimeHandlers", Value::array({Value::object({{"name", ""}, {"features", features}}),
+                                              Value::object({{"name", "crun"}, {"features", features}})}));
+  status.set("features", Value::object({{"supplementalGroupsPolicy", true}}));
   status.set("images", images);
   return status;
 }
 
 bool node_status_differs(const Value& before, const Value& after) {
-  for (const char* field : {"capacity", "allocatable", "addresses", "daemonEndpoints", "nodeInfo", "images"}) {
+  for (const char* field : {"capacity", "allocatable", "addresses", "daemonEndpoints", "nodeInfo", "images", "runtimeHandlers", "features"}) {
     if (before[field] != after[field] && !(before[field].is_null() && after[field].empty())) return true;
   }
   Value holder = Value::object({{"status", before}});

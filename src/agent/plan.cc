@@ -38,8 +38,19 @@ struct Planner {
     plan.start.push_back(container["name"].str());
   }
 
-  // Ends what a probe or hook has condemned. True where it runs on.
-  bool keep_running(const Value& container) {
+  // The image of a running container may change in the spec: main containers and sidecars are then replaced.
+  bool has_new_image(const Value& container, bool init) const {
+    const ContainerRecord& r = record(container);
+    return (!init || is_sidecar(container)) && !r.spec_image.empty() && container["image"].as_string() != r.spec_image;
+  }
+
+  // Ends what a probe or hook has condemned, and what has another image by now. True where it runs on.
+  bool keep_running(const Value& container, bool init) {
+    if (has_new_image(container, init)) {
+      stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
+      plan.stop.back().new_image = true;
+      return false;
+    }
     if (!record(container).must_restart) return true;
     std::int64_t grace = spec["terminationGracePeriodSeconds"].as_int(30);
     const ContainerRecord& r = record(container);
@@ -51,21 +62,24 @@ struct Planner {
     return false;
   }
 
-  // Containers end first, then the sidecars, the last one first. True when nothing runs any more.
+  // Every container is told to stop, and a sidecar also whether its turn has come: after all main containers and after
+  // the sidecars behind it. True when nothing runs any more.
   bool stop_everything(std::int64_t grace) {
-    bool running = false;
-    auto stop_if_running = [&](const Value& container) {
-      if (record(container).state != State::kRunning) return;
-      running = true;
+    bool running = false, awaited = false;
+    auto stop_if_running = [&](const Value& container, bool turn) {
+      if (record(container).state != State::kRunning) return false;
       stop(container, grace, false);
+      plan.stop.back().turn = turn;
+      return running = true;
     };
-    for (const Value& c : spec["containers"]) stop_if_running(c);
-    for (const Value& c : spec["initContainers"]) {
-      if (!is_sidecar(c)) stop_if_running(c);
-    }
+    for (const Value& c : spec["containers"]) awaited = stop_if_running(c, true) || awaited;
     const Value& inits = spec["initContainers"];
-    for (std::size_t i = inits.size(); i-- > 0 && !running;) {
-      if (is_sidecar(inits[i])) stop_if_running(inits[i]);
+    for (std::size_t i = inits.size(); i-- > 0;) {
+      if (!is_sidecar(inits[i])) {
+        stop_if_running(inits[i], true);
+      } else {
+        awaited = stop_if_running(inits[i], !awaited) || awaited;
+      }
     }
     return !running;
   }
@@ -76,7 +90,7 @@ struct Planner {
       const ContainerRecord& r = record(c);
       if (is_sidecar(c)) {
         if (r.state == State::kRunning) {
-          keep_running(c);
+          keep_running(c, true);
           through = through && r.running_fully;
         } else if (through || in.record.initialized) {
           start(c);
@@ -88,7 +102,7 @@ struct Planner {
       if (!through) continue;
       through = false;
       if (r.state == State::kRunning) {
-        keep_running(c);
+        keep_running(c, true);
       } else {
         start(c);
       }
@@ -100,8 +114,8 @@ struct Planner {
     for (const Value& c : spec["containers"]) {
       const ContainerRecord& r = record(c);
       if (r.state == State::kRunning) {
-        keep_running(c);
-      } else if (r.state == State::kWaiting || restarts(in.pod, c, false, r.ended.exit_code)) {
+        keep_running(c, false);
+      } else if (r.state == State::kWaiting || r.replace || restarts(in.pod, c, false, r.ended.exit_code)) {
         start(c);
       }
     }
@@ -114,6 +128,13 @@ bool is_sidecar(const Value& init_container) { return init_container["restartPol
 
 bool restarts(const Value& pod, const Value& container, bool init, int exit_code) {
   if (init && is_sidecar(container)) return true;
+  // The first rule that names the exit code comes before the policy. RestartAllContainers is refused (node_support.cc).
+  for (const Value& rule : container["restartPolicyRules"]) {
+    const Value& codes = rule["exitCodes"];
+    bool named = false;
+    for (const Value& code : codes["values"]) named = named || code.as_int() == exit_code;
+    if (named == (codes["operator"].as_string() == "In")) return true;
+  }
   std::string_view policy = container["restartPolicy"].as_string(pod["spec"]["restartPolicy"].as_string("Always"));
   if (init) return exit_code != 0 && policy != "Never";
   return policy == "Always" || (policy == "OnFailure" && exit_code != 0);
@@ -131,7 +152,7 @@ bool work_is_over(const Value& pod, const PodRecord& record) {
   if (spec["containers"].empty()) return false;
   for (const Value& c : spec["containers"]) {
     const ContainerRecord& r = record.at(c["name"].as_string());
-    if (r.state != State::kExited || restarts(pod, c, false, r.ended.exit_code)) return false;
+    if (r.state != State::kExited || r.replace || restarts(pod, c, false, r.ended.exit_code)) return false;
   }
   return true;
 }

@@ -24,8 +24,10 @@ struct PodPlan {
   std::vector<std::string> start;  // containers, in no particular order
   struct Stop {
     std::string container;
-    std::int64_t grace_seconds;
-    bool to_restart = false;  // because of a probe, not because the pod ends
+    std::int64_t grace_seconds;  // from the moment the container was first told to stop
+    bool to_restart = false;     // because of a probe or a new image, not because the pod ends
+    bool new_image = false;      // the spec names another image than the one it was started from
+    bool turn = true;            // false: a sidecar that others are to end before
   };
   std::vector<Stop> stop;
   struct Wait {  // in CrashLoopBackOff

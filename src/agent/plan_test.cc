@@ -49,6 +49,14 @@ std::vector<std::string> stopped(const PodPlan& plan) {
   return out;
 }
 
+std::vector<std::string> turns(const PodPlan& plan) {
+  std::vector<std::string> out;
+  for (const auto& s : plan.stop) {
+    if (s.turn) out.push_back(s.container);
+  }
+  return out;
+}
+
 using Names = std::vector<std::string>;
 
 TEST(Plan, PreparesBeforeItStarts) {
@@ -126,12 +134,13 @@ TEST(Plan, SidecarsEndLastAndBackwards) {
   r.initialized = true;
   for (const char* name : {"s", "t", "a", "b"}) run(r, name);
   auto plan = plan_pod({pod, r, at(0)});
-  EXPECT_EQ(stopped(plan), (Names{"a", "b"}));
+  EXPECT_EQ(stopped(plan), (Names{"a", "b", "t", "s"})) << "all are told, so that their hooks run; sidecars wait";
+  EXPECT_EQ(turns(plan), (Names{"a", "b"}));
   EXPECT_EQ(plan.stop[0].grace_seconds, 7);
   exit(r, "a", 0);
-  EXPECT_EQ(stopped(plan_pod({pod, r, at(0)})), Names{"b"});
+  EXPECT_EQ(turns(plan_pod({pod, r, at(0)})), Names{"b"});
   exit(r, "b", 0);
-  EXPECT_EQ(stopped(plan_pod({pod, r, at(0)})), Names{"t"});
+  EXPECT_EQ(turns(plan_pod({pod, r, at(0)})), Names{"t"});
   exit(r, "t", 0);
   EXPECT_EQ(stopped(plan_pod({pod, r, at(0)})), Names{"s"});
   EXPECT_FALSE(plan_pod({pod, r, at(0)}).tear_down);
@@ -139,6 +148,46 @@ TEST(Plan, SidecarsEndLastAndBackwards) {
   plan = plan_pod({pod, r, at(0)});
   EXPECT_TRUE(plan.tear_down);
   EXPECT_TRUE(plan.start.empty());
+}
+
+TEST(Plan, ANewImageReplacesTheContainerWhateverThePolicy) {
+  Value pod = pod_of(
+      R"({"restartPolicy":"Never","initContainers":[{"name":"i","image":"j:2"},{"name":"s","image":"s:2","restartPolicy":"Always"}],
+          "containers":[{"name":"a","image":"a:2"},{"name":"b","image":"b:1"}]})");
+  PodRecord r = prepared();
+  r.initialized = true;
+  exit(r, "i", 0);
+  r.containers["i"].spec_image = "j:1";
+  for (const char* name : {"s", "a", "b"}) {
+    run(r, name);
+    r.containers[name].spec_image = std::string(name) + ":1";
+  }
+  auto plan = plan_pod({pod, r, at(0)});
+  EXPECT_EQ(stopped(plan), (Names{"s", "a"}));
+  EXPECT_TRUE(plan.stop[1].new_image && plan.stop[1].to_restart);
+  EXPECT_EQ(plan.stop[1].grace_seconds, 30);
+  exit(r, "a", 0);
+  r.containers["a"].replace = true;
+  r.containers["b"].state = State::kExited;
+  r.containers["s"].spec_image = "s:2";
+  plan = plan_pod({pod, r, at(11)});
+  EXPECT_EQ(plan.start, Names{"a"}) << "b is over, as the policy says";
+  EXPECT_FALSE(plan.ending);
+  run(r, "a");
+  r.containers["a"].spec_image = "";
+  EXPECT_TRUE(plan_pod({pod, r, at(11)}).stop.empty()) << "a record of an earlier release does not know its image";
+}
+
+TEST(Plan, RulesComeBeforeTheRestartPolicy) {
+  Value pod = pod_of(
+      R"({"restartPolicy":"Never","containers":[{"name":"a","restartPolicy":"Never","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"In","values":[42,43]}}]}]})");
+  const Value& in = pod["spec"]["containers"][0];
+  EXPECT_TRUE(restarts(pod, in, false, 42));
+  EXPECT_FALSE(restarts(pod, in, false, 1));
+  Value other = pod_of(
+      R"({"containers":[{"name":"a","restartPolicy":"Never","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"NotIn","values":[0]}}]}]})");
+  EXPECT_TRUE(restarts(other, other["spec"]["containers"][0], false, 7));
+  EXPECT_FALSE(restarts(other, other["spec"]["containers"][0], false, 0));
 }
 
 TEST(Plan, SidecarsEndWhenTheWorkIsOver) {

@@ -44,6 +44,8 @@ Value to_json(const ContainerRecord& c) {
                              {"runningFully", c.running_fully},
                              {"ready", c.ready},
                              {"mustRestart", c.must_restart},
+                             {"specImage", c.spec_image},
+                             {"replace", c.replace},
                              {"backOff", c.back_off.count()},
                              {"backOffAt", ns(c.back_off_at)}});
   if (c.state == ContainerRecord::State::kExited) out.set("ended", to_json(c.ended));
@@ -68,10 +70,14 @@ ContainerRecord container_of(const Value& v) {
   c.running_fully = v["runningFully"].as_bool();
   c.ready = v["ready"].as_bool();
   c.must_restart = v["mustRestart"].as_bool();
+  c.spec_image = v["specImage"].str();
+  c.replace = v["replace"].as_bool();
   c.back_off = Duration(v["backOff"].as_int());
   c.back_off_at = time_of(v["backOffAt"]);
   return c;
 }
+
+constexpr std::string_view kRejected = "Pod was rejected: ";  // pod_worker.cc writes it
 
 Time api_time(const Value& value) {
   auto time = parse_time(value.as_string());
@@ -146,6 +152,7 @@ Value to_json(const PodRecord& r) {
                         {"claims", std::move(claims)},
                         {"failedReason", r.failed_reason},
                         {"failedMessage", r.failed_message},
+                        {"rejected", r.rejected},
                         {"containers", std::move(containers)}});
 }
 
@@ -163,6 +170,7 @@ Result<PodRecord> record_from_json(const Value& v) {
   for (const Value& claim : v["claims"]) r.claims.push_back(claim.str());
   r.failed_reason = v["failedReason"].str();
   r.failed_message = v["failedMessage"].str();
+  r.rejected = v["rejected"].as_bool();
   for (auto [name, c] : v["containers"].entries()) r.containers[std::string(name)] = container_of(c);
   return r;
 }
@@ -177,6 +185,7 @@ PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& en
   if (status["phase"].as_string() == "Failed" && !status["reason"].as_string().empty()) {
     r.failed_reason = status["reason"].str();
     r.failed_message = status["message"].str();
+    r.rejected = r.failed_message.starts_with(kRejected);
   }
   bool over = api::is_pod_terminal(pod);
   r.torn_down = over;

@@ -37,6 +37,8 @@ struct ContainerRecord {
   bool running_fully = false;  // postStart is over and the startup probe has passed: status calls it started
   bool ready = false;
   bool must_restart = false;  // a probe or a hook failed: it is being ended and runs again where the policy says so
+  std::string spec_image;     // what the spec named when the current attempt was started
+  bool replace = false;       // ended for a new image: it runs again whatever the policy
   // Delay before the next restart after an exit, and when it was last raised. Zero before the first restart.
   Duration back_off{};
   Time back_off_at{};
@@ -51,6 +53,7 @@ struct PodRecord {
   bool torn_down = false;
   std::vector<std::string> claims;            // names of the PersistentVolumes acquired for it
   std::string failed_reason, failed_message;  // "DeadlineExceeded", "Evicted": the pod is over
+  bool rejected = false;                      // refused at admission: it is over, and its status shows nothing else
   std::map<std::string, ContainerRecord> containers;
 
   const ContainerRecord& at(std::string_view container) const;

@@ -41,7 +41,8 @@ Value mount_statuses(const Value& container) {
     Value one = Value::object({{"name", mount["name"]}, {"mountPath", mount["mountPath"]}});
     if (mount["readOnly"].as_bool()) {
       one.set("readOnly", true);
-      one.set("recursiveReadOnly", "Disabled");
+      std::string_view below = mount["recursiveReadOnly"].as_string();
+      one.set("recursiveReadOnly", below == "Enabled" || below == "IfPossible" ? "Enabled" : "Disabled");
     }
     out.push(std::move(one));
   }
@@ -228,6 +229,7 @@ Value make_pod_status(const StatusInput& in) {
     out.set("podIP", in.record.ip);
     out.set("podIPs", Value::array({Value::object({{"ip", in.record.ip}})}));
   }
+  if (in.record.rejected) return out;
   Value statuses = container_statuses("containers", false, in);
   Value init_statuses = container_statuses("initContainers", true, in);
   Verdict ready = containers_ready(in, statuses, init_statuses, phase);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/pod_admission.h"
 #include "agent/pod_status.h"
 #include "agent/hooks/references.h"
 #include "api/object.h"
@@ -41,7 +42,7 @@ void PodWorker::stop() {
   }
   for (auto& [name, live] : live_) {
     live.prober.reset();
-    if (live.kill_timer) runtime().cancel(std::exchange(live.kill_timer, 0));
+    if (live.stop_timer) runtime().cancel(std::exchange(live.stop_timer, 0));
   }
   interests_.clear();
   context_.poke = nullptr;
@@ -52,12 +53,27 @@ void PodWorker::begin() {
     if (auto self = weak.lock()) self->look();
   };
   if (record_.started == Time{}) record_.started = runtime().now();
-  follow_references();
+  admit();
+  if (!record_.rejected) follow_references();
   for (auto& [name, r] : record_.containers) {
     if (r.state == State::kRunning) watch_health(name);
   }
   rotate_logs();
   look();
+}
+
+// Once, before anything is prepared: what runs or ran already has been admitted.
+void PodWorker::admit() {
+  std::string_view phase = context_.pod["status"]["phase"].as_string("Pending");
+  if (record_.prepared || gone_ || !record_.failed_reason.empty() || phase != "Pending" ||
+      api::is_terminating(context_.pod))
+    return;
+  auto no = reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules());
+  if (!no) return;
+  event("Warning", no->reason, no->message);
+  record_.rejected = true;
+  record_.failed_reason = no->reason;
+  record_.failed_message = "Pod was rejected: " + no->message;
 }
 
 bool PodWorker::adopt(const ContainerStatus& status) {
@@ -98,10 +114,26 @@ void PodWorker::update(const Value& pod) {
   bool references = context_.pod["spec"] != pod["spec"];
   bool metadata = context_.pod["metadata"]["labels"] != pod["metadata"]["labels"] ||
                   context_.pod["metadata"]["annotations"] != pod["metadata"]["annotations"];
-  context_.pod = pod;
-  if (references) follow_references();
+  Value before = std::exchange(context_.pod, pod);
+  if (references) {
+    follow_references();
+    images_changed(before);
+  }
   if (metadata) refresh();
   look();
+}
+
+// A container that waits for an image that the spec names no more is tried with the new one at once.
+void PodWorker::images_changed(const Value& before) {
+  for (const char* field : {"containers", "initContainers"}) {
+    for (const Value& old : before["spec"][field]) {
+      std::string name = old["name"].str();
+      if (spec_of(name)["image"] == old["image"]) continue;
+      Live& live = live_[name];
+      if (!live.starting) live.image.reset();
+      record_.containers[name].retry_at = {};
+    }
+  }
 }
 
 void PodWorker::vanish() {

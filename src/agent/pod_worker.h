@@ -52,12 +52,15 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   struct Live {
     bool starting = false;    // up to the runtime's answer
     bool in_runtime = false;  // the runtime has been asked to run it
-    bool stopping = false;
-    bool to_restart = false;
+    std::string wanted_image;  // that the image step is looking for
     std::string condemned_by;  // "liveness", "startup", "postStart"
-    Duration stop_began{};     // monotonic
-    Duration kill_at{};
-    TimerId kill_timer = 0;
+    // While it is being stopped. Monotonic times.
+    bool stopping = false;
+    bool hook_running = false;  // preStop
+    bool turn = false;          // nothing else is to end before it
+    bool signalled = false;     // with the stop signal
+    Duration stop_began{}, deadline{}, signalled_at{}, kill_at{};
+    TimerId stop_timer = 0;
     bool post_start_running = false;
     std::unique_ptr<Prober> prober;
     std::unique_ptr<ImageStep> image;
@@ -66,12 +69,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   };
 
   // pod_worker.cc
+  void admit();
   void look();
   void sync();
   void prepare();
   void run_hook(std::size_t at);
   void hook_failed(const HookFailure& failure);
   void refresh();
+  void images_changed(const Value& before);
   void tear_down();
   void remove_containers(std::vector<std::string> ids);
   void clean_up(std::size_t left);
@@ -97,9 +102,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // pod_worker_stop.cc
   void stop_container(const PodPlan::Stop& stop);
-  void pre_stop(const std::string& name, Function<void()> then);
+  void pre_stop(const std::string& name);
+  void advance_stop(const std::string& name);
   void signal_container(const std::string& name);
-  void arm_kill(const std::string& name);
+  void kill_container(const std::string& name);
+  std::string killing_text(const PodPlan::Stop& stop) const;
   void condemn(const std::string& name, const std::string& by);
   void exited(const std::string& name, const ContainerStatus& status);
   std::string termination_message(const Value& container, const ContainerRecord& r, int exit_code) const;

@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <algorithm>
+
 #include "agent/hooks/environment.h"
 #include "agent/hooks/mounts_of_container.h"
 #include "agent/hooks/resources.h"
@@ -15,6 +17,7 @@ namespace berth::agent {
 namespace {
 
 constexpr Duration kConfigRetry = 10s;
+constexpr const char* kEagerProbes = "berth.dev/eager-probes";
 
 std::string new_container_id(Runtime& runtime) {
   std::string bytes;
@@ -46,6 +49,14 @@ int signal_number(std::string_view name) {
   return SIGTERM;
 }
 
+// Of several names of one image the one that the spec uses.
+std::string shown_image(const Image& image, const std::string& wanted) {
+  if (image.tags.empty()) return wanted;
+  auto whole = normalize_reference(wanted);
+  bool known = whole.ok() && std::find(image.tags.begin(), image.tags.end(), *whole) != image.tags.end();
+  return known ? *whole : image.tags.front();
+}
+
 }  // namespace
 
 void PodWorker::start_container(const std::string& name) {
@@ -53,6 +64,7 @@ void PodWorker::start_container(const std::string& name) {
   if (live.starting || live.stopping || !surroundings_known_) return;
   live.starting = true;
   if (!live.image) live.image = std::make_unique<ImageStep>();
+  live.wanted_image = spec_of(name)["image"].str();
   auto tell = [self = shared_from_this(), name](std::string_view type, std::string_view reason,
                                                 std::string_view message) {
     if (!self->stopped_) self->event(type, reason, message, name);
@@ -67,8 +79,14 @@ void PodWorker::image_ready(const std::string& name, ImageStep::Outcome outcome)
     live_[name].starting = false;
     return look();
   }
+  Live& live = live_[name];
+  if (live.wanted_image != spec_of(name)["image"].as_string()) {  // changed meanwhile
+    live.starting = false;
+    runtime().post([step = std::move(live.image)] {});  // it is in its own callback
+    return look();
+  }
   if (outcome.image) return run_with_image(name, outcome.image);
-  live_[name].starting = false;
+  live.starting = false;
   ContainerRecord& r = record_.containers[name];
   r.waiting_reason = outcome.reason;
   r.waiting_message = outcome.message;
@@ -82,7 +100,7 @@ void PodWorker::config_error(const std::string& name, const Error& why) {
   r.retry_at = runtime().now() + kConfigRetry;
   if (why.code != Code::kUnavailable) {
     // Not yet known objects are no error; their arrival pokes the worker.
-    r.waiting_reason = "CreateContainerConfigError";
+    r.waiting_reason = why.code == Code::kInternal ? "CreateContainerError" : "CreateContainerConfigError";
     r.waiting_message = why.message;
     event("Warning", "Failed", "Error: " + why.message, name);
   } else {
@@ -139,8 +157,9 @@ void PodWorker::run_with_image(const std::string& name, std::shared_ptr<const Im
   live.stop_signal = SIGTERM;
   std::string stop_signal = container["lifecycle"]["stopSignal"].str(image->config["StopSignal"].as_string());
   if (!stop_signal.empty()) live.stop_signal = signal_number(stop_signal);
-  r.image = image->tags.empty() ? container["image"].str() : image->tags.front();
+  r.image = shown_image(*image, live.wanted_image);
   r.image_id = image->digests.empty() ? image->id : image->digests.front();
+  r.spec_image = live.wanted_image;
   if (r.state == ContainerRecord::State::kExited) raise_back_off(r, runtime().now());
   services_->containers.run_container(spec, [self = shared_from_this(), name, spec](Result<ContainerStatus> result) {
     if (!self->stopped_) self->started(name, spec, std::move(result));
@@ -155,7 +174,7 @@ void PodWorker::begin_attempt(ContainerRecord& r, const std::string& id, int att
   r.waiting_reason.clear();
   r.waiting_message.clear();
   r.retry_at = {};
-  r.running_fully = r.ready = r.must_restart = false;
+  r.running_fully = r.ready = r.must_restart = r.replace = false;
   r.started = {};
 }
 
@@ -239,11 +258,21 @@ void PodWorker::watch_health(const std::string& name) {
   callbacks.unhealthy = [current, name](const std::string& message) {
     if (auto self = current()) self->event("Warning", "Unhealthy", message, name);
   };
+  callbacks.warned = [current, name](const std::string& message) {
+    if (auto self = current()) self->event("Warning", "ProbeWarning", message, name);
+  };
   callbacks.failed = [current, name](const std::string& kind) {
     if (auto self = current()) self->condemn(name, kind);
   };
-  Prober::Start start{
-      container, id, record_.ip, r.started, r.running_fully, r.ready && has_probe(container, "readiness"), !ending_};
+  Prober::Start start;
+  start.container = container;
+  start.container_id = id;
+  start.pod_ip = record_.ip;
+  start.started = r.started;
+  start.startup_passed = r.running_fully;
+  start.ready = r.ready && has_probe(container, "readiness");
+  start.eager = context_.pod["metadata"]["annotations"][kEagerProbes].as_string() != "false";
+  start.liveness = !ending_;
   live_[name].prober = std::make_unique<Prober>(runtime(), services_->probes, std::move(start), std::move(callbacks));
 }
 

@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::size_t kLongestMessage = 4096, kLongestLogMessage = 2048;
 constexpr int kMostLogLines = 80;
-constexpr Duration kAfterPreStop = 2s;  // a container gets at least this long after its preStop hook
+constexpr Duration kShortestGrace = 2s;  // between the stop signal and SIGKILL; kubelet's minimumGracePeriodInSeconds
+constexpr Duration kKillAgain = 10s;     // where a killed container has not ended
 
 // The texts of the last lines of a log in the CRI format.
 std::string log_tail(const std::string& path) {
@@ -38,49 +39,82 @@ std::string log_tail(const std::string& path) {
 
 }  // namespace
 
+// As kubelet ends a container: the hook, then the wait for its turn, then the stop signal, all within the grace period; and
+// at least kShortestGrace from the signal to SIGKILL, also where the period is over by then.
 void PodWorker::stop_container(const PodPlan::Stop& stop) {
   Live& live = live_[stop.container];
   Duration now = runtime().monotonic();
-  Duration grace = std::chrono::seconds(stop.grace_seconds);
+  Duration grace = std::chrono::seconds(std::max<std::int64_t>(0, stop.grace_seconds));
   if (live.stopping) {
-    // Asked again with less patience.
-    if (live.stop_began + grace >= live.kill_at) return;
-    live.kill_at = std::max(live.stop_began + grace, now);
-    return arm_kill(stop.container);
+    live.turn = live.turn || stop.turn;
+    live.deadline = std::min(live.deadline, live.stop_began + grace);
+    if (live.signalled) live.kill_at = std::min(live.kill_at, std::max(live.deadline, live.signalled_at + kShortestGrace));
+    return advance_stop(stop.container);
   }
   live.stopping = true;
-  live.to_restart = stop.to_restart;
+  live.turn = stop.turn;
+  live.hook_running = live.signalled = false;
   live.stop_began = now;
-  live.kill_at = now + grace;
+  live.deadline = now + grace;
   if (live.prober) live.prober->only_readiness();
-  std::string text = "Stopping container " + stop.container;
-  if (stop.to_restart && live.condemned_by == "postStart") text = "FailedPostStartHook";
-  if (stop.to_restart && (live.condemned_by == "liveness" || live.condemned_by == "startup")) {
-    text = "Container " + stop.container + " failed " + live.condemned_by + " probe, will be restarted";
+  event("Normal", "Killing", killing_text(stop), stop.container);
+  if (stop.new_image) {
+    ContainerRecord& r = record_.containers[stop.container];
+    r.replace = true;
+    r.back_off = {};
   }
-  event("Normal", "Killing", text, stop.container);
-  arm_kill(stop.container);
-  if (stop.grace_seconds <= 0) return;
-  bool hook = !spec_of(stop.container)["lifecycle"]["preStop"].is_null() && live.condemned_by != "postStart";
-  if (!hook) return signal_container(stop.container);
-  pre_stop(stop.container, [self = shared_from_this(), name = stop.container] {
-    if (self->stopped_ || !self->live_[name].stopping) return;
-    Live& live = self->live_[name];
-    live.kill_at = std::max(live.kill_at, self->runtime().monotonic() + kAfterPreStop);
-    self->arm_kill(name);
-    self->signal_container(name);
-  });
+  if (grace > Duration::zero() && !spec_of(stop.container)["lifecycle"]["preStop"].is_null()) pre_stop(stop.container);
+  advance_stop(stop.container);
 }
 
-void PodWorker::pre_stop(const std::string& name, Function<void()> then) {
-  Duration limit = live_[name].kill_at - runtime().monotonic();
+std::string PodWorker::killing_text(const PodPlan::Stop& stop) const {
+  const std::string& by = live_.at(stop.container).condemned_by;
+  if (stop.new_image && is_init(stop.container)) return "Init container " + stop.container + " definition changed";
+  if (stop.new_image) return "Container " + stop.container + " definition changed, will be restarted";
+  if (stop.to_restart && by == "postStart") return "FailedPostStartHook";
+  if (stop.to_restart && (by == "liveness" || by == "startup")) {
+    bool again = is_init(stop.container) || context_.pod["spec"]["restartPolicy"].as_string() != "Never";
+    return "Container " + stop.container + " failed " + by + " probe" + (again ? ", will be restarted" : "");
+  }
+  return "Stopping container " + stop.container;
+}
+
+void PodWorker::pre_stop(const std::string& name) {
+  Live& live = live_[name];
+  live.hook_running = true;
+  // Past the deadline nobody waits for it, but it may run on for as long as its container does.
+  Duration limit = live.deadline - runtime().monotonic() + kShortestGrace;
   run_lifecycle(spec_of(name)["lifecycle"]["preStop"], name, limit,
-                [self = shared_from_this(), name, then = std::move(then)](ProbeResult result) {
-                  if (self->stopped_) return;
-                  if (!result.good && self->live_[name].stopping)
-                    self->event("Warning", "FailedPreStopHook", "PreStopHook failed", name);
-                  then();
+                [self = shared_from_this(), name, id = record_.containers[name].id](ProbeResult result) {
+                  if (self->stopped_ || self->record_.containers[name].id != id) return;
+                  Live& live = self->live_[name];
+                  if (!live.stopping || !live.hook_running) return;
+                  live.hook_running = false;
+                  if (!result.good) self->event("Warning", "FailedPreStopHook", "PreStopHook failed", name);
+                  self->advance_stop(name);
                 });
+}
+
+// The next step of stopping a container that is due, and a timer for the one after it.
+void PodWorker::advance_stop(const std::string& name) {
+  Live& live = live_[name];
+  Duration now = runtime().monotonic();
+  if (!live.signalled && ((!live.hook_running && live.turn) || now >= live.deadline)) {
+    live.signalled = true;
+    live.signalled_at = now;
+    live.kill_at = std::max(live.deadline, now + kShortestGrace);
+    signal_container(name);
+  }
+  Duration next = live.signalled ? live.kill_at : live.deadline;
+  if (live.stop_timer) runtime().cancel(live.stop_timer);
+  live.stop_timer = runtime().after(std::max<Duration>(next - now, Duration::zero()), [weak = weak_from_this(), name] {
+    auto self = weak.lock();
+    if (!self || self->stopped_) return;
+    Live& live = self->live_[name];
+    live.stop_timer = 0;
+    if (!live.signalled) return self->advance_stop(name);
+    self->kill_container(name);
+  });
 }
 
 void PodWorker::signal_container(const std::string& name) {
@@ -90,18 +124,13 @@ void PodWorker::signal_container(const std::string& name) {
   });
 }
 
-void PodWorker::arm_kill(const std::string& name) {
+void PodWorker::kill_container(const std::string& name) {
   Live& live = live_[name];
-  if (live.kill_timer) runtime().cancel(live.kill_timer);
-  Duration delay = std::max<Duration>(live.kill_at - runtime().monotonic(), Duration::zero());
-  live.kill_timer = runtime().after(delay, [weak = weak_from_this(), name] {
-    auto self = weak.lock();
-    if (!self || self->stopped_) return;
-    self->live_[name].kill_timer = 0;
-    self->services_->containers.kill_container(self->record_.containers[name].id, [name](Status killed) {
-      if (!killed.ok())
-        log_warning("agent", "cannot kill a container", {{"container", name}, {"error", killed.error().message}});
-    });
+  live.kill_at = runtime().monotonic() + kKillAgain;
+  services_->containers.kill_container(record_.containers[name].id, [self = shared_from_this(), name](Status killed) {
+    if (!killed.ok())
+      log_warning("agent", "cannot kill a container", {{"container", name}, {"error", killed.error().message}});
+    if (!self->stopped_ && self->live_[name].stopping) self->advance_stop(name);
   });
 }
 
@@ -118,9 +147,9 @@ void PodWorker::condemn(const std::string& name, const std::string& by) {
 void PodWorker::exited(const std::string& name, const ContainerStatus& status) {
   Live& live = live_[name];
   live.prober.reset();
-  live.stopping = live.to_restart = false;
+  live.stopping = live.hook_running = live.signalled = false;
   live.condemned_by.clear();
-  if (live.kill_timer) runtime().cancel(std::exchange(live.kill_timer, 0));
+  if (live.stop_timer) runtime().cancel(std::exchange(live.stop_timer, 0));
   const Value& container = spec_of(name);
   ContainerRecord& r = record_.containers[name];
   r.state = ContainerRecord::State::kExited;
@@ -169,7 +198,7 @@ void PodWorker::run_lifecycle(const Value& handler, const std::string& name, Dur
     return;
   }
   const Value& container = spec_of(name);
-  ProbeTarget target{record_.containers[name].id, record_.ip, &container};
+  ProbeTarget target{record_.containers[name].id, record_.ip, &container, true};
   services_->probes.run(handler, target, timeout, std::move(done));
 }
 

@@ -41,11 +41,13 @@ struct ProbeTarget {
   std::string container_id;
   std::string pod_ip;
   const Value* container = nullptr;  // for named ports; only during the call
+  bool hook = false;                 // a lifecycle hook: an HTTP answer is good whatever its status
 };
 struct ProbeResult {
   bool good = false;
   std::string output;  // kubelet's words, for the event
   bool errored = false;  // it could not be carried out: says nothing about the container
+  bool warned = false;   // good, but the user should know `output`
 };
 // Runs one probe (or hook) action: exec, httpGet, tcpSocket, grpc. Faked in tests.
 class ProbeRunner {

@@ -188,7 +188,10 @@ class FakeProbes final : public ProbeRunner {
   void run(const Value& action, const ProbeTarget& target, Duration timeout, Function<void(ProbeResult)> done) override;
   // By the first word of exec.command, or the path of httpGet. Unknown ones succeed.
   std::map<std::string, bool> results;
-  std::set<std::string> broken;  // cannot be carried out
+  std::set<std::string> broken;   // cannot be carried out
+  std::set<std::string> hanging;  // never answer
+  std::set<std::string> warning;  // succeed with a warning
+  Duration takes{};               // each of them
   std::vector<std::string> log;
 
  private:

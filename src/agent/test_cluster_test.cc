@@ -431,12 +431,19 @@ Status FakeNetwork::detach(const std::string& uid) {
 void FakeProbes::run(const Value& action, const ProbeTarget& target, Duration, Function<void(ProbeResult)> done) {
   std::string key = !action["exec"].is_null() ? action["exec"]["command"][0].str() : action["httpGet"]["path"].str();
   log.push_back(key);
+  if (hanging.contains(key)) return;
   if (broken.contains(key)) {
     return (void)runtime_.post([done = std::move(done)] { done({false, "no such program", true}); });
   }
   auto found = results.find(key);
   bool good = found == results.end() || found->second;
-  runtime_.post([done = std::move(done), good] { done({good, good ? "" : "HTTP probe failed with statuscode: 503"}); });
+  bool warned = warning.contains(key);
+  auto answer = [done = std::move(done), good, warned] {
+    std::string text = warned ? "Probe terminated redirects, Response body: " : "HTTP probe failed with statuscode: 503";
+    done({good, good && !warned ? "" : text, false, warned});
+  };
+  if (takes > Duration::zero()) return (void)runtime_.after(takes, std::move(answer));
+  runtime_.post(std::move(answer));
 }
 
 }  // namespace berth::agent::testing

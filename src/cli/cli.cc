@@ -31,6 +31,9 @@ int run(int argc, char** argv, const Roles& roles) {
       ->check(CLI::Range(1, 65535));
   up_command->add_option("--node-name", up_options.node_name, "name of the node (default: the last one, or berth-1)");
   up_command->add_option("--feature-gates", up_options.feature_gates, "NAME=true,...: gates of Kubernetes 1.36 to obey (default: the last ones)");
+  up_command->add_option("--allowed-unsafe-sysctls", up_options.allowed_unsafe_sysctls,
+                         "sysctls that pods may set beside the safe ones, separated by commas; a * at the end stands for any "
+                         "rest (default: the last ones, or none)")->delimiter(',')->allow_extra_args(false);
   up_command->callback([&] { code = up(up_options); });
 
   DownOptions down_options;

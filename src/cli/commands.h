@@ -12,6 +12,7 @@ struct UpOptions {
   int api_port = 0;  // 0: as before, or 6443
   std::string node_name;
   std::optional<std::string> feature_gates;  // absent: as before
+  std::optional<std::vector<std::string>> allowed_unsafe_sysctls;  // nothing: as before
 };
 struct DownOptions {
   std::string data_dir;

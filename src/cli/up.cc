@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "api/schema/feature_gates.h"
+#include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -139,6 +140,15 @@ int up(const UpOptions& options) {
                                             "; run berth down first to change them"));
     }
     settings->feature_gates = *options.feature_gates;
+  }
+  if (options.allowed_unsafe_sysctls) {
+    settings->allowed_unsafe_sysctls.clear();
+    for (const std::string& one : *options.allowed_unsafe_sysctls) {
+      if (one.empty()) continue;  // --allowed-unsafe-sysctls= takes them all away
+      if (Status valid = agent::check_sysctl_pattern(one); !valid.ok()) return fail(valid.error().in("--allowed-unsafe-sysctls"));
+      settings->allowed_unsafe_sysctls.push_back(one);
+    }
+    if (lab::running_daemon(dir->agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
   }
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());

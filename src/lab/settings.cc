@@ -21,10 +21,13 @@ Result<Settings> load_settings(const ClusterDir& dir) {
   take("dnsServiceIP", settings.dns_service_ip);
   take("nodeIP", settings.node_ip);
   take("featureGates", settings.feature_gates);
+  for (const Value& one : (*value)["allowedUnsafeSysctls"]) settings.allowed_unsafe_sysctls.push_back(one.str());
   return settings;
 }
 
 Status save_settings(const ClusterDir& dir, const Settings& settings) {
+  Value sysctls = Value::array();
+  for (const auto& one : settings.allowed_unsafe_sysctls) sysctls.push(one);
   Value value = Value::object({{"apiPort", settings.api_port},
                                {"nodeName", settings.node_name},
                                {"podCIDR", settings.pod_cidr},
@@ -33,7 +36,8 @@ Status save_settings(const ClusterDir& dir, const Settings& settings) {
                                {"apiServiceIP", settings.api_service_ip},
                                {"dnsServiceIP", settings.dns_service_ip},
                                {"nodeIP", settings.node_ip},
-                               {"featureGates", settings.feature_gates}});
+                               {"featureGates", settings.feature_gates},
+                               {"allowedUnsafeSysctls", std::move(sysctls)}});
   return write_file_durably(dir.settings(), json::encode_pretty(value) + "\n", 0600);
 }
 

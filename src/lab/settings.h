@@ -2,6 +2,7 @@
 // What `berth up` was told about a cluster, kept in its directory so that the next `up` brings the same one back.
 
 #include <string>
+#include <vector>
 
 #include "base/json/json.h"
 #include "base/result.h"
@@ -19,6 +20,7 @@ struct Settings {
   std::string dns_service_ip = "10.96.0.10";
   std::string node_ip = "10.244.0.1";
   std::string feature_gates;  // "Name=true,Other=false"
+  std::vector<std::string> allowed_unsafe_sysctls;  // that pods of this node may set, beside the safe ones
 };
 
 // The defaults where there is no file yet.

@@ -54,6 +54,7 @@ class AgentRole {
     config.cluster_domain = settings_.cluster_domain;
     config.cgroup = dir_.cgroup();
     config.resolver_file = "/etc/resolv.conf";
+    config.allowed_unsafe_sysctls = settings_.allowed_unsafe_sysctls;
     probes_ = agent::make_probe_runner(loop_, *containers_);
     agent_ = std::make_unique<agent::Agent>(
         config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_});

@@ -51,10 +51,21 @@ Status link_over(const std::string& target, const std::string& path) {
   return {};
 }
 
+// Directories of a volume with an owning group are the group's, too.
+Status make_directory(const std::string& path, mode_t mode, std::int64_t group) {
+  BERTH_TRY(make_directories(path, 0755));
+  if (group >= 0 && ::chown(path.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(group)) != 0)
+    return errno_error("giving away " + path);
+  ::chmod(path.c_str(), group >= 0 ? mode | S_ISGID | 0550 : mode);
+  return {};
+}
+
 Status write_files(const std::string& directory, const Payload& payload, std::int64_t group) {
+  BERTH_TRY(make_directory(directory, 0755, group));
   for (const auto& [path, content] : payload) {
     std::string whole = directory + "/" + path;
-    BERTH_TRY(make_directories(whole.substr(0, whole.rfind('/')), 0755));
+    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1))
+      BERTH_TRY(make_directory(directory + "/" + path.substr(0, slash), 0755, group));
     BERTH_TRY(write_file(whole, content.bytes, content.mode));
     if ((group >= 0 || content.owner >= 0) &&
         ::chown(whole.c_str(), content.owner >= 0 ? static_cast<uid_t>(content.owner) : static_cast<uid_t>(-1),
@@ -78,8 +89,7 @@ bool is_payload_path(std::string_view path) {
 
 Status write_atomically(const std::string& directory, const Payload& payload, std::int64_t group, Time now,
                         std::uint64_t random) {
-  BERTH_TRY(make_directories(directory, 0755));
-  ::chmod(directory.c_str(), 0755);
+  BERTH_TRY(make_directory(directory, 01777, group));  // as kubelet's, which are file systems of their own
   for (const auto& [path, content] : payload) {
     if (!is_payload_path(path)) return error(Code::kInvalid, "invalid path " + quoted(path));
   }
@@ -89,7 +99,6 @@ Status write_atomically(const std::string& directory, const Payload& payload, st
     if (c == '-' || c == 'T' || c == ':') c = '_';
   }
   std::string fresh = ".." + stamp.substr(0, 19) + "." + std::to_string(random % 10'000'000'000ull);
-  BERTH_TRY(make_directories(directory + "/" + fresh, 0755));
   BERTH_TRY(write_files(directory + "/" + fresh, payload, group));
   std::string before = link_target(directory + "/" + kData);
   BERTH_TRY(link_over(fresh, directory + "/" + kData));

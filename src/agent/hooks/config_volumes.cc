@@ -20,6 +20,21 @@ struct Token {
   Time renew_at{};
 };
 
+// The user that every container of the pod is told to run as; -1 where there is none.
+std::int64_t common_user(const Value& pod) {
+  const Value& of_pod = pod["spec"]["securityContext"]["runAsUser"];
+  std::optional<std::int64_t> user;
+  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+    for (const Value& container : pod["spec"][list]) {
+      const Value& own = container["securityContext"]["runAsUser"];
+      std::int64_t one = own.is_int() ? own.as_int() : of_pod.as_int(-1);
+      if (one < 0 || (user && *user != one)) return -1;
+      user = one;
+    }
+  }
+  return user.value_or(-1);
+}
+
 // Collects one volume's files.
 class Collector {
  public:
@@ -86,15 +101,10 @@ class Collector {
       waiting = true;
       return;
     }
-    // Readable for the group that owns volumes; only for root otherwise, unless the pod runs as one other user.
+    // For its owner alone where all containers run as one user, or a group owns the pod's volumes.
     FileContent file{found->second.text, mode};
-    const Value& security = pod_.pod["spec"]["securityContext"];
-    if (security["fsGroup"].is_int()) {
-      file.mode = 0600 | (mode & 07) | 040;
-    } else if (security["runAsUser"].is_int()) {
-      file.owner = security["runAsUser"].as_int();
-      file.mode = 0600;
-    }
+    file.owner = common_user(pod_.pod);
+    if (file.owner >= 0 || pod_.pod["spec"]["securityContext"]["fsGroup"].is_int()) file.mode = 0600;
     payload[source["path"].str()] = std::move(file);
   }
 
@@ -169,6 +179,7 @@ class ConfigVolumes final : public PodHook {
 
   void write_volumes(PodContext& pod, HookDone done) {
     auto writes = std::make_shared<std::vector<Written>>();
+    std::int64_t group = volume_ownership(pod.pod).group;
     for (const Value& volume : pod.pod["spec"]["volumes"]) {
       if (!is_config_volume(volume)) continue;
       std::string name = volume["name"].str();
@@ -180,11 +191,14 @@ class ConfigVolumes final : public PodHook {
       // What is waited for pokes the worker when it is known.
       if (collector.waiting) return done(HookFailure{"", "waiting for the objects of volume " + quoted(name)});
       std::string directory = pod.memory + "/volumes/" + name;
+      if (group >= 0) {
+        // As kubelet does for volumes that are only read: the group may read every file.
+        for (auto& [path, file] : collector.payload) file.mode |= 0440;
+      }
       pod.volumes[name] = PodVolume{directory, true};
       writes->push_back({name, directory, std::move(collector.payload)});
     }
     if (writes->empty()) return done(std::nullopt);
-    std::int64_t group = volume_ownership(pod.pod).group;
     auto failed = std::make_shared<std::string>();
     blocking(
         pod.services.runtime,

@@ -196,14 +196,19 @@ TEST_F(Layers, RootIsRefusedWhereItIsNotWanted) {
 }
 
 TEST(Capabilities, AreAddedAndDropped) {
-  auto held = resolve_capabilities(Value());
+  auto held = *resolve_capabilities(Value());
   EXPECT_NE(std::find(held.begin(), held.end(), "CAP_CHOWN"), held.end());
   EXPECT_EQ(std::find(held.begin(), held.end(), "CAP_NET_ADMIN"), held.end());
-  held = resolve_capabilities(from(R"({"drop":["ALL"],"add":["NET_BIND_SERVICE"]})"));
+  held = *resolve_capabilities(from(R"({"drop":["ALL"],"add":["NET_BIND_SERVICE"]})"));
   EXPECT_EQ(held, std::vector<std::string>{"CAP_NET_BIND_SERVICE"});
-  held = resolve_capabilities(from(R"({"add":["ALL"],"drop":["CHOWN"]})"));
+  held = *resolve_capabilities(from(R"({"add":["ALL"],"drop":["CHOWN"]})"));
   EXPECT_EQ(std::find(held.begin(), held.end(), "CAP_CHOWN"), held.end());
   EXPECT_NE(std::find(held.begin(), held.end(), "CAP_NET_ADMIN"), held.end());
+  for (const char* list : {"add", "drop"}) {
+    auto wrong = resolve_capabilities(from((std::string("{\"") + list + R"(":["NO_SUCH_CAP"]})").c_str()));
+    ASSERT_FALSE(wrong.ok());
+    EXPECT_EQ(wrong.error().message, std::string("unknown capability \"NO_SUCH_CAP\" to ") + list);
+  }
 }
 
 TEST(AtomicWriter, SwitchesAllFilesAtOnce) {
@@ -230,6 +235,14 @@ TEST(AtomicWriter, SwitchesAllFilesAtOnce) {
     EXPECT_FALSE(write_atomically(at, {{bad, {"x"}}}, -1, now, 1).ok());
   }
   EXPECT_EQ(read_file(at + "/c").value(), "3");
+  ASSERT_EQ(::stat(at.c_str(), &s), 0);
+  EXPECT_EQ(s.st_mode & 07777, 01777u);
+  ASSERT_TRUE(write_atomically(at, {{"d/b", {"2", 0440}}}, 150, now + 3s, 10).ok());
+  ASSERT_EQ(::stat((at + "/d").c_str(), &s), 0);
+  EXPECT_EQ(s.st_gid, 150u);
+  EXPECT_EQ(s.st_mode & 07777, 02755u) << "directories of the group hand it on";
+  ASSERT_EQ(::stat((at + "/d/b").c_str(), &s), 0);
+  EXPECT_EQ(s.st_gid, 150u);
 }
 
 TEST(Ownership, GivesAVolumeToAGroup) {

@@ -60,6 +60,12 @@ std::string propagation_of(const Value& mount) {
   return kind == "HostToContainer" ? "rslave" : kind == "Bidirectional" ? "rshared" : "";
 }
 
+// The kernel and crun can do it everywhere, so that IfPossible always means yes.
+bool read_only_below(const Value& mount) {
+  std::string_view kind = mount["recursiveReadOnly"].as_string();
+  return mount["readOnly"].as_bool() && (kind == "Enabled" || kind == "IfPossible");
+}
+
 bool mounts_at(const Value& container, std::string_view path) {
   for (const Value& mount : container["volumeMounts"]) {
     if (mount["mountPath"].as_string() == path) return true;
@@ -84,6 +90,8 @@ Result<std::vector<Mount>> container_mounts(const PodContext& pod, const Value& 
     one.target = mount["mountPath"].str();
     if (!one.target.starts_with("/")) one.target = "/" + one.target;
     one.read_only = mount["readOnly"].as_bool() || volume->second.read_only;
+    one.read_only_below = read_only_below(mount);
+    one.no_exec = volume->second.no_exec;
     one.propagation = propagation_of(mount);
     std::string sub = mount["subPath"].str();
     if (!mount["subPathExpr"].as_string().empty()) sub = expand_variables(mount["subPathExpr"].as_string(), variables);

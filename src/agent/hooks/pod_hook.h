@@ -25,6 +25,7 @@ using HookDone = Function<void(std::optional<HookFailure>)>;
 struct PodVolume {
   std::string path;  // on the node
   bool read_only = false;
+  bool no_exec = false;
 };
 
 // One pod's surroundings, filled by the hooks. Owned by its worker.
@@ -53,6 +54,7 @@ class PodHook {
   virtual void cleanup(PodContext& pod, HookDone done) { done(std::nullopt); }
 };
 
+std::unique_ptr<PodHook> make_node_support_hook();  // refuses what this node has not got
 std::unique_ptr<PodHook> make_data_directories_hook();
 std::unique_ptr<PodHook> make_names_hook();  // hostname, subdomain, fqdn
 std::unique_ptr<PodHook> make_claims_hook();

@@ -1,17 +1,21 @@
 #include "agent/hooks/security.h"
 
+#include <sys/capability.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cctype>
 #include <set>
 
+#include "agent/pod_admission.h"
 #include "agent/runtime/oci_spec.h"
 #include "base/files.h"
 #include "base/text.h"
 
 namespace berth::agent {
 namespace {
+
+const std::string kSeccompProfiles = "/var/lib/kubelet/seccomp/";  // where kubelet looks, too
 
 struct PasswdEntry {
   std::int64_t uid = 0, gid = 0;
@@ -59,6 +63,12 @@ std::string upper_capability(std::string_view name) {
   return out.starts_with("CAP_") || out == "ALL" ? out : "CAP_" + out;
 }
 
+bool is_capability(std::string_view upper) {
+  if (upper == "ALL") return true;
+  cap_value_t value = 0;
+  return ::cap_from_name(lower(upper).c_str(), &value) == 0;
+}
+
 // The container's own setting, otherwise the pod's.
 const Value& setting(const Value& pod, const Value& container, const char* name) {
   const Value& own = container["securityContext"][name];
@@ -99,7 +109,13 @@ std::string image_file(const std::vector<std::string>& layers, const std::string
   return {};
 }
 
-std::vector<std::string> resolve_capabilities(const Value& capabilities) {
+Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities) {
+  for (const char* list : {"add", "drop"}) {
+    for (const Value& name : capabilities[list]) {
+      if (!is_capability(upper_capability(name.as_string())))
+        return error(Code::kInternal, "unknown capability " + quoted(name.as_string()) + " to " + list);
+    }
+  }
   std::set<std::string> held(default_capabilities().begin(), default_capabilities().end());
   auto all = all_capabilities();
   bool drop_all = false;
@@ -161,11 +177,16 @@ Status resolve_security(const Value& pod, const Value& container, const Value& i
   spec.privileged = own["privileged"].as_bool();
   spec.read_only_rootfs = own["readOnlyRootFilesystem"].as_bool();
   spec.no_new_privileges = own["allowPrivilegeEscalation"].is_bool() && !own["allowPrivilegeEscalation"].as_bool();
-  spec.capabilities = resolve_capabilities(own["capabilities"]);
+  BERTH_ASSIGN(spec.capabilities, resolve_capabilities(own["capabilities"]));
   const Value& profile = setting(pod, container, "seccompProfile");
   std::string_view type = profile["type"].as_string("Unconfined");
-  spec.seccomp =
-      type == "Localhost" ? "/var/lib/kubelet/seccomp/" + profile["localhostProfile"].str() : std::string(type);
+  spec.seccomp = type == "Localhost" ? kSeccompProfiles + profile["localhostProfile"].str() : std::string(type);
+  if (type == "Localhost" && !spec.privileged && !path_exists(spec.seccomp))
+    return error(Code::kInternal, "cannot load seccomp profile " + quoted(spec.seccomp) + ": open " + spec.seccomp +
+                                      ": no such file or directory");
+  spec.apparmor = spec.privileged ? "" : apparmor_profile(pod, container);
+  spec.selinux_label = spec.privileged ? "" : selinux_label(pod, container);
+  spec.unmasked_proc = own["procMount"].as_string() == "Unmasked";
   return {};
 }
 

@@ -15,11 +15,10 @@
 #include "agent/probes/grpc_health.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "http/http1_parser.h"
 
 namespace berth::agent {
 namespace {
-
-constexpr std::size_t kMostAnswer = 10 * 1024;
 
 struct Address {
   sockaddr_storage storage{};
@@ -64,10 +63,10 @@ std::string go_error(int code) {
   }
 }
 
-class Connection final : public ProbeConnection {
+// The connection itself; what is said over it is its heir's.
+class Connection : public ProbeConnection {
  public:
-  Connection(Loop& loop, const NetworkProbe& probe, Function<void(ProbeResult)> done)
-      : loop_(loop), probe_(probe), done_(std::move(done)) {}
+  Connection(Loop& loop, const ProbeAddress& address) : loop_(loop), address_(address) {}
   ~Connection() override {
     if (timer_) loop_.cancel(timer_);
     if (socket_) loop_.unwatch_fd(socket_.get());
@@ -76,57 +75,45 @@ class Connection final : public ProbeConnection {
   void start(Duration timeout) {
     timer_ = loop_.after(timeout, [this] {
       timer_ = 0;
-      fail_timeout();
+      timed_out();
     });
-    auto address = resolve(probe_.host, probe_.port);
-    if (!address.ok()) return later(wrap("dial tcp: " + address.error().message));
+    auto address = resolve(address_.host, address_.port);
+    if (!address.ok()) return later("dial tcp: " + address.error().message);
     socket_.reset(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!socket_) return later(wrap("dial tcp: " + errno_error("socket").message));
+    if (!socket_) return later("dial tcp: " + errno_error("socket").message);
     int one = 1;
     ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    // Closed with a reset: probes leave no connections in TIME_WAIT behind.
-    linger none{1, 0};
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     int result = ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->length);
-    if (result != 0 && errno != EINPROGRESS) return later(dial_failed(errno));
+    if (result != 0 && errno != EINPROGRESS) return later("dial tcp " + where() + ": " + go_error(errno));
     auto watched = loop_.watch_fd(socket_.get(), EPOLLOUT, [this](std::uint32_t) { ready(); });
-    if (!watched.ok()) later(wrap(watched.error().message));
+    if (!watched.ok()) later(watched.error().message);
   }
+
+ protected:
+  // Each may destroy this by its callback; nothing is touched after them.
+  virtual void connected() = 0;  // may fill out_
+  virtual void received(std::string_view bytes) = 0;
+  virtual void ended() { failed("EOF"); }
+  virtual void failed(std::string why) = 0;
+  virtual void timed_out() = 0;
+
+  std::string where() const {
+    return (address_.host.find(':') == std::string::npos ? address_.host : "[" + address_.host + "]") + ":" +
+           std::to_string(address_.port);
+  }
+
+  Loop& loop_;
+  ProbeAddress address_;
+  bool connected_ = false;
+  std::string out_;
 
  private:
-  std::string where() const {
-    return (probe_.host.find(':') == std::string::npos ? probe_.host : "[" + probe_.host + "]") + ":" +
-           std::to_string(probe_.port);
-  }
-  std::string wrap(const std::string& why) const {
-    return probe_.kind == NetworkProbe::Kind::kHttp ? "Get " + quoted(probe_.url) + ": " + why : why;
-  }
-  ProbeResult dial_failed(int code) const { return {false, wrap("dial tcp " + where() + ": " + go_error(code))}; }
-
-  void later(ProbeResult result) {
+  void later(std::string why) {
     if (timer_) loop_.cancel(timer_);
-    timer_ = loop_.after(Duration::zero(), [this, result = std::move(result)] {
+    timer_ = loop_.after(Duration::zero(), [this, why = std::move(why)] {
       timer_ = 0;
-      finish(result);
+      failed(why);
     });
-  }
-  void later(std::string why) { later(ProbeResult{false, std::move(why)}); }
-
-  void finish(ProbeResult result) {
-    auto done = std::move(done_);
-    done(std::move(result));  // destroys this
-  }
-
-  void fail_timeout() {
-    if (probe_.kind == NetworkProbe::Kind::kGrpc)
-      return finish({false, "timeout: health rpc did not complete within the timeout"});
-    if (!connected_) {
-      std::string tail = probe_.kind == NetworkProbe::Kind::kHttp
-                             ? ": i/o timeout (Client.Timeout exceeded while awaiting headers)"
-                             : ": i/o timeout";
-      return finish({false, wrap("dial tcp " + where() + tail)});
-    }
-    finish({false, wrap("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")});
   }
 
   void ready() {
@@ -134,15 +121,12 @@ class Connection final : public ProbeConnection {
       int code = 0;
       socklen_t size = sizeof code;
       ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &code, &size);
-      if (code != 0) return finish(dial_failed(code));
+      if (code != 0) return failed("dial tcp " + where() + ": " + go_error(code));
       connected_ = true;
-      if (probe_.kind == NetworkProbe::Kind::kTcp) return finish({true, ""});
-      out_ = probe_.request;
-      if (probe_.kind == NetworkProbe::Kind::kGrpc) {
-        grpc_ = std::make_unique<GrpcHealthExchange>(where(), probe_.service);
-        out_ = grpc_->take_output();
-      }
-      (void)loop_.change_fd(socket_.get(), EPOLLIN | EPOLLOUT);
+      // A probe that is over with the connection is closed with FIN: servers log a reset as an error of their client.
+      std::weak_ptr<int> alive = alive_;
+      connected();
+      if (alive.expired()) return;
     }
     while (!out_.empty()) {
       ssize_t n = ::send(socket_.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
@@ -151,7 +135,7 @@ class Connection final : public ProbeConnection {
       } else if (errno == EAGAIN) {
         break;
       } else if (errno != EINTR) {
-        return finish({false, wrap("write tcp " + where() + ": " + go_error(errno))});
+        return failed("write tcp " + where() + ": " + go_error(errno));
       }
     }
     (void)loop_.change_fd(socket_.get(), out_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
@@ -160,53 +144,137 @@ class Connection final : public ProbeConnection {
 
   void read() {
     std::array<char, 4096> buffer;
+    std::weak_ptr<int> alive = alive_;
     for (;;) {
       ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && errno == EAGAIN) return;
-      if (n <= 0) return finish({false, wrap(n == 0 ? "EOF" : "read tcp " + where() + ": read: " + go_error(errno))});
-      if (probe_.kind == NetworkProbe::Kind::kGrpc) {
-        auto verdict = grpc_->feed({buffer.data(), static_cast<std::size_t>(n)});
-        if (verdict) return finish(*verdict);
-        out_ += grpc_->take_output();
-        if (!out_.empty()) (void)loop_.change_fd(socket_.get(), EPOLLIN | EPOLLOUT);
-        continue;
-      }
-      in_.append(buffer.data(), static_cast<std::size_t>(n));
-      // The head decides; the body is not waited for.
-      auto line = in_.find("\r\n");
-      if (line != std::string::npos && (in_.find("\r\n\r\n") != std::string::npos || in_.size() > kMostAnswer))
-        return judge(in_.substr(0, line));
-      if (in_.size() > kMostAnswer) return finish({false, wrap("malformed HTTP response")});
+      if (n < 0) return failed("read tcp " + where() + ": read: " + go_error(errno));
+      if (n == 0) return ended();
+      received({buffer.data(), static_cast<std::size_t>(n)});
+      if (alive.expired()) return;
+      if (!out_.empty()) (void)loop_.change_fd(socket_.get(), EPOLLIN | EPOLLOUT);
     }
   }
 
-  void judge(const std::string& line) {
-    auto words = split(line, ' ');
-    auto code = words.size() >= 2 && words[0].starts_with("HTTP/") ? parse_int(words[1])
-                                                                   : Result<long>(error(Code::kInvalid, ""));
-    if (!code.ok()) return finish({false, wrap("malformed HTTP response " + quoted(line))});
-    if (*code >= 200 && *code < 400) return finish({true, ""});
-    finish({false, "HTTP probe failed with statuscode: " + std::to_string(*code)});
-  }
-
-  Loop& loop_;
-  NetworkProbe probe_;
-  Function<void(ProbeResult)> done_;
   Fd socket_;
   TimerId timer_ = 0;
-  bool connected_ = false;
-  std::string out_, in_;
-  std::unique_ptr<GrpcHealthExchange> grpc_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
+
+class TcpProbe final : public Connection {
+ public:
+  TcpProbe(Loop& loop, const ProbeAddress& address, Function<void(ProbeResult)> done)
+      : Connection(loop, address), done_(std::move(done)) {}
+
+ private:
+  void finish(ProbeResult result) {
+    auto done = std::move(done_);
+    done(std::move(result));
+  }
+  void connected() override { finish({true, ""}); }
+  void received(std::string_view) override {}
+  void failed(std::string why) override { finish({false, std::move(why)}); }
+  void timed_out() override { finish({false, "dial tcp " + where() + ": i/o timeout"}); }
+  Function<void(ProbeResult)> done_;
+};
+
+class GrpcProbe final : public Connection {
+ public:
+  GrpcProbe(Loop& loop, const ProbeAddress& address, std::string service, Function<void(ProbeResult)> done)
+      : Connection(loop, address), service_(std::move(service)), done_(std::move(done)) {}
+
+ private:
+  void finish(ProbeResult result) {
+    auto done = std::move(done_);
+    done(std::move(result));
+  }
+  void connected() override {
+    exchange_ = std::make_unique<GrpcHealthExchange>(where(), service_);
+    out_ = exchange_->take_output();
+  }
+  void received(std::string_view bytes) override {
+    if (auto verdict = exchange_->feed(bytes)) return finish(*verdict);
+    out_ += exchange_->take_output();
+  }
+  void failed(std::string why) override { finish({false, std::move(why)}); }
+  void timed_out() override { finish({false, "timeout: health rpc did not complete within the timeout"}); }
+  std::string service_;
+  Function<void(ProbeResult)> done_;
+  std::unique_ptr<GrpcHealthExchange> exchange_;
+};
+
+class HttpExchange final : public Connection {
+ public:
+  HttpExchange(Loop& loop, const ProbeAddress& address, std::string request, Function<void(Result<http::Response>)> done)
+      : Connection(loop, address), request_(std::move(request)), done_(std::move(done)) {}
+
+ private:
+  void finish(Result<http::Response> result) {
+    auto done = std::move(done_);
+    done(std::move(result));
+  }
+  void connected() override { out_ = std::move(request_); }
+  void received(std::string_view bytes) override {
+    while (!bytes.empty() && !parser_.complete() && !parser_.failed()) {
+      std::size_t taken = parser_.feed(bytes);
+      bytes.remove_prefix(std::min(taken, bytes.size()));
+      if (taken == 0) break;
+    }
+    if (parser_.failed()) return finish(error(Code::kUnavailable, "malformed HTTP response: " + parser_.error_text()));
+    if (parser_.complete() || body_.size() >= kMostProbeBody) complete();
+  }
+  void ended() override {
+    parser_.end_of_input();
+    if (parser_.complete()) return complete();
+    if (parser_.head_complete()) return finish(error(Code::kUnknown, "unexpected EOF"));
+    finish(error(Code::kUnavailable, "EOF"));
+  }
+  void complete() {
+    http::Response answer = std::move(parser_.head());
+    answer.body = std::move(body_);
+    finish(std::move(answer));
+  }
+  void failed(std::string why) override {
+    finish(error(parser_.head_complete() ? Code::kUnknown : Code::kUnavailable, std::move(why)));
+  }
+  void timed_out() override {
+    if (!connected_)
+      return finish(error(Code::kUnavailable,
+                          "dial tcp " + where() + ": i/o timeout (Client.Timeout exceeded while awaiting headers)"));
+    if (parser_.head_complete())
+      return finish(error(Code::kUnknown, "net/http: request canceled (Client.Timeout or context cancellation while reading body)"));
+    finish(error(Code::kUnavailable, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"));
+  }
+  std::string request_, body_;
+  Function<void(Result<http::Response>)> done_;
+  http::ResponseParser parser_{false, [this](std::string_view data) {
+                                 body_.append(data.substr(0, kMostProbeBody - std::min(kMostProbeBody, body_.size())));
+                               }};
+};
+
+template <class Kind, class... Arguments>
+std::unique_ptr<ProbeConnection> begin(Duration timeout, Arguments&&... arguments) {
+  auto connection = std::make_unique<Kind>(std::forward<Arguments>(arguments)...);
+  connection->start(timeout);
+  return connection;
+}
 
 }  // namespace
 
-std::unique_ptr<ProbeConnection> start_network_probe(Loop& loop, const NetworkProbe& probe, Duration timeout,
-                                                     Function<void(ProbeResult)> done) {
-  auto connection = std::make_unique<Connection>(loop, probe, std::move(done));
-  connection->start(timeout);
-  return connection;
+std::unique_ptr<ProbeConnection> start_tcp_probe(Loop& loop, const ProbeAddress& address, Duration timeout,
+                                                 Function<void(ProbeResult)> done) {
+  return begin<TcpProbe>(timeout, loop, address, std::move(done));
+}
+
+std::unique_ptr<ProbeConnection> start_grpc_probe(Loop& loop, const ProbeAddress& address, const std::string& service,
+                                                  Duration timeout, Function<void(ProbeResult)> done) {
+  return begin<GrpcProbe>(timeout, loop, address, service, std::move(done));
+}
+
+std::unique_ptr<ProbeConnection> start_http_exchange(Loop& loop, const ProbeAddress& address, std::string request,
+                                                     Duration timeout, Function<void(Result<http::Response>)> done) {
+  return begin<HttpExchange>(timeout, loop, address, std::move(request), std::move(done));
 }
 
 }  // namespace berth::agent

@@ -6,23 +6,28 @@
 
 #include "agent/services.h"
 #include "base/loop.h"
+#include "http/client.h"
 
 namespace berth::agent {
 
-struct NetworkProbe {
-  enum class Kind { kTcp, kHttp, kGrpc } kind = Kind::kTcp;
-  std::string host;  // an address
-  int port = 0;
-  std::string url;      // for messages
-  std::string request;  // kHttp: what is sent
-  std::string service;  // kGrpc
-};
+inline constexpr std::size_t kMostProbeBody = 10 * 1024;  // more of an HTTP answer's body is not read
 
 class ProbeConnection {
  public:
   virtual ~ProbeConnection() = default;
 };
-std::unique_ptr<ProbeConnection> start_network_probe(Loop& loop, const NetworkProbe& probe, Duration timeout,
-                                                     Function<void(ProbeResult)> done);
+
+struct ProbeAddress {
+  std::string host;  // an address, or "localhost"
+  int port = 0;
+};
+std::unique_ptr<ProbeConnection> start_tcp_probe(Loop& loop, const ProbeAddress& address, Duration timeout,
+                                                 Function<void(ProbeResult)> done);
+std::unique_ptr<ProbeConnection> start_grpc_probe(Loop& loop, const ProbeAddress& address, const std::string& service,
+                                                  Duration timeout, Function<void(ProbeResult)> done);
+// Sends `request` in plain text and reads one answer. Errors are Go's words; kUnknown: the status came, but not all of the
+// body.
+std::unique_ptr<ProbeConnection> start_http_exchange(Loop& loop, const ProbeAddress& address, std::string request,
+                                                     Duration timeout, Function<void(Result<http::Response>)> done);
 
 }  // namespace berth::agent

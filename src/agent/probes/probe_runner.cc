@@ -2,13 +2,13 @@
 
 #include <unordered_map>
 
-#include "agent/probes/network_probe.h"
+#include "agent/probes/http_probe.h"
 #include "base/text.h"
-#include "http/client.h"
 
 namespace berth::agent {
 namespace {
 
+constexpr std::size_t kMostProbeOutput = 10 * 1024;
 constexpr Duration kNoLimit = 24h;  // hooks have none of their own
 
 class Runner final : public ProbeRunner {
@@ -19,42 +19,33 @@ class Runner final : public ProbeRunner {
            Function<void(ProbeResult)> done) override {
     if (timeout <= Duration::zero()) timeout = kNoLimit;
     if (!action["exec"].is_null()) return exec(action["exec"], target, timeout, std::move(done));
-    NetworkProbe probe;
-    const Value* port = nullptr;
     const Value& container = target.container ? *target.container : kNone;
-    if (const Value& http = action["httpGet"]; !http.is_null()) {
-      probe.kind = NetworkProbe::Kind::kHttp;
-      probe.host = http["host"].str(target.pod_ip);
-      if (probe.host.empty()) probe.host = target.pod_ip;
-      port = &http["port"];
-      probe.port = probe_port(*port, container);
-      probe.url = url_of(http, probe, "http");
-      probe.request = request_of(http, probe);
-    } else if (const Value& grpc = action["grpc"]; !grpc.is_null()) {
-      probe.kind = NetworkProbe::Kind::kGrpc;
-      probe.host = target.pod_ip;
-      port = &grpc["port"];
-      probe.port = static_cast<int>(port->as_int());
-      probe.service = grpc["service"].str();
-    } else {
-      const Value& tcp = action["tcpSocket"];
-      probe.host = tcp["host"].str(target.pod_ip);
-      if (probe.host.empty()) probe.host = target.pod_ip;
-      port = &tcp["port"];
-      probe.port = probe_port(*port, container);
-    }
-    if (probe.port <= 0 || probe.port > 65535) {
-      loop_.post([done = std::move(done), why = port_error(*port, probe.port)] { done({false, why, true}); });
+    const Value& http = action["httpGet"];
+    const Value& grpc = action["grpc"];
+    const Value& kind = !http.is_null() ? http : !grpc.is_null() ? grpc : action["tcpSocket"];
+    const Value& port = kind["port"];
+    ProbeAddress address{kind["host"].str(), probe_port(port, container)};
+    if (address.host.empty()) address.host = target.pod_ip;
+    if (address.port <= 0 || address.port > 65535) {
+      loop_.post([done = std::move(done), why = port_error(port, address.port)] { done({false, why, true}); });
       return;
     }
-    if (lower(action["httpGet"]["scheme"].as_string()) == "https") return https(action["httpGet"], probe, timeout, std::move(done));
     std::uint64_t key = ++next_;
-    connections_[key] =
-        start_network_probe(loop_, probe, timeout, [this, key, done = std::move(done)](ProbeResult result) {
-          auto self = std::move(connections_[key]);
-          connections_.erase(key);
-          done(std::move(result));
-        });
+    auto finished = [this, key, done = std::move(done)](ProbeResult result) {
+      auto self = std::move(connections_[key]);
+      connections_.erase(key);
+      done(std::move(result));
+    };
+    if (!http.is_null()) {
+      std::string scheme = lower(http["scheme"].as_string("http"));
+      HttpProbe probe{probe_url(scheme.empty() ? "http" : scheme, address.host, address.port, http["path"].str()),
+                      headers_of(http, target.hook), target.hook};
+      connections_[key] = start_http_probe(loop_, std::move(probe), timeout, std::move(finished));
+    } else if (!grpc.is_null()) {
+      connections_[key] = start_grpc_probe(loop_, address, grpc["service"].str(), timeout, std::move(finished));
+    } else {
+      connections_[key] = start_tcp_probe(loop_, address, timeout, std::move(finished));
+    }
   }
 
  private:
@@ -69,8 +60,7 @@ class Runner final : public ProbeRunner {
                          return done({false, "command timed out: " + quoted(command) + " timed out after " + std::to_string(seconds) + "s"});
                        }
                        if (!result.ok()) return done({false, result.error().message, true});
-                       std::string output = result->output;
-                       done({result->exit_code == 0, std::move(output)});
+                       done({result->exit_code == 0, result->output.substr(0, kMostProbeOutput)});
                      });
   }
 
@@ -80,64 +70,26 @@ class Runner final : public ProbeRunner {
     return "strconv.Atoi: parsing " + quoted(port.as_string()) + ": invalid syntax";
   }
 
-  static std::string path_of(const Value& http) {
-    std::string path = http["path"].str("/");
-    return path.starts_with("/") ? path : "/" + path;
-  }
-  static std::string url_of(const Value& http, const NetworkProbe& probe, const char* scheme) {
-    return std::string(scheme) + "://" + probe.host + ":" + std::to_string(probe.port) + path_of(http);
-  }
-  static std::vector<std::pair<std::string, std::string>> headers_of(const Value& http) {
+  static std::vector<std::pair<std::string, std::string>> headers_of(const Value& http, bool hook) {
     std::vector<std::pair<std::string, std::string>> out;
     bool agent = false, accept = false;
     for (const Value& header : http["httpHeaders"]) {
-      agent = agent || iequals(header["name"].as_string(), "user-agent");
-      accept = accept || iequals(header["name"].as_string(), "accept");
-      out.emplace_back(header["name"].str(), header["value"].str());
+      std::string name = header["name"].str(), value = header["value"].str();
+      agent = agent || iequals(name, "user-agent");
+      accept = accept || iequals(name, "accept");
+      // An empty one takes the header away.
+      if (value.empty() && (iequals(name, "user-agent") || iequals(name, "accept"))) continue;
+      out.emplace_back(std::move(name), std::move(value));
     }
-    if (!agent) out.emplace_back("User-Agent", "kube-probe/1.36");
+    if (!agent) out.emplace_back("User-Agent", hook ? "kube-lifecycle/1.36" : "kube-probe/1.36");
     if (!accept) out.emplace_back("Accept", "*/*");
     return out;
-  }
-  static std::string request_of(const Value& http, const NetworkProbe& probe) {
-    std::string head = "GET " + path_of(http) + " HTTP/1.1\r\n";
-    bool host = false;
-    for (const auto& [name, value] : headers_of(http)) {
-      host = host || iequals(name, "host");
-      head += name + ": " + value + "\r\n";
-    }
-    if (!host) head += "Host: " + probe.host + ":" + std::to_string(probe.port) + "\r\n";
-    return head + "Connection: close\r\n\r\n";
-  }
-
-  void https(const Value& http, const NetworkProbe& probe, Duration timeout, Function<void(ProbeResult)> done) {
-    http::Endpoint endpoint;
-    endpoint.address = probe.host + ":" + std::to_string(probe.port);
-    endpoint.tls = endpoint.insecure = true;
-    endpoint.server_name = probe.host;
-    endpoint.connect_timeout = timeout;
-    std::uint64_t key = ++next_;
-    clients_[key] = http::make_client(loop_, endpoint);
-    http::Outgoing request;
-    request.target = path_of(http);
-    request.headers = headers_of(http);
-    request.timeout = timeout;
-    std::string url = url_of(http, probe, "https");
-    clients_[key]->send(std::move(request), [this, key, url, done = std::move(done)](Result<http::Response> answer) {
-      // Not destroyed from inside its own callback.
-      loop_.post([client = std::shared_ptr<http::Client>(std::move(clients_[key]))] {});
-      clients_.erase(key);
-      if (!answer.ok()) return done({false, "Get " + quoted(url) + ": " + answer.error().message});
-      if (answer->status >= 200 && answer->status < 400) return done({true, ""});
-      done({false, "HTTP probe failed with statuscode: " + std::to_string(answer->status)});
-    });
   }
 
   inline static const Value kNone;
   Loop& loop_;
   ContainerRuntime& containers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<ProbeConnection>> connections_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<http::Client>> clients_;
   std::uint64_t next_ = 0;
 };
 

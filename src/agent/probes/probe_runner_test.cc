@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "agent/probes/grpc_health.h"
+#include "agent/probes/http_probe.h"
 #include "agent/runtime/test_node.h"
 #include "agent/test_cluster.h"
 #include "base/files.h"
@@ -44,13 +45,22 @@ class Listener {
         ssize_t n = ::read(fd, buffer, sizeof buffer);
         if (n > 0) request.append(buffer, static_cast<std::size_t>(n));
         loop_.unwatch_fd(fd);
-        [[maybe_unused]] auto m = ::write(fd, answer_.data(), answer_.size());
+        last.assign(buffer, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+        auto other = by_path.find(last.substr(4, last.find(' ', 4) - 4));
+        const std::string& answer = other == by_path.end() ? answer_ : other->second;
+        ++requests;
+        [[maybe_unused]] auto m = ::write(fd, answer.data(), answer.size());
+        if (close_after) ::shutdown(fd, SHUT_WR);
       });
     });
   }
   ~Listener() { loop_.unwatch_fd(socket_.get()); }
   int port = 0;
-  std::string request;
+  std::string request, last;
+  std::map<std::string, std::string> by_path;
+  bool close_after = false;
+  int requests = 0;
+  int peer() const { return peers_.empty() ? -1 : peers_.back().get(); }
 
  private:
   Loop& loop_;
@@ -76,7 +86,7 @@ class ProbeRunnerTest : public ::testing::Test {
 
 TEST_F(ProbeRunnerTest, HttpIsGoodBelow400) {
   for (auto [status, good] :
-       {std::pair{"200 OK", true}, {"302 Found", true}, {"404 Not Found", false}, {"503 Busy", false}}) {
+       {std::pair{"200 OK", true}, {"304 Not Modified", true}, {"404 Not Found", false}, {"503 Busy", false}}) {
     Listener server(loop_, std::string("HTTP/1.1 ") + status + "\r\nContent-Length: 0\r\n\r\n");
     auto result = run(R"({"httpGet":{"path":"/healthz?x=1","port":)" + std::to_string(server.port) +
                       R"(,"httpHeaders":[{"name":"X-Probe","value":"y"}]}})");
@@ -84,10 +94,96 @@ TEST_F(ProbeRunnerTest, HttpIsGoodBelow400) {
     if (!good) {
       EXPECT_EQ(result.output, std::string("HTTP probe failed with statuscode: ") + std::string(status, 3));
     }
-    EXPECT_EQ(server.request.substr(0, 30), "GET /healthz?x=1 HTTP/1.1\r\nX-P");
+    EXPECT_EQ(server.request.substr(0, 27), "GET /healthz?x=1 HTTP/1.1\r\n");
+    EXPECT_NE(server.request.find("\r\nX-Probe: y\r\n"), std::string::npos);
+    EXPECT_NE(server.request.find("\r\nAccept: */*\r\n"), std::string::npos);
+    EXPECT_NE(server.request.find("\r\nConnection: close\r\n"), std::string::npos);
+    EXPECT_EQ(result.warned, std::string_view(status).starts_with("3"));
     EXPECT_NE(server.request.find("User-Agent: kube-probe/1.36\r\n"), std::string::npos);
     EXPECT_NE(server.request.find("Host: 127.0.0.1:" + std::to_string(server.port) + "\r\n"), std::string::npos);
   }
+}
+
+std::string answer(const std::string& status, const std::string& location = "", const std::string& body = "") {
+  return "HTTP/1.1 " + status + "\r\n" + (location.empty() ? "" : "Location: " + location + "\r\n") +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+std::string http_get(int port, const std::string& path, const std::string& more = "") {
+  return R"({"httpGet":{"path":")" + path + R"(","port":)" + std::to_string(port) + more + "}}";
+}
+
+TEST_F(ProbeRunnerTest, RedirectsToTheSameHostAreFollowed) {
+  Listener server(loop_, answer("404 Not Found"));
+  server.by_path = {{"/a/start", answer("302 Found", "../good?x=1")},
+                    {"/good?x=1", answer("200 OK")},
+                    {"/bad", answer("301 Moved Permanently", "/broken")},
+                    {"/broken", answer("500 Internal Server Error")},
+                    {"/loop", answer("307 Temporary Redirect", "/loop")},
+                    {"/away", answer("302 Found", "http://192.0.2.1:1/x", "gone away")},
+                    {"/whole", answer("308 Permanent Redirect", "http://127.0.0.1:" + std::to_string(server.port) + "/good?x=1")},
+                    {"/nowhere", answer("302 Found")}};
+  EXPECT_TRUE(run(http_get(server.port, "/a/start", R"(,"httpHeaders":[{"name":"Host","value":"db.example"}])")).good);
+  EXPECT_NE(server.last.find("\r\nHost: db.example\r\n"), std::string::npos) << "kept for a relative redirect";
+  EXPECT_NE(server.last.find("\r\nReferer: http://127.0.0.1:"), std::string::npos);
+  EXPECT_TRUE(run(http_get(server.port, "/whole", R"(,"httpHeaders":[{"name":"Host","value":"db.example"}])")).good);
+  EXPECT_NE(server.last.find("\r\nHost: 127.0.0.1:"), std::string::npos);
+  auto bad = run(http_get(server.port, "/bad"));
+  EXPECT_FALSE(bad.good);
+  EXPECT_EQ(bad.output, "HTTP probe failed with statuscode: 500");
+  server.requests = 0;
+  auto loop = run(http_get(server.port, "/loop"));
+  EXPECT_FALSE(loop.good);
+  EXPECT_EQ(loop.output, "Get \"/loop\": stopped after 10 redirects");
+  EXPECT_EQ(server.requests, 10);
+  auto away = run(http_get(server.port, "/away"));
+  EXPECT_TRUE(away.good);
+  EXPECT_TRUE(away.warned);
+  EXPECT_EQ(away.output, "Probe terminated redirects, Response body: gone away");
+  EXPECT_TRUE(run(http_get(server.port, "/nowhere")).warned) << "without a Location it is an answer like any other";
+}
+
+TEST_F(ProbeRunnerTest, TheBodyIsReadUpToALimit) {
+  Listener server(loop_, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + std::string(20'000, 'x'));
+  EXPECT_TRUE(run(http_get(server.port, "/")).good) << "ten KiB are enough";
+  Listener half(loop_, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf");
+  auto late = run(http_get(half.port, "/"), 100ms);
+  EXPECT_TRUE(late.errored && !late.good);
+  half.close_after = true;
+  EXPECT_EQ(run(http_get(half.port, "/")).output, "Get \"http://127.0.0.1:" + std::to_string(half.port) + "/\": unexpected EOF");
+  Listener open(loop_, "HTTP/1.1 200 OK\r\n\r\nuntil the end");
+  open.close_after = true;
+  EXPECT_TRUE(run(http_get(open.port, "/")).good);
+}
+
+TEST_F(ProbeRunnerTest, ATcpProbeSaysGoodbye) {
+  Listener server(loop_, "");
+  ASSERT_TRUE(run(R"({"tcpSocket":{"port":)" + std::to_string(server.port) + "}}").good);
+  ASSERT_TRUE(run_until(loop_, [&] { return server.peer() >= 0; }));
+  char byte;
+  ssize_t n = -2;
+  ASSERT_TRUE(run_until(loop_, [&] { return (n = ::recv(server.peer(), &byte, 1, MSG_DONTWAIT)) >= 0 || errno != EAGAIN; }));
+  EXPECT_EQ(n, 0) << "an end of input, no reset: " << std::strerror(errno);
+}
+
+TEST_F(ProbeRunnerTest, AnHttpHookIsGoodWhateverItsStatus) {
+  Listener server(loop_, answer("500 Internal Server Error"));
+  std::optional<ProbeResult> result;
+  Value container, action = from(http_get(server.port, "/bye"));
+  ProbeTarget target{"id", "127.0.0.1", &container, true};
+  runner_->run(action, target, 5s, [&](ProbeResult r) { result = std::move(r); });
+  ASSERT_TRUE(run_until(loop_, [&] { return result.has_value(); }));
+  EXPECT_TRUE(result->good);
+  EXPECT_NE(server.last.find("User-Agent: kube-lifecycle/1.36\r\n"), std::string::npos);
+}
+
+TEST(ProbeUrl, WhatIsNoUrlIsEscaped) {
+  EXPECT_EQ(probe_url("http", "10.0.0.1", 80, "healthz?a=b c#top"), "http://10.0.0.1:80/healthz?a=b%20c");
+  EXPECT_EQ(probe_url("https", "fd00::1", 443, ""), "https://[fd00::1]:443/");
+  EXPECT_EQ(probe_url("http", "h", 80, "/a\r\nX: y?"), "http://h:80/a%0D%0AX:%20y%3F");
+  EXPECT_EQ(resolve_url("http://h:8080/a/b?x", "?y=2"), "http://h:8080/a/b?y=2");
+  EXPECT_EQ(resolve_url("http://h:8080/a/b", "//other/c"), "http://other/c");
+  EXPECT_EQ(resolve_url("http://h:8080/a/b", "http://[bad"), std::nullopt);
 }
 
 TEST_F(ProbeRunnerTest, TellsRefusalSilenceAndNonsense) {

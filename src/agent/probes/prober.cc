@@ -7,8 +7,10 @@ namespace berth::agent {
 namespace {
 
 constexpr Duration kYoung = 10s;  // how long after its first try a container is young
-constexpr Duration kSoonest = 20ms;
+constexpr Duration kSoonest = 10ms;
 constexpr Duration kSoonestExec = 50ms;
+// The pause between two eager tries, in lengths of a try: they take at most a twentieth of a core.
+constexpr int kRest = 20;
 
 }  // namespace
 
@@ -21,6 +23,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
     Duration next_counted{};
     bool eager = false;  // in the phase of frequent tries
     bool in_flight = false;
+    Duration began{};  // the latest try
     int successes = 0, failures = 0;
     TimerId timer = 0;
   };
@@ -71,7 +74,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
     // A container that an earlier agent found ready is asked again after a period, not at once from all pods.
     bool known = probe.kind == "readiness" ? start.ready : probe.kind == "liveness" ? age > 2 * kYoung : false;
     if (known) delay = std::max(delay, period(probe));
-    probe.eager = probe.kind != "liveness" && !known;
+    probe.eager = start.eager && probe.kind != "liveness" && !known;
     probe.fast_delay = probe.spec["exec"].is_null() ? kSoonest : kSoonestExec;
     probe.first_try = runtime.monotonic() + delay;
     probe.next_counted = probe.first_try + (probe.eager ? period(probe) : Duration::zero());
@@ -95,6 +98,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
     Probe& probe = probes[i];
     if (probe.in_flight) return;
     probe.in_flight = true;
+    probe.began = runtime.monotonic();
     bool counted = runtime.monotonic() >= probe.next_counted;
     ProbeTarget target{start.container_id, start.pod_ip, &start.container};
     runner.run(probe.spec, target, seconds(probe.spec["timeoutSeconds"], 1),
@@ -109,14 +113,14 @@ struct Prober::State : std::enable_shared_from_this<State> {
   void take(std::size_t i, bool counted, const ProbeResult& result) {
     Probe& probe = probes[i];
     Duration now = runtime.monotonic();
+    Duration pause = std::min(std::max(probe.fast_delay, kRest * (now - probe.began)), period(probe));
     if (!result.good && !counted) {
-      // Between two tries at least as long as a try takes, so that an expensive one does not fill the machine.
       probe.fast_delay =
           std::min<Duration>(probe.fast_delay + probe.fast_delay / 4, now - probe.first_try > 1s ? 100ms : 40ms);
       if (!probe.spec["exec"].is_null()) probe.fast_delay = std::max<Duration>(probe.fast_delay, kSoonestExec);
       if (now - probe.first_try > kYoung) probe.eager = false;
       Duration until_counted = std::max<Duration>(probe.next_counted - now, Duration::zero());
-      return arm(i, probe.eager ? std::min(probe.fast_delay, until_counted) : until_counted);
+      return arm(i, probe.eager ? std::min(pause, until_counted) : until_counted);
     }
     if (result.good) {
       probe.eager = false;
@@ -128,13 +132,14 @@ struct Prober::State : std::enable_shared_from_this<State> {
     }
     probe.next_counted = now + period(probe);
     if (probe.eager && now - probe.first_try > kYoung) probe.eager = false;
-    arm(i, probe.eager ? probe.fast_delay : period(probe));
+    arm(i, probe.eager ? pause : period(probe));
     judge(i, result);
   }
 
   // The callbacks may destroy the prober; `this` is held by the caller.
   void judge(std::size_t i, const ProbeResult& result) {
     std::string kind = probes[i].kind;
+    if (result.good && result.warned && callbacks.warned) callbacks.warned(word(kind) + " probe warning: " + result.output);
     if (!result.good && callbacks.unhealthy) {
       const char* outcome = result.errored ? " probe errored and resulted in unknown state: " : " probe failed: ";
       callbacks.unhealthy(word(kind) + outcome + result.output);

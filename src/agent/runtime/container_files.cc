@@ -189,6 +189,7 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   around.uts_namespace = surroundings.uts_namespace;
   around.pid_namespace = surroundings.pid_namespace;
   around.host_pid = sandbox.host_pid;
+  around.node_has_mqueue = path_exists("/dev/mqueue");
   around.shm = surroundings.shm;
   around.cgroup = "/" + sandbox.cgroup_parent + "/" + spec.id;
   around.unified_cgroups = cgroups.unified();

@@ -24,6 +24,8 @@ struct Mount {
   bool read_only = false;
   bool recursive = true;
   std::string propagation;     // "", "rprivate", "rslave", "rshared"
+  bool read_only_below = false;  // read_only holds for what is mounted below it, too
+  bool no_exec = false;
 };
 
 struct Limits {                // zero: none
@@ -40,8 +42,13 @@ struct SandboxSpec {
   bool host_pid = false, host_ipc = false, share_pid = false;
   std::map<std::string, std::string> sysctls;
   std::string cgroup_parent;       // relative, e.g. "berth/pod<uid>"
+  // Where its root is another user than the node's: the first of kUserRange ids of the node that the pod's ids 0 and on
+  // stand for. 0: it has the node's own users.
+  std::int64_t first_user = 0;
   Limits limits;                   // of the whole pod
 };
+
+inline constexpr std::int64_t kUserRange = 65536;
 
 struct ContainerSpec {
   std::string id;                  // 64 hex digits, chosen by the agent, unique for ever
@@ -61,6 +68,9 @@ struct ContainerSpec {
   bool privileged = false, read_only_rootfs = false, no_new_privileges = false;
   std::vector<std::string> capabilities;  // exactly these ("CAP_CHOWN")
   std::string seccomp;                    // "RuntimeDefault", "Unconfined", or a profile path
+  std::string apparmor;                   // name of a loaded profile; empty: none
+  std::string selinux_label;              // empty: none
+  bool unmasked_proc = false;             // all of /proc as it is
   std::string log_path;                   // CRI-format log
   std::string termination_log_target;     // where the node-side termination file is mounted, already in mounts
 };

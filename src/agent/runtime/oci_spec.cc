@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "agent/runtime/cgroup.h"
+#include "base/text.h"
 
 namespace berth::agent {
 namespace {
@@ -32,7 +33,7 @@ Value mounts_of(const ContainerSpec& spec, const OciSurroundings& around) {
   out.push(mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
   out.push(mount("/dev/pts", "devpts", "devpts",
                  {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
-  if (around.ipc_namespace.empty()) {
+  if (around.ipc_namespace.empty() && around.node_has_mqueue) {
     out.push(mount("/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "rw", "nosuid", "noexec", "nodev"}));
   } else {
     out.push(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
@@ -47,14 +48,40 @@ Value mounts_of(const ContainerSpec& spec, const OciSurroundings& around) {
   if (!around.shm.empty()) out.push(mount("/dev/shm", "bind", around.shm, {"rbind", "rw"}));
   for (const Mount& m : spec.mounts) {
     Value options = Value::array({m.recursive ? "rbind" : "bind", m.read_only ? "ro" : "rw"});
-    if (m.propagation.empty()) {
-      options.push("rprivate");
-    } else {
-      options.push(m.propagation);
-    }
+    if (m.read_only && m.read_only_below) options.push("rro");
+    options.push(m.propagation.empty() ? "rprivate" : m.propagation);
+    if (m.no_exec) options.push("noexec");
     Value one = Value::object({{"destination", m.target}, {"type", "bind"}, {"source", m.source}});
     one.set("options", std::move(options));
     out.push(std::move(one));
+  }
+  for (const auto& device : around.devices) {
+    out.push(Value::object(
+        {{"destination", device}, {"type", "bind"}, {"source", device}, {"options", Value::array({"bind", "rw"})}}));
+  }
+  return out;
+}
+
+// Parents before what is mounted below them, whatever their order in the pod; otherwise the order stays.
+Value by_depth(const Value& mounts) {
+  auto depth = [](const Value& mount) {
+    std::size_t parts = 0;
+    for (std::string_view part : split(mount["destination"].as_string(), '/')) parts += !part.empty() && part != ".";
+    return parts;
+  };
+  std::vector<Value> sorted(mounts.begin(), mounts.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const Value& a, const Value& b) { return depth(a) < depth(b); });
+  Value out = Value::array();
+  for (Value& one : sorted) out.push(std::move(one));
+  return out;
+}
+
+// What a container mounts shows on the node only where its own mounts are not private from the root on.
+std::string root_propagation(const ContainerSpec& spec) {
+  std::string out;
+  for (const Mount& m : spec.mounts) {
+    if (m.propagation == "rshared") return "rshared";
+    if (m.propagation == "rslave") out = "rslave";
   }
   return out;
 }
@@ -88,6 +115,8 @@ Value process_of(const ContainerSpec& spec, const OciSurroundings& around) {
                                  {"cwd", spec.working_directory.empty() ? "/" : spec.working_directory},
                                  {"noNewPrivileges", spec.no_new_privileges}});
   process.set("capabilities", Value::object({{"bounding", held}, {"effective", held}, {"permitted", held}}));
+  if (!spec.apparmor.empty()) process.set("apparmorProfile", spec.apparmor);
+  if (!spec.selinux_label.empty()) process.set("selinuxLabel", spec.selinux_label);
   process.set("oomScoreAdj", std::max(spec.oom_score_adj, around.oom_score_floor));
   return process;
 }
@@ -134,7 +163,7 @@ const std::vector<std::string>& default_capabilities() {
 Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
   Value linux_part = Value::object(
       {{"cgroupsPath", around.cgroup}, {"namespaces", namespaces_of(around)}, {"resources", resources_of(spec)}});
-  if (!spec.privileged) {
+  if (!spec.privileged && !spec.unmasked_proc) {
     linux_part.set("maskedPaths",
                    Value::array({"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
                                  "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
@@ -142,15 +171,12 @@ Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
     linux_part.set("readonlyPaths",
                    Value::array({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}));
   }
-  Value mounts = mounts_of(spec, around);
-  for (const auto& device : around.devices) {
-    mounts.push(Value::object(
-        {{"destination", device}, {"type", "bind"}, {"source", device}, {"options", Value::array({"bind", "rw"})}}));
-  }
+  if (std::string propagation = root_propagation(spec); !propagation.empty())
+    linux_part.set("rootfsPropagation", propagation);
   Value out = Value::object({{"ociVersion", "1.0.2"},
                              {"process", process_of(spec, around)},
                              {"root", Value::object({{"path", around.rootfs}, {"readonly", spec.read_only_rootfs}})},
-                             {"mounts", std::move(mounts)},
+                             {"mounts", by_depth(mounts_of(spec, around))},
                              {"linux", std::move(linux_part)}});
   if (!around.seccomp_filter.empty()) {
     out.set("annotations", Value::object({{"run.oci.seccomp_bpf_data", around.seccomp_filter}}));

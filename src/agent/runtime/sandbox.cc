@@ -13,6 +13,7 @@
 
 #include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
+#include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/json/json.h"
 #include "base/text.h"
@@ -25,16 +26,31 @@ Status pin(const std::string& kind, const std::string& path) {
   return bind_mount("/proc/thread-self/ns/" + kind, path);
 }
 
-bool of_ipc_namespace(std::string_view name) {
-  return name.starts_with("kernel.shm") || name.starts_with("kernel.msg") || name == "kernel.sem" ||
-         name.starts_with("fs.mqueue.");
-}
-
 Status write_sysctl(const std::string& name, const std::string& value) {
-  std::string path = "/proc/sys/" + replace_all(name, ".", "/");
+  BERTH_ASSIGN(std::string path, sysctl_path(name));
   Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd || ::write(fd.get(), value.data(), value.size()) < 0)
     return errno_error("setting sysctl " + name + " to " + quoted(value));
+  return {};
+}
+
+// Those of one kind of namespace, which the calling thread is in. Admission refuses all others; here none is ever written.
+Status write_sysctls(const SandboxSpec& spec, SysctlNamespace kind) {
+  for (const auto& [given, value] : spec.sysctls) {
+    std::string name = sysctl_with_dots(given);
+    if (sysctl_namespace(name) == kind) BERTH_TRY(write_sysctl(name, value));
+  }
+  return {};
+}
+
+Status check_sysctls(const SandboxSpec& spec) {
+  for (const auto& [given, value] : spec.sysctls) {
+    std::string name = sysctl_with_dots(given);
+    SysctlNamespace kind = sysctl_namespace(name);
+    bool shared = kind == SysctlNamespace::kIpc ? spec.host_ipc : spec.network_namespace.empty();
+    if (kind == SysctlNamespace::kNone || shared)
+      return error(Code::kForbidden, "sysctl " + quoted(name) + " is not in a namespace of the pod");
+  }
   return {};
 }
 
@@ -121,6 +137,7 @@ SandboxPaths sandbox_paths(const std::string& root, const SandboxSpec& spec) {
 
 Status make_sandbox(const std::string& root, const Cgroups& cgroups, const SandboxSpec& spec) {
   std::string at = root + "/" + spec.pod_uid;
+  BERTH_TRY(check_sysctls(spec));
   BERTH_TRY(make_directories(at, 0711));
   SandboxPaths paths = sandbox_paths(root, spec);
   bool whole = (paths.ipc_namespace.empty() || is_mount_point(paths.ipc_namespace)) &&
@@ -136,10 +153,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
         BERTH_TRY(pin("uts", paths.uts_namespace));
       }
       if (!paths.ipc_namespace.empty()) BERTH_TRY(pin("ipc", paths.ipc_namespace));
-      for (const auto& [name, value] : spec.sysctls) {
-        if (of_ipc_namespace(name)) BERTH_TRY(write_sysctl(name, value));
-      }
-      return {};
+      return write_sysctls(spec, SysctlNamespace::kIpc);
     }));
     if (!spec.host_ipc) {
       BERTH_TRY(make_directories(paths.shm, 01777));
@@ -147,10 +161,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
     }
   }
   BERTH_TRY(in_namespaces({spec.network_namespace}, [&]() -> Status {
-    for (const auto& [name, value] : spec.sysctls) {
-      if (!of_ipc_namespace(name)) BERTH_TRY(write_sysctl(name, value));
-    }
-    return {};
+    return write_sysctls(spec, SysctlNamespace::kNetwork);
   }));
   if (spec.share_pid && !spec.host_pid && living_holder(root, spec.pod_uid) == 0) {
     BERTH_ASSIGN(pid_t holder, start_pid_holder());

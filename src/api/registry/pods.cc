@@ -9,15 +9,21 @@ namespace berth::registry {
 // Guaranteed: every container has equal limits and requests of cpu and memory. BestEffort: nobody has any.
 std::string qos_class(const Value& pod) {
   bool any = false, guaranteed = true;
-  for (const char* list : {"containers", "initContainers"}) {
-    for (const Value& container : pod["spec"][list]) {
-      const Value &limits = container["resources"]["limits"], &requests = container["resources"]["requests"];
-      for (const char* resource : {"cpu", "memory"}) {
-        Result<Quantity> limit = Quantity::parse(limits[resource].as_string()), request = Quantity::parse(requests[resource].as_string());
-        bool limited = limit.ok() && limit->sign() > 0, requested = request.ok() && request->sign() > 0;
-        any = any || limited || requested;
-        guaranteed = guaranteed && limited && (!requested || *request == *limit);
-      }
+  auto count = [&](const Value& resources) {
+    const Value &limits = resources["limits"], &requests = resources["requests"];
+    for (const char* resource : {"cpu", "memory"}) {
+      Result<Quantity> limit = Quantity::parse(limits[resource].as_string()), request = Quantity::parse(requests[resource].as_string());
+      bool limited = limit.ok() && limit->sign() > 0, requested = request.ok() && request->sign() > 0;
+      any = any || limited || requested;
+      guaranteed = guaranteed && limited && (!requested || *request == *limit);
+    }
+  };
+  const Value& spec = pod["spec"];
+  if (!spec["resources"]["limits"].empty() || !spec["resources"]["requests"].empty()) {
+    count(spec["resources"]);  // those of the pod decide, where there are any
+  } else {
+    for (const char* list : {"containers", "initContainers"}) {
+      for (const Value& container : spec[list]) count(container["resources"]);
     }
   }
   if (!any) return "BestEffort";

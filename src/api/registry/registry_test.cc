@@ -233,6 +233,17 @@ TEST_F(RegistryTest, DeleteAnswersAndPreconditions) {
   EXPECT_EQ(outcome(remove(call(kNamespaces, "default"))), "403 namespaces \"default\" is forbidden: this namespace may not be deleted");
 }
 
+TEST_F(RegistryTest, ResourcesOfTheWholePodDecideItsClass) {
+  auto class_of = [&](const char* name, const std::string& spec) {
+    (void)create(call(kPods), std::string(R"({"metadata":{"name":")") + name + R"("},"spec":{)" + spec + R"("containers":[{"name":"c","image":"i"}]}})");
+    return get(call(kPods, name))->value()["status"]["qosClass"].str();
+  };
+  EXPECT_EQ(class_of("a", R"("resources":{"limits":{"cpu":"100m","memory":"64Mi"}},)"), "Guaranteed");
+  EXPECT_EQ(class_of("b", R"("resources":{"limits":{"cpu":"100m","memory":"64Mi"},"requests":{"cpu":"50m"}},)"), "Burstable");
+  EXPECT_EQ(class_of("c", R"("resources":{"requests":{"memory":"64Mi"}},)"), "Burstable");
+  EXPECT_EQ(class_of("d", ""), "BestEffort");
+}
+
 TEST_F(RegistryTest, PodsEndGracefully) {
   (void)create(call(kPods), R"({"metadata":{"name":"p"},"spec":{"terminationGracePeriodSeconds":10,"containers":[{"name":"c","image":"i"}]}})");
   Value pod = get(call(kPods, "p"))->value();

@@ -1,0 +1,18 @@
+#pragma once
+// What a pod asks for that this node has not got. Such a pod waits with an event that names it, as it would with kubelet.
+// Pure.
+
+#include <optional>
+#include <string>
+
+#include "agent/hooks/pod_hook.h"
+#include "base/json/json.h"
+
+namespace berth::agent {
+
+// Of the pod's own object: kinds of volumes, raw block devices, resource claims.
+std::optional<HookFailure> unsupported_part(const Value& pod);
+// `runtime_class`: the RuntimeClass that the pod names; null where it does not exist.
+std::optional<HookFailure> unsupported_runtime(const std::string& name, const Value& runtime_class);
+
+}  // namespace berth::agent
