@@ -2,6 +2,7 @@
 
 #include "api/selector.h"
 #include "controllers/disruption/plan.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::disruption {
 namespace {
@@ -65,7 +66,7 @@ class DisruptionController final : public Controller {
  private:
   static std::optional<View::Scale> scale_from(const Value& object, const Value& reference) {
     if (object.is_null() || api::uid_of(object) != reference["uid"].as_string()) return std::nullopt;
-    return View::Scale{reference["uid"].str(), static_cast<int>(object["spec"]["replicas"].as_int(1)),
+    return View::Scale{reference["uid"].str(), count_in(object["spec"]["replicas"], 1),
                        api::is_terminating(object)};
   }
   std::optional<View::Scale> scale_of(const Value& pod) const {
