@@ -92,6 +92,7 @@ Decision Planner::run() {
   history_ = settle_history(set_, revisions, members_, view_.revision, plan);
   if (history_.hash.empty()) return std::move(out_);
   find_spots();
+  plan.members = std::max(spots_.size(), members_.size());
   manage();
   if (lacking_.empty() && doomed_.empty() && is_rolling()) roll();
   carry_out();

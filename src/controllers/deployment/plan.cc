@@ -103,6 +103,7 @@ Plan Planner::run() {
     report(true);
     return std::move(plan_);
   }
+  plan_.members = static_cast<std::size_t>(wanted_);
   note_pause();
   if (deployment_["spec"]["paused"].as_bool() || is_scaling_event()) {
     if (!make_or_settle_new_set(false)) return std::move(plan_);

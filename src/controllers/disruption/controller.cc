@@ -60,7 +60,9 @@ class DisruptionController final : public Controller {
     }
     view.scale_of = [this](const Value& pod) { return scale_of(pod); };
     view.unscalable = unscalable;
-    return plan_budget(view, now);
+    Plan plan = plan_budget(view, now);
+    plan.members = view.pods.size();
+    return plan;
   }
 
  private:

@@ -107,6 +107,7 @@ class Planner {
 };
 
 Plan Planner::run() {
+  plan_.members = view_.pods.size() + static_cast<std::size_t>(std::max(count_in(spec_["completions"]), count_in(spec_["parallelism"], 1)));
   if (settle_members()) return std::move(plan_);
   sort_pods();
   count();

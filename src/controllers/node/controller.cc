@@ -53,7 +53,9 @@ class HealthController final : public Controller {
     view.silent = runtime_.monotonic() - at->second;
     view.unknown = known_.insert(key).second;
     if (view.silent >= config_.grace) view.pods = pods_.by_index(index::kNode, key);
-    return plan_health(view, config_, now);
+    Plan plan = plan_health(view, config_, now);
+    plan.members = view.pods.size();
+    return plan;
   }
 
  private:
@@ -118,7 +120,9 @@ class EvictionController final : public Controller {
     if (!has_no_execute(view.node)) return {};
     view.pods = pods_.by_index(index::kNode, key);
     view.seen = seen_[key];
-    return plan_eviction(view, now);
+    Plan plan = plan_eviction(view, now);
+    plan.members = view.pods.size();
+    return plan;
   }
 
  private:

@@ -63,6 +63,7 @@ class LostController final : public Controller {
     }
     return plan_lost(view, config_, now);
   }
+  Value subject(const std::string& key, const Informer&) const override { return pods_.get(name_of_key(key)); }
 
  private:
   // A pod made for a node that is missing already is given the whole quarantine: its owner makes the next one at once.
@@ -102,7 +103,12 @@ class EndedController final : public Controller {
     return out;
   }
 
-  Plan plan(const std::string&, Time) override { return plan_ended(pods_.by_index(kEnded, kEnded), config_); }
+  Plan plan(const std::string&, Time) override {
+    Plan plan = plan_ended(pods_.by_index(kEnded, kEnded), config_);
+    plan.members = pods_.count_by_index(kEnded, kEnded);
+    return plan;
+  }
+  Value subject(const std::string&, const Informer&) const override { return {}; }
 
  private:
   Config config_;

@@ -74,6 +74,7 @@ class Planner {
 
 void Planner::manage() {
   const int wanted = count_in(set_["spec"]["replicas"], 1);
+  plan_.members = std::max(static_cast<std::size_t>(wanted), view_.pods.size());
   const int have = static_cast<int>(active_.size());
   if (have < wanted && view_.held_until > now_) return hold_back();
   if (have < wanted) create_pods(std::min(wanted - have, kMostAtOnce));

@@ -313,6 +313,7 @@ Plan SetPlanner::run() {
   if (claim_members()) return std::move(plan_);
   order_revisions();
   take_places();
+  plan_.members = replicas_.size() + condemned_.size();
   if (shape_.terminating) {
     plan_.first.clear();
     if (has_finalizer(set_, kTeardownFinalizer)) tear_down();
