@@ -8,7 +8,7 @@
 namespace berth::lab {
 
 struct ClusterDir {
-  std::string root;  // absolute
+  std::string root;  // absolute, without links
 
   std::string kubeconfig() const { return root + "/kubeconfig"; }
   std::string settings() const { return root + "/cluster.json"; }      // what `up` was told; kept between runs
@@ -31,7 +31,7 @@ struct ClusterDir {
   std::string cgroup() const { return "berth-" + id(); }
 };
 
-// Makes the path absolute; refuses one that is too long for a Unix socket (the text says by how much).
+// Makes the path absolute and follows links in it (what is not there yet has none); refuses one that is too long for a Unix socket (the text says by how much).
 Result<ClusterDir> open_cluster_dir(const std::string& path);
 
 }  // namespace berth::lab
