@@ -236,7 +236,7 @@ Status RootedDir::make_directory(std::string_view path, mode_t mode, Links links
 }
 
 Result<RootedDir> RootedDir::make_directories(std::string_view path, mode_t mode, Links links,
-                                              const std::function<Status(const RootedDir&)>& fresh) const {
+                                              const Fresh& fresh) const {
   auto whole = directory(path, links);
   if (whole.ok() || whole.error().code != Code::kNotFound) return whole;
   std::vector<std::string> left = components(path);
@@ -248,23 +248,31 @@ Result<RootedDir> RootedDir::make_directories(std::string_view path, mode_t mode
     left.pop_back();
     std::string next = done.empty() ? name : done + "/" + name;
     bool made = false;
+    // From the directory reached so far, so that a deep path is not resolved again and again; only a link and ".." are
+    // looked up from the root.
+    const RootedDir& here = at ? at : *this;
+    Result<RootedDir> opened = error(Code::kForbidden, "");
     if (name != "..") {
-      Status status = make_directory(next, mode, links);
+      Status status = here.make_directory(name, mode, Links::kNone);
       made = status.ok();
       if (!made && !status.failed_with(Code::kAlreadyExists)) return status.error();
+      opened = here.directory(name, Links::kNone);
     }
-    auto opened = directory(next, links);
+    if (opened.failed_with(Code::kForbidden)) opened = directory(next, links);
     if (opened.failed_with(Code::kNotFound) && links == Links::kInside && name != "..") {
       // A link to what is not there (yet): the directory is made where it points to.
-      auto target = read_link(next, links);
+      auto target = here.read_link(name, Links::kNone);
       if (!target.ok() || ++followed > kMostLinks) return opened;
-      if (target->starts_with("/")) done.clear();
+      if (target->starts_with("/")) {
+        done.clear();
+        at = RootedDir();
+      }
       std::vector<std::string> parts = components(*target);
       left.insert(left.end(), parts.rbegin(), parts.rend());
       continue;
     }
     if (!opened.ok()) return opened;
-    if (made && fresh) BERTH_TRY(fresh(*opened));
+    if (made && fresh) BERTH_TRY(fresh(*opened, next));
     done = std::move(next);
     at = std::move(*opened);
   }

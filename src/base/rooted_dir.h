@@ -66,9 +66,10 @@ class RootedDir {
   // The mode is set exactly, whatever the umask.
   Status make_directory(std::string_view path, mode_t mode, Links links = Links::kInside) const;
   // `path` with all its parents; existing ones (and links to directories, as `links` allows) are fine and stay as they
-  // are. `fresh` is called with each directory that was made.
+  // are. `fresh` is called with each directory that was made, and its path.
+  using Fresh = std::function<Status(const RootedDir& made, const std::string& path)>;
   Result<RootedDir> make_directories(std::string_view path, mode_t mode, Links links = Links::kInside,
-                                     const std::function<Status(const RootedDir& made)>& fresh = nullptr) const;
+                                     const Fresh& fresh = nullptr) const;
   // A new regular file, open for writing. Nothing may be there before.
   Result<Fd> create_file(std::string_view path, mode_t mode, Links links = Links::kInside) const;
   // Written beside and renamed over what is there (not over a directory).

@@ -6,6 +6,7 @@
 #include "agent/images/image_store.h"
 #include "base/files.h"
 #include "base/process.h"
+#include "base/rooted_dir.h"
 #include "base/text.h"
 
 namespace berth::agent {
@@ -25,6 +26,29 @@ Result<std::string> run_step(std::vector<std::string> argv, const std::string& w
 // What an image never needs, left out while packages are installed.
 const char* const kExcluded[] = {"/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*"};
 
+// On failure `progress` gets the end of what apt and dpkg have said, where the reason is.
+Status install(std::vector<std::string> argv, const std::function<void(std::string_view)>& progress) {
+  constexpr std::size_t kMostLines = 60;
+  Command command;
+  command.argv = std::move(argv);
+  command.timeout = kPatience;
+  command.output_limit = 16 << 20;
+  BERTH_ASSIGN(Finished finished, run_command(command));
+  if (finished.ok()) return {};
+  auto lines = split(trim(finished.standard_error), '\n');
+  std::size_t from = lines.size() > kMostLines ? lines.size() - kMostLines : 0;
+  for (std::size_t i = from; i < lines.size(); ++i) progress(trim(lines[i]));
+  std::string reason = finished.timed_out ? "no end after 20 minutes" : "exit code " + std::to_string(finished.exit_code);
+  for (auto line : lines) {
+    line = trim(line);
+    if (line.starts_with("dpkg: error") || line.find("error: ") != std::string_view::npos || line.starts_with("E: Unable")) {
+      reason += ": " + std::string(line);
+      break;
+    }
+  }
+  return error(Code::kInternal, "installing packages: mmdebstrap: " + reason);
+}
+
 Result<std::string> package_tree(const BuildOptions& options, const std::string& cache, const std::function<void(std::string_view)>& progress) {
   std::vector<std::string> packages = options.packages;
   std::sort(packages.begin(), packages.end());
@@ -37,19 +61,42 @@ Result<std::string> package_tree(const BuildOptions& options, const std::string&
   }
   progress("packages: installing " + (packages.empty() ? std::string("the base system") : join(packages, " ")));
   std::string fresh = tree + "." + std::to_string(::getpid()) + ".tar";
-  std::vector<std::string> argv = {"mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\"",
+  std::vector<std::string> argv = {"mmdebstrap", "--mode=root", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\"",
                                    "--dpkgopt=force-unsafe-io"};
   for (const char* excluded : kExcluded) argv.push_back(std::string("--dpkgopt=path-exclude=") + excluded);
+  // update-alternatives of some packages, such as those of Java, wants the directories, whatever is in them.
+  argv.push_back("--essential-hook=mkdir -p \"$1\"/usr/share/man/man1 \"$1\"/usr/share/man/man7 \"$1\"/usr/share/man/man8");
   if (!packages.empty()) argv.push_back("--include=" + join(packages, ","));
   argv.push_back(options.suite);
   argv.push_back(fresh);
-  Result<std::string> made = run_step(argv, "installing packages");
+  Status made = install(std::move(argv), progress);
   if (!made.ok()) {
     ::unlink(fresh.c_str());
     return made.error();
   }
   if (::rename(fresh.c_str(), tree.c_str()) != 0) return errno_error("keeping " + tree);
   return tree;
+}
+
+// Links in the tree, such as /var/run, lead to the tree's own directories and not to this machine's.
+Status put_file(const std::string& root, const std::string& source, const std::string& target) {
+  BERTH_ASSIGN(RootedDir tree, RootedDir::open(root));
+  std::size_t slash = target.rfind('/');
+  std::string name = target.substr(slash + 1);
+  BERTH_ASSIGN(RootedDir folder, tree.make_directories(target.substr(0, slash), 0755));
+  if (auto there = tree.directory(target); !name.empty() && there.ok()) {
+    folder = std::move(*there);  // as cp does: into a directory that is there
+    name.clear();
+  }
+  Command copy;
+  constexpr int kFolder = 3;
+  copy.argv = {"cp", "-a", "--no-preserve=ownership", "--remove-destination", "--", source,
+               "/proc/self/fd/" + std::to_string(kFolder) + "/" + name};
+  copy.descriptors = {{folder.fd(), kFolder}};
+  copy.timeout = kPatience;
+  auto copied = run_checked(copy);
+  if (!copied.ok()) return copied.error().in("copying " + source + " to " + target);
+  return {};
 }
 
 // The tree with files put in and commands run.
@@ -63,8 +110,7 @@ Status customize(const BuildOptions& options, const std::string& tree, const std
       return error(Code::kInvalid, "--file " + source + ":" + target + ": the path in the image must be absolute and without ..");
     }
     progress("file: " + target);
-    BERTH_TRY(make_directories((root + target).substr(0, (root + target).rfind('/'))));
-    BERTH_TRY(run_step({"cp", "-a", "--no-preserve=ownership", source, root + target}, "copying " + source));
+    BERTH_TRY(put_file(root, source, target));
   }
   for (const std::string& line : options.run) {
     progress("run: " + line);

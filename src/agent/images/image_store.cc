@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "agent/images/disk_room.h"
 #include "agent/images/unpack.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -26,11 +27,15 @@ struct Entry {
 
 std::string hex_of(std::string_view digest) { return std::string(cut(digest, ":").after); }
 
-std::int64_t tree_size(const std::string& directory) {
-  Result<std::string> out = run_checked({.argv = {"du", "-sb", directory}});
-  if (!out.ok()) return 0;
-  Result<long> size = parse_int(cut(*out, "\t").before);
-  return size.ok() ? *size : 0;
+// What it takes of the disk; a file of several names counts once.
+Result<std::int64_t> tree_size(const RootedDir& directory) {
+  std::int64_t total = 0;
+  BERTH_TRY(directory.walk([&total](const RootedDir::Entry& entry) -> Status {
+    bool shared = !S_ISDIR(entry.at.st_mode) && entry.at.st_nlink > 1;
+    total += entry.at.st_blocks * 512 / (shared ? static_cast<std::int64_t>(entry.at.st_nlink) : 1);
+    return {};
+  }));
+  return total;
 }
 
 // An image as the pool brought it in; the loop only has to enter it.
@@ -53,9 +58,11 @@ class Importer {
 
  private:
   Result<std::vector<Imported>> bring_in(const std::string& file, const std::string& reference) {
-    BERTH_TRY(make_directories(work_ + "/files"));
-    BERTH_TRY(extract_files(file, work_ + "/files"));
-    BERTH_ASSIGN(std::vector<FoundImage> found, find_images(work_ + "/files"));
+    BERTH_TRY(make_directories(work_ + "/files", 0700));
+    BERTH_ASSIGN(files_, RootedDir::open(work_ + "/files"));
+    BERTH_ASSIGN(layers_, RootedDir::open(root_ + "/layers"));
+    BERTH_TRY(extract_files(file, files_));
+    BERTH_ASSIGN(std::vector<FoundImage> found, find_images(files_));
     std::vector<Imported> out;
     for (const FoundImage& image : found) {
       BERTH_ASSIGN(Imported imported, take(image));
@@ -70,32 +77,53 @@ class Importer {
   }
 
   Result<Imported> take(const FoundImage& found) {
-    BERTH_ASSIGN(std::string text, read_file(found.config_file));
-    Result<Value> config = json::parse(text);
+    Result<Value> config = json::parse(found.config_text);
     if (!config.ok()) return error(Code::kInvalid, "the image's configuration is damaged: " + config.error().message);
     Imported image;
-    image.id = "sha256:" + sha256_hex(text);
+    image.id = "sha256:" + sha256_hex(found.config_text);
     image.config = (*config)["config"];
     image.tags = found.tags;
-    for (const Value& diff_id : (*config)["rootfs"]["diff_ids"]) image.diff_ids.push_back(diff_id.str());
+    for (const Value& diff_id : (*config)["rootfs"]["diff_ids"]) {
+      // It becomes the name of a directory.
+      if (!is_digest(diff_id.as_string()))
+        return error(Code::kInvalid, "the image's configuration names a layer " + quoted(diff_id.as_string()) +
+                                         ": only sha256 digests are accepted");
+      image.diff_ids.push_back(diff_id.str());
+    }
     if (image.diff_ids.size() != found.layer_files.size()) {
-      return error(Code::kInvalid, "the image has " + std::to_string(found.layer_files.size()) + " layers, its configuration names " + std::to_string(image.diff_ids.size()));
+      return error(Code::kInvalid, "the image has " + std::to_string(found.layer_files.size()) +
+                                       " layers, its configuration names " + std::to_string(image.diff_ids.size()));
     }
+    std::vector<std::string> below;
     for (std::size_t i = 0; i < image.diff_ids.size(); ++i) {
-      std::string home = root_ + "/layers/" + hex_of(image.diff_ids[i]);
-      if (!path_exists(home)) {
-        std::string fresh = work_ + "/layer-" + std::to_string(i);
-        BERTH_TRY(unpack_layer(found.layer_files[i], image.diff_ids[i], fresh, work_));
-        ::sync();  // before the name that says "whole"
-        if (::rename(fresh.c_str(), home.c_str()) != 0 && !path_exists(home)) return errno_error("keeping layer " + image.diff_ids[i]);
-      }
-      image.size += tree_size(home);
+      std::string home = hex_of(image.diff_ids[i]);
+      BERTH_TRY(unpack(found.layer_files[i], image.diff_ids[i], home, below));
+      BERTH_ASSIGN(RootedDir layer, layers_.directory(home, RootedDir::Links::kNone));
+      BERTH_ASSIGN(std::int64_t size, tree_size(layer));
+      image.size += size;
+      below.push_back(std::move(home));
     }
-    BERTH_TRY(write_file_durably(root_ + "/blobs/sha256/" + hex_of(image.id), text));
+    BERTH_TRY(write_file_durably(root_ + "/blobs/sha256/" + hex_of(image.id), found.config_text));
     return image;
   }
 
+  // Unless it is here already. The directory gets its name when it is whole and on disk.
+  Status unpack(const std::string& file, const std::string& diff_id, const std::string& home,
+                const std::vector<std::string>& below) {
+    if (layers_.stat(home).ok()) return {};
+    BERTH_ASSIGN(RootedDir work, RootedDir::open(work_));
+    BERTH_TRY(work.remove_tree("layer"));
+    BERTH_TRY(work.make_directory("layer", 0755));
+    BERTH_ASSIGN(RootedDir fresh, work.directory("layer", RootedDir::Links::kNone));
+    BERTH_TRY(unpack_layer(files_, file, diff_id, fresh, layers_, below));
+    if (::syncfs(fresh.fd()) != 0) return errno_error("writing layer " + diff_id);
+    Status kept = ok_status();
+    if (::renameat(work.fd(), "layer", layers_.fd(), home.c_str()) != 0) kept = errno_error("keeping layer " + diff_id);
+    return layers_.stat(home).ok() ? ok_status() : kept;  // another import may have brought it meanwhile
+  }
+
   std::string root_, work_;
+  RootedDir files_, layers_;
 };
 
 // What containerd and the kubelet would say of skopeo's complaint.
@@ -224,6 +252,12 @@ class FileImageStore final : public ImageStore {
  private:
   using PullDone = Function<void(Result<std::shared_ptr<const Image>>)>;
 
+  Result<std::int64_t> room_left() const {
+    BERTH_ASSIGN(RootedDir root, RootedDir::open(root_));
+    BERTH_ASSIGN(DiskRoom room, DiskRoom::of(root.fd(), root_));
+    return room.bytes();
+  }
+
   std::string fresh_work() { return root_ + "/tmp/" + std::to_string(++works_); }
 
   // For the pool: skopeo writes a docker-archive, which is then imported.
@@ -235,6 +269,11 @@ class FileImageStore final : public ImageStore {
     for (const PullCredentials& one : attempts) {
       Command command;
       if (!pull_network_.empty()) command.argv = {"nsenter", "--net=" + pull_network_};
+      BERTH_ASSIGN(std::int64_t room, room_left());
+      // Layers that it keeps for a while lie with the rest of the pull, and no file of it fills the disk.
+      for (const std::string& word : {std::string("env"), "TMPDIR=" + root_ + "/tmp", std::string("prlimit"),
+                                      "--fsize=" + std::to_string(room), std::string("--")})
+        command.argv.push_back(word);
       for (const char* word : {"skopeo", "copy", "--quiet", "--insecure-policy"}) command.argv.emplace_back(word);
       if (is_local_registry(name)) command.argv.emplace_back("--src-tls-verify=false");
       std::string auth_file = work + ".auth";
@@ -297,9 +336,17 @@ class FileImageStore final : public ImageStore {
     Entry entry;
     Image image;
     image.id = row["id"].str();
+    if (!is_digest(image.id)) return;
     for (const Value& tag : row["tags"]) image.tags.push_back(tag.str());
     for (const Value& digest : row["digests"]) image.digests.push_back(digest.str());
-    for (const Value& diff_id : row["diffIDs"]) entry.diff_ids.push_back(diff_id.str());
+    for (const Value& diff_id : row["diffIDs"]) {
+      if (!is_digest(diff_id.as_string())) {
+        log_warning("images", "a layer has no name that it can have: the image is forgotten",
+                    {{"image", image.id}, {"layer", diff_id.str()}});
+        return;
+      }
+      entry.diff_ids.push_back(diff_id.str());
+    }
     image.size_bytes = row["size"].as_int();
     image.config = row["config"];
     image.layers = layer_paths(entry.diff_ids);

@@ -4,203 +4,226 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <cerrno>
 #include <memory>
 
-#include "base/files.h"
+#include "agent/images/layer_writer.h"
 #include "base/text.h"
 
 namespace berth::agent {
 namespace {
 
 constexpr std::size_t kBlock = 256 * 1024;
+constexpr int kMostNestedIndexes = 3;
+constexpr std::size_t kLongestDocuments = 16 * kLongestDocument;
 
 struct CloseReader {
   void operator()(archive* a) const { archive_read_free(a); }
 };
-struct CloseWriter {
-  void operator()(archive* a) const { archive_write_free(a); }
-};
 using Reader = std::unique_ptr<archive, CloseReader>;
-using Writer = std::unique_ptr<archive, CloseWriter>;
 
 Error damaged(const std::string& file, archive* reader) {
   const char* why = archive_error_string(reader);
   return error(Code::kInvalid, file + " is damaged or no archive: " + (why != nullptr ? why : "unexpected end"));
 }
 
-Result<Reader> open_tar(const std::string& file, bool raw) {
-  Reader reader(archive_read_new());
-  archive_read_support_filter_all(reader.get());
-  if (raw) {
-    archive_read_support_format_raw(reader.get());
-    archive_read_support_format_empty(reader.get());
-  } else {
-    archive_read_support_format_tar(reader.get());
-  }
-  if (archive_read_open_filename(reader.get(), file.c_str(), kBlock) != ARCHIVE_OK) return damaged(file, reader.get());
-  return reader;
+Error escapes(const std::string& file, std::string_view path) {
+  return error(Code::kInvalid, file + ": entry " + quoted(path) + " leads out of the image");
 }
 
-// "./a/b/" -> "a/b"; nothing where the path is absolute or climbs out.
-std::optional<std::string> inner_path(std::string_view raw) {
-  std::vector<std::string> parts;
-  if (raw.starts_with("/")) return std::nullopt;
-  for (std::string_view part : split(raw, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part == "..") return std::nullopt;
-    parts.emplace_back(part);
-  }
-  return join(parts, "/");
+// Only what images are compressed with: some of libarchive's other filters run programs.
+void take_filters(archive* reader) {
+  archive_read_support_filter_gzip(reader);
+  archive_read_support_filter_bzip2(reader);
+  archive_read_support_filter_xz(reader);
+  archive_read_support_filter_zstd(reader);
 }
 
-Error escapes(const std::string& file, const char* path) {
-  return error(Code::kInvalid, file + ": entry " + quoted(path != nullptr ? path : "") + " leads out of the image");
-}
-
-Status copy_data(archive* reader, const std::string& archive_name, const std::string& to) {
-  std::size_t slash = to.rfind('/');
-  BERTH_TRY(make_directories(to.substr(0, slash)));
-  Fd out(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!out) return errno_error("writing " + to);
-  const void* block = nullptr;
-  std::size_t size = 0;
-  la_int64_t offset = 0;
-  for (;;) {
-    int state = archive_read_data_block(reader, &block, &size, &offset);
-    if (state == ARCHIVE_EOF) return ok_status();
-    if (state < ARCHIVE_WARN) return damaged(archive_name, reader);
-    if (::pwrite(out.get(), block, size, offset) != static_cast<ssize_t>(size)) return errno_error("writing " + to);
+// The decompressed bytes of a layer, hashed as they are handed on.
+class LayerStream {
+ public:
+  // No more bytes than `limit` are handed on, which bounds the time that a layer of compressed zeros can take.
+  static Result<std::unique_ptr<LayerStream>> open(Fd file, std::string name, std::int64_t limit) {
+    std::unique_ptr<LayerStream> self(new LayerStream(std::move(file), std::move(name), limit));
+    archive* raw = self->raw_.get();
+    take_filters(raw);
+    archive_read_support_format_raw(raw);
+    archive_read_support_format_empty(raw);
+    archive_entry* entry = nullptr;
+    if (archive_read_open_fd(raw, self->file_.get(), kBlock) != ARCHIVE_OK) return damaged(self->name_, raw);
+    int state = archive_read_next_header(raw, &entry);
+    if (state != ARCHIVE_EOF && state < ARCHIVE_WARN) return damaged(self->name_, raw);
+    self->ended_ = state == ARCHIVE_EOF;
+    EVP_DigestInit_ex(self->digest_.get(), EVP_sha256(), nullptr);
+    return self;
   }
-}
 
-// Decompresses into `to` and answers with the sha256 of what came out.
-Result<std::string> decompress(const std::string& from, const std::string& to) {
-  BERTH_ASSIGN(Reader reader, open_tar(from, true));
-  archive_entry* entry = nullptr;
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> digest(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr);
-  Fd out(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!out) return errno_error("writing " + to);
-  int state = archive_read_next_header(reader.get(), &entry);
-  if (state < ARCHIVE_WARN) return damaged(from, reader.get());
-  std::string block(kBlock, '\0');
-  while (state != ARCHIVE_EOF) {
-    la_ssize_t size = archive_read_data(reader.get(), block.data(), block.size());
-    if (size < 0) return damaged(from, reader.get());
-    if (size == 0) break;
-    EVP_DigestUpdate(digest.get(), block.data(), static_cast<std::size_t>(size));
-    if (::write(out.get(), block.data(), static_cast<std::size_t>(size)) != size) return errno_error("writing " + to);
-  }
-  unsigned char bytes[32];
-  EVP_DigestFinal_ex(digest.get(), bytes, nullptr);
-  return "sha256:" + hex_encode(std::string_view(reinterpret_cast<char*>(bytes), sizeof bytes));
-}
-
-// Layers mark what they take away; overlayfs has its own form of that. True: the entry was such a mark.
-Result<bool> apply_whiteout(const std::string& directory, const std::string& path) {
-  std::size_t slash = path.rfind('/');
-  std::string parent = slash == std::string::npos ? directory : directory + "/" + path.substr(0, slash);
-  std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  if (!name.starts_with(".wh.")) return false;
-  BERTH_TRY(make_directories(parent));
-  if (name == ".wh..wh..opq") {
-    if (::setxattr(parent.c_str(), "trusted.overlay.opaque", "y", 1, 0) != 0) return errno_error("marking " + parent + " opaque");
-    return true;
-  }
-  std::string hidden = parent + "/" + name.substr(4);
-  if (::mknod(hidden.c_str(), S_IFCHR, makedev(0, 0)) != 0 && errno != EEXIST) return errno_error("hiding " + hidden);
-  return true;
-}
-
-Status write_entry(archive* reader, archive* writer, archive_entry* entry, const std::string& layer) {
-  if (archive_write_header(writer, entry) < ARCHIVE_WARN) {
-    return error(Code::kInternal, "unpacking " + layer + ": " + std::string(archive_error_string(writer)));
-  }
-  const void* block = nullptr;
-  std::size_t size = 0;
-  la_int64_t offset = 0;
-  for (;;) {
-    int state = archive_read_data_block(reader, &block, &size, &offset);
-    if (state == ARCHIVE_EOF) break;
-    if (state < ARCHIVE_WARN) return damaged(layer, reader);
-    if (archive_write_data_block(writer, block, size, offset) < ARCHIVE_WARN) {
-      return error(Code::kInternal, "unpacking " + layer + ": " + std::string(archive_error_string(writer)));
+  // As archive_read_callback wants it: 0 at the end, negative on failure (then failure() says why).
+  la_ssize_t next(const void** block) {
+    if (ended_ || failure_) return failure_ ? -1 : 0;
+    la_ssize_t size = archive_read_data(raw_.get(), block_.data(), block_.size());
+    if (size < 0) {
+      failure_ = damaged(name_, raw_.get());
+      return -1;
     }
+    ended_ = size == 0;
+    handed_on_ += size;
+    if (handed_on_ > limit_) {
+      failure_ = error(Code::kUnavailable, "no room for the image: " + name_ + " has more than " +
+                                               std::to_string(limit_) + " bytes when decompressed, and so many are free");
+      return -1;
+    }
+    EVP_DigestUpdate(digest_.get(), block_.data(), static_cast<std::size_t>(size));
+    *block = block_.data();
+    return size;
   }
-  if (archive_write_finish_entry(writer) < ARCHIVE_WARN) {
-    return error(Code::kInternal, "unpacking " + layer + ": " + std::string(archive_error_string(writer)));
+  const std::optional<Error>& failure() const { return failure_; }
+
+  // Of all bytes; what nobody has read yet is read first.
+  Result<std::string> digest() {
+    const void* block = nullptr;
+    while (next(&block) > 0) {
+    }
+    if (failure_) return *failure_;
+    unsigned char bytes[32];
+    EVP_DigestFinal_ex(digest_.get(), bytes, nullptr);
+    return "sha256:" + hex_encode(std::string_view(reinterpret_cast<char*>(bytes), sizeof bytes));
   }
-  return ok_status();
+
+ private:
+  LayerStream(Fd file, std::string name, std::int64_t limit)
+      : file_(std::move(file)), name_(std::move(name)), limit_(limit) {}
+
+  Fd file_;
+  std::string name_;
+  const std::int64_t limit_;
+  std::int64_t handed_on_ = 0;
+  bool ended_ = false;
+  std::optional<Error> failure_;
+  std::string block_ = std::string(kBlock, '\0');
+  Reader raw_{archive_read_new()};
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> digest_{EVP_MD_CTX_new(), EVP_MD_CTX_free};
+};
+
+la_ssize_t read_block(archive* reader, void* stream, const void** block) {
+  auto* from = static_cast<LayerStream*>(stream);
+  la_ssize_t size = from->next(block);
+  if (size < 0) archive_set_error(reader, EIO, "%s", from->failure()->message.c_str());
+  return size;
 }
 
-Status unpack_tar(const std::string& tar, const std::string& directory) {
-  BERTH_ASSIGN(Reader reader, open_tar(tar, false));
-  Writer writer(archive_write_disk_new());
-  archive_write_disk_set_options(writer.get(), ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_XATTR |
-                                                   ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_UNLINK | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-                                                   ARCHIVE_EXTRACT_SECURE_NODOTDOT);
+Status write_entries(LayerStream& stream, const std::string& name, LayerWriter& writer) {
+  Reader reader(archive_read_new());
+  archive_read_support_format_tar(reader.get());
+  archive_read_support_format_empty(reader.get());
+  if (archive_read_open(reader.get(), &stream, nullptr, read_block, nullptr) != ARCHIVE_OK)
+    return damaged(name, reader.get());
   for (;;) {
     archive_entry* entry = nullptr;
     int state = archive_read_next_header(reader.get(), &entry);
-    if (state == ARCHIVE_EOF) break;
-    if (state < ARCHIVE_WARN) return damaged(tar, reader.get());
-    std::optional<std::string> path = inner_path(archive_entry_pathname(entry));
-    if (!path) return escapes(tar, archive_entry_pathname(entry));
-    if (path->empty()) continue;
-    BERTH_ASSIGN(bool whiteout, apply_whiteout(directory, *path));
-    if (whiteout) continue;
-    archive_entry_set_pathname(entry, (directory + "/" + *path).c_str());
-    if (const char* link = archive_entry_hardlink(entry); link != nullptr) {
-      std::optional<std::string> target = inner_path(link);
-      if (!target) return escapes(tar, link);
-      archive_entry_set_hardlink(entry, (directory + "/" + *target).c_str());
-    }
-    BERTH_TRY(write_entry(reader.get(), writer.get(), entry, tar));
+    if (state == ARCHIVE_EOF) return writer.finish();
+    if (state < ARCHIVE_WARN) return damaged(name, reader.get());
+    BERTH_TRY(writer.write(reader.get(), entry));
   }
-  if (archive_write_close(writer.get()) < ARCHIVE_WARN) return error(Code::kInternal, "unpacking: " + std::string(archive_error_string(writer.get())));
-  return ok_status();
 }
 
-Result<Value> read_json(const std::string& path) {
-  BERTH_ASSIGN(std::string text, read_file(path));
+// A member of the outer archive.
+Status copy_member(archive* reader, const std::string& archive_name, const RootedDir& directory, const std::string& path,
+                   DiskRoom& room) {
+  if (std::size_t slash = path.rfind('/'); slash != std::string::npos)
+    BERTH_TRY(directory.make_directories(path.substr(0, slash), 0755, RootedDir::Links::kNone));
+  BERTH_TRY(directory.remove_file(path, RootedDir::Links::kNone));  // the last of one name counts
+  BERTH_ASSIGN(Fd out, directory.create_file(path, 0600, RootedDir::Links::kNone));
+  const void* block = nullptr;
+  std::size_t size = 0;
+  la_int64_t offset = 0;
+  for (;;) {
+    int state = archive_read_data_block(reader, &block, &size, &offset);
+    if (state == ARCHIVE_EOF) return {};
+    if (state < ARCHIVE_WARN) return damaged(archive_name, reader);
+    if (::pwrite(out.get(), block, size, offset) != static_cast<ssize_t>(size)) return errno_error("writing " + path);
+    BERTH_TRY(room.take(static_cast<std::int64_t>(size), 0));
+  }
+}
+
+Status link_members(const RootedDir& directory, const std::string& archive_name,
+                    const std::vector<std::pair<std::string, std::string>>& links) {
+  for (const auto& [from, to] : links) {
+    std::optional<std::string> target = inner_path(to);
+    if (!target || target->empty()) return escapes(archive_name, to);
+    if (std::size_t slash = from.rfind('/'); slash != std::string::npos)
+      BERTH_TRY(directory.make_directories(from.substr(0, slash), 0755, RootedDir::Links::kNone));
+    Status linked = directory.make_hard_link(from, *target, RootedDir::Links::kNone);
+    // A link that is of use to nobody may lead nowhere.
+    if (!linked.ok() && !linked.failed_with(Code::kNotFound) && !linked.failed_with(Code::kAlreadyExists)) return linked;
+  }
+  return {};
+}
+
+Result<Value> parse_document(const std::string& text, std::string_view name) {
   Result<Value> value = json::parse(text);
-  if (!value.ok()) return error(Code::kInvalid, path.substr(path.rfind('/') + 1) + ": " + value.error().message);
+  if (!value.ok()) return error(Code::kInvalid, std::string(name) + ": " + value.error().message);
   return value;
 }
 
-Result<std::string> member(const std::string& directory, std::string_view name) {
+Result<std::string> member(const RootedDir& directory, std::string_view name) {
   std::optional<std::string> path = inner_path(name);
-  if (!path || path->empty()) return escapes("manifest", std::string(name).c_str());
-  std::string file = directory + "/" + *path;
-  if (!path_exists(file)) return error(Code::kInvalid, "the archive names " + quoted(name) + ", which is not in it");
-  return file;
+  if (!path || path->empty()) return escapes("manifest", name);
+  auto found = directory.stat(*path, RootedDir::Links::kNone);
+  if (!found.ok() || !S_ISREG(found->st_mode))
+    return error(Code::kInvalid, "the archive names " + quoted(name) + ", which is not in it");
+  return *path;
 }
 
-Result<std::string> blob(const std::string& directory, const Value& descriptor) {
-  std::string digest = replace_all(descriptor["digest"].str(), ":", "/");
-  return member(directory, "blobs/" + digest);
+Result<std::string> read_member(const RootedDir& directory, std::string_view name) {
+  BERTH_ASSIGN(std::string path, member(directory, name));
+  Result<std::string> text = directory.read_file(path, kLongestDocument, RootedDir::Links::kNone);
+  if (text.failed_with(Code::kTooLarge))
+    return error(Code::kInvalid, quoted(name) + " of the archive is larger than " + std::to_string(kLongestDocument) +
+                                     " bytes, the most that is accepted");
+  return text;
 }
 
-Status add_oci_manifest(const std::string& directory, const Value& descriptor, std::vector<FoundImage>& out) {
-  BERTH_ASSIGN(std::string file, blob(directory, descriptor));
-  BERTH_ASSIGN(Value manifest, read_json(file));
+Result<std::string> blob(const Value& descriptor) {
+  std::string digest = descriptor["digest"].str();
+  if (!is_digest(digest))
+    return error(Code::kInvalid, "the archive names a blob " + quoted(digest) + ": only sha256 digests are accepted");
+  return "blobs/" + replace_all(digest, ":", "/");
+}
+
+Result<std::string> read_blob(const RootedDir& directory, const Value& descriptor) {
+  BERTH_ASSIGN(std::string name, blob(descriptor));
+  BERTH_ASSIGN(std::string text, read_member(directory, name));
+  if ("sha256:" + sha256_hex(text) != descriptor["digest"].as_string())
+    return error(Code::kInvalid, name + " is damaged: its digest is sha256:" + sha256_hex(text));
+  return text;
+}
+
+Status check_layers(const Value& layers) {
+  if (layers.size() <= kMostLayers) return {};
+  return error(Code::kInvalid, "the image has " + std::to_string(layers.size()) + " layers; at most " +
+                                   std::to_string(kMostLayers) + " are accepted");
+}
+
+Status add_oci_manifest(const RootedDir& directory, const Value& descriptor, int depth, std::vector<FoundImage>& out) {
+  BERTH_ASSIGN(std::string text, read_blob(directory, descriptor));
+  BERTH_ASSIGN(Value manifest, parse_document(text, "the manifest"));
   if (manifest["manifests"].is_array()) {  // an index of several platforms
+    if (depth >= kMostNestedIndexes) return error(Code::kInvalid, "the archive has indexes of indexes without end");
     for (const Value& inner : manifest["manifests"]) {
       std::string_view architecture = inner["platform"]["architecture"].as_string("amd64");
-      if (architecture == "amd64") return add_oci_manifest(directory, inner, out);
+      if (architecture == "amd64") return add_oci_manifest(directory, inner, depth + 1, out);
     }
     return error(Code::kInvalid, "the archive has no image for amd64");
   }
   FoundImage image;
-  BERTH_ASSIGN(image.config_file, blob(directory, manifest["config"]));
+  BERTH_ASSIGN(image.config_text, read_blob(directory, manifest["config"]));
+  BERTH_TRY(check_layers(manifest["layers"]));
   for (const Value& layer : manifest["layers"]) {
-    BERTH_ASSIGN(std::string layer_file, blob(directory, layer));
+    BERTH_ASSIGN(std::string name, blob(layer));
+    BERTH_ASSIGN(std::string layer_file, member(directory, name));
     image.layer_files.push_back(layer_file);
   }
   image.manifest_digest = descriptor["digest"].str();
@@ -211,22 +234,63 @@ Status add_oci_manifest(const std::string& directory, const Value& descriptor, s
   return ok_status();
 }
 
+Status add_docker_image(const RootedDir& directory, const Value& entry, std::vector<FoundImage>& out) {
+  FoundImage image;
+  BERTH_ASSIGN(image.config_text, read_member(directory, entry["Config"].as_string()));
+  BERTH_TRY(check_layers(entry["Layers"]));
+  for (const Value& layer : entry["Layers"]) {
+    BERTH_ASSIGN(std::string file, member(directory, layer.as_string()));
+    image.layer_files.push_back(file);
+  }
+  for (const Value& tag : entry["RepoTags"]) image.tags.push_back(tag.str());
+  out.push_back(std::move(image));
+  return {};
+}
+
+// Of many images that share one large configuration, each has its own copy.
+Status check_total(const std::vector<FoundImage>& images) {
+  std::size_t total = 0;
+  for (const FoundImage& image : images) total += image.config_text.size();
+  if (total <= kLongestDocuments) return {};
+  return error(Code::kInvalid, "the configurations of the archive's images are larger than " +
+                                   std::to_string(kLongestDocuments) + " bytes, the most that is accepted");
+}
+
+Status check_images(const Value& images) {
+  if (images.size() <= kMostImagesInArchive) return {};
+  return error(Code::kInvalid, "the archive has " + std::to_string(images.size()) + " images; at most " +
+                                   std::to_string(kMostImagesInArchive) + " are accepted");
+}
+
 }  // namespace
 
-Status extract_files(const std::string& archive_file, const std::string& directory) {
-  BERTH_ASSIGN(Reader reader, open_tar(archive_file, false));
+bool is_digest(std::string_view text) {
+  constexpr std::string_view kAlgorithm = "sha256:";
+  if (!text.starts_with(kAlgorithm) || text.size() != kAlgorithm.size() + 64) return false;
+  return text.find_first_not_of("0123456789abcdef", kAlgorithm.size()) == std::string_view::npos;
+}
+
+Status extract_files(const std::string& archive_file, const RootedDir& directory) {
+  Reader reader(archive_read_new());
+  take_filters(reader.get());
+  archive_read_support_format_tar(reader.get());
+  if (archive_read_open_filename(reader.get(), archive_file.c_str(), kBlock) != ARCHIVE_OK)
+    return damaged(archive_file, reader.get());
+  BERTH_ASSIGN(DiskRoom room, DiskRoom::of(directory.fd(), directory.shown()));
   std::vector<std::pair<std::string, std::string>> links;
   for (;;) {
     archive_entry* entry = nullptr;
     int state = archive_read_next_header(reader.get(), &entry);
     if (state == ARCHIVE_EOF) break;
     if (state < ARCHIVE_WARN) return damaged(archive_file, reader.get());
-    std::optional<std::string> path = inner_path(archive_entry_pathname(entry));
-    if (!path) return escapes(archive_file, archive_entry_pathname(entry));
+    const char* raw = archive_entry_pathname(entry);
+    std::optional<std::string> path = raw != nullptr ? inner_path(raw) : std::nullopt;
+    if (!path) return escapes(archive_file, raw != nullptr ? raw : "");
     if (path->empty()) continue;
+    BERTH_TRY(room.take(0, 1));
     if (archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == nullptr) {
-      BERTH_TRY(copy_data(reader.get(), archive_file, directory + "/" + *path));
-    } else if (archive_entry_filetype(entry) == AE_IFLNK) {
+      BERTH_TRY(copy_member(reader.get(), archive_file, directory, *path, room));
+    } else if (archive_entry_filetype(entry) == AE_IFLNK && archive_entry_symlink(entry) != nullptr) {
       std::size_t slash = path->rfind('/');
       std::string base = slash == std::string::npos ? "" : path->substr(0, slash);
       std::string target = archive_entry_symlink(entry);
@@ -234,47 +298,46 @@ Status extract_files(const std::string& archive_file, const std::string& directo
         target = target.substr(3);
         base.clear();
       }
+      if (links.size() >= kMostLayers * kMostImagesInArchive) return error(Code::kInvalid, archive_file + " has too many links");
       links.emplace_back(*path, base.empty() ? target : base + "/" + target);
     }
   }
-  for (const auto& [from, to] : links) {
-    std::optional<std::string> target = inner_path(to);
-    if (!target) return escapes(archive_file, to.c_str());
-    BERTH_TRY(make_directories((directory + "/" + from).substr(0, (directory + "/" + from).rfind('/'))));
-    (void)!::link((directory + "/" + *target).c_str(), (directory + "/" + from).c_str());
-  }
-  return ok_status();
+  return link_members(directory, archive_file, links);
 }
 
-Status unpack_layer(const std::string& layer, const std::string& diff_id, const std::string& directory, const std::string& work) {
-  std::string plain = work + "/layer.tar";
-  BERTH_ASSIGN(std::string found, decompress(layer, plain));
-  if (found != diff_id) {
-    return error(Code::kInvalid, "layer " + layer.substr(layer.rfind('/') + 1) + " is not the one its image names: expected " + diff_id + ", found " + found);
-  }
-  BERTH_TRY(make_directories(directory));
-  Status unpacked = unpack_tar(plain, directory);
-  ::unlink(plain.c_str());
-  return unpacked;
+Status unpack_layer(const RootedDir& files, const std::string& layer, const std::string& diff_id,
+                    const RootedDir& directory, const RootedDir& layers, const std::vector<std::string>& below) {
+  std::string name = "layer " + layer.substr(layer.rfind('/') + 1);
+  BERTH_ASSIGN(Fd file, files.open(layer, O_RDONLY, RootedDir::Links::kNone));
+  BERTH_ASSIGN(DiskRoom room, DiskRoom::of(directory.fd(), directory.shown()));
+  BERTH_ASSIGN(auto stream, LayerStream::open(std::move(file), name, room.bytes()));
+  LayerWriter writer(directory, layers, below, room, name);
+  Status written = write_entries(*stream, name, writer);
+  if (stream->failure()) return *stream->failure();
+  if (!written.ok()) return written;
+  BERTH_ASSIGN(std::string found, stream->digest());
+  if (found == diff_id) return {};
+  return error(Code::kInvalid, name + " is not the one its image names: expected " + diff_id + ", found " + found);
 }
 
-Result<std::vector<FoundImage>> find_images(const std::string& directory) {
+Result<std::vector<FoundImage>> find_images(const RootedDir& directory) {
   std::vector<FoundImage> out;
-  if (path_exists(directory + "/manifest.json")) {
-    BERTH_ASSIGN(Value manifest, read_json(directory + "/manifest.json"));
+  if (directory.stat("manifest.json").ok()) {
+    BERTH_ASSIGN(std::string text, read_member(directory, "manifest.json"));
+    BERTH_ASSIGN(Value manifest, parse_document(text, "manifest.json"));
+    BERTH_TRY(check_images(manifest));
     for (const Value& entry : manifest) {
-      FoundImage image;
-      BERTH_ASSIGN(image.config_file, member(directory, entry["Config"].as_string()));
-      for (const Value& layer : entry["Layers"]) {
-        BERTH_ASSIGN(std::string file, member(directory, layer.as_string()));
-        image.layer_files.push_back(file);
-      }
-      for (const Value& tag : entry["RepoTags"]) image.tags.push_back(tag.str());
-      out.push_back(std::move(image));
+      BERTH_TRY(add_docker_image(directory, entry, out));
+      BERTH_TRY(check_total(out));
     }
-  } else if (path_exists(directory + "/index.json")) {
-    BERTH_ASSIGN(Value index, read_json(directory + "/index.json"));
-    for (const Value& descriptor : index["manifests"]) BERTH_TRY(add_oci_manifest(directory, descriptor, out));
+  } else if (directory.stat("index.json").ok()) {
+    BERTH_ASSIGN(std::string text, read_member(directory, "index.json"));
+    BERTH_ASSIGN(Value index, parse_document(text, "index.json"));
+    BERTH_TRY(check_images(index["manifests"]));
+    for (const Value& descriptor : index["manifests"]) {
+      BERTH_TRY(add_oci_manifest(directory, descriptor, 0, out));
+      BERTH_TRY(check_total(out));
+    }
   }
   if (out.empty()) return error(Code::kInvalid, "neither manifest.json (docker-archive) nor index.json (OCI) is in it");
   return out;
