@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "agent/runtime/mounts.h"
 #include "agent/runtime/test_node.h"
 #include "agent/test_cluster.h"
 #include "api/object.h"
@@ -594,6 +595,7 @@ TEST_F(AgentTest, ATokenIsProjectedAndRenewed) {
 }
 
 TEST_F(AgentTest, ClaimsAreMountedByWhatTheyAreBoundTo) {
+  if (!testing::enter_private_mounts()) GTEST_SKIP() << "no private mount namespace";
   put("a",
       R"({"volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"data"}}],"containers":[{"name":"c","image":"busybox","volumeMounts":[{"name":"d","mountPath":"/data","subPath":"db"}]}]})");
   EXPECT_TRUE(containers_.specs.empty());
@@ -611,11 +613,15 @@ TEST_F(AgentTest, ClaimsAreMountedByWhatTheyAreBoundTo) {
   api_.put(kPersistentVolumes, volume);
   runtime_.advance(125s);
   ASSERT_EQ(containers_.specs.size(), 1u) << all_events();
-  EXPECT_EQ(containers_.specs[0].mounts[0].source, directory_ / "volumes/pv1/db");
+  const std::string source = containers_.specs[0].mounts[0].source;
+  EXPECT_TRUE(is_mount_point(source)) << source;
+  ASSERT_TRUE(write_file(directory_ / "volumes/pv1/db/file", "x").ok());
+  EXPECT_TRUE(path_exists(source + "/file")) << "the sub-path of that volume";
   EXPECT_EQ(volumes_.users["pv1"].size(), 1u);
   api_.delete_pod({"default", "a"}, 1);
   runtime_.settle();
   EXPECT_TRUE(get("a").is_null());
+  EXPECT_FALSE(is_mount_point(source)) << "nothing of the volume stays in use";
   EXPECT_TRUE(volumes_.users["pv1"].empty());
 }
 

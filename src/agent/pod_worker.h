@@ -12,6 +12,8 @@
 
 #include "agent/hooks/image_step.h"
 #include "agent/hooks/pod_hook.h"
+#include "agent/hooks/security.h"
+#include "agent/hooks/sub_paths.h"
 #include "agent/object_cache.h"
 #include "agent/plan.h"
 #include "agent/pod_record.h"
@@ -92,7 +94,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void start_container(const std::string& name);
   void image_ready(const std::string& name, ImageStep::Outcome outcome);
   void run_with_image(const std::string& name, std::shared_ptr<const Image> image);
-  Status fill_spec(const Value& container, const Image& image, ContainerSpec& spec);
+  void configure(const std::string& name, std::shared_ptr<const Image> image, const ImageUsers& users);
+  Status fill_spec(const Value& container, const Image& image, const ImageUsers& users, ContainerSpec& spec,
+                   std::vector<SubPath>& sub_paths);
+  void run_configured(const std::string& name, const Image& image, ContainerSpec spec);
   void config_error(const std::string& name, const Error& why);
   void started(const std::string& name, const ContainerSpec& spec, Result<ContainerStatus> result);
   void begin_attempt(ContainerRecord& r, const std::string& id, int attempt);

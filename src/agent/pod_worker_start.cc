@@ -110,7 +110,8 @@ void PodWorker::config_error(const std::string& name, const Error& why) {
   look();
 }
 
-Status PodWorker::fill_spec(const Value& container, const Image& image, ContainerSpec& spec) {
+Status PodWorker::fill_spec(const Value& container, const Image& image, const ImageUsers& users, ContainerSpec& spec,
+                            std::vector<SubPath>& sub_paths) {
   std::vector<Value> services;
   if (services_->cluster_services) {
     services = services_->cluster_services->list(record_.ns);
@@ -125,9 +126,11 @@ Status PodWorker::fill_spec(const Value& container, const Image& image, Containe
   spec.args = std::move(line.args);
   spec.env = std::move(line.env);
   spec.working_directory = std::move(line.working_directory);
-  BERTH_TRY(resolve_security(context_.pod, container, image.config, image.layers, pod_in_messages(record_), spec));
-  BERTH_ASSIGN(spec.mounts,
+  BERTH_TRY(resolve_security(context_.pod, container, image.config, users, pod_in_messages(record_), spec));
+  BERTH_ASSIGN(ContainerMounts mounts,
                container_mounts(context_, container, variables, termination_file(spec.name, spec.attempt)));
+  spec.mounts = std::move(mounts.mounts);
+  sub_paths = std::move(mounts.sub_paths);
   spec.limits = container_limits(container);
   spec.oom_score_adj = oom_score(context_.pod, container, node_memory_bytes());
   spec.tty = container["tty"].as_bool();
@@ -141,6 +144,19 @@ Status PodWorker::fill_spec(const Value& container, const Image& image, Containe
 }
 
 void PodWorker::run_with_image(const std::string& name, std::shared_ptr<const Image> image) {
+  if (!needs_image_users(context_.pod, spec_of(name), image->config)) return configure(name, image, {});
+  auto users = std::make_shared<Result<ImageUsers>>(error(Code::kInternal, "not run"));
+  runtime().offload([users, layers = image->layers] { *users = read_image_users(layers); },
+                    [self = shared_from_this(), name, image, users] {
+                      if (self->stopped_) return;
+                      if (!users->ok() && !self->ending_) return self->config_error(name, users->error());
+                      if (!self->ending_) return self->configure(name, image, **users);
+                      self->live_[name].starting = false;
+                      self->look();
+                    });
+}
+
+void PodWorker::configure(const std::string& name, std::shared_ptr<const Image> image, const ImageUsers& users) {
   const Value& container = spec_of(name);
   ContainerRecord& r = record_.containers[name];
   ContainerSpec spec;
@@ -151,14 +167,32 @@ void PodWorker::run_with_image(const std::string& name, std::shared_ptr<const Im
   spec.name = name;
   spec.attempt = r.attempt + 1;
   spec.log_path = log_path(name, spec.attempt);
-  if (auto filled = fill_spec(container, *image, spec); !filled.ok()) return config_error(name, filled.error());
+  std::vector<SubPath> sub_paths;
+  if (auto filled = fill_spec(container, *image, users, spec, sub_paths); !filled.ok())
+    return config_error(name, filled.error());
+  live_[name].in_runtime = true;
+  if (sub_paths.empty()) return run_configured(name, *image, std::move(spec));
+  blocking(
+      runtime(), [sub_paths = std::move(sub_paths)] { return bind_sub_paths(sub_paths); },
+      [self = shared_from_this(), name, image, spec = std::move(spec)](Status bound) mutable {
+        if (self->stopped_) return;
+        if (bound.ok() && !self->ending_) return self->run_configured(name, *image, std::move(spec));
+        self->live_[name].in_runtime = false;
+        if (!self->ending_) return self->config_error(name, bound.error());
+        self->live_[name].starting = false;
+        self->look();
+      });
+}
+
+void PodWorker::run_configured(const std::string& name, const Image& image, ContainerSpec spec) {
+  const Value& container = spec_of(name);
+  ContainerRecord& r = record_.containers[name];
   Live& live = live_[name];
-  live.in_runtime = true;
   live.stop_signal = SIGTERM;
-  std::string stop_signal = container["lifecycle"]["stopSignal"].str(image->config["StopSignal"].as_string());
+  std::string stop_signal = container["lifecycle"]["stopSignal"].str(image.config["StopSignal"].as_string());
   if (!stop_signal.empty()) live.stop_signal = signal_number(stop_signal);
-  r.image = shown_image(*image, live.wanted_image);
-  r.image_id = image->digests.empty() ? image->id : image->digests.front();
+  r.image = shown_image(image, live.wanted_image);
+  r.image_id = image.digests.empty() ? image.id : image.digests.front();
   r.spec_image = live.wanted_image;
   if (r.state == ContainerRecord::State::kExited) raise_back_off(r, runtime().now());
   services_->containers.run_container(spec, [self = shared_from_this(), name, spec](Result<ContainerStatus> result) {

@@ -1,7 +1,9 @@
 // The pure parts of the hooks, and those that only touch a directory.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,13 +16,17 @@
 #include "agent/hooks/resolver.h"
 #include "agent/hooks/resources.h"
 #include "agent/hooks/security.h"
+#include "agent/hooks/sub_paths.h"
 #include "agent/hooks/volume_ownership.h"
+#include "agent/images/layer_view.h"
 #include "agent/object_cache.h"
+#include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/test_node.h"
 #include "agent/test_cluster.h"
 #include "api/object.h"
 #include "base/files.h"
+#include "base/test_swapper.h"
 #include "controllers/event_recorder.h"
 
 namespace berth::agent {
@@ -146,7 +152,10 @@ class Layers : public ::testing::Test {
   }
   Status resolve(const char* pod_spec, const char* container, const char* image) {
     spec_ = ContainerSpec{};
-    return resolve_security(pod_of(pod_spec), from(container), from(image), layers_, "web-0_shop(u1)", spec_);
+    auto users = read_image_users(layers_);
+    if (!users.ok()) return users.error();
+    if (!needs_image_users(pod_of(pod_spec), from(container), from(image))) users = ImageUsers{};
+    return resolve_security(pod_of(pod_spec), from(container), from(image), *users, "web-0_shop(u1)", spec_);
   }
   testing::TemporaryDirectory directory_;
   std::vector<std::string> layers_;
@@ -181,6 +190,51 @@ TEST_F(Layers, UpperLayersHideLowerOnes) {
   ASSERT_TRUE(write_file(directory_ / "high/etc/passwd", "mysql:x:9:9::/:/bin/sh\n").ok());
   ASSERT_TRUE(resolve("{}", R"({"name":"c"})", R"({"User":"mysql"})").ok());
   EXPECT_EQ(spec_.uid, 9);
+}
+
+TEST_F(Layers, LinksOfALayerLeadNowhereButIntoTheImage) {
+  std::string outside = directory_ / "outside";
+  ASSERT_TRUE(make_directories(outside).ok());
+  ASSERT_TRUE(write_file(outside + "/passwd", "mysql:x:66:66::/:/bin/sh\n").ok());
+  // The directory itself is a link, absolute or by "..", and then the file.
+  ASSERT_TRUE(remove_all(directory_ / "high/etc").ok());
+  for (const std::string& target : {outside, std::string("../outside"), std::string("../../../../../../../..") + outside}) {
+    ASSERT_EQ(::symlink(target.c_str(), (directory_ / "high/etc").c_str()), 0);
+    EXPECT_EQ(image_file(layers_, "etc/passwd", 1000).value(), "") << target;
+    ASSERT_EQ(::unlink((directory_ / "high/etc").c_str()), 0);
+  }
+  ASSERT_TRUE(make_directories(directory_ / "high/etc").ok());
+  ASSERT_EQ(::symlink((outside + "/passwd").c_str(), (directory_ / "high/etc/passwd").c_str()), 0);
+  EXPECT_EQ(image_file(layers_, "etc/passwd", 1000).value(), "");
+  // Links inside the image are followed, over the layers.
+  ASSERT_EQ(::unlink((directory_ / "high/etc/passwd").c_str()), 0);
+  ASSERT_EQ(::symlink("/usr/../usr/lib/users", (directory_ / "high/etc/passwd").c_str()), 0);
+  ASSERT_TRUE(make_directories(directory_ / "low/usr/lib").ok());
+  ASSERT_TRUE(write_file(directory_ / "low/usr/lib/users", "mysql:x:7:7::/:/bin/sh\n").ok());
+  EXPECT_EQ(image_file(layers_, "etc/passwd", 1000).value(), "mysql:x:7:7::/:/bin/sh\n");
+  ASSERT_EQ(::unlink((directory_ / "high/etc/passwd").c_str()), 0);
+  ASSERT_EQ(::symlink("passwd", (directory_ / "high/etc/passwd").c_str()), 0);
+  EXPECT_EQ(image_file(layers_, "etc/passwd", 1000).value(), "") << "a link to itself";
+}
+
+TEST_F(Layers, WhiteoutsAndOpaqueDirectoriesHide) {
+  ASSERT_NE(image_file(layers_, "etc/passwd", 10000).value(), "");
+  ASSERT_EQ(::setxattr((directory_ / "high/etc").c_str(), "trusted.overlay.opaque", "y", 1, 0), 0);
+  EXPECT_EQ(image_file(layers_, "etc/passwd", 10000).value(), "");
+  ASSERT_TRUE(remove_all(directory_ / "high/etc").ok());
+  ASSERT_NE(image_file(layers_, "etc/passwd", 10000).value(), "");
+  ASSERT_EQ(::mknod((directory_ / "high/etc").c_str(), S_IFCHR, 0), 0);
+  EXPECT_EQ(image_file(layers_, "etc/passwd", 10000).value(), "");
+}
+
+TEST_F(Layers, FilesOfUsersAreBoundedAndFiles) {
+  ASSERT_TRUE(write_file(directory_ / "high/etc/passwd", std::string(2 << 20, 'x')).ok());
+  auto large = resolve("{}", R"({"name":"c"})", R"({"User":"mysql"})");
+  ASSERT_FALSE(large.ok());
+  EXPECT_EQ(large.error().message, "/etc/passwd of the image is larger than 1048576 bytes");
+  ASSERT_TRUE(remove_all(directory_ / "high/etc/passwd").ok());
+  ASSERT_EQ(::mkfifo((directory_ / "high/etc/passwd").c_str(), 0600), 0);
+  EXPECT_EQ(image_file(layers_, "etc/passwd", 1000).value(), "") << "a pipe is not waited for";
 }
 
 TEST_F(Layers, RootIsRefusedWhereItIsNotWanted) {
@@ -309,6 +363,7 @@ TEST(References, AreFoundEverywhere) {
 
 class SubPaths : public ::testing::Test {
  protected:
+  // The container's mounts, and its sub-paths bound.
   Result<std::vector<Mount>> mounts(const char* container) {
     AgentConfig config;
     testing::ManualRuntime runtime;
@@ -323,32 +378,117 @@ class SubPaths : public ::testing::Test {
     Services services{config, runtime, api, containers, images, volumes, network, objects, events, probes};
     PodRecord record;
     PodContext pod{services, pod_of("{}"), record, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    pod.directory = directory_ / "pod";
     pod.volumes["v"] = PodVolume{directory_ / "v", false};
-    return container_mounts(pod, from(container), {{"POD", "web-0"}}, directory_ / "message");
+    auto found = container_mounts(pod, from(container), {{"POD", "web-0"}}, directory_ / "message");
+    if (!found.ok()) return found.error();
+    BERTH_TRY(bind_sub_paths(found->sub_paths));
+    return found->mounts;
   }
-  void SetUp() override { ASSERT_TRUE(make_directories(directory_ / "v").ok()); }
+  SubPath sub_path(const std::string& path) { return SubPath{directory_ / "pod", directory_ / "v", path, "v", "c", 0}; }
+  void SetUp() override {
+    if (!testing::enter_private_mounts()) GTEST_SKIP() << "no private mount namespace";
+    for (const char* name : {"v", "pod", "secret"}) ASSERT_TRUE(make_directories(directory_ / name).ok());
+    ASSERT_TRUE(write_file(directory_ / "secret/file", "precious").ok());
+  }
+  void TearDown() override { unmount_below(directory_.path()); }
   testing::TemporaryDirectory directory_;
 };
 
 TEST_F(SubPaths, AreMadeInsideTheVolume) {
+  ASSERT_EQ(::chmod((directory_ / "v").c_str(), 02775), 0);
   auto made = mounts(
       R"x({"name":"c","volumeMounts":[{"name":"v","mountPath":"data","subPathExpr":"a/$(POD)","readOnly":true}]})x");
   ASSERT_TRUE(made.ok()) << made.error().message;
-  EXPECT_EQ((*made)[0].source, directory_ / "v/a/web-0");
+  EXPECT_EQ((*made)[0].source, directory_ / "pod/subpaths/v/c/0");
   EXPECT_EQ((*made)[0].target, "/data");
   EXPECT_TRUE((*made)[0].read_only);
   EXPECT_EQ(made->back().target, "/dev/termination-log");
+  ASSERT_TRUE(write_file(directory_ / "v/a/web-0/f", "x").ok());
+  EXPECT_TRUE(path_exists((*made)[0].source + "/f"));
+  struct stat at {};
+  ASSERT_EQ(::stat((directory_ / "v/a").c_str(), &at), 0);
+  EXPECT_EQ(at.st_mode & 07777, 02775u) << "as the volume";
   EXPECT_FALSE(mounts(R"({"name":"c","volumeMounts":[{"name":"v","mountPath":"/d","subPath":"../up"}]})").ok());
   EXPECT_FALSE(mounts(R"({"name":"c","volumeMounts":[{"name":"none","mountPath":"/d"}]})").ok());
 }
 
+TEST_F(SubPaths, MayBeFilesAndAreMountedAfreshEachTime) {
+  ASSERT_TRUE(write_file(directory_ / "v/file", "one").ok());
+  ASSERT_TRUE(bind_sub_path(sub_path("file")).ok());
+  EXPECT_EQ(read_file(directory_ / "pod/subpaths/v/c/0").value(), "one");
+  ASSERT_TRUE(remove_all(directory_ / "v/file").ok());
+  ASSERT_TRUE(make_directories(directory_ / "v/file/d").ok());
+  ASSERT_TRUE(bind_sub_path(sub_path("file")).ok());
+  EXPECT_TRUE(path_exists(directory_ / "pod/subpaths/v/c/0/d"));
+  ASSERT_TRUE(bind_sub_path(sub_path("file/d")).ok());
+  EXPECT_EQ(list_directory(directory_ / "pod/subpaths/v/c/0").value(), std::vector<std::string>{});
+  unmount_below(directory_ / "pod");
+  EXPECT_FALSE(is_mount_point(directory_ / "pod/subpaths/v/c/0")) << "no mount was left under another";
+}
+
 TEST_F(SubPaths, ALinkInTheVolumeLeadsNowhereElse) {
-  ASSERT_TRUE(make_directories(directory_ / "secret").ok());
   ASSERT_EQ(::symlink((directory_ / "secret").c_str(), (directory_ / "v/out").c_str()), 0);
-  auto made = mounts(R"({"name":"c","volumeMounts":[{"name":"v","mountPath":"/d","subPath":"out"}]})");
-  if (made.ok()) {
-    EXPECT_TRUE((*made)[0].source.starts_with(directory_ / "v/")) << (*made)[0].source;
+  ASSERT_EQ(::symlink("../secret", (directory_ / "v/up").c_str()), 0);
+  for (const char* name : {"out", "up", "out/new", "up/file"}) {
+    auto bound = bind_sub_path(sub_path(name));
+    ASSERT_FALSE(bound.ok()) << name;
+    EXPECT_EQ(bound.error().message, "failed to prepare subPath for volumeMount \"v\" of container \"c\"");
   }
+  EXPECT_EQ(list_directory(directory_ / "secret").value(), std::vector<std::string>{"file"});
+  ASSERT_TRUE(make_directories(directory_ / "v/real").ok());
+  ASSERT_EQ(::symlink("real", (directory_ / "v/inner").c_str()), 0);
+  EXPECT_TRUE(bind_sub_path(sub_path("inner")).ok()) << "inside it leads where it says";
+}
+
+TEST_F(SubPaths, AreNeverOutsideHoweverFastTheVolumeChanges) {
+  ASSERT_TRUE(make_directories(directory_ / "v/sub").ok());
+  ASSERT_EQ(::symlink((directory_ / "secret").c_str(), (directory_ / "v/evil").c_str()), 0);
+  berth::testing::Swapper swapper(directory_ / "v/sub", directory_ / "v/evil", 300);
+  int bound = 0;
+  while (swapper.more()) {
+    (void)bind_sub_path(sub_path("sub/new/er"));
+    if (!bind_sub_path(sub_path("sub")).ok()) continue;
+    ++bound;
+    ASSERT_FALSE(path_exists(directory_ / "pod/subpaths/v/c/0/file")) << "the node's directory";
+  }
+  EXPECT_GT(bound, 0);
+  EXPECT_GE(swapper.swaps(), berth::testing::Swapper::kSwaps);
+  EXPECT_EQ(list_directory(directory_ / "secret").value(), std::vector<std::string>{"file"});
+}
+
+TEST_F(SubPaths, OwnershipStaysInTheVolumeHoweverFastItChanges) {
+  ASSERT_TRUE(make_directories(directory_ / "v/sub/a/b").ok());
+  ASSERT_TRUE(write_file(directory_ / "v/sub/a/b/f", "x", 0600).ok());
+  ASSERT_EQ(::symlink((directory_ / "secret").c_str(), (directory_ / "v/evil").c_str()), 0);
+  struct stat before {}, after {};
+  ASSERT_EQ(::stat((directory_ / "secret/file").c_str(), &before), 0);
+  {
+    berth::testing::Swapper swapper(directory_ / "v/sub", directory_ / "v/evil", 400);
+    for (int i = 0; swapper.more(); ++i)
+      ASSERT_TRUE(apply_ownership(directory_ / "v", {1000 + i % 2, false}).ok());
+  }
+  ASSERT_EQ(::stat((directory_ / "secret/file").c_str(), &after), 0);
+  EXPECT_EQ(after.st_gid, before.st_gid);
+  EXPECT_EQ(after.st_mode, before.st_mode);
+  ASSERT_EQ(::stat((directory_ / "secret").c_str(), &after), 0);
+  EXPECT_EQ(after.st_gid, before.st_gid);
+}
+
+TEST_F(SubPaths, AWriterOfFilesStaysInItsDirectory) {
+  std::string at = directory_ / "v";
+  Time now = Time(std::chrono::seconds(1'000'000));
+  // Links that a container with the right to remount has put there.
+  ASSERT_EQ(::symlink((directory_ / "secret").c_str(), (at + "/..data").c_str()), 0);
+  ASSERT_EQ(::symlink((directory_ / "secret/file").c_str(), (at + "/a").c_str()), 0);
+  ASSERT_TRUE(write_atomically(at, {{"a", {"1"}}, {"d/b", {"2", 0400, 5}}}, 7, now, 1).ok());
+  EXPECT_EQ(read_file(at + "/a").value(), "1");
+  ASSERT_EQ(::unlink((at + "/..data").c_str()), 0);
+  ASSERT_EQ(::symlink("../secret", (at + "/..data").c_str()), 0);
+  ASSERT_TRUE(write_atomically(at, {{"a", {"3"}}}, -1, now + 1s, 2).ok());
+  EXPECT_EQ(read_file(at + "/a").value(), "3");
+  EXPECT_EQ(read_file(directory_ / "secret/file").value(), "precious");
+  EXPECT_EQ(list_directory(directory_ / "secret").value(), std::vector<std::string>{"file"});
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+
 #include "agent/hooks/host_path.h"
 #include "agent/hooks/pod_hook.h"
 #include "base/files.h"
@@ -15,7 +17,12 @@ Status wrong(const std::string& path, const std::string& what) {
 }
 
 Status make(const std::string& path, bool file) {
-  Status made = file ? write_file(path, "", 0644) : make_directories(path, 0755);
+  Status made = ok_status();
+  if (!file) {
+    made = make_directories(path, 0755);
+  } else if (Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)); !fd && errno != EEXIST) {
+    made = errno_error("making " + path);
+  }
   return made.ok() ? made : wrong(path, "could not be created");
 }
 

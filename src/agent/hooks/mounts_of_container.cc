@@ -1,59 +1,12 @@
 #include "agent/hooks/mounts_of_container.h"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 
 #include "base/files.h"
 #include "base/text.h"
 
 namespace berth::agent {
 namespace {
-
-// The directory or file at `sub` below `root`, made where missing. A link in the volume must not lead out of it, so
-// each step is taken by the kernel inside the root.
-Result<std::string> sub_path(const std::string& root, const std::string& sub) {
-  for (auto part : split(sub, '/')) {
-    if (part == "..") return error(Code::kInvalid, "must not contain '..'");
-  }
-  Fd base(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!base) return errno_error("opening " + root);
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  Fd found(static_cast<int>(::syscall(SYS_openat2, base.get(), sub.c_str(), &how, sizeof how)));
-  if (!found && errno == ENOENT) {
-    struct stat at {};
-    ::stat(root.c_str(), &at);
-    std::string done;
-    for (auto part : split(sub, '/')) {
-      if (part.empty() || part == ".") continue;
-      how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-      Fd parent(
-          static_cast<int>(::syscall(SYS_openat2, base.get(), done.empty() ? "." : done.c_str(), &how, sizeof how)));
-      if (!parent) return errno_error("opening " + root + "/" + done);
-      std::string name(part);
-      if (::mkdirat(parent.get(), name.c_str(), at.st_mode & 07777) == 0) {
-        ::fchmodat(parent.get(), name.c_str(), at.st_mode & 07777, 0);
-      } else if (errno != EEXIST) {
-        return errno_error("making " + root + "/" + done + "/" + name);
-      }
-      done += done.empty() ? name : "/" + name;
-    }
-    how.flags = O_PATH | O_CLOEXEC;
-    found.reset(static_cast<int>(::syscall(SYS_openat2, base.get(), sub.c_str(), &how, sizeof how)));
-  }
-  if (!found) return errno_error("opening " + root + "/" + sub);
-  // What the kernel found, by its real path.
-  char path[4096];
-  ssize_t n = ::readlink(("/proc/self/fd/" + std::to_string(found.get())).c_str(), path, sizeof path);
-  if (n <= 0) return errno_error("resolving " + root + "/" + sub);
-  return std::string(path, static_cast<std::size_t>(n));
-}
 
 std::string propagation_of(const Value& mount) {
   std::string_view kind = mount["mountPropagation"].as_string();
@@ -75,9 +28,11 @@ bool mounts_at(const Value& container, std::string_view path) {
 
 }  // namespace
 
-Result<std::vector<Mount>> container_mounts(const PodContext& pod, const Value& container, const Variables& variables,
-                                            const std::string& termination_file) {
-  std::vector<Mount> out;
+Result<ContainerMounts> container_mounts(const PodContext& pod, const Value& container, const Variables& variables,
+                                         const std::string& termination_file) {
+  ContainerMounts result;
+  std::vector<Mount>& out = result.mounts;
+  std::size_t number = 0;
   for (const Value& mount : container["volumeMounts"]) {
     std::string name = mount["name"].str();
     auto volume = pod.volumes.find(name);
@@ -98,12 +53,14 @@ Result<std::vector<Mount>> container_mounts(const PodContext& pod, const Value& 
     if (!sub.empty()) {
       if (sub.starts_with("/"))
         return error(Code::kInvalid, "error SubPath `" + sub + "` must not be an absolute path");
-      auto path = sub_path(volume->second.path, sub);
-      if (!path.ok())
-        return error(Code::kInvalid, "failed to prepare subPath for volumeMount " + quoted(name) + " of container " +
-                                         quoted(container["name"].as_string()) + ": " + path.error().message);
-      one.source = *path;
+      for (auto part : split(sub, '/')) {
+        if (part == "..") return error(Code::kInvalid, "error SubPath `" + sub + "` must not contain '..'");
+      }
+      SubPath bound{pod.directory, volume->second.path, sub, name, container["name"].str(), number};
+      one.source = bound.place();
+      result.sub_paths.push_back(std::move(bound));
     }
+    ++number;
     out.push_back(std::move(one));
   }
   auto etc = [&](const char* target, const std::string& source) {
@@ -118,7 +75,7 @@ Result<std::vector<Mount>> container_mounts(const PodContext& pod, const Value& 
     ::chmod(termination_file.c_str(), 0666);
     out.push_back(Mount{termination_file, message, false, false, ""});
   }
-  return out;
+  return result;
 }
 
 }  // namespace berth::agent

@@ -6,14 +6,19 @@
 
 #include "agent/hooks/environment.h"
 #include "agent/hooks/pod_hook.h"
+#include "agent/hooks/sub_paths.h"
 #include "agent/runtime/container_runtime.h"
 #include "base/result.h"
 
 namespace berth::agent {
 
-// Makes sub-paths and the termination file where they are missing (small operations on the node's own file systems).
-// Errors: kubelet's words for CreateContainerConfigError.
-Result<std::vector<Mount>> container_mounts(const PodContext& pod, const Value& container, const Variables& variables,
-                                            const std::string& termination_file);
+struct ContainerMounts {
+  std::vector<Mount> mounts;
+  std::vector<SubPath> sub_paths;  // to be bound before the container starts: some of the mounts are of their places
+};
+// Makes the termination file (in a directory of the agent's own). Errors: kubelet's words for
+// CreateContainerConfigError.
+Result<ContainerMounts> container_mounts(const PodContext& pod, const Value& container, const Variables& variables,
+                                         const std::string& termination_file);
 
 }  // namespace berth::agent

@@ -16,6 +16,7 @@ std::vector<std::unique_ptr<PodHook>> make_pod_hooks() {
   hooks.push_back(make_config_volumes_hook());
   hooks.push_back(make_etc_files_hook());
   hooks.push_back(make_sandbox_hook());
+  hooks.push_back(make_sub_paths_hook());  // last, so that its mounts go before the volumes that they are of
   return hooks;
 }
 

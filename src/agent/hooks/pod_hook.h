@@ -64,6 +64,7 @@ std::unique_ptr<PodHook> make_host_paths_hook();
 std::unique_ptr<PodHook> make_network_hook();
 std::unique_ptr<PodHook> make_etc_files_hook();  // hosts, resolv.conf, hostname
 std::unique_ptr<PodHook> make_sandbox_hook();
+std::unique_ptr<PodHook> make_sub_paths_hook();
 
 std::vector<std::unique_ptr<PodHook>> make_pod_hooks();
 

@@ -1,12 +1,12 @@
 #include "agent/hooks/security.h"
 
 #include <sys/capability.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cctype>
 #include <set>
 
+#include "agent/images/layer_view.h"
 #include "agent/pod_admission.h"
 #include "agent/runtime/oci_spec.h"
 #include "base/files.h"
@@ -16,6 +16,7 @@ namespace berth::agent {
 namespace {
 
 const std::string kSeccompProfiles = "/var/lib/kubelet/seccomp/";  // where kubelet looks, too
+constexpr std::size_t kLongestUserFile = 1 << 20;
 
 struct PasswdEntry {
   std::int64_t uid = 0, gid = 0;
@@ -96,17 +97,18 @@ Status check_non_root(const Value& pod, const Value& container, const std::strin
 
 }  // namespace
 
-std::string image_file(const std::vector<std::string>& layers, const std::string& path) {
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    struct stat at {};
-    if (::lstat((*layer + "/" + path).c_str(), &at) != 0) continue;
-    if (S_ISREG(at.st_mode)) {
-      auto text = read_file(*layer + "/" + path);
-      return text.ok() ? *text : std::string();
-    }
-    return {};  // a whiteout, or something that is no file
-  }
-  return {};
+Result<ImageUsers> read_image_users(const std::vector<std::string>& layers) {
+  ImageUsers users;
+  BERTH_ASSIGN(users.passwd, image_file(layers, "etc/passwd", kLongestUserFile));
+  BERTH_ASSIGN(users.group, image_file(layers, "etc/group", kLongestUserFile));
+  return users;
+}
+
+bool needs_image_users(const Value& pod, const Value& container, const Value& image) {
+  std::string image_user = image["User"].str();
+  const Value& run_as = setting(pod, container, "runAsUser");
+  if (run_as.is_int()) return run_as.as_int() != 0;
+  return !image_user.empty() && image_user != "0" && image_user != "0:0";
 }
 
 Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities) {
@@ -139,19 +141,15 @@ Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities)
 }
 
 Status resolve_security(const Value& pod, const Value& container, const Value& image,
-                        const std::vector<std::string>& layers, const std::string& where, ContainerSpec& spec) {
+                        const ImageUsers& users, const std::string& where, ContainerSpec& spec) {
   std::string image_user = image["User"].str();
   BERTH_TRY(check_non_root(pod, container, image_user, where));
   const Value& pod_security = pod["spec"]["securityContext"];
   const Value& own = container["securityContext"];
   const Value& run_as = setting(pod, container, "runAsUser");
   std::string user = run_as.is_int() ? std::to_string(run_as.as_int()) : std::string(cut(image_user, ":").before);
-  std::string passwd, group;
-  if (!user.empty() && user != "0") {
-    passwd = image_file(layers, "etc/passwd");
-    group = image_file(layers, "etc/group");
-  }
-  auto entry = user.empty() ? std::nullopt : user_of(passwd, user);
+  const std::string& group = users.group;
+  auto entry = user.empty() || user == "0" ? std::nullopt : user_of(users.passwd, user);
   auto number = parse_int(user);
   if (!user.empty() && !number.ok() && !entry) {
     return error(Code::kInvalid, "unable to find user " + user + ": no matching entries in passwd file");
@@ -159,7 +157,7 @@ Status resolve_security(const Value& pod, const Value& container, const Value& i
   spec.uid = entry ? entry->uid : number.ok() ? *number : 0;
   spec.gid = entry ? entry->gid : 0;
   if (Cut parts = cut(image_user, ":"); parts.found && !run_as.is_int()) {
-    auto gid = group_of(group.empty() ? image_file(layers, "etc/group") : group, parts.after);
+    auto gid = group_of(group, parts.after);
     if (!gid)
       return error(Code::kInvalid,
                    "unable to find group " + std::string(parts.after) + ": no matching entries in group file");

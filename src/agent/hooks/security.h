@@ -10,15 +10,20 @@
 
 namespace berth::agent {
 
-// Fills the security part of `spec`. `layers`: the image's unpacked directories, lowest first, where users are looked
-// up by name (reads small files). Errors: kubelet's words for CreateContainerConfigError; kInternal: for
-// CreateContainerError.
-Status resolve_security(const Value& pod, const Value& container, const Value& image_config,
-                        const std::vector<std::string>& layers, const std::string& pod_in_messages,
-                        ContainerSpec& spec);
+// /etc/passwd and /etc/group of an image, as its layers above each other show them; empty where there are none.
+struct ImageUsers {
+  std::string passwd, group;
+};
+// `layers`: the image's unpacked directories, lowest first. Links are followed inside of them only. kInvalid for a file
+// of more than 1 MiB. Reads from disk: for the pool.
+Result<ImageUsers> read_image_users(const std::vector<std::string>& layers);
+// Whether resolve_security() looks anything up in them.
+bool needs_image_users(const Value& pod, const Value& container, const Value& image_config);
 
-// The content of a file of the image, as the layers above each other show it. Empty where there is none.
-std::string image_file(const std::vector<std::string>& layers, const std::string& path);
+// Fills the security part of `spec`. Errors: kubelet's words for CreateContainerConfigError; kInternal: for
+// CreateContainerError.
+Status resolve_security(const Value& pod, const Value& container, const Value& image_config, const ImageUsers& users,
+                        const std::string& pod_in_messages, ContainerSpec& spec);
 
 // defaults plus `add`, minus `drop`; "ALL" means all that this kernel has. kInternal: a name that is no capability.
 Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities);

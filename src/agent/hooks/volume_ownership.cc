@@ -1,12 +1,17 @@
 #include "agent/hooks/volume_ownership.h"
 
-#include <fts.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
+#include "base/rooted_dir.h"
 
 namespace berth::agent {
+namespace {
+
+Error failed(const Error& why, const std::string& path, const std::string& entry, std::int64_t group) {
+  return why.in("giving " + path + (entry.empty() ? "" : "/" + entry) + " to group " + std::to_string(group));
+}
+
+}  // namespace
 
 VolumeOwnership volume_ownership(const Value& pod) {
   const Value& security = pod["spec"]["securityContext"];
@@ -16,30 +21,29 @@ VolumeOwnership volume_ownership(const Value& pod) {
   return out;
 }
 
+// Other pods may use the volume meanwhile: each entry is changed through the descriptor by which it was found.
 Status apply_ownership(const std::string& path, const VolumeOwnership& ownership) {
   if (ownership.group < 0) return {};
   auto group = static_cast<gid_t>(ownership.group);
+  BERTH_ASSIGN(RootedDir volume, RootedDir::open(path));
   struct stat root {};
-  if (::stat(path.c_str(), &root) != 0) return errno_error("looking at " + path);
+  if (::fstat(volume.fd(), &root) != 0) return errno_error("looking at " + path);
   constexpr mode_t kWanted = S_ISGID | 0770;
   if (ownership.only_when_root_differs && root.st_gid == group && (root.st_mode & kWanted) == kWanted) return {};
-  char* roots[] = {const_cast<char*>(path.c_str()), nullptr};
-  FTS* walk = ::fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, nullptr);
-  if (!walk) return errno_error("walking " + path);
-  Status result;
-  while (FTSENT* entry = ::fts_read(walk)) {
-    if (entry->fts_info == FTS_DP || entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR) continue;
-    if (entry->fts_statp->st_gid != group && ::lchown(entry->fts_accpath, static_cast<uid_t>(-1), group) != 0 &&
-        result.ok()) {
-      result = errno_error("giving " + std::string(entry->fts_path) + " to group " + std::to_string(group));
+  Status first;
+  Status walked = volume.walk([&](const RootedDir::Entry& entry) -> Status {
+    if (entry.at.st_gid != group) {
+      Status owned = set_owner(entry.fd, -1, group);
+      if (!owned.ok() && first.ok()) first = failed(owned.error(), path, entry.path, group);
     }
-    if (entry->fts_info == FTS_SL || entry->fts_info == FTS_SLNONE) continue;
-    mode_t mode = (entry->fts_statp->st_mode & 07777) | 0660;
-    if (entry->fts_info == FTS_D) mode |= S_ISGID | 0110;
-    (void)::chmod(entry->fts_accpath, mode);
-  }
-  ::fts_close(walk);
-  return result;
+    if (S_ISLNK(entry.at.st_mode)) return {};
+    mode_t mode = (entry.at.st_mode & 07777) | 0660;
+    if (S_ISDIR(entry.at.st_mode)) mode |= S_ISGID | 0110;
+    // A change of the owner may have taken bits away. A mode that cannot be set is no reason to fail.
+    if (entry.at.st_gid != group || mode != (entry.at.st_mode & 07777)) (void)set_mode(entry.fd, mode);
+    return {};
+  });
+  return first.ok() ? walked : first;
 }
 
 }  // namespace berth::agent

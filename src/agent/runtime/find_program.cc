@@ -1,27 +1,22 @@
 #include "agent/runtime/find_program.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 
-#include "base/files.h"
+#include "base/rooted_dir.h"
 #include "base/text.h"
 
 namespace berth::agent {
 namespace {
 
 // 0 where the kernel would run it, as far as its mode tells.
-int why_not(const Fd& root, const std::string& file) {
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT;
-  Fd found(static_cast<int>(::syscall(SYS_openat2, root.get(), file.c_str(), &how, sizeof how)));
+int why_not(const RootedDir& root, const std::string& file) {
+  auto found = root.open(file, O_PATH);
+  if (!found.ok()) return found.failed_with(Code::kNotFound) ? ENOENT : EIO;
   struct stat at {};
-  if (!found || ::fstat(found.get(), &at) != 0) return errno;
+  if (::fstat(found->get(), &at) != 0) return errno;
   if (S_ISDIR(at.st_mode)) return EISDIR;
   return (at.st_mode & 0111) != 0 ? 0 : EACCES;
 }
@@ -33,17 +28,17 @@ std::string below(const std::string& directory, const std::string& name) {
 }  // namespace
 
 Status find_program(const std::string& root, const std::string& program, const std::string& path, const std::string& directory) {
-  Fd base(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!base) return ok_status();
+  auto base = RootedDir::open(root);
+  if (!base.ok()) return ok_status();
   auto refusal = [&](const std::string& why) { return error(Code::kInvalid, "exec: " + quoted(program) + ": " + why); };
   if (program.find('/') == std::string::npos) {
     for (std::string_view place : split(path, ':')) {
       const std::string in(place.empty() ? "." : place);
-      if (why_not(base, below(below(directory, in), program)) == 0) return ok_status();
+      if (why_not(*base, below(below(directory, in), program)) == 0) return ok_status();
     }
     return refusal("executable file not found in $PATH");
   }
-  switch (why_not(base, below(directory, program))) {
+  switch (why_not(*base, below(directory, program))) {
     case ENOENT: return refusal("stat " + program + ": no such file or directory");
     case EISDIR: return refusal("is a directory");
     case EACCES: return refusal("permission denied");

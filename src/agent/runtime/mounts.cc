@@ -42,6 +42,28 @@ std::vector<std::string> mount_points() {
   return out;
 }
 
+// The options of a mount are one page; "volatile" is added to them.
+constexpr std::size_t kLongestOptions = 4000;
+
+// Names that are short however long the directory's own is, valid while this lives.
+class ShortNames {
+ public:
+  Result<std::string> of_all(const std::string& directories) {
+    std::vector<std::string> names;
+    for (auto part : split(directories, ':')) {
+      const std::string path(part);
+      Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+      if (!fd) return errno_error("opening " + path);
+      names.push_back("/proc/self/fd/" + std::to_string(fd.get()));
+      open_.push_back(std::move(fd));
+    }
+    return join(names, ":");
+  }
+
+ private:
+  std::vector<Fd> open_;
+};
+
 struct Kept {
   Fd ipc, uts, net;
 };
@@ -66,7 +88,15 @@ void go_back(const Kept& kept) {
 Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
                      const std::string& target) {
   static std::atomic<bool> may_be_volatile{true};
+  ShortNames names;
   std::string options = "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work;
+  if (options.size() > kLongestOptions) {
+    BERTH_ASSIGN(std::string shortened, names.of_all(lower));
+    options = "lowerdir=" + shortened + ",upperdir=" + upper + ",workdir=" + work;
+  }
+  if (options.size() > kLongestOptions)
+    return error(Code::kInvalid, "the image has too many layers for one mount (" +
+                                     std::to_string(split(lower, ':').size()) + ")");
   if (may_be_volatile) {
     if (::mount("overlay", target.c_str(), "overlay", 0, (options + ",volatile").c_str()) == 0) return {};
     if (errno != EINVAL) return errno_error("mounting the root file system at " + target);
@@ -89,6 +119,14 @@ Status bind_mount(const std::string& source, const std::string& target) {
   if (::mount(source.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) {
     return errno_error("bind-mounting " + source + " at " + target);
   }
+  return {};
+}
+
+Status bind_descriptor(int source, int target) {
+  Fd tree(::open_tree(source, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree) return errno_error("cloning a mount");
+  if (::move_mount(tree.get(), "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    return errno_error("mounting a clone");
   return {};
 }
 

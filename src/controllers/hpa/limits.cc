@@ -4,12 +4,10 @@
 #include <cmath>
 #include <limits>
 
-#include "controllers/numbers.h"
-
 namespace berth::controllers::hpa {
 namespace {
 
-constexpr int kDownWindow = 300;  // seconds; where nothing else is said
+constexpr std::int64_t kDownWindow = 300;  // seconds; where nothing else is said
 constexpr const char* kUpText = "recent recommendations were lower than current one, applying the lowest recent recommendation";
 constexpr const char* kDownText = "recent recommendations were higher than current one, applying the highest recent recommendation";
 
@@ -18,7 +16,7 @@ struct Windows {
 };
 
 Windows windows_of(const Value& behavior) {
-  return {count_in(behavior["scaleUp"]["stabilizationWindowSeconds"]), count_in(behavior["scaleDown"]["stabilizationWindowSeconds"], kDownWindow)};
+  return {behavior["scaleUp"]["stabilizationWindowSeconds"].as_int(0), behavior["scaleDown"]["stabilizationWindowSeconds"].as_int(kDownWindow)};
 }
 
 // The lowest recommendation of the upper window and the highest of the lower one bound the change.
@@ -51,8 +49,7 @@ int rate_limit(const Value& rules, bool up, int current, const History& history,
   const bool furthest = select != "Min", largest = furthest == up;
   int result = largest ? std::numeric_limits<int>::min() : std::numeric_limits<int>::max();
   for (const Value& policy : rules["policies"]) {
-    const int period = count_in(policy["periodSeconds"]);
-    const std::int64_t value = count_in(policy["value"]);
+    const std::int64_t period = policy["periodSeconds"].as_int(), value = policy["value"].as_int();
     const int start = current - changed_within(period, history.ups, now) + changed_within(period, history.downs, now);
     double proposed = static_cast<double>(up ? start + value : start - value);
     if (policy["type"].as_string() == "Percent") {
@@ -120,9 +117,9 @@ void note_scaling(const Value& behavior, int before, int after, History& history
   if (!behavior.is_object() || before == after) return;
   const bool up = after > before;
   std::int64_t longest = 0;
-  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"]) longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
+  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"]) longest = std::max(longest, policy["periodSeconds"].as_int());
   // The other direction's periods look at these too.
-  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"]) longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
+  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"]) longest = std::max(longest, policy["periodSeconds"].as_int());
   std::vector<History::Entry>& events = up ? history.ups : history.downs;
   std::erase_if(events, [&](const History::Entry& event) { return event.at < now - std::chrono::seconds(longest); });
   events.push_back({now, std::abs(after - before)});

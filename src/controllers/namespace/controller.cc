@@ -53,9 +53,7 @@ class NamespaceController final : public Controller {
       Plan later;
       if (!ask_server(key, view, later)) return later;
     }
-    Plan plan = plan_namespace(view, now);
-    for (const Contents& one : view.contents) plan.members += one.items.size();
-    return plan;
+    return plan_namespace(view, now);
   }
 
  private:
