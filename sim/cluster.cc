@@ -1,8 +1,12 @@
 #include "sim/cluster.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "controllers/disruption/controller.h"
 #include "controllers/gc/controller.h"
+#include "controllers/node/controller.h"
+#include "controllers/podgc/controller.h"
 #include "controllers/volume/controller.h"
 #include "scheduler/scheduler.h"
 #include "sim/checkers/checkers.h"
@@ -55,6 +59,11 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
       Parts parts;
       parts.controllers = controllers::volume::make_controllers(informers);
       parts.controllers.push_back(controllers::statefulset::make_controller(informers, options_.planner));
+      parts.controllers.push_back(controllers::podgc::make_lost_controller(informers));
+      parts.controllers.push_back(controllers::node::make_eviction_controller(informers));
+      if (i == 0 && options_.more_controllers) {
+        for (auto& one : options_.more_controllers(informers)) parts.controllers.push_back(std::move(one));
+      }
       if (i == 0) {  // one at a time, see its header
         for (auto& one : controllers::disruption::make_controllers(informers))
           parts.controllers.push_back(std::make_unique<Spoiled>(std::move(one), options_.spoil_budgets));
@@ -100,23 +109,55 @@ void Cluster::make_nodes() {
     machine.report = [this, &machine](const std::string& pod, const std::string& uid, bool alive) {
       truth_->process(pod, uid, machine.node, alive);
     };
-    Value node = json::parse(R"({"apiVersion":"v1","kind":"Node","metadata":{},"status":{
-        "capacity":{"cpu":"16","memory":"64Gi","pods":"110"},"allocatable":{"cpu":"16","memory":"64Gi","pods":"110"},
-        "conditions":[{"type":"Ready","status":"True"}]}})")
-                     .value();
-    Value& metadata = node.mut("metadata");
-    metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
-    user().create(kNodes, node, {}, [this, &made, node](Result<Value> answer) {
-      BERTH_CHECK(answer.ok(), "a node cannot be created");
-      Value full = answer.value();
-      full.set("status", node["status"]);
-      user().update(kNodes, full, {.subresource = "status"}, [&made](Result<Value> updated) {
-        BERTH_CHECK(updated.ok(), "a node's status cannot be written");
-        ++made;
-      });
+    make_node(machine, [&made](bool good) {
+      BERTH_CHECK(good, "a node cannot be made");
+      ++made;
     });
   }
   while (made < options_.nodes) BERTH_CHECK(world_.step(), "the nodes were never made");
+}
+
+void Cluster::make_node(const Machine& machine, std::function<void(bool made)> done) {
+  Value node = json::parse(R"({"apiVersion":"v1","kind":"Node","metadata":{},"status":{
+      "capacity":{"cpu":"16","memory":"64Gi","pods":"110"},"allocatable":{"cpu":"16","memory":"64Gi","pods":"110"},
+      "conditions":[{"type":"Ready","status":"True"}]}})")
+                   .value();
+  Value& metadata = node.mut("metadata");
+  metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
+  user().create(kNodes, node, {}, [this, done, node, name = machine.node](Result<Value> answer) {
+    if (!answer.ok() && answer.error().code != Code::kAlreadyExists) return done(false);
+    // One whose status could not be written is there already.
+    const Value status = Value::object({{"status", node["status"]}});
+    user().patch(kNodes, {"", name}, api::PatchType::kMerge, status, {.subresource = "status"}, [done](Result<Value> updated) { done(updated.ok()); });
+  });
+}
+
+void Cluster::power_off(Machine& machine) {
+  if (machine.off) return;
+  truth_->trace(machine.node + " loses its power");
+  machine.off = true;
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (processes_[i]->program.name == machine.node) kill(i);
+  }
+  for (const auto& [pod, process] : std::exchange(machine.processes, {})) machine.report(pod, process.uid, false);
+  user().remove(kNodes, {"", machine.node}, {}, [](Result<Value> answer) { (void)answer.ok(); });
+}
+
+void Cluster::power_on(Machine& machine) {
+  if (!machine.off) return;
+  truth_->trace(machine.node + " comes back");
+  machine.off = false;
+  restore_node(machine);
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    if (processes_[i]->program.name == machine.node) start(i);
+  }
+}
+
+// Until it is there: the server may be down.
+void Cluster::restore_node(const Machine& machine) {
+  make_node(machine, [this, &machine](bool made) {
+    if (!made && !machine.off) user_lane_->after(1s, [this, &machine] { restore_node(machine); });
+  });
 }
 
 Cluster::~Cluster() {
@@ -170,6 +211,9 @@ void Cluster::kill(std::size_t which) {
 void Cluster::start(std::size_t which) {
   Running& process = *processes_[which];
   if (process.lane) return;
+  for (const Machine& machine : machines_) {
+    if (machine.node == process.program.name && machine.off) return;
+  }
   process.lane = world_.make_lane(process.program.name + "#" + std::to_string(++process.starts));
   process.client = std::make_unique<FaultyClient>(world_, process.lane, uplink_, process.faults);
   process.informers = std::make_unique<InformerSet>(*process.lane, *process.client);
@@ -213,6 +257,7 @@ bool Cluster::is_hopeless(const Value& pod) const {
 void Cluster::heal() {
   disk_.faults() = DiskFaults{};
   start_server();
+  for (Machine& machine : machines_) power_on(machine);
   for (std::size_t i = 0; i < processes_.size(); ++i) {
     processes_[i]->faults = Faults{};
     start(i);

@@ -39,6 +39,8 @@ class Cluster {
     controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
     // Changes what the disruption controllers are about to write: a planted bug.
     std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
+    // More controllers, in the first process: planted bugs of others than the StatefulSet's.
+    std::function<std::vector<std::unique_ptr<controllers::Controller>>(controllers::InformerSet&)> more_controllers = nullptr;
   };
 
   explicit Cluster(Options options);
@@ -65,6 +67,9 @@ class Cluster {
   void compact(std::int64_t kept);
 
   std::vector<Machine>& machines() { return machines_; }
+  // A machine loses its power, and its Node is deleted; then it comes back under its name.
+  void power_off(Machine& machine);
+  void power_on(Machine& machine);
   // Tells the agent (where it runs) that something happened to a pod's process.
   void poke_agent(const Machine& machine, const std::string& pod);
   // What images do. Agents hear of a change at once.
@@ -93,6 +98,8 @@ class Cluster {
   };
 
   void make_nodes();
+  void make_node(const Machine& machine, std::function<void(bool made)> done);
+  void restore_node(const Machine& machine);
 
   Options options_;
   World world_;

@@ -38,6 +38,7 @@ struct Ending {
 
 struct Machine {
   std::string node;
+  bool off = false;  // no power: nothing runs on it, its agent neither
   const Conducts* conducts = nullptr;
   std::map<std::string, Process> processes;  // by "namespace/name"
   std::map<std::string, Ending> ended;       // by uid

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -233,6 +234,72 @@ TEST(PlantedBug, ARestlessControllerIsSeen) {
     plan.look_again(20s);
     return plan;
   }));
+}
+
+// "Without a partition as many members are of the current revision as the status counts." Those that were replaced came back old.
+TEST(PlantedBug, MakingAReplacedMemberOfTheOldRevisionIsSeen) {
+  EXPECT_TRUE(caught("churn", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    const Value &strategy = view.set["spec"]["updateStrategy"], &status = view.set["status"];
+    if (!strategy["rollingUpdate"].is_null() || strategy["type"] == Value("OnDelete")) return plan;
+    const auto shape = controllers::statefulset::shape_of(view.set);
+    for (auto& chain : plan.chains) {
+      for (controllers::Action& action : chain) {
+        const int ordinal = controllers::statefulset::parse_member(action.name.name).ordinal;
+        if (action.verb != controllers::Action::Verb::kCreate || action.resource != kPods) continue;
+        if (ordinal < shape.start + status["currentReplicas"].as_int() && !status["currentRevision"].is_null())
+          action.object.mut("metadata").mut("labels").set(controllers::statefulset::kRevisionLabel, status["currentRevision"]);
+      }
+    }
+    return plan;
+  }, "was replaced"));
+}
+
+// "A node that has been missing for so long has no pods." Not even those that were made for it a moment ago.
+class HastyCollector final : public controllers::Controller {
+ public:
+  explicit HastyCollector(controllers::InformerSet& informers)
+      : runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {}
+  std::string name() const override { return "hasty"; }
+  std::string component() const override { return "hasty"; }
+  std::vector<controllers::Watching> watches() override {
+    std::vector<controllers::Watching> out;
+    out.push_back(controllers::watch_self(pods_));
+    out.push_back(controllers::watch_mapped(nodes_, [this](const Value&, const Value& after, controllers::Keys&) {
+      if (!after.is_null()) missing_.erase(std::string(api::name_of(after)));
+    }));
+    return out;
+  }
+  Plan plan(const std::string& key, Time) override {
+    Plan plan;
+    const Value& pod = pods_.get(controllers::name_of_key(key));
+    const std::string node = pod["spec"]["nodeName"].str();
+    if (node.empty() || !nodes_.get("", node).is_null()) return plan;
+    const Duration since = missing_.try_emplace(node, runtime_.monotonic()).first->second;
+    const Duration left = since + 40s - runtime_.monotonic();
+    if (left > Duration::zero()) {
+      plan.look_again(left);
+    } else {
+      plan.add(controllers::remove(kPods, pod, 0));
+    }
+    return plan;
+  }
+
+ private:
+  Runtime& runtime_;
+  controllers::Informer& nodes_;
+  controllers::Informer& pods_;
+  std::map<std::string, Duration> missing_;
+};
+
+TEST(PlantedBug, CollectingThePodsOfAMissingNodeAtOnceIsSeen) {
+  HistoryOptions options{.faults = false};
+  options.more_controllers = [](controllers::InformerSet& informers) {
+    std::vector<std::unique_ptr<controllers::Controller>> out;
+    out.push_back(std::make_unique<HastyCollector>(informers));
+    return out;
+  };
+  EXPECT_TRUE(caught("churn", options));
 }
 
 }  // namespace

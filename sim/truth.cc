@@ -141,6 +141,8 @@ void Truth::changed(const api::Resource& resource, std::string_view type, const 
   const Value before = slot;
   const Value after = type == "DELETED" ? Value() : object;
   if (resource == kPods) follow_pod(before, after);
+  // Whatever took it, it was not its set: the controllers of nodes mark a pod first.
+  if (resource == kPods && api::condition_is_true(after, "DisruptionTarget")) excuse(std::string(api::uid_of(after)));
   if (resource == kStatefulSets) {
     const bool first = before.is_null() && !wish_changed_.count(name);
     if (first || !asks_the_same(before, after)) {

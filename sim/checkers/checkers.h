@@ -43,6 +43,10 @@ std::unique_ptr<Checker> check_disruption(Truth& truth);
 // A claim in use notes the set that uses it, and that a set takes up an earlier one's claim is told.
 std::unique_ptr<Checker> check_reuse(Truth& truth);
 
+// No member is replaced by its set more often than what it is made of changes; and none is made again and again without a reason,
+// whoever takes it away.
+std::unique_ptr<Checker> check_churn(Truth& truth);
+
 void add_all_checkers(Truth& truth);
 
 }  // namespace berth::sim

@@ -48,6 +48,7 @@ void add_all_checkers(Truth& truth) {
   truth.add(check_growth(truth));
   truth.add(check_disruption(truth));
   truth.add(check_reuse(truth));
+  truth.add(check_churn(truth));
 }
 
 }  // namespace berth::sim

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "sim/cluster.h"
+#include "sim/scenarios/forms.h"
 #include "sim/scenarios/people.h"
 
 namespace berth::sim {
@@ -31,7 +32,8 @@ class History {
                   .controllers = is_alone(options) ? 1 : 2,
                   .grows_mounted = options.seed % 2 == 0,
                   .planner = options.planner,
-                  .spoil_budgets = options.spoil_budgets}),
+                  .spoil_budgets = options.spoil_budgets,
+                  .more_controllers = options.more_controllers}),
         world_(cluster_.world()),
         people_(cluster_, big_ ? 50 : 5, options.all_options) {}
 
@@ -110,29 +112,36 @@ class History {
     for (std::size_t i = 0; i < cluster_.processes(); ++i) cluster_.kill(i);
     world_.run_for(1s);
     cluster_.kill_server(true);
-    cluster_.disk().rewrite(as_earlier_release);
+    // Every second time claims lose their notes of who uses them; nobody writes those again before pods are made again.
+    const bool goes_on = options_.seed % (2 * kUpgradeEvery) < kUpgradeEvery;
+    cluster_.disk().rewrite([goes_on](const Value& object) { return as_earlier_release(object, !goes_on); });
     cluster_.heal();
     // What is waited for may be told again.
     const std::uint64_t changes = truth.changes_but_events();
     world_.run_for(60s);
-    if (truth.changes_but_events() != changes) truth.violation("upgrade", "a write after an upgrade: " + truth.last_write());
-  }
-  // Fewer defaults in templates, no notes on claims, and sets that do not say what they wait for.
-  static Value as_earlier_release(const Value& object) {
-    Value out = object;
-    if (object["kind"].as_string() == "ControllerRevision") {
-      Value& spec = out.mut("data").mut("spec").mut("template").mut("spec");
-      for (const char* field : {"dnsPolicy", "schedulerName", "securityContext"}) spec.erase(field);
-    } else if (object["kind"].as_string() == "PersistentVolumeClaim" && !object["metadata"]["annotations"].is_null()) {
-      out.mut("metadata").mut("annotations").erase("berth.dev/used-by");
-    } else if (object["kind"].as_string() == "StatefulSet") {
-      const std::string_view reason = api::condition_of(object, "Progressing")["reason"].as_string();
-      const bool waits = !reason.empty() && reason != "Complete" && reason != "Partition" && reason != "OnDelete";
-      if (waits || api::condition_of(object, "berth.dev/ClaimTemplates")["status"].as_string() == "False") return {};
-      out.mut("status").erase("conditions");
-    } else {
-      return {};
+    if (truth.changes_but_events() != changes) return truth.violation("upgrade", "a write after an upgrade: " + truth.last_write());
+    if (!goes_on) return;
+    // And what was stored so goes on as any other.
+    for (int i = 0; i < 3; ++i) {
+      people_.later(world_.between(1s, 20s), [this] { people_.do_something(); });
+      people_.later(world_.between(1s, 20s), [this] { hurt_process(); });
     }
+    pass(31s);
+    if (!stopped()) heal();
+    if (!stopped() && cluster_.settle(kQuiet, 1800s, [this] { return stopped(); })) truth.at_rest();
+  }
+  // Fewer defaults, perhaps no notes on claims, and sets that do not say what they wait for.
+  static Value as_earlier_release(const Value& object, bool no_notes) {
+    Value out = as_stored_before(object);
+    if (no_notes && object["kind"].as_string() == "PersistentVolumeClaim" && !object["metadata"]["annotations"].is_null()) {
+      out = object;
+      out.mut("metadata").mut("annotations").erase("berth.dev/used-by");
+    }
+    if (object["kind"].as_string() != "StatefulSet") return out;
+    const std::string_view reason = api::condition_of(object, "Progressing")["reason"].as_string();
+    const bool waits = !reason.empty() && reason != "Complete" && reason != "Partition" && reason != "OnDelete";
+    if (waits || api::condition_of(object, "berth.dev/ClaimTemplates")["status"].as_string() == "False") return out;
+    out.mut("status").erase("conditions");
     return out;
   }
 
@@ -153,6 +162,7 @@ class History {
   }
   void let_something_happen() {
     const std::size_t which = world_.below(cluster_.processes());
+    if (world_.chance(0.12)) return fail_power();
     switch (options_.faults ? world_.below(8) : 7) {
       case 0:
         cluster_.kill(which);
@@ -175,7 +185,13 @@ class History {
       default: hurt_process(); break;
     }
   }
-  // A process exits, is evicted, or stops being ready for a while.
+  // A machine and its Node go and come back, sometimes after its pods have been given up.
+  void fail_power() {
+    Machine& machine = cluster_.machines()[world_.below(cluster_.machines().size())];
+    cluster_.power_off(machine);
+    people_.later(world_.chance(0.3) ? world_.between(60s, 100s) : world_.between(1s, 30s), [this, &machine] { cluster_.power_on(machine); });
+  }
+  // A process exits, is evicted, or stops being ready for a while: perhaps for so long that it counts as broken.
   void hurt_process() {
     Machine& machine = cluster_.machines()[world_.below(cluster_.machines().size())];
     if (machine.processes.empty()) return;
@@ -185,7 +201,7 @@ class History {
       at->second.fail_at = world_.now();
       at->second.evicted = world_.chance(0.4);
     } else {
-      at->second.unready_until = world_.now() + world_.between(100ms, 5s);
+      at->second.unready_until = world_.now() + (world_.chance(0.3) ? world_.between(10s, 60s) : world_.between(100ms, 5s));
     }
     cluster_.poke_agent(machine, at->first);
   }

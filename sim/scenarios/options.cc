@@ -31,6 +31,7 @@ Value any_override(World& world) {
 
 std::string any_value(World& world, std::string_view annotation) {
   if (annotation == api::kUpdateStrategy) return "Recreate";
+  if (annotation == api::kMaxUnavailable) return any(world, {"1", "2", "3", "60%"});
   if (annotation == api::kSkipOrdinals) return any_range(world) + (world.chance(0.4) ? "," + any_range(world) : "");
   if (annotation != api::kOrdinalOverrides) return "true";
   Value all = Value::object();
@@ -48,6 +49,7 @@ constexpr Likely kLikely[] = {{api::kOrderedTeardown, 0.5},
                               {api::kSkipOrdinals, 0.4},
                               {api::kOrdinalOverrides, 0.4},
                               {api::kUpdateStrategy, 0.3},
+                              {api::kMaxUnavailable, 0.3},
                               {api::kClaimTemplateUpdates, 0.8}};
 
 }  // namespace

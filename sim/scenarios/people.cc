@@ -4,6 +4,7 @@
 
 #include "api/set_options.h"
 #include "controllers/statefulset/identity.h"
+#include "sim/scenarios/forms.h"
 #include "sim/scenarios/options.h"
 
 namespace berth::sim {
@@ -18,10 +19,6 @@ Value count(std::uint64_t number) { return Value(static_cast<int>(number)); }
 
 constexpr const char* kClaimTemplates =
     R"([{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}])";
-constexpr const char* kSet = R"({"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"namespace":"default"},
-    "spec":{"serviceName":"svc","revisionHistoryLimit":2,"template":{"spec":{"terminationGracePeriodSeconds":2,
-      "containers":[{"name":"c","image":"i:1","env":[{"name":"ROLE","value":"all"}]}]}}}})";
-
 }  // namespace
 
 People::People(Cluster& cluster, int most, bool all_options)
@@ -42,40 +39,20 @@ void People::create_sets(int count) {
 
 int People::any_replicas() { return static_cast<int>(world_.below(static_cast<std::uint64_t>(most_) + 1)); }
 
-Value People::any_retention() {
-  return Value::object({{"whenDeleted", any({"Retain", "Delete"})}, {"whenScaled", any({"Retain", "Delete"})}});
-}
-
-Value People::any_strategy() {
-  if (world_.chance(0.15)) return Value::object({{"type", "OnDelete"}, {"rollingUpdate", Value()}});
-  Value rolling = Value::object({{"partition", world_.chance(0.3) ? count(world_.below(4)) : Value(0)}});
-  switch (world_.below(6)) {
-    case 0: rolling.set("maxUnavailable", 2); break;
-    case 1: rolling.set("maxUnavailable", 3); break;
-    case 2: rolling.set("maxUnavailable", "60%"); break;
-    default: rolling.set("maxUnavailable", 1); break;
-  }
-  return Value::object({{"type", "RollingUpdate"}, {"rollingUpdate", std::move(rolling)}});
-}
-
 void People::create_set(const std::string& name) {
   const auto known = sets_.find(name);
   const Character character = known == sets_.end() ? Character{} : known->second;
-  Value set = json::parse(kSet).value();
-  set.mut("metadata").set("name", name);
+  Value set = Value::object({{"apiVersion", "apps/v1"}, {"kind", "StatefulSet"}, {"metadata", Value::object({{"namespace", "default"}, {"name", name}})}});
   Value labels = Value::object({{"app", name}});
   Value& spec = set.mut("spec");
   spec.set("selector", Value::object({{"matchLabels", labels}}));
-  spec.mut("template").set("metadata", Value::object({{"labels", labels}}));
-  spec.set("replicas", any_replicas());
-  spec.set("podManagementPolicy", character.ordered ? "OrderedReady" : "Parallel");
-  spec.set("updateStrategy", any_strategy());
-  if (spec["updateStrategy"]["type"].as_string() == "OnDelete") spec.mut("updateStrategy").erase("rollingUpdate");
-  if (world_.chance(0.2)) spec.set("minReadySeconds", 3);
-  if (world_.chance(0.2)) spec.set("ordinals", Value::object({{"start", 2}}));
+  spec.mut("template").set("metadata", Value::object({{"labels", labels}})).set("spec", any_template_spec(world_));
+  if (world_.chance(0.9)) spec.set("replicas", any_replicas());
+  spell_out(world_, spec, character.ordered);
   if (character.claims) {
     spec.set("volumeClaimTemplates", json::parse(kClaimTemplates).value());
-    spec.set("persistentVolumeClaimRetentionPolicy", any_retention());
+  } else if (world_.chance(0.2)) {
+    spec.mut("template").mut("spec").set("nodeName", any_node());
   }
   if (character.options) set.mut("metadata").set("annotations", any_options(world_, character.claims));
   cluster_.user().create(kStatefulSets, std::move(set), {}, ignore);
@@ -94,14 +71,16 @@ void People::do_something() {
   if (dice < 26) return change_set(name, Value::object({{"replicas", any_replicas()}}));
   if (dice < 43) return change_image(name);
   if (dice < 46) return restart(name);
-  if (dice < 54) return change_set(name, Value::object({{"updateStrategy", any_strategy()}}));
-  if (dice < 60) return change_set(name, Value::object({{"persistentVolumeClaimRetentionPolicy", any_retention()}}));
+  if (dice < 54) return change_set(name, Value::object({{"updateStrategy", any_strategy(world_, true)}}));
+  if (dice < 60) return change_set(name, Value::object({{"persistentVolumeClaimRetentionPolicy", any_retention(world_)}}));
   if (dice < 63) return change_set(name, Value::object({{"minReadySeconds", count(world_.below(3) * 2)}}));
   if (dice < 67)
-    return change_set(name, Value::object({{"ordinals", Value::object({{"start", count(world_.below(4))}})}}));
+    return change_set(name, Value::object({{"ordinals", any_ordinals(world_)}}));
   if (dice < 69) return orphan_pod();
   if (dice < 71) return relabel_pod();
   if (dice < 74) return cordon(false);
+  if (dice < 76) return taint();
+  if (dice < 78 && !sets_[name].claims) return pin(name);
   if (dice < 82) return delete_pod();
   if (dice < 85) return evict_pod();
   if (dice < 91) return delete_claim();
@@ -280,6 +259,25 @@ void People::cordon(bool all) {
   }
 }
 
+const std::string& People::any_node() { return cluster_.machines()[world_.below(cluster_.machines().size())].node; }
+
+// All members are to be on one node, whatever the scheduler thinks, or that ends.
+void People::pin(const std::string& name) {
+  const Value node = world_.chance(0.6) ? Value(any_node()) : Value();
+  change_set(name, Value::object({{"template", Value::object({{"spec", Value::object({{"nodeName", node}})}})}}));
+}
+
+// For a while a node wants nobody who does not tolerate that.
+void People::taint() {
+  const std::string node = any_node();
+  auto set = [this, node](Value taints) {
+    Value change = Value::object({{"spec", Value::object({{"taints", std::move(taints)}})}});
+    cluster_.user().patch(kNodes, {"", node}, api::PatchType::kMerge, std::move(change), {}, ignore);
+  };
+  set(json::parse(R"([{"key":"sim","effect":"NoExecute"}])").value());
+  later(world_.between(1s, 10s), [set] { set(Value()); });
+}
+
 // A claim that was taken away under a pod leaves some pods that only their deletion helps, as in Kubernetes: the place is
 // to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
 // going, or with a new one that no scheduler will ever place.
@@ -303,7 +301,7 @@ bool People::waits_for_a_person(const Value& pod) const {
 void People::tidy_up(bool hopeless) {
   relax_budgets(hopeless);
   for (const Machine& machine : cluster_.machines()) {
-    Value change = Value::object({{"spec", Value::object({{"unschedulable", false}})}});
+    Value change = Value::object({{"spec", Value::object({{"unschedulable", false}, {"taints", Value()}})}});
     cluster_.user().patch(kNodes, {"", machine.node}, api::PatchType::kMerge, std::move(change), {}, ignore);
   }
   for (const auto& [name, pod] : cluster_.truth().all(kPods)) {

@@ -37,9 +37,8 @@ class People {
   void create_budget(const std::string& set);
   void change_budget();
   void relax_budgets(bool hopeless);
-  Value any_strategy();
-  Value any_retention();
   int any_replicas();
+  const std::string& any_node();
 
   bool waits_for_a_person(const Value& pod) const;
   Value any_object(const api::Resource& resource);
@@ -50,6 +49,8 @@ class People {
   void delete_claim();
   void delete_claims_of_pending_pods();
   void cordon(bool all);
+  void taint();
+  void pin(const std::string& name);
 
   const char* any(std::initializer_list<const char*> words) { return *(words.begin() + world_.below(words.size())); }
 

@@ -1,6 +1,7 @@
 #include "api/set_options.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "api/object.h"
 #include "base/text.h"
@@ -65,6 +66,18 @@ struct Reader {
     const std::string_view value = text(key);
     if (value != "true" && value != "false" && !value.empty()) refuse(key, "must be \"true\" or \"false\"");
     return value == "true";
+  }
+  Value int_or_percent(std::string_view key) const {
+    std::string_view digits = text(key);
+    if (digits.empty()) return Value();
+    const bool percent = digits.ends_with('%');
+    if (percent) digits.remove_suffix(1);
+    const bool all_digits = std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const Result<long> number = parse_int(digits);
+    if (all_digits && number.ok() && *number >= 1 && *number <= (percent ? 100 : INT32_MAX))
+      return percent ? Value(text(key)) : Value(static_cast<std::int64_t>(*number));
+    refuse(key, "must be a number of members from 1 on, or a percentage of them from 1% to 100% (e.g. \"2\" or \"40%\")");
+    return Value();
   }
   std::vector<OrdinalRange> ranges(std::string_view key) const {
     Result<std::vector<OrdinalRange>> parsed = parse_ordinals(text(key));
@@ -196,6 +209,7 @@ SetOptions set_options_of(const Value& set, std::vector<OptionProblem>* problems
   const std::string_view strategy = reader.text(kUpdateStrategy);
   out.recreate = strategy == "Recreate";
   if (!strategy.empty() && !out.recreate) reader.refuse(kUpdateStrategy, "must be \"Recreate\" or absent; others are set in spec.updateStrategy");
+  out.max_unavailable = reader.int_or_percent(kMaxUnavailable);
   out.skip = reader.ranges(kSkipOrdinals);
   out.overrides = reader.overrides(kOrdinalOverrides);
   return out;

@@ -21,6 +21,8 @@ inline constexpr std::string_view kSkipOrdinals = "berth.dev/skip-ordinals";
 inline constexpr std::string_view kOrdinalOverrides = "berth.dev/ordinal-overrides";
 // "Recreate": a new template first ends every member that it concerns, then starts the new ones.
 inline constexpr std::string_view kUpdateStrategy = "berth.dev/update-strategy";
+// "2" or "40%" (of spec.replicas, rounded down, at least one): so many members may be missing during a rolling update.
+inline constexpr std::string_view kMaxUnavailable = "berth.dev/max-unavailable";
 // On a PodDisruptionBudget, "true": every deletion of a healthy pod it selects draws on it, not evictions alone.
 inline constexpr std::string_view kBudgetEverything = "berth.dev/budget-everything";
 
@@ -46,6 +48,7 @@ struct SetOptions {
   bool claim_template_updates = false;
   bool ordered_teardown = false;
   bool recreate = false;
+  Value max_unavailable;  // an int or a percentage, as in a rolling update; null where nothing is said
   std::vector<OrdinalRange> skip;  // sorted, disjoint
   std::vector<OrdinalOverride> overrides;
 

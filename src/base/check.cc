@@ -5,9 +5,18 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/guarded.h"
+
 namespace berth {
+namespace {
+thread_local int guards = 0;
+}
+
+InvariantsThrow::InvariantsThrow() { ++guards; }
+InvariantsThrow::~InvariantsThrow() { --guards; }
 
 void check_failed(const char* file, int line, const char* condition, const char* message) {
+  if (guards > 0) throw BrokenInvariant(std::string(message) + " [" + condition + "]");
   // No allocation and no locks of ours: the heap or a lock may be what is broken.
   char text[1024];
   int length = std::snprintf(text, sizeof text, "%s:%d: broken invariant: %s [%s]\n", file, line, message, condition);

@@ -1,6 +1,7 @@
 // The command line: one table of commands and their options.
 #include <CLI/CLI.hpp>
 
+#include "base/version.h"
 #include "cli/commands.h"
 #include "cli/why.h"
 
@@ -8,7 +9,7 @@ namespace berth::cli {
 namespace {
 
 constexpr const char* kDefaultDataDir = "/var/lib/berth";
-constexpr const char* kVersion = "berth 0.1.0 (Kubernetes API 1.36)";
+const std::string kVersionText = std::string("berth ") + kVersion + " (Kubernetes API 1.36)";
 
 void add_data_dir(CLI::App& app, std::string& data_dir) {
   data_dir = kDefaultDataDir;
@@ -19,7 +20,7 @@ void add_data_dir(CLI::App& app, std::string& data_dir) {
 
 int run(int argc, char** argv, const Roles& roles) {
   CLI::App app{"Kubernetes for things that remember."};
-  app.set_version_flag("--version", kVersion);
+  app.set_version_flag("--version", kVersionText);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   int code = 0;

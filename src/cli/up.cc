@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "controllers/handling.h"
 #include "lab/daemon.h"
 #include "lab/node_space.h"
 #include "lab/settings.h"
@@ -152,6 +153,10 @@ int up(const UpOptions& options) {
   }
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
+  for (const controllers::Death& one : controllers::HandlingRecord::quarantined_in(dir->run())) {
+    say("\n  left alone: " + one.key + ": the server died " + std::to_string(one.times) + " times while the controller " + one.controller +
+        " handled it; change or delete it to end that (kubectl describe it for more)");
+  }
   say("\n  export KUBECONFIG=" + dir->kubeconfig());
   return 0;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -24,6 +25,13 @@ enum class Outcome {
   kStale,   // it met a state that the caches do not show yet, or nothing is known: look again
   kFailed,  // refused: back off
   kMoot,    // its namespace is going away, and the object with it: nothing to be done, and nothing to be told
+};
+
+// A key that is not looked at.
+struct Aside {
+  std::uint64_t version = 0;
+  Duration until{};  // monotonic
+  bool quarantined = false;
 };
 
 // One plan being carried out.
@@ -242,8 +250,12 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
         options(std::move(options)),
         counters(controller->name()),
         queue(runtime, this->options.backoff, [this] { pump(); }),
-        recorder(runtime, informers.client(), controller->component()) {
+        budget(this->options.writes),
+        recorder(runtime, informers.client(), controller->component()),
+        notices(runtime, informers.client(), controller->component()) {
     if (this->options.field_manager.empty()) this->options.field_manager = controller->component();
+    record = this->options.record;
+    if (record) slot = record->slot_of(controller->name());
   }
 
   void start();
@@ -257,7 +269,17 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   void conclude(const RunPtr& run);
   void release(const std::string& key);
 
+  Value subject(const std::string& key) const;
+  void quarantine();
+  bool is_aside(const std::string& key);
+  bool is_held_back(const std::string& key);
+  void set_aside(const std::string& key, const std::string& why);
+  // Runs `body`; what it throws sets the key aside. False where it threw.
+  template <class Body>
+  bool guarded(const std::string& key, Body body);
+
   void execute(const RunPtr& run, const Action& action, ActionDone done);
+  void send(const Action& action, const api::WriteOptions& write, api::Client::Done callback);
   void answered(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer, ActionDone done);
   void read_again(const RunPtr& run, const Action& action, const Value& cached, const Error& why, ActionDone done);
   void refused(const RunPtr& run, const Action& action, const Error& error);
@@ -275,7 +297,13 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   Options options;
   Counters counters;
   WorkQueue queue;
+  WriteBudget budget;
+  std::map<std::string, Aside> aside;
+  HandlingRecord* record = nullptr;
+  int slot = -1;
   EventRecorder recorder;
+  // Of what the driver itself has to tell: a controller that writes in a loop has used up what the other allows for an object.
+  EventRecorder notices;
   std::vector<Watching> watching;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
   std::size_t unsynced = 0;
@@ -290,14 +318,91 @@ void Driver::State::start() {
     subscriptions.push_back(
         one.informer->subscribe([this, mapping = &one.mapping](const Value& before, const Value& after) {
           Keys keys;
-          (*mapping)(before, after, keys);
+          try {
+            const InvariantsThrow throwing;
+            (*mapping)(before, after, keys);
+          } catch (const std::exception& thrown) {
+            const Value& object = after.is_null() ? before : after;
+            log_error(controller->name(), "cannot read a change", {{"object", key_of(object)}, {"error", thrown.what()}});
+          }
           for (const std::string& key : keys) queue.add(key);
         }));
     one.informer->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
-      if (self && --self->unsynced == 0) self->pump();
+      if (!self || --self->unsynced > 0) return;
+      self->quarantine();
+      self->pump();
     });
   }
+}
+
+// --- Keys that are not looked at, or not now
+
+Value Driver::State::subject(const std::string& key) const {
+  return watching.empty() ? Value() : controller->subject(key, *watching.front().informer);
+}
+
+void Driver::State::quarantine() {
+  if (!record) return;
+  for (const Death& one : record->quarantined(controller->name())) {
+    const Value object = subject(one.key);
+    if (object.is_null()) {
+      record->forget(one.controller, one.key);
+      continue;
+    }
+    aside[one.key] = Aside{version_of(object), Duration::max(), true};
+    log_warning(controller->name(), "left alone: the server died on it", {{"object", one.key}, {"times", std::to_string(one.times)}});
+    notices.event(object, kWarning, "Quarantined", quarantine_message(one));
+  }
+}
+
+bool Driver::State::is_aside(const std::string& key) {
+  if (aside.empty()) return false;
+  const auto found = aside.find(key);
+  if (found == aside.end()) return false;
+  const Aside& one = found->second;
+  if (one.version == version_of(subject(key)) && runtime.monotonic() < one.until) return true;
+  if (one.quarantined && record) record->forget(controller->name(), key);
+  aside.erase(found);
+  return false;
+}
+
+void Driver::State::set_aside(const std::string& key, const std::string& why) {
+  log_error(controller->name(), "cannot handle an object", {{"object", key}, {"error", why}});
+  const Value object = subject(key);
+  aside[key] = Aside{version_of(object), runtime.monotonic() + kSetAside, false};
+  queue.add_after(key, kSetAside);
+  if (object.is_null()) return;
+  notices.event(object, kWarning, "SetAside",
+                 "The controller " + controller->name() + " cannot handle this object: " + why +
+                     ". It is tried again when the object is changed, or in five minutes");
+}
+
+bool Driver::State::is_held_back(const std::string& key) {
+  const Duration wait = budget.wait(key, runtime.monotonic());
+  if (wait == Duration::zero()) return false;
+  queue.add_after(key, wait);
+  if (!budget.tell(key)) return true;
+  const int rate = static_cast<int>(budget.per_second(key));
+  log_warning(controller->name(), "writes held back", {{"object", key}, {"per second", std::to_string(rate)}});
+  const Value object = subject(key);
+  if (object.is_null()) return true;
+  notices.event(object, kWarning, "WritesHeldBack",
+                 "The controller " + controller->name() + " writes for this object again and again, as if something undid it. It goes on with about " +
+                     std::to_string(rate) + " writes a second; kubectl get events shows what it does");
+  return true;
+}
+
+template <class Body>
+bool Driver::State::guarded(const std::string& key, Body body) {
+  const HandlingRecord::Note note(record, slot, key);
+  try {
+    body();
+    return true;
+  } catch (const std::exception& thrown) {
+    set_aside(key, thrown.what());
+  }
+  return false;
 }
 
 // One key a turn of the loop, so that a storm of keys does not hold up everything else.
@@ -310,7 +415,13 @@ void Driver::State::pump() {
     if (!self) return;
     self->pumping = false;
     if (self->running >= self->options.keys_in_flight) return;
-    if (auto key = self->queue.pop()) self->begin(*key);
+    if (auto key = self->queue.pop()) {
+      if (self->is_aside(*key) || self->is_held_back(*key)) {
+        self->queue.done(*key);
+      } else {
+        self->begin(*key);
+      }
+    }
     self->pump();
   });
 }
@@ -321,7 +432,15 @@ void Driver::State::begin(const std::string& key) {
   run->started = runtime.monotonic();
   for (const Watching& one : watching) run->seen.emplace_back(one.informer, one.informer->revision());
   counters.plans.add();
-  run->plan = controller->plan(key, runtime.now());
+  const bool planned_well = guarded(key, [&] {
+    const InvariantsThrow throwing;
+    run->plan = controller->plan(key, runtime.now());
+  });
+  if (!planned_well) {
+    counters.failures.add();
+    return queue.done(key);
+  }
+  budget.set_members(key, static_cast<int>(std::min<std::size_t>(run->plan.members, INT32_MAX)), runtime.monotonic());
   const Duration planned = runtime.monotonic();
   if (planned - run->started > kLongPlan)
     run->rest_until = planned + std::min<Duration>((planned - run->started) * run->plan.rest, 1s);
@@ -396,6 +515,7 @@ void Driver::State::conclude(const RunPtr& run) {
     queue.add_failed(run->key);
   } else {
     queue.forget(run->key);
+    if (record && record->has_deaths()) record->forget(controller->name(), run->key);
   }
   if (run->plan.requeue_after) queue.add_after(run->key, std::max<Duration>(*run->plan.requeue_after, 1ms));
   const Duration rest = run->rest_until - runtime.monotonic();
@@ -454,6 +574,16 @@ void Driver::State::execute(const RunPtr& run, const Action& action, ActionDone 
                    done = std::move(done)](Result<Value> answer) mutable {
     if (auto self = weak.lock()) self->answered(run, *action, cached, std::move(answer), std::move(done));
   };
+  if (action.verb != Action::Verb::kConfirm) budget.spend(run->key, 1, runtime.monotonic());
+  if (guarded(run->key, [&] { send(action, write, std::move(callback)); })) return;
+  // Nobody will answer.
+  run->failed = true;
+  runtime.post([weak = weak_from_this(), run] {
+    if (auto self = weak.lock()) self->wait_for_caches(run);
+  });
+}
+
+void Driver::State::send(const Action& action, const api::WriteOptions& write, api::Client::Done callback) {
   api::Client& client = informers.client();
   switch (action.verb) {
     case Action::Verb::kCreate: return client.create(action.resource, action.object, write, std::move(callback));
@@ -568,7 +698,7 @@ Driver::~Driver() = default;
 
 void Driver::poke(const std::string& key) { state_->queue.add(key); }
 
-bool Driver::idle() const { return state_->queue.idle() && state_->running == 0 && state_->recorder.pending() == 0; }
+bool Driver::idle() const { return state_->queue.idle() && state_->running == 0 && state_->recorder.pending() == 0 && state_->notices.pending() == 0; }
 
 Controller& Driver::controller() { return *state_->controller; }
 

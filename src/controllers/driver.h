@@ -11,6 +11,10 @@
 //     have fixed names (or are idempotent otherwise), updates carry a resourceVersion, deletes a uid. Then two drivers
 //     of one controller may be alive at once.
 //   * An equal state gives an empty plan: at rest nothing runs and nothing is written.
+//   * The writes of one key are bounded (write_budget.h). What holds back a plan says so in an event, WritesHeldBack.
+//   * An exception out of plan(), or out of a write, sets the key aside until its object changes (all but the status counts) or
+//     kSetAside has passed; the event is SetAside. A key that the server died on three times (handling.h) is left alone until
+//     its object changes: Quarantined.
 //
 // Owner: one Runtime; everything on its thread.
 
@@ -25,8 +29,10 @@
 #include "api/client.h"
 #include "base/runtime.h"
 #include "controllers/event_recorder.h"
+#include "controllers/handling.h"
 #include "controllers/informer.h"
 #include "controllers/queue.h"
+#include "controllers/write_budget.h"
 
 namespace berth::controllers {
 
@@ -91,6 +97,8 @@ struct Plan {
   std::vector<EventSpec> events;          // at once, whatever happens
   std::optional<Duration> requeue_after;  // look again then, without being told of a change
   std::string problem;                    // not empty: the plan could not be made; look again after the key's back-off
+  // How many objects the key's object owns, or is to own: for each the driver allows more writes (write_budget.h).
+  std::size_t members = 0;
   // A plan that took long to make (a set of thousands) is followed by a rest of so many times that, a second at most,
   // while changes gather. Plans below 0.2 ms are not held back.
   int rest = 3;
@@ -128,7 +136,12 @@ class Controller {
   virtual std::vector<Watching> watches() = 0;  // asked once; informers are shared and kept by the InformerSet
   // Builds the view from the caches and decides. No effects. An unknown key gives an empty plan.
   virtual Plan plan(const std::string& key, Time now) = 0;
+  // The object that a key is about, as cached: for what the driver itself has to tell or to remember of it. Null where there is
+  // none. `first`: the informer of the first of watches().
+  virtual Value subject(const std::string& key, const Informer& first) const { return first.get(name_of_key(key)); }
 };
+
+inline constexpr Duration kSetAside = 300s;
 
 class Driver {
  public:
@@ -138,6 +151,8 @@ class Driver {
     WorkQueue::Backoff backoff = {};
     Duration own_writes_wait = 10s;
     std::string field_manager;  // empty: the controller's component
+    WriteBudget::Limits writes = {};
+    HandlingRecord* record = nullptr;  // outlives the driver; null: deaths are not noted
   };
 
   // Starts once every watched informer has synced. `controller` lives as long as the driver does.

@@ -1,6 +1,15 @@
 #include "controllers/driver.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <map>
+#include <stdexcept>
+
+#include "base/files.h"
 
 #include "controllers/testing/fake_api.h"
 #include "controllers/testing/test_runtime.h"
@@ -485,6 +494,216 @@ TEST_F(DriverTest, EventsSurviveLostAnswersAndCleaning) {
   runtime.advance(200s);
   EXPECT_EQ(recorder.pending(), 0u);
   EXPECT_EQ(runtime.timers(), 0u);
+}
+
+// --- Objects that cannot be handled
+
+// Touches every Secret once a version, but for those that say how to fail.
+class Touchy final : public Controller {
+ public:
+  explicit Touchy(InformerSet& informers) : secrets_(informers.get(kSecrets)) {}
+  std::string name() const override { return "touchy"; }
+  std::string component() const override { return "touchy-controller"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(secrets_));
+    return out;
+  }
+  Plan plan(const std::string& key, Time) override {
+    ++looks[key];
+    Plan plan;
+    Value secret = secrets_.get(name_of_key(key));
+    if (secret.is_null()) return plan;
+    if (secret["fail"] == Value("throw")) throw std::runtime_error("planted");
+    if (secret["fail"] == Value("check")) secret.mut("data").mut("below a text").set("a", 1);
+    if (secret["touched"] != secret["data"]) plan.add(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"touched", secret["data"]}})));
+    return plan;
+  }
+  std::map<std::string, int> looks;
+
+ private:
+  Informer& secrets_;
+};
+
+struct TouchyTest : DriverTest {
+  Touchy* touchy = nullptr;
+  void begin(HandlingRecord* record = nullptr) {
+    auto controller = std::make_unique<Touchy>(informers);
+    touchy = controller.get();
+    Driver::Options options;
+    options.record = record;
+    driver = std::make_unique<Driver>(informers, std::move(controller), options);
+    runtime.settle();
+  }
+  Value put(std::string_view name, std::string_view fail, std::string_view data = "text") {
+    Value out = thing(kSecrets, "Secret", name);
+    out.set("data", data).set("fail", fail);
+    return api.put(kSecrets, out);
+  }
+  bool is_touched(std::string_view name) { return !api.read(kSecrets, {"default", std::string(name)})["touched"].is_null(); }
+  int told(std::string_view reason) {
+    int count = 0;
+    for (const Value& event : api.items(kEvents)) count += event["reason"].as_string() == reason ? 1 : 0;
+    return count;
+  }
+};
+
+TEST_F(TouchyTest, WhatCannotBeHandledIsSetAsideAndTheOthersGoOn) {
+  put("a", "throw");
+  put("b", "check");
+  put("c", "");
+  begin();
+  runtime.advance(100s);
+  EXPECT_TRUE(is_touched("c"));
+  EXPECT_FALSE(is_touched("a") || is_touched("b"));
+  EXPECT_EQ(touchy->looks["default/a"], 1) << "not again and again";
+  EXPECT_EQ(told("SetAside"), 2);
+  // A status says nothing new; what is asked for does.
+  Value a = api.read(kSecrets, {"default", "a"});
+  a.set("status", 1);
+  api.put(kSecrets, a);
+  runtime.advance(1s);
+  EXPECT_EQ(touchy->looks["default/a"], 1);
+  put("a", "");
+  runtime.advance(1s);
+  EXPECT_TRUE(is_touched("a"));
+  // In five minutes it is tried again in any case: the fault may be elsewhere.
+  EXPECT_EQ(touchy->looks["default/b"], 1);
+  runtime.advance(kSetAside);
+  EXPECT_EQ(touchy->looks["default/b"], 2);
+}
+
+struct TemporaryDirectory {
+  TemporaryDirectory() { path = ::mkdtemp(text); }
+  ~TemporaryDirectory() { (void)remove_all(path); }
+  char text[32] = "/tmp/berth-handling-XXXXXX";
+  std::string path;
+};
+
+// As a server that dies in the middle: nothing of it is cleaned up but by the kernel.
+void die_while_handling(const std::string& directory, const std::string& controller, const std::string& key, const std::string& version = "1") {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto record = HandlingRecord::open(directory, version);
+    if (!record.ok()) ::_exit(1);
+    { const HandlingRecord::Note done(record->get(), (*record)->slot_of("other"), "default/fine"); }
+    const HandlingRecord::Note note(record->get(), (*record)->slot_of(controller), key);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+}
+
+TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
+  TemporaryDirectory directory;
+  for (int i = 0; i < 2; ++i) die_while_handling(directory.path, "touchy", "default/a");
+  EXPECT_TRUE(HandlingRecord::open(directory.path, "1").value()->quarantined("touchy").empty());
+  die_while_handling(directory.path, "touchy", "default/a");
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "touchy", "default/gone");
+  put("a", "");
+  put("b", "");
+  auto record = HandlingRecord::open(directory.path, "1").value();
+  EXPECT_EQ(record->quarantined("touchy").size(), 2u);
+  EXPECT_TRUE(record->quarantined("other").empty());
+  begin(record.get());
+  runtime.advance(1h);
+  EXPECT_TRUE(is_touched("b"));
+  EXPECT_FALSE(is_touched("a"));
+  EXPECT_EQ(told("Quarantined"), 1);
+  // It lasts over a restart in good order; what is deleted is forgotten.
+  ASSERT_EQ(HandlingRecord::quarantined_in(directory.path).size(), 1u);
+  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path)[0].key, "default/a");
+  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path)[0].times, 3);
+  put("a", "", "other");
+  runtime.advance(1s);
+  EXPECT_TRUE(is_touched("a"));
+  EXPECT_TRUE(HandlingRecord::quarantined_in(directory.path).empty());
+}
+
+TEST_F(TouchyTest, AServerThatWasKilledAtABadMomentForgetsIt) {
+  TemporaryDirectory directory;
+  put("a", "");
+  for (int i = 0; i < 5; ++i) {
+    die_while_handling(directory.path, "touchy", "default/a");
+    auto record = HandlingRecord::open(directory.path, "1").value();
+    EXPECT_TRUE(record->quarantined("touchy").empty()) << i;
+    EXPECT_TRUE(record->has_deaths());
+    begin(record.get());
+    runtime.advance(1s);
+    EXPECT_FALSE(record->has_deaths()) << "handled to the end";
+    driver.reset();
+  }
+}
+
+TEST(HandlingRecordTest, AnotherVersionAndDamagedFilesStartAnew) {
+  TemporaryDirectory directory;
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "a", "default/x", "1");
+  EXPECT_EQ(HandlingRecord::open(directory.path, "1").value()->quarantined("a").size(), 1u);
+  EXPECT_TRUE(HandlingRecord::open(directory.path, "2").value()->quarantined("a").empty());
+  for (const char* damage : {"", "{", "[]", R"({"deaths":7})", R"({"version":"1","deaths":[{"controller":"a","key":"k","times":-4},{"key":1},7]})"}) {
+    ASSERT_TRUE(write_file(directory.path + "/deaths.json", damage).ok());
+    EXPECT_TRUE(HandlingRecord::open(directory.path, "1").value()->quarantined("a").empty()) << damage;
+  }
+  // A key that does not fit is not noted, rather than in part.
+  auto record = HandlingRecord::open(directory.path, "1").value();
+  { const HandlingRecord::Note note(record.get(), record->slot_of("a"), std::string(1000, 'x')); }
+  EXPECT_EQ(record->slot_of(std::string(100, 'c')), -1);
+  for (int i = 0; i < 100; ++i) record->slot_of("controller-" + std::to_string(i));
+  EXPECT_EQ(record->slot_of("one more"), -1);
+  const HandlingRecord::Note none(record.get(), -1, "default/x");
+}
+
+// --- Writes that are undone
+
+TEST(WriteBudgetTest, RunsDryAndFillsUp) {
+  WriteBudget budget({.burst = 100, .per_second = 10, .burst_per_member = 5, .per_second_per_member = 1});
+  Duration now = 1h;
+  EXPECT_EQ(budget.wait("a", now), 0s);
+  budget.spend("a", 100, now);
+  EXPECT_EQ(budget.wait("a", now), 0s);
+  budget.spend("a", 1, now);
+  EXPECT_GE(budget.wait("a", now), 1s);
+  EXPECT_EQ(budget.wait("b", now), 0s);
+  EXPECT_TRUE(budget.tell("a"));
+  EXPECT_FALSE(budget.tell("a"));
+  now += 2s;
+  EXPECT_EQ(budget.wait("a", now), 0s);
+  // However much one plan writes, the next comes in a few seconds.
+  budget.spend("a", 1'000'000, now);
+  EXPECT_LE(budget.wait("a", now), 3s);
+  // Members allow more, once.
+  now += 1h;
+  budget.set_members("a", 20, now);
+  budget.spend("a", 200, now);
+  EXPECT_EQ(budget.wait("a", now), 0s);
+  budget.set_members("a", 0, now);
+  budget.set_members("a", 20, now);
+  budget.spend("a", 1, now);
+  EXPECT_GE(budget.wait("a", now), 1s);
+}
+
+TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
+  secret("a", 1);
+  secret("quiet", 1);
+  start();
+  // Somebody takes away at once whatever is made for it.
+  for (int i = 0; i < 120'000; ++i) {
+    runtime.advance(1ms);
+    if (!map("a").is_null()) api.erase(kConfigMaps, {"default", "a"});
+  }
+  int made = 0, told = 0;
+  for (const std::string& call : api.calls) made += call.find("create configmaps") != std::string::npos && call.find("/a") != std::string::npos;
+  for (const Value& event : api.items(kEvents)) told += event["reason"].as_string() == "WritesHeldBack" ? 1 : 0;
+  EXPECT_GE(made, 1000);
+  EXPECT_LE(made, 1000 + 121 * 20);
+  EXPECT_EQ(told, 1);
+  // Others are not held back with it.
+  const int before = plans;
+  secret("other", 1);
+  runtime.advance(10ms);
+  EXPECT_FALSE(map("other").is_null());
+  EXPECT_GT(plans, before);
 }
 
 }  // namespace

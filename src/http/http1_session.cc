@@ -1,5 +1,6 @@
 #include <charconv>
 #include <cstring>
+#include <span>
 
 #include "base/text.h"
 #include "http/connection.h"
@@ -9,6 +10,18 @@
 namespace berth::http {
 
 namespace {
+
+// "content-type" as "Content-Type", the way HTTP/1 servers write it. Names longer than the buffer stay as they are.
+std::string_view canonical(std::string_view name, std::span<char> buffer) {
+  if (name.size() > buffer.size()) return name;
+  bool first = true;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    buffer[i] = first && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    first = c == '-';
+  }
+  return {buffer.data(), name.size()};
+}
 
 constexpr std::size_t kPipelined = 64u << 10;  // input kept while a request is being answered
 
@@ -122,7 +135,7 @@ void Http1Session::fail(int status, std::string_view message) {
   keep_alive_ = false;
   input_.clear();
   Config::Rendered rendered = render_error(c_.config(), status, message);
-  push_head(status, {{"content-type", rendered.content_type}}, "content-length: " + std::to_string(rendered.body.size()));
+  push_head(status, {{"content-type", rendered.content_type}}, "Content-Length: " + std::to_string(rendered.body.size()));
   if (!head_only_) c_.out().append(rendered.body);
   c_.close_after_output(true);
 }
@@ -178,12 +191,13 @@ void Http1Session::push_head(int status, const Headers& headers, std::string_vie
   *at++ = ' ';
   out.append({line, static_cast<std::size_t>(at - line)});
   out.append(reason_phrase(status));
-  out.append("\r\ndate: ");
+  out.append("\r\nDate: ");
   out.append(c_.transport().date());
   out.append("\r\n");
+  char buffer[64];
   for (const auto& [name, value] : headers) {
     if (!valid_header(name, value)) continue;
-    out.append(name);
+    out.append(canonical(name, buffer));
     out.append(": ");
     out.append(value);
     out.append("\r\n");
@@ -194,9 +208,9 @@ void Http1Session::push_head(int status, const Headers& headers, std::string_vie
   }
   if (status != 101) {
     if (!keep_alive_) {
-      out.append("connection: close\r\n");
+      out.append("Connection: close\r\n");
     } else if (old_) {
-      out.append("connection: keep-alive\r\n");
+      out.append("Connection: keep-alive\r\n");
     }
   }
   out.append("\r\n");
@@ -206,7 +220,7 @@ void Http1Session::respond(Command& command) {
   if (started_) return;
   std::size_t size = 0;
   for (const Piece& piece : command.pieces) size += piece.bytes.size();
-  char framing[48] = "content-length: ";
+  char framing[48] = "Content-Length: ";
   char* end = std::to_chars(framing + 16, framing + 47, size).ptr;
   bool body = body_allowed(command.status);
   push_head(command.status, command.headers,
@@ -233,7 +247,7 @@ void Http1Session::start(Command& command) {
       chunked_ = true;
     }
   }
-  push_head(command.status, command.headers, chunked_ ? "transfer-encoding: chunked" : "");
+  push_head(command.status, command.headers, chunked_ ? "Transfer-Encoding: chunked" : "");
 }
 
 void Http1Session::write(Command& command) {

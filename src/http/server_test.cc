@@ -54,8 +54,8 @@ class ServerTest : public ::testing::Test {
 TEST_F(ServerTest, AnswersOneRequest) {
   serve_echo();
   std::string got = talk("GET /a%20b?x=1&y=a+b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-  EXPECT_TRUE(got.starts_with("HTTP/1.1 200 OK\r\ndate: ")) << got;
-  EXPECT_NE(got.find("\r\ncontent-type: text/plain\r\ncontent-length: 9\r\nconnection: close\r\n\r\nGET /a b|"), std::string::npos) << got;
+  EXPECT_TRUE(got.starts_with("HTTP/1.1 200 OK\r\nDate: ")) << got;
+  EXPECT_NE(got.find("\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\nGET /a b|"), std::string::npos) << got;
 }
 
 TEST_F(ServerTest, GivesTheHandlerEveryPartOfTheRequest) {
@@ -76,7 +76,7 @@ TEST_F(ServerTest, GivesTheHandlerEveryPartOfTheRequest) {
   EXPECT_EQ(seen.body, "xyz");
   EXPECT_TRUE(seen.peer.address.starts_with("127.0.0.1:"));
   EXPECT_FALSE(seen.peer.unix_socket);
-  EXPECT_EQ(got.find("content-length"), std::string::npos) << "204 has no body";
+  EXPECT_EQ(got.find("Content-Length"), std::string::npos) << "204 has no body";
 }
 
 TEST_F(ServerTest, RequestsMayComeInSingleBytes) {
@@ -125,7 +125,7 @@ TEST_F(ServerTest, RefusesWhatIsNoHttp) {
   EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "400");
   EXPECT_FALSE(handled);
   std::string got = talk("GET /\r\n\r\n");
-  EXPECT_NE(got.find("content-type: application/json\r\n"), std::string::npos);
+  EXPECT_NE(got.find("Content-Type: application/json\r\n"), std::string::npos);
   EXPECT_TRUE(got.ends_with("{\"code\":400}")) << got;
 }
 
@@ -169,7 +169,7 @@ TEST_F(ServerTest, SaysContinueBeforeTheBody) {
 TEST_F(ServerTest, HeadAndOldClients) {
   serve_echo();
   std::string got = talk("HEAD /h HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-  EXPECT_NE(got.find("content-length: 8\r\n"), std::string::npos);
+  EXPECT_NE(got.find("Content-Length: 8\r\n"), std::string::npos);
   EXPECT_TRUE(got.ends_with("\r\n\r\n")) << got;
   got = talk("GET /old HTTP/1.0\r\n\r\n");
   EXPECT_TRUE(got.ends_with("GET /old|")) << got;
@@ -301,7 +301,7 @@ TEST_F(ServerTest, HeadersCannotSmuggleLines) {
     e->respond(200, {{"x-good", "yes"}, {"x-bad", "a\r\nset-cookie: evil"}, {"bad name", "b"}}, {});
   });
   std::string got = talk("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-  EXPECT_NE(got.find("x-good: yes"), std::string::npos);
+  EXPECT_NE(got.find("X-Good: yes"), std::string::npos);
   EXPECT_EQ(got.find("evil"), std::string::npos);
   EXPECT_EQ(got.find("bad name"), std::string::npos);
 }

@@ -53,8 +53,10 @@ std::vector<api::Resource> counted_kinds() {
 
 ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlPlaneConfig& config)
     : informers_(std::make_unique<controllers::InformerSet>(runtime, client)) {
-  auto run = [this](std::unique_ptr<controllers::Controller> controller) {
-    drivers_.push_back(std::make_unique<controllers::Driver>(*informers_, std::move(controller)));
+  controllers::Driver::Options options;
+  options.record = config.record;
+  auto run = [this, &options](std::unique_ptr<controllers::Controller> controller) {
+    drivers_.push_back(std::make_unique<controllers::Driver>(*informers_, std::move(controller), options));
   };
   run(controllers::statefulset::make_controller(*informers_));
   run(controllers::daemonset::make_controller(*informers_));
@@ -77,7 +79,9 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   for (auto& controller : controllers::disruption::make_controllers(*informers_)) run(std::move(controller));
   run(controllers::quota::make_controller(*informers_, counted_kinds()));
   drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure));
-  scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);
+  scheduler::Options scheduling;
+  scheduling.record = config.record;
+  scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_, std::move(scheduling));
 }
 
 ControlPlane::~ControlPlane() = default;

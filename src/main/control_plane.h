@@ -19,6 +19,7 @@ namespace berth {
 struct ControlPlaneConfig {
   std::string ca_pem;  // published in every namespace as kube-root-ca.crt
   controllers::hpa::Measure measure;  // what the pods of a namespace use
+  controllers::HandlingRecord* record = nullptr;  // outlives the control plane; null: deaths are not noted
 };
 
 class ControlPlane {

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/version.h"
 #include "controllers/driver.h"
 #include "http/jwt.h"
 #include "http/server.h"
@@ -105,7 +106,14 @@ class ServerRole {
 
   void start_control_plane() {
     client_ = registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
-    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods()});
+    // Without it the server runs as well, and a death teaches nothing.
+    Result<std::unique_ptr<controllers::HandlingRecord>> record = controllers::HandlingRecord::open(dir_.run(), kVersion);
+    if (record.ok()) {
+      record_ = std::move(*record);
+    } else {
+      log_warning("server", "cannot note what is being handled", {{"error", record.error().message}});
+    }
+    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), record_.get()});
     ready_ = true;
     log_info("server", "ready", {{"address", "https://127.0.0.1:" + std::to_string(settings_.api_port)}});
     lab::report_ready();
@@ -123,6 +131,7 @@ class ServerRole {
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<CertificateRenewal> renewal_;
   std::unique_ptr<api::Client> client_;
+  std::unique_ptr<controllers::HandlingRecord> record_;
   std::unique_ptr<ControlPlane> control_plane_;
   bool ready_ = false;
 };

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "api/client.h"
+#include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -30,6 +31,7 @@ using controllers::Subscription;
 
 constexpr int kDecisionsPerTurn = 32;  // then the loop gets to do something else
 const std::string kFieldManager = "kube-scheduler";
+constexpr const char* kHandler = "scheduler";  // in the record of what is being handled
 
 std::int64_t revision_of(const Value& object) {
   const auto parsed = parse_int(api::resource_version_of(object));
@@ -71,7 +73,9 @@ struct Counters {
 struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   State(controllers::InformerSet& informers, Options options)
       : client(informers.client()), runtime(informers.runtime()), options(std::move(options)), recorder(runtime, client, this->options.name),
-        preemptor(runtime, client, recorder), view(informers) {}
+        preemptor(runtime, client, recorder), view(informers) {
+    if (this->options.record) slot = this->options.record->slot_of(kHandler);
+  }
   ~State();
 
   void start();
@@ -87,6 +91,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void wake_for_node(const std::string& name);
 
   void pump();
+  void quarantine();
+  bool is_quarantined(const PodPtr& pod, const std::string& key);
   void schedule_one(const PodPtr& pod);
   void park(const PodPtr& pod, const Decision& decision);
   void preempt(const PodPtr& pod, const Decision& decision);
@@ -131,6 +137,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   int unsynced = 0;
   bool pumping = false;
   int patching = 0;
+  int slot = -1;                                    // of the record
+  std::map<std::string, std::uint64_t> left_alone;  // pods in quarantine, by name: what they asked for when that was found
   TimerId parked_timer = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
 };
@@ -158,7 +166,9 @@ void Scheduler::State::start() {
   for (Informer* one : all) {
     one->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
-      if (self && --self->unsynced == 0) self->pump();
+      if (!self || --self->unsynced > 0) return;
+      self->quarantine();
+      self->pump();
     });
   }
 }
@@ -229,6 +239,10 @@ void Scheduler::State::on_node(const Value& before, const Value& after) {
   const bool moved = before.is_null() || after.is_null() || api::labels_of(before) != api::labels_of(after);
   if (after.is_null()) {
     snapshot.remove_node(std::string(api::name_of(before)));
+    const std::set<FlightPtr> looking = waiting;
+    for (const FlightPtr& flight : looking) {
+      if (flight->node == api::name_of(before)) check_claims(flight);
+    }
   } else {
     if (!before.is_null() && !node_matters(before, after)) return;
     snapshot.set_node(after);
@@ -293,13 +307,51 @@ void Scheduler::State::pump() {
   });
 }
 
+void Scheduler::State::quarantine() {
+  if (!options.record) return;
+  for (const controllers::Death& one : options.record->quarantined(kHandler)) {
+    const Cut parts = cut(one.key, "/");
+    const Value& pod = view.pods.get(parts.before, parts.after);
+    if (pod.is_null()) {
+      options.record->forget(kHandler, one.key);
+      continue;
+    }
+    left_alone[one.key] = controllers::version_of(pod);
+    log_warning("scheduler", "left alone: the server died on it", {{"pod", one.key}, {"times", std::to_string(one.times)}});
+    recorder.event(pod, kWarning, "Quarantined", controllers::quarantine_message(one));
+  }
+}
+
+bool Scheduler::State::is_quarantined(const PodPtr& pod, const std::string& key) {
+  if (left_alone.empty()) return false;
+  const auto found = left_alone.find(key);
+  if (found == left_alone.end()) return false;
+  if (controllers::version_of(pod->pod) == found->second) return true;
+  left_alone.erase(found);
+  options.record->forget(kHandler, key);
+  return false;
+}
+
 void Scheduler::State::schedule_one(const PodPtr& pod) {
+  const std::string& key = pod->key;
+  if (is_quarantined(pod, key)) return queue.park(pod, 0, runtime.monotonic());
+  const controllers::HandlingRecord::Note note(options.record, slot, key);
   if (auto busy = preempting.find(pod->uid); busy != preempting.end()) {
     busy->second = true;
     return queue.park(pod, 0, runtime.monotonic());
   }
   const Duration started = runtime.monotonic();
-  Decision decision = decide(*pod, snapshot, view, turn);
+  Decision decision;
+  try {
+    const InvariantsThrow throwing;
+    decision = decide(*pod, snapshot, view, turn);
+  } catch (const std::exception& thrown) {
+    counters.failed.add();
+    log_error("scheduler", "cannot decide about a pod", {{"pod", key}, {"error", thrown.what()}});
+    recorder.event(pod->pod, kWarning, "FailedScheduling", std::string("the scheduler cannot handle this pod: ") + thrown.what());
+    queue.park(pod, 0, runtime.monotonic());
+    return arm_parked();
+  }
   counters.seconds.observe(std::chrono::duration<double>(runtime.monotonic() - started).count());
   if (decision.node.empty()) return park(pod, decision);
   auto flight = std::make_shared<Flight>();
@@ -475,14 +527,16 @@ void Scheduler::State::prepared(const FlightPtr& flight, const Result<Value>& an
 // Binds the pod once every claim is bound; gives up where one turns out differently.
 void Scheduler::State::check_claims(const FlightPtr& flight) {
   if (flight->over || flight->binding || flight->writes > 0) return;
+  // Another node has to be chosen now; its claims' volumes may be made there.
+  const NodeInfo* node = snapshot.node(flight->node);
+  if (!node) return fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: node \"" + flight->node + "\" not found");
   bool complete = true;
   auto check = [&](const Value& decided) {
     const Value& claim = view.claims.get(api::name_key(decided));
     if (api::uid_of(claim) != api::uid_of(decided)) return std::string("claim was deleted");
     if (controllers::volume::is_fully_bound(claim)) {
       const Value& volume = view.volumes.get(api::Name{"", claim["spec"]["volumeName"].str()});
-      const NodeInfo* node = snapshot.node(flight->node);
-      if (volume.is_null() || !node) {
+      if (volume.is_null()) {
         complete = false;
       } else if (!controllers::volume::matches_node_selector(volume["spec"]["nodeAffinity"]["required"], node->node)) {
         return "volume \"" + std::string(api::name_of(volume)) + "\" cannot be used on node \"" + flight->node + "\"";
@@ -551,6 +605,7 @@ void Scheduler::State::find_out(const FlightPtr& flight) {
 
 void Scheduler::State::succeed(const FlightPtr& flight) {
   counters.scheduled.add();
+  if (options.record && options.record->has_deaths()) options.record->forget(kHandler, flight->pod->key);
   flight->over = true;
   flights.erase(flight->pod->uid);
   drop_backoff(flight->pod->uid);

@@ -6,6 +6,9 @@
 // annotated with the node, or a free volume is reserved for them; the pod is bound as soon as they all are. Nothing polls:
 // what could not be placed rests until a change that concerns it, and is looked at again after `parked_retry` in any case.
 //
+// A pod that cannot be decided about (an exception) is parked, and one that the server died on three times
+// (controllers/handling.h) is left alone until it is changed.
+//
 // Two schedulers may be alive at once: a binding names the pod's uid and fails where the pod has a node already.
 // Owner: one Runtime. At rest nothing runs and nothing is written.
 
@@ -14,6 +17,7 @@
 #include <string>
 
 #include "base/runtime.h"
+#include "controllers/handling.h"
 #include "controllers/informer.h"
 
 namespace berth::scheduler {
@@ -25,6 +29,7 @@ struct Options {
   Duration first_backoff = 1s;             // after a write that failed; doubles ...
   Duration last_backoff = 10s;             // ... up to this
   Duration parked_retry = 300s;
+  controllers::HandlingRecord* record = nullptr;  // outlives the scheduler; null: deaths are not noted
 };
 
 class Scheduler {

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
+#include "base/files.h"
 #include "controllers/testing/fake_api.h"
 #include "controllers/testing/test_runtime.h"
 #include "scheduler/queue.h"
@@ -160,6 +162,49 @@ TEST_F(SchedulerTest, AProvisionerThatGivesUpSendsThePodBack) {
   EXPECT_NE(message_of("a").find("selectedNode annotation reset for PVC \"x\""), std::string::npos);
   runtime.advance(1s);
   EXPECT_EQ(api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"), "n1");
+}
+
+// The claim was sent to a node that is then deleted: not ten minutes later but now another one is chosen.
+TEST_F(SchedulerTest, ANodeThatGoesWhileClaimsAreWaitedForSendsThePodBack) {
+  api.put(kNodes, make_node("n1"));
+  api.put(kStorageClasses, make_class("local", "WaitForFirstConsumer"));
+  api.put(kPersistentVolumeClaims, make_claim("x", "local"));
+  api.put(kPods, with_claim(make_pod("a"), "x"));
+  start();
+  EXPECT_EQ(calls("create binding pods default/a"), 0);
+  api.erase(kNodes, {"", "n1"});
+  runtime.settle();
+  EXPECT_NE(message_of("a").find("node \"n1\" not found"), std::string::npos) << message_of("a");
+  Value claim = api.read(kPersistentVolumeClaims, {"default", "x"});
+  claim.mut("metadata").erase("annotations");  // as the volume controller does
+  api.put(kPersistentVolumeClaims, claim);
+  api.put(kNodes, make_node("n2"));
+  runtime.advance(10s);
+  EXPECT_EQ(api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"), "n2");
+}
+
+TEST_F(SchedulerTest, APodThatTheServerDiedOnIsLeftAloneUntilItChanges) {
+  char path[] = "/tmp/berth-scheduler-XXXXXX";
+  ASSERT_NE(::mkdtemp(path), nullptr);
+  ASSERT_TRUE(write_file(std::string(path) + "/deaths.json", R"({"version":"1","deaths":[{"controller":"scheduler","key":"default/a","times":3}]})").ok());
+  auto record = controllers::HandlingRecord::open(path, "1").value();
+  api.put(kNodes, make_node("n1"));
+  Value a = api.put(kPods, make_pod("a"));
+  api.put(kPods, make_pod("b"));
+  Options options;
+  options.record = record.get();
+  scheduler.emplace(informers, options);
+  runtime.advance(1h);
+  EXPECT_EQ(calls("create binding pods default/b"), 1);
+  EXPECT_EQ(calls("create binding pods default/a"), 0);
+  EXPECT_EQ(event_of("a").substr(0, 31), "Warning Quarantined The server ");
+  a.mut("metadata").mut("labels").set("try", "again");
+  api.put(kPods, a);
+  runtime.settle();
+  EXPECT_EQ(calls("create binding pods default/a"), 1);
+  EXPECT_FALSE(record->has_deaths());
+  scheduler.reset();
+  (void)remove_all(path);
 }
 
 TEST_F(SchedulerTest, BoundImmediateClaimsWakeThePodWithoutDelay) {

@@ -70,8 +70,8 @@ def test_on_delete_and_the_words_of_rollout(kubectl):
 
 def test_several_may_be_missing_and_ordinals_start_elsewhere(kubectl):
     k = kubectl
-    k.apply(manifest(replicas=4, podManagementPolicy="Parallel", ordinals={"start": 5},
-                     updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}))
+    k.apply(manifest(replicas=4, podManagementPolicy="Parallel", ordinals={"start": 5}))
+    k.k("annotate", "sts/web", "berth.dev/max-unavailable=2")
     k.wait_ready("web-5", "web-6", "web-7", "web-8")
     pod = k.pod("web-6")
     assert pod["metadata"]["labels"]["apps.kubernetes.io/pod-index"] == "6"

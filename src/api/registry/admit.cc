@@ -1,7 +1,9 @@
 // Admission: what the cluster adds to new objects, and what it refuses whatever their content.
 #include "api/registry/state.h"
 #include "api/status.h"
+#include "api/validation/validation.h"
 #include "base/ids.h"
+#include "base/text.h"
 
 namespace berth::registry {
 namespace {
@@ -72,6 +74,10 @@ Status admit_pod(Registry::State& state, const Call& call, Value& pod) {
   std::string account_name = spec["serviceAccountName"].str();
   spec.set("serviceAccount", account_name);
   store::RecordPtr account = state.find(api::resources::kServiceAccounts, call.ns, account_name);
+  if (const std::vector<std::string> problems = validation::is_path_segment(account_name); !account && !problems.empty()) {
+    return api::forbidden(api::resources::kPods, api::name_of(pod), "error looking up service account " + call.ns + "/" + account_name +
+                                                                        ": invalid resource name " + quoted(account_name) + ": [" + join(problems, " ") + "]");
+  }
   if (!account && account_name != "default") {
     return api::forbidden(api::resources::kPods, api::name_of(pod),
                           "error looking up service account " + call.ns + "/" + account_name + ": serviceaccount \"" + account_name + "\" not found");

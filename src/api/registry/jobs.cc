@@ -29,11 +29,6 @@ void identify_job(Value& job, bool had_labels) {
 }
 
 void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings) {
-  const std::vector<std::string> complaints = validation::is_dns1123_label(api::name_of(object));
-  if (!complaints.empty()) {
-    warnings.push_back("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [" +
-                       join(complaints, " ") + "]");
-  }
   const bool cron = kind.kind == "CronJob";
   const Value& spec = cron ? object["spec"]["jobTemplate"]["spec"] : object["spec"];
   if (spec["completionMode"].as_string() == "Indexed" && spec["completions"].as_int() > 100'000 && spec["parallelism"].as_int() > 10'000) {

@@ -63,6 +63,7 @@ void merge_term_keys(Value& spec, const char* side, const Value& labels) {
 void prepare_pod(Value& pod, Time now) {
   const Value labels = pod["metadata"]["labels"];
   Value& spec = pod.mut("spec");
+  if (spec["terminationGracePeriodSeconds"].as_int() < 0) spec.set("terminationGracePeriodSeconds", 1);
   for (const char* side : {"podAffinity", "podAntiAffinity"}) merge_term_keys(spec, side, labels);
   for (std::size_t i = 0; i < spec["topologySpreadConstraints"].size(); ++i) {
     if (spec["topologySpreadConstraints"][i]["matchLabelKeys"].empty()) continue;
@@ -71,6 +72,7 @@ void prepare_pod(Value& pod, Time now) {
   if (spec["schedulingGates"].empty()) return;
   api::set_condition(pod.mut("status").mut("conditions"), "PodScheduled", "False", "SchedulingGated",
                      "Scheduling is blocked due to non-empty scheduling gates", now);
+  pod.mut("status").mut("conditions").mut(0).set("lastProbeTime", Value());
 }
 
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done) {

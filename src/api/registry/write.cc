@@ -3,6 +3,7 @@
 #include "api/registry/state.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
+#include "api/validation/workload_warnings.h"
 #include "base/ids.h"
 #include "base/text.h"
 #include "base/time/time.h"
@@ -154,6 +155,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
+  for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
   if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse(allowed.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
   if (!charges.ok()) return refuse(charges.error());
@@ -200,6 +202,9 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     }
   }
   if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
+  if (call.subresource.empty()) {
+    for (std::string& warning : validation::warnings_on_update(kind, before, after)) warnings.push_back(std::move(warning));
+  }
   if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse(allowed.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
   if (!charges.ok()) return refuse(charges.error());

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "api/rest/context.h"
 #include "api/status.h"
 #include "api/table/table.h"
@@ -22,8 +24,12 @@ std::string render(const Accept& accept, const Value& value) {
   return text;
 }
 
+// Each warning once.
 void add_warnings(http::Headers& headers, const std::vector<std::string>& warnings) {
-  for (const std::string& warning : warnings) headers.emplace_back("warning", "299 - " + quoted(warning));
+  for (std::size_t i = 0; i < warnings.size(); ++i) {
+    const auto end = warnings.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::find(warnings.begin(), end, warnings[i]) == end) headers.emplace_back("warning", "299 - " + quoted(warnings[i]));
+  }
 }
 
 table::IncludeObject include_object(const Context& context) {

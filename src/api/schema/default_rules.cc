@@ -17,6 +17,11 @@ void fill(Value& object, std::string_view key, Value value) {
   if (now.is_null() || empty_text) object.set(key, std::move(value));
 }
 
+// Of a pointer: what is given stays, the empty text too.
+void fill_absent(Value& object, std::string_view key, Value value) {
+  if (object[key].is_null()) object.set(key, std::move(value));
+}
+
 // Changes a member in place; the parent is touched only when the member changed.
 template <class F>
 void edit(Value& object, std::string_view key, F change) {
@@ -52,10 +57,23 @@ bool name_component(std::string_view text) {
   return !text.empty();
 }
 
+// A host of a registry: letters, digits and hyphens between dots, with or without a port; or an address in brackets.
+bool valid_host(std::string_view text) {
+  if (text.starts_with('[')) return true;
+  const Cut port = cut(text, ":");
+  if (port.found && (port.after.empty() || port.after.find_first_not_of("0123456789") != std::string_view::npos)) return false;
+  for (std::string_view part : split(port.before, '.')) {
+    const std::string label = lower(part);
+    if (label.empty() || label.front() == '-' || label.back() == '-') return false;
+    if (label.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos) return false;
+  }
+  return true;
+}
+
 bool valid_repository(std::string_view name) {
   auto parts = split(name, '/');
   std::size_t first = 0;
-  if (parts.size() > 1 && (parts[0].find_first_of(".:") != std::string_view::npos || parts[0] == "localhost" ||
+  if (parts.size() > 1 && valid_host(parts[0]) && (parts[0].find_first_of(".:") != std::string_view::npos || parts[0] == "localhost" ||
                            lower(parts[0]) != parts[0])) {
     first = 1;  // a registry host
   }
@@ -280,7 +298,7 @@ void limit_range_item(Value& item) {
 
 // --- Storage
 
-void claim_spec(Value& s) { fill(s, "volumeMode", "Filesystem"); }
+void claim_spec(Value& s) { fill_absent(s, "volumeMode", "Filesystem"); }
 void claim(Value& c) {
   edit(c, "status", [](Value& status) { fill(status, "phase", "Pending"); });
 }
@@ -288,7 +306,7 @@ void persistent_volume(Value& v) {
   edit(v, "status", [](Value& status) { fill(status, "phase", "Pending"); });
   edit(v, "spec", [](Value& spec) {
     fill(spec, "persistentVolumeReclaimPolicy", "Retain");
-    fill(spec, "volumeMode", "Filesystem");
+    fill_absent(spec, "volumeMode", "Filesystem");
   });
 }
 void priority_class(Value& s) { fill(s, "preemptionPolicy", "PreemptLowerPriority"); }
@@ -327,8 +345,8 @@ void deployment_spec(Value& s) {
     fill(strategy, "type", "RollingUpdate");
     if (strategy["type"].as_string() != "RollingUpdate") return;
     edit(strategy, "rollingUpdate", [](Value& rolling) {
-      fill(rolling, "maxUnavailable", "25%");
-      fill(rolling, "maxSurge", "25%");
+      fill_absent(rolling, "maxUnavailable", "25%");
+      fill_absent(rolling, "maxSurge", "25%");
     });
   });
   fill(s, "revisionHistoryLimit", 10);
@@ -340,8 +358,8 @@ void daemon_set_spec(Value& s) {
     fill(strategy, "type", "RollingUpdate");
     if (strategy["type"].as_string() != "RollingUpdate") return;
     edit(strategy, "rollingUpdate", [](Value& rolling) {
-      fill(rolling, "maxUnavailable", 1);
-      fill(rolling, "maxSurge", 0);
+      fill_absent(rolling, "maxUnavailable", 1);
+      fill_absent(rolling, "maxSurge", 0);
     });
   });
   fill(s, "revisionHistoryLimit", 10);
@@ -372,9 +390,9 @@ void job(Value& j) {
     if (s["completions"].is_null() && s["parallelism"].is_null()) s.set("completions", 1);
     fill(s, "parallelism", 1);
     fill(s, "backoffLimit", s["backoffLimitPerIndex"].is_null() ? 6 : INT32_MAX);
-    fill(s, "completionMode", "NonIndexed");
+    fill_absent(s, "completionMode", "NonIndexed");
     fill(s, "suspend", false);
-    fill(s, "podReplacementPolicy", s["podFailurePolicy"].is_null() ? "TerminatingOrFailed" : "Failed");
+    fill_absent(s, "podReplacementPolicy", s["podFailurePolicy"].is_null() ? "TerminatingOrFailed" : "Failed");
     fill(s, "manualSelector", false);
   });
 }

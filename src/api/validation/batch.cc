@@ -3,6 +3,7 @@
 #include <set>
 
 #include "api/selector.h"
+#include "api/validation/go_value.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
 #include "base/time/cron_schedule.h"
@@ -22,18 +23,6 @@ constexpr const char* kUidLabels[] = {"controller-uid", "batch.kubernetes.io/con
 constexpr const char* kNameLabels[] = {"job-name", "batch.kubernetes.io/job-name"};
 
 bool is_indexed(const Value& spec) { return spec["completionMode"].as_string() == "Indexed"; }
-
-std::string shown_labels(const Value& labels) {
-  std::vector<std::string> parts;
-  for (auto [key, value] : labels.entries()) parts.push_back(quoted(key) + ":" + quoted(value.as_string()));
-  return "map[string]string{" + join(parts, ", ") + "}";
-}
-
-std::string shown_numbers(const Value& numbers) {
-  std::vector<std::string> parts;
-  for (const Value& number : numbers) parts.push_back(std::to_string(number.as_int()));
-  return "[]int32{" + join(parts, ", ") + "}";
-}
 
 std::string valid_values(const std::vector<std::string>& values) {
   std::vector<std::string> parts;
@@ -101,7 +90,7 @@ void validate_exit_codes(Report& report, const std::string& path, const Value& c
   }
   const Value& values = codes["values"];
   if (values.empty()) {
-    report.invalid_shown(path + ".values", shown_numbers(values), "at least one value is required");
+    report.invalid(path + ".values", values, "at least one value is required");
   } else if (values.size() > kMostExitCodes) {
     report.add(api::too_many(path + ".values", static_cast<int>(values.size()), kMostExitCodes));
   }
@@ -112,7 +101,7 @@ void validate_exit_codes(Report& report, const std::string& path, const Value& c
     if (!seen.insert(values[i].as_int()).second) report.duplicate(at(path + ".values", i), values[i]);
     ordered = ordered && (i == 0 || values[i - 1].as_int() <= values[i].as_int());
   }
-  if (!ordered) report.invalid_shown(path + ".values", shown_numbers(values), "must be ordered");
+  if (!ordered) report.invalid(path + ".values", values, "must be ordered");
 }
 
 void validate_pod_conditions(Report& report, const std::string& path, const Value& patterns) {
@@ -182,7 +171,7 @@ void validate_success_rule(Report& report, const std::string& path, const Value&
 
 void validate_success_policy(Report& report, const std::string& path, const Value& spec) {
   if (!is_indexed(spec)) {
-    return report.invalid_shown(path, json::encode(spec["successPolicy"]), "requires indexed completion mode");
+    return report.invalid_shown(path, shown_as_go(spec["successPolicy"], "io.k8s.api.batch.v1.SuccessPolicy"), "requires indexed completion mode");
   }
   const Value& rules = spec["successPolicy"]["rules"];
   if (rules.empty()) report.required(path + ".rules", "at least one rules must be specified when the successPolicy is specified");
@@ -289,7 +278,7 @@ void validate_generated_selector(Report& report, const Value& job) {
     if (!labels.contains(label)) {
       report.required(path, detail);
     } else if (labels[label].as_string() != value) {
-      report.invalid_shown(path, shown_labels(labels), detail);
+      report.invalid(path, labels, detail);
     }
   };
   for (std::size_t i = 0; i < std::size(kUidLabels); ++i) {
@@ -298,7 +287,7 @@ void validate_generated_selector(Report& report, const Value& job) {
   }
   const auto selector = api::LabelSelector::of_object(spec["selector"]);
   if (selector.ok() && !selector->matches(expected)) {
-    report.invalid_shown("spec.selector", json::encode(spec["selector"]), "`selector` not auto-generated");
+    report.invalid_shown("spec.selector", shown_selector(spec["selector"]), "`selector` not auto-generated");
   }
 }
 
@@ -431,7 +420,7 @@ void validate_status_consistent(Report& report, const Value& before, const Value
   }
   const Value& uncounted = status["uncountedTerminatedPods"];
   if ((finished != was_finished || changed("uncountedTerminatedPods")) && finished && uncounted["succeeded"].size() + uncounted["failed"].size() > 0) {
-    report.invalid_shown("status.uncountedTerminatedPods", json::encode(uncounted), "uncountedTerminatedPods needs to be empty for finished job");
+    report.invalid_shown("status.uncountedTerminatedPods", shown_as_go(uncounted, "io.k8s.api.batch.v1.UncountedTerminatedPods"), "uncountedTerminatedPods needs to be empty for finished job");
   }
   validate_status_indexes(report, before, after);
   const bool met = condition_true(after, "SuccessCriteriaMet");
@@ -512,7 +501,7 @@ void validate_cron_job_spec(Report& report, const Value* before, const Value& af
   const Value& job = after["jobTemplate"]["spec"];
   const std::string path = "spec.jobTemplate.spec";
   validate_spec(report, path, job);
-  if (!job["selector"].is_null()) report.invalid_shown(path + ".selector", json::encode(job["selector"]), "`selector` will be auto-generated");
+  if (!job["selector"].is_null()) report.invalid_shown(path + ".selector", shown_selector(job["selector"]), "`selector` will be auto-generated");
   if (job["manualSelector"].as_bool()) report.add(api::not_supported(path + ".manualSelector", job["manualSelector"], {"nil", "false"}));
   report.not_negative("spec.successfulJobsHistoryLimit", after["successfulJobsHistoryLimit"]);
   report.not_negative("spec.failedJobsHistoryLimit", after["failedJobsHistoryLimit"]);
@@ -532,7 +521,7 @@ void validate_job(Report& report, const Value& job) {
   const Value& labels = spec["template"]["metadata"]["labels"];
   const auto selector = api::LabelSelector::of_object(spec["selector"]);
   if (selector.ok() && !selector->matches(labels)) {
-    report.invalid_shown("spec.template.metadata.labels", shown_labels(labels), "`selector` does not match template `labels`");
+    report.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
   }
   if (!is_indexed(spec) || spec["completions"].as_int() <= 0) return;
   // The pods' host names end in their index.

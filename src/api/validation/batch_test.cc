@@ -89,11 +89,11 @@ TEST(BatchValidation, JobSpecs) {
        "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""},
       {R"({"podReplacementPolicy":"Odd"})", "spec.podReplacementPolicy: Unsupported value: \"Odd\": supported values: \"Failed\", \"TerminatingOrFailed\""},
       {R"({"selector":null,"manualSelector":true})",
-       "spec.selector: Required value\nspec.template.metadata.labels: Invalid value: map[string]string{\"batch.kubernetes.io/controller-uid\":\"u\", "
-       "\"batch.kubernetes.io/job-name\":\"j\", \"controller-uid\":\"u\", \"job-name\":\"j\"}: `selector` does not match template `labels`"},
+       "spec.selector: Required value\nspec.template.metadata.labels: Invalid value: {\"batch.kubernetes.io/controller-uid\":\"u\","
+       "\"batch.kubernetes.io/job-name\":\"j\",\"controller-uid\":\"u\",\"job-name\":\"j\"}: `selector` does not match template `labels`"},
       {R"({"selector":{"matchLabels":{"a":"b"}},"manualSelector":true})",
-       "spec.template.metadata.labels: Invalid value: map[string]string{\"batch.kubernetes.io/controller-uid\":\"u\", "
-       "\"batch.kubernetes.io/job-name\":\"j\", \"controller-uid\":\"u\", \"job-name\":\"j\"}: `selector` does not match template `labels`"},
+       "spec.template.metadata.labels: Invalid value: {\"batch.kubernetes.io/controller-uid\":\"u\","
+       "\"batch.kubernetes.io/job-name\":\"j\",\"controller-uid\":\"u\",\"job-name\":\"j\"}: `selector` does not match template `labels`"},
       {R"({"template":{"metadata":{"labels":{"job-name":null}}}})", "spec.template.metadata.labels[job-name]: Required value: must be 'j'"},
   };
   for (const Row& row : kRows) EXPECT_EQ(job_complaints(row.spec), row.complaints) << row.spec;
@@ -119,12 +119,12 @@ TEST(BatchValidation, FailurePolicies) {
        "spec.podFailurePolicy.rules[0]: Invalid value: specifying both OnExitCodes and OnPodConditions is not supported"},
       {rules(R"({"action":"Count","onExitCodes":{"operator":"Odd","values":[]}})"),
        "spec.podFailurePolicy.rules[0].onExitCodes.operator: Unsupported value: \"Odd\": supported values: \"In\", \"NotIn\"\n"
-       "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: []int32{}: at least one value is required"},
+       "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: null: at least one value is required"},
       {rules(R"({"action":"Count","onExitCodes":{"operator":"In","containerName":"x","values":[2,0,2]}})"),
        "spec.podFailurePolicy.rules[0].onExitCodes.containerName: Invalid value: \"x\": must be one of the container or initContainer names in the pod template\n"
        "spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator\n"
        "spec.podFailurePolicy.rules[0].onExitCodes.values[2]: Duplicate value: 2\n"
-       "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: []int32{2, 0, 2}: must be ordered"},
+       "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: [2,0,2]: must be ordered"},
       {rules(R"({"action":"Count","onExitCodes":{"operator":"NotIn","containerName":"before","values":[0]}})"), ""},
       {rules(R"({"action":"Count","onPodConditions":[{"type":"A","status":"Odd"}]})"),
        "spec.podFailurePolicy.rules[0].onPodConditions[0].status: Unsupported value: \"Odd\": supported values: \"False\", \"True\", \"Unknown\""},
@@ -147,7 +147,7 @@ TEST(BatchValidation, SuccessPolicies) {
        "spec.successPolicy.rules[0].succeededCount: Invalid value: 5: must be less than or equal to 4 (the number of indexes in the specified "
        "succeededIndexes field)"},
       {R"({"successPolicy":{"rules":[{"succeededCount":1}]}})",
-       "spec.successPolicy: Invalid value: {\"rules\":[{\"succeededCount\":1}]}: requires indexed completion mode"},
+       "spec.successPolicy: Invalid value: {\"Rules\":[{\"SucceededIndexes\":null,\"SucceededCount\":1}]}: requires indexed completion mode"},
   };
   for (const Row& row : kRows) EXPECT_EQ(job_complaints(row.spec), row.complaints) << row.spec;
   const std::pair<const char*, const char*> kIndexes[] = {

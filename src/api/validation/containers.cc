@@ -248,16 +248,17 @@ void check_resize_policy(Report& report, const Path& path, const Value& policies
     report.one_of(path, policy["resourceName"], {"cpu", "memory"}, true);
     report.one_of(path, policy["restartPolicy"], {"NotRequired", "RestartContainer"}, true);
     if (scope.spec()["restartPolicy"].as_string() == "Never" && restart != "NotRequired") {
-      report.invalid(path, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+      report.invalid(path, restart, "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
     }
   }
 }
 
-void check_restart_policy(Report& report, const Path& path, const Value& container) {
+void check_restart_policy(Report& report, const Path& path, const Value& container, bool init) {
   static const CheckBlock& kRule = checks_of("core.ContainerRestartRule");
   const Value &policy = container["restartPolicy"], &rules = container["restartPolicyRules"];
   if (policy.is_null()) {
     if (!rules.empty()) report.required(path / "restartPolicy", "must specify restartPolicy when restart rules are used");
+    if (init) return;
   } else if (policy.as_string() != "Always" && policy.as_string() != "Never" && policy.as_string() != "OnFailure") {
     report.not_supported(path / "restartPolicy", policy, {"Always", "Never", "OnFailure"});
   }
@@ -356,7 +357,7 @@ void check_ordinary_list(Report& report, const Path& path, const Value& containe
     check_common(report, here, container, scope);
     names.add(here, container);
     check_lifecycle(report, here, container, scope);
-    check_restart_policy(report, here, container);
+    check_restart_policy(report, here, container, false);
     host_ports.add(here / "ports", container);
   }
 }
@@ -368,7 +369,7 @@ void check_init_list(Report& report, const Path& path, const Value& containers, 
   for (const Value& container : containers) {
     const Path here = path.at(index++);
     check_common(report, here, container, scope);
-    check_restart_policy(report, here, container);
+    check_restart_policy(report, here, container, true);
     if (const std::string_view name = container["name"].as_string(); !name.empty() || names.has(name)) names.add(here, container);
     // They run one after the other: only their own ports can clash. Upstream counts from the first container.
     HostPorts host_ports(report);

@@ -22,6 +22,11 @@ std::vector<std::string> check_name(std::string_view name, NameRule rule, bool p
     case NameRule::kSet: return is_set_name(text);
     case NameRule::kLabel1035: return is_dns1035_label(text);
     case NameRule::kSubdomain: return is_dns1123_subdomain(text);
+    case NameRule::kLongName: {
+      std::vector<std::string> out = is_dns1123_subdomain(text);
+      if (text.size() > 253) out[0] = "must be no more than 253 bytes";
+      return out;
+    }
     case NameRule::kPathSegment: return is_path_segment(text);
   }
   return {};

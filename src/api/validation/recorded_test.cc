@@ -55,17 +55,16 @@ TEST(Validation, DaemonSetStrategies) {
   EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxUnavailable":0}})"),
             at + ".maxUnavailable | FieldValueRequired | Required value: cannot be 0 when maxSurge is 0");
   EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxSurge":1}})"),
-            at + ".maxSurge | FieldValueInvalid | Invalid value: intstr.IntOrString{Type:0, IntVal:1, StrVal:\"\"}: may not be set when maxUnavailable is non-zero");
+            at + ".maxSurge | FieldValueInvalid | Invalid value: 1: may not be set when maxUnavailable is non-zero");
   EXPECT_EQ(daemon_set_causes(R"({"rollingUpdate":{"maxUnavailable":"101%"}})"),
-            at + ".maxUnavailable | FieldValueInvalid | Invalid value: intstr.IntOrString{Type:1, IntVal:0, StrVal:\"101%\"}: must not be greater than 100%");
+            at + ".maxUnavailable | FieldValueInvalid | Invalid value: \"101%\": must not be greater than 100%");
   EXPECT_EQ(daemon_set_causes(R"({"type":"Sometimes"})"),
-            "spec.updateStrategy | FieldValueNotSupported | Unsupported value: apps.DaemonSetUpdateStrategy{Type:\"Sometimes\", "
-            "RollingUpdate:(*apps.RollingUpdateDaemonSet)(nil)}: supported values: \"RollingUpdate\", \"OnDelete\"");
+            "spec.updateStrategy | FieldValueNotSupported | Unsupported value: {\"Type\":\"Sometimes\",\"RollingUpdate\":null}: supported values: \"RollingUpdate\", \"OnDelete\"");
 }
 
 TEST(Validation, DaemonSetSpec) {
   EXPECT_EQ(daemon_set_causes("{}", R"({"selector":{"matchLabels":{"a":"c"}}})"),
-            "spec.template.metadata.labels | FieldValueInvalid | Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`");
+            "spec.template.metadata.labels | FieldValueInvalid | Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`");
   EXPECT_EQ(daemon_set_causes("{}", R"({"minReadySeconds":-1,"revisionHistoryLimit":-2})"),
             "spec.minReadySeconds | FieldValueInvalid | Invalid value: -1: must be greater than or equal to 0\n"
             "spec.revisionHistoryLimit | FieldValueInvalid | Invalid value: -2: must be greater than or equal to 0");
@@ -87,7 +86,7 @@ TEST(Validation, ReplicationControllers) {
   EXPECT_EQ(causes("{}"), "spec.selector | FieldValueRequired | Required value\nspec.template | FieldValueRequired | Required value");
   EXPECT_EQ(causes(R"({"replicas":-1,"selector":{"a":"c"},)" + pod_template + "}"),
             "spec.replicas | FieldValueInvalid | Invalid value: -1: must be greater than or equal to 0\n"
-            "spec.template.metadata.labels | FieldValueInvalid | Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`");
+            "spec.template.metadata.labels | FieldValueInvalid | Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`");
 }
 
 TEST(Validation, PodUpdatesAreLimited) {

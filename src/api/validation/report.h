@@ -57,7 +57,7 @@ std::vector<std::string> is_config_key(std::string_view text);
 std::vector<std::string> is_http_header_name(std::string_view text);
 std::vector<std::string> is_dns1123_subdomain_with_underscore(std::string_view text);
 std::vector<std::string> is_valid_ip(std::string_view text);
-std::vector<std::string> is_path_segment(std::string_view text);    // of a URL: what a name in a path may be
+
 std::vector<std::string> is_absolute_path(std::string_view text);
 std::vector<std::string> has_no_backsteps(std::string_view text);   // no part of it is ..
 std::vector<std::string> is_relative_path(std::string_view text);   // and no backsteps
@@ -67,7 +67,7 @@ bool is_ip(std::string_view text);
 class PodScope;
 
 // --- metadata.cc
-enum class NameRule { kSubdomain, kLabel, kSet, kLabel1035, kPathSegment };
+enum class NameRule { kSubdomain, kLongName, kLabel, kSet, kLabel1035, kPathSegment };  // kLongName: a subdomain, counted in bytes
 void validate_metadata(Report& report, const Value& metadata, bool namespaced, NameRule rule);
 void validate_metadata_update(Report& report, const Value& before, const Value& after);
 // "kubernetes", "orphan", "foregroundDeletion", or a name with a domain.

@@ -126,6 +126,7 @@ void check_claims(Report& report, const Path& path, const Value& claims, const P
 // Containers together may not ask for more than their pod, and none may have more than it.
 void check_fits_in_pod(Report& report, const Path& path, const PodScope& scope) {
   const Value& own = scope.spec()["resources"];
+  if (own["requests"].empty() && own["limits"].empty()) return;
   const Path requests = path / "requests";
   for (const auto& [name, amount] : api::container_resources(scope.spec(), "requests")) {
     const Value& given = own["requests"][name];

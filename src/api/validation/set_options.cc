@@ -52,7 +52,7 @@ void validate_override(Report& report, const std::string& path, const Value& spe
 }  // namespace
 
 std::vector<std::string> is_set_name(std::string_view name) {
-  if (name.size() <= kLongestName) return is_dns1123_label(name);
+  if (name.size() <= kLongestName || !is_dns1123_label(name).empty()) return is_dns1123_label(name);
   return {"must be no more than " + std::to_string(kLongestName) +
           " characters: pods carry the set's name with a revision's hash as a label, which has at most 63"};
 }

@@ -50,6 +50,18 @@ TEST(SetOptions, WhatCannotBeReadIsRefusedByName) {
   EXPECT_NE(created(api::kUpdateStrategy, "Blue"), "");
 }
 
+TEST(SetOptions, HowManyMayBeMissing) {
+  for (const char* good : {"1", "2", "2147483647", "1%", "40%", "100%"}) EXPECT_EQ(created(api::kMaxUnavailable, good), "") << good;
+  for (const char* bad : {"0", "-1", "+2", "2147483648", "99999999999999999999", "0%", "101%", "40 %", "%", "two", "1.5", "1e3"}) {
+    EXPECT_EQ(created(api::kMaxUnavailable, bad), "metadata.annotations[berth.dev/max-unavailable]: Invalid value: " + quoted(bad) +
+                                                      ": must be a number of members from 1 on, or a percentage of them from 1% to 100% "
+                                                      "(e.g. \"2\" or \"40%\")");
+  }
+  EXPECT_EQ(api::set_options_of(set_with(api::kMaxUnavailable, "3")).max_unavailable, Value(3));
+  EXPECT_EQ(api::set_options_of(set_with(api::kMaxUnavailable, "40%")).max_unavailable, Value("40%"));
+  EXPECT_TRUE(api::set_options_of(set_with(api::kMaxUnavailable, "0")).max_unavailable.is_null()) << "stored by something else: as if absent";
+}
+
 TEST(SetOptions, OverridesAreCheckedAgainstTheSchemaAndTheTemplate) {
   const std::string at = "metadata.annotations[berth.dev/ordinal-overrides]";
   EXPECT_EQ(created(api::kOrdinalOverrides, R"({"1-2": {"nodeSelector": {"a": "b"}, "containers": [{"name": "c", "resources": {"limits": {"cpu": 2}}}]}})"), "");

@@ -43,7 +43,7 @@ struct KindRules {
 const KindRules kRules[] = {
     {"", "Pod", NameRule::kSubdomain, validate_pod_create, validate_pod_update, false},
     {"", "PodTemplate", NameRule::kSubdomain, validate_stored_template, validate_plain_update, true},
-    {"", "ReplicationController", NameRule::kSubdomain, validate_replication_controller, validate_plain_update, true},
+    {"", "ReplicationController", NameRule::kLongName, validate_replication_controller, validate_plain_update, true},
     {"", "Service", NameRule::kLabel, validate_service, validate_service_update, true},
     {"", "Endpoints", NameRule::kSubdomain, validate_endpoints, validate_plain_update, true},
     {"", "ConfigMap", NameRule::kSubdomain, validate_config_map, validate_config_map_update, true},

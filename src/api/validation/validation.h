@@ -22,5 +22,6 @@ std::vector<std::string> is_dns1123_subdomain(std::string_view text);
 std::vector<std::string> is_dns1035_label(std::string_view text);
 std::vector<std::string> is_qualified_name(std::string_view text);   // label and annotation keys
 std::vector<std::string> is_label_value(std::string_view text);
+std::vector<std::string> is_path_segment(std::string_view text);     // what a name in the path of a URL may be
 
 }  // namespace berth::validation

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::cronjob {
 namespace {
@@ -95,7 +96,7 @@ class Planner {
   void add_active(const Value& job);
 
   void clean_up();
-  void delete_oldest(std::vector<Value> jobs, const Value& limit);
+  void delete_oldest(std::vector<Value> jobs, int limit);
   Action delete_job(const Value& job);
   void look_at_jobs();
   void note_success(const Value& job);
@@ -146,17 +147,17 @@ void Planner::clean_up() {
       failed.push_back(job);
     }
   }
-  delete_oldest(std::move(complete), spec_["successfulJobsHistoryLimit"]);
-  delete_oldest(std::move(failed), spec_["failedJobsHistoryLimit"]);
+  delete_oldest(std::move(complete), count_in(spec_["successfulJobsHistoryLimit"], 3));
+  delete_oldest(std::move(failed), count_in(spec_["failedJobsHistoryLimit"], 1));
 }
 
-void Planner::delete_oldest(std::vector<Value> jobs, const Value& limit) {
-  if (!limit.is_int() || static_cast<std::int64_t>(jobs.size()) <= limit.as_int()) return;
+void Planner::delete_oldest(std::vector<Value> jobs, int limit) {
+  if (jobs.size() <= static_cast<std::size_t>(limit)) return;
   std::sort(jobs.begin(), jobs.end(), [](const Value& a, const Value& b) {
     const std::string_view x = a["status"]["startTime"].as_string("9"), y = b["status"]["startTime"].as_string("9");  // without one: last
     return x != y ? x < y : api::name_of(a) < api::name_of(b);
   });
-  for (std::size_t i = 0; i + static_cast<std::size_t>(limit.as_int()) < jobs.size(); ++i) plan_.add(delete_job(jobs[i]));
+  for (std::size_t i = 0; i + static_cast<std::size_t>(limit) < jobs.size(); ++i) plan_.add(delete_job(jobs[i]));
 }
 
 // --- What has become of its jobs
@@ -210,7 +211,7 @@ void Planner::schedule() {
   earliest = time_of(status_["lastScheduleTime"]).value_or(earliest);
   if (view_.changed) earliest = std::max(earliest, *view_.changed);
   const Value& deadline = spec_["startingDeadlineSeconds"];
-  if (deadline.is_int()) earliest = std::max<Time>(earliest, now_ - std::chrono::seconds(deadline.as_int()));
+  if (deadline.is_int()) earliest = std::max<Time>(earliest, now_ - seconds_in(deadline));
   const Missed missed = missed_since(*schedule, earliest, now_);
   if (!missed.problem.empty()) return event(kWarning, "InvalidSchedule", "invalid schedule: " + text + " : " + missed.problem);
   if (missed.last) {
@@ -224,7 +225,7 @@ void Planner::schedule() {
 
 void Planner::start(const CronSchedule& schedule, Time due) {
   const Value& deadline = spec_["startingDeadlineSeconds"];
-  if (deadline.is_int() && due + std::chrono::seconds(deadline.as_int()) < now_) {
+  if (deadline.is_int() && due + seconds_in(deadline) < now_) {
     return event(kWarning, "MissSchedule", "Missed scheduled time to start a job: " + rfc1123(due));
   }
   const std::string name = job_name(object_, due);

@@ -6,7 +6,7 @@
 #include "api/selector.h"
 #include "base/time/time.h"
 #include "controllers/daemonset/nodes.h"
-#include "controllers/deployment/revisions.h"
+#include "controllers/numbers.h"
 #include "controllers/replicaset/members.h"
 #include "controllers/replicaset/pod_names.h"
 
@@ -53,10 +53,9 @@ class Planner {
   void carry_out();
   void report();
 
-  bool is_rolling() const { return set_["spec"]["updateStrategy"]["type"].as_string() == "RollingUpdate"; }
+  bool is_rolling() const { return set_["spec"]["updateStrategy"]["type"].as_string() != "OnDelete"; }
   int bound(const char* field, int total) const {
-    const Value& value = set_["spec"]["updateStrategy"]["rollingUpdate"][field];
-    return is_rolling() && !value.is_null() ? deployment::resolve(value, total, true) : 0;
+    return is_rolling() ? part_in(set_["spec"]["updateStrategy"]["rollingUpdate"][field], total, true) : 0;
   }
   bool surges() const { return bound("maxSurge", 1) > 0; }
   bool is_updated(const Value& pod) const { return api::label_of(pod, kHashLabel) == history_.hash; }
@@ -77,6 +76,10 @@ Decision Planner::run() {
   Plan& plan = out_.plan;
   const auto selector = api::LabelSelector::of_object(set_["spec"]["selector"]);
   if (!selector.ok() || api::is_terminating(set_)) return std::move(out_);
+  if (const std::string why = why_unusable(set_); !why.empty()) {
+    plan.event(set_, kWarning, "Unusable", why);
+    return std::move(out_);
+  }
   if (selector->matches_everything()) {
     plan.event(set_, kWarning, "SelectingAll", "This daemon set is selecting all pods. A non-empty selector is required.");
     return std::move(out_);
@@ -89,6 +92,7 @@ Decision Planner::run() {
   history_ = settle_history(set_, revisions, members_, view_.revision, plan);
   if (history_.hash.empty()) return std::move(out_);
   find_spots();
+  plan.members = std::max(spots_.size(), members_.size());
   manage();
   if (lacking_.empty() && doomed_.empty() && is_rolling()) roll();
   carry_out();
@@ -114,7 +118,7 @@ void Planner::find_spots() {
 bool Planner::is_available(const Value& pod) {
   const Value& ready = api::condition_of(pod, "Ready");
   if (ready["status"].as_string() != "True") return false;
-  const Duration settle = std::chrono::seconds(set_["spec"]["minReadySeconds"].as_int());
+  const Duration settle = seconds_in(set_["spec"]["minReadySeconds"]);
   if (settle <= Duration::zero()) return true;
   const auto since = parse_time(ready["lastTransitionTime"].as_string());
   if (!since.ok()) return false;

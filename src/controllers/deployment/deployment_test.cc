@@ -4,6 +4,7 @@
 #include "controllers/deployment/controller.h"
 #include "controllers/deployment/plan.h"
 #include "controllers/deployment/revisions.h"
+#include "controllers/numbers.h"
 #include "controllers/deployment/status.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/testing/fake_api.h"
@@ -310,9 +311,9 @@ TEST(DeploymentPlanTest, AStuckRolloutIsCalledThat) {
 }
 
 TEST(DeploymentPlanTest, Percentages) {
-  EXPECT_EQ(resolve("25%", 10, true), 3);
-  EXPECT_EQ(resolve("25%", 10, false), 2);
-  EXPECT_EQ(resolve(7, 10, false), 7);
+  EXPECT_EQ(part_in("25%", 10, true), 3);
+  EXPECT_EQ(part_in("25%", 10, false), 2);
+  EXPECT_EQ(part_in(7, 10, false), 7);
   Value one = make_deployment(1);
   one.mut("spec").mut("strategy").set("rollingUpdate", from(R"({"maxSurge":0,"maxUnavailable":"25%"})"));
   EXPECT_EQ(bounds_of(one).unavailable, 1);

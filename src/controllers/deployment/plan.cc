@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "controllers/numbers.h"
 #include "controllers/deployment/revisions.h"
 #include "controllers/deployment/status.h"
 #include "controllers/replicaset/members.h"
@@ -13,7 +14,7 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-int available_of(const Value& set) { return static_cast<int>(set["status"]["availableReplicas"].as_int()); }
+int available_of(const Value& set) { return count_in(set["status"]["availableReplicas"]); }
 
 class Planner {
  public:
@@ -79,6 +80,10 @@ void Planner::find_sets() {
 Plan Planner::run() {
   const auto selector = api::LabelSelector::of_object(deployment_["spec"]["selector"]);
   if (!selector.ok()) return {};
+  if (const std::string why = why_unusable(deployment_); !why.empty() && !api::is_terminating(deployment_)) {
+    plan_.event(deployment_, kWarning, "Unusable", why);
+    return std::move(plan_);
+  }
   if (selector->matches_everything()) {
     plan_.event(deployment_, kWarning, "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.");
     const std::int64_t generation = deployment_["metadata"]["generation"].as_int();
@@ -98,6 +103,7 @@ Plan Planner::run() {
     report(true);
     return std::move(plan_);
   }
+  plan_.members = static_cast<std::size_t>(wanted_);
   note_pause();
   if (deployment_["spec"]["paused"].as_bool() || is_scaling_event()) {
     if (!make_or_settle_new_set(false)) return std::move(plan_);
@@ -140,8 +146,8 @@ bool Planner::make_or_settle_new_set(bool make) {
   if (new_set_.is_null()) return !make || create_new_set(revision);
 
   Value annotations = new_set_annotations(deployment_, new_set_, revision);
-  const std::int64_t settle = deployment_["spec"]["minReadySeconds"].as_int();
-  const bool settles = new_set_["spec"]["minReadySeconds"].as_int() == settle;
+  const int settle = count_in(deployment_["spec"]["minReadySeconds"]);
+  const bool settles = count_in(new_set_["spec"]["minReadySeconds"]) == settle;
   if (annotations != new_set_["metadata"]["annotations"] || !settles) {
     Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})}});
     if (!settles) change.mut("spec").set("minReadySeconds", settle);
@@ -203,10 +209,10 @@ bool Planner::create_new_set(std::int64_t revision) {
 int Planner::new_set_size() const {
   const int mine = new_set_.is_null() ? 0 : replicas_of(new_set_);
   if (!is_rolling(deployment_)) return wanted_;
-  int current = mine;
+  std::int64_t current = mine;
   for (const Value& set : old_) current += replicas_of(set);
-  const int most = wanted_ + bounds_.surge;
-  return current >= most ? mine : mine + std::min(most - current, wanted_ - mine);
+  const std::int64_t most = wanted_ + bounds_.surge;
+  return current >= most ? mine : mine + static_cast<int>(std::min<std::int64_t>(most - current, wanted_ - mine));
 }
 
 // --- Scaling
@@ -271,10 +277,10 @@ int Planner::share_of(const Value& set, int allowed) const {
 // Spreads the change of size over all sets that run, the larger ones first.
 void Planner::scale_in_proportion() {
   std::vector<Value*> live = active();
-  int total = 0;
+  std::int64_t total = 0;
   for (const Value* set : live) total += replicas_of(*set);
   const int allowed = wanted_ > 0 ? wanted_ + bounds_.surge : 0;
-  const int to_add = allowed - total;
+  const int to_add = static_cast<int>(std::clamp<std::int64_t>(allowed - total, -INT32_MAX, INT32_MAX));
   std::stable_sort(live.begin(), live.end(), [&](const Value* a, const Value* b) {
     if (replicas_of(*a) != replicas_of(*b)) return replicas_of(*a) > replicas_of(*b);
     const std::string_view x = (*a)["metadata"]["creationTimestamp"].as_string(), y = (*b)["metadata"]["creationTimestamp"].as_string();
@@ -307,7 +313,7 @@ bool Planner::roll_new_set() {
 }
 
 bool Planner::roll_old_sets() {
-  int old_pods = 0, all_pods = replicas_of(new_set_), available = available_of(new_set_);
+  std::int64_t old_pods = 0, all_pods = replicas_of(new_set_), available = available_of(new_set_);
   for (const Value& set : old_) {
     old_pods += replicas_of(set);
     available += available_of(set);
@@ -316,21 +322,21 @@ bool Planner::roll_old_sets() {
   if (old_pods == 0) return false;
   const int least = wanted_ - bounds_.unavailable;
   const int new_missing = replicas_of(new_set_) - available_of(new_set_);
-  const int most = all_pods - least - new_missing;
+  const std::int64_t most = all_pods - least - new_missing;
   if (most <= 0) return false;
 
   // Pods that serve nobody go first; then as many as may be missing.
   std::vector<int> sizes;
-  int broken = 0;
+  std::int64_t broken = 0;
   for (const Value& set : old_) {
     const int size = replicas_of(set);
-    const int drop = std::max(0, std::min(most - broken, size - available_of(set)));
+    const int drop = static_cast<int>(std::max<std::int64_t>(0, std::min<std::int64_t>(most - broken, size - available_of(set))));
     sizes.push_back(size - drop);
     broken += drop;
   }
-  int spare = std::max(0, available - least);
+  std::int64_t spare = std::max<std::int64_t>(0, available - least);
   for (int& size : sizes) {
-    const int drop = std::min(size, spare);
+    const int drop = static_cast<int>(std::min<std::int64_t>(size, spare));
     size -= drop;
     spare -= drop;
   }

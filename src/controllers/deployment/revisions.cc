@@ -4,6 +4,7 @@
 
 #include "api/object.h"
 #include "base/text.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::deployment {
 namespace {
@@ -61,15 +62,6 @@ std::int64_t revision_of(const Value& object) {
   return parsed.ok() ? parsed.value() : 0;
 }
 
-int resolve(const Value& value, int total, bool round_up) {
-  if (value.is_int()) return static_cast<int>(value.as_int());
-  std::string_view text = value.as_string();
-  if (text.ends_with('%')) text.remove_suffix(1);
-  const auto percent = parse_int(text);
-  if (!percent.ok()) return 0;
-  return static_cast<int>((percent.value() * total + (round_up ? 99 : 0)) / 100);
-}
-
 Bounds bounds_of(const Value& deployment) {
   Bounds bounds;
   const int replicas = replicas_of(deployment);
@@ -78,15 +70,15 @@ Bounds bounds_of(const Value& deployment) {
   static const Value kQuarter = "25%";
   const Value& surge = rolling["maxSurge"];
   const Value& unavailable = rolling["maxUnavailable"];
-  bounds.surge = resolve(surge.is_null() ? kQuarter : surge, replicas, true);
-  bounds.unavailable = resolve(unavailable.is_null() ? kQuarter : unavailable, replicas, false);
+  bounds.surge = std::min(part_in(surge.is_null() ? kQuarter : surge, replicas, true), INT32_MAX - replicas);
+  bounds.unavailable = part_in(unavailable.is_null() ? kQuarter : unavailable, replicas, false);
   // Otherwise nothing could move.
   if (bounds.surge == 0 && bounds.unavailable == 0) bounds.unavailable = 1;
   bounds.unavailable = std::min(bounds.unavailable, replicas);
   return bounds;
 }
 
-int replicas_of(const Value& object) { return static_cast<int>(object["spec"]["replicas"].as_int(1)); }
+int replicas_of(const Value& object) { return count_in(object["spec"]["replicas"], 1); }
 bool is_rolling(const Value& deployment) { return deployment["spec"]["strategy"]["type"].as_string() != "Recreate"; }
 
 void set_replica_annotations(Value& annotations, int desired, int maximum) {
@@ -123,7 +115,7 @@ Value make_set(const Value& deployment, const std::string& hash, std::int64_t re
                                    {"annotations", annotations},
                                    {"ownerReferences", Value::array({api::controller_reference(deployment, "apps/v1", "Deployment")})}})},
        {"spec", Value::object({{"replicas", replicas}, {"selector", selector}, {"template", pod_template}})}});
-  const std::int64_t settle = deployment["spec"]["minReadySeconds"].as_int();
+  const int settle = count_in(deployment["spec"]["minReadySeconds"]);
   if (settle > 0) set.mut("spec").set("minReadySeconds", settle);
   return set;
 }

@@ -29,8 +29,6 @@ struct Bounds {
   int unavailable = 0;
 };
 Bounds bounds_of(const Value& deployment);
-// An integer or a percentage of `total`.
-int resolve(const Value& int_or_percent, int total, bool round_up);
 
 int replicas_of(const Value& deployment_or_set);
 bool is_rolling(const Value& deployment);

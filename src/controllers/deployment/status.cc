@@ -6,6 +6,7 @@
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 #include "controllers/deployment/revisions.h"
 
 namespace berth::controllers::deployment {
@@ -29,7 +30,7 @@ bool is_progressing(const Value& old, const Value& now) {
 std::optional<Time> deadline(const Value& deployment, const Value& condition) {
   const auto since = parse_time(condition["lastUpdateTime"].as_string());
   if (condition.is_null() || !since.ok()) return std::nullopt;
-  return since.value() + std::chrono::seconds(deployment["spec"]["progressDeadlineSeconds"].as_int(600));
+  return since.value() + seconds_in(deployment["spec"]["progressDeadlineSeconds"], 600);
 }
 
 bool is_timed_out(const Value& deployment, const Value& condition, Time now) {

@@ -2,6 +2,7 @@
 
 #include "api/selector.h"
 #include "controllers/disruption/plan.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::disruption {
 namespace {
@@ -59,13 +60,15 @@ class DisruptionController final : public Controller {
     }
     view.scale_of = [this](const Value& pod) { return scale_of(pod); };
     view.unscalable = unscalable;
-    return plan_budget(view, now);
+    Plan plan = plan_budget(view, now);
+    plan.members = view.pods.size();
+    return plan;
   }
 
  private:
   static std::optional<View::Scale> scale_from(const Value& object, const Value& reference) {
     if (object.is_null() || api::uid_of(object) != reference["uid"].as_string()) return std::nullopt;
-    return View::Scale{reference["uid"].str(), static_cast<int>(object["spec"]["replicas"].as_int(1)),
+    return View::Scale{reference["uid"].str(), count_in(object["spec"]["replicas"], 1),
                        api::is_terminating(object)};
   }
   std::optional<View::Scale> scale_of(const Value& pod) const {

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/time/time.h"
 #include "controllers/node/pod_condition.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::disruption {
 namespace {
@@ -20,15 +21,6 @@ struct Expectation {
   bool unmanaged = false;  // some pods have no controller, so the sums are too small
   bool ending = false;     // some pods' controllers are being deleted, or gone, and are to be able to end
 };
-
-// A number or a percentage.
-int resolve(const Value& value, int total, bool round_up = true) {
-  if (value.is_int()) return static_cast<int>(value.as_int());
-  std::string_view text = value.as_string();
-  if (text.ends_with('%')) text.remove_suffix(1);
-  const auto percent = parse_int(text);
-  return percent.ok() ? static_cast<int>((percent.value() * total + (round_up ? 99 : 0)) / 100) : 0;
-}
 
 bool counts_everything(const Value& budget) { return api::annotation_of(budget, api::kBudgetEverything) == "true"; }
 
@@ -92,13 +84,13 @@ Expectation expect(const View& view) {
   const Value& least = spec["minAvailable"];
   if (!most.is_null()) {
     Expectation out = scale_of_controllers(view);
-    out.healthy = std::max(0, out.pods - resolve(most, out.pods));
+    out.healthy = std::max(0, out.pods - part_in(most, out.pods, true));
     return out;
   }
-  if (least.is_int()) return Expectation{static_cast<int>(view.pods.size()), static_cast<int>(least.as_int()), {}, false};
+  if (least.is_int()) return Expectation{static_cast<int>(view.pods.size()), count_in(least), {}, false};
   if (!least.is_null()) {
     Expectation out = scale_of_controllers(view);
-    out.healthy = resolve(least, out.pods, !out.ending);
+    out.healthy = part_in(least, out.pods, !out.ending);
     return out;
   }
   return {};

@@ -73,16 +73,21 @@ class EndpointController final : public Controller {
     }
     if (!slices_wanted_) {
       view.endpoints = written_.get(name);
-      return plan_endpoints(view, now);
+      return with_members(plan_endpoints(view, now), view);
     }
     view.slices = written_.by_index(kByService, key);
     view.zone_of = [this](std::string_view node) {
       return std::string(api::label_of(nodes_.get("", node), "topology.kubernetes.io/zone"));
     };
-    return plan_slices(view, now);
+    return with_members(plan_slices(view, now), view);
   }
 
  private:
+  static Plan with_members(Plan plan, const View& view) {
+    plan.members = view.pods.size();
+    return plan;
+  }
+
   bool slices_wanted_;
   Informer& services_;
   Informer& pods_;

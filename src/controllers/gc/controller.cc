@@ -75,6 +75,13 @@ class GarbageCollector final : public Controller {
     return plan;
   }
 
+  Value subject(const std::string& key, const Informer&) const override {
+    const auto parts = split(key, ' ');
+    const auto kind = parse_int(parts[0]);
+    if (parts.size() != 3 || !kind.ok() || *kind < 0 || static_cast<std::size_t>(*kind) >= kinds_.size()) return {};
+    return kinds_[static_cast<std::size_t>(*kind)].informer->get(parts[1], parts[2]);
+  }
+
  private:
   struct Known {
     Kind kind;

@@ -4,10 +4,12 @@
 #include <cmath>
 #include <limits>
 
+#include "controllers/numbers.h"
+
 namespace berth::controllers::hpa {
 namespace {
 
-constexpr std::int64_t kDownWindow = 300;  // seconds; where nothing else is said
+constexpr int kDownWindow = 300;  // seconds; where nothing else is said
 constexpr const char* kUpText = "recent recommendations were lower than current one, applying the lowest recent recommendation";
 constexpr const char* kDownText = "recent recommendations were higher than current one, applying the highest recent recommendation";
 
@@ -16,7 +18,7 @@ struct Windows {
 };
 
 Windows windows_of(const Value& behavior) {
-  return {behavior["scaleUp"]["stabilizationWindowSeconds"].as_int(0), behavior["scaleDown"]["stabilizationWindowSeconds"].as_int(kDownWindow)};
+  return {count_in(behavior["scaleUp"]["stabilizationWindowSeconds"]), count_in(behavior["scaleDown"]["stabilizationWindowSeconds"], kDownWindow)};
 }
 
 // The lowest recommendation of the upper window and the highest of the lower one bound the change.
@@ -49,7 +51,8 @@ int rate_limit(const Value& rules, bool up, int current, const History& history,
   const bool furthest = select != "Min", largest = furthest == up;
   int result = largest ? std::numeric_limits<int>::min() : std::numeric_limits<int>::max();
   for (const Value& policy : rules["policies"]) {
-    const std::int64_t period = policy["periodSeconds"].as_int(), value = policy["value"].as_int();
+    const int period = count_in(policy["periodSeconds"]);
+    const std::int64_t value = count_in(policy["value"]);
     const int start = current - changed_within(period, history.ups, now) + changed_within(period, history.downs, now);
     double proposed = static_cast<double>(up ? start + value : start - value);
     if (policy["type"].as_string() == "Percent") {
@@ -117,9 +120,9 @@ void note_scaling(const Value& behavior, int before, int after, History& history
   if (!behavior.is_object() || before == after) return;
   const bool up = after > before;
   std::int64_t longest = 0;
-  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"]) longest = std::max(longest, policy["periodSeconds"].as_int());
+  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"]) longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
   // The other direction's periods look at these too.
-  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"]) longest = std::max(longest, policy["periodSeconds"].as_int());
+  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"]) longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
   std::vector<History::Entry>& events = up ? history.ups : history.downs;
   std::erase_if(events, [&](const History::Entry& event) { return event.at < now - std::chrono::seconds(longest); });
   events.push_back({now, std::abs(after - before)});

@@ -5,6 +5,7 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::hpa {
 namespace {
@@ -15,9 +16,9 @@ constexpr const char* kAble = "AbleToScale";
 constexpr const char* kActive = "ScalingActive";
 constexpr const char* kLimited = "ScalingLimited";
 
-int replicas_of(const Value& target) { return static_cast<int>(target["spec"]["replicas"].as_int(1)); }
+int replicas_of(const Value& target) { return count_in(target["spec"]["replicas"], 1); }
 Bounds bounds_of(const Value& hpa) {
-  return {static_cast<int>(hpa["spec"]["minReplicas"].as_int(1)), static_cast<int>(hpa["spec"]["maxReplicas"].as_int(1))};
+  return {count_in(hpa["spec"]["minReplicas"], 1), count_in(hpa["spec"]["maxReplicas"], 1)};
 }
 
 // What is said about one metric: a number of replicas and what was measured, or why there is none.

@@ -84,6 +84,11 @@ class JobController final : public Controller {
     return plan_job(view, now);
   }
 
+  Value subject(const std::string& key, const Informer&) const override {
+    const api::Name name = name_of_key(key);
+    return name.name.starts_with(kStray) ? pods_.get(name.ns, name.name.substr(kStray.size())) : jobs_.get(name);
+  }
+
  private:
   // A failed pod that loses its finalizer has been counted, and may be gone the next moment; its replacement still has to wait.
   void remember_failure(const Value& before, const Value& after) {

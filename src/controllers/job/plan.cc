@@ -9,6 +9,7 @@
 #include "base/time/time.h"
 #include "controllers/job/indexes.h"
 #include "controllers/job/pods.h"
+#include "controllers/numbers.h"
 #include "controllers/replicaset/plan.h"
 
 namespace berth::controllers::job {
@@ -73,7 +74,7 @@ class Planner {
   void report();
   bool set_condition(std::string_view type, std::string_view status, std::string_view reason, std::string_view message);
 
-  std::int64_t completions() const { return spec_["completions"].as_int(); }
+  std::int64_t completions() const { return count_in(spec_["completions"]); }
   bool per_index() const { return spec_["backoffLimitPerIndex"].is_int(); }
   bool suspended() const { return spec_["suspend"].as_bool(); }
   bool valid_index(const Value& pod) const { return index_of(pod) >= 0 && index_of(pod) < completions(); }
@@ -106,6 +107,7 @@ class Planner {
 };
 
 Plan Planner::run() {
+  plan_.members = view_.pods.size() + static_cast<std::size_t>(std::max(count_in(spec_["completions"]), count_in(spec_["parallelism"], 1)));
   if (settle_members()) return std::move(plan_);
   sort_pods();
   count();
@@ -230,7 +232,7 @@ std::optional<Verdict> Planner::failure() {
       if (!match.ends_job.empty()) return Verdict{"FailureTarget", "PodFailurePolicy", match.ends_job};
     }
   }
-  const std::int64_t limit = spec_["backoffLimit"].as_int(6);
+  const std::int64_t limit = count_in(spec_["backoffLimit"], per_index() ? INT32_MAX : 6);
   std::int64_t restarts = 0;
   if (spec_["template"]["spec"]["restartPolicy"].as_string() == "OnFailure") {
     for (const Value& pod : pods_) {
@@ -245,7 +247,7 @@ std::optional<Verdict> Planner::failure() {
   }
   const Result<Time> started = parse_time(job_["status"]["startTime"].as_string());
   if (!spec_["activeDeadlineSeconds"].is_int() || suspended()) return std::nullopt;
-  const Duration deadline = std::chrono::seconds(spec_["activeDeadlineSeconds"].as_int());
+  const Duration deadline = seconds_in(spec_["activeDeadlineSeconds"]);
   const Duration left = deadline - (started.ok() ? now_ - *started : Duration::zero());
   if (started.ok() && left <= Duration::zero()) {
     return Verdict{"FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline"};
@@ -319,7 +321,7 @@ void Planner::delete_pods(const std::vector<Value>& pods) {
 }
 
 void Planner::manage() {
-  const std::int64_t active = static_cast<std::int64_t>(active_.size()), parallelism = spec_["parallelism"].as_int(1);
+  const std::int64_t active = static_cast<std::int64_t>(active_.size()), parallelism = count_in(spec_["parallelism"], 1);
   if (suspended()) return delete_pods(active_);
   std::int64_t wanted = 0;
   if (spec_["completions"].is_null()) {
@@ -635,6 +637,11 @@ void Planner::report() {
 
 Plan plan_job(const View& view, Time now) {
   if (view.job.is_null() || is_managed_elsewhere(view.job) || is_finished(view.job)) return {};
+  if (const std::string why = why_unusable(view.job); !why.empty() && !api::is_terminating(view.job)) {
+    Plan plan;
+    plan.event(view.job, kWarning, "Unusable", why);
+    return plan;
+  }
   return Planner(view, now).run();
 }
 
@@ -656,7 +663,7 @@ Plan plan_expiry(const Value& job, Time now) {
   const Value& condition = api::condition_is_true(job, "Complete") ? api::condition_of(job, "Complete") : api::condition_of(job, "Failed");
   const Result<Time> finished = parse_time(condition["lastTransitionTime"].as_string());
   if (!finished.ok()) return plan;
-  const Duration left = *finished + std::chrono::seconds(job["spec"]["ttlSecondsAfterFinished"].as_int()) - now;
+  const Duration left = *finished + seconds_in(job["spec"]["ttlSecondsAfterFinished"]) - now;
   if (left > Duration::zero()) {
     plan.look_again(left);
     return plan;

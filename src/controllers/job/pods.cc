@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::job {
 namespace {
@@ -96,7 +97,7 @@ Time finished_at(const Value& pod) {
   const Value& ready = api::condition_of(pod, "Ready");
   if (const auto since = time_of(ready["lastTransitionTime"]); since && ready["status"].as_string() == "False") return *since;
   if (const auto until = time_of(pod["metadata"]["deletionTimestamp"])) {
-    return *until - std::chrono::seconds(pod["metadata"]["deletionGracePeriodSeconds"].as_int());
+    return *until - seconds_in(pod["metadata"]["deletionGracePeriodSeconds"]);
   }
   return time_of(pod["metadata"]["creationTimestamp"]).value_or(Time());
 }

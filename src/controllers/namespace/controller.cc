@@ -53,7 +53,9 @@ class NamespaceController final : public Controller {
       Plan later;
       if (!ask_server(key, view, later)) return later;
     }
-    return plan_namespace(view, now);
+    Plan plan = plan_namespace(view, now);
+    for (const Contents& one : view.contents) plan.members += one.items.size();
+    return plan;
   }
 
  private:

@@ -3,6 +3,8 @@
 #include <map>
 #include <set>
 
+#include "controllers/node/taints.h"
+
 namespace berth::controllers::node {
 namespace {
 
@@ -51,7 +53,9 @@ class HealthController final : public Controller {
     view.silent = runtime_.monotonic() - at->second;
     view.unknown = known_.insert(key).second;
     if (view.silent >= config_.grace) view.pods = pods_.by_index(index::kNode, key);
-    return plan_health(view, config_, now);
+    Plan plan = plan_health(view, config_, now);
+    plan.members = view.pods.size();
+    return plan;
   }
 
  private:
@@ -88,7 +92,8 @@ bool has_no_execute(const Value& node) {
 
 class EvictionController final : public Controller {
  public:
-  explicit EvictionController(InformerSet& informers) : nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {
+  explicit EvictionController(InformerSet& informers)
+      : runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {
     pods_.add_index(index::kNode, index::by_node);
   }
   std::string name() const override { return "taint-eviction"; }
@@ -96,7 +101,8 @@ class EvictionController final : public Controller {
 
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
-    out.push_back(watch_mapped(nodes_, [](const Value& before, const Value& after, Keys& keys) {
+    out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
+      note_taints(after.is_null() ? before : after, after["spec"]["taints"]);
       if (!has_no_execute(after)) return;
       if (before.is_null() || before["spec"]["taints"] != after["spec"]["taints"]) keys.emplace_back(api::name_of(after));
     }));
@@ -113,12 +119,34 @@ class EvictionController final : public Controller {
     view.node = nodes_.get("", key);
     if (!has_no_execute(view.node)) return {};
     view.pods = pods_.by_index(index::kNode, key);
-    return plan_eviction(view, now);
+    view.seen = seen_[key];
+    Plan plan = plan_eviction(view, now);
+    plan.members = view.pods.size();
+    return plan;
   }
 
  private:
+  // Keeps the times of taints that are still there.
+  void note_taints(const Value& node, const Value& taints) {
+    const std::string name(api::name_of(node));
+    std::map<std::string, Time> had = std::move(seen_[name]), has;
+    for (const Value& taint : taints) {
+      if (taint["effect"].as_string() != kNoExecute) continue;
+      const std::string key = taint_key(taint);
+      const auto known = had.find(key);
+      has[key] = known == had.end() ? runtime_.now() : known->second;
+    }
+    if (has.empty()) {
+      seen_.erase(name);
+    } else {
+      seen_[name] = std::move(has);
+    }
+  }
+
+  Runtime& runtime_;
   Informer& nodes_;
   Informer& pods_;
+  std::map<std::string, std::map<std::string, Time>> seen_;  // by node and taint_key()
 };
 
 }  // namespace

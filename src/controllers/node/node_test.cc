@@ -49,12 +49,16 @@ TEST(TaintsTest, FollowConditionsAndCordonAndLeaveOthersAlone) {
 }
 
 TEST(TaintsTest, HowLongAPodMayStay) {
-  const Value taints = from(R"([{"key":"k","effect":"NoExecute"},{"key":"soft","effect":"NoSchedule"}])");
-  EXPECT_EQ(may_stay(make_pod("a"), taints), Duration::zero());
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"}])"), taints), std::nullopt);
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":20}])"), taints),
-            Duration(20s));
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taints), Duration::zero());
+  const Value taint = from(R"({"key":"k","effect":"NoExecute"})");
+  EXPECT_EQ(may_stay(make_pod("a"), taint), Duration::zero());
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"}])"), taint), std::nullopt);
+  // The first that matches counts.
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":20}])"), taint),
+            Duration(300s));
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"},{"key":"k","operator":"Exists","tolerationSeconds":20}])"), taint), std::nullopt);
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taint), Duration::zero());
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":9223372036854775807}])"), taint),
+            Duration(std::chrono::seconds(INT32_MAX)));
 }
 
 TEST(HealthPlanTest, ANewNodeIsAnnounced) {
@@ -106,6 +110,56 @@ TEST(EvictionPlanTest, PodsGoWhenTheirTimeIsUp) {
   EXPECT_EQ(plan_eviction(view, kNow + 240s).chains.size(), 2u);
   view.node.mut("spec").erase("taints");
   EXPECT_TRUE(plan_eviction(view, kNow + 240s).empty());
+}
+
+TEST(EvictionPlanTest, AnUndatedTaintCountsFromWhenItWasSeenAndALaterPodFromWhenItWasMade) {
+  const char* five = R"([{"key":"k","operator":"Exists","tolerationSeconds":5}])";
+  EvictionView view;
+  view.node = make_node();
+  view.node.mut("spec").set("taints", from(R"([{"key":"k","value":"x","effect":"NoExecute"}])"));
+  view.seen[taint_key(view.node["spec"]["taints"][0])] = kNow;
+  view.pods = {make_pod("old", five)};
+  EXPECT_EQ(plan_eviction(view, kNow + 2s).requeue_after, Duration(3s));
+  EXPECT_EQ(plan_eviction(view, kNow + 5s).chains.size(), 1u);
+  view.pods = {make_pod("new", five)};
+  view.pods[0].mut("metadata").set("creationTimestamp", format_time(kNow + 60s));
+  EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_after, Duration(5s));
+  // So does one on a node that has had a dated taint for long: evicted at once, it would be made and evicted for ever.
+  view.node.mut("spec").mut("taints").mut(std::size_t{0}).set("timeAdded", "2026-01-01T00:00:00Z");
+  EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_after, Duration(5s));
+  EXPECT_EQ(plan_eviction(view, kNow + 65s).chains.size(), 1u);
+}
+
+TEST(EvictionPlanTest, EachTaintHasItsOwnTime) {
+  EvictionView view;
+  view.node = make_node();
+  view.node.mut("spec").set("taints", from(R"([{"key":"a","effect":"NoExecute","timeAdded":"2026-01-01T00:59:55Z"},
+                                               {"key":"b","effect":"NoExecute","timeAdded":"2026-01-01T01:00:00Z"}])"));
+  view.pods = {make_pod("p", R"([{"key":"a","operator":"Exists","tolerationSeconds":60},{"key":"b","operator":"Exists","tolerationSeconds":20}])")};
+  EXPECT_EQ(plan_eviction(view, kNow).requeue_after, Duration(20s));
+}
+
+TEST(NodeControllersTest, AHandMadeTaintEvictsInTime) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  Value node = make_node();
+  api.put(kNodes, node);
+  api.put(kPods, make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":5}])"));
+  Driver driver(informers, make_eviction_controller(informers));
+  runtime.advance(1s);
+  node.mut("spec").set("taints", from(R"([{"key":"k","value":"x","effect":"NoExecute"}])"));
+  api.put(kNodes, node);
+  for (int i = 0; i < 4; ++i) {
+    runtime.advance(1s);
+    // What else the node says, and another taint, do not start the time again.
+    node.mut("metadata").mut("labels").set("tick", std::to_string(i));
+    if (i == 2) node.mut("spec").mut("taints").push(from(R"({"key":"soft","effect":"NoSchedule"})"));
+    api.put(kNodes, node);
+  }
+  EXPECT_EQ(api.count(kPods), 1u);
+  runtime.advance(2s);
+  EXPECT_EQ(api.count(kPods), 0u);
 }
 
 TEST(NodeControllersTest, ALeaseKeepsANodeAliveAndItsEndEvicts) {

@@ -1,6 +1,7 @@
 #include "controllers/node/plan.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/time/time.h"
 #include "controllers/node/pod_condition.h"
@@ -64,25 +65,40 @@ Plan plan_health(const HealthView& view, const Config& config, Time now) {
   return plan;
 }
 
-Plan plan_eviction(const EvictionView& view, Time now) {
-  Plan plan;
-  Time since = Time::min();
-  bool any = false;
+std::string taint_key(const Value& taint) {
+  return taint["key"].str() + "=" + taint["value"].str() + ":" + taint["effect"].str();
+}
+
+namespace {
+
+// When the pod has to leave; nothing: never.
+std::optional<Time> leaves_at(const Value& pod, const EvictionView& view, Time now) {
+  const auto made = parse_time(pod["metadata"]["creationTimestamp"].as_string());
+  std::optional<Time> earliest;
   for (const Value& taint : view.node["spec"]["taints"]) {
     if (taint["effect"].as_string() != kNoExecute) continue;
-    any = true;
+    const auto stay = may_stay(pod, taint);
+    if (!stay) continue;
+    if (*stay == Duration::zero()) return now;
     const auto added = parse_time(taint["timeAdded"].as_string());
-    if (added.ok()) since = std::max(since, added.value());
+    const auto seen = view.seen.find(taint_key(taint));
+    Time met = added.ok() ? added.value() : seen == view.seen.end() ? now : seen->second;
+    if (made.ok()) met = std::max(met, made.value());
+    earliest = earliest ? std::min(*earliest, met + *stay) : met + *stay;
   }
-  if (!any) return plan;
+  return earliest;
+}
+
+}  // namespace
+
+Plan plan_eviction(const EvictionView& view, Time now) {
+  Plan plan;
   for (const Value& pod : view.pods) {
     if (api::is_terminating(pod)) continue;
-    const auto stay = may_stay(pod, view.node["spec"]["taints"]);
-    if (!stay) continue;
-    // A taint whose time nobody wrote down has to wait from now; the key is looked at again in any case.
-    const Duration left = *stay == Duration::zero() ? Duration::zero() : since == Time::min() ? *stay : since + *stay - now;
-    if (left > Duration::zero()) {
-      plan.look_again(left);
+    const auto at = leaves_at(pod, view, now);
+    if (!at) continue;
+    if (*at > now) {
+      plan.look_again(*at - now);
       continue;
     }
     Action mark = pod_condition(pod, "DisruptionTarget", "True", "DeletionByTaintManager",

@@ -1,6 +1,8 @@
 #pragma once
 // Nodes that stop answering, and what becomes of their pods. Pure.
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "controllers/driver.h"
@@ -23,9 +25,14 @@ Plan plan_health(const HealthView& view, const Config& config, Time now);
 
 // --- Eviction: pods leave a node with NoExecute taints once they do not tolerate them (any more).
 
+// A pod's time runs from when it met the taint: when that was added, or, where nobody wrote that down, first seen; for a pod
+// that came later, from when the pod was made.
+std::string taint_key(const Value& taint);
+
 struct EvictionView {
   Value node;
   std::vector<Value> pods;  // on it
+  std::map<std::string, Time> seen;  // when each taint of the node, by taint_key(), was first seen
 };
 Plan plan_eviction(const EvictionView& view, Time now);
 

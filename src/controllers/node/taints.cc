@@ -7,6 +7,7 @@
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::node {
 namespace {
@@ -61,21 +62,14 @@ bool tolerated(const Value& tolerations, const Value& taint) {
   return std::any_of(tolerations.begin(), tolerations.end(), [&](const Value& one) { return tolerates(one, taint); });
 }
 
-std::optional<Duration> may_stay(const Value& pod, const Value& taints) {
-  std::optional<Duration> least;
-  for (const Value& taint : taints) {
-    if (taint["effect"].as_string() != kNoExecute) continue;
-    bool any = false;
-    for (const Value& toleration : pod["spec"]["tolerations"]) {
-      if (!tolerates(toleration, taint)) continue;
-      any = true;
-      if (toleration["tolerationSeconds"].is_null()) continue;
-      const Duration limit = std::chrono::seconds(std::max<std::int64_t>(0, toleration["tolerationSeconds"].as_int()));
-      least = least ? std::min(*least, limit) : limit;
-    }
-    if (!any) return Duration::zero();
+std::optional<Duration> may_stay(const Value& pod, const Value& taint) {
+  for (const Value& toleration : pod["spec"]["tolerations"]) {
+    if (!tolerates(toleration, taint)) continue;
+    const Value& seconds = toleration["tolerationSeconds"];
+    if (seconds.is_null()) return std::nullopt;
+    return seconds_in(seconds);
   }
-  return least;
+  return Duration::zero();
 }
 
 Value wanted_taints(const Value& node, Time now) {

@@ -1,5 +1,6 @@
 #include "controllers/podgc/controller.h"
 
+#include <algorithm>
 #include <map>
 
 #include "controllers/gc/live_reader.h"
@@ -48,7 +49,7 @@ class LostController final : public Controller {
       view.node = nodes_.get("", node);
       if (view.node.is_null()) {
         auto [at, fresh] = missing_.try_emplace(node, runtime_.monotonic());
-        view.node_missing = runtime_.monotonic() - at->second;
+        view.node_missing = std::min(runtime_.monotonic() - at->second, age_of(view.pod, now));
       }
     }
     if (needs_live_node(view, config_)) {
@@ -62,8 +63,15 @@ class LostController final : public Controller {
     }
     return plan_lost(view, config_, now);
   }
+  Value subject(const std::string& key, const Informer&) const override { return pods_.get(name_of_key(key)); }
 
  private:
+  // A pod made for a node that is missing already is given the whole quarantine: its owner makes the next one at once.
+  static Duration age_of(const Value& pod, Time now) {
+    const auto made = parse_time(pod["metadata"]["creationTimestamp"].as_string());
+    return made.ok() ? std::max<Duration>(now - made.value(), Duration::zero()) : Duration::max();
+  }
+
   Config config_;
   Runtime& runtime_;
   Informer& nodes_;
@@ -95,7 +103,12 @@ class EndedController final : public Controller {
     return out;
   }
 
-  Plan plan(const std::string&, Time) override { return plan_ended(pods_.by_index(kEnded, kEnded), config_); }
+  Plan plan(const std::string&, Time) override {
+    Plan plan = plan_ended(pods_.by_index(kEnded, kEnded), config_);
+    plan.members = pods_.count_by_index(kEnded, kEnded);
+    return plan;
+  }
+  Value subject(const std::string&, const Informer&) const override { return {}; }
 
  private:
   Config config_;

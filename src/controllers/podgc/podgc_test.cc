@@ -122,6 +122,22 @@ TEST_F(PodGcTest, PodsOfANodeThatIsGoneAreForgotten) {
   EXPECT_EQ(api.count(kPods), 0u);
 }
 
+// What its owner makes again for the missing node at once is not taken away at once.
+TEST_F(PodGcTest, APodMadeForAMissingNodeHasTheQuarantineToItself) {
+  api.put(kNodes, make_node(true, false));
+  start();
+  api.erase(kNodes, {"", "n1"});
+  for (int i = 0; i < 3; ++i) {
+    Value pod = make_pod("a" + std::to_string(i));
+    pod.mut("metadata").set("creationTimestamp", format_time(runtime.now()));
+    api.put(kPods, pod);
+    runtime.advance(38s);
+    EXPECT_EQ(api.count(kPods), 1u) << i;
+    runtime.advance(4s);
+    EXPECT_EQ(api.count(kPods), 0u) << i;
+  }
+}
+
 TEST_F(PodGcTest, ANodeTakenOutOfServiceLetsItsPodsGo) {
   api.put(kNodes, make_node(false, false));
   api.put(kPods, leaving(make_pod("a")));

@@ -32,12 +32,16 @@ class QuotaController final : public Controller {
     View view;
     view.quota = quotas_.get(name);
     if (view.quota.is_null()) return {};
+    std::size_t counted = 0;
     const std::vector<std::string> hard = counting::names_of(view.quota["spec"]["hard"]);
     for (const Known& kind : kinds_) {
       if (counting::matching_resources(kind.resource, hard).empty()) continue;
       view.contents.push_back({kind.resource, kind.informer->list(name.ns)});
+      counted += view.contents.back().items.size();
     }
-    return plan_quota(view, now);
+    Plan plan = plan_quota(view, now);
+    plan.members = counted;
+    return plan;
   }
 
  private:

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 #include "controllers/replicaset/members.h"
 #include "controllers/replicaset/pod_names.h"
 
@@ -34,6 +35,10 @@ class Planner {
   Plan run() {
     const auto selector = selector_of(view_.form, set_);
     if (!selector.ok() || selector->matches_everything()) return {};
+    if (const std::string why = why_unusable(set_); !why.empty() && !api::is_terminating(set_)) {
+      plan_.event(set_, kWarning, "Unusable", why);
+      return std::move(plan_);
+    }
     const Family& family = family_;
     members_ = settle_members(family, set_, selector.value(), view_.pods, view_.orphans, plan_);
     if (!plan_.chains.empty()) return std::move(plan_);
@@ -52,6 +57,7 @@ class Planner {
 
  private:
   void manage();
+  void hold_back();
   void create_pods(int count);
   void delete_pods(int count);
   void report();
@@ -67,10 +73,19 @@ class Planner {
 };
 
 void Planner::manage() {
-  const int wanted = static_cast<int>(set_["spec"]["replicas"].as_int(1));
+  const int wanted = count_in(set_["spec"]["replicas"], 1);
+  plan_.members = std::max(static_cast<std::size_t>(wanted), view_.pods.size());
   const int have = static_cast<int>(active_.size());
+  if (have < wanted && view_.held_until > now_) return hold_back();
   if (have < wanted) create_pods(std::min(wanted - have, kMostAtOnce));
   if (have > wanted) delete_pods(std::min(have - wanted, kMostAtOnce));
+}
+
+void Planner::hold_back() {
+  plan_.look_again(view_.held_until - now_);
+  if (!view_.tell_hold) return;
+  plan_.event(set_, kWarning, "BackOff", "Pods end or are taken away soon after they are made, " + std::to_string(view_.losses) +
+                                             " times of late: the next are made at " + format_time(view_.held_until + 999ms));
 }
 
 void Planner::create_pods(int count) {
@@ -111,7 +126,7 @@ void Planner::report() {
   const Value& old = set_["status"];
   int ready = 0, available = 0, labelled = 0;
   const auto template_labels = api::LabelSelector::of_map(set_["spec"]["template"]["metadata"]["labels"]);
-  const Duration settle = std::chrono::seconds(set_["spec"]["minReadySeconds"].as_int());
+  const Duration settle = seconds_in(set_["spec"]["minReadySeconds"]);
   for (const Value& pod : active_) {
     if (template_labels.matches(api::labels_of(pod))) ++labelled;
     const auto since = ready_since(pod);

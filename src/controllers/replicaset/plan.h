@@ -26,6 +26,10 @@ struct View {
   Form form = Form::kReplicaSet;
   // Pods of all sets that have the same controller as this one; may be empty: only its own count. Asked where pods are to go.
   std::function<std::vector<Value>()> related;
+  // Its pods were lost soon after they were made, so many times of late: the next are made then.
+  Time held_until{};
+  int losses = 0;
+  bool tell_hold = false;  // that has not been told yet
 };
 
 Plan plan_set(const View& view, Time now);

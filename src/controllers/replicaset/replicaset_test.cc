@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/text.h"
 #include "base/time/time.h"
 #include "controllers/replicaset/controller.h"
@@ -150,6 +152,30 @@ TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
   EXPECT_EQ(plan_set(view, kNow + 30s).then[0].object["status"]["availableReplicas"].as_int(), 1);
 }
 
+TEST(ReplicaSetPlanTest, WhatCannotBeMeantIsLeftAloneAndTold) {
+  for (Form form : {Form::kReplicaSet, Form::kReplicationController}) {
+    for (const char* replicas : {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\""}) {
+      View view;
+      view.form = form;
+      view.set = make_set(3);
+      if (form == Form::kReplicationController) {
+        view.set.set("kind", "ReplicationController");
+        view.set.mut("spec").set("selector", from(R"({"app":"web"})"));
+      }
+      view.set.mut("spec").set("replicas", from(replicas));
+      view.pods = {make_pod("web-a")};
+      const Plan plan = plan_set(view, kNow);
+      EXPECT_TRUE(plan.chains.empty() && plan.then.empty()) << replicas;
+      ASSERT_EQ(plan.events.size(), 1u) << replicas;
+      EXPECT_EQ(plan.events[0].reason, "Unusable");
+    }
+  }
+  View view;
+  view.set = make_set(3);
+  view.set.mut("spec").mut("template").mut("metadata").mut("labels").set("app", "other");
+  EXPECT_EQ(plan_set(view, kNow).events.size(), 1u) << "its pods would be released and made again for ever";
+}
+
 TEST(ReplicaSetPlanTest, AdoptsAndReleasesFirst) {
   View view;
   view.set = make_set(5);
@@ -215,6 +241,30 @@ TEST(ReplicaSetTest, ReplicationControllersConvergeToo) {
   api.put(kReplicationControllers, rc);
   runtime.advance(100ms);
   EXPECT_EQ(api.count(kPods), 1u);
+}
+
+// A node that refuses each pod: its owner makes a few in the first second, and then ever fewer.
+TEST(ReplicaSetTest, PodsThatFailAtOnceAreReplacedEverMoreSlowly) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  api.put(kReplicaSets, make_set(3));
+  Driver driver(informers, make_controller(informers));
+  std::set<std::string> failed;
+  for (int i = 0; i < 6000; ++i) {
+    runtime.advance(50ms);
+    for (Value pod : api.items(kPods)) {
+      if (!failed.insert(std::string(api::name_of(pod))).second) continue;
+      pod.set("status", from(R"({"phase":"Failed","reason":"OutOfcpu"})"));
+      pod.mut("metadata").set("creationTimestamp", format_time(runtime.now()));
+      api.put(kPods, pod);
+    }
+  }
+  EXPECT_GE(failed.size(), 3u * 5);
+  EXPECT_LE(failed.size(), 3u * 14) << "five minutes of 50 ms";
+  bool told = false;
+  for (const Value& event : api.items(kEvents)) told |= event["reason"].as_string() == "BackOff";
+  EXPECT_TRUE(told);
 }
 
 TEST(ReplicaSetTest, ConvergesAndRests) {

@@ -74,6 +74,45 @@ TEST(StatefulSetBroken, OneThatWasReadyAMomentAgoIsWaitedFor) {
   EXPECT_TRUE(api::is_terminating(world.pods["web-0"]));
 }
 
+// Every form of a rolling update without a partition is the same one: a member that was replaced comes back of the new revision.
+TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnce) {
+  for (const char* strategy : {"null", "{}", R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":null})",
+                               R"({"type":"RollingUpdate","rollingUpdate":{}})", R"({"type":"RollingUpdate","rollingUpdate":{"partition":0}})",
+                               R"({"rollingUpdate":{"partition":null,"maxUnavailable":null}})",
+                               R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1}})"}) {
+    for (const char* broken : {"web-0", "web-1", "web-2"}) {
+      World world(3);
+      world.spec().set("updateStrategy", json::parse(strategy).value());
+      world.settle();
+      world.ready(broken, false, "2026-01-01T00:00:00Z");
+      world.image("i:2");
+      std::map<std::string, int> deleted;
+      for (int i = 0; i < 50; ++i) {
+        for (const std::string& step : world.sync()) deleted[step] += step.starts_with("delete ") ? 1 : 0;
+        world.bury();
+        for (auto& [name, pod] : world.pods) {
+          if (pod["status"]["phase"].as_string() == "Pending") world.ready(name);
+        }
+      }
+      EXPECT_EQ(world.status()["updatedReplicas"], 3) << strategy << broken;
+      EXPECT_EQ(world.status()["currentRevision"], world.status()["updateRevision"]) << strategy << broken;
+      for (const auto& [step, times] : deleted) EXPECT_LE(times, 1) << step << " " << strategy << broken;
+    }
+  }
+}
+
+TEST(StatefulSetBroken, OnDeleteMakesTheNewestWhateverPartitionIsStored) {
+  World world(2);
+  world.spec().set("updateStrategy", json::parse(R"({"type":"OnDelete","rollingUpdate":{"partition":2}})").value());
+  world.settle();
+  world.image("i:2");
+  world.sync();
+  world.pods.erase("web-1");
+  world.settle();
+  EXPECT_EQ(world.revision_of("web-1"), world.status()["updateRevision"].str());
+  EXPECT_NE(world.revision_of("web-0"), world.status()["updateRevision"].str());
+}
+
 TEST(StatefulSetBroken, BelowThePartitionAndWithOnDeleteNothingIsTouched) {
   for (bool on_delete : {false, true}) {
     World world(2);
@@ -162,6 +201,38 @@ TEST(StatefulSetOutage, ASetOfAnOlderReleaseThatWasWholeCounts) {
   EXPECT_EQ(world.pods.size(), 3u);
 }
 
+TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
+  for (const char* replicas : {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\"", "{}"}) {
+    World world(2);
+    world.settle();
+    world.spec().set("replicas", json::parse(replicas).value());
+    const Plan plan = world.plan();
+    EXPECT_TRUE(World::steps(plan).empty()) << replicas;
+    EXPECT_TRUE(plan.then.empty());
+    ASSERT_EQ(plan.events.size(), 1u);
+    EXPECT_EQ(plan.events[0].reason, "Unusable");
+    EXPECT_NE(plan.events[0].message.find("spec.replicas is " + json::encode(world.set["spec"]["replicas"])), std::string::npos) << plan.events[0].message;
+    // It can still be taken away.
+    world.set.mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:05Z");
+    world.sync();
+  }
+}
+
+TEST(StatefulSetSize, NumbersBeyondTheirFieldsDoNoHarm) {
+  for (const char* number : {"9223372036854775807", "-9223372036854775808", "2147483647", "-1", "1e300", "\"x\"", "\"99999999999999999999%\"", "{}"}) {
+    World world(3);
+    const Value value = json::parse(number).value();
+    world.spec().set("ordinals", Value::object({{"start", value}}));
+    world.spec().set("updateStrategy", Value::object({{"type", "RollingUpdate"}, {"rollingUpdate", Value::object({{"partition", value}, {"maxUnavailable", value}})}}));
+    world.sync();
+    const Shape shape = shape_of(world.set);
+    EXPECT_GE(shape.start, 0);
+    EXPECT_GE(shape.end, shape.start);
+    EXPECT_GE(shape.first_updated(), shape.start);
+    EXPECT_GE(shape.max_unavailable, 1);
+  }
+}
+
 TEST(StatefulSetSize, AnAbsurdNumberIsLookedAtPieceByPiece) {
   World world(2'000'000'000, true);
   world.spec().set("ordinals", Value::object({{"start", 2'000'000'000}}));
@@ -197,6 +268,27 @@ TEST(StatefulSetBackOff, HoldsASuccessorBackAndSaysSo) {
   EXPECT_TRUE(world.plan().events.empty()) << "said once";
   world.now = kNow + 3s;
   EXPECT_EQ(world.sync(), Steps{"delete web-0"});
+}
+
+TEST(StatefulSetBackOff, HoldsBackTheSuccessorOfAMemberThatWasTakenAway) {
+  World world(2);
+  world.settle();
+  world.pods.erase("web-1");
+  world.failures[1] = {4, kNow - 1s, true, world.status()["currentRevision"].str()};
+  const Plan plan = world.plan();
+  EXPECT_TRUE(World::steps(plan).empty());
+  EXPECT_EQ(plan.requeue_after, Duration(3s));
+  world.sync();
+  EXPECT_EQ(world.wait_reason(), "BackOff");
+  EXPECT_NE(world.waits().find("web-1 was taken away 4 times of late"), std::string::npos) << world.waits();
+  world.now = kNow + 3s;
+  EXPECT_EQ(world.sync(), Steps{"create web-1"});
+  // A new template is tried at once.
+  world.pods.erase("web-1");
+  world.now = kNow;
+  world.image("i:2");
+  const Steps steps = world.sync();
+  EXPECT_NE(std::find(steps.begin(), steps.end(), "create web-1"), steps.end());
 }
 
 TEST(StatefulSetBackOff, ANewTemplateIsTriedAtOnce) {
@@ -311,6 +403,14 @@ TEST(StatefulSetSkip, RollsByOrdinal) {
 }
 
 // --- Overrides
+
+TEST(StatefulSetOverride, AnAnnotationOfTheTemplateIsNotTakenForOne) {
+  World world(2, true);
+  world.spec().mut("template").mut("metadata").mut("annotations").set(kOverrideAnnotation, "copied");
+  world.settle();
+  EXPECT_TRUE(world.sync().empty());
+  EXPECT_EQ(world.status()["updatedReplicas"], 2);
+}
 
 TEST(StatefulSetOverride, ChangesOneMemberOnly) {
   World world(3);

@@ -199,7 +199,8 @@ bool SetPlanner::needs_remount(const Place& place) const {
     const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
     if (!waits_for_remount(claim)) continue;
     const auto grown = parse_time(api::condition_of(claim, kResizePending)["lastTransitionTime"].as_string());
-    if (made.ok() && grown.ok() && *made <= *grown) return true;
+    // A stamp from the future (a clock that was set back) would make every successor need one too.
+    if (made.ok() && grown.ok() && *made <= *grown && *grown <= now_) return true;
   }
   return false;
 }

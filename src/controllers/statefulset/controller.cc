@@ -122,23 +122,29 @@ class StatefulSetController final : public Controller {
       const auto set = failures_.find(key);
       if (set == failures_.end()) return {};
       const auto found = set->second.find(ordinal);
-      if (found == set->second.end() || found->second.last + kFailuresForgotten < now) return {};
+      if (found == set->second.end() || found->second.last + kLossesForgotten < now) return {};
       return found->second;
     };
     return planner_(view, now);
   }
 
  private:
-  // A member has just failed. Kept in memory only: after a restart each member is replaced at once again, once.
+  // A member has just failed, or been taken away. Kept in memory only: after a restart each member is replaced at once again, once.
   void note_failure(const Value& before, const Value& after) {
-    if (!has_ended(after) || (has_ended(before) && api::uid_of(before) == api::uid_of(after)) || api::is_terminating(after)) return;
+    if (after.is_null()) return;
+    const Time now = runtime_.now();
+    const bool taken = is_taken_young(before, after, now);
+    const bool ended = has_ended(after) && !(has_ended(before) && api::uid_of(before) == api::uid_of(after)) && !api::is_terminating(after);
+    if (!taken && !ended) return;
     const Value& owner = api::controller_of(after);
     if (owner["kind"].as_string() != "StatefulSet") return;
     const Member member = parse_member(api::name_of(after));
     View::Failures& failures = failures_[std::string(api::namespace_of(after)) + "/" + owner["name"].str()][member.ordinal];
-    const Time now = runtime_.now();
-    failures.count = failures.last + kFailuresForgotten < now ? 1 : failures.count + 1;
+    // One that ends and is then taken away was lost once.
+    if (!(taken && has_ended(before))) failures.count = failures.last + kLossesForgotten < now ? 1 : failures.count + 1;
     failures.last = now;
+    failures.taken = taken;
+    failures.revision = api::label_of(after, kRevisionLabel);
   }
 
   static void by_owner(const Value& before, const Value& after, Keys& keys) {

@@ -5,22 +5,13 @@
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::statefulset {
 namespace {
 
 constexpr std::string_view kApiVersion = "apps/v1";
 constexpr std::string_view kKind = "StatefulSet";
-
-// An IntOrString of `total`, rounded down.
-int scaled(const Value& value, int total, int fallback) {
-  if (value.is_number()) return static_cast<int>(value.as_int());
-  std::string_view text = value.as_string();
-  if (!text.ends_with("%")) return fallback;
-  text.remove_suffix(1);
-  const auto percent = parse_int(text);
-  return percent.ok() ? static_cast<int>(percent.value() * total / 100) : fallback;
-}
 
 bool refers_to(const Value& reference, std::string_view group, std::string_view kind, std::string_view name) {
   return reference["kind"].as_string() == kind && reference["name"].as_string() == name &&
@@ -56,9 +47,8 @@ Shape shape_of(const Value& set) {
   Shape shape;
   shape.ns = api::namespace_of(set);
   shape.name = api::name_of(set);
-  shape.replicas = std::max(0, static_cast<int>(spec["replicas"].as_int(1)));
-  shape.start = static_cast<int>(spec["ordinals"]["start"].as_int(0));
-  shape.has_rolling_update = !rolling.is_null();
+  shape.replicas = count_in(spec["replicas"], 1);
+  shape.start = count_in(spec["ordinals"]["start"]);
   shape.options = api::set_options_of(set);
   std::int64_t end = std::int64_t{shape.start} + shape.replicas;
   for (const api::OrdinalRange& skipped : shape.options.skip) {
@@ -66,12 +56,13 @@ Shape shape_of(const Value& set) {
     end += skipped.last - std::max(skipped.first, shape.start) + 1;
   }
   shape.end = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
-  shape.partition = static_cast<int>(rolling["partition"].as_int(0));
-  shape.max_unavailable = std::max(1, scaled(rolling["maxUnavailable"], shape.replicas, 1));
+  shape.partition = count_in(rolling["partition"]);
+  const Value& missing = shape.options.max_unavailable;
+  shape.max_unavailable = std::max(1, part_in(missing.is_null() ? rolling["maxUnavailable"] : missing, shape.replicas, false, 1));
   shape.on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
   shape.parallel = spec["podManagementPolicy"].as_string() == "Parallel";
-  shape.min_ready_seconds = static_cast<int>(spec["minReadySeconds"].as_int(0));
-  shape.history_limit = static_cast<int>(spec["revisionHistoryLimit"].as_int(10));
+  shape.min_ready_seconds = count_in(spec["minReadySeconds"]);
+  shape.history_limit = count_in(spec["revisionHistoryLimit"], 10);
   shape.delete_when_scaled = retention["whenScaled"].as_string() == "Delete";
   shape.delete_when_deleted = retention["whenDeleted"].as_string() == "Delete";
   shape.terminating = api::is_terminating(set);
@@ -114,7 +105,12 @@ Value make_pod(const Value& set, const Shape& shape, const Value& base_template,
                      {"labels", std::move(labels)},
                      {"ownerReferences", Value::array({api::controller_reference(set, kApiVersion, kKind)})}});
   if (!from["annotations"].empty()) metadata.set("annotations", from["annotations"]);
-  if (std::string hash = override_hash(shape, ordinal); !hash.empty()) metadata.mut("annotations").set(kOverrideAnnotation, hash);
+  // The template may carry the annotation of a copied pod: one that is not the ordinal's own would make the pod outdated for ever.
+  if (std::string hash = override_hash(shape, ordinal); !hash.empty()) {
+    metadata.mut("annotations").set(kOverrideAnnotation, hash);
+  } else if (metadata["annotations"].contains(kOverrideAnnotation)) {
+    metadata.mut("annotations").erase(kOverrideAnnotation);
+  }
   if (!from["finalizers"].empty()) metadata.set("finalizers", from["finalizers"]);
 
   Value spec = pod_template["spec"];

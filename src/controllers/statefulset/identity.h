@@ -1,6 +1,8 @@
 #pragma once
 // Who a member of a StatefulSet is: its ordinal, its names, its pod and its claims. Pure.
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +38,6 @@ struct Shape {
   int end = 1;    // behind the last ordinal: start + replicas + those skipped
   int partition = 0;
   int max_unavailable = 1;  // at least 1
-  bool has_rolling_update = false;
   bool on_delete = false;
   bool parallel = false;
   int min_ready_seconds = 0;
@@ -50,8 +51,8 @@ struct Shape {
   std::size_t index_of(int ordinal) const {
     return static_cast<std::size_t>(ordinal - start - options.skipped_between(start, ordinal));
   }
-  // Members below stay at the current revision.
-  int first_updated() const { return start + partition; }
+  // Members below stay at the current revision; with OnDelete there are none, whatever partition is stored.
+  int first_updated() const { return on_delete ? start : static_cast<int>(std::min<std::int64_t>(std::int64_t{start} + partition, INT32_MAX)); }
 };
 Shape shape_of(const Value& set);
 

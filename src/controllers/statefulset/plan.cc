@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/numbers.h"
 #include "controllers/statefulset/planner.h"
 
 namespace berth::controllers::statefulset {
@@ -115,9 +116,9 @@ void SetPlanner::order_revisions() {
 // --- Places that should be filled
 
 const Value& SetPlanner::template_for(int ordinal, std::string_view& revision) const {
-  const int old =
-      shape_.has_rolling_update ? shape_.partition : static_cast<int>(set_["status"]["currentReplicas"].as_int(0));
-  const bool keeps_current = (shape_.has_rolling_update || !shape_.on_delete) && ordinal < shape_.start + old;
+  // Exactly the members that roll() and replace_broken() leave alone: one that is made of a revision they replace would be
+  // replaced, and made again, for ever.
+  const bool keeps_current = ordinal < shape_.first_updated();
   revision = keeps_current ? current_name_ : update_name_;
   return keeps_current ? current_template_ : update_template_;
 }
@@ -138,7 +139,7 @@ bool SetPlanner::settle_replicas() {
 // Answers whether an ordered set has to stop here.
 bool SetPlanner::settle_replica(Place& place) {
   if (place.pod.is_null()) {
-    if (claims_usable(place)) create_pod(place);
+    if (!is_held_back(place) && claims_usable(place)) create_pod(place);
     return true;
   }
   if (place.state.ended) return settle_ended(place);
@@ -155,9 +156,19 @@ bool SetPlanner::settle_replica(Place& place) {
   return false;
 }
 
-Duration back_off(int count) {
-  if (count <= 1) return Duration::zero();
-  return std::min<Duration>(std::chrono::seconds(1LL << std::min(count - 2, 20)), 300s);
+// A member that is made and taken away again (its node is gone, or has a taint that it does not tolerate) would otherwise be
+// made again as fast as it goes.
+bool SetPlanner::is_held_back(const Place& place) {
+  const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};
+  if (!failures.taken) return false;
+  std::string_view revision;
+  (void)template_for(place.ordinal, revision);
+  const Time until = failures.last + back_off(failures.count);
+  if (until <= now_ || revision != failures.revision) return false;
+  plan_.look_again(until - now_);
+  wait("BackOff", pod_name(shape_, place.ordinal) + " was taken away " + std::to_string(failures.count) +
+                      " times of late, soon after it was made, and is made again at " + format_time(until + 999ms) + "; see kubectl get events", true);
+  return true;
 }
 
 // Its successor is made when it has left the API: two of one name cannot be.
@@ -302,6 +313,7 @@ Plan SetPlanner::run() {
   if (claim_members()) return std::move(plan_);
   order_revisions();
   take_places();
+  plan_.members = replicas_.size() + condemned_.size();
   if (shape_.terminating) {
     plan_.first.clear();
     if (has_finalizer(set_, kTeardownFinalizer)) tear_down();
@@ -341,6 +353,11 @@ Plan SetPlanner::run() {
 
 Plan plan_set(const View& view, Time now) {
   if (view.set.is_null()) return {};
+  if (const std::string why = why_unusable(view.set); !why.empty() && !api::is_terminating(view.set)) {
+    Plan plan;
+    plan.event(view.set, kWarning, "Unusable", why);
+    return plan;
+  }
   return SetPlanner(view, now).run();
 }
 

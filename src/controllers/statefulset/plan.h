@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "controllers/driver.h"
+#include "controllers/losses.h"
 #include "controllers/statefulset/revisions.h"
 
 namespace berth::controllers::statefulset {
@@ -45,14 +46,11 @@ struct View {
   struct Failures {
     int count = 0;
     Time last{};
+    bool taken = false;    // the last one was taken away by a controller: there is no pod left to hold back
+    std::string revision;  // of the last one
   };
   std::function<Failures(int ordinal)> failures;
 };
-
-// How long the successor of a member that failed `count` times of late is held back: nothing the first time, then 1 s,
-// doubling to 5 minutes.
-Duration back_off(int count);
-inline constexpr Duration kFailuresForgotten = 600s;  // without a new one
 
 Plan plan_set(const View& view, Time now);
 

@@ -236,6 +236,22 @@ TEST(StatefulSetPlan, MaxUnavailableRollsSeveral) {
   EXPECT_EQ(Steps(steps.begin() + 1, steps.end()), (Steps{"delete web-4", "delete web-3"}));
 }
 
+TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
+  for (const char* strategy : {R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":{"partition":0,"maxUnavailable":1}})"}) {
+    for (const auto& [asked, first] : std::map<std::string, std::string>{{"2", "delete web-3"}, {"40%", "delete web-3"}, {"1", ""}, {"39%", ""}}) {
+      World world(5);
+      world.spec().set("updateStrategy", json::parse(strategy).value());
+      world.settle();
+      world.ask(api::kMaxUnavailable, asked);
+      world.image("i:2");
+      auto steps = world.sync();
+      Steps wanted{"delete web-4"};
+      if (!first.empty()) wanted.push_back(first);
+      EXPECT_EQ(Steps(steps.begin() + 1, steps.end()), wanted) << asked << strategy;
+    }
+  }
+}
+
 TEST(StatefulSetPlan, ParallelReplacesBrokenOldMembersFirst) {
   World world(4, true);
   world.settle();

@@ -45,6 +45,7 @@ class SetPlanner {
   bool settle_replicas();
   bool settle_replica(Place& place);
   bool settle_ended(Place& place);
+  bool is_held_back(const Place& place);
   bool settle_condemned(Place& place, bool blocked);
   void create_pod(Place& place);
   void delete_pod(Place& place, std::vector<Action> before = {});

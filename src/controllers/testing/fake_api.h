@@ -45,6 +45,11 @@ class FakeApi final : public api::Client {
     return found == all.end() ? Value() : found->second;
   }
   std::size_t count(const api::Resource& resource) { return objects_[resource].size(); }
+  std::vector<Value> items(const api::Resource& resource) {
+    std::vector<Value> out;
+    for (const auto& [name, object] : objects_[resource]) out.push_back(object);
+    return out;
+  }
   // Ends every watch of the collection.
   void cut(const api::Resource& resource, Code code) {
     for (Watch* watch : std::vector<Watch*>(watches_)) {

@@ -109,8 +109,8 @@ class StreamsTest : public ::testing::Test {
 TEST_F(StreamsTest, WebSocketVersion5) {
   auto socket = websocket("/exec?stdin=1&stdout=1&stderr=1&tty=0", "v5.channel.k8s.io, v4.channel.k8s.io");
   EXPECT_TRUE(socket->got.starts_with("HTTP/1.1 101 "));
-  EXPECT_NE(socket->got.find("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), std::string::npos);
-  EXPECT_NE(socket->got.find("sec-websocket-protocol: v5.channel.k8s.io"), std::string::npos);
+  EXPECT_NE(socket->got.find("Sec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), std::string::npos);
+  EXPECT_NE(socket->got.find("Sec-Websocket-Protocol: v5.channel.k8s.io"), std::string::npos);
   ASSERT_TRUE(session_);
   std::string bytes = frame(2, std::string("\0in", 3)) + frame(2, std::string("\0put", 4)) + frame(9, "ping");
   for (char c : bytes) socket->send({&c, 1});
@@ -165,7 +165,7 @@ TEST_F(StreamsTest, GarbageEndsTheSession) {
 
 TEST_F(StreamsTest, SpdyCommand) {
   auto socket = spdy("/exec?stdin=1&stdout=1&stderr=1", "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nX-Stream-Protocol-Version: channel.k8s.io\r\n");
-  EXPECT_NE(socket->got.find("x-stream-protocol-version: v4.channel.k8s.io"), std::string::npos);
+  EXPECT_NE(socket->got.find("X-Stream-Protocol-Version: v4.channel.k8s.io"), std::string::npos);
   SpdyClient client;
   // One statement each: the compression remembers the order.
   std::string bytes = client.open(1, {{"streamtype", "error"}});
