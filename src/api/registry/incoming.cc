@@ -93,6 +93,27 @@ Status fit_to_path(const Call& call, Value& object) {
   return ok_status();
 }
 
+// Owners that are named twice are kept once.
+void drop_repeated_owners(Value& object, std::vector<std::string>& warnings) {
+  const Value& owners = object["metadata"]["ownerReferences"];
+  if (owners.size() < 2) return;
+  Value kept = Value::array({});
+  std::vector<std::string> repeated;
+  for (const Value& owner : owners) {
+    if (std::find(kept.begin(), kept.end(), owner) == kept.end()) {
+      kept.push(owner);
+    } else {
+      repeated.push_back(owner["uid"].str());
+    }
+  }
+  if (repeated.empty()) return;
+  warnings.push_back(
+      ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as "
+      "1.24; please fix your requests; duplicate UID(s) observed: " +
+      join(repeated, ", "));
+  object.mut("metadata").set("ownerReferences", std::move(kept));
+}
+
 }  // namespace
 
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings) {
@@ -102,6 +123,7 @@ Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& 
   BERTH_ASSIGN(object, schema::decode(kind, object, &problems));
   BERTH_TRY(report_fields(call, problems, warnings));
   BERTH_TRY(fit_to_path(call, object));
+  drop_repeated_owners(object, warnings);
   return object;
 }
 

@@ -23,9 +23,15 @@ void identify_job(Value& job, bool had_labels) {
   for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) fill(labels, key, name);
   for (const char* key : {"controller-uid", kUidLabel}) fill(labels, key, uid);
   fill(spec.mut("selector").mut("matchLabels"), kUidLabel, uid);
-  if (had_labels) return;
+  // Defaulting gave the job the labels of its template, and what is added to those is added to both.
+  if (had_labels || job["metadata"]["labels"].empty()) return;
   Value copy = labels;
   job.mut("metadata").set("labels", std::move(copy));
+}
+
+void label_job(Value& job) {
+  const Value labels = job["spec"]["template"]["metadata"]["labels"];
+  if (job["metadata"]["labels"].empty() && !labels.empty()) job.mut("metadata").set("labels", labels);
 }
 
 void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings) {

@@ -43,6 +43,14 @@ TEST_F(JobsTest, KnowTheirPodsByTheirIdentity) {
   EXPECT_EQ(fields.find("f:labels"), std::string::npos);
 }
 
+TEST_F(JobsTest, ANameThatIsNoLabelIsNotBlamedOnTheJobsLabels) {
+  const std::string name(64, 'n');
+  Result<Answer> refused = create(kJobs, job(name));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("spec.template.labels: Invalid value: \"" + name), std::string::npos) << refused.error().message;
+  EXPECT_EQ(refused.error().message.find("metadata.labels"), std::string::npos) << refused.error().message;
+}
+
 TEST_F(JobsTest, KeepTheLabelsTheyAreGiven) {
   const Value of_pods = create(kJobs, job("a", "{}", R"({"app":"x"})"))->value();
   EXPECT_EQ(of_pods["metadata"]["labels"].size(), 5u);

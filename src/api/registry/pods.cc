@@ -19,8 +19,8 @@ std::string qos_class(const Value& pod) {
     }
   };
   const Value& spec = pod["spec"];
-  if (!spec["resources"]["limits"].empty() || !spec["resources"]["requests"].empty()) {
-    count(spec["resources"]);  // those of the pod decide, where there are any
+  if (spec["resources"].is_object()) {
+    count(spec["resources"]);  // those of the pod decide, where it has any, even empty ones
   } else {
     for (const char* list : {"containers", "initContainers"}) {
       for (const Value& container : spec[list]) count(container["resources"]);

@@ -150,6 +150,13 @@ TEST_F(RegistryTest, BadInputIsRefusedAndNothingStored) {
   Result<Answer> warned = create(call(kPods), R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","imag":1}]}})");
   ASSERT_TRUE(warned.ok()) << warned.error().message;
   EXPECT_EQ(warned->warnings, std::vector<std::string>{"unknown field \"spec.containers[0].imag\""});
+  const std::string owner = R"({"apiVersion":"v1","kind":"ConfigMap","name":"m","uid":"u"})";
+  Result<Answer> owned = create(call(kPods), R"({"metadata":{"name":"owned","ownerReferences":[)" + owner + "," + owner +
+                                                 R"(]},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+  ASSERT_TRUE(owned.ok()) << owned.error().message;
+  EXPECT_EQ(owned->value()["metadata"]["ownerReferences"].size(), 1u);
+  ASSERT_EQ(owned->warnings.size(), 1u);
+  EXPECT_TRUE(owned->warnings[0].ends_with("; duplicate UID(s) observed: u"));
   EXPECT_EQ(outcome(create(call(kPods), R"({"metadata":{"name":"Q"},"spec":{"containers":[]}})")).substr(0, 24), "422 Pod \"Q\" is invalid: ");
   EXPECT_FALSE(get(call(kPods, "Q")).ok());
 }

@@ -87,8 +87,10 @@ void charge_quota(const std::shared_ptr<Registry::State>& state, std::vector<Quo
 
 // --- jobs.cc
 // Gives a new job (with name and uid) the labels and the selector by which it knows its pods. `had_labels`: the client named
-// labels of the job itself; otherwise it has those of its pods.
+// labels of the job itself.
 void identify_job(Value& job, bool had_labels);
+// A job without labels has those of its pods; after validation, which names a label's fault once.
+void label_job(Value& job);
 void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
 
 // --- pods.cc

@@ -127,7 +127,6 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   std::string generate = metadata["generateName"].str();
   const bool generated = metadata["name"].as_string().empty() && !generate.empty();
   prepare_create(*state, kind, object);
-  schema::drop_disabled(kind, state->config.gates, Value(), object);
   if (!generated && !api::name_of(object).empty()) {
     if (state->store.head(store_key(kind, call.ns, api::name_of(object)))) {
       return refuse(api::already_exists(kind.resource(), api::name_of(object)));
@@ -144,6 +143,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   object.mut("metadata").set("creationTimestamp", format_time(state->runtime.now()));
   const bool had_labels = !object["metadata"]["labels"].empty();
   schema::apply_defaults(kind, object);
+  schema::drop_disabled(kind, state->config.gates, Value(), object);
   if (track) {
     // The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
     const Value status = object["status"];
@@ -155,6 +155,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
+  if (kind.group == "batch" && kind.kind == "Job") label_job(object);
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
   if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse(allowed.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
@@ -188,8 +189,8 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   std::string_view version = api::resource_version_of(after);
   if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
   after = prepare_update(kind, before, std::move(after), call.subresource);
-  schema::drop_disabled(kind, state->config.gates, before, after);
   schema::apply_defaults(kind, after);
+  schema::drop_disabled(kind, state->config.gates, before, after);
   if (kind.kind == "PriorityClass") {
     if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
   }

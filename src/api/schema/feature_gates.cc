@@ -67,7 +67,13 @@ class Dropper {
       if (!inner || !inner->gated) continue;
       Value changed = member;
       below(field, changed);
-      if (!changed.same_node(member)) value.set(field.name, std::move(changed));
+      if (changed.same_node(member)) continue;
+      // An optional object that had fields of such gates alone goes with them.
+      if (changed.empty() && field.pointer) {
+        value.erase(field.name);
+      } else {
+        value.set(field.name, std::move(changed));
+      }
     }
   }
 

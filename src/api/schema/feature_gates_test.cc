@@ -21,7 +21,14 @@ TEST(FeatureGates, WhatIsInUseIsKept) {
   Value set = set_with(R"({"maxUnavailable":2})");
   drop_disabled(set_kind(), FeatureGates(), set_with(R"({"maxUnavailable":1})"), set);
   EXPECT_EQ(set, set_with(R"({"maxUnavailable":2})"));
+}
+
+TEST(FeatureGates, AnObjectOfSuchFieldsAloneGoesWithThem) {
+  Value set = set_with(R"({"maxUnavailable":2})");
   drop_disabled(set_kind(), FeatureGates(), set_with("{}"), set);
+  EXPECT_EQ(set, parsed(R"({"spec":{"updateStrategy":{"type":"RollingUpdate"}}})"));
+  set = set_with("{}");
+  drop_disabled(set_kind(), FeatureGates(), Value(), set);
   EXPECT_EQ(set, set_with("{}"));
 }
 

@@ -513,14 +513,17 @@ void validate_job(Report& report, const Value& job) {
   const Value& spec = job["spec"];
   validate_generated_selector(report, job);
   validate_spec(report, "spec", spec);
+  bool usable = true;
   if (!spec["selector"].is_object()) {
     report.required("spec.selector");
   } else {
+    const std::size_t before = report.size();
     validate_label_selector(report, "spec.selector", spec["selector"]);
+    usable = report.size() == before;
   }
   const Value& labels = spec["template"]["metadata"]["labels"];
   const auto selector = api::LabelSelector::of_object(spec["selector"]);
-  if (selector.ok() && !selector->matches(labels)) {
+  if (usable && selector.ok() && !selector->matches(labels)) {
     report.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
   }
   if (!is_indexed(spec) || spec["completions"].as_int() <= 0) return;

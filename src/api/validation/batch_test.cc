@@ -94,6 +94,10 @@ TEST(BatchValidation, JobSpecs) {
       {R"({"selector":{"matchLabels":{"a":"b"}},"manualSelector":true})",
        "spec.template.metadata.labels: Invalid value: {\"batch.kubernetes.io/controller-uid\":\"u\","
        "\"batch.kubernetes.io/job-name\":\"j\",\"controller-uid\":\"u\",\"job-name\":\"j\"}: `selector` does not match template `labels`"},
+      {R"({"selector":{"matchLabels":{"a":"b c"}},"manualSelector":true})",
+       "spec.selector.matchLabels: Invalid value: \"b c\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+       "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+       "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"},
       {R"({"template":{"metadata":{"labels":{"job-name":null}}}})", "spec.template.metadata.labels[job-name]: Required value: must be 'j'"},
   };
   for (const Row& row : kRows) EXPECT_EQ(job_complaints(row.spec), row.complaints) << row.spec;
