@@ -52,6 +52,10 @@ Status check_key(std::string_view key) {
   const Cut parts = cut(key, "/");
   const std::string_view name = parts.found ? parts.after : key;
   std::vector<std::string> complaints;
+  if (name.find('/') != name.npos) {
+    return bad("<nil>: Invalid value: " + quoted(key) + ": a valid label key " + std::string(kNameFormat) +
+               " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+  }
   if (parts.found && parts.before.empty()) {
     complaints.push_back("prefix part must be non-empty");
   } else if (parts.found && !is_subdomain(parts.before)) {
@@ -251,7 +255,7 @@ class Parser {
     const Lexeme first = look();
     if (first.token == Token::kClose) {
       take();
-      return out;
+      return std::vector<std::string>{""};
     }
     if (first.token != Token::kIdentifier && first.token != Token::kComma) {
       return bad("found '" + first.literal + "', expected: ',', ')' or identifier");
@@ -458,6 +462,7 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
     }
     if (length == 0) return bad("invalid selector: '" + std::string(text) + "'; can't understand '" + term + "'");
     BERTH_ASSIGN(std::string value, unescape(std::string_view(term).substr(at + length)));
+    if (at == 0 && value.empty()) continue;  // "=": upstream drops a term of nothing
     out.requirements_.push_back({term.substr(0, at), std::move(value), equal});
   }
   return out;

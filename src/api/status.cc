@@ -1,4 +1,5 @@
 #include "api/status.h"
+#include "api/plain_error.h"
 
 #include <iterator>
 #include <utility>
@@ -90,6 +91,14 @@ std::string shown(const Value& value) {
 
 }  // namespace
 
+Error plain_error(std::string message) {
+  // Told by the identity of its details.
+  static const std::shared_ptr<const ErrorDetails> kPlain = std::make_shared<const ErrorDetails>();
+  return Error{Code::kInternal, std::move(message), kPlain};
+}
+
+bool is_plain_error(const Error& error) { return error.details != nullptr && error.details == plain_error("").details; }
+
 int http_code(Code code) { return row_of(code).http; }
 std::string_view status_reason(Code code) { return row_of(code).reason; }
 
@@ -99,8 +108,9 @@ Value to_status(const Error& error) {
                                 {"metadata", Value::object()},
                                 {"status", "Failure"},
                                 {"message", error.message},
-                                {"reason", status_reason(error.code)},
                                 {"code", http_code(error.code)}});
+  if (is_plain_error(error)) return status;
+  status.set("reason", status_reason(error.code));
   if (error.details) status.set("details", details_value(*error.details));
   return status;
 }

@@ -11,6 +11,7 @@
 #include "api/patch/managers.h"
 #include "api/patch/patch.h"
 #include "api/patch/typed_value.h"
+#include "api/plain_error.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -209,6 +210,8 @@ void renew_last_applied(const Value& live, const Value& applied, Value& object) 
   object.mut("metadata").mut("annotations").set(kLastApplied, text);
 }
 
+}  // namespace
+
 Status check_applied(const schema::Kind& kind, const Value& applied) {
   const std::string_view version = applied["apiVersion"].as_string();
   if (version != kind.api_version()) {
@@ -219,14 +222,12 @@ Status check_applied(const schema::Kind& kind, const Value& applied) {
     return error(Code::kBadRequest, "metadata.managedFields must be nil");
   }
   if (Status status = check_typed(Place::root(*kind.type), applied); !status.ok()) {
-    return status.error().in("failed to create typed patch object (" + applied["metadata"]["namespace"].str() + "/" +
-                             applied["metadata"]["name"].str() + "; " + kind.api_version() + ", Kind=" + kind.kind +
-                             ")");
+    return api::plain_error("failed to create typed patch object (" + applied["metadata"]["namespace"].str() + "/" +
+                            applied["metadata"]["name"].str() + "; " + kind.group + "/" + kind.version + ", Kind=" +
+                            kind.kind + "): " + status.error().message);
   }
   return ok_status();
 }
-
-}  // namespace
 
 Value track_update(const schema::Kind& kind, const Value& before, Value after, std::string_view manager,
                    std::string_view subresource, Time now) {
@@ -259,7 +260,6 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
 
 Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& applied, std::string_view manager,
                       bool force, std::string_view subresource, Time now) {
-  BERTH_TRY(check_applied(kind, applied));
   const Place root = Place::root(*kind.type);
   const std::string time = format_time(now);
   Managers managers;
@@ -300,8 +300,7 @@ Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& 
 
   take_from_others(managers, &self, change);
   self.set = self.set.without(unowned_fields());
-  const bool unchanged = self.set == last.set && object == base;
-  if (unchanged && !last.time.empty()) self.time = last.time;
+  if (object == base) self.time = last.time;  // only a change of the object has a time
   managers.put(self);
   managers.drop_empty();
   if (manager == "kubectl") renew_last_applied(base, applied, object);

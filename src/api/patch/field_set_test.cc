@@ -135,8 +135,8 @@ TEST(TypedValue, Checks) {
   EXPECT_EQ(
       trouble(R"({"spec":{"containers":[{"image":"c"}]}})"),
       R"(.spec.containers: element 0: associative list with keys has an element that omits key field "name" (and doesn't have default value))");
-  EXPECT_EQ(trouble(R"({"spec":{"containers":{}}})"), ".spec.containers: expected list, got {}");
-  EXPECT_EQ(trouble(R"({"metadata":{"labels":{"a":1}}})"), ".metadata.labels.a: expected string, got 1");
+  EXPECT_EQ(trouble(R"({"spec":{"containers":{}}})"), ".spec.containers: expected list, got &value.valueUnstructured{Value:map[string]interface {}{}}");
+  EXPECT_EQ(trouble(R"({"metadata":{"labels":{"a":1}}})"), ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}");
 }
 
 }  // namespace

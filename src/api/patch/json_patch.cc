@@ -145,12 +145,13 @@ Status Patcher::replace(const std::string& path, const Value& value) {
   if (!place.container) {
     return refused("replace operation does not apply: doc is missing path: " + path + ": " + kMissing);
   }
-  if (!member_of(*place.container, place.key).ok()) {
-    return refused("replace operation does not apply: doc is missing key: " + path + ": " + kMissing);
-  }
   if (place.container->is_object()) {
+    // The library that Kubernetes uses sets a missing member instead of refusing, as RFC 6902 would have it.
     place.container->set(place.key, value);
   } else {
+    if (!member_of(*place.container, place.key).ok()) {
+      return refused("replace operation does not apply: doc is missing key: " + path + ": " + kMissing);
+    }
     place.container->mut(index_of(place.key, place.container->size(), 0).value()) = value;
   }
   return ok_status();

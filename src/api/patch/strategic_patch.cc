@@ -6,6 +6,7 @@
 
 #include "api/patch/go_text.h"
 #include "api/patch/patch.h"
+#include "api/plain_error.h"
 
 namespace berth::patch {
 
@@ -27,7 +28,7 @@ Error bad_kind(std::string_view expected, const Value& actual) {
              (actual.is_object() ? "map" : actual.is_array() ? "slice" : actual.type_name()));
 }
 Error bad_directive(const Value& directive, const Value& in) {
-  return bad("unknown patch type: " + go_text(directive) + " in map: " + go_text(in));
+  return api::plain_error("unknown patch type: " + go_text(directive) + " in map: " + go_text(in));
 }
 
 // How the members of one object, or the values of one map, are merged.
@@ -266,7 +267,7 @@ Result<List> Merger::merge_elements(List original, const List& patch, const Fiel
     }
     if (kind != "delete" && kind != "merge") return bad_directive(*directive, item);
     if (!item.contains(key)) {
-      return bad("map: " + go_text(item) + " does not contain declared merge key: " + key);
+      return api::plain_error("map: " + go_text(item) + " does not contain declared merge key: " + key);
     }
     if (kind == "merge") {
       kept_patch->push_back(item);

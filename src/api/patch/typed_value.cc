@@ -73,6 +73,9 @@ Result<std::string> Place::key_of(const Value& item) const {
       key.set(name, *given);
     } else if (const Field* field = element().member_field(name); field && !field->default_value.is_null()) {
       key.set(name, field->default_value);
+    } else if (field && field->required && !field->pointer) {
+      // Upstream's schema gives such a field the zero value as its default.
+      key.set(name, field->shape == Shape::kString ? Value("") : Value(0));
     }
   }
   if (key.empty()) {
@@ -339,6 +342,20 @@ std::optional<Value> remove_items(const Place& place, const Value& value, const 
   return out.empty() ? std::nullopt : std::optional<Value>(std::move(out));
 }
 
+// A value as Go's %#v prints it.
+std::string go_syntax(const Value& value) {
+  std::string out;
+  if (value.is_object()) {
+    for (auto [key, member] : value.entries()) out += (out.empty() ? "" : ", ") + quoted(key) + ":" + go_syntax(member);
+    return "map[string]interface {}{" + out + "}";
+  }
+  if (value.is_array()) {
+    for (const Value& element : value) out += (out.empty() ? "" : ", ") + go_syntax(element);
+    return "[]interface {}{" + out + "}";
+  }
+  return value.is_null() ? "interface {}(nil)" : json::encode(value);
+}
+
 Status check(const Place& place, const Value& value, FieldPath& path) {
   auto here = [&](std::string text) {
     std::string at = to_string(path);
@@ -346,7 +363,7 @@ Status check(const Place& place, const Value& value, FieldPath& path) {
   };
   if (!place.accepts(value)) {
     const std::string_view want = place.expected();
-    return here("expected " + std::string(want.empty() ? "a scalar" : want) + ", got " + json::encode(value));
+    return here("expected " + std::string(want.empty() ? "a scalar" : want) + ", got &value.valueUnstructured{Value:" + go_syntax(value) + "}");
   }
   if (value.is_array() && place.associative()) {
     std::set<std::string> keys;

@@ -1,5 +1,5 @@
 #include <algorithm>
-
+#include "api/patch/patch.h"
 #include "api/registry/state.h"
 #include "api/schema/registered_kinds.h"
 #include "api/status.h"
@@ -89,7 +89,19 @@ Status fit_to_path(const Call& call, Value& object) {
   if (!name.empty()) {
     return error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")");
   }
-  metadata.set("name", call.name);
+  return error(Code::kBadRequest, "the name of the object (" + call.name + " based on URL) was undeterminable: name must be provided");
+}
+
+// The same for what is applied, which need not name itself. Nothing is filled in: what is applied is owned.
+Status check_path(const Call& call, const Value& applied) {
+  const Value& metadata = applied["metadata"];
+  std::string_view ns = metadata["namespace"].as_string(), name = metadata["name"].as_string();
+  if (call.kind->namespaced && !ns.empty() && ns != call.ns) {
+    return error(Code::kBadRequest, "the namespace of the provided object does not match the namespace sent on the request");
+  }
+  if (!name.empty() && name != call.name) {
+    return error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")");
+  }
   return ok_status();
 }
 
@@ -128,9 +140,16 @@ Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& 
 }
 
 Result<Value> take_in_applied(const Call& call, Value object) {
+  const schema::Kind& kind = *call.kind;
+  if (std::string found = object["kind"].str(); !found.empty() && found != kind.kind) {
+    std::string version = object["apiVersion"].str();
+    if (version.find('/') == version.npos) version.insert(0, "/");
+    return error(Code::kBadRequest, "invalid object type: " + version + ", Kind=" + found);
+  }
   BERTH_TRY(check_kind(call, object));
   if (!object["metadata"].is_null() && !object["metadata"].is_object()) return error(Code::kBadRequest, "metadata is no object");
-  BERTH_TRY(fit_to_path(call, object));
+  BERTH_TRY(patch::check_applied(kind, object));
+  BERTH_TRY(check_path(call, object));
   return object;
 }
 

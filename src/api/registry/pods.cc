@@ -1,7 +1,9 @@
 // What only pods have: a class of service, and a binding to a node.
+#include "api/plain_error.h"
 #include "api/registry/state.h"
 #include "api/status.h"
 #include "base/quantity.h"
+#include "base/text.h"
 #include "base/time/time.h"
 
 namespace berth::registry {
@@ -58,6 +60,19 @@ void merge_term_keys(Value& spec, const char* side, const Value& labels) {
   }
 }
 
+// Upstream has no type for these refusals but the first.
+Status check_binding(const Call& call, const Value& binding) {
+  if (std::string_view name = api::name_of(binding); !name.empty() && name != call.name) {
+    return error(Code::kBadRequest, "name in URL does not match name in Binding object");
+  }
+  const Value& target = binding["target"];
+  if (std::string_view kind = target["kind"].as_string(); !kind.empty() && kind != "Node") {
+    return api::plain_error("target.kind: Unsupported value: " + quoted(kind) + ": supported values: \"Node\", \"<empty>\"");
+  }
+  if (target["name"].as_string().empty()) return api::plain_error("target.name: Required value");
+  return ok_status();
+}
+
 }  // namespace
 
 void prepare_pod(Value& pod, Time now) {
@@ -77,8 +92,8 @@ void prepare_pod(Value& pod, Time now) {
 
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done) {
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  if (Status valid = check_binding(call, binding); !valid.ok()) return refuse(valid.error());
   std::string node = binding["target"]["name"].str();
-  if (node.empty()) return refuse(api::invalid("", "Binding", call.name, {api::required("target.name")}));
   store::RecordPtr head = state->find(api::resources::kPods, call.ns, call.name);
   if (!head) return refuse(api::not_found(api::resources::kPods, call.name));
   const Value& before = head->value;
@@ -88,6 +103,9 @@ void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, c
   }
   if (api::is_terminating(before)) {
     return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " is being deleted, cannot be assigned to a host"));
+  }
+  if (!before["spec"]["schedulingGates"].empty()) {
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " has non-empty .spec.schedulingGates"));
   }
   if (std::string_view present = before["spec"]["nodeName"].as_string(); !present.empty()) {
     return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " is already assigned to node \"" + std::string(present) + "\""));

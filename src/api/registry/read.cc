@@ -1,5 +1,6 @@
 // get and list.
 #include "api/registry/state.h"
+#include "api/plain_error.h"
 #include "api/status.h"
 #include "base/text.h"
 
@@ -13,8 +14,9 @@ struct ContinueToken {
   std::string start;
 };
 
-std::string encode_token(const ContinueToken& token) {
-  return base64url_encode(json::encode(Value::object({{"v", "meta.k8s.io/v1"}, {"rv", static_cast<long>(token.revision)}, {"start", token.start}})));
+std::string encode_token(const ContinueToken& token, const std::string& prefix) {
+  std::string_view start = std::string_view(token.start).substr(prefix.size());
+  return base64url_encode(json::encode(Value::object({{"v", "meta.k8s.io/v1"}, {"rv", static_cast<long>(token.revision)}, {"start", start}})));
 }
 
 Result<ContinueToken> decode_token(const std::string& text, const std::string& prefix) {
@@ -23,10 +25,11 @@ Result<ContinueToken> decode_token(const std::string& text, const std::string& p
   if (!decoded.ok()) return bad("it is not base64");
   Result<Value> value = json::parse(*decoded);
   if (!value.ok()) return bad(value.error().message);
-  ContinueToken token{(*value)["rv"].as_int(), (*value)["start"].str()};
-  if ((*value)["v"].as_string() != "meta.k8s.io/v1" || token.start.empty()) return bad("incorrect encoded start resourceVersion or key");
-  if (!token.start.starts_with(prefix)) return bad("it belongs to another collection");
-  return token;
+  // The key is relative to its collection: a token of one collection can be used with another, where it means the same name.
+  std::string start = (*value)["start"].str();
+  if ((*value)["v"].as_string() != "meta.k8s.io/v1" || start.empty()) return bad("incorrect encoded start resourceVersion or key");
+  if (start.find("..") != start.npos) return bad(quoted(start) + " leads out of its collection");
+  return ContinueToken{(*value)["rv"].as_int(), prefix + start};
 }
 
 Error too_old_token() {
@@ -46,13 +49,6 @@ Error too_large_version(store::Revision wanted, store::Revision current) {
   return e;
 }
 
-Result<store::Revision> parse_version(const std::string& text) {
-  Result<long> number = parse_int(text);
-  if (!number.ok() || *number < 0) {
-    return api::invalid("meta.k8s.io", "ListOptions", "", {api::invalid_value("resourceVersion", text, "strconv.ParseUint: parsing " + quoted(text) + ": invalid syntax")});
-  }
-  return static_cast<store::Revision>(*number);
-}
 
 struct Span {
   store::Revision at = 0;   // 0: now
@@ -62,18 +58,29 @@ struct Span {
 Result<Span> span_of(Registry::State& state, const ListCall& options, const std::string& prefix) {
   Span span;
   if (!options.continue_token.empty()) {
+    if (!options.resource_version.empty() && options.resource_version != "0") {
+      return error(Code::kBadRequest, "specifying resource version is not allowed when using continue");
+    }
     BERTH_ASSIGN(ContinueToken token, decode_token(options.continue_token, prefix));
     if (token.revision <= state.store.compacted() && token.revision != state.store.revision()) return too_old_token();
     return Span{token.revision, token.start};
   }
   if (options.resource_version.empty() || options.resource_version == "0") return span;
-  BERTH_ASSIGN(store::Revision wanted, parse_version(options.resource_version));
+  Result<store::Revision> parsed = parse_resource_version(options.resource_version);
+  if (!parsed.ok()) return error(Code::kBadRequest, "invalid resource version: " + parsed.error().message);
+  store::Revision wanted = *parsed;
   if (wanted > state.store.revision()) return too_large_version(wanted, state.store.revision());
   if (options.resource_version_match == "Exact") span.at = wanted;
   return span;
 }
 
 }  // namespace
+
+Result<store::Revision> parse_resource_version(std::string_view text) {
+  Result<long> number = parse_int(text);
+  if (number.ok() && *number >= 0) return static_cast<store::Revision>(*number);
+  return api::plain_error("resourceVersion: Invalid value: " + quoted(text) + ": strconv.ParseUint: parsing " + quoted(text) + ": invalid syntax");
+}
 
 std::string store_key(const schema::Kind& kind, std::string_view ns, std::string_view name) {
   // Both forms of an Event are one object.
@@ -84,6 +91,11 @@ std::string store_key(const schema::Kind& kind, std::string_view ns, std::string
 
 void Registry::get(const Call& call, Done done) {
   if (call.subresource == "scale") return get_scale(state_, call, std::move(done));
+  if (!call.resource_version.empty() && call.resource_version != "0") {
+    Result<store::Revision> wanted = parse_resource_version(call.resource_version);
+    if (!wanted.ok()) return done(wanted.error());
+    if (*wanted > state_->store.revision()) return done(too_large_version(*wanted, state_->store.revision()));
+  }
   store::RecordPtr record = state_->store.get(store_key(*call.kind, call.ns, call.name));
   if (!record) return done(api::not_found(call.kind->resource(), call.name));
   Answer answer;
@@ -109,20 +121,22 @@ Result<ListAnswer> Registry::list(const Call& call, const ListCall& options) {
     answer.resource_version = std::to_string(state.store.revision());
     return answer;
   }
+  // Version 0 asks for whatever is at hand, which upstream's cache gives whole.
+  const std::size_t limit = options.resource_version == "0" && options.continue_token.empty() ? 0 : options.limit;
   // With a selector the limit counts what matches, so the pages are cut here.
-  Result<store::Listing> listing = fetch(everything ? options.limit : 0, span.after);
+  Result<store::Listing> listing = fetch(everything ? limit : 0, span.after);
   if (!listing.ok()) return listing.failed_with(Code::kExpired) ? too_old_token() : listing.error();
   revision = listing->revision;
   for (const store::RecordPtr& record : listing->records) {
     if (!everything && !selection.matches(from_storage(*call.kind, record->value))) continue;
-    if (!everything && options.limit > 0 && answer.records.size() == options.limit) {
-      answer.continue_token = encode_token({revision, answer.records.back()->key});
+    if (!everything && limit > 0 && answer.records.size() == limit) {
+      answer.continue_token = encode_token({revision, answer.records.back()->key}, prefix);
       break;
     }
     answer.records.push_back(view_of(*call.kind, record));
   }
   if (everything && listing->more && !answer.records.empty()) {
-    answer.continue_token = encode_token({revision, answer.records.back()->key});
+    answer.continue_token = encode_token({revision, answer.records.back()->key}, prefix);
     answer.remaining = static_cast<std::int64_t>(listing->remaining);
   }
   answer.resource_version = std::to_string(revision);

@@ -1,6 +1,7 @@
 // The verbs that write: create, update, patch.
 #include "api/registry/registry.h"
 
+#include "api/patch/go_text.h"
 #include "api/patch/patch.h"
 #include "api/registry/state.h"
 #include "api/status.h"
@@ -9,8 +10,41 @@
 namespace berth::registry {
 namespace {
 
-// An object as a strict decoder takes it: what a patch made of it is checked like what a client sends.
-Result<Value> decode_patched(const Call& call, const Value& patched, std::vector<std::string>& warnings) { return take_in(call, patched, warnings); }
+// Go's decoder's complaint as the conversion to a typed object words it: only the type that was wanted, and what was found instead of
+// an object.
+std::string as_structured(const std::string& why) {
+  std::size_t of = why.rfind(" of type ");
+  if (!why.starts_with("json: cannot unmarshal ") || of == why.npos) return why;
+  std::string found(cut(why.substr(23), " ").before), wanted = why.substr(of + 9);
+  for (const char* scalar : {"string", "bool", "int32", "int64", "float64"}) {
+    if (wanted == scalar) return "unrecognized type: " + wanted;
+  }
+  std::string shape = wanted.starts_with("[]") ? "slice" : wanted.starts_with("map[") ? "map" : "struct";
+  if (found == "array") found = "slice";
+  if (found == "object") found = "map";
+  if (found == "number") found = "int64";
+  return "cannot restore " + shape + " from: " + found;
+}
+
+// Checks what a patch made of an object like what a client sends. What cannot be decoded is told with the whole patched text, as
+// upstream does, unless the patch was a strategic one, which is merged as a typed object.
+Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings) {
+  Result<Value> taken = take_in(call, patched, warnings);
+  if (taken.ok() || !taken.failed_with(Code::kBadRequest)) return taken;
+  std::string why = taken.error().message;
+  std::size_t at = why.find(" cannot be handled as a ");
+  if (at == why.npos && why.find("does not match the expected API version") == why.npos) return taken;
+  if (at != why.npos) why = why.substr(why.find(": ", at) + 2);
+  if (type == api::PatchType::kStrategic) why = as_structured(why);
+  std::string text = type == api::PatchType::kStrategic ? patch::go_text(patch) : json::encode(patched);
+  return api::invalid("", "", "", {api::invalid_value("patch", text, why)});
+}
+
+// Nothing but a PUT states the uid as a condition: a patch that names another one would change it.
+Status check_same_uid(const Call& call, const Value& before, const Value& after) {
+  if (api::uid_of(after).empty() || api::uid_of(after) == api::uid_of(before)) return ok_status();
+  return api::invalid(call.kind->group, call.kind->kind, call.name, {api::invalid_value("metadata.uid", api::uid_of(after), "field is immutable")});
+}
 
 Result<Value> patched_object(const Call& call, api::PatchType type, const Value& before, const Value& patch) {
   switch (type) {
@@ -39,10 +73,20 @@ void apply_patch(const std::shared_ptr<Registry::State>& state, const Call& call
   if (!applied.ok()) return refuse(applied.error());
   if (!applied->conflicts.empty()) return refuse(patch::conflict_error(applied->conflicts));
   std::vector<std::string> warnings;
+  applied->object.mut("metadata").set("name", call.name);
   Result<Value> merged = take_in(call, std::move(applied->object), warnings);
   if (!merged.ok()) return refuse(merged.error());
   if (!head) return create_object(state, call, std::move(*merged), std::move(warnings), false, std::move(done));
   write_update(state, call, head, std::move(*merged), std::move(warnings), false, std::move(done));
+}
+
+// An apply of a Scale is one of the number of replicas to the object itself: who owns that number there may have a conflict.
+void apply_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, bool force, Done done) {
+  Value applied = Value::object({{"apiVersion", call.kind->api_version()}, {"kind", call.kind->kind}, {"metadata", Value::object({{"name", call.name}})}});
+  if (scale["spec"].contains("replicas")) applied.mut("spec").set("replicas", scale["spec"]["replicas"]);
+  if (std::string_view version = api::resource_version_of(scale); !version.empty()) applied.mut("metadata").set("resourceVersion", version);
+  store::RecordPtr head = state->store.head(store_key(*call.kind, call.ns, call.name));
+  apply_patch(state, call, head, applied, force, as_scale(std::move(done)));
 }
 
 }  // namespace
@@ -122,6 +166,7 @@ void Registry::update(const Call& call, Value object, Done done) {
 void Registry::patch(const Call& call, api::PatchType type, Value patch, bool force, Done done) {
   const std::string key = store_key(*call.kind, call.ns, call.name);
   done = settled(state_, key, std::move(done));
+  if (call.subresource == "scale" && type == api::PatchType::kApply) return apply_scale(state_, call, patch, force, std::move(done));
   if (call.subresource == "scale") return patch_scale(state_, call, type, patch, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
@@ -134,8 +179,9 @@ void Registry::patch(const Call& call, api::PatchType type, Value patch, bool fo
   Result<Value> patched = patched_object(call, type, before, patch);
   if (!patched.ok()) return refuse(patched.error());
   std::vector<std::string> warnings;
-  Result<Value> taken = decode_patched(call, *patched, warnings);
+  Result<Value> taken = decode_patched(call, type, patch, *patched, warnings);
   if (!taken.ok()) return refuse(taken.error());
+  if (Status same = check_same_uid(call, before, *taken); !same.ok()) return refuse(same.error());
   write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done));
 }
 

@@ -34,6 +34,7 @@ struct Call {
   std::string subresource;          // "", "status", "scale", "binding", "eviction", "ephemeralcontainers", "resize", "token", "finalize"
   std::string ns;                   // of the path; empty for cluster scope and for lists over all namespaces
   std::string name;                 // empty for collections
+  std::string resource_version;     // of a get: no older than this; empty and "0": whatever is there
   std::string field_manager;        // already derived from the user agent where not given
   bool dry_run = false;
   bool answered_in_json = false;    // a stored version will be answered as its json()
@@ -69,7 +70,9 @@ struct WatchCall {
   std::string label_selector, field_selector;
   std::string resource_version;         // "" and "0": start with the present state as ADDED events
   bool bookmarks = false;
-  bool send_initial_events = false;     // WatchList: ADDED events, then a bookmark annotated k8s.io/initial-events-end
+  // True (WatchList): the present state as ADDED events, then, with bookmarks, one annotated k8s.io/initial-events-end. False: no
+  // present state. Not given: as resource_version says.
+  std::optional<bool> send_initial_events;
 };
 class WatchSink {
  public:

@@ -136,7 +136,11 @@ void remove_object_because(const std::shared_ptr<Registry::State>& state, const 
   bool marked = is_pod(kind) ? mark_pod(*state, after, options.grace_seconds) : mark_object(*state, kind, after);
   Commit commit{call, key, head->mod_revision, 200, {}};
   if (leaves && kind.kind == "Job") commit.warnings.emplace_back(kPodsStay);
-  if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {returns_deleted_object(kind), {}}, std::move(done));
+  if (may_vanish(kind, after)) {
+    // A pod is shown with the end it was given; other kinds as they were.
+    Departed departed{returns_deleted_object(kind), is_pod(kind) ? after : Value()};
+    return commit_delete(state, std::move(commit), std::move(departed), std::move(done));
+  }
   if (!marked && after == head->value) {
     Answer answer;
     answer.record = view_of(kind, head);
@@ -162,10 +166,16 @@ void Registry::remove_collection(const Call& call, const ListCall& which, const 
   progress->waiting = found->records.size();
   progress->done = std::move(done);
   std::vector<Value> items;
-  for (const store::RecordPtr& record : found->records) items.push_back(record->value);
+  for (const store::RecordPtr& record : found->records) {
+    items.push_back(record->value);
+    items.back().erase("apiVersion");
+    items.back().erase("kind");
+  }
+  Value metadata = Value::object({{"resourceVersion", found->resource_version}});
+  if (!found->continue_token.empty()) metadata.set("continue", found->continue_token);
   progress->answer.object = Value::object({{"kind", call.kind->kind + "List"},
                                            {"apiVersion", call.kind->api_version()},
-                                           {"metadata", Value::object({{"resourceVersion", found->resource_version}})},
+                                           {"metadata", std::move(metadata)},
                                            {"items", Value::array(std::move(items))}});
   if (found->records.empty()) return answer_later(*state_, std::move(progress->done), std::move(progress->answer));
   for (const store::RecordPtr& record : found->records) {

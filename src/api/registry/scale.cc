@@ -27,16 +27,6 @@ store::RecordPtr parent_of(const std::shared_ptr<Registry::State>& state, const 
   return state->store.head(store_key(*call.kind, call.ns, call.name));
 }
 
-Done as_scale(Done done) {
-  return [done = std::move(done)](Result<Answer> answer) {
-    if (!answer.ok()) return done(answer.error());
-    Answer scale;
-    scale.http = answer->http;
-    scale.object = scale_of(answer->value());
-    done(std::move(scale));
-  };
-}
-
 void write_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, const Value& scale, Done done) {
   const Value& replicas = scale["spec"]["replicas"];
   if (replicas.as_int() < 0) {
@@ -54,6 +44,16 @@ void write_scale(const std::shared_ptr<Registry::State>& state, const Call& call
 }
 
 }  // namespace
+
+Done as_scale(Done done) {
+  return [done = std::move(done)](Result<Answer> answer) {
+    if (!answer.ok()) return done(answer.error());
+    Answer scale;
+    scale.http = answer->http;
+    scale.object = scale_of(answer->value());
+    done(std::move(scale));
+  };
+}
 
 void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, Done done) {
   store::RecordPtr record = state->store.get(store_key(*call.kind, call.ns, call.name));

@@ -33,11 +33,19 @@ const std::vector<SelectableFields>& selectable() {
 
 bool supported(const schema::Kind& kind, std::string_view field) {
   if (field == "metadata.name") return true;
-  if (field == "metadata.namespace") return kind.namespaced;
+  if (field == "metadata.namespace") return true;
   for (const SelectableFields& row : selectable()) {
     if (row.kind == kind.kind && row.group == kind.group) return std::find(row.fields.begin(), row.fields.end(), field) != row.fields.end();
   }
   return false;
+}
+
+// Kinds without labels of their own are refused by the general conversion, which words it differently.
+Error unknown_field(const schema::Kind& kind, const std::string& field) {
+  for (const SelectableFields& row : selectable()) {
+    if (row.kind == kind.kind && row.group == kind.group) return error(Code::kBadRequest, "field label not supported: " + field);
+  }
+  return error(Code::kBadRequest, quoted(field) + " is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
 }
 
 bool is_core(const schema::Kind& kind, std::string_view name) { return kind.group.empty() && kind.kind == name; }
@@ -78,7 +86,7 @@ Result<Selection> parse_selection(const schema::Kind& kind, const std::string& l
   Result<api::FieldSelector> fields = api::FieldSelector::parse(field_text);
   if (!fields.ok()) return error(Code::kBadRequest, fields.error().message);
   for (const auto& requirement : fields->requirements()) {
-    if (!supported(kind, requirement.field)) return error(Code::kBadRequest, "field label not supported: " + requirement.field);
+    if (!supported(kind, requirement.field)) return unknown_field(kind, requirement.field);
   }
   selection.labels = std::move(*labels);
   BERTH_ASSIGN(selection.fields, api::FieldSelector::parse(as_paths(kind, *fields, field_text)));

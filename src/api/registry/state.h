@@ -34,6 +34,10 @@ store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& recor
 // Deletes events past their lifetime, and looks again when the next one is due.
 void schedule_event_expiry(const std::shared_ptr<Registry::State>& state);
 
+// --- read.cc
+// A resourceVersion as a client writes it; refused with upstream's text, which has no reason of its own.
+Result<store::Revision> parse_resource_version(std::string_view text);
+
 // --- selectors.cc
 struct Selection {
   api::LabelSelector labels;
@@ -131,6 +135,7 @@ void answer_later(Registry::State& state, Done done, Result<Answer> answer);
 void restore_built_in(const std::shared_ptr<Registry::State>& state, const schema::Kind& kind, const Value& deleted);
 
 // --- subresources
+Done as_scale(Done done);  // answers with the Scale of the object that a write answers with; scale.cc
 void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, Done done);                       // scale.cc
 void update_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, Done done);
 void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type, const Value& patch, Done done);

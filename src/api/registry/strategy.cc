@@ -71,6 +71,7 @@ bool has_status(const schema::Kind& kind) { return keeps_status(kind); }
 
 bool returns_deleted_object(const schema::Kind& kind) {
   static const char* const kReturned[] = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "PodTemplate", "ResourceQuota"};
+  if (is_kind(kind, "storage.k8s.io", "StorageClass")) return true;
   return kind.group.empty() && std::find(std::begin(kReturned), std::end(kReturned), kind.kind) != std::end(kReturned);
 }
 
@@ -88,7 +89,6 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
     prepare_pod(object, state.runtime.now());
   } else if (is_kind(kind, "", "Namespace")) {
     object.set("status", Value::object({{"phase", "Active"}}));
-    object.mut("spec").set("finalizers", Value::array({"kubernetes"}));
   } else if (is_kind(kind, "", "PersistentVolumeClaim") || is_kind(kind, "", "PersistentVolume")) {
     object.set("status", Value::object({{"phase", "Pending"}}));
   } else if (is_kind(kind, "", "Service")) {
@@ -131,6 +131,8 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
     } else if (metadata.contains("managedFields")) {
       after.mut("metadata").set("managedFields", metadata["managedFields"]);
     }
+    // The deployment controller keeps the number of the revision beside the status.
+    if (is_kind(kind, "apps", "Deployment") && !metadata["annotations"].is_null()) after.mut("metadata").set("annotations", metadata["annotations"]);
     // A pod's class of service is decided once.
     if (is_kind(kind, "", "Pod") && !before["status"]["qosClass"].is_null()) after.mut("status").set("qosClass", before["status"]["qosClass"]);
   } else if (subresource.empty() && keeps_status(kind)) {
@@ -160,8 +162,10 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
   }
   metadata.erase("selfLink");
   Value scratch_before, scratch_after;
+  // A Deployment's annotations count too: its controller copies them to its ReplicaSets.
+  const bool annotated = is_kind(kind, "apps", "Deployment") && old["annotations"] != metadata["annotations"];
   if (counts_generation(kind) && subresource != "status" &&
-      generation_part(kind, before, scratch_before) != generation_part(kind, after, scratch_after)) {
+      (annotated || generation_part(kind, before, scratch_before) != generation_part(kind, after, scratch_after))) {
     metadata.set("generation", static_cast<long>(old["generation"].as_int() + 1));
   }
   return after;

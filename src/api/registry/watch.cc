@@ -137,15 +137,11 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
   bool from_now = options.resource_version.empty() || options.resource_version == "0";
   store::Revision after = 0;
   if (!from_now) {
-    Result<long> number = parse_int(options.resource_version);
-    if (!number.ok() || *number < 0) {
-      return api::invalid("meta.k8s.io", "ListOptions", "",
-                          {api::invalid_value("resourceVersion", options.resource_version, "strconv.ParseUint: parsing " + quoted(options.resource_version) + ": invalid syntax")});
-    }
-    after = *number;
+    BERTH_ASSIGN(after, parse_resource_version(options.resource_version));
   }
-  bool with_state = from_now || options.send_initial_events;
+  bool with_state = options.send_initial_events.value_or(from_now);
   std::vector<store::RecordPtr> records;
+  if (from_now) after = state_->store.revision();
   if (with_state) {
     store::Listing listing = state_->store.list(prefix);
     after = listing.revision;
@@ -159,7 +155,7 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
     return error(Code::kExpired, "too old resource version: " + options.resource_version + " (" + std::to_string(state_->store.compacted() + 1) + ")");
   }
   if (!started.ok()) return started.error();
-  if (with_state) watch->begin_with(std::move(records), after, options.send_initial_events);
+  if (with_state) watch->begin_with(std::move(records), after, options.send_initial_events.value_or(false) && options.bookmarks);
   if (options.bookmarks) watch->bookmark_regularly();
   return std::unique_ptr<WatchHandle>(std::make_unique<Handle>(std::move(watch)));
 }

@@ -1,5 +1,6 @@
 // The last part of every write: validated objects go to the store, answers come back when they are durable.
 #include "api/patch/patch.h"
+#include "api/plain_error.h"
 #include "api/registry/state.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
@@ -13,9 +14,11 @@ namespace {
 
 constexpr const char* kModified = "the object has been modified; please apply your changes to the latest version and try again";
 
+// What makes a write worth storing: everything but the times at which fields were last written.
 Value without_times(Value object) {
-  object.mut("metadata").erase("managedFields");
-  object.mut("metadata").erase("resourceVersion");
+  Value& metadata = object.mut("metadata");
+  metadata.erase("resourceVersion");
+  for (std::size_t i = 0; i < metadata["managedFields"].size(); ++i) metadata.mut("managedFields").mut(i).erase("time");
   return object;
 }
 
@@ -121,7 +124,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   // A dry run does not get as far as the storage that refuses this.
   if (!call.dry_run && !api::resource_version_of(object).empty()) {
-    return refuse(error(Code::kInternal, "resourceVersion should not be set on objects to be created"));
+    return refuse(api::plain_error("resourceVersion should not be set on objects to be created"));
   }
   Value& metadata = object.mut("metadata");
   std::string generate = metadata["generateName"].str();
@@ -151,6 +154,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
     object = patch::track_update(kind, Value(), std::move(object), call.field_manager.empty() ? "unknown" : call.field_manager, "", state->runtime.now());
     if (has_status(kind) && !status.is_null()) object.set("status", status);
   }
+  if (kind.group.empty() && kind.kind == "Namespace") object.mut("spec").set("finalizers", Value::array({"kubernetes"}));  // nobody's
   if (kind.group == "batch") warn_of_job(kind, object, warnings);
   if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
@@ -188,9 +192,10 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   }
   std::string_view version = api::resource_version_of(after);
   if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
-  after = prepare_update(kind, before, std::move(after), call.subresource);
+  // Defaults first: what a client left out and the server fills in is no change.
   schema::apply_defaults(kind, after);
   schema::drop_disabled(kind, state->config.gates, before, after);
+  after = prepare_update(kind, before, std::move(after), call.subresource);
   if (kind.kind == "PriorityClass") {
     if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
   }
@@ -224,8 +229,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   Commit commit{call, head->key, head->mod_revision, 200, std::move(warnings)};
   after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
   if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {true, std::move(after)}, std::move(done));
-  // An ordinary write that would only move the bookkeeping writes nothing; an apply may move ownership alone.
-  bool same = track ? without_times(before) == without_times(after) : before == after;
+  bool same = before == after || without_times(before) == without_times(after);
   if (same) {
     Answer answer;
     answer.record = view_of(kind, head);

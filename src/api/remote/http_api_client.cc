@@ -119,6 +119,10 @@ class HttpClient final : public Client {
       List list;
       list.resource_version = (*body)["metadata"]["resourceVersion"].str();
       list.items.assign((*body)["items"].begin(), (*body)["items"].end());
+      // The list says for its items what they are.
+      std::string kind = (*body)["kind"].str();
+      if (kind.ends_with("List")) kind.resize(kind.size() - 4);
+      for (Value& item : list.items) item.set("apiVersion", (*body)["apiVersion"]).set("kind", kind);
       done(std::move(list));
     });
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "api/rest/context.h"
+#include "api/rest/options.h"
 #include "api/status.h"
 #include "api/table/table.h"
 #include "base/text.h"
@@ -24,12 +25,21 @@ std::string render(const Accept& accept, const Value& value) {
   return text;
 }
 
+void add_warning(http::Headers& headers, std::string_view warning) { headers.emplace_back("warning", "299 - " + quoted(warning)); }
+
 // Each warning once.
 void add_warnings(http::Headers& headers, const std::vector<std::string>& warnings) {
   for (std::size_t i = 0; i < warnings.size(); ++i) {
     const auto end = warnings.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::find(warnings.begin(), end, warnings[i]) == end) headers.emplace_back("warning", "299 - " + quoted(warnings[i]));
+    if (std::find(warnings.begin(), end, warnings[i]) == end) add_warning(headers, warnings[i]);
   }
+}
+
+// What every answer about a deprecated kind says.
+void add_deprecation(http::Headers& headers, const Context& context) {
+  const schema::Kind* kind = context.call.kind;
+  if (kind == nullptr || !kind->group.empty()) return;
+  if (kind->kind == "Endpoints") add_warning(headers, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
 }
 
 table::IncludeObject include_object(const Context& context) {
@@ -51,12 +61,47 @@ Value list_metadata(const registry::ListAnswer& list) {
   return metadata;
 }
 
+Value list_item(const Value& object) {
+  Value item = object;
+  item.erase("apiVersion");
+  item.erase("kind");
+  return item;
+}
+
+// The parts of an object's JSON without `apiVersion` and `kind`, which the items of a list do not have: their list says both.
+// Members are in key order, so both can be cut out of the shared encoding; `kind` is followed by `metadata`, and nothing that comes
+// before it can look like that unescaped, but for members of any shape.
+class ItemCutter {
+ public:
+  explicit ItemCutter(const schema::Kind& kind)
+      : version_("\"apiVersion\":\"" + kind.api_version() + "\","),
+        kind_("\"kind\":\"" + kind.kind + "\","),
+        metadata_(kind_ + "\"metadata\":") {
+    for (const schema::Field& field : kind.type->fields) any_shape_ = any_shape_ || (field.shape == schema::Shape::kRaw && field.name < "kind");
+  }
+
+  void append(const store::RecordPtr& record, std::vector<http::Piece>& pieces) const {
+    std::string_view text = record->json();
+    std::size_t version = any_shape_ ? text.npos : text.find(version_);
+    std::size_t kind = version == text.npos ? text.npos : text.find(metadata_, version);
+    if (kind == text.npos) {
+      pieces.push_back(http::Piece::of(json::encode(list_item(record->value))));
+      return;
+    }
+    pieces.push_back(http::Piece{record, text.substr(0, version)});
+    std::size_t after = version + version_.size();
+    if (kind > after) pieces.push_back(http::Piece{record, text.substr(after, kind - after)});
+    pieces.push_back(http::Piece{record, text.substr(kind + kind_.size())});
+  }
+
+ private:
+  std::string version_, kind_, metadata_;
+  bool any_shape_ = false;  // a member before `kind` is any JSON
+};
+
 }  // namespace
 
-bool Context::flag(std::string_view name) const {
-  std::string_view text = parameter(name);
-  return text == "true" || text == "1" || text == "True" || text == "TRUE" || text == "t" || text == "T";
-}
+bool Context::flag(std::string_view name) const { return boolean_parameter(parameter(name), request().has_parameter(name)); }
 
 Value view_object(const Context& context, const Value& object, bool with_columns) {
   if (object["kind"].as_string() == "Status") return object;
@@ -81,6 +126,7 @@ void answer_value(const ContextPtr& context, int http, const Value& value) {
 void answer_error(const ContextPtr& context, const Error& error) {
   Accept accept = context->accept;
   http::Headers headers = common_headers(content_type_of(accept));
+  add_deprecation(headers, *context);
   if (error.details && error.details->retry_after_seconds > 0) {
     headers.emplace_back("retry-after", std::to_string(error.details->retry_after_seconds));
   }
@@ -96,6 +142,12 @@ Error method_not_allowed() {
   return router_refusal(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
 }
 
+http::Headers watch_headers(const Context& context) {
+  http::Headers headers = common_headers("application/json");
+  add_deprecation(headers, context);
+  return headers;
+}
+
 void answer_text(const ContextPtr& context, int http, std::string text) {
   context->exchange->respond(http,
                              {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}},
@@ -104,6 +156,7 @@ void answer_text(const ContextPtr& context, int http, std::string text) {
 
 void answer_object(const ContextPtr& context, const registry::Answer& answer) {
   http::Headers headers = common_headers(content_type_of(context->accept));
+  add_deprecation(headers, *context);
   add_warnings(headers, answer.warnings);
   if (answer.record && context->accept.plain_json()) {
     context->exchange->respond(answer.http, std::move(headers),
@@ -117,10 +170,12 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
 void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
   const schema::Kind& kind = *context->call.kind;
   http::Headers headers = common_headers(content_type_of(context->accept));
+  add_deprecation(headers, *context);
   if (context->accept.plain_json()) {
     // The items' encodings are shared with the cache; only the frame around them is made here.
     std::vector<http::Piece> pieces;
-    pieces.reserve(list.records.size() * 2 + 2);
+    pieces.reserve(list.records.size() * 4 + 2);
+    const ItemCutter cutter(kind);
     std::string head = "{\"kind\":\"" + kind.kind + "List\",\"apiVersion\":\"" + kind.api_version() +
                        "\",\"metadata\":" + json::encode(list_metadata(list)) + ",\"items\":[";
     pieces.push_back(http::Piece::of(std::move(head)));
@@ -128,7 +183,7 @@ void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
     for (const store::RecordPtr& record : list.records) {
       if (!first) pieces.push_back(http::Piece{nullptr, ","});
       first = false;
-      pieces.push_back(http::Piece{record, record->json()});
+      cutter.append(record, pieces);
     }
     pieces.push_back(http::Piece{nullptr, "]}\n"});
     context->exchange->respond(200, std::move(headers), std::move(pieces));
@@ -146,11 +201,12 @@ void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
     std::vector<Value> items;
     items.reserve(list.records.size());
     for (const store::RecordPtr& record : list.records)
-      items.push_back(partial ? partial_metadata(record->value) : record->value);
+      items.push_back(partial ? partial_metadata(record->value) : list_item(record->value));
     body = Value::object({{"kind", partial ? "PartialObjectMetadataList" : kind.kind + "List"},
                           {"apiVersion", partial ? "meta.k8s.io/v1" : kind.api_version()},
                           {"metadata", list_metadata(list)},
-                          {"items", Value::array(std::move(items))}});
+                          // Upstream's list of metadata is null where it is empty.
+                          {"items", partial && items.empty() ? Value() : Value::array(std::move(items))}});
   }
   context->exchange->respond(200, std::move(headers), {http::Piece::of(render(context->accept, body))});
 }

@@ -1,18 +1,24 @@
 #include "api/protobuf/protobuf.h"
 #include "api/rest/context.h"
+#include "api/rest/decoder_text.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
 
 namespace berth::rest {
 namespace {
 
-Error unreadable(const Context& context, std::string_view problem) {
-  const std::string& body = context.request().body;
-  // As upstream shows it: the first 30 bytes.
-  std::string shown = body.size() > 30 ? body.substr(0, 30) + " ..." : body;
-  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + context.call.kind->kind +
-                                      "): couldn't get version/kind; json parse error: " + std::string(problem) + " (" +
-                                      shown + ")");
+Error unreadable(const Context& context, const std::string& problem) {
+  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + context.call.kind->kind + "): " + problem + " (" +
+                                      body_summary(context.request().body) + ")");
+}
+
+const std::string kNoTypeMeta = "couldn't get version/kind; json parse error: ";
+
+// An object; null is one without fields, as Go reads it.
+Result<Value> object_of(const Context& context, Value body) {
+  if (body.is_null()) return Value::object();
+  if (!body.is_object()) return unreadable(context, kNoTypeMeta + wrong_type_meta_text(body));
+  return body;
 }
 
 }  // namespace
@@ -21,7 +27,11 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
   const http::Request& request = context.request();
   std::string type = media_type(http::header(request.headers, "content-type"));
   if (type.empty()) type = "application/json";
-  if (type == protobuf::kMediaType) return protobuf::decode(context.registry->schema(), request.body);
+  if (type == protobuf::kMediaType) {
+    Result<Value> decoded = protobuf::decode(context.registry->schema(), request.body);
+    if (!decoded.ok() && !request.body.starts_with(std::string_view("k8s\0", 4))) return unreadable(context, decoded.error().message);
+    return decoded;
+  }
   bool is_yaml = type == "application/yaml" || type == "text/yaml" || type == "application/x-yaml";
   if (type != "application/json" && !is_yaml) {
     return error(Code::kUnsupportedMedia,
@@ -30,14 +40,14 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
   }
   if (is_yaml) {
     Result<Value> parsed = yaml::parse(request.body, duplicates);
-    if (!parsed.ok()) return unreadable(context, "yaml: " + parsed.error().message);
-    return parsed;
+    if (!parsed.ok()) return unreadable(context, yaml_error_text(parsed.error()));
+    return object_of(context, std::move(*parsed));
   }
   json::ParseOptions options;
   options.duplicates = duplicates;
   Result<Value> parsed = json::parse(request.body, options);
-  if (!parsed.ok()) return unreadable(context, parsed.error().message);
-  return parsed;
+  if (!parsed.ok()) return unreadable(context, kNoTypeMeta + json_error_text(request.body, parsed.error()));
+  return object_of(context, std::move(*parsed));
 }
 
 }  // namespace berth::rest

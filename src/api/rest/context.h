@@ -21,7 +21,7 @@ struct Context {
 
   const http::Request& request() const { return exchange->request(); }
   std::string_view parameter(std::string_view name) const { return exchange->request().parameter(name); }
-  bool flag(std::string_view name) const;  // "true" or "1", as Go's ParseBool
+  bool flag(std::string_view name) const;  // see boolean_parameter() in options.h
 };
 using ContextPtr = std::shared_ptr<Context>;
 
@@ -35,6 +35,7 @@ Error method_not_allowed();
 void answer_object(const ContextPtr& context, const registry::Answer& answer);
 void answer_list(const ContextPtr& context, const registry::ListAnswer& list);
 void answer_text(const ContextPtr& context, int http, std::string text);
+http::Headers watch_headers(const Context& context);  // of a stream of events
 // Table or PartialObjectMetadata form of one object, for answers and watch events; the object itself for As::kObject.
 Value view_object(const Context& context, const Value& object, bool with_columns);
 
@@ -47,11 +48,10 @@ void handle_object(const ContextPtr& context, const std::string& verb);  // obje
 void handle_watch(const ContextPtr& context);                            // watch_stream.cc
 void handle_review(const ContextPtr& context);                           // reviews.cc: kinds that are asked, not stored
 void handle_metrics(const ContextPtr& context);                          // metrics.cc: measured, not stored
+void handle_proxy(const ContextPtr& context);        // proxy.cc
 void handle_node_stream(const ContextPtr& context);  // node_proxy.cc: log, exec, attach, portforward
 
-registry::ListCall list_call(const Context& context, Error* problem);
-
 // Whether `user` may do this. Only a coarse rule so far: see docs/compatibility.md, "Authorization".
-bool allowed(const registry::User& user, std::string_view verb, const Route& route);
+bool allowed(const registry::User& user, std::string_view verb, const Route& route, std::string_view path = {});
 
 }  // namespace berth::rest

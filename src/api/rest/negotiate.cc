@@ -33,14 +33,22 @@ std::vector<MediaRange> parse_accept(std::string_view header) {
   return ranges;
 }
 
-bool is_json(std::string_view type) { return type == "application/json" || type == "*/*" || type == "application/*"; }
+// The router knows the wildcard of everything, but none of a group of types.
+bool is_json(std::string_view type) { return type == "application/json" || type == "*/*"; }
+bool is_known(std::string_view type) { return is_json(type) || type == "application/yaml" || type == "application/vnd.kubernetes.protobuf"; }
 
 }  // namespace
 
 Accept negotiate(std::string_view header, bool streams) {
   Accept accept;
   if (trim(header).empty()) return accept;
+  Accept refused;
+  refused.acceptable = false;
   for (const MediaRange& range : parse_accept(header)) {
+    if (is_known(range.type) && !refused.known_type) {
+      refused.known_type = range.type != "application/vnd.kubernetes.protobuf" || !range.as.empty();
+      refused.encoding = range.type == "application/yaml" ? Encoding::kYaml : Encoding::kJson;
+    }
     bool yaml = range.type == "application/yaml" && !streams;
     if (!is_json(range.type) && !yaml) continue;
     accept.encoding = yaml ? Encoding::kYaml : Encoding::kJson;
@@ -54,24 +62,21 @@ Accept negotiate(std::string_view header, bool streams) {
     }
     if (range.as == "PartialObjectMetadata" || range.as == "PartialObjectMetadataList") {
       accept.as = As::kPartialMetadata;
+      accept.wants_list = range.as == "PartialObjectMetadataList";
       return accept;
     }
   }
-  accept = Accept{};
-  accept.acceptable = false;
-  return accept;
+  return refused;
 }
 
 std::string discovery_version(std::string_view header) {
-  for (const MediaRange& range : parse_accept(header)) {
-    if (!is_json(range.type)) continue;
+  std::vector<MediaRange> ranges = parse_accept(header);
+  for (const MediaRange& range : ranges) {
+    if (!is_json(range.type) && range.type != "application/yaml") continue;
     if (range.as.empty()) return "";
-    if (range.as == "APIGroupDiscoveryList" && range.group == "apidiscovery.k8s.io" &&
-        (range.version == "v2" || range.version == "v2beta1")) {
-      return range.version;
-    }
+    if (range.as == "APIGroupDiscoveryList" && range.group == "apidiscovery.k8s.io" && range.version == "v2") return range.version;
   }
-  return "";
+  return ranges.empty() ? "" : "-";
 }
 
 bool accepts_type(std::string_view header, std::string_view type) {

@@ -1,6 +1,8 @@
 // log, exec, attach and portforward: checked here, done by the agent of the pod's node. The agent speaks the same
 // protocols as the client, so after an upgrade the bytes pass through unread, with backpressure both ways.
+#include "api/plain_error.h"
 #include "api/rest/context.h"
+#include "api/rest/log_options.h"
 #include "api/status.h"
 #include "base/text.h"
 
@@ -64,8 +66,12 @@ Result<std::string> choose_container(const Context& context, const Value& pod) {
   const std::string& name = context.call.name;
   if (wanted.empty()) {
     if (names.size() == 1) return names[0];
-    std::string text =
-        "a container name must be specified for pod " + name + ", choose one of: [" + join(names, " ") + "]";
+    std::string text = "a container name must be specified for pod " + name + ", choose one of: [";
+    if (context.route.subresource != "log") {
+      init_names.insert(init_names.end(), names.begin(), names.end());
+      return error(Code::kBadRequest, text + join(init_names, " ") + "]");
+    }
+    text += join(names, " ") + "]";
     if (!init_names.empty()) text += " or one of the init containers: [" + join(init_names, " ") + "]";
     return error(Code::kBadRequest, text);
   }
@@ -75,6 +81,14 @@ Result<std::string> choose_container(const Context& context, const Value& pod) {
     }
   }
   return error(Code::kBadRequest, "container " + wanted + " is not valid for pod " + name);
+}
+
+// Why a node cannot be reached: a Node object without addresses is only an object.
+Error unreachable_node(const Context& context, const std::string& node, const Error& why) {
+  const schema::Kind* kind = context.registry->schema().find(api::resources::kNodes);
+  store::RecordPtr record = kind == nullptr ? nullptr : context.registry->store().get(registry::store_key(*kind, "", node));
+  if (record && record->value["status"]["addresses"].empty()) return api::plain_error("no preferred addresses found; known addresses: []");
+  return why;
 }
 
 std::string query_text(const Context& context, const std::string& container) {
@@ -170,6 +184,9 @@ void handle_node_stream(const ContextPtr& context) {
   const Value& pod = record->value;
   const std::string& verb = context->route.subresource;
   std::string container;
+  if (verb == "log") {
+    if (Status valid = check_log_options(*context); !valid.ok()) return answer_error(context, valid.error());
+  }
   if (verb != "portforward") {
     Result<std::string> chosen = choose_container(*context, pod);
     if (!chosen.ok()) return answer_error(context, chosen.error());
@@ -178,7 +195,7 @@ void handle_node_stream(const ContextPtr& context) {
   std::string node = pod["spec"]["nodeName"].str();
   if (node.empty()) {
     // Upstream answers an empty log for a pod that no node has yet, and refuses the rest.
-    if (verb == "log") return answer_text(context, 200, "");
+    if (verb == "log") return context->exchange->respond(204, {{"cache-control", "no-cache, private"}}, {});
     return answer_error(context,
                         error(Code::kBadRequest, "pod " + context->call.name + " does not have a host assigned"));
   }
@@ -186,7 +203,7 @@ void handle_node_stream(const ContextPtr& context) {
     return answer_error(context, error(Code::kUnavailable, "no connection to node " + node));
   }
   Result<http::Endpoint> endpoint = context->config->node_endpoint(node);
-  if (!endpoint.ok()) return answer_error(context, endpoint.error());
+  if (!endpoint.ok()) return answer_error(context, unreachable_node(*context, node, endpoint.error()));
 
   http::Outgoing outgoing;
   outgoing.method = context->request().method;

@@ -1,5 +1,6 @@
 #include "api/rest/context.h"
-#include "api/protobuf/protobuf.h"
+#include "api/rest/decoder_text.h"
+#include "api/rest/options.h"
 #include "api/status.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
@@ -24,6 +25,10 @@ void handle_write(const ContextPtr& context, bool create) {
   }
 }
 
+Error wrong_patch(const Value& patch, const char* expected) {
+  return error(Code::kBadRequest, "error decoding patch: json: cannot unmarshal " + std::string(go_type_of(patch)) + " into Go value of type " + expected);
+}
+
 void handle_patch(const ContextPtr& context) {
   std::string type = media_type(http::header(context->request().headers, "content-type"));
   api::PatchType patch_type;
@@ -45,85 +50,32 @@ void handle_patch(const ContextPtr& context) {
       patch_type == api::PatchType::kApply ? yaml::parse(text, options.duplicates) : json::parse(text, options);
   if (!patch.ok()) {
     return answer_error(context, error(Code::kBadRequest, patch_type == api::PatchType::kApply
-                                                              ? "error decoding YAML: " + patch.error().message
-                                                              : "error decoding patch: " + patch.error().message));
+                                                              ? "error decoding YAML: error converting YAML to JSON: " + yaml_error_text(patch.error())
+                                                              : "error decoding patch: " + json_error_text(text, patch.error())));
   }
+  if (patch_type == api::PatchType::kJson && !patch->is_array()) return answer_error(context, wrong_patch(*patch, "[]handlers.jsonPatchOp"));
+  bool merges = patch_type == api::PatchType::kMerge || patch_type == api::PatchType::kStrategic;
+  if (merges && !patch->is_object()) return answer_error(context, wrong_patch(*patch, "map[string]interface {}"));
   context->registry->patch(context->call, patch_type, std::move(*patch), context->flag("force"), answering(context));
 }
 
-Result<api::DeleteOptions> delete_options(const Context& context) {
-  api::DeleteOptions options;
-  Value body;
-  const http::Request& request = context.request();
-  if (!request.body.empty()) {
-    std::string type = media_type(http::header(request.headers, "content-type"));
-    Result<Value> parsed = type == protobuf::kMediaType ? protobuf::decode(context.registry->schema(), request.body)
-                           : type == "application/yaml" ? yaml::parse(request.body)
-                                                        : json::parse(request.body);
-    if (!parsed.ok()) return error(Code::kBadRequest, "error decoding DeleteOptions: " + parsed.error().message);
-    body = std::move(*parsed);
-  }
-  if (body["gracePeriodSeconds"].is_int()) options.grace_seconds = body["gracePeriodSeconds"].as_int();
-  options.propagation = body["propagationPolicy"].str();
-  if (body["orphanDependents"].is_bool()) {
-    options.propagation = body["orphanDependents"].as_bool() ? "Orphan" : "Background";
-  }
-  options.uid = body["preconditions"]["uid"].str();
-  options.resource_version = body["preconditions"]["resourceVersion"].str();
-  if (std::string_view text = context.parameter("gracePeriodSeconds"); !text.empty()) {
-    Result<long> seconds = parse_int(text);
-    if (!seconds.ok()) {
-      return error(Code::kBadRequest, "strconv.ParseInt: parsing " + quoted(text) + ": invalid syntax");
-    }
-    options.grace_seconds = *seconds;
-  }
-  if (std::string_view text = context.parameter("propagationPolicy"); !text.empty()) options.propagation = text;
-  if (!options.propagation.empty() && options.propagation != "Orphan" && options.propagation != "Background" &&
-      options.propagation != "Foreground") {
-    return api::invalid(
-        "meta.k8s.io", "DeleteOptions", "",
-        {api::not_supported("propagationPolicy", options.propagation, {"Orphan", "Background", "Foreground", "nil"})});
-  }
-  return options;
-}
-
 void handle_remove(const ContextPtr& context, bool collection) {
-  Result<api::DeleteOptions> options = delete_options(*context);
+  Result<api::DeleteOptions> options = read_delete_options(*context);
   if (!options.ok()) return answer_error(context, options.error());
   if (!collection) return context->registry->remove(context->call, *options, answering(context));
-  Error problem;
-  registry::ListCall which = list_call(*context, &problem);
-  if (!problem.message.empty()) return answer_error(context, problem);
-  context->registry->remove_collection(context->call, which, *options, answering(context));
+  Result<registry::ListCall> which = read_list_options(*context);
+  if (!which.ok()) return answer_error(context, which.error());
+  context->registry->remove_collection(context->call, *which, *options, answering(context));
 }
 
 }  // namespace
 
-registry::ListCall list_call(const Context& context, Error* problem) {
-  registry::ListCall call;
-  call.label_selector = context.parameter("labelSelector");
-  call.field_selector = context.parameter("fieldSelector");
-  call.continue_token = context.parameter("continue");
-  call.resource_version = context.parameter("resourceVersion");
-  call.resource_version_match = context.parameter("resourceVersionMatch");
-  if (std::string_view text = context.parameter("limit"); !text.empty()) {
-    Result<long> limit = parse_int(text);
-    if (!limit.ok() || *limit < 0) {
-      *problem = error(Code::kBadRequest, "strconv.ParseInt: parsing " + quoted(text) + ": invalid syntax");
-    } else {
-      call.limit = static_cast<std::size_t>(*limit);
-    }
-  }
-  return call;
-}
-
 void handle_object(const ContextPtr& context, const std::string& verb) {
   if (verb == "get") return context->registry->get(context->call, answering(context));
   if (verb == "list") {
-    Error problem;
-    registry::ListCall call = list_call(*context, &problem);
-    if (!problem.message.empty()) return answer_error(context, problem);
-    Result<registry::ListAnswer> list = context->registry->list(context->call, call);
+    Result<registry::ListCall> call = read_list_options(*context);
+    if (!call.ok()) return answer_error(context, call.error());
+    Result<registry::ListAnswer> list = context->registry->list(context->call, *call);
     if (!list.ok()) return answer_error(context, list.error());
     return answer_list(context, *list);
   }

@@ -3,6 +3,7 @@
 #include "api/openapi/openapi.h"
 #include "api/rest/context.h"
 #include "api/rest/discovery.h"
+#include "api/rest/options.h"
 #include "api/status.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -27,13 +28,23 @@ bool is_public_path(std::string_view path) {
          path.starts_with("/healthz/");
 }
 
+// What the role system:discovery opens to everyone who is known.
+bool is_discovery_path(std::string_view path) {
+  for (std::string_view root : {"/api", "/apis", "/openapi"}) {
+    if (path == root || (path.starts_with(root) && path.size() > root.size() && path[root.size()] == '/')) return true;
+  }
+  return path == "/version" || path == "/version/" || path == "/healthz" || path == "/livez" || path == "/readyz";
+}
+
+bool is_issuer_path(std::string_view path) { return path.starts_with("/.well-known/openid-configuration") || path.starts_with("/openid/v1/jwks"); }
+
 Error forbidden_request(const User& user, const std::string& verb, const Route& route, std::string_view path) {
   if (!route.is_resource) {
-    return error(Code::kForbidden,
-                 "forbidden: User " + quoted(user.name) + " cannot " + verb + " path " + quoted(path));
+    return router_refusal(Code::kForbidden,
+                          "forbidden: User " + quoted(user.name) + " cannot " + verb + " path " + quoted(path));
   }
   std::string resource = route.resource + (route.subresource.empty() ? "" : "/" + route.subresource);
-  std::string text = resource + (route.group.empty() ? "" : "." + route.group) +
+  std::string text = route.resource + (route.group.empty() ? "" : "." + route.group) +
                      (route.name.empty() ? "" : " " + quoted(route.name)) + " is forbidden: User " + quoted(user.name) +
                      " cannot " + verb + " resource " + quoted(resource) + " in API group " + quoted(route.group) +
                      (route.ns.empty() ? " at the cluster scope" : " in the namespace " + quoted(route.ns));
@@ -93,14 +104,24 @@ bool is_read_by_people(const http::Request& request) {
   return agent.starts_with("curl") || agent.starts_with("Wget") || agent.starts_with("Mozilla/5.0");
 }
 
-std::string field_manager_of(const http::Request& request) {
-  if (std::string_view given = request.parameter("fieldManager"); !given.empty()) return std::string(given);
+// Who manages the fields of a write that does not say so.
+std::string user_agent_manager(const http::Request& request) {
   std::string_view agent = cut(http::header(request.headers, "user-agent"), "/").before;
   return std::string(agent.substr(0, 128));
 }
 
+bool is_write(std::string_view verb) { return verb != "get" && verb != "list" && verb != "watch"; }
+
+// Whether a resource of `kind` can be at that path.
+bool is_path_of(const schema::Kind& kind, const Route& route) {
+  if (kind.verbs.empty() || (!route.subresource.empty() && !kind.has_subresource(route.subresource))) return false;
+  if (!route.rest.empty() && route.subresource != "proxy") return false;
+  return kind.namespaced ? !route.ns.empty() || route.name.empty() : route.ns.empty();
+}
+
 // Whether there is such an operation at all: what upstream has a route for.
 bool is_served(const schema::Kind& kind, const Route& route, std::string_view method, std::string_view verb) {
+  if (method == "HEAD") return false;
   if (!route.subresource.empty()) {
     const schema::Subresource* sub = kind.subresource(route.subresource);
     return std::find(sub->verbs.begin(), sub->verbs.end(), verb) != sub->verbs.end();
@@ -110,6 +131,31 @@ bool is_served(const schema::Kind& kind, const Route& route, std::string_view me
   // All namespaces at once can only be read.
   if (kind.namespaced && route.ns.empty() && verb != "list" && verb != "watch") return false;
   return kind.has_verb(verb);
+}
+
+// "/livez" or "/readyz/etcd": a health check, or one of the checks it is made of.
+bool is_health_check(std::string_view path) {
+  Cut parts = cut(path.substr(1), "/");
+  return !parts.found || parts.after == "ping" || parts.after == "log" || parts.after == "etcd" || parts.after == "store";
+}
+
+// Whether an answer can be given in the form that was asked for. `collection`: the path has no name.
+Status check_acceptable(const Accept& accept, const schema::Kind& kind, std::string_view verb, bool collection) {
+  constexpr std::string_view kTypes = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+  constexpr std::string_view kStreams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+  if (!accept.acceptable && accept.known_type) {
+    return error(Code::kNotAcceptable, "only the following media types are accepted: " + std::string(verb == "watch" ? kStreams : kTypes));
+  }
+  if (!accept.acceptable) {
+    std::string offered(kTypes);
+    if (collection && (verb == "list" || verb == "watch")) offered.append(", ").append(kStreams);
+    return router_refusal(Code::kNotAcceptable, "406: Not Acceptable\n\nAvailable representations: " + offered);
+  }
+  bool one = verb == "get" || verb == "list";
+  if (!one || accept.as != As::kPartialMetadata || accept.wants_list == (verb == "list")) return ok_status();
+  std::string type = "*" + (kind.group.empty() ? "core" : std::string(cut(kind.group, ".").before)) + "." + kind.kind;
+  return error(Code::kNotAcceptable, accept.wants_list ? "you requested PartialObjectMetadataList, but the requested object is not a list (" + type + ")"
+                                                       : "you requested PartialObjectMetadata, but the requested object is a list (" + type + "List)");
 }
 
 // The plain-text report of /livez and friends; `verbose` lists the checks.
@@ -137,13 +183,27 @@ http::Config server_config() {
   return config;
 }
 
-bool allowed(const User& user, std::string_view verb, const Route& route) {
+bool allowed(const User& user, std::string_view verb, const Route& route, std::string_view path) {
   if (user.in_group("system:masters") || user.in_group("system:nodes")) return true;
   if (!user.in_group("system:authenticated")) return false;
   // Everyone who has a name may discover the API and ask about themselves.
-  if (!route.is_resource) return verb == "get" || verb == "list";
+  if (!route.is_resource) {
+    return verb == "get" && (is_discovery_path(path) || (is_issuer_path(path) && user.in_group("system:serviceaccounts")));
+  }
   return verb == "create" && (route.resource == "selfsubjectaccessreviews" ||
                               route.resource == "selfsubjectrulesreviews" || route.resource == "selfsubjectreviews");
+}
+
+// Paths that answer GET alone: the version and the discovery documents.
+bool is_read_only_path(std::string_view path) {
+  return path == "/version" || path == "/api" || path.starts_with("/api/") || path == "/apis" || path.starts_with("/apis/");
+}
+
+// The group below which a path lies: "/api/..." is the core group's, "/apis/NAME/..." NAME's; "-" where it is nobody's.
+std::string_view group_of_path(std::string_view path) {
+  std::vector<std::string_view> parts = split(path.substr(1), '/');
+  if (parts.size() >= 2 && parts[0] == "api") return "";
+  return parts.size() >= 3 && parts[0] == "apis" ? parts[1] : "-";
 }
 
 struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
@@ -156,8 +216,10 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
 
   void handle(std::shared_ptr<http::Exchange> exchange);
   void handle_path(const ContextPtr& context, const std::string& path);
+  void answer_unknown_path(const ContextPtr& context, std::string_view group);
+  bool has_group(std::string_view group) const;
   void handle_resource(const ContextPtr& context, const std::string& verb);
-  Status fill_call(Context& context, const schema::Kind* kind);
+  void fill_call(Context& context, const schema::Kind* kind);
   bool handle_discovery(const ContextPtr& context, const std::string& path);
   bool handle_openapi(const ContextPtr& context, const std::string& path);
 };
@@ -171,7 +233,7 @@ void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
   context->config = &config;
   const http::Request& request = context->request();
   context->route = parse_route(request.path);
-  bool watch = context->flag("watch") && context->route.is_resource;
+  bool watch = context->flag("watch") && context->route.is_resource && context->route.name.empty();
   std::string verb = request_verb(request.method, context->route, watch);
   context->accept = negotiate(http::header(request.headers, "accept"), verb == "watch");
   context->accept.pretty = request.has_parameter("pretty") ? context->flag("pretty") : is_read_by_people(request);
@@ -182,68 +244,43 @@ void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
   user = impersonated(std::move(*user), request);
   if (!user.ok()) return answer_error(context, user.error());
   context->call.user = std::move(*user);
-  if (!is_public_path(request.path) && !allowed(context->call.user, verb, context->route)) {
+  if (!is_public_path(request.path) && !allowed(context->call.user, verb, context->route, request.path)) {
     return answer_error(context, forbidden_request(context->call.user, verb, context->route, request.path));
   }
   if (context->route.is_resource) return handle_resource(context, verb);
   handle_path(context, request.path);
 }
 
-Status RestServer::State::fill_call(Context& context, const schema::Kind* kind) {
+void RestServer::State::fill_call(Context& context, const schema::Kind* kind) {
   registry::Call& call = context.call;
   call.kind = kind;
   call.subresource = context.route.subresource;
   call.ns = context.route.ns;
   call.name = context.route.name;
-  call.field_manager = field_manager_of(context.request());
+  call.resource_version = context.parameter("resourceVersion");
+  call.field_manager = user_agent_manager(context.request());
   call.body_start = context.request().body.substr(0, 31);
   call.answered_in_json = context.accept.plain_json() && (call.subresource.empty() || call.subresource == "status");
-  if (context.request().has_parameter("dryRun")) {
-    std::string_view mode = context.parameter("dryRun");
-    if (mode != "All") {
-      return api::invalid("meta.k8s.io", "CreateOptions", "",
-                          {api::not_supported("dryRun", Value::array({mode}), {"All"})});
-    }
-    call.dry_run = true;
-  }
-  std::string_view validation = context.parameter("fieldValidation");
-  using FieldValidation = registry::Call::FieldValidation;
-  if (validation == "Ignore") {
-    call.field_validation = FieldValidation::kIgnore;
-  } else if (validation == "Strict") {
-    call.field_validation = FieldValidation::kStrict;
-  } else if (!validation.empty() && validation != "Warn") {
-    return api::invalid("meta.k8s.io", "CreateOptions", "",
-                        {api::not_supported("fieldValidation", validation, {"", "Ignore", "Strict", "Warn"})});
-  }
-  return ok_status();
 }
 
 void RestServer::State::handle_resource(const ContextPtr& context, const std::string& verb) {
   const Route& route = context->route;
   const schema::Kind* kind = registry.schema().find({route.group, route.version, route.resource});
-  if (kind == nullptr || kind->verbs.empty() ||
-      (!route.subresource.empty() && !kind->has_subresource(route.subresource))) {
-    return answer_text(context, 404, "404 page not found\n");
-  }
-  if (kind->namespaced ? (route.ns.empty() && !route.name.empty()) : !route.ns.empty()) {
-    return answer_text(context, 404, "404 page not found\n");
-  }
-  if (Status filled = fill_call(*context, kind); !filled.ok()) return answer_error(context, filled.error());
+  if (kind == nullptr || !is_path_of(*kind, route)) return answer_unknown_path(context, route.group);
+  fill_call(*context, kind);
   if (is_node_stream(route) && is_served(*kind, route, context->request().method, verb)) {
     return handle_node_stream(context);
   }
   if (route.subresource == "proxy") {
-    return answer_error(context,
-                        error(Code::kUnimplemented, "the proxy subresource is not served; use kubectl port-forward"));
+    return handle_proxy(context);
   }
-  if (!context->accept.acceptable) {
-    return answer_error(
-        context,
-        router_refusal(Code::kNotAcceptable,
-                       "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml"));
+  if (Status acceptable = check_acceptable(context->accept, *kind, verb, route.name.empty()); !acceptable.ok()) {
+    return answer_error(context, acceptable.error());
   }
   if (!is_served(*kind, route, context->request().method, verb)) return answer_error(context, method_not_allowed());
+  if (is_write(verb)) {
+    if (Status read = read_write_options(*context, verb); !read.ok()) return answer_error(context, read.error());
+  }
   if (is_review_group(kind->group)) return handle_review(context);
   if (kind->group == "metrics.k8s.io") return handle_metrics(context);
   handle_object(context, verb);
@@ -254,6 +291,11 @@ bool RestServer::State::handle_discovery(const ContextPtr& context, const std::s
   std::string_view accept = http::header(context->request().headers, "accept");
   std::string aggregated = discovery_version(accept);
   if (path == "/api" || path == "/apis") {
+    if (aggregated == "-") {
+      answer_error(context, error(Code::kNotAcceptable, "only the following media types are accepted: application/json, application/yaml, "
+                                                        "application/vnd.kubernetes.protobuf"));
+      return true;
+    }
     if (!aggregated.empty()) {
       std::string body = json::encode(aggregated_discovery(schema, path == "/api", aggregated));
       context->exchange->respond(
@@ -291,7 +333,8 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
     return true;
   }
   if (path == "/openapi/v3") {
-    answer_value(context, 200, openapi::v3_index(schema));
+    // As upstream: JSON that says it is text.
+    context->exchange->respond(200, {{"content-type", "text/plain; charset=utf-8"}}, {http::Piece::of(json::encode(openapi::v3_index(schema)))});
     return true;
   }
   if (!path.starts_with("/openapi/v3/")) return false;
@@ -317,11 +360,16 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
 
 void RestServer::State::handle_path(const ContextPtr& context, const std::string& raw_path) {
   std::string path = raw_path;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (is_read_only_path(path) && context->request().method != "GET") return answer_error(context, method_not_allowed());
   if (path == "/version") {
     return answer_value(context, 200,
                         Value::object({{"major", "1"},
                                        {"minor", "36"},
+                                       {"emulationMajor", "1"},
+                                       {"emulationMinor", "36"},
+                                       {"minCompatibilityMajor", "1"},
+                                       {"minCompatibilityMinor", "35"},
                                        {"gitVersion", config.git_version},
                                        {"gitCommit", ""},
                                        {"gitTreeState", "clean"},
@@ -331,6 +379,7 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
                                        {"platform", "linux/amd64"}}));
   }
   if (is_public_path(path)) {
+    if (!is_health_check(path)) return answer_text(context, 404, "404 page not found\n");
     return answer_health(context, !config.ready || config.ready() || path.starts_with("/livez"), path);
   }
   if (path == "/metrics") {
@@ -351,13 +400,26 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
     return;
   }
   if (handle_discovery(context, path) || handle_openapi(context, path)) return;
-  // As upstream: an unknown path is answered with what there is.
+  if (path != "/") return answer_unknown_path(context, group_of_path(path));
   Value paths = Value::array();
   for (const char* p : {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
                         "/readyz", "/version"}) {
     paths.push(p);
   }
-  answer_value(context, path == "/" ? 200 : 404, Value::object({{"paths", paths}}));
+  answer_value(context, 200, Value::object({{"paths", paths}}));
+}
+
+bool RestServer::State::has_group(std::string_view group) const {
+  for (const schema::Kind* kind : registry.schema().kinds()) {
+    if (kind->group == group) return true;
+  }
+  return false;
+}
+
+// Below a group that is served the router answers with a Status, elsewhere with a line of text. `group`: "" is the core group.
+void RestServer::State::answer_unknown_path(const ContextPtr& context, std::string_view group) {
+  if (!has_group(group)) return answer_text(context, 404, "404 page not found\n");
+  answer_error(context, router_refusal(Code::kNotFound, "the server could not find the requested resource"));
 }
 
 RestServer::RestServer(Loop& loop, registry::Registry& registry, RestConfig config)

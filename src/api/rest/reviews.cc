@@ -27,7 +27,7 @@ Value access_status(const registry::User& user, const Value& spec) {
     route.rest = spec["nonResourceAttributes"]["path"].str();
     verb = spec["nonResourceAttributes"]["verb"].str();
   }
-  return Value::object({{"allowed", allowed(user, verb, route)}});
+  return Value::object({{"allowed", allowed(user, verb, route, route.rest)}});
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace berth::rest {
 
 Route parse_route(std::string_view path) {
   Route route;
+  if (path.find("//") != path.npos) return route;
   std::vector<std::string_view> parts;
   for (std::string_view part : split(path, '/')) {
     if (!part.empty()) parts.push_back(part);

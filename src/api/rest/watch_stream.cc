@@ -1,4 +1,5 @@
 #include "api/rest/context.h"
+#include "api/rest/options.h"
 #include "api/status.h"
 #include "base/text.h"
 
@@ -12,12 +13,9 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   explicit WatchStream(ContextPtr context) : context_(std::move(context)) {}
 
   void start() {
-    registry::WatchCall call;
-    call.label_selector = context_->parameter("labelSelector");
-    call.field_selector = context_->parameter("fieldSelector");
-    call.resource_version = context_->parameter("resourceVersion");
-    call.bookmarks = context_->flag("allowWatchBookmarks");
-    call.send_initial_events = context_->flag("sendInitialEvents");
+    Result<WatchOptions> options = read_watch_options(*context_);
+    if (!options.ok()) return answer_error(context_, options.error());
+    registry::WatchCall& call = options->call;
     // A watch of one named object, by path.
     if (!context_->call.name.empty()) {
       std::string by_name = "metadata.name=" + context_->call.name;
@@ -32,10 +30,10 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     context_->exchange->on_drain([weak = weak_from_this()] {
       if (auto self = weak.lock(); self && self->watch_) self->watch_->resume();
     });
-    context_->exchange->start(200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}});
+    context_->exchange->start(200, watch_headers(*context_));
     if (expired) return on_end(watch.error());
     watch_ = std::move(*watch);
-    arm_timeout();
+    arm_timeout(options->timeout_seconds);
   }
 
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
@@ -56,7 +54,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
 
   void on_bookmark(store::Revision revision, bool initial_events_end) override {
     const schema::Kind& kind = *context_->call.kind;
-    Value metadata = Value::object({{"resourceVersion", std::to_string(revision)}, {"creationTimestamp", nullptr}});
+    Value metadata = Value::object({{"resourceVersion", std::to_string(revision)}});
     if (initial_events_end) metadata.set("annotations", Value::object({{"k8s.io/initial-events-end", "true"}}));
     Value object = Value::object({{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", metadata}});
     write("BOOKMARK", context_->accept.as == As::kTable ? view_object(*context_, object, !columns_sent_) : object);
@@ -92,12 +90,10 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     context_->loop->post([self = shared_from_this()] {});
   }
 
-  void arm_timeout() {
+  void arm_timeout(std::optional<long> wanted) {
     // Upstream: the client's wish, or 30 to 60 minutes by chance so that watches do not all end together.
     Duration limit = 30min + std::chrono::seconds(context_->loop->random() % 1800);
-    if (Result<long> seconds = parse_int(context_->parameter("timeoutSeconds")); seconds.ok() && *seconds > 0) {
-      limit = std::chrono::seconds(*seconds);
-    }
+    if (wanted && *wanted > 0) limit = std::chrono::seconds(*wanted);
     timer_ = context_->loop->after(limit, [weak = weak_from_this()] {
       if (auto self = weak.lock()) {
         self->timer_ = 0;

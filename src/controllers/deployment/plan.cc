@@ -157,7 +157,7 @@ bool Planner::make_or_settle_new_set(bool make) {
   const std::string_view number = api::annotation_of(new_set_, kRevision);
   if (api::annotation_of(deployment_, kRevision) != number) {
     Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kRevision, number}})}})}});
-    plan_.first.push_back(patch(kDeployments, deployment_, api::PatchType::kMerge, std::move(change)));
+    plan_.first.push_back(patch_status(kDeployments, deployment_, std::move(change)));
   }
   bool known = false;
   for (const Value& one : conditions_) known = known || one["type"].as_string() == "Progressing";
@@ -187,7 +187,7 @@ bool Planner::create_new_set(std::int64_t revision) {
   action.failed(deployment_, kWarning, "ReplicaSetCreateError", "Failed to create new replica set " + quoted(name) + ": ");
   plan_.first.push_back(std::move(action));
   Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kRevision, std::to_string(revision)}})}})}});
-  plan_.first.push_back(patch(kDeployments, deployment_, api::PatchType::kMerge, std::move(change)));
+  plan_.first.push_back(patch_status(kDeployments, deployment_, std::move(change)));
   if (has_deadline(deployment_)) {
     Value failed = conditions_;
     set_condition(failed, "Progressing", "False", "ReplicaSetCreateError", "Failed to create new replica set " + quoted(name), now_);
