@@ -260,6 +260,7 @@ Value track_update(const schema::Kind& kind, const Value& before, Value after, s
 
 Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& applied, std::string_view manager,
                       bool force, std::string_view subresource, Time now) {
+  BERTH_TRY(check_applied(kind, applied));
   const Place root = Place::root(*kind.type);
   const std::string time = format_time(now);
   Managers managers;

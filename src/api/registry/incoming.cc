@@ -148,7 +148,6 @@ Result<Value> take_in_applied(const Call& call, Value object) {
   }
   BERTH_TRY(check_kind(call, object));
   if (!object["metadata"].is_null() && !object["metadata"].is_object()) return error(Code::kBadRequest, "metadata is no object");
-  BERTH_TRY(patch::check_applied(kind, object));
   BERTH_TRY(check_path(call, object));
   return object;
 }

@@ -360,6 +360,7 @@ TEST_F(RegistryTest, WatchesThroughSelectors) {
   WatchCall options;
   options.label_selector = "a=1";
   options.send_initial_events = true;
+  options.bookmarks = true;
   auto watch = std::move(registry_->watch(call(kConfigMaps), options, &seen).value());
   (void)create(call(kConfigMaps), R"({"metadata":{"name":"x"}})");
   (void)patch(call(kConfigMaps, "x"), R"({"metadata":{"labels":{"a":"1"}}})");

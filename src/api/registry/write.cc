@@ -14,12 +14,23 @@ namespace {
 
 constexpr const char* kModified = "the object has been modified; please apply your changes to the latest version and try again";
 
-// What makes a write worth storing: everything but the times at which fields were last written.
-Value without_times(Value object) {
-  Value& metadata = object.mut("metadata");
-  metadata.erase("resourceVersion");
-  for (std::size_t i = 0; i < metadata["managedFields"].size(); ++i) metadata.mut("managedFields").mut(i).erase("time");
+Value without_times(Value managed_fields) {
+  for (std::size_t i = 0; i < managed_fields.size(); ++i) managed_fields.mut(i).erase("time");
+  return managed_fields;
+}
+
+Value without_bookkeeping(Value object) {
+  object.mut("metadata").erase("managedFields");
+  object.mut("metadata").erase("resourceVersion");
   return object;
+}
+
+// Whether a write would store what is there already. An ordinary write that moves the bookkeeping alone stores nothing, unless that is what
+// the client asked for (`hands_over`); an apply may move ownership alone.
+bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_over) {
+  if (without_bookkeeping(before) != without_bookkeeping(after)) return false;
+  if (ordinary && !hands_over) return true;
+  return without_times(before["metadata"]["managedFields"]) == without_times(after["metadata"]["managedFields"]);
 }
 
 Status validated(const schema::Kind& kind, std::vector<Cause> causes, const Value& object) {
@@ -220,6 +231,8 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
       return refuse(api::invalid(kind.group, kind.kind, call.name, std::move(problem)));
     }
   }
+  const Value& owners = after["metadata"]["managedFields"];
+  const bool hands_over = call.subresource.empty() && !owners.is_null() && owners != before["metadata"]["managedFields"];
   if (track) {
     std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
     std::string_view tracked = call.subresource == "status" ? "status" : call.subresource == "scale" ? "scale" : "";
@@ -229,8 +242,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   Commit commit{call, head->key, head->mod_revision, 200, std::move(warnings)};
   after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
   if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {true, std::move(after)}, std::move(done));
-  bool same = before == after || without_times(before) == without_times(after);
-  if (same) {
+  if (is_same(before, after, track, hands_over)) {
     Answer answer;
     answer.record = view_of(kind, head);
     answer.warnings = std::move(commit.warnings);

