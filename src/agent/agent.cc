@@ -266,6 +266,9 @@ struct Agent::State : std::enable_shared_from_this<State> {
       for (const auto& [name, c] : worker->record().containers) {
         if (auto image = core->services.images.find(c.image)) in_use.push_back(image->id);
       }
+      for (const Value& volume : worker->pod()["spec"]["volumes"]) {
+        if (auto image = core->services.images.find(volume["image"]["reference"].as_string())) in_use.push_back(image->id);
+      }
     }
     auto bytes = used - static_cast<std::int64_t>(kImagesLow * static_cast<double>(facts.ephemeral_bytes));
     core->services.images.collect(std::move(in_use), bytes, [](Result<std::int64_t> freed) {

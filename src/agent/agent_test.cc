@@ -273,6 +273,28 @@ TEST_F(AgentTest, APodThatAsksForWhatTheNodeHasNotGotWaitsAndSaysSo) {
   EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Running");
 }
 
+TEST_F(AgentTest, VariablesComeFromFilesOfVolumes) {
+  const char* spec = R"({"volumes":[{"name":"e","emptyDir":{}}],"containers":[{"name":"c","image":"busybox","env":[
+      {"name":"A","valueFrom":{"fileKeyRef":{"volumeName":"e","path":"conf/env","key":"A"}}},
+      {"name":"B","valueFrom":{"fileKeyRef":{"volumeName":"e","path":"conf/env","key":"B","optional":true}}}]}]})";
+  Value stored = put("web-0", spec);
+  EXPECT_EQ(container("web-0")["state"]["waiting"]["reason"].as_string(), "CreateContainerConfigError");
+  EXPECT_TRUE(container("web-0")["state"]["waiting"]["message"].as_string().starts_with("couldn't parse env file \"conf/env\""));
+  std::string volume = directory_ / "data/pods/" + std::string(api::uid_of(stored)) + "/empty/e";
+  ASSERT_TRUE(write_file(directory_ / "env", "A='stolen'").ok());
+  ASSERT_EQ(::symlink(directory_.path().c_str(), (volume + "/conf").c_str()), 0);
+  runtime_.advance(11s);
+  EXPECT_TRUE(containers_.specs.empty()) << "a link that leads out of the volume is not followed";
+  ASSERT_EQ(::unlink((volume + "/conf").c_str()), 0);
+  ASSERT_TRUE(make_directories(volume + "/conf").ok());
+  ASSERT_TRUE(write_file(volume + "/conf/env", "A='one'\n").ok());
+  runtime_.advance(11s);
+  ASSERT_EQ(containers_.specs.size(), 1u);
+  const auto& env = containers_.specs[0].env;
+  EXPECT_EQ(std::count(env.begin(), env.end(), "A=one"), 1);
+  EXPECT_EQ(std::count_if(env.begin(), env.end(), [](const auto& one) { return one.starts_with("B="); }), 0);
+}
+
 TEST_F(AgentTest, ALivenessProbeRestartsTheContainer) {
   probes_.results["check"] = true;
   put("web-0",

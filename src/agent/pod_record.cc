@@ -48,6 +48,11 @@ Value to_json(const ContainerRecord& c) {
                              {"replace", c.replace},
                              {"backOff", c.back_off.count()},
                              {"backOffAt", ns(c.back_off_at)}});
+  if (c.uid >= 0) {
+    Value groups = Value::array();
+    for (std::int64_t group : c.groups) groups.push(group);
+    out.set("user", Value::object({{"uid", c.uid}, {"gid", c.gid}, {"groups", std::move(groups)}}));
+  }
   if (c.state == ContainerRecord::State::kExited) out.set("ended", to_json(c.ended));
   if (c.last) out.set("last", to_json(*c.last));
   return out;
@@ -61,6 +66,9 @@ ContainerRecord container_of(const Value& v) {
   c.image = v["image"].str();
   c.image_id = v["imageID"].str();
   c.started = time_of(v["started"]);
+  c.uid = v["user"]["uid"].as_int(-1);
+  c.gid = v["user"]["gid"].as_int(-1);
+  for (const Value& group : v["user"]["groups"]) c.groups.push_back(group.as_int());
   if (v.contains("ended")) c.ended = termination_of(v["ended"]);
   if (v.contains("last")) c.last = termination_of(v["last"]);
   c.previous_id = v["previous"].str();
@@ -108,6 +116,10 @@ ContainerRecord container_from_status(const Value& s, Time now, const ContainerE
   c.id = std::string(cut(s["containerID"].as_string(), "://").after);
   c.image = s["image"].str();
   c.image_id = s["imageID"].str();
+  const Value& user = s["user"]["linux"];
+  c.uid = user["uid"].as_int(-1);
+  c.gid = user["gid"].as_int(-1);
+  for (const Value& group : user["supplementalGroups"]) c.groups.push_back(group.as_int());
   const Value& running = s["state"]["running"];
   const Value& terminated = s["state"]["terminated"];
   const Value& last = s["lastState"]["terminated"];

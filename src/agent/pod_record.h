@@ -28,6 +28,9 @@ struct ContainerRecord {
   int attempt = -1;                 // of `id`; what status calls restartCount
   std::string image, image_id;      // as status shows them
   Time started{};                   // of the running attempt
+  // Of the current attempt's first process, once it has been started; -1: not known.
+  std::int64_t uid = -1, gid = -1;
+  std::vector<std::int64_t> groups;
   Termination ended;                // while kExited
   std::optional<Termination> last;  // the attempt before
   std::string previous_id;          // its container, kept for its log

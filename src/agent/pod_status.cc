@@ -83,6 +83,13 @@ Value container_status(const Value& container, bool init, const StatusInput& in)
     out.set("resources", resources.is_null() ? Value::object() : resources);
     if (!resources["requests"].empty()) out.set("allocatedResources", resources["requests"]);
   }
+  if (r.uid >= 0) {
+    Value groups = Value::array({r.gid});
+    for (std::int64_t group : r.groups) {
+      if (group != r.gid) groups.push(group);
+    }
+    out.set("user", Value::object({{"linux", Value::object({{"uid", r.uid}, {"gid", r.gid}, {"supplementalGroups", std::move(groups)}})}}));
+  }
   if (Value mounts = mount_statuses(container); !mounts.empty()) out.set("volumeMounts", std::move(mounts));
   return out;
 }

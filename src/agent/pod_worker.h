@@ -93,6 +93,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // pod_worker_start.cc
   void start_container(const std::string& name);
   void image_ready(const std::string& name, ImageStep::Outcome outcome);
+  void read_env_files(const std::string& name, std::shared_ptr<const Image> image);
   void run_with_image(const std::string& name, std::shared_ptr<const Image> image);
   void configure(const std::string& name, std::shared_ptr<const Image> image, const ImageUsers& users);
   Status fill_spec(const Value& container, const Image& image, const ImageUsers& users, ContainerSpec& spec,

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 
+#include "agent/hooks/env_files.h"
 #include "agent/hooks/environment.h"
 #include "agent/hooks/mounts_of_container.h"
 #include "agent/hooks/resources.h"
 #include "agent/hooks/security.h"
 #include "agent/pod_worker.h"
 #include "api/object.h"
+#include "base/rooted_dir.h"
 #include "base/text.h"
 #include "controllers/informer.h"
 
@@ -85,13 +87,41 @@ void PodWorker::image_ready(const std::string& name, ImageStep::Outcome outcome)
     runtime().post([step = std::move(live.image)] {});  // it is in its own callback
     return look();
   }
-  if (outcome.image) return run_with_image(name, outcome.image);
+  if (outcome.image) return read_env_files(name, outcome.image);
   live.starting = false;
   ContainerRecord& r = record_.containers[name];
   r.waiting_reason = outcome.reason;
   r.waiting_message = outcome.message;
   r.retry_at = outcome.retry_at;
   look();
+}
+
+// Files that variables come from. A container may have put anything there: read on the pool, in bounds, from inside the
+// volume only.
+void PodWorker::read_env_files(const std::string& name, std::shared_ptr<const Image> image) {
+  using Read = std::vector<std::pair<std::string, Result<std::string>>>;
+  std::vector<std::pair<EnvFile, std::string>> wanted;  // with the volume's place
+  for (const EnvFile& file : env_files_of(spec_of(name))) {
+    if (auto volume = context_.volumes.find(file.volume); volume != context_.volumes.end())
+      wanted.emplace_back(file, volume->second.path);
+  }
+  if (wanted.empty()) return run_with_image(name, std::move(image));
+  auto read = std::make_shared<Read>();
+  auto work = [wanted, read] {
+    for (const auto& [file, root] : wanted) {
+      auto directory = RootedDir::open(root);
+      read->emplace_back(file.key(), directory.ok() ? directory->read_file(file.path, kMostEnvFile) : Result<std::string>(directory.error()));
+    }
+  };
+  runtime().offload(work, [self = shared_from_this(), name, image, read] {
+    if (self->stopped_) return;
+    if (self->ending_) {
+      self->live_[name].starting = false;
+      return self->look();
+    }
+    for (auto& [key, text] : *read) self->context_.env_files.insert_or_assign(key, std::move(text));
+    self->run_with_image(name, image);
+  });
 }
 
 void PodWorker::config_error(const std::string& name, const Error& why) {
@@ -228,6 +258,9 @@ void PodWorker::started(const std::string& name, const ContainerSpec& spec, Resu
   }
   r.state = ContainerRecord::State::kRunning;
   r.started = result->started;
+  r.uid = spec.uid;
+  r.gid = spec.gid;
+  r.groups = spec.groups;
   event("Normal", "Created", "Container created", name);
   event("Normal", "Started", "Container started", name);
   now_running(name);

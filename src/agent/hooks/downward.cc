@@ -10,6 +10,8 @@
 namespace berth::agent {
 namespace {
 
+constexpr std::int64_t kKeptMemory = 100 << 20;  // of the node's memory, not allocatable: see node_object.cc
+
 // a="1"\nb="2", keys in order.
 std::string whole_map(const Value& map) {
   std::string out;
@@ -68,7 +70,7 @@ Result<std::string> resource_value(const PodContext& context, const Value& selec
   Quantity amount = asked.ok() ? *asked : Quantity();
   if (limit && !asked.ok()) {
     if (of == "cpu") amount = Quantity::of(::sysconf(_SC_NPROCESSORS_ONLN));
-    if (of == "memory") amount = Quantity::of(node_memory_bytes());
+    if (of == "memory") amount = Quantity::of(std::max<std::int64_t>(0, node_memory_bytes() - kKeptMemory));
   }
   if (of == "cpu") {
     std::int64_t by = divisor.milli_value();

@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "agent/hooks/downward.h"
+#include "agent/hooks/env_files.h"
 #include "agent/object_cache.h"
 #include "api/object.h"
 #include "base/text.h"
@@ -33,6 +34,23 @@ Result<std::string> value_in(const Value& object, std::string_view key, bool sec
   return base64_decode(object["data"][key].as_string());
 }
 
+// The worker has read the file.
+Result<std::optional<std::string>> value_of_file(const PodContext& pod, const Value& reference) {
+  EnvFile file{reference["volumeName"].str(), reference["path"].str()};
+  std::string key = reference["key"].str();
+  bool optional = reference["optional"].as_bool();
+  auto read = pod.env_files.find(file.key());
+  if (read == pod.env_files.end() || !read->second.ok()) {
+    if (optional) return std::optional<std::string>();
+    std::string why = read == pod.env_files.end() ? "it has not been read" : read->second.error().message;
+    return error(Code::kNotFound, "couldn't parse env file " + quoted(file.path) + " of volume " + quoted(file.volume) + ": " + why);
+  }
+  BERTH_ASSIGN(auto value, env_file_value(*read->second, key));
+  if (!value && !optional)
+    return error(Code::kNotFound, "environment variable key " + quoted(key) + " not found in file " + quoted(file.path));
+  return value;
+}
+
 Result<std::optional<std::string>> value_from(const PodContext& pod, const Value& container, const Value& from) {
   if (!from["fieldRef"].is_null()) {
     BERTH_ASSIGN(std::string text, field_value(pod, from["fieldRef"]["fieldPath"].str()));
@@ -42,6 +60,7 @@ Result<std::optional<std::string>> value_from(const PodContext& pod, const Value
     BERTH_ASSIGN(std::string text, resource_value(pod, from["resourceFieldRef"], container["name"].str()));
     return std::optional<std::string>(std::move(text));
   }
+  if (!from["fileKeyRef"].is_null()) return value_of_file(pod, from["fileKeyRef"]);
   bool secret = !from["secretKeyRef"].is_null();
   const Value& reference = from[secret ? "secretKeyRef" : "configMapKeyRef"];
   BERTH_ASSIGN(Referred found,

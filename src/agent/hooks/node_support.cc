@@ -8,7 +8,7 @@ namespace berth::agent {
 namespace {
 
 constexpr std::string_view kVolumeKinds[] = {"hostPath",    "emptyDir",  "secret", "persistentVolumeClaim", "configMap",
-                                             "downwardAPI", "projected", "ephemeral"};
+                                             "downwardAPI", "projected", "ephemeral", "image"};
 constexpr std::string_view kProjectedKinds[] = {"configMap", "secret", "downwardAPI", "serviceAccountToken",
                                                 "clusterTrustBundle"};
 // Names of handlers in RuntimeClasses. Both stand for the one runtime of this node.
@@ -36,6 +36,8 @@ std::optional<HookFailure> unsupported_volume(const Value& volume) {
                                  "enabling the feature-gate `GitRepoVolumeDriver`");
     return mount_failed(name, "no volume plugin matched: this node does not support volumes of the kind " + std::string(kind));
   }
+  if (std::string medium = volume["emptyDir"]["medium"].str(); medium.starts_with("HugePages"))
+    return mount_failure(name, "this node does not support emptyDir with the medium " + medium);
   for (const Value& source : volume["projected"]["sources"]) {
     for (auto [kind, part] : source.entries()) {
       if (part.is_null() || knows(kProjectedKinds, kind)) continue;

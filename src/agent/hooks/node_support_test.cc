@@ -23,6 +23,7 @@ TEST(NodeSupport, NamesTheKindOfVolumeThatIsNotHere) {
   EXPECT_EQ(unsupported(R"({"volumes":[{"name":"d","csi":{"driver":"disk.example"}}]})"),
             "FailedMount: MountVolume.SetUp failed for volume \"d\" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI "
             "client: driver name disk.example not found in the list of registered CSI drivers");
+  EXPECT_NE(unsupported(R"({"volumes":[{"name":"d","emptyDir":{"medium":"HugePages-2Mi"}}]})"), "");
   EXPECT_NE(unsupported(R"({"volumes":[{"name":"d","projected":{"sources":[{"podCertificate":{}}]}}]})"), "");
   EXPECT_NE(unsupported(R"({"volumes":[{"name":"d","projected":{"sources":[{"clusterTrustBundle":{"name":"x"}}]}}]})"), "");
   EXPECT_NE(unsupported(R"({"containers":[{"volumeDevices":[{"name":"d","devicePath":"/dev/x"}]}]})"), "");

@@ -14,6 +14,8 @@ std::vector<std::unique_ptr<PodHook>> make_pod_hooks() {
   hooks.push_back(make_empty_dirs_hook());
   hooks.push_back(make_host_paths_hook());
   hooks.push_back(make_config_volumes_hook());
+  hooks.push_back(make_image_volumes_hook());
+  hooks.push_back(make_shared_volumes_hook());
   hooks.push_back(make_etc_files_hook());
   hooks.push_back(make_sandbox_hook());
   hooks.push_back(make_sub_paths_hook());  // last, so that its mounts go before the volumes that they are of

@@ -40,6 +40,7 @@ struct PodContext {
   std::string network_namespace;  // empty: the node's own
   std::string hosts_file, resolv_file, hostname_file;
   std::function<void()> poke;  // something changed: the worker looks again
+  std::map<std::string, Result<std::string>> env_files{};  // by EnvFile::key(), of the container that is being started
 
   const std::string& uid() const { return record.uid; }
 };
@@ -61,6 +62,8 @@ std::unique_ptr<PodHook> make_claims_hook();
 std::unique_ptr<PodHook> make_config_volumes_hook();  // configMap, secret, downwardAPI, projected
 std::unique_ptr<PodHook> make_empty_dirs_hook();
 std::unique_ptr<PodHook> make_host_paths_hook();
+std::unique_ptr<PodHook> make_image_volumes_hook();
+std::unique_ptr<PodHook> make_shared_volumes_hook();  // mountPropagation
 std::unique_ptr<PodHook> make_network_hook();
 std::unique_ptr<PodHook> make_etc_files_hook();  // hosts, resolv.conf, hostname
 std::unique_ptr<PodHook> make_sandbox_hook();

@@ -63,6 +63,11 @@ Limits pod_limits(const Value& pod) {
   if (!own["limits"]["cpu"].is_null()) out.cpu_milli_limit = quantity(own["limits"], "cpu").milli_value();
   if (!own["limits"]["memory"].is_null()) out.memory_bytes = quantity(own["limits"], "memory").value();
   if (!own["requests"]["cpu"].is_null()) out.cpu_milli_request = quantity(own["requests"], "cpu").milli_value();
+  // What the RuntimeClass says its sandbox takes.
+  const Value& overhead = spec["overhead"];
+  if (out.cpu_milli_limit > 0) out.cpu_milli_limit += quantity(overhead, "cpu").milli_value();
+  if (out.memory_bytes > 0) out.memory_bytes += quantity(overhead, "memory").value();
+  out.cpu_milli_request += quantity(overhead, "cpu").milli_value();
   return out;
 }
 
