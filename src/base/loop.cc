@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/thread_pool.h"
 
 namespace berth {
 namespace {
@@ -53,80 +54,6 @@ int wait_for_events(int epoll, epoll_event* events, Duration wait) {
   return std::max(n, 0);
 }
 
-// Blocking work. Threads start when there is more queued than idle threads to take it, and then stay.
-class Pool {
- public:
-  Pool(Loop& loop, int limit) : loop_(loop), limit_(static_cast<std::size_t>(std::max(limit, 1))) {}
-
-  void submit(Task work, Task done) {
-    std::unique_lock lock(mutex_);
-    jobs_.push_back({std::move(work), std::move(done)});
-    if (jobs_.size() > idle_ && threads_.size() < limit_) {
-      start_thread();
-    } else {
-      lock.unlock();
-      ready_.notify_one();
-    }
-  }
-
-  // What runs is waited for; what has not begun is dropped.
-  void close() {
-    std::deque<Job> dropped;
-    {
-      std::lock_guard lock(mutex_);
-      closing_ = true;
-      dropped.swap(jobs_);
-    }
-    ready_.notify_all();
-    for (auto& thread : threads_) thread.join();
-    threads_.clear();
-  }
-
- private:
-  struct Job {
-    Task work, done;
-  };
-
-  void start_thread() {
-    // Signals belong to the thread that asked for them (a signalfd on the loop), so the pool takes none.
-    sigset_t all, before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      threads_.emplace_back([this] { run(); });
-    } catch (const std::system_error&) {
-      BERTH_CHECK(!threads_.empty(), "the first pool thread could not be started");
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
-
-  void run() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      ++idle_;
-      ready_.wait(lock, [this] { return closing_ || !jobs_.empty(); });
-      --idle_;
-      if (closing_) return;
-      Job job = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      job.work();
-      job.work = nullptr;  // before `done` runs, which may rely on being the only owner left
-      loop_.post(std::move(job.done));
-      lock.lock();
-    }
-  }
-
-  Loop& loop_;
-  const std::size_t limit_;
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<Job> jobs_;
-  std::vector<std::thread> threads_;
-  std::size_t idle_ = 0;
-  bool closing_ = false;
-};
-
 struct Watch {
   std::uint32_t generation = 0;
   std::uint32_t events = 0;
@@ -146,7 +73,7 @@ struct Loop::State {
   State(Loop& loop, int pool_threads) : pool(loop, pool_threads) {}
 
   Fd epoll, wake;
-  Pool pool;
+  ThreadPool pool;
 
   std::mutex mutex;  // guards the rest of this block
   std::deque<Task> posted;

@@ -377,6 +377,21 @@ TEST_F(HostileImages, ALayerLargerThanTheDiskIsRefusedInTime) {
   }).join();
 }
 
+TEST_F(HostileImages, ALayerOfCompressedZerosEnds) {
+  // Behind the end of the tar, where nothing is written to the disk.
+  std::string plain = top_ + "/plain", bomb = top_ + "/bomb.zst";
+  Tar(plain).file("x", "1");
+  auto made = run_checked({.argv = {"/bin/sh", "-ec", "(cat " + plain + "; head -c 700000000 /dev/zero) | zstd -q -3 > " + bomb}});
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  auto files = RootedDir::open(top_);
+  ASSERT_TRUE(files.ok() && files->make_directory("into", 0755).ok());
+  auto into = files->directory("into");
+  ASSERT_TRUE(into.ok());
+  auto unpacked = unpack_layer(*files, "bomb.zst", "sha256:" + std::string(64, '0'), *into, *into, {});
+  ASSERT_FALSE(unpacked.ok());
+  EXPECT_NE(unpacked.error().message.find("bytes when decompressed"), std::string::npos) << unpacked.error().message;
+}
+
 TEST_F(HostileImages, ADirectoryOfALowerLayerKeepsItsOwnerAndMode) {
   std::string low = top_ + "/low", high = top_ + "/high";
   Tar(low).directory("tmp", 01777).directory("home", 0750);

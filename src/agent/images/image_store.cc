@@ -12,12 +12,14 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/thread_pool.h"
 #include "base/time/time.h"
 
 namespace berth::agent {
 namespace {
 
 constexpr Duration kPullPatience = 15min;
+constexpr int kImagesAtOnce = 3;
 
 struct Entry {
   std::shared_ptr<const Image> image;
@@ -191,8 +193,9 @@ class FileImageStore final : public ImageStore {
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) return;  // joined: one pull serves them all
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
-    runtime_.offload([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
-                     [this, result, name = *name] {
+    threads_.submit([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
+                    [this, alive = std::weak_ptr<int>(alive_), result, name = *name] {
+                       if (alive.expired()) return;
                        Result<std::vector<std::shared_ptr<const Image>>> entered = enter(*result);
                        std::vector<PullDone> waiting = std::move(pulls_[name]);
                        pulls_.erase(name);
@@ -210,8 +213,10 @@ class FileImageStore final : public ImageStore {
               Function<void(Result<std::vector<std::shared_ptr<const Image>>>)> done) override {
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
     auto finished = std::make_shared<Function<void(Result<std::vector<std::shared_ptr<const Image>>>)>>(std::move(done));
-    runtime_.offload([this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
-                     [this, result, finished] { (*finished)(enter(*result)); });
+    threads_.submit([this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
+                    [this, alive = std::weak_ptr<int>(alive_), result, finished] {
+                      if (!alive.expired()) (*finished)(enter(*result));
+                    });
   }
 
   void remove(const std::string& reference, Function<void(Status)> done) override {
@@ -398,6 +403,9 @@ class FileImageStore final : public ImageStore {
   std::map<std::string, Entry> images_;
   std::map<std::string, std::vector<PullDone>> pulls_;
   int works_ = 0;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  // A registry that does not answer, or a large layer, holds up nothing but images. Last, so that it ends first.
+  ThreadPool threads_{runtime_, kImagesAtOnce};
 };
 
 }  // namespace

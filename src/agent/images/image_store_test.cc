@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -171,6 +173,31 @@ TEST_F(ImageStoreTest, CollectsTheLongestUnusedButNoneInUse) {
   EXPECT_GT(**freed, 0);
   EXPECT_TRUE(store_->find("a:1"));
   EXPECT_EQ(store_->list().size(), 2u);
+}
+
+TEST_F(ImageStoreTest, ARegistryThatDoesNotAnswerHoldsUpNothingElse) {
+  Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 16), 0);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  int answers = 0;
+  for (int i = 0; i < 4; ++i) {
+    std::string name = "127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x" + std::to_string(i) + ":1";
+    store_->pull(name, {}, [&answers](auto pulled) {
+      EXPECT_FALSE(pulled.ok());
+      ++answers;
+    });
+  }
+  bool other = false;
+  loop_.offload([] {}, [&other] { other = true; });
+  while (!other) loop_.run_once(10s);
+  EXPECT_EQ(answers, 0) << "no pull has ended";
+  listener.reset();
+  while (answers < 4) loop_.run_once(10s);
 }
 
 TEST_F(ImageStoreTest, AMissingLayerIsNotServed) {

@@ -4,9 +4,12 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <memory>
 
 #include "agent/images/layer_writer.h"
@@ -17,6 +20,10 @@ namespace {
 
 constexpr std::size_t kBlock = 256 * 1024;
 constexpr int kMostNestedIndexes = 3;
+// Entries that replace each other, and zeros, take no room on the disk, but time. No real layer has as many entries, and
+// gzip makes nothing smaller than a thousandth.
+constexpr std::int64_t kMostEntries = 4'000'000;
+constexpr std::int64_t kMostGrowth = 2000, kFreeGrowth = 256 << 20;
 constexpr std::size_t kLongestDocuments = 16 * kLongestDocument;
 
 struct CloseReader {
@@ -44,9 +51,10 @@ void take_filters(archive* reader) {
 // The decompressed bytes of a layer, hashed as they are handed on.
 class LayerStream {
  public:
-  // No more bytes than `limit` are handed on, which bounds the time that a layer of compressed zeros can take.
-  static Result<std::unique_ptr<LayerStream>> open(Fd file, std::string name, std::int64_t limit) {
-    std::unique_ptr<LayerStream> self(new LayerStream(std::move(file), std::move(name), limit));
+  // No more bytes are handed on than `room` (of the disk) and than a file of `size` bytes can hold in earnest.
+  static Result<std::unique_ptr<LayerStream>> open(Fd file, std::string name, std::int64_t size, std::int64_t room) {
+    std::int64_t most = size < std::numeric_limits<std::int64_t>::max() / (2 * kMostGrowth) ? kFreeGrowth + kMostGrowth * size : room;
+    std::unique_ptr<LayerStream> self(new LayerStream(std::move(file), std::move(name), std::min(most, room), room));
     archive* raw = self->raw_.get();
     take_filters(raw);
     archive_read_support_format_raw(raw);
@@ -71,8 +79,9 @@ class LayerStream {
     ended_ = size == 0;
     handed_on_ += size;
     if (handed_on_ > limit_) {
-      failure_ = error(Code::kUnavailable, "no room for the image: " + name_ + " has more than " +
-                                               std::to_string(limit_) + " bytes when decompressed, and so many are free");
+      std::string has = name_ + " has more than " + std::to_string(limit_) + " bytes when decompressed";
+      failure_ = limit_ == room_ ? error(Code::kUnavailable, "no room for the image: " + has + ", and so many are free")
+                                 : error(Code::kInvalid, has + ", the most that is accepted of a file of its size");
       return -1;
     }
     EVP_DigestUpdate(digest_.get(), block_.data(), static_cast<std::size_t>(size));
@@ -93,12 +102,12 @@ class LayerStream {
   }
 
  private:
-  LayerStream(Fd file, std::string name, std::int64_t limit)
-      : file_(std::move(file)), name_(std::move(name)), limit_(limit) {}
+  LayerStream(Fd file, std::string name, std::int64_t limit, std::int64_t room)
+      : file_(std::move(file)), name_(std::move(name)), limit_(limit), room_(room) {}
 
   Fd file_;
   std::string name_;
-  const std::int64_t limit_;
+  const std::int64_t limit_, room_;
   std::int64_t handed_on_ = 0;
   bool ended_ = false;
   std::optional<Error> failure_;
@@ -120,11 +129,13 @@ Status write_entries(LayerStream& stream, const std::string& name, LayerWriter& 
   archive_read_support_format_empty(reader.get());
   if (archive_read_open(reader.get(), &stream, nullptr, read_block, nullptr) != ARCHIVE_OK)
     return damaged(name, reader.get());
-  for (;;) {
+  for (std::int64_t entries = 0;; ++entries) {
     archive_entry* entry = nullptr;
     int state = archive_read_next_header(reader.get(), &entry);
     if (state == ARCHIVE_EOF) return writer.finish();
     if (state < ARCHIVE_WARN) return damaged(name, reader.get());
+    if (entries == kMostEntries)
+      return error(Code::kInvalid, name + " has more than " + std::to_string(kMostEntries) + " entries, the most that is accepted");
     BERTH_TRY(writer.write(reader.get(), entry));
   }
 }
@@ -310,7 +321,9 @@ Status unpack_layer(const RootedDir& files, const std::string& layer, const std:
   std::string name = "layer " + layer.substr(layer.rfind('/') + 1);
   BERTH_ASSIGN(Fd file, files.open(layer, O_RDONLY, RootedDir::Links::kNone));
   BERTH_ASSIGN(DiskRoom room, DiskRoom::of(directory.fd(), directory.shown()));
-  BERTH_ASSIGN(auto stream, LayerStream::open(std::move(file), name, room.bytes()));
+  struct stat at {};
+  if (::fstat(file.get(), &at) != 0) return errno_error("looking at " + name);
+  BERTH_ASSIGN(auto stream, LayerStream::open(std::move(file), name, std::int64_t{at.st_size}, room.bytes()));
   LayerWriter writer(directory, layers, below, room, name);
   Status written = write_entries(*stream, name, writer);
   if (stream->failure()) return *stream->failure();

@@ -1,0 +1,47 @@
+#pragma once
+// ThreadPool: threads for work that blocks. Every Loop has one for short work (Runtime::offload). Work that can take
+// minutes, such as pulling an image, has one of its own, so that nothing short waits behind it.
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/runtime.h"
+
+namespace berth {
+
+class ThreadPool {
+ public:
+  // `runtime` outlives the pool. At most `limit` threads, at least one; they start when there is more queued than idle
+  // threads to take it, and then stay.
+  ThreadPool(Runtime& runtime, int limit);
+  ~ThreadPool() { close(); }
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  // Runs `work` on a thread of the pool, then `done` on the runtime's loop. Loop thread only.
+  void submit(Task work, Task done);
+  // What runs is waited for; what has not begun is dropped.
+  void close();
+
+ private:
+  struct Job {
+    Task work, done;
+  };
+  void start_thread();
+  void run();
+
+  Runtime& runtime_;
+  const std::size_t limit_;
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<Job> jobs_;
+  std::vector<std::thread> threads_;
+  std::size_t idle_ = 0;
+  bool closing_ = false;
+};
+
+}  // namespace berth
