@@ -46,6 +46,8 @@ class Churn final : public Checker {
     }
     if (change.resource != kPods) return;
     if (change.before.is_null()) return made(change.after);
+    if (const Value &had = api::controller_of(change.before)["uid"], &has = api::controller_of(change.after)["uid"]; had != has && !has.is_null())
+      ++count_[has.str()].adopted[ordinal_of(change.after)];
     if (api::is_pod_terminal(change.after) && !api::is_pod_terminal(change.before) && !is_taken(change.after)) explained(change.before);
     if (starts_to_go(change)) going(change.before);
   }
@@ -55,6 +57,7 @@ class Churn final : public Checker {
     int wishes = 0;                // changes of anything it asks for
     int changes = 0;               // of what its members are made of
     std::map<int, int> replaced;   // by ordinal
+    std::map<int, int> adopted;    // likewise: made by another set, of another template
   };
   struct Life {
     std::deque<Duration> made;
@@ -76,7 +79,7 @@ class Churn final : public Checker {
     Count& count = count_[std::string(api::uid_of(set))];
     const int times = ++count.replaced[ordinal];
     // Of two controllers one may make a member again by what was asked for a moment ago.
-    const int changes = count.changes + remounts_, allowed = truth_.alone() ? changes : 2 * changes + 1;
+    const int changes = count.changes + count.adopted[ordinal] + remounts_, allowed = truth_.alone() ? changes : 2 * changes + 1;
     if (times <= allowed) return;
     truth_.violation(name(), std::string(api::name_of(pod)) + " was replaced " + std::to_string(times) + " times, and what it is made of changed " +
                                  std::to_string(count.changes) + " times");

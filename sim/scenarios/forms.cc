@@ -97,6 +97,9 @@ Value as_stored_before(const Value& object) {
   leave_out(spec, "replicas", 1);
   if (spec["updateStrategy"].is_object()) {
     Value& strategy = spec.mut("updateStrategy");
+    // Releases that knew no feature gates stored the default.
+    if (strategy["rollingUpdate"]["partition"].as_int() > 0 && strategy["rollingUpdate"]["maxUnavailable"].is_null())
+      strategy.mut("rollingUpdate").set("maxUnavailable", 1);
     leave_out(strategy, "rollingUpdate", from(R"({"partition":0})"));
     leave_out(strategy, "type", "RollingUpdate");
     leave_out(spec, "updateStrategy", Value::object());
