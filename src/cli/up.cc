@@ -105,6 +105,14 @@ Status bring_up(const ClusterDir& dir, const lab::Settings& settings) {
   return ready;
 }
 
+// Objects on which the server died again and again.
+void say_what_is_left_alone(const ClusterDir& dir) {
+  for (const controllers::Death& one : controllers::HandlingRecord::quarantined_in(dir.run())) {
+    say("left alone  " + one.key + ": the server died " + std::to_string(one.times) + " times while the controller " + one.controller +
+        " handled it; change or delete it to end that");
+  }
+}
+
 // All that a cluster that is down has on disk.
 int purge(const ClusterDir& dir) {
   Step data("data");
@@ -153,10 +161,7 @@ int up(const UpOptions& options) {
   }
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
-  for (const controllers::Death& one : controllers::HandlingRecord::quarantined_in(dir->run())) {
-    say("\n  left alone: " + one.key + ": the server died " + std::to_string(one.times) + " times while the controller " + one.controller +
-        " handled it; change or delete it to end that (kubectl describe it for more)");
-  }
+  say_what_is_left_alone(*dir);
   say("\n  export KUBECONFIG=" + dir->kubeconfig());
   return 0;
 }
@@ -206,6 +211,7 @@ int status(const std::string& data_dir) {
   say("API server  " + describe(server) + ", https://127.0.0.1:" + std::to_string(settings->api_port));
   say("node agent  " + describe(agent) + ", node " + settings->node_name);
   say("kubeconfig  " + dir->kubeconfig());
+  say_what_is_left_alone(*dir);
   return server && agent ? 0 : 3;
 }
 

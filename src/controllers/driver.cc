@@ -599,6 +599,7 @@ void Driver::State::send(const Action& action, const api::WriteOptions& write, a
 
 void Driver::State::answered(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer,
                              ActionDone done) {
+  const HandlingRecord::Note note(record, slot, run->key);
   if (answer.ok()) {
     if (action.verb == Action::Verb::kConfirm) {
       const Value& found = answer.value();

@@ -706,5 +706,47 @@ TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
   EXPECT_GT(plans, before);
 }
 
+// Wants as many ConfigMaps as each Secret says, and then notes on each how many there are: three times over.
+class Maker final : public Controller {
+ public:
+  explicit Maker(InformerSet& informers) : secrets_(informers.get(kSecrets)), maps_(informers.get(kConfigMaps)) {}
+  std::string name() const override { return "maker"; }
+  std::string component() const override { return "make-controller"; }
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    out.push_back(watch_self(secrets_));
+    out.push_back(watch_mapped(maps_, [](const Value&, const Value&, Keys& keys) { keys.push_back("default/all"); }));
+    return out;
+  }
+  Plan plan(const std::string& key, Time) override {
+    Plan plan;
+    const int wanted = static_cast<int>(secrets_.get(name_of_key(key))["data"].as_int());
+    plan.members = static_cast<std::size_t>(wanted);
+    for (int i = 0; i < wanted; ++i) {
+      const std::string name = "m" + std::to_string(i);
+      const Value& map = maps_.get("default", name);
+      if (map.is_null()) {
+        plan.add(create(kConfigMaps, thing(kConfigMaps, "ConfigMap", name)));
+      } else if (const std::int64_t round = map["round"].as_int(); round < 3) {
+        plan.add(patch(kConfigMaps, map, api::PatchType::kMerge, Value::object({{"round", round + 1}})));
+      }
+    }
+    return plan;
+  }
+
+ private:
+  Informer& secrets_;
+  Informer& maps_;
+};
+
+TEST_F(DriverTest, ManyMembersAreNotHeldBack) {
+  driver = std::make_unique<Driver>(informers, std::make_unique<Maker>(informers));
+  secret("all", 4000);
+  for (int i = 0; i < 100 && api.read(kConfigMaps, {"default", "m3999"})["round"].as_int() < 3; ++i) runtime.advance(10ms);
+  EXPECT_EQ(api.read(kConfigMaps, {"default", "m3999"})["round"].as_int(), 3) << "16,000 writes, and nothing waited";
+  EXPECT_EQ(api.count(kConfigMaps), 4000u);
+  for (const Value& event : api.items(kEvents)) EXPECT_NE(event["reason"].as_string(), "WritesHeldBack");
+}
+
 }  // namespace
 }  // namespace berth::controllers
