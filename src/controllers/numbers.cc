@@ -30,6 +30,8 @@ int part_in(const Value& value, int total, bool round_up, int fallback) {
   return clamped((std::clamp<std::int64_t>(percent.value(), 0, kMost) * total + (round_up ? 99 : 0)) / 100);
 }
 
+std::int64_t number_after(std::int64_t number) { return number == INT64_MAX ? number : number + 1; }
+
 std::string why_unusable(const Value& workload) {
   const Value& spec = workload["spec"];
   for (const char* field : {"replicas", "parallelism", "completions", "backoffLimit", "minReadySeconds", "revisionHistoryLimit"}) {

@@ -23,6 +23,8 @@ TEST(Numbers, StayWithinTheirFields) {
     EXPECT_EQ(seconds_in(from(one.stored), 5), Duration(std::chrono::seconds(one.count))) << one.stored;
   }
   EXPECT_EQ(part_in("25%", 10, false), 2);
+  EXPECT_EQ(number_after(7), 8);
+  EXPECT_EQ(number_after(INT64_MAX), INT64_MAX);
 }
 
 TEST(Numbers, WhatMakesAWorkloadUnusable) {

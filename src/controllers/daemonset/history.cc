@@ -5,6 +5,7 @@
 
 #include "controllers/daemonset/nodes.h"
 #include "controllers/deployment/revisions.h"
+#include "controllers/numbers.h"
 #include "controllers/statefulset/revisions.h"
 
 namespace berth::controllers::daemonset {
@@ -78,7 +79,7 @@ History settle_history(const Value& set, const std::vector<Value>& revisions, co
     }
   }
   if (!plan.first.empty()) return out;
-  const std::int64_t number = newest_old + 1;
+  const std::int64_t number = number_after(newest_old);
   if (same.empty()) {
     out.hash = write_new(set, number, by_name, plan);
     return out;
@@ -99,7 +100,7 @@ History settle_history(const Value& set, const std::vector<Value>& revisions, co
 }
 
 std::vector<Value> surplus(const Value& set, std::vector<Value> old, const std::vector<Value>& pods) {
-  const auto limit = set["spec"]["revisionHistoryLimit"].as_int(10);
+  const int limit = count_in(set["spec"]["revisionHistoryLimit"], 10);
   std::int64_t too_many = static_cast<std::int64_t>(old.size()) - limit;
   if (too_many <= 0) return {};
   std::set<std::string, std::less<>> live;

@@ -142,7 +142,7 @@ void Planner::note_pause() {
 bool Planner::make_or_settle_new_set(bool make) {
   std::int64_t newest = 0;
   for (const Value& set : old_) newest = std::max(newest, revision_of(set));
-  const std::int64_t revision = newest + 1;
+  const std::int64_t revision = number_after(newest);
   if (new_set_.is_null()) return !make || create_new_set(revision);
 
   Value annotations = new_set_annotations(deployment_, new_set_, revision);

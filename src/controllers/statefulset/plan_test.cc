@@ -236,6 +236,22 @@ TEST(StatefulSetPlan, MaxUnavailableRollsSeveral) {
   EXPECT_EQ(Steps(steps.begin() + 1, steps.end()), (Steps{"delete web-4", "delete web-3"}));
 }
 
+// Somebody has written the largest number there is on a revision: going back to an earlier one settles all the same.
+TEST(StatefulSetPlan, TheLargestRevisionNumberStartsNoLoop) {
+  World world(2, true);
+  world.settle();
+  const std::string first = world.status()["updateRevision"].str();
+  world.image("i:2");
+  world.settle();
+  world.revisions[world.status()["updateRevision"].str()].set("revision", INT64_MAX);
+  world.image("i:1");
+  world.settle();
+  EXPECT_EQ(world.status()["updateRevision"], first);
+  world.image("i:3");
+  world.settle();
+  EXPECT_EQ(world.status()["updatedReplicas"], 2);
+}
+
 TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
   for (const char* strategy : {R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":{"partition":0,"maxUnavailable":1}})"}) {
     for (const auto& [asked, first] : std::map<std::string, std::string>{{"2", "delete web-3"}, {"40%", "delete web-3"}, {"1", ""}, {"39%", ""}}) {

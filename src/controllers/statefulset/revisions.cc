@@ -6,6 +6,7 @@
 #include "api/schema/schema.h"
 #include "api/set_options.h"
 #include "base/text.h"
+#include "controllers/numbers.h"
 
 namespace berth::controllers::statefulset {
 namespace {
@@ -115,7 +116,7 @@ Revisions choose_revisions(const Value& set, std::vector<Value> known, const Loo
   Revisions out;
   out.collision_count = static_cast<int>(set["status"]["collisionCount"].as_int(0));
   const Value data = revision_data(set);
-  const std::int64_t next = known.empty() ? 1 : known.back()["revision"].as_int() + 1;
+  const std::int64_t next = known.empty() ? 1 : number_after(known.back()["revision"].as_int());
 
   auto equal =
       std::find_if(known.rbegin(), known.rend(), [&](const Value& one) { return same_data(one["data"], data); });
@@ -124,8 +125,10 @@ Revisions choose_revisions(const Value& set, std::vector<Value> known, const Loo
   } else if (equal != known.rend()) {
     // Back to an earlier template: it becomes the newest again.
     out.update = *equal;
-    out.update.set("revision", next);
-    out.write = Revisions::Write::kUpdate;
+    if (out.update["revision"].as_int() < next) {
+      out.update.set("revision", next);
+      out.write = Revisions::Write::kUpdate;
+    }
   } else {
     out.write = Revisions::Write::kCreate;
     while (true) {
