@@ -72,7 +72,8 @@ TEST_F(AutoscalerTest, IsCheckedInItsNewerForm) {
             "spec.behavior.scaleUp.policies[0].type: Unsupported value: \"Odd\": supported values: \"Percent\", \"Pods\", "
             "spec.behavior.scaleUp.policies[0].value: Invalid value: 0: must be greater than zero, "
             "spec.behavior.scaleUp.policies[0].periodSeconds: Invalid value: 1801: must be less than or equal to 1800, "
-            "spec.behavior.scaleUp.tolerance: Invalid value: \"-1\": must be greater than or equal to 0]");
+            "spec.behavior.scaleUp.tolerance: Invalid value: \"-1\": must be greater than or equal to 0, "
+            "spec.behavior.scaleDown.policies: Required value: must specify at least one Policy]");
 }
 
 }  // namespace

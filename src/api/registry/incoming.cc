@@ -1,6 +1,7 @@
 #include <algorithm>
 #include "api/patch/patch.h"
 #include "api/registry/state.h"
+#include "api/schema/given_empty.h"
 #include "api/schema/registered_kinds.h"
 #include "api/status.h"
 #include "base/text.h"
@@ -129,10 +130,17 @@ void drop_repeated_owners(Value& object, std::vector<std::string>& warnings) {
 }  // namespace
 
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings) {
+  bool empty = false;
+  BERTH_ASSIGN(object, take_in_new(call, std::move(object), warnings, empty));
+  if (empty) object = schema::without_empty(*call.kind, object);
+  return object;
+}
+
+Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty) {
   const schema::Kind& kind = *call.kind;
   BERTH_TRY(check_kind(call, object));
   schema::DecodeProblems problems;
-  BERTH_ASSIGN(object, schema::decode(kind, object, &problems));
+  BERTH_ASSIGN(object, schema::decode_with_empty(kind, object, &problems, empty));
   BERTH_TRY(report_fields(call, problems, warnings));
   BERTH_TRY(fit_to_path(call, object));
   drop_repeated_owners(object, warnings);

@@ -138,9 +138,10 @@ void Registry::create(const Call& call, Value object, Done done) {
     return bind_pod(state_, pod, object, std::move(done));
   }
   std::vector<std::string> warnings;
-  Result<Value> taken = take_in(call, std::move(object), warnings);
+  bool empty = false;
+  Result<Value> taken = take_in_new(call, std::move(object), warnings, empty);
   if (!taken.ok()) return refuse(taken.error());
-  create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done));
+  create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done), empty);
 }
 
 void Registry::update(const Call& call, Value object, Done done) {

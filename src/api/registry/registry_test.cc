@@ -150,6 +150,18 @@ TEST_F(RegistryTest, BadInputIsRefusedAndNothingStored) {
   Result<Answer> warned = create(call(kPods), R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","imag":1}]}})");
   ASSERT_TRUE(warned.ok()) << warned.error().message;
   EXPECT_EQ(warned->warnings, std::vector<std::string>{"unknown field \"spec.containers[0].imag\""});
+  // What is given as empty is seen by validation, and neither stored nor owned.
+  const std::string bare = R"({"metadata":{"name":"bare"},"spec":{"volumes":[],"nodeSelector":{},"containers":[{"name":"c","image":"i","env":[]}])";
+  Result<Answer> empty = create(call(kPods), bare + R"(,"resources":{"claims":[]}}})");
+  ASSERT_FALSE(empty.ok());
+  EXPECT_EQ(empty.error().message, "Pod \"bare\" is invalid: spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level");
+  empty = create(call(kPods), bare + "}}");
+  ASSERT_TRUE(empty.ok()) << empty.error().message;
+  EXPECT_TRUE(empty->value()["spec"]["nodeSelector"].is_null());
+  EXPECT_TRUE(empty->value()["spec"]["containers"][0]["env"].is_null());
+  const std::string fields = json::encode(empty->value()["metadata"]["managedFields"]);
+  EXPECT_NE(fields.find("f:image"), std::string::npos);
+  for (const char* unowned : {"f:volumes", "f:nodeSelector", "f:env"}) EXPECT_EQ(fields.find(unowned), std::string::npos) << unowned;
   const std::string owner = R"({"apiVersion":"v1","kind":"ConfigMap","name":"m","uid":"u"})";
   Result<Answer> owned = create(call(kPods), R"({"metadata":{"name":"owned","ownerReferences":[)" + owner + "," + owner +
                                                  R"(]},"spec":{"containers":[{"name":"c","image":"i"}]}})");

@@ -49,6 +49,8 @@ Result<Selection> parse_selection(const schema::Kind& kind, const std::string& l
 // --- incoming.cc: an object as a client sent it, made into one that can be worked on
 // Checks kind and version, decodes strictly or not (warnings are collected), fits name and namespace to the path.
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
+// The same for create_object(), with the empty lists and maps that the client gave kept; `empty`: whether there are any.
+Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty);
 // The same for what is applied: who applies owns exactly the fields it sent, so nothing is decoded or filled in yet.
 Result<Value> take_in_applied(const Call& call, Value object);
 
@@ -125,8 +127,9 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
 // The whole path of an update once the resulting object is known; also used by patches and subresources.
 void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
                   std::vector<std::string> warnings, bool track, Done done);
+// `empty`: as take_in_new() says; such lists and maps are gone after validation.
 void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track,
-                   Done done);
+                   Done done, bool empty = false);
 bool may_vanish(const schema::Kind& kind, const Value& object);  // terminating, and nothing holds it any more
 void answer_later(Registry::State& state, Done done, Result<Answer> answer);
 

@@ -2,6 +2,7 @@
 #include "api/patch/patch.h"
 #include "api/plain_error.h"
 #include "api/registry/state.h"
+#include "api/schema/given_empty.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
 #include "api/validation/workload_warnings.h"
@@ -36,6 +37,28 @@ bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_
 Status validated(const schema::Kind& kind, std::vector<Cause> causes, const Value& object) {
   if (causes.empty()) return ok_status();
   return api::invalid(kind.group, kind.kind, api::name_of(object), std::move(causes));
+}
+
+// The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's. `empty`: as
+// take_in_new() says; nobody owns such lists and maps.
+void track_created(const schema::Kind& kind, const Call& call, Value& object, bool empty, Time now) {
+  Value owned = empty ? schema::without_empty(kind, object) : object;
+  if (has_status(kind)) owned.erase("status");
+  owned = patch::track_update(kind, Value(), std::move(owned), call.field_manager.empty() ? "unknown" : call.field_manager, "", now);
+  Value& metadata = object.mut("metadata");
+  const Value& fields = owned["metadata"]["managedFields"];
+  if (fields.is_null()) {
+    metadata.erase("managedFields");
+  } else {
+    metadata.set("managedFields", fields);
+  }
+}
+
+// What the client gave as an empty list or map goes; the status is the server's already.
+void drop_empty(const schema::Kind& kind, Value& object) {
+  const Value status = has_status(kind) ? object["status"] : Value();
+  object = schema::without_empty(kind, object);
+  if (!status.is_null()) object.set("status", status);
 }
 
 Error store_error(const Commit& commit, const Error& error) {
@@ -130,7 +153,8 @@ bool may_vanish(const schema::Kind& kind, const Value& object) {
   return metadata["deletionGracePeriodSeconds"].as_int() == 0;
 }
 
-void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track, Done done) {
+void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track, Done done,
+                   bool empty) {
   const schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   // A dry run does not get as far as the storage that refuses this.
@@ -158,18 +182,13 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   const bool had_labels = !object["metadata"]["labels"].empty();
   schema::apply_defaults(kind, object);
   schema::drop_disabled(kind, state->config.gates, Value(), object);
-  if (track) {
-    // The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
-    const Value status = object["status"];
-    if (has_status(kind)) object.erase("status");
-    object = patch::track_update(kind, Value(), std::move(object), call.field_manager.empty() ? "unknown" : call.field_manager, "", state->runtime.now());
-    if (has_status(kind) && !status.is_null()) object.set("status", status);
-  }
+  if (track) track_created(kind, call, object, empty, state->runtime.now());
   if (kind.group.empty() && kind.kind == "Namespace") object.mut("spec").set("finalizers", Value::array({"kubernetes"}));  // nobody's
   if (kind.group == "batch") warn_of_job(kind, object, warnings);
   if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
+  if (empty) drop_empty(kind, object);
   if (kind.group == "batch" && kind.kind == "Job") label_job(object);
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
   if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse(allowed.error());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "api/schema/given_empty.h"
 #include "api/schema/go_time.h"
 #include "api/schema/schema.h"
 #include "base/quantity.h"
@@ -95,7 +96,7 @@ bool plain_quantity(std::string_view text) {
 
 class Decoder {
  public:
-  explicit Decoder(DecodeProblems* problems) : problems_(problems) {}
+  explicit Decoder(DecodeProblems* problems, bool keeps_empty = false) : problems_(problems), keeps_empty_(keeps_empty) {}
 
   enum class Action { kKeep, kReplace, kDrop };
 
@@ -103,7 +104,8 @@ class Decoder {
   Action object(const Type& type, const Value& in, const Frame* at, Value& out);
   Action field(const Field& field, const Value& in, const Frame* at, Value& out);
 
-  std::string failure;  // the first; empty: none
+  std::string failure;       // the first; empty: none
+  bool kept_empty = false;  // an empty list or map
 
  private:
   void wrong_type(const Value& found, const Field& wanted, const Frame* at);
@@ -123,7 +125,14 @@ class Decoder {
     return empty && field.omit_empty && !field.pointer ? Action::kDrop : Action::kKeep;
   }
 
+  // What is given as an empty list or map.
+  Action given_empty() {
+    kept_empty = kept_empty || keeps_empty_;
+    return keeps_empty_ ? Action::kKeep : Action::kDrop;
+  }
+
   DecodeProblems* problems_;
+  bool keeps_empty_;
 };
 using Action = Decoder::Action;
 
@@ -350,7 +359,7 @@ Action Decoder::time(const Field& field, const Value& in, const Frame* at, Value
 }
 
 Action Decoder::list(const Field& field, const Value& in, const Frame* at, Value& out) {
-  if (in.empty()) return Action::kDrop;
+  if (in.empty()) return given_empty();
   bool changed = false;
   for (std::size_t i = 0; i < in.size(); ++i) {
     const Value& element = in[i];
@@ -370,7 +379,7 @@ Action Decoder::list(const Field& field, const Value& in, const Frame* at, Value
 }
 
 Action Decoder::map(const Field& field, const Value& in, const Frame* at, Value& out) {
-  if (in.empty()) return Action::kDrop;
+  if (in.empty()) return given_empty();
   bool changed = false;
   for (json::Entry entry : in.entries()) {
     Frame here{at, entry.key, -1, nullptr};
@@ -388,10 +397,7 @@ Action Decoder::map(const Field& field, const Value& in, const Frame* at, Value&
   return changed ? Action::kReplace : Action::kKeep;
 }
 
-}  // namespace
-
-Result<Value> decode(const Kind& kind, const Value& object, DecodeProblems* problems) {
-  Decoder decoder(problems);
+Result<Value> decode_by(Decoder& decoder, const Kind& kind, const Value& object) {
   Value out;
   Action action = Action::kKeep;
   if (object.is_object()) {
@@ -405,6 +411,25 @@ Result<Value> decode(const Kind& kind, const Value& object, DecodeProblems* prob
                                         kind.kind + ": " + decoder.failure);
   }
   return action == Action::kReplace ? out : object;
+}
+
+}  // namespace
+
+Result<Value> decode(const Kind& kind, const Value& object, DecodeProblems* problems) {
+  Decoder decoder(problems);
+  return decode_by(decoder, kind, object);
+}
+
+Result<Value> decode_with_empty(const Kind& kind, const Value& object, DecodeProblems* problems, bool& any) {
+  Decoder decoder(problems, true);
+  Result<Value> decoded = decode_by(decoder, kind, object);
+  any = decoder.kept_empty;
+  return decoded;
+}
+
+Value without_empty(const Kind& kind, const Value& object) {
+  Result<Value> plain = decode(kind, object, nullptr);
+  return plain.ok() ? std::move(*plain) : object;
 }
 
 }  // namespace berth::schema

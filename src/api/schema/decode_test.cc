@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "api/schema/given_empty.h"
 #include "api/schema/schema.h"
 
 namespace berth::schema {
@@ -64,6 +65,19 @@ TEST(Decode, DropsNullsAndEmptyValuesWhereGoWould) {
   EXPECT_EQ(out["spec"], json_of(R"({"priority":0,"runtimeClassName":"","securityContext":{},
     "terminationGracePeriodSeconds":0,
     "containers":[{"name":"c","resources":{},"args":[""],"env":[{"name":"A"}]}]})"));
+}
+
+TEST(Decode, EmptyListsAndMapsThatWereGivenCanBeKept) {
+  const Value in = json_of(pod_with(R"({"volumes":[],"nodeSelector":{},"containers":[{"name":"c","image":"","env":[]}]})"));
+  bool any = false;
+  auto kept = decode_with_empty(kind_of(in), in, nullptr, any);
+  ASSERT_TRUE(kept.ok());
+  EXPECT_TRUE(any);
+  EXPECT_EQ((*kept)["spec"], json_of(R"({"volumes":[],"nodeSelector":{},"containers":[{"name":"c","env":[],"resources":{}}]})"));
+  const Value plain = without_empty(kind_of(in), *kept);
+  EXPECT_EQ(plain, decode(kind_of(in), in, nullptr).value());
+  ASSERT_TRUE(decode_with_empty(kind_of(in), plain, nullptr, any).ok());
+  EXPECT_FALSE(any);
 }
 
 TEST(Decode, NullElementsBecomeZeroes) {

@@ -25,7 +25,8 @@ void append_object(std::string& out, const Value& value, const schema::Type& typ
   for (const schema::Field& field : type.fields) {
     const Value& member = value[field.name];
     // Clients' types leave out what is empty; internal ones know no such thing.
-    const bool empty = member.is_null() || (field.omit_empty && !field.pointer && member.is_string() && member.as_string().empty());
+    const bool holds_nothing = (member.is_string() && member.as_string().empty()) || ((field.shape == schema::Shape::kList || field.shape == schema::Shape::kMap) && member.empty());
+    const bool empty = member.is_null() || (field.omit_empty && !field.pointer && holds_nothing);
     if (empty && !internal && field.omit_empty) continue;
     if (!first) out.push_back(',');
     first = false;

@@ -109,10 +109,12 @@ void check_linux(Report& report, const Path& path, const Value& spec) {
 }
 
 void check_windows(Report& report, const Path& path, const Value& spec) {
-  forbid_each(report, path / "securityContext", spec["securityContext"],
-              {"appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup",
-               "supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy"},
+  const Path of_pod = path / "securityContext";
+  forbid_each(report, of_pod, spec["securityContext"],
+              {"appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "runAsUser", "runAsGroup", "supplementalGroups",
+               "supplementalGroupsPolicy", "seLinuxChangePolicy"},
               kNotOnWindows);
+  if (!spec["securityContext"]["sysctls"].empty()) report.forbidden(of_pod / "sysctls", kNotOnWindows);
   forbid_each(report, path, spec, {"hostUsers", "shareProcessNamespace"}, kNotOnWindows);
   for (const char* field : {"hostPID", "hostIPC"}) {
     if (spec[field].as_bool()) report.forbidden(path / field, kNotOnWindows);
