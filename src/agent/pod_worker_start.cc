@@ -31,7 +31,9 @@ std::string new_container_id(Runtime& runtime) {
 }
 
 int signal_number(std::string_view name) {
-  if (auto number = parse_int(name); number.ok()) return static_cast<int>(*number);
+  auto number = parse_int(name);
+  // An image may name any number.
+  if (number.ok()) return *number > 0 && *number <= SIGRTMAX ? static_cast<int>(*number) : SIGTERM;
   if (name.starts_with("SIG")) name.remove_prefix(3);
   struct Known {
     std::string_view name;
@@ -46,7 +48,7 @@ int signal_number(std::string_view name) {
   }
   if (name.starts_with("RTMIN+")) {
     auto offset = parse_int(name.substr(6));
-    if (offset.ok()) return SIGRTMIN + static_cast<int>(*offset);
+    if (offset.ok() && *offset >= 0 && *offset <= SIGRTMAX - SIGRTMIN) return SIGRTMIN + static_cast<int>(*offset);
   }
   return SIGTERM;
 }

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -145,7 +147,11 @@ Error pull_error(const std::string& reference, const std::string& complaint) {
   return error(Code::kUnavailable, prefix + reason);
 }
 
-bool is_local_registry(const std::string& reference) { return reference.starts_with("127.0.0.1") || reference.starts_with("localhost"); }
+// Whose name is only the beginning of it is somebody else's.
+bool is_local_registry(const std::string& reference) {
+  std::string_view host = cut(cut(reference, "/").before, ":").before;
+  return host == "127.0.0.1" || host == "localhost";
+}
 
 class FileImageStore final : public ImageStore {
  public:
@@ -311,6 +317,12 @@ class FileImageStore final : public ImageStore {
     if (!imported.ok()) return imported.error();
     std::vector<std::shared_ptr<const Image>> out;
     for (const Imported& one : *imported) {
+      // A layer that was here when the import began may have gone with the last image that had it.
+      for (const std::string& layer : layer_paths(one.diff_ids)) {
+        if (!path_exists(layer)) return error(Code::kUnavailable, "layer " + layer + " was removed meanwhile; try again");
+      }
+    }
+    for (const Imported& one : *imported) {
       for (auto& [id, entry] : images_) {  // a tag names one image only
         Image other = *entry.image;
         auto taken = [&](const std::string& tag) { return std::find(one.tags.begin(), one.tags.end(), tag) != one.tags.end(); };
@@ -320,7 +332,9 @@ class FileImageStore final : public ImageStore {
       if (auto known = images_.find(one.id); known != images_.end()) image = *known->second.image;
       image.id = one.id;
       image.tags.insert(image.tags.end(), one.tags.begin(), one.tags.end());
-      image.digests.insert(image.digests.end(), one.digests.begin(), one.digests.end());
+      for (const std::string& digest : one.digests) {
+        if (std::find(image.digests.begin(), image.digests.end(), digest) == image.digests.end()) image.digests.push_back(digest);
+      }
       image.config = one.config;
       image.size_bytes = one.size;
       image.layers = layer_paths(one.diff_ids);
@@ -393,9 +407,18 @@ class FileImageStore final : public ImageStore {
     std::set<std::string> needed;
     for (const auto& [other, kept] : images_) needed.insert(kept.diff_ids.begin(), kept.diff_ids.end());
     for (const std::string& diff_id : entry.diff_ids) {
-      if (!needed.contains(diff_id)) BERTH_TRY(remove_all(root_ + "/layers/" + hex_of(diff_id)));
+      if (!needed.contains(diff_id)) BERTH_TRY(discard(root_ + "/layers/" + hex_of(diff_id)));
     }
     return remove_all(root_ + "/blobs/sha256/" + hex_of(id));
+  }
+
+  // Moved away at once, removed by a thread: a layer may have many files, and the loop has other things to do. What is
+  // not removed goes when the store is opened next.
+  Status discard(const std::string& layer) {
+    std::string gone = fresh_work() + "-gone";
+    if (::rename(layer.c_str(), gone.c_str()) != 0) return errno == ENOENT ? ok_status() : Status(errno_error("removing " + layer));
+    threads_.submit([gone] { (void)remove_all(gone); }, [] {});
+    return {};
   }
 
   Runtime& runtime_;

@@ -161,6 +161,9 @@ TEST_F(ImageStoreTest, ATagMovesAndSharedLayersStay) {
   EXPECT_TRUE(store_->find(first)->tags.empty());
   ASSERT_TRUE(remove(first).ok());
   EXPECT_EQ(list_directory(directory_ + "/store/layers")->size(), 1u);
+  reopen();
+  EXPECT_TRUE(list_directory(directory_ + "/store/tmp")->empty());
+  EXPECT_TRUE(store_->find("t:1"));
   EXPECT_TRUE(remove("absent").failed_with(Code::kNotFound));
 }
 
