@@ -699,6 +699,8 @@ Driver::~Driver() = default;
 
 void Driver::poke(const std::string& key) { state_->queue.add(key); }
 
+void Driver::clock_moved() { state_->queue.add_waiting(); }
+
 bool Driver::idle() const { return state_->queue.idle() && state_->running == 0 && state_->recorder.pending() == 0 && state_->notices.pending() == 0; }
 
 Controller& Driver::controller() { return *state_->controller; }

@@ -164,6 +164,8 @@ class Driver {
 
   // Looks at a key though nothing was heard of it.
   void poke(const std::string& key);
+  // The wall clock has moved: plans that wait for a time are made anew.
+  void clock_moved();
   // Nothing queued (but for later), no plan being carried out, no event being written.
   bool idle() const;
   Controller& controller();

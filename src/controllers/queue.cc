@@ -1,6 +1,7 @@
 #include "controllers/queue.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace berth::controllers {
 
@@ -33,6 +34,14 @@ void WorkQueue::add_after(const std::string& key, Duration delay) {
     add(due);
   });
   waiting_[key] = Waiting{at, timer};
+}
+
+void WorkQueue::add_waiting() {
+  auto waiting = std::exchange(waiting_, {});
+  for (auto& [key, one] : waiting) {
+    runtime_.cancel(one.timer);
+    add(key);
+  }
 }
 
 void WorkQueue::add_failed(const std::string& key) {

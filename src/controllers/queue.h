@@ -30,6 +30,8 @@ class WorkQueue {
   void add(const std::string& key);
   // Adds the key once `delay` has passed; of several waiting times of one key the earliest counts. Zero or less: now.
   void add_after(const std::string& key, Duration delay);
+  // Adds all keys that wait for a time.
+  void add_waiting();
   // Counts a failure of the key and adds it after its back-off.
   void add_failed(const std::string& key);
   // The key went well: its next failure starts from `first` again.

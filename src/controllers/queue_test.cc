@@ -35,6 +35,14 @@ TEST_F(QueueTest, AddedWhileWorkedOnComesAgainAfterDone) {
   EXPECT_TRUE(queue.idle());
 }
 
+TEST_F(QueueTest, WhatWaitsForATimeCanBeAddedNow) {
+  queue.add_after("a", 1h);
+  queue.add_after("b", 2h);
+  queue.add_waiting();
+  EXPECT_EQ(queue.waiting(), 0u);
+  EXPECT_EQ(queue.ready(), 2u);
+}
+
 TEST_F(QueueTest, TheEarliestTimeCounts) {
   queue.add_after("a", 50ms);
   queue.add_after("a", 20ms);

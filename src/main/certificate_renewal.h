@@ -15,10 +15,10 @@ class CertificateRenewal {
   CertificateRenewal(Runtime& runtime, ClusterPki& pki, Function<Status(const http::TlsConfig&)> serve);
   ~CertificateRenewal();
   CertificateRenewal(const CertificateRenewal&) = delete;
+  void look();  // now
 
  private:
   void wait();
-  void look();
 
   Runtime& runtime_;
   ClusterPki& pki_;

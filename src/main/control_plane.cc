@@ -86,4 +86,8 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
 
 ControlPlane::~ControlPlane() = default;
 
+void ControlPlane::clock_moved() {
+  for (auto& driver : drivers_) driver->clock_moved();
+}
+
 }  // namespace berth

@@ -26,6 +26,7 @@ class ControlPlane {
  public:
   ControlPlane(Runtime& runtime, api::Client& client, const ControlPlaneConfig& config);
   ~ControlPlane();
+  void clock_moved();  // the wall clock was set, or the machine was suspended
 
  private:
   std::unique_ptr<controllers::InformerSet> informers_;

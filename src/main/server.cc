@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/time/clock_watch.h"
 #include "base/version.h"
 #include "controllers/driver.h"
 #include "http/jwt.h"
@@ -56,6 +57,7 @@ class ServerRole {
   // Everything accepted is on disk before the loop ends.
   void stop() {
     log_info("server", "stopping");
+    clock_.reset();
     renewal_.reset();
     http_.reset();
     control_plane_.reset();
@@ -114,6 +116,10 @@ class ServerRole {
       log_warning("server", "cannot note what is being handled", {{"error", record.error().message}});
     }
     control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), record_.get()});
+    clock_ = std::make_unique<ClockWatch>(loop_, [this] {
+      renewal_->look();
+      control_plane_->clock_moved();
+    });
     ready_ = true;
     log_info("server", "ready", {{"address", "https://127.0.0.1:" + std::to_string(settings_.api_port)}});
     lab::report_ready();
@@ -130,6 +136,7 @@ class ServerRole {
   std::unique_ptr<rest::RestServer> rest_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<CertificateRenewal> renewal_;
+  std::unique_ptr<ClockWatch> clock_;
   std::unique_ptr<api::Client> client_;
   std::unique_ptr<controllers::HandlingRecord> record_;
   std::unique_ptr<ControlPlane> control_plane_;
