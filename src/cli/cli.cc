@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/why.h"
+#include "lab/daemon.h"
 
 namespace berth::cli {
 namespace {
@@ -101,13 +102,19 @@ int run(int argc, char** argv, const Roles& roles) {
   remove->callback([&] { code = image_remove(remove_dir, remove_reference); });
 
   // The roles that `up` starts. They stay in the foreground.
-  std::string server_dir, agent_dir;
+  std::string server_dir, agent_dir, supervisor_dir;
   CLI::App* server = app.add_subcommand("server", "run the API server, controllers and scheduler (started by up)");
   add_data_dir(*server, server_dir);
   server->callback([&] { code = roles.server(server_dir); });
   CLI::App* agent = app.add_subcommand("agent", "run the node agent (started by up)");
   add_data_dir(*agent, agent_dir);
   agent->callback([&] { code = roles.agent(agent_dir); });
+  CLI::App* supervisor = app.add_subcommand("supervise", "run the server and the agent, and start again the one that ends (started by up)");
+  add_data_dir(*supervisor, supervisor_dir);
+  supervisor->callback([&] {
+    lab::remember_arguments(argc, argv);
+    code = roles.supervisor(supervisor_dir);
+  });
 
   try {
     app.parse(argc, argv);

@@ -36,6 +36,7 @@ int image_remove(const std::string& data_dir, const std::string& reference);
 struct Roles {
   int (*server)(const std::string& data_dir);
   int (*agent)(const std::string& data_dir);
+  int (*supervisor)(const std::string& data_dir);
 };
 int run(int argc, char** argv, const Roles& roles);
 

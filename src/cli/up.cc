@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -17,19 +18,13 @@
 #include "controllers/handling.h"
 #include "lab/daemon.h"
 #include "lab/node_space.h"
+#include "lab/restarts.h"
 #include "lab/settings.h"
 
 namespace berth::cli {
 namespace {
 
 using lab::ClusterDir;
-
-lab::DaemonSpec server_spec(const ClusterDir& dir) {
-  return {"server", {"berth", "server", "--data-dir", dir.root}, dir.server_pid(), dir.logs() + "/server.log"};
-}
-lab::DaemonSpec agent_spec(const ClusterDir& dir) {
-  return {"agent", {"berth", "agent", "--data-dir", dir.root}, dir.agent_pid(), dir.logs() + "/agent.log"};
-}
 
 Status make_cluster_directories(const ClusterDir& dir) {
   BERTH_TRY(make_directories(dir.root, 0755));
@@ -65,44 +60,50 @@ Status check_port_free(int port) {
   return ok_status();
 }
 
-// The node's namespaces, fresh unless containers of ours still live in them.
-Status prepare_space(const ClusterDir& dir, const lab::Settings& settings, bool agent_runs) {
-  bool keep = agent_runs || (lab::node_space_exists(dir) && !lab::node_processes(dir).empty());
+// The node's namespaces, fresh unless something of ours still lives in them: containers, or the server's own address there.
+Status prepare_space(const ClusterDir& dir, const lab::Settings& settings, bool something_runs) {
+  bool keep = lab::node_space_exists(dir) && (something_runs || !lab::node_processes(dir).empty());
   if (!keep) BERTH_TRY(lab::destroy_node_space(dir));
   return lab::make_node_space(dir, {settings.api_service_ip, settings.dns_service_ip});
 }
 
+// "what, was up; restarted once, at ..."
+std::string detail(const ClusterDir& dir, const std::string& role, std::string what, bool was_up) {
+  if (was_up) what += " (was up)";
+  const std::string restarts = lab::describe(lab::read_restarts(dir.restarts(), role));
+  return restarts.empty() ? what : what + "; " + restarts;
+}
+
+// A supervisor that was started from the program that runs here.
+bool is_this_program(int pid) {
+  struct stat ours {}, theirs {};
+  return ::stat("/proc/self/exe", &ours) == 0 && ::stat(("/proc/" + std::to_string(pid) + "/exe").c_str(), &theirs) == 0 &&
+         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
 Status bring_up(const ClusterDir& dir, const lab::Settings& settings) {
-  bool server_runs = lab::running_daemon(dir.server_pid()).has_value();
-  bool agent_runs = lab::running_daemon(dir.agent_pid()).has_value();
+  const lab::DaemonSpec server = lab::server_daemon(dir), agent = lab::agent_daemon(dir), supervisor = lab::supervisor_daemon(dir);
+  const bool server_was_up = lab::daemon_is_ready(server), agent_was_up = lab::daemon_is_ready(agent);
+  const std::optional<int> supervised = lab::running_daemon(supervisor.pid_file);
+  const bool nothing_to_do = server_was_up && agent_was_up && supervised && is_this_program(*supervised) && lab::daemon_is_ready(supervisor);
+  // One that waits before it starts something again, or is about to, is in the way; what it looks after goes on.
+  if (!nothing_to_do) BERTH_TRY(lab::stop_daemon(supervisor.pid_file, 5s, SIGTERM));
+  const bool server_runs = lab::running_daemon(server.pid_file).has_value(), agent_runs = lab::running_daemon(agent.pid_file).has_value();
   if (!server_runs) BERTH_TRY(check_port_free(settings.api_port));
 
   Step space("node surroundings");
-  BERTH_TRY(prepare_space(dir, settings, agent_runs));
+  BERTH_TRY(prepare_space(dir, settings, server_runs || agent_runs));
   space.done("network and mount namespace");
-
-  // Both start at once; the agent waits for the server's socket by itself.
-  Step server("API server");
-  std::optional<lab::Started> server_started, agent_started;
-  if (!server_runs) {
-    BERTH_ASSIGN(server_started, lab::start_daemon(server_spec(dir)));
+  Step both("API server"), node("node agent");
+  if (!nothing_to_do) {
+    BERTH_ASSIGN(lab::Started started, lab::start_daemon(supervisor));
+    BERTH_ASSIGN(const std::string word, lab::await_word(supervisor, started, 40s));
+    if (word.empty()) return lab::failed_start(supervisor, word);
+    if (word != "READY") return error(Code::kInternal, word);  // it speaks for the server and the agent
   }
-  Step agent("node agent");
-  if (!agent_runs) {
-    BERTH_ASSIGN(agent_started, lab::start_daemon(agent_spec(dir)));
-  }
-  Status ready = ok_status();
-  if (server_started) ready = lab::await_ready(server_spec(dir), *server_started, 30s);
-  if (ready.ok()) {
-    server.done("https://127.0.0.1:" + std::to_string(settings.api_port) + (server_runs ? " (was up)" : ""));
-    if (agent_started) ready = lab::await_ready(agent_spec(dir), *agent_started, 30s);
-    if (ready.ok()) agent.done("node " + settings.node_name + " is Ready" + (agent_runs ? " (was up)" : ""));
-  }
-  if (!ready.ok()) {
-    if (agent_started) (void)lab::stop_daemon(dir.agent_pid(), 2s, SIGTERM);
-    if (server_started) (void)lab::stop_daemon(dir.server_pid(), 5s, SIGTERM);
-  }
-  return ready;
+  both.done(detail(dir, "server", "https://127.0.0.1:" + std::to_string(settings.api_port), server_was_up));
+  node.done(detail(dir, "agent", "node " + settings.node_name + " is Ready", agent_was_up));
+  return ok_status();
 }
 
 // Objects on which the server died again and again.
@@ -181,7 +182,13 @@ int down(const DownOptions& options) {
     return options.purge ? purge(*dir) : 0;
   }
 
+  // It would start again what is stopped here.
+  if (Status stopped = lab::stop_daemon(dir->supervisor_pid(), 5s, SIGTERM); !stopped.ok()) return fail(stopped.error());
   Step pods("pods and node agent");
+  if (!lab::running_daemon(dir->agent_pid()) && lab::node_space_exists(*dir) && !lab::node_processes(*dir).empty()) {
+    // The containers of an agent that has died are ended in order, too. Without one they are killed below.
+    if (Result<lab::Started> agent = lab::start_daemon(lab::agent_daemon(*dir)); agent.ok()) ::close(agent->ready_fd);
+  }
   if (lab::running_daemon(dir->agent_pid())) {
     Status told = write_file(dir->grace(), std::to_string(options.grace_seconds));
     if (!told.ok()) return fail(told.error());
@@ -208,8 +215,13 @@ int status(const std::string& data_dir) {
   auto describe = [](const std::optional<int>& pid) { return pid ? "running, pid " + std::to_string(*pid) : std::string("not running"); };
   std::optional<int> server = lab::running_daemon(dir->server_pid()), agent = lab::running_daemon(dir->agent_pid());
   say("data        " + dir->root);
-  say("API server  " + describe(server) + ", https://127.0.0.1:" + std::to_string(settings->api_port));
-  say("node agent  " + describe(agent) + ", node " + settings->node_name);
+  auto restarts = [&](const char* role) {
+    const std::string text = lab::describe(lab::read_restarts(dir->restarts(), role));
+    return text.empty() ? text : "; " + text;
+  };
+  say("API server  " + describe(server) + ", https://127.0.0.1:" + std::to_string(settings->api_port) + restarts("server"));
+  say("node agent  " + describe(agent) + ", node " + settings->node_name + restarts("agent"));
+  say("supervisor  " + describe(lab::running_daemon(dir->supervisor_pid())));
   say("kubeconfig  " + dir->kubeconfig());
   say_what_is_left_alone(*dir);
   return server && agent ? 0 : 3;

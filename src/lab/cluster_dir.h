@@ -21,6 +21,8 @@ struct ClusterDir {
   std::string agent_socket() const { return run() + "/agent.sock"; }
   std::string server_pid() const { return run() + "/server.pid"; }
   std::string agent_pid() const { return run() + "/agent.pid"; }
+  std::string supervisor_pid() const { return run() + "/supervisor.pid"; }
+  std::string restarts() const { return run() + "/restarts.json"; }    // how often each daemon was restarted, and why last
   std::string grace() const { return run() + "/grace"; }               // seconds that `down` gives the pods
   std::string namespaces() const { return run() + "/ns"; }
   std::string network_namespace() const { return namespaces() + "/net"; }
@@ -31,7 +33,8 @@ struct ClusterDir {
   std::string cgroup() const { return "berth-" + id(); }
 };
 
-// Makes the path absolute and follows links in it (what is not there yet has none); refuses one that is too long for a Unix socket (the text says by how much).
+// Makes the path absolute and resolves symbolic links, so that `root` is the same whatever the directory is called by. It
+// need not exist. kInvalid: a link to nothing, no directory, control characters, or too long for a Unix socket.
 Result<ClusterDir> open_cluster_dir(const std::string& path);
 
 }  // namespace berth::lab

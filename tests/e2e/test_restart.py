@@ -77,6 +77,25 @@ def test_agent_restart(s):
     s.wait_ready("steady-0", "steady-1")
 
 
+def test_what_dies_is_started_again(s):
+    """Nobody calls `berth up`. Pods notice nothing, neither of a daemon's death nor of the supervisor's."""
+    before = lives(s)
+    for role in ("agent", "server"):
+        pid = s.cluster.pid(role)
+        s.cluster.kill(role)
+        wait_for(f"another {role}", lambda: s.cluster.pid(role) != pid)
+    wait_for("an answer", lambda: s.k("get", "nodes", check=False).returncode == 0)
+    status = s.cluster.berth("status").stdout
+    assert len(re.findall(r"running, pid \d+.*; restarted (?:once|\d+ times), (?:last )?at 2\S+Z: .*signal 9", status)) == 2, status
+    s.k("annotate", "pod", "steady-0", "seen=yes")
+    wait_for("the agent to be at work", lambda: s.k("exec", "steady-0", "-c", "ticker", "--", "true", check=False).returncode == 0)
+    assert lives(s) == before
+    roles = s.cluster.pid("server"), s.cluster.pid("agent")
+    s.cluster.kill("supervisor")
+    assert "; restarted once, at 2" in s.cluster.up().stdout
+    assert (s.cluster.pid("server"), s.cluster.pid("agent")) == roles and lives(s) == before
+
+
 def test_server_restart(s):
     before = lives(s)
     claims = [(c["metadata"]["name"], c["metadata"]["uid"], c["status"]["phase"]) for c in s.list("persistentvolumeclaims")["items"]]

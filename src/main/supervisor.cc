@@ -1,0 +1,254 @@
+#include "main/supervisor.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/time/time.h"
+#include "lab/node_space.h"
+#include "lab/restarts.h"
+#include "lab/settings.h"
+#include "main/roles.h"
+#include "main/signals.h"
+
+namespace berth {
+namespace {
+
+constexpr Duration kReadyLook = 50ms;  // at one that somebody else has started, while it is not ready
+
+std::string describe_end(int status) {
+  if (WIFEXITED(status)) return "ended with exit code " + std::to_string(WEXITSTATUS(status));
+  const char* name = ::strsignal(WTERMSIG(status));
+  return "killed by signal " + std::to_string(WTERMSIG(status)) + (name ? " (" + std::string(name) + ")" : "");
+}
+
+}  // namespace
+
+struct Supervisor::Role {
+  SupervisedRole what;
+  int pid = 0;
+  bool child = false, ready = false, started_here = false;
+  Fd pidfd, ready_fd;
+  std::string said;  // to its pipe
+  Duration began{};
+  int in_a_row = 0;  // restarts without having settled
+  TimerId timer = 0;
+  lab::Restarts restarts;
+};
+
+Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file, std::function<Status()> before_start,
+                       Function<void(Status)> brought_up, SupervisorOptions options)
+    : loop_(loop), restarts_file_(std::move(restarts_file)), before_start_(std::move(before_start)), brought_up_(std::move(brought_up)),
+      options_(options) {
+  for (SupervisedRole& one : roles) {
+    roles_.push_back(std::make_unique<Role>());
+    roles_.back()->restarts = lab::read_restarts(restarts_file_, one.spec.name);
+    roles_.back()->what = std::move(one);
+  }
+}
+
+Supervisor::~Supervisor() {
+  if (bring_up_timer_) loop_.cancel(bring_up_timer_);
+  for (auto& role : roles_) {
+    if (role->timer) loop_.cancel(role->timer);
+    if (role->pidfd) loop_.unwatch_fd(role->pidfd.get());
+    if (role->ready_fd) loop_.unwatch_fd(role->ready_fd.get());
+  }
+}
+
+void Supervisor::begin() {
+  bring_up_timer_ = loop_.after(options_.bring_up, [this] {
+    bring_up_timer_ = 0;
+    for (auto& role : roles_) {
+      if (role->ready) continue;
+      return give_up(error(Code::kTimeout, "the " + role->what.spec.name + " is not ready after " +
+                                               std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options_.bring_up).count()) +
+                                               " s; see " + role->what.spec.log_file));
+    }
+  });
+  for (auto& role : roles_) {
+    if (brought_up_) adopt_or_start(*role);
+  }
+}
+
+void Supervisor::adopt_or_start(Role& role) {
+  if (std::optional<int> pid = lab::running_daemon(role.what.spec.pid_file)) {
+    follow(role, *pid, false, -1);
+    if (lab::daemon_is_ready(role.what.spec)) return ready(role);
+    return look_whether_ready(role);
+  }
+  if (Status started = start(role); !started.ok()) give_up(started.error());
+}
+
+Status Supervisor::start(Role& role) {
+  BERTH_TRY(before_start_());
+  BERTH_ASSIGN(lab::Started started, lab::fork_daemon(role.what.spec, role.what.run));
+  role.started_here = true;
+  follow(role, started.pid, true, started.ready_fd);
+  return ok_status();
+}
+
+void Supervisor::follow(Role& role, int pid, bool child, int ready_fd) {
+  role.pid = pid;
+  role.child = child;
+  role.ready = false;
+  role.said.clear();
+  role.began = loop_.monotonic();
+  role.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!role.pidfd) return loop_.post([this, &role] { ended(role); });
+  (void)loop_.watch_fd(role.pidfd.get(), EPOLLIN, [this, &role](std::uint32_t) { ended(role); });
+  if (ready_fd < 0) return;
+  role.ready_fd = Fd(ready_fd);
+  ::fcntl(ready_fd, F_SETFL, O_NONBLOCK);
+  (void)loop_.watch_fd(ready_fd, EPOLLIN, [this, &role](std::uint32_t) { read_ready(role); });
+}
+
+void Supervisor::read_ready(Role& role) {
+  char buffer[1024];
+  ssize_t n;
+  while ((n = ::read(role.ready_fd.get(), buffer, sizeof buffer)) > 0) {
+    if (role.said.size() < 4096) role.said.append(buffer, static_cast<std::size_t>(n));
+  }
+  if (n != 0) return;
+  loop_.unwatch_fd(role.ready_fd.get());
+  role.ready_fd.reset();
+  if (role.said.starts_with("READY")) ready(role);
+  // Otherwise it ends now, and that is told by its pidfd.
+}
+
+void Supervisor::look_whether_ready(Role& role) {
+  role.timer = loop_.after(kReadyLook, [this, &role] {
+    role.timer = 0;
+    if (role.pid == 0) return;
+    if (lab::daemon_is_ready(role.what.spec)) return ready(role);
+    look_whether_ready(role);
+  });
+}
+
+void Supervisor::ready(Role& role) {
+  role.ready = true;
+  if (!std::all_of(roles_.begin(), roles_.end(), [](const auto& one) { return one->ready; })) return;
+  if (bring_up_timer_) loop_.cancel(std::exchange(bring_up_timer_, 0));
+  if (auto done = std::exchange(brought_up_, nullptr)) done(ok_status());
+}
+
+void Supervisor::ended(Role& role) {
+  if (role.ready_fd) read_ready(role);
+  if (role.ready_fd) {
+    loop_.unwatch_fd(role.ready_fd.get());
+    role.ready_fd.reset();
+  }
+  if (role.pidfd) loop_.unwatch_fd(role.pidfd.get());
+  role.pidfd.reset();
+  int status = 0;
+  std::string how = role.child && ::waitpid(role.pid, &status, WNOHANG) == role.pid ? describe_end(status) : "ended";
+  const bool was_ready = role.ready;
+  const int pid = std::exchange(role.pid, 0);
+  role.ready = false;
+  if (brought_up_) return role.started_here ? give_up(lab::failed_start(role.what.spec, was_ready ? "" : role.said)) : adopt_or_start(role);
+  if (!was_ready && !trim(role.said).empty()) how += ": " + std::string(trim(role.said));
+  if (loop_.monotonic() - role.began >= options_.settled) role.in_a_row = 0;
+  Duration delay = Duration::zero();
+  if (role.in_a_row > 0) delay = std::min<Duration>(options_.first_delay * (1 << std::min(role.in_a_row - 1, 16)), options_.longest_delay);
+  ++role.in_a_row;
+  log_error("supervisor", "the " + role.what.spec.name + " has ended; it is started again",
+            {{"pid", std::to_string(pid)}, {"how", how}, {"after", std::to_string(delay.count() / 1'000'000) + "ms"}});
+  role.restarts.why = how;
+  if (role.timer) loop_.cancel(role.timer);
+  role.timer = loop_.after(delay, [this, &role] {
+    role.timer = 0;
+    restart(role);
+  });
+}
+
+void Supervisor::restart(Role& role) {
+  // `berth up` of an older or a newer program may have been quicker.
+  if (std::optional<int> pid = lab::running_daemon(role.what.spec.pid_file)) {
+    follow(role, *pid, false, -1);
+    role.ready = true;
+    return;
+  }
+  if (Status started = start(role); !started.ok()) {
+    const Duration delay = options_.longest_delay / 10;
+    log_error("supervisor", "the " + role.what.spec.name + " cannot be started", {{"error", started.error().message}});
+    role.timer = loop_.after(delay, [this, &role] {
+      role.timer = 0;
+      restart(role);
+    });
+    return;
+  }
+  ++role.restarts.count;
+  role.restarts.last = loop_.now();
+  log_info("supervisor", "the " + role.what.spec.name + " is started again",
+           {{"pid", std::to_string(role.pid)}, {"restarts", std::to_string(role.restarts.count)}});
+  write_restarts();
+}
+
+// While the cluster is brought up: nothing of it stays.
+void Supervisor::give_up(const Error& why) {
+  auto done = std::exchange(brought_up_, nullptr);
+  if (!done) return;
+  if (bring_up_timer_) loop_.cancel(std::exchange(bring_up_timer_, 0));
+  for (auto role = roles_.rbegin(); role != roles_.rend(); ++role) {
+    if ((*role)->pidfd) loop_.unwatch_fd((*role)->pidfd.get());
+    if ((*role)->timer) loop_.cancel(std::exchange((*role)->timer, 0));
+    if ((*role)->started_here) (void)lab::stop_daemon((*role)->what.spec.pid_file, 5s, SIGTERM);
+  }
+  done(why);
+}
+
+void Supervisor::write_restarts() {
+  std::vector<lab::Restarts> all;
+  for (const auto& role : roles_) {
+    lab::Restarts one = role->restarts;
+    one.role = role->what.spec.name;
+    if (one.count > 0) all.push_back(std::move(one));
+  }
+  if (Status written = lab::write_restarts(restarts_file_, all); !written.ok()) {
+    log_warning("supervisor", "the restarts are not kept", {{"error", written.error().message}});
+  }
+}
+
+int run_supervisor(const std::string& data_dir) {
+  auto give_up = [](const Error& error) {
+    lab::report_failure(error.message);
+    return 1;
+  };
+  Result<lab::ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  if (!dir.ok()) return give_up(dir.error());
+  Result<lab::Settings> settings = lab::load_settings(*dir);
+  if (!settings.ok()) return give_up(settings.error());
+  ::prctl(PR_SET_NAME, "berth-supervisor");
+  Loop loop;
+  int code = 0;
+  Signals signals(loop, {SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
+  std::vector<SupervisedRole> roles;
+  roles.push_back({lab::server_daemon(*dir), [&] { return run_server(dir->root); }});
+  roles.push_back({lab::agent_daemon(*dir), [&] { return run_agent(dir->root); }});
+  auto before_start = [&]() -> Status {
+    if (!path_exists(dir->run())) return error(Code::kNotFound, dir->run() + " is gone");
+    if (lab::node_space_exists(*dir)) return ok_status();
+    return lab::make_node_space(*dir, {settings->api_service_ip, settings->dns_service_ip});
+  };
+  Supervisor supervisor(loop, std::move(roles), dir->restarts(), before_start, [&](Status up) {
+    if (up.ok()) return lab::report_ready();
+    lab::report_failure(up.error().message);
+    code = 1;
+    loop.stop();
+  });
+  supervisor.begin();
+  loop.run();
+  return code;
+}
+
+}  // namespace berth
