@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/time/clock_watch.h"
 #include "controllers/event_recorder.h"
 #include "controllers/informer.h"
 
@@ -71,6 +72,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
   std::vector<ContainerStatus> found;
   bool over = false, taken_over = false, node_ready = false;
   TimerId garbage_timer = 0;
+  std::unique_ptr<ClockWatch> clock;
 
   State(std::shared_ptr<Core> c, Runtime& r) : core(std::move(c)), runtime(r) {}
 
@@ -88,6 +90,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       auto record = value.ok() ? record_from_json(*value) : Result<PodRecord>(value.error());
       if (!record.ok()) {
         log_warning("agent", "a pod record cannot be read", {{"file", name}, {"error", record.error().message}});
+        (void)remove_all(config.records() + "/" + name);
         continue;
       }
       for (const auto& volume : record->claims) core->services.volumes.adopt(volume, record->uid);
@@ -138,16 +141,30 @@ struct Agent::State : std::enable_shared_from_this<State> {
   void take_over() {
     const ContainerEnds ends = read_container_ends(core->config.ends());
     std::set<std::string> known;
+    std::vector<std::pair<Value, PodRecord>> present;
     for (const Value& pod : pod_informer->list()) {
       std::string uid(api::uid_of(pod));
       known.insert(uid);
       auto record = records.extract(uid);
-      add_worker(qualified(pod), record.empty() ? record_from_status(pod, runtime.now(), ends) : std::move(record.mapped()), false);
+      const bool begun = !record.empty();
+      present.emplace_back(qualified(pod), begun ? std::move(record.mapped()) : PodRecord{});
     }
+    // What is left of pods that are gone is taken away in the order in which any pod is.
+    for (const auto& [uid, record] : records) known.insert(uid);
+    find_strays(known);
     for (auto& [uid, record] : records) {
       known.insert(uid);
       Value pod = pod_of_record(record);
       add_worker(std::move(pod), record, true);
+    }
+    for (auto& [pod, record] : present) {
+      const api::Name name = api::name_key(pod);
+      const bool begun = !record.uid.empty();
+      if (!begun && by_name.contains(name)) {
+        waiting[name] = pod;  // for the one of this name that is still to go
+        continue;
+      }
+      add_worker(pod, begun ? std::move(record) : record_from_status(pod, runtime.now(), ends), false);
     }
     records.clear();
     for (const auto& status : found) {
@@ -157,14 +174,13 @@ struct Agent::State : std::enable_shared_from_this<State> {
       if (worker == workers.end() || !worker->second->adopt(now ? *now : status)) {
         core->services.containers.remove_container(status.id, [](Status) {});
       }
-      if (worker == workers.end()) core->services.containers.remove_sandbox(status.pod_uid, [](Status) {});
     }
     found.clear();
     // Addresses of pods that exist are kept, also across a restart of the machine.
     if (auto freed = core->services.network.recover({known.begin(), known.end()}); !freed.ok()) {
       log_warning("agent", "cannot free the addresses of pods that are gone", {{"error", freed.error().message}});
     }
-    remove_leftovers(known);
+    core->services.volumes.release_unused();
     taken_over = true;
     for (auto& [uid, worker] : std::unordered_map(workers)) {
       worker->adopted();
@@ -173,23 +189,40 @@ struct Agent::State : std::enable_shared_from_this<State> {
     subscription = pod_informer->subscribe([self = weak_from_this()](const Value& before, const Value& after) {
       if (auto state = self.lock(); state && !state->over) state->pod_changed(before, after);
     });
+    clock = std::make_unique<ClockWatch>(runtime, [this] {
+      for (auto& [uid, worker] : std::unordered_map(workers)) worker->clock_moved();
+    });
     collect_garbage();
     maybe_ready();
   }
 
-  // Directories of pods that are in no record and not in the API: from before the machine was restarted.
-  void remove_leftovers(const std::set<std::string>& known) {
-    auto names = list_directory(core->config.pods());
-    if (!names.ok()) return;
-    for (const auto& uid : *names) {
-      if (known.contains(uid)) continue;
-      core->services.containers.remove_sandbox(uid, [](Status) {});
-      runtime.offload(
-          [path = core->config.pods() + "/" + uid] {
-            unmount_below(path);
-            (void)remove_all(path);
-          },
-          [] {});
+  // Pods that are in no record and not in the API, and of which there is something on this node all the same: they were
+  // deleted while no agent was here, and their records went with the machine or with the node's mounts.
+  void find_strays(const std::set<std::string>& known) {
+    auto stray = [&](const std::string& uid) -> PodRecord* {
+      if (uid.empty() || known.contains(uid)) return nullptr;
+      PodRecord& record = records[uid];
+      record.uid = uid;
+      return &record;
+    };
+    const AgentConfig& config = core->config;
+    for (const std::string& directory : {config.pods(), config.memory() + "/pods"}) {
+      if (auto uids = list_directory(directory); uids.ok()) {
+        for (const std::string& uid : *uids) stray(uid);
+      }
+    }
+    for (const std::string& uid : core->services.containers.found_sandboxes()) stray(uid);
+    for (const ContainerStatus& status : found) stray(status.pod_uid);
+    if (auto names = list_directory(config.logs()); names.ok()) {
+      for (const std::string& name : *names) {
+        // namespace_name_uid
+        const std::size_t first = name.find('_'), last = name.rfind('_');
+        if (first == std::string::npos || first == last) continue;
+        PodRecord* record = stray(name.substr(last + 1));
+        if (!record) continue;
+        record->ns = name.substr(0, first);
+        record->name = name.substr(first + 1, last - first - 1);
+      }
     }
   }
 
@@ -243,6 +276,10 @@ struct Agent::State : std::enable_shared_from_this<State> {
     runtime.post([held = std::move(worker->second)] {});
     workers.erase(worker);
     if (auto entry = by_name.find(name); entry != by_name.end() && entry->second == uid) by_name.erase(entry);
+    const bool another = std::any_of(workers.begin(), workers.end(), [&](const auto& one) {
+      return one.second->record().name == name.name && one.second->record().ns == name.ns;
+    });
+    if (another) return;  // it is waited for as well
     auto next = waiting.extract(name);
     if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->begin();
   }
@@ -290,6 +327,7 @@ Agent::Agent(AgentConfig config, AgentDependencies dependencies)
 Agent::~Agent() {
   state_->over = true;
   if (state_->garbage_timer) state_->runtime.cancel(state_->garbage_timer);
+  state_->clock.reset();
   state_->core->services.containers.on_change({});
   for (auto& [uid, worker] : state_->workers) worker->stop();
   state_->workers.clear();

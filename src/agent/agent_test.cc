@@ -111,6 +111,31 @@ TEST_F(AgentTest, RegistersANodeAndKeepsItsLease) {
   EXPECT_EQ(api_.writes - writes, 36) << "and a heartbeat of the status after 300 s";
 }
 
+// The node controller has not heard of this node for a while: it was suspended, or swapped out.
+TEST_F(AgentTest, ANodeThatWasGivenUpIsReadyAgainAtOnce) {
+  auto give_up = [&] {
+    Value node = api_.object(kNodes, api::Name{"", "node1"});
+    Value conditions = Value::array();
+    for (Value condition : node["status"]["conditions"]) {
+      condition.set("status", "Unknown");
+      condition.set("reason", "NodeStatusUnknown");
+      conditions.push(std::move(condition));
+    }
+    node.mut("status").set("conditions", std::move(conditions));
+    api_.put(kNodes, std::move(node));
+    runtime_.settle();
+    return api::condition_of(api_.object(kNodes, api::Name{"", "node1"}), "Ready")["status"].str();
+  };
+  runtime_.advance(33s);
+  EXPECT_EQ(give_up(), "True");
+  // Somebody who insists is not answered each time.
+  const int writes = api_.writes;
+  for (int i = 0; i < 20; ++i) give_up();
+  EXPECT_LE(api_.writes - writes, 2);
+  runtime_.advance(1s);
+  EXPECT_EQ(api::condition_of(api_.object(kNodes, api::Name{"", "node1"}), "Ready")["status"].as_string(), "True");
+}
+
 TEST_F(AgentTest, KeepsTryingWhileTheApiIsDown) {
   agent_.reset();
   api_.erase(kNodes, api::Name{"", "node1"});
@@ -614,6 +639,35 @@ TEST_F(AgentTest, ATokenIsProjectedAndRenewed) {
                "containers":[{"name":"c","image":"busybox","volumeMounts":[{"name":"v","mountPath":"/t"}]}]})");
   std::string uid(api::uid_of(get("a")));
   EXPECT_EQ(read_file(memory(uid) + "/volumes/v/token").value(), "token-of-web");
+  runtime_.advance(47min);
+  EXPECT_EQ(api_.tokens, 1);
+  runtime_.advance(2min);
+  EXPECT_EQ(read_file(memory(uid) + "/volumes/v/token").value(), "token-of-web-2") << "at 80 % of its life";
+}
+
+// No timer counts the time that a machine is suspended; tokens end by the wall clock.
+TEST_F(AgentTest, ATokenIsRenewedSoonAfterASuspend) {
+  put("a",
+      R"({"serviceAccountName":"web","volumes":[{"name":"v","projected":{"sources":[{"serviceAccountToken":{"path":"token","expirationSeconds":3600}}]}}],
+               "containers":[{"name":"c","image":"busybox","volumeMounts":[{"name":"v","mountPath":"/t"}]}]})");
+  const std::string token = memory(std::string(api::uid_of(get("a")))) + "/volumes/v/token";
+  runtime_.suspend(3h);
+  api_.down = true;
+  runtime_.advance(60s);
+  EXPECT_EQ(read_file(token).value(), "token-of-web") << "an old one is better than none";
+  api_.down = false;
+  runtime_.advance(60s);
+  EXPECT_EQ(read_file(token).value(), "token-of-web-2");
+  runtime_.advance(40min);
+  EXPECT_EQ(api_.tokens, 2);
+}
+
+TEST_F(AgentTest, ADeadlineIsKeptByTheWallClock) {
+  put("a", R"({"activeDeadlineSeconds":3600,"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"busybox"}]})");
+  EXPECT_EQ(condition("a", "Ready"), "True");
+  runtime_.suspend(2h);
+  runtime_.advance(35s);
+  EXPECT_EQ(get("a")["status"]["reason"].as_string(), "DeadlineExceeded");
 }
 
 TEST_F(AgentTest, ClaimsAreMountedByWhatTheyAreBoundTo) {
@@ -687,6 +741,60 @@ TEST_F(AgentTest, WhatVanishedWhileNoAgentRanIsCleanedUp) {
   EXPECT_EQ(container("web-1")["restartCount"].as_int(), 1);
   EXPECT_EQ(container("web-1")["lastState"]["terminated"]["exitCode"].as_int(), 4);
   EXPECT_EQ(containers_.sandboxes.size(), 1u);
+}
+
+TEST_F(AgentTest, WhatIsLeftOfPodsThatNobodyKnowsIsTakenAway) {
+  put("a", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  const std::string kept(api::uid_of(get("a")));
+  agent_.reset();
+  runtime_.settle();
+  // The record of one went with the node's mounts, and the pod from the API while no agent was there.
+  const std::string data = directory_ / "data";
+  for (const char* left : {"/logs/default_b_uid-b/c", "/logs/default_a_uid-old/c", "/pods/uid-b", "/pods/uid-c/volumes", "/memory/pods/uid-d"}) {
+    ASSERT_TRUE(make_directories(data + left).ok());
+  }
+  ASSERT_TRUE(make_directories(data + "/logs/default_a_" + kept + "/c").ok());
+  ASSERT_TRUE(write_file(data + "/memory/records/broken.json", "{").ok());
+  containers_.sandboxes.insert("uid-e");
+  network_.addresses["uid-b"] = "10.244.0.99";
+  start();
+  runtime_.advance(2s);
+  EXPECT_EQ(list_directory(data + "/logs").value(), std::vector<std::string>{"default_a_" + kept});
+  EXPECT_EQ(list_directory(data + "/pods").value(), std::vector<std::string>{kept});
+  EXPECT_EQ(list_directory(data + "/memory/pods").value(), std::vector<std::string>{kept});
+  EXPECT_EQ(list_directory(data + "/memory/records").value(), std::vector<std::string>{kept + ".json"});
+  EXPECT_EQ(containers_.sandboxes, std::set<std::string>{kept});
+  EXPECT_FALSE(network_.addresses.contains("uid-b"));
+  EXPECT_EQ(condition("a", "Ready"), "True");
+  EXPECT_EQ(container("a")["restartCount"].as_int(), 0);
+}
+
+// An agent that was killed before it wrote down what had started, or while a hook ran.
+TEST_F(AgentTest, AHookThatWasInterruptedRunsAgainAndThePodBecomesReady) {
+  put("a", R"({"containers":[{"name":"c","image":"busybox","lifecycle":{"postStart":{"exec":{"command":["hook"]}}}}]})");
+  const std::string record = directory_ / ("data/memory/records/" + std::string(api::uid_of(get("a"))) + ".json");
+  auto hooks = [&] { return std::count(probes_.log.begin(), probes_.log.end(), "hook"); };
+  EXPECT_EQ(hooks(), 1) << join(probes_.log, " ");
+  agent_.reset();
+  Value written = *json::parse(read_file(record).value());
+  Value& c = written.mut("containers").mut("c");
+  c.set("postStarted", false);
+  c.set("runningFully", false);
+  ASSERT_TRUE(write_file(record, json::encode(written)).ok());
+  start();
+  EXPECT_EQ(hooks(), 2);
+  EXPECT_EQ(condition("a", "Ready"), "True");
+  agent_.reset();
+  // Nothing is known of it at all but that it runs.
+  written.mut("containers").erase("c");
+  ASSERT_TRUE(write_file(record, json::encode(written)).ok());
+  start();
+  EXPECT_EQ(hooks(), 3);
+  EXPECT_EQ(condition("a", "Ready"), "True");
+  EXPECT_EQ(container("a")["restartCount"].as_int(), 0);
+  agent_.reset();
+  start();
+  EXPECT_EQ(hooks(), 3) << "it is over";
 }
 
 TEST_F(AgentTest, AfterARestartOfTheMachineCountsGoOn) {

@@ -7,6 +7,7 @@
 #include "agent/hooks/host_path.h"
 #include "api/object.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/quantity.h"
 #include "base/text.h"
 
@@ -67,6 +68,19 @@ class ClaimVolumes final : public VolumeProvider {
   void adopt(const std::string& name, const std::string& pod_uid) override {
     users_[name].insert(pod_uid);
     handles_.try_emplace(name, name);  // our provisioner names the volume as its handle
+  }
+
+  void release_unused() override {
+    std::set<std::string> used;
+    for (const auto& [name, pods] : users_) {
+      if (auto handle = handles_.find(name); !pods.empty() && handle != handles_.end()) used.insert(handle->second);
+    }
+    for (const LocalVolume& volume : volumes_.list()) {
+      if (!volume.mounted || used.contains(volume.name)) continue;
+      volumes_.unmount(volume.name, [name = volume.name](Status done) {
+        if (!done.ok()) log_warning("agent", "cannot unmount a volume that nobody uses", {{"volume", name}, {"error", done.error().message}});
+      });
+    }
   }
 
  private:

@@ -3,13 +3,16 @@
 #include "agent/node_object.h"
 #include "api/object.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/time/time.h"
 #include "controllers/event_recorder.h"
+#include "controllers/informer.h"
 
 namespace berth::agent {
 namespace {
 
 constexpr Duration kRetry = 200ms;
+constexpr Duration kCorrections = 1s;  // between two of what others wrote
 constexpr int kLeaseSeconds = 40;
 constexpr std::string_view kLeaseNamespace = "kube-node-lease";
 constexpr std::size_t kMostImages = 50;
@@ -32,9 +35,11 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   Services& services;
   Function<void()> ready;
   Value node, lease;
-  Time last_status{};
+  std::optional<Duration> last_status;  // monotonic
   TimerId timer = 0;
-  bool registered = false, over = false, writing = false, renewing = false;
+  bool registered = false, over = false, writing = false, renewing = false, correcting = false;
+  std::unique_ptr<controllers::Informer> informer;  // of this node alone
+  std::unique_ptr<controllers::Subscription> subscription;
 
   State(Services& s, Function<void()> r) : services(s), ready(std::move(r)) {}
 
@@ -101,8 +106,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     bool first = !registered;
     bool was_ready = api::condition_is_true(node, "Ready");
     if (!node_status_differs(node["status"], status) &&
-        (first || services.runtime.now() - last_status < services.config.status_heartbeat)) {
-      if (last_status == Time{}) last_status = services.runtime.now();
+        (first || services.runtime.monotonic() - *last_status < services.config.status_heartbeat)) {
+      if (!last_status) last_status = services.runtime.monotonic();
       return now_registered(was_ready);
     }
     writing = true;
@@ -118,7 +123,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
                            s.registered ? 1s : kRetry);
           }
           s.node = *answer;
-          s.last_status = s.services.runtime.now();
+          s.last_status = s.services.runtime.monotonic();
           s.now_registered(was_ready);
         }));
   }
@@ -140,7 +145,34 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
       tell("NodeReady", "Node " + services.config.node_name + " status is now: NodeReady");
     }
     tick();
+    follow();
     if (auto done = std::exchange(ready, nullptr)) done();
+  }
+
+  // Whoever has not heard of this node for a while says so in its status. What is said of it is set right at once, and at
+  // most once a second, however often somebody else writes.
+  void follow() {
+    informer = controllers::make_informer(services.runtime, services.client, api::resources::kNodes,
+                                          api::ListOptions{"", "", "metadata.name=" + services.config.node_name});
+    subscription = informer->subscribe([self = weak_from_this()](const Value&, const Value& now) {
+      if (auto state = self.lock(); state && !state->over) state->changed(now);
+    });
+  }
+
+  void changed(const Value& now) {
+    auto theirs = parse_int(api::resource_version_of(now)), ours = parse_int(api::resource_version_of(node));
+    if (now.is_null() || writing || (theirs.ok() && ours.ok() && *theirs <= *ours)) return;
+    node = now;
+    if (correcting || !node_status_differs(node["status"], status_now())) return;
+    correcting = true;
+    renew();
+    write_status();
+    services.runtime.after(kCorrections, [self = weak_from_this()] {
+      auto state = self.lock();
+      if (!state || state->over) return;
+      state->correcting = false;
+      state->write_status();
+    });
   }
 
   // Every renewal: the lease, and the status where it has changed or is old.
@@ -203,6 +235,8 @@ NodeRegistration::NodeRegistration(Services& services, Function<void()> ready)
 
 NodeRegistration::~NodeRegistration() {
   state_->over = true;
+  state_->subscription.reset();
+  state_->informer.reset();
   if (state_->timer) state_->services.runtime.cancel(state_->timer);
 }
 

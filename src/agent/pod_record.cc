@@ -41,6 +41,7 @@ Value to_json(const ContainerRecord& c) {
                              {"waitingReason", c.waiting_reason},
                              {"waitingMessage", c.waiting_message},
                              {"retryAt", ns(c.retry_at)},
+                             {"postStarted", c.post_started},
                              {"runningFully", c.running_fully},
                              {"ready", c.ready},
                              {"mustRestart", c.must_restart},
@@ -76,6 +77,7 @@ ContainerRecord container_of(const Value& v) {
   c.waiting_message = v["waitingMessage"].str();
   c.retry_at = time_of(v["retryAt"]);
   c.running_fully = v["runningFully"].as_bool();
+  c.post_started = v["postStarted"].as_bool(c.running_fully);  // older agents did not write it
   c.ready = v["ready"].as_bool();
   c.must_restart = v["mustRestart"].as_bool();
   c.spec_image = v["specImage"].str();

@@ -37,6 +37,7 @@ struct ContainerRecord {
   // Why it does not run, while kWaiting, and while kExited where it is to run again.
   std::string waiting_reason, waiting_message;
   Time retry_at{};             // not to be tried before, where waiting for an image or after a wrong configuration
+  bool post_started = false;   // the postStart hook is over, or there is none
   bool running_fully = false;  // postStart is over and the startup probe has passed: status calls it started
   bool ready = false;
   bool must_restart = false;  // a probe or a hook failed: it is being ended and runs again where the policy says so

@@ -6,6 +6,7 @@
 #include "agent/pod_status.h"
 #include "agent/hooks/references.h"
 #include "api/object.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -56,7 +57,7 @@ void PodWorker::begin() {
   admit();
   if (!record_.rejected) follow_references();
   for (auto& [name, r] : record_.containers) {
-    if (r.state == State::kRunning) watch_health(name);
+    if (r.state == State::kRunning) go_on(name);
   }
   rotate_logs();
   look();
@@ -141,6 +142,11 @@ void PodWorker::vanish() {
   look();
 }
 
+void PodWorker::clock_moved() {
+  refresh();
+  look();
+}
+
 void PodWorker::container_changed(const ContainerStatus& status) {
   if (stopped_) return;
   auto found = record_.containers.find(status.name);
@@ -216,6 +222,7 @@ void PodWorker::run_hook(std::size_t at) {
   }
   hooks_[at]->prepare(context_, [self = shared_from_this(), at](std::optional<HookFailure> failure) {
     if (self->stopped_) return;
+    fault::step("pod.prepare " + std::string(self->hooks_[at]->name()));
     if (failure) return self->hook_failed(*failure);
     // A pod that is to end meanwhile gets no more.
     if (self->ending_) {
@@ -290,7 +297,9 @@ void PodWorker::tear_down() {
 void PodWorker::remove_containers(std::vector<std::string> ids) {
   auto left = std::make_shared<std::size_t>(ids.size() + 1);
   auto one_less = [self = shared_from_this(), left](Status) {
-    if (--*left == 0 && !self->stopped_) self->clean_up(self->hooks_.size());
+    if (--*left > 0 || self->stopped_) return;
+    fault::step("pod.containers_removed");
+    self->clean_up(self->hooks_.size());
   };
   for (const auto& id : ids) services_->containers.remove_container(id, one_less);
   one_less({});
@@ -305,6 +314,7 @@ void PodWorker::clean_up(std::size_t left) {
   }
   hooks_[left - 1]->cleanup(context_, [self = shared_from_this(), left](std::optional<HookFailure> failure) {
     if (self->stopped_) return;
+    fault::step("pod.clean_up " + std::string(self->hooks_[left - 1]->name()));
     if (!failure) return self->clean_up(left - 1);
     // Never given up: what is still mounted or running may not be called gone.
     self->event("Warning", failure->reason, failure->message);
@@ -337,12 +347,14 @@ void PodWorker::back_off(const PodPlan::Wait& wait) {
 void PodWorker::save() {
   std::string text = json::encode(to_json(record_));
   if (text == saved_) return;
+  fault::step("pod.save");
   // A memory file system: a few microseconds, and gone with the machine, as the containers are.
   if (auto written = write_file(services_->config.records() + "/" + record_.uid + ".json", text, 0600); !written.ok()) {
     log_warning("agent", "cannot remember a pod",
                 {{"pod", pod_in_messages(record_)}, {"error", written.error().message}});
     return;
   }
+  fault::step("pod.saved");
   saved_ = std::move(text);
 }
 
@@ -360,6 +372,7 @@ void PodWorker::write_status() {
   Value patch = status_patch(context_.pod, make_pod_status(input));
   if (patch.is_null()) return;
   status_in_flight_ = true;
+  fault::step("pod.status");
   services_->client.patch(api::resources::kPods, api::Name{record_.ns, record_.name}, api::PatchType::kStrategic,
                           std::move(patch), api::WriteOptions{"status", "kubelet"},
                           [self = shared_from_this()](Result<Value> answer) {
@@ -368,6 +381,7 @@ void PodWorker::write_status() {
 }
 
 void PodWorker::status_written(Result<Value> answer) {
+  fault::step("pod.status_written");
   status_in_flight_ = false;
   bool again = std::exchange(status_again_, false);
   if (answer.ok()) {
@@ -397,12 +411,14 @@ void PodWorker::finish() {
   if (!gone_ && (!api::is_terminating(context_.pod) || status_in_flight_)) return;
   auto forget = [self = shared_from_this()] {
     self->done_ = true;
+    fault::step("pod.forget");
     const AgentConfig& config = self->services_->config;
     std::string logs = config.logs() + "/" + self->record_.ns + "_" + self->record_.name + "_" + self->record_.uid;
     std::string record = config.records() + "/" + self->record_.uid + ".json";
     self->runtime().offload(
         [logs, record] {
           (void)remove_all(logs);
+          fault::step("pod.logs_removed");
           (void)remove_all(record);
         },
         [self] {
@@ -411,6 +427,7 @@ void PodWorker::finish() {
   };
   if (gone_) return forget();
   deleting_ = true;
+  fault::step("pod.delete");
   api::DeleteOptions options;
   options.grace_seconds = 0;
   options.uid = record_.uid;
@@ -428,6 +445,7 @@ void PodWorker::finish() {
 
 void PodWorker::event(std::string_view type, std::string_view reason, std::string_view message,
                       std::string_view container) {
+  if (record_.name.empty()) return;  // of a pod of which nobody knows more than that it was here
   std::string path;
   if (!container.empty())
     path = (is_init(container) ? "spec.initContainers{" : "spec.containers{") + std::string(container) + "}";

@@ -39,6 +39,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   void update(const Value& pod);  // a newer object
   void vanish();                  // the API has no such pod any more
+  void clock_moved();             // what is due at a time of the wall clock may be due now
   void container_changed(const ContainerStatus& status);
   // The agent ends: nothing more is done, containers run on.
   void stop();
@@ -103,7 +104,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void started(const std::string& name, const ContainerSpec& spec, Result<ContainerStatus> result);
   void begin_attempt(ContainerRecord& r, const std::string& id, int attempt);
   void now_running(const std::string& name);
+  void go_on(const std::string& name);
   void post_start(const std::string& name);
+  void post_started(const std::string& name);
   void watch_health(const std::string& name);
 
   // pod_worker_stop.cc

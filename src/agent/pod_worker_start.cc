@@ -10,7 +10,9 @@
 #include "agent/hooks/resources.h"
 #include "agent/hooks/security.h"
 #include "agent/pod_worker.h"
+#include "agent/runtime/mounts.h"
 #include "api/object.h"
+#include "base/fault.h"
 #include "base/rooted_dir.h"
 #include "base/text.h"
 #include "controllers/informer.h"
@@ -170,7 +172,7 @@ Status PodWorker::fill_spec(const Value& container, const Image& image, const Im
   spec.stdin_once = container["stdinOnce"].as_bool();
   for (auto layer = image.layers.rbegin(); layer != image.layers.rend(); ++layer) {
     if (!spec.rootfs_layers.empty()) spec.rootfs_layers += ":";
-    spec.rootfs_layers += *layer;
+    spec.rootfs_layers += overlay_option(*layer);
   }
   return {};
 }
@@ -227,6 +229,7 @@ void PodWorker::run_configured(const std::string& name, const Image& image, Cont
   r.image_id = image.digests.empty() ? image.id : image.digests.front();
   r.spec_image = live.wanted_image;
   if (r.state == ContainerRecord::State::kExited) raise_back_off(r, runtime().now());
+  fault::step("pod.container_run");
   services_->containers.run_container(spec, [self = shared_from_this(), name, spec](Result<ContainerStatus> result) {
     if (!self->stopped_) self->started(name, spec, std::move(result));
   });
@@ -240,13 +243,14 @@ void PodWorker::begin_attempt(ContainerRecord& r, const std::string& id, int att
   r.waiting_reason.clear();
   r.waiting_message.clear();
   r.retry_at = {};
-  r.running_fully = r.ready = r.must_restart = r.replace = false;
+  r.post_started = r.running_fully = r.ready = r.must_restart = r.replace = false;
   r.started = {};
 }
 
 void PodWorker::started(const std::string& name, const ContainerSpec& spec, Result<ContainerStatus> result) {
   Live& live = live_[name];
   live.starting = live.in_runtime = false;
+  fault::step("pod.container_started");
   ContainerRecord& r = record_.containers[name];
   begin_attempt(r, spec.id, spec.attempt);
   if (!result.ok()) {
@@ -275,13 +279,29 @@ void PodWorker::now_running(const std::string& name) {
   ContainerRecord& r = record_.containers[name];
   r.ready = !has_probe(container, "readiness");
   if (!container["lifecycle"]["postStart"].is_null()) return post_start(name);
-  r.running_fully = !has_probe(container, "startup");
+  post_started(name);
+}
+
+// After a restart of the agent: what the one before began with a container and did not finish is done again. A hook that
+// was interrupted runs once more, as Kubernetes says of hooks.
+void PodWorker::go_on(const std::string& name) {
+  const ContainerRecord& r = record_.containers[name];
+  if (r.must_restart || ending_) return watch_health(name);
+  if (!r.post_started) return now_running(name);
+  watch_health(name);
+}
+
+void PodWorker::post_started(const std::string& name) {
+  ContainerRecord& r = record_.containers[name];
+  r.post_started = true;
+  r.running_fully = !has_probe(spec_of(name), "startup");
   watch_health(name);
 }
 
 void PodWorker::post_start(const std::string& name) {
   live_[name].post_start_running = true;
   std::string id = record_.containers[name].id;
+  fault::step("pod.post_start");
   run_lifecycle(spec_of(name)["lifecycle"]["postStart"], name, Duration::zero(),
                 [self = shared_from_this(), name, id](ProbeResult result) {
                   if (self->stopped_) return;
@@ -292,8 +312,8 @@ void PodWorker::post_start(const std::string& name) {
                     self->event("Warning", "FailedPostStartHook", "PostStartHook failed", name);
                     return self->condemn(name, "postStart");
                   }
-                  r.running_fully = !has_probe(self->spec_of(name), "startup");
-                  self->watch_health(name);
+                  fault::step("pod.post_start_over");
+                  self->post_started(name);
                   self->look();
                 });
 }

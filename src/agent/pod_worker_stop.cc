@@ -8,6 +8,7 @@
 
 #include "agent/pod_worker.h"
 #include "api/object.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -82,6 +83,7 @@ std::string PodWorker::killing_text(const PodPlan::Stop& stop) const {
 void PodWorker::pre_stop(const std::string& name) {
   Live& live = live_[name];
   live.hook_running = true;
+  fault::step("pod.pre_stop");
   // Past the deadline nobody waits for it, but it may run on for as long as its container does.
   Duration limit = live.deadline - runtime().monotonic() + kShortestGrace;
   run_lifecycle(spec_of(name)["lifecycle"]["preStop"], name, limit,
@@ -90,6 +92,7 @@ void PodWorker::pre_stop(const std::string& name) {
                   Live& live = self->live_[name];
                   if (!live.stopping || !live.hook_running) return;
                   live.hook_running = false;
+                  fault::step("pod.pre_stop_over");
                   if (!result.good) self->event("Warning", "FailedPreStopHook", "PreStopHook failed", name);
                   self->advance_stop(name);
                 });
@@ -118,6 +121,7 @@ void PodWorker::advance_stop(const std::string& name) {
 }
 
 void PodWorker::signal_container(const std::string& name) {
+  fault::step("pod.signal");
   services_->containers.signal_container(record_.containers[name].id, live_[name].stop_signal, [name](Status sent) {
     if (!sent.ok())
       log_warning("agent", "cannot signal a container", {{"container", name}, {"error", sent.error().message}});
@@ -127,6 +131,7 @@ void PodWorker::signal_container(const std::string& name) {
 void PodWorker::kill_container(const std::string& name) {
   Live& live = live_[name];
   live.kill_at = runtime().monotonic() + kKillAgain;
+  fault::step("pod.kill");
   services_->containers.kill_container(record_.containers[name].id, [self = shared_from_this(), name](Status killed) {
     if (!killed.ok())
       log_warning("agent", "cannot kill a container", {{"container", name}, {"error", killed.error().message}});
@@ -146,6 +151,7 @@ void PodWorker::condemn(const std::string& name, const std::string& by) {
 
 void PodWorker::exited(const std::string& name, const ContainerStatus& status) {
   Live& live = live_[name];
+  fault::step("pod.container_exited");
   live.prober.reset();
   live.stopping = live.hook_running = live.signalled = false;
   live.condemned_by.clear();

@@ -35,6 +35,9 @@ class VolumeProvider {
   virtual void release(const std::string& volume_name, const std::string& pod_uid, Function<void(Status)> done) = 0;
   // A pod uses it that an earlier agent prepared. Called for all such pods before anything is acquired or released.
   virtual void adopt(const std::string& volume_name, const std::string& pod_uid) = 0;
+  // Unmounts what is mounted and used by nobody: acquired for a pod that was not written down any more. Called once, after
+  // all adopt() calls.
+  virtual void release_unused() {}
 };
 
 struct ProbeTarget {

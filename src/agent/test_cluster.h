@@ -23,7 +23,7 @@ namespace berth::agent::testing {
 class ManualRuntime final : public Runtime {
  public:
   ~ManualRuntime() override;
-  Time now() const override { return Time(std::chrono::seconds(1'767'323'045)) + clock_; }
+  Time now() const override { return Time(std::chrono::seconds(1'767'323'045)) + moved_ + clock_; }
   Duration monotonic() const override { return clock_; }
   void post(Task task) override { ready_.push_back(std::move(task)); }
   TimerId after(Duration delay, Task task) override;
@@ -33,10 +33,11 @@ class ManualRuntime final : public Runtime {
 
   void settle();              // runs everything that is ready; time stands still
   void advance(Duration by);  // settles, and fires what falls due on the way
+  void suspend(Duration by) { moved_ += by; }  // the wall clock goes on, nothing else does
   std::size_t timers() const { return timers_.size(); }
 
  private:
-  Duration clock_{};
+  Duration clock_{}, moved_{};
   std::deque<Task> ready_;
   std::map<std::pair<Duration, TimerId>, Task> timers_;
   TimerId last_ = 0;
@@ -70,7 +71,9 @@ class FakeApi final : public api::Client {
   std::vector<Value> pod_patches;   // in order, as sent
   std::vector<std::string> events;  // "Normal Pulled web-0: text"
   int writes = 0;
+  int tokens = 0;     // handed out
   bool down = false;  // every call answers kUnavailable
+  std::function<void(const api::Resource&, const std::string& type, const Value&)> on_change;  // of each object
 
  private:
   struct Watch;
@@ -115,6 +118,7 @@ class FakeContainers final : public ContainerRuntime {
   void resize_terminal(const std::string&, int, int, Done done) override { done({}); }
   void reopen_log(const std::string&, Done done) override { done({}); }
   std::optional<ContainerUsage> usage(const std::string&) const override { return {}; }
+  std::set<std::string> found_sandboxes() const override { return sandboxes; }
 
   void exit(const std::string& container, int code, bool oom = false);  // the running one of that name
   std::string id_of(const std::string& container) const;                // running; empty where none

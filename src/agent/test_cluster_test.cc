@@ -108,6 +108,7 @@ bool FakeApi::refuse(T& done) {
 
 void FakeApi::changed(const std::string& type, const api::Resource& resource, const Value& object) {
   history_.push_back({revision_, type, resource, object});
+  if (on_change) on_change(resource, type, object);
   for (Watch* watch : std::set(watches_)) watch->send(history_.back());
 }
 
@@ -191,7 +192,8 @@ void FakeApi::create(const api::Resource& resource, Value object, const api::Wri
 void FakeApi::create_sub(const api::Resource&, const api::Name& name, Value object, const api::WriteOptions&,
                          Done done) {
   if (refuse(done)) return;
-  object.set("status", Value::object({{"token", "token-of-" + name.name},
+  const std::string number = ++tokens == 1 ? "" : "-" + std::to_string(tokens);
+  object.set("status", Value::object({{"token", "token-of-" + name.name + number},
                                       {"expirationTimestamp", format_time(runtime_.now() + 1h)}}));
   runtime_.post([done = std::move(done), object] { done(object); });
 }

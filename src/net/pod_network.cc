@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "net/address_pool.h"
@@ -57,6 +58,7 @@ class BridgeNetwork final : public PodNetwork {
         return saved.error();
       }
     }
+    fault::step("network.lease");
     PodAddress address{format_ipv4(ip), namespace_path(pod_uid)};
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
     const bool begun = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid));
@@ -76,6 +78,7 @@ class BridgeNetwork final : public PodNetwork {
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
     std::optional<int> link = netlink.find_link(veth_name(pod_uid));
     BERTH_TRY(remove_network_namespace(namespace_path(pod_uid)));
+    fault::step("network.namespace_removed");
     if (link) remove_aside(*link);
     if (pool_.release(pod_uid)) return save();
     return ok_status();
@@ -91,8 +94,12 @@ class BridgeNetwork final : public PodNetwork {
     for (const std::string& uid : pinned) {
       if (!is_alive(uid) && !pool_.leases().contains(uid)) gone.push_back(uid);
     }
-    for (const std::string& uid : gone) BERTH_TRY(detach(uid));
-    return ok_status();
+    Status first = ok_status();  // one that does not go keeps none of the others
+    for (const std::string& uid : gone) {
+      Status detached = detach(uid);
+      if (first.ok()) first = std::move(detached);
+    }
+    return first;
   }
 
   std::vector<std::pair<std::string, std::string>> leases() const override {
@@ -121,6 +128,7 @@ class BridgeNetwork final : public PodNetwork {
   Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
     BERTH_TRY(remove_network_namespace(path));
     BERTH_TRY(make_network_namespace(path));
+    fault::step("network.namespace");
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return errno_error("opening " + path);
     std::string name = veth_name(pod_uid);
@@ -131,6 +139,7 @@ class BridgeNetwork final : public PodNetwork {
   // That our end has joined the bridge says that all the rest is done: it comes last. Whoever was killed in the middle does
   // it again.
   Status connect(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
+    fault::step("network.pair");
     BERTH_TRY(in_network_namespace(path, [&]() -> Status {
       BERTH_ASSIGN(Netlink inside, Netlink::open());
       std::optional<int> loopback = inside.find_link("lo"), eth0 = inside.find_link("eth0");
@@ -140,6 +149,7 @@ class BridgeNetwork final : public PodNetwork {
       BERTH_TRY(inside.set_up(*eth0));
       return inside.add_default_route(pool_.gateway(), *eth0);
     }));
+    fault::step("network.addresses");
     const std::string name = veth_name(pod_uid);
     std::optional<int> ours = netlink.find_link(name), bridge = netlink.find_link(config_.bridge);
     if (!ours || !bridge) return error(Code::kInternal, "interface " + name + " or bridge " + config_.bridge + " has gone");

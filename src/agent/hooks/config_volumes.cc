@@ -1,12 +1,15 @@
 // configMap, secret, downwardAPI and projected volumes. Their files are on a memory file system, and change in place
 // when what they show changes.
 
+#include <algorithm>
+
 #include "agent/hooks/atomic_writer.h"
 #include "agent/hooks/downward.h"
 #include "agent/hooks/pod_hook.h"
 #include "agent/hooks/volume_ownership.h"
 #include "agent/object_cache.h"
 #include "api/object.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -17,8 +20,10 @@ using json::Value;
 
 struct Token {
   std::string text;
-  Time renew_at{};
+  Time renew_at{};  // by the wall clock, which the API reads too
 };
+
+constexpr Duration kTokenRetry = 30s;  // after a renewal that failed, while the old one is still there
 
 // The user that every container of the pod is told to run as; -1 where there is none.
 std::int64_t common_user(const Value& pod) {
@@ -38,12 +43,12 @@ std::int64_t common_user(const Value& pod) {
 // Collects one volume's files.
 class Collector {
  public:
-  Collector(PodContext& pod, std::map<std::string, Token>& tokens) : pod_(pod), tokens_(tokens) {}
+  Collector(PodContext& pod, std::map<std::string, Token>& tokens) : pod_(pod), tokens_(tokens), now_(pod.services.runtime.now()) {}
 
   Payload payload;
   std::optional<Error> failure;
   bool waiting = false;  // something is not known yet
-  std::vector<const Value*> token_sources;
+  std::vector<const Value*> token_sources;  // whose tokens are missing, or due for renewal
 
   void add_object(const api::Resource& resource, const Value& source, const std::string& name, unsigned mode) {
     bool secret = resource == api::resources::kSecrets;
@@ -101,6 +106,7 @@ class Collector {
       waiting = true;
       return;
     }
+    if (found->second.renew_at <= now_) token_sources.push_back(&source);
     // For its owner alone where all containers run as one user, or a group owns the pod's volumes.
     FileContent file{found->second.text, mode};
     file.owner = common_user(pod_.pod);
@@ -149,6 +155,7 @@ class Collector {
   }
   PodContext& pod_;
   std::map<std::string, Token>& tokens_;
+  Time now_;
 };
 
 bool is_config_volume(const Value& volume) {
@@ -234,13 +241,21 @@ class ConfigVolumes final : public PodHook {
     std::string key = Collector::token_key(source);
     pod.services.client.create_sub(
         api::resources::kServiceAccounts, name, std::move(request), api::WriteOptions{"token"},
-        [this, &pod, key, volume, done = std::move(done)](Result<Value> answer) mutable {
-          if (!answer.ok()) return done(mount_failure(volume, "failed to fetch token: " + answer.error().message));
+        [this, &pod, key, volume, alive = std::weak_ptr(alive_), done = std::move(done)](Result<Value> answer) mutable {
+          if (alive.expired()) return;
           Time now = pod.services.runtime.now();
+          if (!answer.ok()) {
+            auto old = tokens_.find(key);
+            if (old == tokens_.end()) return done(mount_failure(volume, "failed to fetch token: " + answer.error().message));
+            log_warning("agent", "cannot renew a token", {{"pod", pod_in_messages(pod.record)}, {"error", answer.error().message}});
+            old->second.renew_at = now + kTokenRetry;
+            schedule_renewal(pod);
+            return write_volumes(pod, std::move(done));
+          }
           auto expires = parse_time((*answer)["status"]["expirationTimestamp"].as_string());
           Duration life = expires.ok() ? *expires - now : Duration(1h);
           // As kubelet: at 80 % of its life, and at least once a day.
-          Time renew = now + std::min<Duration>(life * 4 / 5, 24h);
+          Time renew = now + std::clamp<Duration>(life * 4 / 5, kTokenRetry, 24h);
           tokens_[key] = Token{(*answer)["status"]["token"].str(), renew};
           schedule_renewal(pod);
           write_volumes(pod, std::move(done));
@@ -253,9 +268,6 @@ class ConfigVolumes final : public PodHook {
     for (const auto& [key, token] : tokens_) first = std::min(first, token.renew_at);
     timer_ = runtime_->after(std::max<Duration>(first - runtime_->now(), 1s), [this, &pod] {
       timer_ = 0;
-      Time now = runtime_->now();
-      std::erase_if(tokens_, [now](const auto& one) { return one.second.renew_at <= now; });
-      pod.poke();
       write_volumes(pod, [](std::optional<HookFailure>) {});
     });
   }
@@ -263,6 +275,7 @@ class ConfigVolumes final : public PodHook {
   Runtime* runtime_ = nullptr;
   TimerId timer_ = 0;
   std::map<std::string, Token> tokens_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace

@@ -141,6 +141,19 @@ TEST(Resources, OfContainersAndPods) {
   EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), 999);
   pod.set("status", from(R"({"qosClass":"Guaranteed"})"));
   EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), -997);
+  pod.set("status", from(R"({"qosClass":"BestEffort"})"));
+  EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), 1000);
+}
+
+TEST(Resources, ASidecarIsNoMoreLikelyToBeKilledThanWhatItServes) {
+  Value pod = pod_of(R"({"containers":[{"name":"a","resources":{"requests":{"memory":"1Gi"}}},{"name":"b","resources":{"requests":{"memory":"2Gi"}}}],
+                         "initContainers":[{"name":"i","restartPolicy":"Always"},{"name":"j"}]})");
+  pod.set("status", from(R"({"qosClass":"Burstable"})"));
+  EXPECT_EQ(oom_score(pod, pod["spec"]["initContainers"][0], 4ll << 30), 750);
+  EXPECT_EQ(oom_score(pod, pod["spec"]["initContainers"][1], 4ll << 30), 999) << "not a sidecar";
+  pod.mut("spec").set("resources", from(R"({"requests":{"memory":"3584Mi"}})"));
+  // 512 MiB beyond what the containers ask for, shared by three.
+  EXPECT_EQ(oom_score(pod, pod["spec"]["containers"][1], 4ll << 30), 459);
 }
 
 class Layers : public ::testing::Test {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "agent/plan.h"
 #include "base/quantity.h"
@@ -75,7 +76,27 @@ int oom_score(const Value& pod, const Value& container, std::int64_t node_memory
   std::string_view qos = pod["status"]["qosClass"].as_string();
   if (qos == "Guaranteed") return -997;
   if (qos != "Burstable") return 1000;
-  std::int64_t asked = quantity(container["resources"]["requests"], "memory").value();
+  const auto asked_by = [](const Value& c) { return quantity(c["resources"]["requests"], "memory").value(); };
+  const Value& spec = pod["spec"];
+  std::int64_t asked = asked_by(container);
+  if (is_sidecar(container)) {
+    // A sidecar does not go before the containers that it is there for.
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (const Value& c : spec["containers"]) least = std::min(least, asked_by(c));
+    if (!spec["containers"].empty()) asked = std::max(asked, least);
+  }
+  if (const Value& own = spec["resources"]["requests"]["memory"]; !own.is_null()) {
+    // What the pod asks for beyond its containers counts for each of them alike.
+    std::int64_t rest = quantity(spec["resources"]["requests"], "memory").value(), sharing = 0;
+    for (const char* field : {"containers", "initContainers"}) {
+      for (const Value& c : spec[field]) {
+        if (std::string_view(field) == "initContainers" && !is_sidecar(c)) continue;
+        rest -= asked_by(c);
+        ++sharing;
+      }
+    }
+    if (rest > 0 && sharing > 0) asked += rest / sharing;
+  }
   std::int64_t score = 1000 - (1000 * asked) / std::max<std::int64_t>(1, node_memory);
   return static_cast<int>(std::clamp<std::int64_t>(score, 3, 999));
 }

@@ -22,14 +22,17 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return out;
 }
 
-// Reaps it, where it is a child of ours that has ended.
-int wait_for(pid_t pid) {
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return -1;
+// A process gets the score from the one that forks it. The programs we start have hardly begun by now; what one of them
+// has started already is met below it.
+void set_oom_score(pid_t pid, const std::string& score) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  Fd fd(::open((proc + "/oom_score_adj").c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || ::write(fd.get(), score.data(), score.size()) < 0) return;  // it has ended, or we may not lower it
+  auto children = read_file(proc + "/task/" + std::to_string(pid) + "/children");
+  if (!children.ok()) return;
+  for (auto child : split(trim(*children), ' ')) {
+    if (auto number = parse_int(child); number.ok() && *number > 1) set_oom_score(static_cast<pid_t>(*number), score);
   }
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  return 128 + WTERMSIG(status);
 }
 
 }  // namespace
@@ -46,6 +49,12 @@ Result<pid_t> spawn_child(const SpawnOptions& options) {
   std::array<bool, 3> given{};
   for (auto [ours, theirs] : options.descriptors) {
     copies.emplace_back(::fcntl(ours, F_DUPFD_CLOEXEC, highest + 1));
+    if (!copies.back()) {
+      Error why = errno_error("starting " + options.argv[0] + ": duplicating descriptor " + std::to_string(ours));
+      ::posix_spawn_file_actions_destroy(&actions);
+      ::posix_spawnattr_destroy(&attributes);
+      return why;
+    }
     ::posix_spawn_file_actions_adddup2(&actions, copies.back().get(), theirs);
     if (theirs < 3) given[static_cast<std::size_t>(theirs)] = true;
   }
@@ -75,7 +84,19 @@ Result<pid_t> spawn_child(const SpawnOptions& options) {
   ::posix_spawn_file_actions_destroy(&actions);
   ::posix_spawnattr_destroy(&attributes);
   if (failed) return errno_error("starting " + options.argv[0], failed);
+  if (options.oom_score_adj) set_oom_score(pid, std::to_string(*options.oom_score_adj));
   return pid;
+}
+
+void reap(Loop& loop, pid_t pid) {
+  if (pid <= 0 || ::waitpid(pid, nullptr, WNOHANG) != 0) return;
+  auto pidfd = std::make_shared<Fd>(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const int fd = pidfd->get();
+  // Where it cannot be watched, it is left to whoever reaps for us when we end.
+  (void)loop.watch_fd(fd, EPOLLIN, [&loop, pid, pidfd = std::move(pidfd)](std::uint32_t) {
+    ::waitpid(pid, nullptr, WNOHANG);
+    loop.unwatch_fd(pidfd->get());
+  });
 }
 
 Result<Fd> open_pidfd(pid_t pid) {
@@ -144,7 +165,7 @@ ChildRun::~ChildRun() {
   if (pid_ > 0) {
     kill_descendants(pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
-    wait_for(pid_);
+    reap(loop_, pid_);
   }
 }
 
@@ -182,7 +203,8 @@ void ChildRun::read_output() {
 void ChildRun::exited() {
   read_output();  // what it wrote; a grandchild that keeps the pipe open is not waited for
   loop_.unwatch_fd(pidfd_.get());
-  outcome_.exit_code = wait_for(pid_);
+  int status = 0;
+  if (::waitpid(pid_, &status, WNOHANG) == pid_) outcome_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   pid_ = 0;
   if (timer_) loop_.cancel(std::exchange(timer_, 0));
   auto done = std::move(done_);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,9 +23,12 @@ struct SpawnOptions {
   std::string directory;                 // it starts there; ours where empty
   std::vector<std::pair<int, int>>
       descriptors;  // {ours, the number in the child}; 0, 1 and 2 are /dev/null where not given
+  std::optional<int> oom_score_adj;  // of the child and of all that it starts; ours where not given
 };
 // Starts it (no shell, vfork underneath). Any thread. The caller reaps it.
 Result<pid_t> spawn_child(const SpawnOptions& options);
+// Reaps a child of ours as soon as it has ended, without waiting for that. Loop thread.
+void reap(Loop& loop, pid_t pid);
 
 Result<Fd> open_pidfd(pid_t pid);
 // Signals everything below the process, as far as /proc shows it; not the process itself.

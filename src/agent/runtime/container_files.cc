@@ -2,22 +2,28 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
+#include <set>
 
 #include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/seccomp_profile.h"
+#include "base/fault.h"
 #include "base/json/json.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
 namespace berth::agent {
 namespace {
+
+constexpr int kStartTries = 1000, kStartPauseMs = 5;
 
 std::string nano_text(Time time) { return std::to_string(time.time_since_epoch().count()); }
 Time nano_time(const Value& value) {
@@ -65,6 +71,7 @@ Status make_root(const std::string& at, const ContainerSpec& spec) {
     if (::mkdir((at + name).c_str(), *name ? 0755 : 0711) != 0 && errno != EEXIST)
       return errno_error("making " + at + name);
   }
+  fault::step("container.directories");
   return mount_overlay(spec.rootfs_layers, at + "/upper", at + "/work", at + "/rootfs");
 }
 
@@ -167,9 +174,8 @@ Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups&
   bool was_started = ::stat((at + "/started").c_str(), &started) == 0;
   if (was_started) out.status.started = modified(started);
   if (read_exit(paths, cgroups, out.cgroup, out.status)) return out;
-  bool alive = out.init_start != 0 && process_start_time(out.status.pid) == out.init_start;
-  bool watched = out.conmon_start != 0 && process_start_time(out.conmon_pid) == out.conmon_start;
-  if (alive && watched) {
+  // While its conmon lives, that one tells how it ended, or will.
+  if (out.conmon_start != 0 && process_start_time(out.conmon_pid) == out.conmon_start) {
     out.status.state = was_started ? ContainerState::kRunning : ContainerState::kCreated;
     return out;
   }
@@ -181,6 +187,7 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
                                  const ContainerSpec& spec, const SandboxSpec& sandbox) {
   std::string at = paths.container(spec.id);
   BERTH_TRY(make_root(at, spec));
+  fault::step("container.root");
   SandboxPaths surroundings = sandbox_paths(paths.sandboxes(), sandbox);
   OciSurroundings around;
   around.rootfs = at + "/rootfs";
@@ -199,22 +206,47 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   BERTH_TRY(write_file(at + "/config.json", json::encode(oci_config(spec, around)), 0600));
   if (auto slash = spec.log_path.rfind('/'); slash != std::string::npos)
     BERTH_TRY(make_directories(spec.log_path.substr(0, slash)));
-  return spawn_conmon(config, paths, spec);
+  fault::step("container.config");
+  auto created = spawn_conmon(config, paths, spec);
+  fault::step("container.conmon");
+  return created;
 }
 
-Status start_container(const RuntimePaths& paths, const std::string& id) {
-  std::string fifo = paths.fifo(id);
-  Fd fd(::open(fifo.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd) return errno == ENOENT ? Status() : Status(errno_error("starting container " + id));
-  // The mark is made first: a container that ran is never taken for one that did not.
-  BERTH_TRY(write_file(paths.container(id) + "/started", ""));
-  ::unlink(fifo.c_str());
-  if (::write(fd.get(), "", 1) != 1) return errno_error("starting container " + id);
+namespace {
+
+Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
+  if (::write(fd, "", 1) != 1 && errno != EPIPE) return errno_error("starting container " + id);
+  fault::step("container.let_go");
+  // While it is there, nobody knows whether the program has been let go.
+  ::unlink(paths.fifo(id).c_str());
   return {};
 }
 
-void release_start(const RuntimePaths& paths, const std::string& id) {
-  Fd fd(::open(paths.fifo(id).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}  // namespace
+
+Status start_container(const RuntimePaths& paths, const StoredContainer& stored) {
+  const std::string& id = stored.status.id;
+  Fd fd;
+  // The first process reads from its pipe from the beginning. Where nobody does, it has ended, or is about to begin.
+  for (int tries = 0; !(fd = Fd(::open(paths.fifo(id).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC))); ++tries) {
+    if (errno == ENOENT) return {};
+    if (errno != ENXIO || tries == kStartTries) return errno_error("starting container " + id);
+    if (stored.init_start == 0 || process_start_time(stored.status.pid) != stored.init_start) return {};  // its monitor tells how it ended
+    ::poll(nullptr, 0, kStartPauseMs);
+  }
+  // The mark is made first: a container that ran is never taken for one that did not.
+  BERTH_TRY(write_file(paths.container(id) + "/started", ""));
+  fault::step("container.marked");
+  return let_go(paths, id, fd.get());
+}
+
+void finish_start(const RuntimePaths& paths, const std::string& id) {
+  Fd fd(::open(paths.fifo(id).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (fd) {
+    (void)let_go(paths, id, fd.get());
+  } else if (errno == ENXIO) {
+    ::unlink(paths.fifo(id).c_str());  // nobody waits for it any more
+  }
 }
 
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
@@ -224,12 +256,34 @@ Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const
     cgroups.kill(cgroup);
     BERTH_TRY(cgroups.remove(cgroup));
   }
+  fault::step("container.delete_cgroup");
   unmount(at + "/rootfs");
+  fault::step("container.delete_root");
   BERTH_TRY(remove_all(paths.crun() + "/" + id));
-  BERTH_TRY(remove_all(at));
-  ::unlink((paths.sockets() + "/" + paths.socket_name(id)).c_str());
+  fault::step("container.delete_crun");
+  // The exit code goes with the state: what is found without its state is deleted to the end.
+  BERTH_TRY(remove_all(at + "/state.json"));
   ::unlink(paths.exit_file(id).c_str());
-  return {};
+  fault::step("container.delete_state");
+  ::unlink((paths.sockets() + "/" + paths.socket_name(id)).c_str());
+  return remove_all(at);
+}
+
+void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& ids) {
+  auto sweep = [&](const std::string& directory, const std::function<bool(const std::string&)>& known) {
+    auto names = list_directory(directory);
+    if (!names.ok()) return;
+    for (const std::string& name : *names) {
+      if (!known(name)) (void)remove_all(directory + "/" + name);
+    }
+  };
+  const std::set<std::string> whole(ids.begin(), ids.end());
+  std::set<std::string> short_names;
+  for (const std::string& id : ids) short_names.insert(paths.socket_name(id));
+  auto known = [&](const std::string& name) { return whole.contains(name); };
+  sweep(paths.exits(), known);
+  sweep(paths.crun(), known);
+  sweep(paths.sockets(), [&](const std::string& name) { return short_names.contains(name); });
 }
 
 }  // namespace berth::agent

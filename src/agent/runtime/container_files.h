@@ -57,12 +57,14 @@ struct Created {
 // Mounts the root, writes config.json, starts conmon (which runs `crun create`).
 Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
                                  const ContainerSpec& spec, const SandboxSpec& sandbox);
-// Lets the created process go on to its program. Blocks until that process takes notice, or is gone and the pipe was
-// opened for reading by release_start().
-Status start_container(const RuntimePaths& paths, const std::string& id);
-void release_start(const RuntimePaths& paths, const std::string& id);
+// Lets the created process go on to its program. Nothing where that process has ended or has been let go.
+Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
+// The container was marked as started by an agent that may have been killed before it let it go: done now, if so.
+void finish_start(const RuntimePaths& paths, const std::string& id);
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup);
+// What lies beside the containers of these ids and belongs to none of them: exit codes, sockets, crun's notes.
+void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& ids);
 
 }  // namespace berth::agent

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -142,6 +143,9 @@ class ContainerRuntime {
   virtual void reopen_log(const std::string& id, Done done) = 0;  // after the agent renamed it (rotation)
 
   virtual std::optional<ContainerUsage> usage(const std::string& id) const = 0;
+
+  // The pods of which recover() has found surroundings, whole or not, and that have not been removed since.
+  virtual std::set<std::string> found_sandboxes() const { return {}; }
 };
 
 }  // namespace berth::agent

@@ -1,6 +1,7 @@
 #include "agent/runtime/crun_runtime.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -11,12 +12,15 @@
 
 #include <array>
 #include <cerrno>
+#include <set>
 #include <unordered_map>
 
 #include "agent/runtime/child.h"
 #include "agent/runtime/container_files.h"
 #include "agent/runtime/find_program.h"
 #include "agent/runtime/interactive.h"
+#include "agent/runtime/orphans.h"
+#include "base/fault.h"
 #include "base/json/json.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -24,6 +28,7 @@
 namespace berth::agent {
 namespace {
 
+constexpr int kDeleteTries = 80, kDeletePauseMs = 25;
 constexpr std::size_t kExecOutput = 16 * 1024;
 constexpr int kProcessFd = InteractiveExec::kProcessFd;
 constexpr const char* kProcessPath = "/proc/self/fd/3";
@@ -33,7 +38,7 @@ struct Container {
   Fd conmon, init;  // pidfds
   Fd sync;          // while it is being created
   std::string sync_text;
-  bool starting = false;  // a pool thread may wait in start_container()
+  bool starting = false;  // a pool thread is in start_container()
   bool removing = false;
   Function<void(Result<ContainerStatus>)> run_done;
   std::vector<Task> when_exited;
@@ -48,6 +53,13 @@ std::string words_of(std::string text) {
   if (text.empty()) return "the container could not be created";
   return text;
 }
+
+// As the agent chooses them; conmon writes its files under other names first.
+bool is_container_id(std::string_view name) {
+  return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+int oom_score_of(const ContainerPtr& c) { return static_cast<int>(c->process["oomScoreAdj"].as_int()); }
 
 std::string path_of(const Value& process) {
   for (const Value& variable : process["env"]) {
@@ -82,6 +94,7 @@ class CrunRuntime final : public ContainerRuntime {
   }
   void reopen_log(const std::string& id, Done done) override { control(id, "2 0 0\n", std::move(done)); }
   std::optional<ContainerUsage> usage(const std::string& id) const override;
+  std::set<std::string> found_sandboxes() const override { return found_sandboxes_; }
 
  private:
   ContainerPtr find(const std::string& id) const {
@@ -103,7 +116,7 @@ class CrunRuntime final : public ContainerRuntime {
   void delete_files(const ContainerPtr& c, int tries, Done done);
   void control(const std::string& id, const std::string& line, Done done);
   Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
-  void start_session(const std::string& id, const ExecOptions& options, Fd process, Function<void(Result<ExecStreams>)> started,
+  void start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score, Function<void(Result<ExecStreams>)> started,
                      Function<void(int)> exited);
   Error start_error(const Error& why);
 
@@ -115,6 +128,7 @@ class CrunRuntime final : public ContainerRuntime {
   std::function<void(const ContainerStatus&)> changed_;
   std::unordered_map<std::string, ContainerPtr> containers_;
   std::unordered_map<std::string, SandboxSpec> sandboxes_;
+  std::set<std::string> found_sandboxes_;  // by recover()
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
   std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
   std::uint64_t next_ = 0;
@@ -127,7 +141,6 @@ CrunRuntime::~CrunRuntime() {
   for (auto& [id, c] : containers_) {
     if (c->conmon) loop_.unwatch_fd(c->conmon.get());
     if (c->sync) loop_.unwatch_fd(c->sync.get());
-    if (c->starting) release_start(paths_, id);
   }
 }
 
@@ -162,34 +175,51 @@ void CrunRuntime::recover(Function<void(Result<std::vector<ContainerStatus>>)> d
   };
   auto found = std::make_shared<Found>();
   auto work = [this, found]() -> Status {
+    end_orphaned_execs(config_, paths_);
     BERTH_ASSIGN(auto ids, list_directory(paths_.containers()));
+    std::vector<std::string> kept;
     for (const auto& id : ids) {
       auto stored = load_container(paths_, cgroups_, id);
       if (stored.ok()) {
+        if (stored->status.state == ContainerState::kRunning) finish_start(paths_, id);
         found->containers.push_back(std::move(stored).value());
+        kept.push_back(id);
         continue;
       }
-      // Being made when the agent ended: it never ran its program.
+      // Being made or removed when the agent ended: it never ran its program, or is over.
+      end_monitor(config_, paths_, id);
       std::string cgroup;
       if (auto text = read_file(paths_.container(id) + "/config.json"); text.ok()) {
         if (auto config = json::parse(*text); config.ok()) cgroup = (*config)["linux"]["cgroupsPath"].str().substr(1);
       }
-      if (auto removed = delete_container(paths_, cgroups_, id, cgroup); !removed.ok()) {
+      Status removed = delete_container(paths_, cgroups_, id, cgroup);
+      // A process that has been killed may take a moment to leave its control group.
+      for (int tries = 0; !removed.ok() && tries < kDeleteTries; ++tries) {
+        ::poll(nullptr, 0, kDeletePauseMs);
+        removed = delete_container(paths_, cgroups_, id, cgroup);
+      }
+      if (!removed.ok()) {
         log_warning("agent", "cannot remove what is left of a container",
                     {{"id", id}, {"error", removed.error().message}});
       }
     }
+    remove_strays(paths_, kept);
     BERTH_ASSIGN(auto uids, list_directory(paths_.sandboxes()));
     for (const auto& uid : uids) {
       auto spec = read_sandbox(paths_.sandboxes(), uid);
       // After a restart of the machine the files are there and the namespaces are not: it is made again when used.
-      if (spec.ok()) found->sandboxes.push_back(std::move(spec).value());
+      // One without a description was hardly begun.
+      found->sandboxes.push_back(spec.ok() ? std::move(spec).value() : SandboxSpec{.pod_uid = uid});
     }
     return {};
   };
   blocking(work, [this, found, done = std::move(done)](Status result) {
     if (!result.ok()) return done(result.error());
-    for (auto& spec : found->sandboxes) sandboxes_[spec.pod_uid] = spec;
+    for (auto& spec : found->sandboxes) {
+      // Usable when it has been looked at by create_sandbox().
+      found_sandboxes_.insert(spec.pod_uid);
+      if (!spec.cgroup_parent.empty()) sandboxes_[spec.pod_uid] = spec;
+    }
     std::vector<ContainerStatus> out;
     for (auto& stored : found->containers) {
       auto c = std::make_shared<Container>();
@@ -221,6 +251,7 @@ void CrunRuntime::create_sandbox(const SandboxSpec& spec, Done done) {
 
 void CrunRuntime::remove_sandbox(const std::string& pod_uid, Done done) {
   sandboxes_.erase(pod_uid);
+  found_sandboxes_.erase(pod_uid);
   blocking([this, pod_uid] { return destroy_sandbox(paths_.sandboxes(), cgroups_, pod_uid); }, std::move(done));
 }
 
@@ -285,8 +316,9 @@ void CrunRuntime::read_sync(const ContainerPtr& c) {
 void CrunRuntime::create_failed(const ContainerPtr& c, std::string why) {
   std::string id = c->status().id;
   if (pid_t conmon = c->stored.conmon_pid; conmon > 0) {
+    kill_descendants(conmon, SIGKILL);  // a crun that goes on would bring to life what is deleted here
     ::kill(conmon, SIGKILL);
-    ::waitpid(conmon, nullptr, 0);
+    reap(loop_, conmon);
   }
   delete_files(c, 20, [this, id, c, why = std::move(why)](Status) {
     containers_.erase(id);
@@ -303,8 +335,10 @@ void CrunRuntime::start(const ContainerPtr& c, pid_t pid) {
   c->starting = true;
   blocking(
       [this, stored = c->stored]() -> Status {
+        fault::step("container.created");
         BERTH_TRY(store_container(paths_, stored));
-        return start_container(paths_, stored.status.id);
+        fault::step("container.stored");
+        return start_container(paths_, stored);
       },
       [this, c](Status result) { started(c, std::move(result)); });
 }
@@ -369,7 +403,12 @@ void CrunRuntime::read_exits() {
       if (event->mask & IN_Q_OVERFLOW) {
         for (auto& [id, c] : std::unordered_map(containers_)) check_exit(c);
       } else if (event->len > 0) {
-        if (auto c = find(event->name)) check_exit(c);
+        if (auto c = find(event->name)) {
+          check_exit(c);
+        } else if (is_container_id(event->name)) {
+          // A monitor that was slower than the removal of its container.
+          ::unlink(paths_.exit_file(event->name).c_str());
+        }
       }
     }
   }
@@ -382,7 +421,6 @@ void CrunRuntime::check_exit(const ContainerPtr& c) {
 }
 
 void CrunRuntime::exited(const ContainerPtr& c) {
-  if (c->starting) release_start(paths_, c->status().id);
   ContainerStatus& s = c->status();
   if (s.finished < s.started) s.finished = s.started;  // file times are coarser than ours
   c->init.reset();
@@ -432,8 +470,7 @@ void CrunRuntime::remove_container(const std::string& id, Done done) {
     delete_files(c, 40, [this, id, c, done](Status result) {
       if (c->conmon) loop_.unwatch_fd(c->conmon.get());
       if (c->conmon) {
-        // It ends by itself once it has written the exit code; it is not waited for on this thread.
-        loop_.offload([pid = c->stored.conmon_pid] { ::waitpid(pid, nullptr, 0); }, [] {});
+        reap(loop_, c->stored.conmon_pid);  // it ends by itself once it has written the exit code
       }
       containers_.erase(id);
       (*done)(std::move(result));
@@ -518,6 +555,7 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     return;
   }
   options.descriptors.emplace_back(process->get(), kProcessFd);
+  options.oom_score_adj = oom_score_of(c);
   std::uint64_t key = ++next_;
   auto shared = std::make_shared<Function<void(Result<ExecResult>)>>(std::move(done));
   auto run =
@@ -552,19 +590,19 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
   auto look = [root, program = options.argv.at(0), path = path_of(c->process), directory = c->process["cwd"].str("/")] {
     return find_program(root, program, path, directory);
   };
-  blocking(look, [this, id, options, file = std::make_shared<Fd>(std::move(*process)), started = std::move(started),
+  blocking(look, [this, id, options, oom_score = oom_score_of(c), file = std::make_shared<Fd>(std::move(*process)), started = std::move(started),
                   exited = std::move(exited)](Status found) mutable {
     if (!found.ok()) return started(start_error(found.error()));
-    start_session(id, options, std::move(*file), std::move(started), std::move(exited));
+    start_session(id, options, std::move(*file), oom_score, std::move(started), std::move(exited));
   });
 }
 
-void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, Function<void(Result<ExecStreams>)> started,
+void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score, Function<void(Result<ExecStreams>)> started,
                                 Function<void(int)> exited) {
   std::uint64_t key = ++next_;
   std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
   sessions_[key] = InteractiveExec::start(loop_, std::move(command), std::move(process), id,
-                                          paths_.sockets() + "/t" + std::to_string(key), options, std::move(started),
+                                          paths_.sockets() + "/t" + std::to_string(key), oom_score, options, std::move(started),
                                           [this, key, exited = std::move(exited)](int code) {
                                             auto self = std::move(sessions_[key]);
                                             sessions_.erase(key);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <map>
 
 #include "agent/runtime/cgroup.h"
+#include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/test_node.h"
 #include "base/files.h"
@@ -267,6 +269,45 @@ TEST_F(CrunRuntimeTest, WhatIsExecutedHasTheContainersUserAndLimits) {
   auto out = exec(s.id, {"sh", "-c", "id -u; id -g; id -G; grep -E 'CapBnd|NoNewPrivs|Seccomp:' /proc/self/status"});
   ASSERT_TRUE(out.ok());
   EXPECT_EQ(out->output, "101\n102\n102 150\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n");
+}
+
+// Whatever shell the agent was started from.
+TEST_F(CrunRuntimeTest, LimitsOfProcessesAreFixedHereAndInWhatIsExecuted) {
+  sandbox();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 256;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  auto s = shell("ulimit -Sn; ulimit -Hn; ulimit -Ss; ulimit -Sc; ulimit -Sf; cat /proc/self/oom_score_adj; sleep 100");
+  s.oom_score_adj = 500;
+  auto ran = run(s);
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  auto out = exec(s.id, {"sh", "-c", "ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj"});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  const std::string most = std::to_string(std::min<rlim_t>(before.rlim_max, 1048576));
+  ASSERT_TRUE(out.ok());
+  EXPECT_EQ(out->output, most + "\n" + most + "\n500\n");
+  EXPECT_TRUE(run_until(loop_, [&] { return log_of(s).find(" F 500\n") != std::string::npos; })) << log_of(s);
+  EXPECT_NE(log_of(s).find(" F " + most + "\n"), std::string::npos) << log_of(s);
+  EXPECT_EQ(log_of(s).find(" F 256\n"), std::string::npos) << log_of(s);
+  EXPECT_NE(log_of(s).find(" F 8192\n"), std::string::npos) << log_of(s);
+}
+
+TEST_F(CrunRuntimeTest, RunsFromAPathThatMeansSomethingToTheKernelsOptions) {
+  const std::string odd = directory_ / "a: b,c\\d";
+  testing::make_busybox_root(odd + "/layer");
+  auto made = make_crun_runtime(loop_, CrunConfig{odd + "/run"});
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  runtime_ = std::move(*made);
+  runtime_->on_change([this](const ContainerStatus& status) { seen_[status.id] = status; });
+  sandbox();
+  auto s = shell("echo here; exit 4");
+  s.rootfs_layers = overlay_option(odd + "/layer");
+  auto ran = run(s);
+  ASSERT_TRUE(ran.ok()) << ran.error().message;
+  ASSERT_TRUE(until_exited(s.id));
+  EXPECT_EQ(seen_[s.id].exit_code, 4);
 }
 
 TEST_F(CrunRuntimeTest, ContainersOfAPodShareMemoryAndTheHostNameButNotProcesses) {

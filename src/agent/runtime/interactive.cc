@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "agent/runtime/child.h"
 
@@ -39,7 +40,7 @@ Fd receive_descriptor(int socket) {
 }  // namespace
 
 std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, std::vector<std::string> command, Fd process,
-                                                        const std::string& id, const std::string& socket,
+                                                        const std::string& id, const std::string& socket, int oom_score_adj,
                                                         const ContainerRuntime::ExecOptions& options,
                                                         Function<void(Result<ContainerRuntime::ExecStreams>)> started,
                                                         Function<void(int)> exited) {
@@ -47,8 +48,11 @@ std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, std::vector<
   self->socket_path_ = socket;
   self->started_ = std::move(started);
   self->exited_ = std::move(exited);
-  Status launched = self->launch(std::move(command), process, id, options);
+  Status launched = self->launch(std::move(command), process, id, oom_score_adj, options);
   if (!launched.ok()) {
+    for (int* fd : {&self->streams_.standard_input, &self->streams_.standard_output, &self->streams_.standard_error}) {
+      if (*fd >= 0) ::close(std::exchange(*fd, -1));
+    }
     loop.post([at = self.get(), alive = self->alive_, e = launched.error()] {
       if (!*alive) return;
       at->report(e);
@@ -64,9 +68,10 @@ std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, std::vector<
   return self;
 }
 
-Status InteractiveExec::launch(std::vector<std::string> command, const Fd& process, const std::string& id,
+Status InteractiveExec::launch(std::vector<std::string> command, const Fd& process, const std::string& id, int oom_score_adj,
                                const ContainerRuntime::ExecOptions& options) {
   SpawnOptions spawn;
+  spawn.oom_score_adj = oom_score_adj;
   std::vector<Fd> theirs;
   auto pipe_for = [&](int number, bool child_reads, int& ours) -> Status {
     int ends[2];
@@ -134,7 +139,7 @@ void InteractiveExec::process_ended() {
   if (listener_) accept_terminal();  // it may have connected just before it ended
   loop_.unwatch_fd(pidfd_.get());
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  ::waitpid(pid_, &status, WNOHANG);
   pid_ = 0;
   auto alive = alive_;
   // A terminal that never came (crun failed before it made one) is told by the exit code alone.
@@ -154,7 +159,7 @@ InteractiveExec::~InteractiveExec() {
   if (pid_ > 0) {
     kill_descendants(pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
+    reap(loop_, pid_);
   }
 }
 

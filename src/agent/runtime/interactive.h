@@ -16,10 +16,10 @@ class InteractiveExec {
  public:
   static constexpr int kProcessFd = 3;  // where crun finds `process`
   // `command`: crun with its global options and "exec ..."; `process`: the description of the process; `socket`: a
-  // short path that may be used for the terminal.
+  // short path that may be used for the terminal; `oom_score_adj`: the container's.
   // `exited` may destroy the object. Where it does not start, `started` says why and then `exited` is called with -1.
   static std::unique_ptr<InteractiveExec> start(Loop& loop, std::vector<std::string> command, Fd process,
-                                                const std::string& id, const std::string& socket,
+                                                const std::string& id, const std::string& socket, int oom_score_adj,
                                                 const ContainerRuntime::ExecOptions& options,
                                                 Function<void(Result<ContainerRuntime::ExecStreams>)> started,
                                                 Function<void(int)> exited);
@@ -27,7 +27,7 @@ class InteractiveExec {
 
  private:
   explicit InteractiveExec(Loop& loop) : loop_(loop) {}
-  Status launch(std::vector<std::string> command, const Fd& process, const std::string& id,
+  Status launch(std::vector<std::string> command, const Fd& process, const std::string& id, int oom_score_adj,
                 const ContainerRuntime::ExecOptions& options);
   Status listen();
   void accept_terminal();

@@ -49,9 +49,16 @@ constexpr std::size_t kLongestOptions = 4000;
 class ShortNames {
  public:
   Result<std::string> of_all(const std::string& directories) {
-    std::vector<std::string> names;
-    for (auto part : split(directories, ':')) {
-      const std::string path(part);
+    std::vector<std::string> names, paths(1);
+    for (std::size_t i = 0; i < directories.size(); ++i) {
+      if (directories[i] == ':') {
+        paths.emplace_back();
+      } else {
+        if (directories[i] == '\\' && i + 1 < directories.size()) ++i;  // as overlay_option() writes it
+        paths.back() += directories[i];
+      }
+    }
+    for (const std::string& path : paths) {
       Fd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
       if (!fd) return errno_error("opening " + path);
       names.push_back("/proc/self/fd/" + std::to_string(fd.get()));
@@ -85,14 +92,24 @@ void go_back(const Kept& kept) {
 
 }  // namespace
 
+std::string overlay_option(std::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    if (c == '\\' || c == ':' || c == ',') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
 Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
                      const std::string& target) {
   static std::atomic<bool> may_be_volatile{true};
   ShortNames names;
-  std::string options = "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work;
+  const std::string upper_and_work = ",upperdir=" + overlay_option(upper) + ",workdir=" + overlay_option(work);
+  std::string options = "lowerdir=" + lower + upper_and_work;
   if (options.size() > kLongestOptions) {
     BERTH_ASSIGN(std::string shortened, names.of_all(lower));
-    options = "lowerdir=" + shortened + ",upperdir=" + upper + ",workdir=" + work;
+    options = "lowerdir=" + shortened + upper_and_work;
   }
   if (options.size() > kLongestOptions)
     return error(Code::kInvalid, "the image has too many layers for one mount (" +

@@ -3,14 +3,18 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 
 namespace berth::agent {
 
-// Mounts an overlay of `lower` (colon-separated, topmost first) at `target`. Nothing written to it needs to outlive the
-// machine, so the kernel is told not to sync it where it knows how. Up to about 200 layers.
+// A directory's path as it stands among the options of an overlay.
+std::string overlay_option(std::string_view path);
+// Mounts an overlay of `lower` (paths as overlay_option() writes them, colon-separated, topmost first) at `target`. Nothing
+// written to it needs to outlive the machine, so the kernel is told not to sync it where it knows how. Up to about 200
+// layers.
 Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
                      const std::string& target);
 Status mount_tmpfs(const std::string& target, const std::string& options);

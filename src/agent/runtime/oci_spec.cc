@@ -1,12 +1,15 @@
 #include "agent/runtime/oci_spec.h"
 
 #include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 
 #include "agent/runtime/cgroup.h"
+#include "base/files.h"
 #include "base/text.h"
 
 namespace berth::agent {
@@ -103,6 +106,52 @@ Value namespaces_of(const OciSurroundings& around) {
   return out;
 }
 
+// More than this, nobody may have open.
+rlim_t most_files() {
+  auto text = read_file("/proc/sys/fs/nr_open");
+  auto number = text.ok() ? parse_int(trim(*text)) : Result<long>(1048576L);
+  return number.ok() && *number > 0 ? static_cast<rlim_t>(*number) : 1048576;
+}
+
+// What a container may use of what the kernel counts by process: the same whatever started the agent, as far as the agent
+// may give it. containerd's unit asks for the first three; the rest are the kernel's own defaults.
+Value resource_limits() {
+  struct Wanted {
+    __rlimit_resource resource;
+    const char* name;
+    rlim_t soft, hard;
+  };
+  static constexpr rlim_t kNone = RLIM_INFINITY;
+  static constexpr Wanted kWanted[] = {
+      {RLIMIT_NOFILE, "RLIMIT_NOFILE", 1048576, 1048576},
+      {RLIMIT_NPROC, "RLIMIT_NPROC", kNone, kNone},
+      {RLIMIT_CORE, "RLIMIT_CORE", kNone, kNone},
+      {RLIMIT_STACK, "RLIMIT_STACK", 8 << 20, kNone},
+      {RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", 8 << 20, 8 << 20},
+      {RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE", 819200, 819200},
+      {RLIMIT_AS, "RLIMIT_AS", kNone, kNone},
+      {RLIMIT_CPU, "RLIMIT_CPU", kNone, kNone},
+      {RLIMIT_DATA, "RLIMIT_DATA", kNone, kNone},
+      {RLIMIT_FSIZE, "RLIMIT_FSIZE", kNone, kNone},
+      {RLIMIT_LOCKS, "RLIMIT_LOCKS", kNone, kNone},
+      {RLIMIT_NICE, "RLIMIT_NICE", 0, 0},
+      {RLIMIT_RSS, "RLIMIT_RSS", kNone, kNone},
+      {RLIMIT_RTPRIO, "RLIMIT_RTPRIO", 0, 0},
+      {RLIMIT_RTTIME, "RLIMIT_RTTIME", kNone, kNone},
+  };
+  const bool may_raise = ::prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) == 1;
+  const auto as_number = [](rlim_t limit) { return Value(static_cast<std::uint64_t>(limit)); };
+  Value out = Value::array();
+  for (const Wanted& wanted : kWanted) {
+    rlimit own{};
+    if (::getrlimit(wanted.resource, &own) != 0) continue;
+    rlim_t hard = may_raise ? wanted.hard : std::min(wanted.hard, own.rlim_max);
+    if (wanted.resource == RLIMIT_NOFILE) hard = std::min(hard, most_files());
+    out.push(Value::object({{"type", wanted.name}, {"soft", as_number(std::min(wanted.soft, hard))}, {"hard", as_number(hard)}}));
+  }
+  return out;
+}
+
 Value process_of(const ContainerSpec& spec, const OciSurroundings& around) {
   Value groups = Value::array();
   for (auto group : spec.groups) groups.push(group);
@@ -117,6 +166,7 @@ Value process_of(const ContainerSpec& spec, const OciSurroundings& around) {
   process.set("capabilities", Value::object({{"bounding", held}, {"effective", held}, {"permitted", held}}));
   if (!spec.apparmor.empty()) process.set("apparmorProfile", spec.apparmor);
   if (!spec.selinux_label.empty()) process.set("selinuxLabel", spec.selinux_label);
+  process.set("rlimits", resource_limits());
   process.set("oomScoreAdj", std::max(spec.oom_score_adj, around.oom_score_floor));
   return process;
 }

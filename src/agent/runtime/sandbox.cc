@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 
 #include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/sysctls.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/json/json.h"
 #include "base/text.h"
@@ -55,9 +57,14 @@ Status check_sysctls(const SandboxSpec& spec) {
 }
 
 // The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and
-// touches nothing but system calls, since this process has other threads.
-[[noreturn]] void hold_pid_namespace() {
-  ::syscall(SYS_close_range, 0, ~0U, 0);
+// touches nothing but system calls, since this process has other threads. It ends at once where nobody has written down
+// that it is there.
+[[noreturn]] void hold_pid_namespace(int noted) {
+  if (noted > 0) ::syscall(SYS_close_range, 0, noted - 1, 0);
+  ::syscall(SYS_close_range, noted + 1, ~0U, 0);
+  char byte;
+  if (::read(noted, &byte, 1) != 1) ::_exit(1);
+  ::close(noted);
   ::prctl(PR_SET_NAME, "berth-pause");
   sigset_t set;
   ::sigfillset(&set);
@@ -71,16 +78,19 @@ Status check_sysctls(const SandboxSpec& spec) {
   }
 }
 
-Result<pid_t> start_pid_holder() {
+// `note` writes down which process it is.
+Status start_pid_holder(const std::function<Status(pid_t)>& note) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd reading(ends[0]), writing(ends[1]);
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
+  Fd noted(ends[0]), noting(ends[1]);
   pid_t middle = ::fork();
   if (middle < 0) return errno_error("fork");
   if (middle == 0) {  // a child with one thread, which may make a pid namespace for its own child
     ::setsid();
     pid_t holder = ::unshare(CLONE_NEWPID) == 0 ? ::fork() : -1;
-    if (holder == 0) hold_pid_namespace();
+    if (holder == 0) hold_pid_namespace(noted.get());
     [[maybe_unused]] auto n = ::write(writing.get(), &holder, sizeof holder);
     ::_exit(0);
   }
@@ -89,7 +99,11 @@ Result<pid_t> start_pid_holder() {
   ssize_t n = ::read(reading.get(), &holder, sizeof holder);
   ::waitpid(middle, nullptr, 0);
   if (n != sizeof holder || holder <= 0) return error(Code::kInternal, "the pod's pid namespace could not be made");
-  return holder;
+  fault::step("sandbox.holder");
+  BERTH_TRY(note(holder));
+  fault::step("sandbox.holder_noted");
+  if (::write(noting.get(), "", 1) != 1) return errno_error("starting the pod's first process");
+  return {};
 }
 
 Value to_json(const SandboxSpec& spec) {
@@ -139,6 +153,10 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
   std::string at = root + "/" + spec.pod_uid;
   BERTH_TRY(check_sysctls(spec));
   BERTH_TRY(make_directories(at, 0711));
+  fault::step("sandbox.directory");
+  // First: whoever takes it away needs to know what there may be.
+  BERTH_TRY(write_file(at + "/sandbox.json", json::encode(to_json(spec))));
+  fault::step("sandbox.described");
   SandboxPaths paths = sandbox_paths(root, spec);
   bool whole = (paths.ipc_namespace.empty() || is_mount_point(paths.ipc_namespace)) &&
                (paths.uts_namespace.empty() || is_mount_point(paths.uts_namespace)) &&
@@ -155,6 +173,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
       if (!paths.ipc_namespace.empty()) BERTH_TRY(pin("ipc", paths.ipc_namespace));
       return write_sysctls(spec, SysctlNamespace::kIpc);
     }));
+    fault::step("sandbox.namespaces");
     if (!spec.host_ipc) {
       BERTH_TRY(make_directories(paths.shm, 01777));
       BERTH_TRY(mount_tmpfs(paths.shm, "mode=1777,size=65536k"));
@@ -164,16 +183,18 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
     return write_sysctls(spec, SysctlNamespace::kNetwork);
   }));
   if (spec.share_pid && !spec.host_pid && living_holder(root, spec.pod_uid) == 0) {
-    BERTH_ASSIGN(pid_t holder, start_pid_holder());
-    BERTH_TRY(write_file(pid_file(root, spec.pod_uid),
-                         std::to_string(holder) + " " + std::to_string(process_start_time(holder))));
+    BERTH_TRY(start_pid_holder([&](pid_t holder) {
+      return write_file(pid_file(root, spec.pod_uid),
+                        std::to_string(holder) + " " + std::to_string(process_start_time(holder)));
+    }));
   }
   const Limits& l = spec.limits;
   if (l.cpu_milli_limit || l.cpu_milli_request || l.memory_bytes || l.pids) {
     if (auto made = cgroups.create(spec.cgroup_parent, spec.limits); !made.ok())
       return made.error().in("control group of the pod");
   }
-  return write_file(at + "/sandbox.json", json::encode(to_json(spec)));
+  fault::step("sandbox.made");
+  return {};
 }
 
 Result<SandboxSpec> read_sandbox(const std::string& root, const std::string& pod_uid) {
@@ -202,8 +223,11 @@ Status destroy_sandbox(const std::string& root, const Cgroups& cgroups, const st
     ::waitpid(holder, nullptr, WNOHANG);
   }
   auto spec = read_sandbox(root, pod_uid);
+  fault::step("sandbox.holder_ended");
   unmount_below(at);
+  fault::step("sandbox.unmounted");
   if (spec.ok() && !spec->cgroup_parent.empty()) BERTH_TRY(cgroups.remove(spec->cgroup_parent));
+  fault::step("sandbox.cgroup_removed");
   return remove_all(at);
 }
 
