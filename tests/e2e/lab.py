@@ -104,8 +104,8 @@ class Failed(AssertionError):
     pass
 
 
-def run(argv, stdin=None, env=None, timeout=120, check=True):
-    done = subprocess.run(argv, input=stdin, env=env, timeout=PATIENCE * timeout, capture_output=True, text=True)
+def run(argv, stdin=None, env=None, timeout=120, check=True, umask=-1):
+    done = subprocess.run(argv, input=stdin, env=env, timeout=PATIENCE * timeout, capture_output=True, text=True, umask=umask)
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(map(str, argv))}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
@@ -149,7 +149,8 @@ class Cluster:
                 "no_proxy": "127.0.0.1,localhost", "HOME": self.home}
 
     def berth(self, *args, **kw):
-        return run([BERTH, *args, "--data-dir", self.data_dir], env=self.env, **kw)
+        # From a shell as strict as hardened machines have it: containers that are not root must start all the same.
+        return run([BERTH, *args, "--data-dir", self.data_dir], env=self.env, umask=0o077, **kw)
 
     def up(self, **kw):
         self._tls = None

@@ -392,6 +392,50 @@ TEST_F(HostileImages, ALayerOfCompressedZerosEnds) {
   EXPECT_NE(unpacked.error().message.find("bytes when decompressed"), std::string::npos) << unpacked.error().message;
 }
 
+// The tree of no packages, which a build would have mmdebstrap make, is taken from the cache.
+TEST_F(HostileImages, ABuildPutsFilesInItsOwnTree) {
+  std::string cache = top_ + "/cache", source = top_ + "/source", output = top_ + "/built.tar";
+  ASSERT_TRUE(make_directories(cache).ok());
+  ASSERT_TRUE(write_file(source, "mine").ok());
+  Tar(cache + "/bookworm-" + sha256_hex("bookworm\n").substr(0, 16) + ".tar")
+      .directory("var")
+      .symlink("var/run", outside(""))
+      .symlink("var/file", outside("file"));
+  BuildOptions options;
+  options.reference = "built:1";
+  options.files = {{source, "/var/run/new"}, {source, "/var/file"}, {source, "/opt/deep/file"}};
+  auto built = build_image(options, cache, output, [](std::string_view) {});
+  ASSERT_TRUE(built.ok()) << built.error().message;
+  auto images = import(output);
+  ASSERT_TRUE(images.ok()) << images.error().message;
+  std::string at = images->front()->layers.back();
+  EXPECT_EQ(text(at + outside("new")), "mine") << "where the link leads inside of the image";
+  EXPECT_EQ(text(at + "/var/file"), "mine") << "the link was replaced";
+  EXPECT_EQ(text(at + "/opt/deep/file"), "mine");
+}
+
+TEST_F(HostileImages, ABuildThatFailsTellsWhatDpkgSaid) {
+  std::string programs = top_ + "/bin";
+  ASSERT_TRUE(make_directories(programs).ok());
+  ASSERT_TRUE(write_file(programs + "/mmdebstrap",
+                         "#!/bin/sh\necho 'I: installing' >&2\necho 'dpkg: error processing package x (--configure)' >&2\n"
+                         "echo 'E: mmdebstrap failed to run' >&2\nexit 25\n",
+                         0755)
+                  .ok());
+  std::string before = ::getenv("PATH");
+  ::setenv("PATH", (programs + ":" + before).c_str(), 1);
+  BuildOptions options;
+  options.reference = "built:1";
+  options.packages = {"x"};
+  std::string told;
+  auto built = build_image(options, top_ + "/cache", top_ + "/built.tar", [&](std::string_view line) { told += std::string(line) + "\n"; });
+  ::setenv("PATH", before.c_str(), 1);
+  ASSERT_FALSE(built.ok());
+  EXPECT_EQ(built.error().message,
+            "installing packages: mmdebstrap: exit code 25: dpkg: error processing package x (--configure)");
+  EXPECT_NE(told.find("dpkg: error processing package x"), std::string::npos) << told;
+}
+
 TEST_F(HostileImages, ADirectoryOfALowerLayerKeepsItsOwnerAndMode) {
   std::string low = top_ + "/low", high = top_ + "/high";
   Tar(low).directory("tmp", 01777).directory("home", 0750);
