@@ -25,6 +25,7 @@ Status admit_into_namespace(Registry::State& state, const Call& call, const sche
   return e;
 }
 
+// Of pods whose tolerations say nothing of nodes that do not answer.
 void add_default_tolerations(Value& spec) {
   for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
     bool tolerated = false;
@@ -120,6 +121,10 @@ void admit_claim(Registry::State& state, Value& claim) {
 }
 
 }  // namespace
+
+void admit_update(const schema::Kind& kind, const Call& call, Value& after) {
+  if (kind.group.empty() && kind.kind == "Pod" && call.subresource.empty()) add_default_tolerations(after.mut("spec"));
+}
 
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object) {
   BERTH_TRY(admit_into_namespace(state, call, kind));

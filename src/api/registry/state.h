@@ -68,6 +68,8 @@ bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& af
 
 // --- admit.cc
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object);
+// What an update is given: pods that lost the tolerations they all have get them back.
+void admit_update(const schema::Kind& kind, const Call& call, Value& after);
 
 // --- priority.cc
 // Resolves the pod's class into its priority and preemption policy.

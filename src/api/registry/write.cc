@@ -226,6 +226,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   schema::apply_defaults(kind, after);
   schema::drop_disabled(kind, state->config.gates, before, after);
   after = prepare_update(kind, before, std::move(after), call.subresource);
+  admit_update(kind, call, after);
   if (kind.kind == "PriorityClass") {
     if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
   }

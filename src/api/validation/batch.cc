@@ -538,9 +538,16 @@ void validate_job_update(Report& report, const Value& before, const Value& after
   const Value &old = before["spec"], &spec = after["spec"];
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   validate_completions_update(report, old, spec);
-  validate_immutable(report, "spec.selector", old["selector"], spec["selector"]);
-  validate_immutable(report, "spec.template", template_to_compare(before, after), spec["template"]);
-  for (const char* field : {"completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"}) {
+  constexpr std::string_view kImmutable = "field is immutable";
+  if (old["selector"] != spec["selector"]) report.invalid_shown("spec.selector", shown_selector(spec["selector"]), kImmutable);
+  if (template_to_compare(before, after) != spec["template"]) {
+    report.invalid_shown("spec.template", shown_as_go(spec["template"], "io.k8s.api.core.v1.PodTemplateSpec"), kImmutable);
+  }
+  for (const auto& [field, type] : std::initializer_list<std::pair<const char*, std::string_view>>{
+           {"podFailurePolicy", "io.k8s.api.batch.v1.PodFailurePolicy"}, {"successPolicy", "io.k8s.api.batch.v1.SuccessPolicy"}}) {
+    if (old[field] != spec[field]) report.invalid_shown(std::string("spec.") + field, shown_as_go(spec[field], type), kImmutable);
+  }
+  for (const char* field : {"completionMode", "backoffLimitPerIndex", "managedBy"}) {
     validate_immutable(report, std::string("spec.") + field, old[field], spec[field]);
   }
 }

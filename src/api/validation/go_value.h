@@ -12,5 +12,7 @@ namespace berth::validation {
 // `type`: the OpenAPI name of the value's type, "io.k8s.api.core.v1.SeccompProfile".
 std::string shown_as_go(const Value& value, std::string_view type);
 std::string shown_selector(const Value& selector);
+// How two values of a type differ: their internal JSON, indented, line by line.
+std::string go_diff(const Value& before, const Value& after, std::string_view type);
 
 }  // namespace berth::validation

@@ -98,7 +98,27 @@ TEST(Validation, PodUpdatesAreLimited) {
   EXPECT_TRUE(validate_update(kind, before, image, "").empty());
   Value node = before;
   node.mut("spec").set("hostname", "x");
-  ASSERT_EQ(validate_update(kind, before, node, "").size(), 1u);
+  const std::vector<Cause> refused = validate_update(kind, before, node, "");
+  ASSERT_EQ(refused.size(), 1u);
+  // The difference is of the internal types.
+  EXPECT_NE(refused[0].message.find("\n  \"ImagePullSecrets\": null,\n- \"Hostname\": \"\",\n+ \"Hostname\": \"x\",\n  \"Subdomain\": \"\",\n"), std::string::npos)
+      << refused[0].message;
+  Value longer = before;
+  longer.mut("spec").set("tolerations", json::parse(R"([{"key":"k","operator":"Exists","effect":"NoExecute","tolerationSeconds":3}])").value());
+  EXPECT_TRUE(validate_update(kind, before, longer, "").empty());
+  Value shorter = longer;
+  shorter.mut("spec").mut("tolerations").mut(0).set("tolerationSeconds", 1);
+  EXPECT_TRUE(validate_update(kind, longer, shorter, "").empty());
+  EXPECT_EQ(validate_update(kind, longer, before, "")[0].message, "Forbidden: existing toleration can not be modified except its tolerationSeconds");
+  Value gated = before;
+  gated.mut("spec").set("schedulingGates", json::parse(R"([{"name":"a.b/g"}])").value());
+  EXPECT_EQ(validate_update(kind, before, gated, "")[0].message, "Forbidden: only deletion is allowed, but found new scheduling gate 'a.b/g'");
+  EXPECT_TRUE(validate_update(kind, gated, before, "").empty());
+  Value narrowed = gated;
+  narrowed.mut("spec").set("nodeSelector", Value::object({{"a", "b"}}));
+  EXPECT_TRUE(validate_update(kind, gated, narrowed, "").empty());
+  EXPECT_EQ(validate_update(kind, narrowed, gated, "")[0].message,
+            "Invalid value: null: only additions to spec.nodeSelector are allowed (no mutations or deletions)");
   Value more = before;
   Value second = before["spec"]["containers"][0];
   second.set("name", "d");
