@@ -7,6 +7,7 @@
 
 #include "api/schema/default_plan.h"
 #include "api/schema/schema.h"
+#include "base/json/intern.h"
 #include "base/text.h"
 
 namespace berth {
@@ -624,6 +625,17 @@ void Loader::derive() {
   for (auto& type : schema_->own_types()) type->defaults = schema_->plans().plan_of(*type);
 }
 
+// The keys that every object has: fields, and how managedFields spells them.
+void keep_names(const Schema& schema) {
+  json::keep_key(".");
+  for (const Type* type : schema.types()) {
+    for (const Field& field : type->fields) {
+      json::keep_key(field.name);
+      json::keep_key("f:" + field.name);
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Schema>> parse_schema(const std::vector<std::pair<std::string_view, std::string_view>>& files) {
@@ -634,6 +646,7 @@ const Schema& builtin() {
   static const std::unique_ptr<Schema> kSchema = [] {
     auto parsed = parse_schema(embedded_schema_files());
     BERTH_CHECK(parsed.ok(), parsed.ok() ? "" : parsed.error().message.c_str());
+    keep_names(**parsed);
     return std::move(*parsed);
   }();
   return *kSchema;

@@ -1,3 +1,5 @@
+#include "base/json/intern.h"
+
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -25,6 +27,9 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
+// The lowest bit of a key's hash says whether its references are counted.
+constexpr std::uint64_t kCounted = 1;
+
 std::uint64_t hash_key(std::string_view key) {
   std::uint64_t state = seed() ^ (key.size() * 0x9E3779B97F4A7C15ull);
   const char* at = key.data();
@@ -39,92 +44,168 @@ std::uint64_t hash_key(std::string_view key) {
     std::memcpy(&word, at, left);
     state = mix(state ^ word, 0xE7037ED1A0B428DBull);
   }
-  return mix(state ^ 0x8EBC6AF09C88C6E3ull, 0x589965CC75374CC3ull);
+  return mix(state ^ 0x8EBC6AF09C88C6E3ull, 0x589965CC75374CC3ull) & ~kCounted;
 }
 
-// Open addressing; slots hold keys for ever, so there is no removal.
+bool is_counted(const InternedKey* key) { return (key->hash & kCounted) != 0; }
+
+// A counted key stands behind its count.
+using Count = std::atomic<std::uint64_t>;
+Count& count_of(const InternedKey* key) {
+  return *reinterpret_cast<Count*>(reinterpret_cast<char*>(const_cast<InternedKey*>(key)) - sizeof(Count));
+}
+
+const InternedKey* make_key(std::string_view key, std::uint64_t hash, bool counted) {
+  BERTH_CHECK(key.size() < UINT32_MAX, "object key too long");
+  char* memory = static_cast<char*>(std::malloc(sizeof(Count) + sizeof(InternedKey) + key.size()));
+  BERTH_CHECK(memory != nullptr, "out of memory");
+  new (memory) Count(1);
+  auto* made = reinterpret_cast<InternedKey*>(memory + sizeof(Count));
+  made->prefix = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    made->prefix = (made->prefix << 8) | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
+  }
+  made->hash = hash | (counted ? kCounted : 0);
+  made->size = static_cast<std::uint32_t>(key.size());
+  if (!key.empty()) std::memcpy(made->text, key.data(), key.size());
+  return made;
+}
+
+void free_key(const InternedKey* key) {
+  Count* count = &count_of(key);
+  count->~Count();
+  std::free(count);
+}
+
+// Open addressing with linear probing; a removal closes the gap by moving later keys of the run back.
 struct alignas(64) Shard {
   mutable std::shared_mutex mutex;
   std::vector<const InternedKey*> slots = std::vector<const InternedKey*>(64);
   std::size_t used = 0;
 
+  std::size_t home(std::uint64_t hash) const { return (hash >> 1) & (slots.size() - 1); }
+  std::size_t after(std::size_t slot) const { return (slot + 1) & (slots.size() - 1); }
+
   const InternedKey* find(std::string_view key, std::uint64_t hash) const {
-    std::size_t mask = slots.size() - 1;
-    for (std::size_t i = hash & mask; slots[i] != nullptr; i = (i + 1) & mask) {
-      if (slots[i]->hash == hash && slots[i]->view() == key) return slots[i];
+    for (std::size_t i = home(hash); slots[i] != nullptr; i = after(i)) {
+      if ((slots[i]->hash & ~kCounted) == hash && slots[i]->view() == key) return slots[i];
     }
     return nullptr;
   }
   void place(const InternedKey* key) {
-    std::size_t mask = slots.size() - 1;
-    std::size_t i = key->hash & mask;
-    while (slots[i] != nullptr) i = (i + 1) & mask;
+    std::size_t i = home(key->hash);
+    while (slots[i] != nullptr) i = after(i);
     slots[i] = key;
   }
-  void add(const InternedKey* key) {
-    if ((used + 1) * 2 > slots.size()) {
-      std::vector<const InternedKey*> old(slots.size() * 2);
-      old.swap(slots);
-      for (const InternedKey* each : old) {
-        if (each != nullptr) place(each);
-      }
+  void resize(std::size_t size) {
+    std::vector<const InternedKey*> old(size);
+    old.swap(slots);
+    for (const InternedKey* each : old) {
+      if (each != nullptr) place(each);
     }
+  }
+  void add(const InternedKey* key) {
+    if ((used + 1) * 2 > slots.size()) resize(slots.size() * 2);
     place(key);
     ++used;
+  }
+  // Looks for the pointer alone: the key may have been freed, even replaced by another one at its address.
+  bool remove_unused(const InternedKey* key, std::uint64_t hash) {
+    std::size_t i = home(hash);
+    while (slots[i] != nullptr && slots[i] != key) i = after(i);
+    if (slots[i] == nullptr || count_of(key).load(std::memory_order_acquire) != 0) return false;
+    std::size_t gap = i;
+    for (std::size_t next = after(gap); slots[next] != nullptr; next = after(next)) {
+      // A key may move back to the gap unless its home lies behind the gap, up to where it stands.
+      std::size_t from_home = (next - home(slots[next]->hash)) & (slots.size() - 1);
+      std::size_t from_gap = (next - gap) & (slots.size() - 1);
+      if (from_home < from_gap) continue;
+      slots[gap] = slots[next];
+      gap = next;
+    }
+    slots[gap] = nullptr;
+    --used;
+    if (slots.size() > 64 && used * 8 < slots.size()) resize(slots.size() / 2);
+    return true;
   }
 };
 
 constexpr std::size_t kShards = 64;
 
 // Never destroyed: values in static storage may outlive any order of destruction.
-Shard& shard_of(std::uint64_t hash) {
+Shard* all_shards() {
   static Shard* shards = new Shard[kShards];
-  return shards[hash >> 58];
+  return shards;
 }
+Shard& shard_of(std::uint64_t hash) { return all_shards()[hash >> 58]; }
 
-// What this thread saw last, so that the keys of every object (metadata, name, ...) take no lock.
+// The kept keys that this thread saw last, so that those of every object (metadata, name, ...) take no lock.
 constexpr std::size_t kRecent = 1024;
 thread_local const InternedKey* recent[kRecent];
+const InternedKey*& recent_slot(std::uint64_t hash) { return recent[(hash >> 1) % kRecent]; }
 
-const InternedKey* make_key(std::string_view key, std::uint64_t hash) {
-  BERTH_CHECK(key.size() < UINT32_MAX, "object key too long");
-  auto* made = static_cast<InternedKey*>(std::malloc(sizeof(InternedKey) + key.size()));
-  BERTH_CHECK(made != nullptr, "out of memory");
-  made->prefix = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    made->prefix = (made->prefix << 8) | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0);
+const InternedKey* take(const InternedKey* found, std::uint64_t hash) {
+  if (is_counted(found)) {
+    count_of(found).fetch_add(1, std::memory_order_relaxed);
+  } else {
+    recent_slot(hash) = found;
   }
-  made->hash = hash;
-  made->size = static_cast<std::uint32_t>(key.size());
-  if (!key.empty()) std::memcpy(made->text, key.data(), key.size());
+  return found;
+}
+
+const InternedKey* intern_as(std::string_view key, bool counted) {
+  const std::uint64_t hash = hash_key(key);
+  const InternedKey* cached = recent_slot(hash);
+  if (cached != nullptr && cached->hash == hash && cached->view() == key) return cached;
+  Shard& shard = shard_of(hash);
+  {
+    std::shared_lock lock(shard.mutex);
+    if (const InternedKey* found = shard.find(key, hash)) return take(found, hash);
+  }
+  std::unique_lock lock(shard.mutex);
+  if (const InternedKey* found = shard.find(key, hash)) return take(found, hash);
+  const InternedKey* made = make_key(key, hash, counted);
+  shard.add(made);
+  if (!counted) recent_slot(hash) = made;
   return made;
 }
 
 }  // namespace
 
-const InternedKey* find_interned(std::string_view key) {
-  std::uint64_t hash = hash_key(key);
-  const InternedKey*& cached = recent[hash % kRecent];
-  if (cached != nullptr && cached->hash == hash && cached->view() == key) return cached;
-  Shard& shard = shard_of(hash);
-  std::shared_lock lock(shard.mutex);
-  const InternedKey* found = shard.find(key, hash);
-  if (found != nullptr) cached = found;
-  return found;
+const InternedKey* intern(std::string_view key) { return intern_as(key, true); }
+
+void keep_key(std::string_view key) {
+  const InternedKey* kept = intern_as(key, false);
+  if (!is_counted(kept)) return;
+  // The reference taken here is never given back, so whoever still counts comes to no harm.
+  const_cast<InternedKey*>(kept)->hash &= ~kCounted;
 }
 
-const InternedKey* intern(std::string_view key) {
-  if (const InternedKey* found = find_interned(key)) return found;
-  std::uint64_t hash = hash_key(key);
+const InternedKey* retain_key(const InternedKey* key) {
+  if (is_counted(key)) count_of(key).fetch_add(1, std::memory_order_relaxed);
+  return key;
+}
+
+void release_key(const InternedKey* key) {
+  if (!is_counted(key)) return;
+  const std::uint64_t hash = key->hash;  // the key may be gone after the subtraction
+  if (count_of(key).fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   Shard& shard = shard_of(hash);
-  std::unique_lock lock(shard.mutex);
-  const InternedKey* found = shard.find(key, hash);
-  if (found == nullptr) {
-    found = make_key(key, hash);
-    shard.add(found);
+  bool removed;
+  {
+    std::unique_lock lock(shard.mutex);
+    removed = shard.remove_unused(key, hash);
   }
-  recent[hash % kRecent] = found;
-  return found;
+  if (removed) free_key(key);
+}
+
+std::size_t interned_keys() {
+  std::size_t keys = 0;
+  for (std::size_t i = 0; i < kShards; ++i) {
+    std::shared_lock lock(all_shards()[i].mutex);
+    keys += all_shards()[i].used;
+  }
+  return keys;
 }
 
 }  // namespace berth::json

@@ -22,7 +22,10 @@ void destroy(Type type, Node* node) {
   if (type == Type::kArray) {
     for (std::uint32_t i = 0; i < node->size; ++i) node->values()[i].~Value();
   } else if (type == Type::kObject) {
-    for (std::uint32_t i = 0; i < node->size; ++i) node->members()[i].value.~Value();
+    for (std::uint32_t i = 0; i < node->size; ++i) {
+      release_key(node->members()[i].key);
+      node->members()[i].value.~Value();
+    }
   }
   std::free(node);
 }
@@ -120,7 +123,9 @@ Node* Builder::own(Value& value, std::size_t extra) {
   if (value.type_ == Type::kArray) {
     for (std::size_t i = 0; i < size; ++i) new (made->values() + i) Value(old->values()[i]);
   } else {
-    for (std::size_t i = 0; i < size; ++i) new (made->members() + i) Member(old->members()[i]);
+    for (std::size_t i = 0; i < size; ++i) {
+      retain_key((new (made->members() + i) Member(old->members()[i]))->key);
+    }
   }
   made->size = static_cast<std::uint32_t>(size);
   value = adopt(value.type_, made);
@@ -147,6 +152,7 @@ Value Builder::object_of(Member* members, std::size_t count) {
   std::uint32_t size = 0;
   for (std::size_t i = 0; i < count; ++i) {
     if (size > 0 && node->members()[size - 1].key == members[i].key) {
+      release_key(members[i].key);
       node->members()[size - 1].value = std::move(members[i].value);
     } else {
       new (node->members() + size++) Member{members[i].key, std::move(members[i].value)};
@@ -261,8 +267,10 @@ bool Value::erase(std::string_view key) {
     return true;
   }
   Node* node = Builder::own(*this, 0);
+  const InternedKey* gone_key = node->members()[place.index].key;
   Value gone = std::move(node->members()[place.index].value);
   close_gap(node, node->members(), place.index);
+  release_key(gone_key);
   return true;
 }
 

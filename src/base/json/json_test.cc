@@ -1,3 +1,4 @@
+#include "base/json/intern.h"
 #include "base/json/json.h"
 
 #include <gtest/gtest.h>
@@ -248,6 +249,79 @@ TEST(Json, WhatNeedsAnEscapeGetsItAtEveryPlace) {
   EXPECT_EQ(inside("\x1f"), "\\u001f");
   EXPECT_EQ(inside("\x7f"), "\x7f");
   EXPECT_EQ(inside("\xff"), "\\ufffd");
+}
+
+// Keys that only clients bring must not stay when nothing uses them any more.
+TEST(Json, KeysGoWithTheLastObjectThatHasThem) {
+  const std::size_t before = interned_keys();
+  auto many = [](int from, int to) {
+    std::string text = "{";
+    for (int i = from; i < to; ++i) text += (i > from ? ",\"gone-" : "\"gone-") + std::to_string(i) + "\":{\"inner-" + std::to_string(i) + "\":1}";
+    return text + "}";
+  };
+  {
+    Value first = parse(many(0, 1000)).value();
+    EXPECT_EQ(interned_keys(), before + 2000);
+    Value second = parse(many(500, 1500)).value();
+    EXPECT_EQ(interned_keys(), before + 3000);
+    Value copy = first;
+    copy.set("gone-one-more", 1);
+    EXPECT_EQ(interned_keys(), before + 3001);
+    first = Value();
+    EXPECT_EQ(copy["gone-7"]["inner-7"].as_int(), 1);
+    for (int i = 0; i < 1000; i += 2) EXPECT_TRUE(copy.erase("gone-" + std::to_string(i)));
+    EXPECT_EQ(copy["gone-9"]["inner-9"].as_int(), 1);
+    EXPECT_EQ(second["gone-10"].size(), 0u);
+    EXPECT_EQ(second["gone-510"].size(), 1u);
+  }
+  EXPECT_EQ(interned_keys(), before);
+  // Neither what repeats, nor what is broken off anywhere, leaves any behind.
+  (void)parse("{\"gone-a\":1,\"gone-a\":2,\"gone-b\":{\"gone-a\":3,\"gone-a\":4}}").value();
+  const std::string whole = "{\"gone-a\":[{\"gone-b\":{\"gone-c\":1}},{\"gone-d\":2}],\"gone-e\":3}";
+  std::vector<std::string> duplicates;
+  for (std::size_t cut = 0; cut < whole.size(); ++cut) {
+    for (std::vector<std::string>* list : {static_cast<std::vector<std::string>*>(nullptr), &duplicates}) {
+      ParseOptions options;
+      options.duplicates = list;
+      EXPECT_FALSE(parse(whole.substr(0, cut), options).ok());
+    }
+  }
+  EXPECT_EQ(interned_keys(), before);
+}
+
+TEST(Json, AKeptKeyStays) {
+  Value counted = Value::object({{"kept-late", 1}});
+  keep_key("kept-late");
+  keep_key("kept-early");
+  const std::size_t before = interned_keys();
+  counted = Value();
+  for (int i = 0; i < 3; ++i) {
+    Value object = parse("{\"kept-early\":1,\"kept-late\":2}").value();
+    EXPECT_EQ(object, Value::object({{"kept-late", 2}, {"kept-early", 1}}));
+  }
+  EXPECT_EQ(interned_keys(), before);
+}
+
+// Threads that make and drop the same few keys find each other at every step of a removal.
+TEST(Json, ThreadsShareKeysThatComeAndGo) {
+  const std::size_t before = interned_keys();
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([t, &wrong] {
+      for (int i = 0; i < 20000; ++i) {
+        const std::string a = "come-and-go-" + std::to_string((i + t) % 5), b = "come-and-go-" + std::to_string((i * 3 + t) % 7 + 5);
+        Value object = Value::object({{a, i}, {b, t}});
+        Value copy = object;
+        copy.set("come-and-go-x", 1);
+        object = Value();
+        if (copy[a].as_int() != i || copy[b].as_int() != t || copy.size() != 3) wrong.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong.load(), 0);
+  EXPECT_EQ(interned_keys(), before);
 }
 
 }  // namespace

@@ -64,6 +64,11 @@ class Parser {
  public:
   Parser(std::string_view text, const ParseOptions& options)
       : begin_(text.data()), at_(text.data()), end_(text.data() + text.size()), options_(options) {}
+  // What was read of objects that did not end.
+  ~Parser() {
+    for (const Member& member : members_) release_key(member.key);
+  }
+  Parser(const Parser&) = delete;
 
   Result<Value> run() {
     Value value;
@@ -286,6 +291,7 @@ class Parser {
     const InternedKey* key = intern(text);
     skip_space();
     if (at_ == end_ || *at_ != ':') {
+      release_key(key);
       fail("':' expected");
       return nullptr;
     }
@@ -308,7 +314,7 @@ class Parser {
       const InternedKey* key = parse_key();
       if (key == nullptr) return false;
       if (tracking()) note_key(key, base);
-      if (!parse_value(out, depth)) return false;
+      if (!parse_value(out, depth)) return give_up(key);
       keep(key, out);
       skip_space();
       if (at_ == end_) return fail("unexpected end of text in an object");
@@ -321,6 +327,10 @@ class Parser {
     return finish_object(out, base);
   }
 
+  BERTH_OWN_FRAME bool give_up(const InternedKey* key) {
+    release_key(key);
+    return false;
+  }
   BERTH_OWN_FRAME void enter() {
     if (tracking()) path_.emplace_back();
   }

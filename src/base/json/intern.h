@@ -1,0 +1,17 @@
+#pragma once
+// The table of object keys behind json::Value. Keys that the program knows are kept for ever; those that only clients
+// bring are counted, and freed with the last object that has them, so the table is no larger than what is in memory.
+
+#include <cstddef>
+#include <string_view>
+
+namespace berth::json {
+
+// Keeps the key for the life of the process: intern() and copies of objects then count nothing for it. For names from
+// code and schema, at start-up, before the key is first used. Any thread.
+void keep_key(std::string_view key);
+
+// How many keys there are now, of both sorts. For tests and metrics; any thread.
+std::size_t interned_keys();
+
+}  // namespace berth::json
