@@ -82,6 +82,7 @@ class Reader {
   struct Anchored {
     Value value;
     std::size_t nodes;
+    std::size_t bytes;  // of its text
   };
 
   Error problem(std::size_t line, const std::string& what) const {
@@ -107,12 +108,21 @@ class Reader {
     return ok_status();
   }
 
+  // Aliases share what they stand for, but whoever writes the value out does not.
+  Status count_bytes(std::size_t bytes, bool again) {
+    bytes_ += bytes;
+    if (again) repeated_ += bytes;
+    if (repeated_ > kMaxRepeatedBytes) return problem(event_.line(), "the document's aliases unfold to too many bytes");
+    return ok_status();
+  }
+
   // Reads the node that starts at the current event.
   Status node(Value& out, int depth) {
     if (depth > kMaxDepth) return problem(event_.line(), "nested too deeply");
     if (event_.type() == YAML_ALIAS_EVENT) return alias(out);
-    std::size_t before = nodes_;
+    std::size_t before = nodes_, bytes_before = bytes_;
     BERTH_TRY(count(1));
+    if (event_.type() == YAML_SCALAR_EVENT) BERTH_TRY(count_bytes(event_.scalar().size(), false));
     std::string anchor = event_.anchor();
     switch (event_.type()) {
       case YAML_SCALAR_EVENT: BERTH_TRY(scalar(out)); break;
@@ -120,7 +130,7 @@ class Reader {
       case YAML_MAPPING_START_EVENT: BERTH_TRY(mapping(out, depth)); break;
       default: return problem(event_.line(), "a value expected");
     }
-    if (!anchor.empty()) anchors_[anchor] = Anchored{out, nodes_ - before};
+    if (!anchor.empty()) anchors_[anchor] = Anchored{out, nodes_ - before, bytes_ - bytes_before};
     return ok_status();
   }
 
@@ -128,6 +138,7 @@ class Reader {
     auto found = anchors_.find(event_.anchor());
     if (found == anchors_.end()) return problem(event_.line(), "unknown anchor " + quoted(event_.anchor()));
     BERTH_TRY(count(found->second.nodes));
+    BERTH_TRY(count_bytes(found->second.bytes, true));
     out = found->second.value;
     return ok_status();
   }
@@ -252,6 +263,7 @@ class Reader {
   Event event_;
   std::unordered_map<std::string, Anchored> anchors_;
   std::size_t nodes_ = 0;
+  std::size_t bytes_ = 0, repeated_ = 0;  // of scalars, aliases unfolded; of those, what aliases repeat
   std::vector<std::string>* duplicates_;
   std::string path_;  // of the current node; kept only where duplicates are wanted
 };

@@ -12,6 +12,7 @@ namespace berth::yaml {
 
 // Bounds against documents that unfold to more than they are ("billion laughs").
 inline constexpr std::size_t kMaxNodes = 1'000'000;
+inline constexpr std::size_t kMaxRepeatedBytes = 16u << 20;  // of text that aliases stand for
 
 // One document. An empty one is null. Errors carry the line: "line 3: ...".
 // `duplicates`, where not null, collects the paths of keys given twice, as json::ParseOptions does.

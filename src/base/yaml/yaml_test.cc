@@ -114,5 +114,16 @@ TEST(Yaml, EveryStringSurvives) {
   }
 }
 
+// A line of aliases to a long text is a small document; what it stands for is not.
+TEST(Yaml, AliasesDoNotUnfoldToManyBytes) {
+  auto document = [](int aliases) {
+    std::string text = "a: &a " + std::string(1'000'000, 'x') + "\nlist:\n";
+    for (int i = 0; i < aliases; ++i) text += "- *a\n";
+    return text;
+  };
+  EXPECT_TRUE(parse(document(10)).ok());
+  EXPECT_EQ(parse(document(17)).error().message, "line 19: the document's aliases unfold to too many bytes");
+}
+
 }  // namespace
 }  // namespace berth::yaml
