@@ -292,10 +292,7 @@ bool holds(const Requirement& requirement, const Value& labels) {
     case Operator::kNotExists: return value == nullptr;
     case Operator::kIn:
     case Operator::kNotIn: {
-      bool in = false;
-      if (value != nullptr) {
-        for (const std::string& one : requirement.values) in |= value->as_string() == one;
-      }
+      const bool in = value != nullptr && std::binary_search(requirement.values.begin(), requirement.values.end(), value->as_string());
       return in == (requirement.op == Operator::kIn);
     }
     case Operator::kGreater:

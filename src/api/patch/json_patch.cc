@@ -1,5 +1,6 @@
 #include "api/patch/json_patch.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "api/patch/patch.h"
@@ -48,9 +49,41 @@ Result<Value> member_of(const Value& container, const std::string& key) {
   return container[index];
 }
 
+// What a value is as text, about, and how deep. Looks no further than `most` bytes.
+struct Extent {
+  std::size_t bytes = 0;
+  std::size_t depth = 0;
+};
+
+void extend(const Value& value, std::size_t depth, std::size_t most, Extent& extent) {
+  extent.depth = std::max(extent.depth, depth);
+  extent.bytes += value.is_string() ? value.as_string().size() + 2 : value.is_number() ? 8 : 5;
+  for (const Value& element : value) {
+    if (extent.bytes > most) return;
+    extend(element, depth + 1, most, extent);
+  }
+  for (json::Entry entry : value.entries()) {
+    if (extent.bytes > most) return;
+    extent.bytes += entry.key.size() + 4;
+    extend(entry.value, depth + 1, most, extent);
+  }
+}
+
+Extent extent_of(const Value& value, std::size_t most) {
+  Extent extent;
+  extend(value, 0, most, extent);
+  return extent;
+}
+
+std::size_t depth_of(const Value& value) { return extent_of(value, std::string::npos).depth; }
+
+std::size_t parts_of(const std::string& pointer) {
+  return static_cast<std::size_t>(std::count(pointer.begin(), pointer.end(), '/'));
+}
+
 class Patcher {
  public:
-  explicit Patcher(const Value& object) : document_(object) {}
+  explicit Patcher(const Value& object) : document_(object), depth_(depth_of(object)) {}
 
   Status run(const Value& operation);
   Value take() { return std::move(document_); }
@@ -65,9 +98,27 @@ class Patcher {
   Status move(const std::string& from, const std::string& path);
   Status copy(const std::string& from, const std::string& path);
   Status test(const std::string& path, const Value& value);
+  Status check_depth(std::size_t above, std::size_t value);
+  Status count_copy(const Value& value);
 
   Value document_;
+  std::size_t depth_;        // of the document, at most
+  std::size_t copied_ = 0;   // bytes
 };
+
+// A value of depth `value` is to be put below `above` others. The document is walked by recursion later on.
+Status Patcher::check_depth(std::size_t above, std::size_t value) {
+  depth_ = std::max(depth_, above + value);
+  if (depth_ <= kMaxJsonPatchDepth) return ok_status();
+  return refused("the patch nests values more than " + std::to_string(kMaxJsonPatchDepth) + " deep");
+}
+
+Status Patcher::count_copy(const Value& value) {
+  copied_ += extent_of(value, kMaxJsonPatchCopyBytes).bytes;
+  if (copied_ <= kMaxJsonPatchCopyBytes) return ok_status();
+  return refused("Unable to complete the copy, the accumulated size increase of copy is " + std::to_string(copied_) +
+                 ", exceeding the limit " + std::to_string(kMaxJsonPatchCopyBytes));
+}
 
 Place Patcher::find(const std::string& pointer) {
   std::vector<std::string_view> parts = split(pointer, '/');
@@ -114,6 +165,7 @@ Status Patcher::remove_at(const Place& place) {
 }
 
 Status Patcher::add(const std::string& path, const Value& value) {
+  BERTH_TRY(check_depth(parts_of(path), depth_of(value)));
   Place place = find(path);
   if (!place.container) {
     return refused("add operation does not apply: doc is missing path: \"" + path + "\": " + kMissing);
@@ -135,6 +187,7 @@ Status Patcher::remove(const std::string& path) {
 }
 
 Status Patcher::replace(const std::string& path, const Value& value) {
+  BERTH_TRY(check_depth(parts_of(path), depth_of(value)));
   if (path.empty()) {
     if (!value.is_object() && !value.is_array())
       return refused("replace operation hit impossible case: invalid state detected");
@@ -164,6 +217,7 @@ Status Patcher::move(const std::string& from, const std::string& path) {
   }
   auto value = member_of(*source.container, source.key);
   if (!value.ok()) return value.error().in("error in move for path: '" + source.key + "'");
+  BERTH_TRY(check_depth(parts_of(path), depth_ - std::min(depth_, parts_of(from))));
   if (Status status = remove_at(source); !status.ok())
     return status.error().in("error in move for path: '" + from + "'");
   Place target = find(path);
@@ -182,6 +236,8 @@ Status Patcher::copy(const std::string& from, const std::string& path) {
   }
   auto value = member_of(*source.container, source.key);
   if (!value.ok()) return value.error().in("error in copy for from: '" + from + "'");
+  BERTH_TRY(count_copy(*value));
+  BERTH_TRY(check_depth(parts_of(path), depth_ - std::min(depth_, parts_of(from))));
   Place target = find(path);
   if (!target.container) {
     return refused("copy operation does not apply: doc is missing destination path: " + path + ": " + kMissing);

@@ -8,8 +8,13 @@
 namespace berth::patch {
 
 inline constexpr std::size_t kMaxJsonPatchOperations = 10'000;
+// Of the JSON text that all `copy` operations of a patch add (upstream's JSONPatchMaxCopyBytes).
+inline constexpr std::size_t kMaxJsonPatchCopyBytes = 3u << 20;
+// Of the document, at any time: as deep as a body may be (json::ParseOptions).
+inline constexpr std::size_t kMaxJsonPatchDepth = 10'000;
 
-// kBadRequest: no patch at all. kTooLarge: too many operations. kInvalid: an operation does not apply.
+// kBadRequest: no patch at all. kTooLarge: too many operations. kInvalid: an operation does not apply, or would make the
+// document too large or too deep.
 Result<Value> apply_operations(const Value& object, const Value& patch);
 
 }  // namespace berth::patch

@@ -122,5 +122,41 @@ TEST(MergePatch, Rfc7386) {
   for (auto& [object, patch, want] : cases) EXPECT_EQ(apply_merge_patch(j(object), j(patch)), j(want)) << patch;
 }
 
+// Sixty copies that double the document each time: the limit stops them early, and long before anything is doubled for real.
+TEST(JsonPatchBounds, CopiesThatDoubleAreStopped) {
+  std::string patch = "[";
+  for (int i = 0; i < 60; ++i) patch += (i ? "," : "") + std::string(R"({"op":"copy","from":"/a","path":"/a/c)") + std::to_string(i) + "\"}";
+  auto result = apply_operations(j(R"({"a":{"text":"0123456789"}})"), j(patch + "]"));
+  ASSERT_TRUE(result.failed_with(Code::kInvalid));
+  EXPECT_TRUE(result.error().message.starts_with("Unable to complete the copy, the accumulated size increase of copy is "));
+  EXPECT_TRUE(result.error().message.ends_with(", exceeding the limit 3145728"));
+  // The client is told in upstream's general words.
+  auto shown = apply_json_patch(j(R"({"a":{"text":"0123456789"}})"), j(patch + "]"));
+  EXPECT_EQ(shown.error().message, "the server rejected our request due to an error in our request");
+}
+
+// A copy into its own depth doubles that: nothing may be made that recursion could not walk.
+TEST(JsonPatchBounds, NothingGetsTooDeep) {
+  Value object = j(R"({"a":{"b":{}}})");
+  std::string deepest = "/a/b", patch = "[";
+  for (int i = 0; i < 14; ++i) {
+    patch += (i ? "," : "") + std::string(R"({"op":"copy","from":"/a","path":")") + deepest + "/a\"}";
+    deepest += deepest;
+  }
+  auto result = apply_operations(object, j(patch + "]"));
+  ASSERT_TRUE(result.failed_with(Code::kInvalid));
+  EXPECT_EQ(result.error().message, "the patch nests values more than 10000 deep");
+  // By add and by move as well.
+  std::string arrays = "[[[]]]", path = "/a";
+  for (int i = 0; i < 5000; ++i) path += "/0";
+  Value deep = Value::object({{"a", json::parse(std::string(9000, '[') + std::string(9000, ']')).value()}, {"b", j(arrays)}});
+  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "add"}, {"path", path + "/-"}, {"value", json::parse(std::string(6000, '[') + std::string(6000, ']')).value()}})}))
+                  .failed_with(Code::kInvalid));
+  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "replace"}, {"path", path}, {"value", json::parse(std::string(6000, '[') + std::string(6000, ']')).value()}})}))
+                  .failed_with(Code::kInvalid));
+  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "move"}, {"path", "/b/0/0/-"}, {"from", "/a"}})})).ok());
+  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "add"}, {"path", "/c"}, {"value", 1}})})).ok());
+}
+
 }  // namespace
 }  // namespace berth::patch
