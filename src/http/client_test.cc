@@ -99,6 +99,7 @@ TEST_F(ClientTest, TheServerKnowsAClientByItsCertificate) {
   client = make_client(loop_, unknown);
   ASSERT_TRUE(get(*client).ok()) << "served, as nobody";
   EXPECT_EQ(peer.common_name, "");
+  EXPECT_TRUE(peer.bad_certificate);
   EXPECT_TRUE(peer.organizations.empty());
 
   // A server's certificate is no proof of a client's identity, although our own authority signed it.
@@ -108,6 +109,34 @@ TEST_F(ClientTest, TheServerKnowsAClientByItsCertificate) {
   client = make_client(loop_, unknown);
   ASSERT_TRUE(get(*client).ok());
   EXPECT_EQ(peer.common_name, "");
+  EXPECT_TRUE(peer.bad_certificate);
+}
+
+// Ours, but of another time.
+TEST_F(ClientTest, ACertificateCountsInItsTimeOnly) {
+  Peer peer;
+  serve([&](std::shared_ptr<Exchange> e) {
+    peer = e->request().peer;
+    e->respond(200, "text/plain", "");
+  });
+  const Time now = std::chrono::system_clock::now();
+  for (Time from : {now - std::chrono::hours(48), now + std::chrono::hours(24), now}) {
+    CertificateRequest request;
+    request.common_name = "admin";
+    request.client = true;
+    request.not_before = from;
+    request.lifetime = std::chrono::hours(1);
+    KeyPair pair = issue(pki_.authority, request).value();
+    Endpoint known = endpoint();
+    known.certificate_pem = pair.certificate_pem;
+    known.key_pem = pair.key_pem;
+    auto client = make_client(loop_, known);
+    ASSERT_TRUE(get(*client).ok());
+    EXPECT_EQ(peer.bad_certificate, from != now);
+    EXPECT_EQ(peer.common_name, from == now ? "admin" : "");
+    EXPECT_EQ(peer.certificate_sha256.size(), from == now ? 64u : 0u);
+    EXPECT_EQ(peer.certificate_ends, from == now ? expiry(pair.certificate_pem).value() : Time{});
+  }
 }
 
 TEST_F(ClientTest, TrustsOnlyItsAuthorityAndTheRightName) {

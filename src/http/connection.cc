@@ -1,12 +1,14 @@
 #include "http/connection.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/log.h"
 
 namespace berth::http {
 
 namespace {
 constexpr Millis kHandshakeTime = 10'000;
-constexpr Millis kReceiveTime = 75'000;      // for the whole of one request
 constexpr Millis kLingerTime = 2'000;
 constexpr std::size_t kReadPerRound = 512u << 10;
 constexpr std::size_t kOutputAtATime = 64u << 10;
@@ -17,7 +19,7 @@ Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milli
 
 Connection::Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, Peer peer)
     : transport_(transport), id_(id), peer_(std::move(peer)), socket_(std::move(fd), tcp), born_(transport.now()),
-      progress_(transport.now()) {}
+      progress_(transport.now()), wrote_(transport.now()) {}
 
 Connection::~Connection() = default;
 
@@ -140,11 +142,15 @@ void Connection::write_output() {
       session_->fill();
       if (dead_) return;
     }
-    if (out_.empty()) break;
+    if (out_.empty()) {
+      all_written_ = true;
+      break;
+    }
+    if (std::exchange(all_written_, false)) wrote_ = transport_.now();
     std::size_t written = 0;
     Socket::Io result = socket_.write(out_, written);
     if (written > 0) {
-      progress_ = transport_.now();
+      progress_ = wrote_ = transport_.now();
       if (session_) session_->wrote(written);
     }
     if (result == Socket::Io::kAgain) return;
@@ -210,25 +216,35 @@ void Connection::goodbye() {
   if (!handshaking_ && !lingering_) socket_.shutdown_write();
 }
 
+bool Connection::waits() const {
+  if (dead_ || closing_ || !out_.empty()) return false;
+  return !session_ || (session_->idle() && session_->receiving() != Session::Receiving::kBody);
+}
+
+Millis Connection::next_deadline() {
+  using Receiving = Session::Receiving;
+  const Millis idle = millis(config().idle_timeout);
+  if (lingering_) return progress_ + kLingerTime;
+  if (handshaking_ || !session_) return born_ + kHandshakeTime;
+  const Receiving receiving = session_->receiving();
+  if (receiving != receiving_ && (receiving_ == Receiving::kNothing || receiving == Receiving::kNothing)) received_ = transport_.now();
+  receiving_ = receiving;
+  if (!out_.empty()) {
+    const Millis answer = session_->answer_deadline();
+    return answer != 0 ? std::min(answer, wrote_ + idle) : wrote_ + idle;
+  }
+  switch (receiving) {
+    case Receiving::kHead: return received_ + millis(config().head_timeout);
+    case Receiving::kBody: return received_ + millis(config().body_timeout);
+    case Receiving::kNothing: break;
+  }
+  if (!session_->idle()) return 0;
+  return progress_ + (session_->had_request() ? idle : std::min(idle, millis(config().head_timeout)));
+}
+
 void Connection::update_deadline() {
-  Millis idle = millis(config().idle_timeout);
-  bool receiving = session_ && session_->receiving();
-  if (!receiving) {
-    received_ = 0;
-  } else if (received_ == 0) {
-    received_ = transport_.now();
-  }
-  if (lingering_) {
-    deadline_ = progress_ + kLingerTime;
-  } else if (handshaking_ || !session_) {
-    deadline_ = born_ + kHandshakeTime;
-  } else if (!out_.empty()) {
-    deadline_ = progress_ + idle;
-  } else if (receiving) {
-    deadline_ = received_ + kReceiveTime;
-  } else {
-    deadline_ = session_->idle() ? progress_ + idle : 0;
-  }
+  deadline_ = next_deadline();
+  if (Millis look = session_ && !lingering_ ? session_->look_at() : 0; look != 0 && (deadline_ == 0 || look < deadline_)) deadline_ = look;
   // At most one timer waits for a connection, unless the deadline came nearer: it looks again when it fires.
   if (deadline_ != 0 && (timer_at_ == 0 || deadline_ < timer_at_)) {
     timer_at_ = deadline_;
@@ -239,6 +255,11 @@ void Connection::update_deadline() {
 void Connection::on_timer() {
   if (dead_ || timer_at_ == 0 || timer_at_ > transport_.now()) return;  // another one for this connection
   timer_at_ = 0;
+  if (session_ && !lingering_ && session_->look_at() != 0 && session_->look_at() <= transport_.now()) {
+    session_->look_after();
+    pump();
+    return;  // with a new timer
+  }
   if (deadline_ == 0) return;
   if (deadline_ > transport_.now()) {
     timer_at_ = deadline_;

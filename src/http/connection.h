@@ -19,7 +19,15 @@ class Session {
   virtual void fill() {}                    // there is room to queue more output
   virtual void wrote(std::size_t bytes) {}  // the socket has taken so many bytes
   virtual bool idle() const = 0;            // nothing in flight: the idle time-out counts
-  virtual bool receiving() const { return false; }  // in the middle of a request: that is to end some time
+  // What it is in the middle of receiving, which has to end some time.
+  enum class Receiving { kNothing, kHead, kBody };
+  virtual Receiving receiving() const { return Receiving::kNothing; }
+  virtual bool had_request() const { return true; }
+  // When a whole answer that is on its way out must have been taken; 0: there is none.
+  virtual Millis answer_deadline() const { return 0; }
+  // When to look after the parts of the session that have deadlines of their own; 0: never. By look_after().
+  virtual Millis look_at() const { return 0; }
+  virtual void look_after() {}
   virtual void lost() = 0;                  // the connection is gone; tell the loop
   virtual void goodbye() {}                 // the server ends; queue what the protocol says at the end
 };
@@ -28,6 +36,10 @@ class Connection {
  public:
   Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, Peer peer);
   ~Connection();
+
+  // Whether it only waits for a request (or for the rest of one's head), and since when.
+  bool waits() const;
+  Millis waits_since() const { return progress_; }
 
   bool start_tls(SSL_CTX* context) { return handshaking_ = socket_.start_tls(context, true); }
 
@@ -64,6 +76,7 @@ class Connection {
   void finish_output();
   void drain_input();
   void update_deadline();
+  Millis next_deadline();
   void die();
 
   Transport& transport_;
@@ -75,8 +88,10 @@ class Connection {
   std::shared_ptr<Load> load_ = std::make_shared<Load>();
   std::string first_bytes_;         // plain connections, until it is clear which HTTP they speak
   bool handshaking_ = false, closing_ = false, linger_ = false, lingering_ = false, input_ended_ = false;
-  bool dead_ = false, input_waits_ = false;
-  Millis born_, progress_, received_ = 0, deadline_ = 0, timer_at_ = 0;
+  bool dead_ = false, input_waits_ = false, all_written_ = true;
+  // progress_: bytes went either way. wrote_: the socket took some, or output began to wait for it.
+  Millis born_, progress_, wrote_, received_ = 0, deadline_ = 0, timer_at_ = 0;
+  Session::Receiving receiving_ = Session::Receiving::kNothing;
 };
 
 std::unique_ptr<Session> make_http1_session(Connection& connection);

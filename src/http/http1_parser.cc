@@ -150,6 +150,8 @@ bool RequestParser::expects_continue() const {
 }
 const Request& RequestParser::request() const { return *state_->request; }
 
+void RequestParser::drop() { (void)take(); }
+
 std::unique_ptr<Request> RequestParser::take() {
   auto request = std::move(state_->request);
   state_->request = std::make_unique<Request>();

@@ -31,6 +31,7 @@ class RequestParser {
 
   const Request& request() const;
   std::unique_ptr<Request> take();     // of a complete request; ready for the next one afterwards
+  void drop();                         // forgets what there is of a request
 
  private:
   struct State;

@@ -24,26 +24,38 @@ std::string_view canonical(std::string_view name, std::span<char> buffer) {
 }
 
 constexpr std::size_t kPipelined = 64u << 10;  // input kept while a request is being answered
+constexpr std::size_t kUntaken = 64u << 10;    // of answers; beyond, no further request is looked at
 
 // HTTP/1.1, one request at a time; what the peer pipelines waits its turn.
 class Http1Session final : public Session {
  public:
   explicit Http1Session(Connection& connection)
-      : c_(connection), parser_(connection.config().max_header, connection.config().max_body) {}
+      : c_(connection), parser_(connection.config().max_header, connection.config().max_body),
+        charge_(connection.transport().totals().unanswered) {}
 
   void input(std::string_view bytes) override;
-  bool wants_input() const override { return !ended_ && (!wire_ || input_.size() < kPipelined) && !choked(); }
+  bool wants_input() const override {
+    return !ended_ && !screening_ && (!wire_ || input_.size() < kPipelined) && !choked();
+  }
   void end_of_input() override;
   void command(Command& command) override;
   void fill() override;
   void wrote(std::size_t bytes) override;
   bool idle() const override { return !wire_; }
-  bool receiving() const override { return !wire_ && (receiving_ || !input_.empty()); }
+  Receiving receiving() const override {
+    if (wire_ || !(receiving_ || !input_.empty())) return Receiving::kNothing;
+    return parser_.head_complete() ? Receiving::kBody : Receiving::kHead;
+  }
+  bool had_request() const override { return sequence_ > 0; }
+  Millis answer_deadline() const override { return wire_ ? 0 : answer_deadline_; }
   void lost() override { gone(); }
 
  private:
   // A peer that asks on and on without reading what it gets is not listened to.
-  bool choked() const { return c_.out().bytes() > kHighWater; }
+  bool choked() const { return c_.out().bytes() > kUntaken; }
+  void screen();
+  void proceed();
+  bool recount();
   std::size_t parse(std::string_view bytes);
   void hand_over();
   void fail(int status, std::string_view message);
@@ -60,8 +72,12 @@ class Http1Session final : public Session {
   Connection& c_;
   RequestParser parser_;
   std::string input_;           // not parsed yet
+  BodyCharge charge_;           // what is kept of requests: this one's body until it is answered, and input_
   bool receiving_ = false;      // a request has begun
-  bool continued_ = false;      // 100 Continue was sent, or was not wanted
+  bool screening_ = false;      // wire_ is that of a head: the loop decides whether the body is wanted
+  bool wanted_ = false;         // it is
+  std::size_t body_ = 0;        // bytes of the body of the request that is being answered
+  Millis answer_deadline_ = 0;  // of the last whole answer
   bool ended_ = false;          // nothing more will be answered
   std::shared_ptr<Wire> wire_;  // the request being answered
   std::uint32_t sequence_ = 0;
@@ -77,6 +93,7 @@ void Http1Session::input(std::string_view bytes) {
   if (ended_) return;
   if (wire_ || choked()) {
     input_.append(bytes);
+    recount();
     return;
   }
   if (!input_.empty()) {
@@ -88,10 +105,46 @@ void Http1Session::input(std::string_view bytes) {
       all.erase(0, used);
       input_ = std::move(all);
     }
+    recount();
     return;
   }
   std::size_t used = parse(bytes);
   if (!ended_ && used < bytes.size()) input_.assign(bytes.substr(used));
+  recount();
+}
+
+// Whether what is kept is still within what all connections together may keep.
+bool Http1Session::recount() {
+  if (ended_) return false;
+  const std::size_t bytes = input_.size() + (wire_ && !screening_ ? body_ : parser_.request().body.size());
+  if (bytes == charge_.bytes()) return true;
+  const bool more = bytes > charge_.bytes();
+  const std::size_t total = charge_.set(bytes);
+  if (!more || wire_ || c_.peer().unix_socket || total <= c_.config().max_unanswered) return true;
+  fail(429, "too many requests, please try again later");
+  return false;
+}
+
+// The head is here, the body is not: it may be that nobody wants it.
+void Http1Session::screen() {
+  auto head = std::make_unique<Request>(parser_.request());
+  head->body.clear();
+  if (Status parsed = parse_target(*head); !parsed.ok()) {
+    fail(400, parsed.error().message);
+    return;
+  }
+  head->peer = c_.peer();
+  screening_ = true;
+  wire_ = c_.make_wire(++sequence_);
+  c_.transport().emit(Event{Event::Kind::kHead, wire_, std::move(head), {}});
+}
+
+void Http1Session::proceed() {
+  if (!screening_) return;
+  screening_ = false;
+  wanted_ = true;
+  wire_.reset();
+  if (parser_.expects_continue() && input_.empty()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 std::size_t Http1Session::parse(std::string_view bytes) {
@@ -103,9 +156,13 @@ std::size_t Http1Session::parse(std::string_view bytes) {
     hand_over();
   } else {
     if (bytes.size() - used > c_.config().max_header + 16) fail(431, "the request header is too large");
-    if (parser_.head_complete() && !continued_) {
-      continued_ = true;
-      if (parser_.expects_continue() && used == bytes.size()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
+    if (parser_.head_complete() && !wanted_) {
+      if (c_.config().screen) {
+        screen();
+      } else {
+        wanted_ = true;
+        if (parser_.expects_continue() && used == bytes.size()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
+      }
     }
     // Only empty lines so far: the connection is still at rest.
     if (!parser_.head_complete() && used == bytes.size() && trim(bytes).empty()) receiving_ = false;
@@ -119,7 +176,8 @@ void Http1Session::hand_over() {
   bool upgradable = parser_.upgrade() && !header(parser_.request().headers, "upgrade").empty();
   auto request = parser_.take();
   head_only_ = request->method == "HEAD";
-  receiving_ = continued_ = started_ = false;
+  receiving_ = wanted_ = started_ = false;
+  body_ = request->body.size();
   if (Status parsed = parse_target(*request); !parsed.ok()) {
     fail(400, parsed.error().message);
     return;
@@ -133,17 +191,23 @@ void Http1Session::hand_over() {
 void Http1Session::fail(int status, std::string_view message) {
   ended_ = true;
   keep_alive_ = false;
-  input_.clear();
+  std::string().swap(input_);
+  parser_.drop();
+  charge_.set(0);
   Config::Rendered rendered = render_error(c_.config(), status, message);
-  push_head(status, {{"content-type", rendered.content_type}}, "Content-Length: " + std::to_string(rendered.body.size()));
+  Headers headers{{"content-type", rendered.content_type}};
+  if (status == 429) headers.emplace_back("retry-after", "1");
+  push_head(status, headers, "Content-Length: " + std::to_string(rendered.body.size()));
   if (!head_only_) c_.out().append(rendered.body);
   c_.close_after_output(true);
 }
 
 void Http1Session::end_of_input() {
-  if (!wire_) {
+  if (!wire_ || screening_) {
     // Answers may still be on their way out.
     ended_ = true;
+    screening_ = false;
+    wire_.reset();
     c_.close_after_output(false);
     return;
   }
@@ -161,7 +225,14 @@ void Http1Session::gone() {
 
 void Http1Session::command(Command& command) {
   if (!wire_ || command.stream != wire_->stream) return;
+  if (screening_ && command.kind != Command::Kind::kProceed) {
+    // The body is not wanted, so nothing after it can be understood.
+    old_ = parser_.http_1_0();
+    head_only_ = parser_.request().method == "HEAD";
+    keep_alive_ = false;
+  }
   switch (command.kind) {
+    case Command::Kind::kProceed: proceed(); break;
     case Command::Kind::kRespond: respond(command); break;
     case Command::Kind::kStart: start(command); break;
     case Command::Kind::kWrite: write(command); break;
@@ -196,7 +267,7 @@ void Http1Session::push_head(int status, const Headers& headers, std::string_vie
   out.append("\r\n");
   char buffer[64];
   for (const auto& [name, value] : headers) {
-    if (!valid_header(name, value)) continue;
+    if (!valid_header(name, value) || (status != 101 && iequals(name, "connection"))) continue;
     out.append(canonical(name, buffer));
     out.append(": ");
     out.append(value);
@@ -223,6 +294,9 @@ void Http1Session::respond(Command& command) {
   char framing[48] = "Content-Length: ";
   char* end = std::to_chars(framing + 16, framing + 47, size).ptr;
   bool body = body_allowed(command.status);
+  if (has_token(header(command.headers, "connection"), "close")) keep_alive_ = false;
+  answer_deadline_ = c_.transport().now() + std::chrono::duration_cast<std::chrono::milliseconds>(c_.config().answer_timeout).count() +
+                     static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
   push_head(command.status, command.headers,
             body ? std::string_view(framing, static_cast<std::size_t>(end - framing)) : std::string_view());
   if (body && !head_only_) {
@@ -237,6 +311,8 @@ void Http1Session::start(Command& command) {
   std::string_view length = header(command.headers, "content-length");
   silent_ = head_only_ || !body_allowed(command.status);
   counted_ = chunked_ = false;
+  answer_deadline_ = 0;
+  if (has_token(header(command.headers, "connection"), "close")) keep_alive_ = false;
   if (!length.empty()) {
     counted_ = true;
     promised_ = static_cast<std::uint64_t>(std::max<long>(0, parse_int(length).ok() ? *parse_int(length) : 0));
@@ -287,13 +363,19 @@ void Http1Session::finish() {
 }
 
 void Http1Session::answer_done() {
+  const bool unread = screening_ || !input_.empty();
   wire_.reset();
-  started_ = false;
+  started_ = screening_ = false;
   owed_ = 0;
+  body_ = 0;
   if (!keep_alive_) {
     ended_ = true;
-    c_.close_after_output(!input_.empty());
+    parser_.drop();
+    std::string().swap(input_);
+    charge_.set(0);
+    c_.close_after_output(unread);
   }
+  recount();
 }
 
 void Http1Session::upgrade(Command& command) {
@@ -308,6 +390,7 @@ void Http1Session::upgrade(Command& command) {
 
 // Called before each write: the place to go on with pipelined requests.
 void Http1Session::fill() {
+  if (wire_ || ended_ || input_.empty() || choked()) return;
   while (!wire_ && !ended_ && !input_.empty() && !choked()) {
     std::string all;
     all.swap(input_);
@@ -319,6 +402,7 @@ void Http1Session::fill() {
     }
     if (used == 0 || !waits) break;
   }
+  recount();
 }
 
 void Http1Session::settle(std::size_t bytes) {

@@ -19,9 +19,14 @@ constexpr std::int32_t kConnectionWindow = 2 << 20;
 constexpr std::size_t kMaxBodies = 32u << 20;           // bytes of unfinished requests on one connection
 constexpr std::size_t kMaxOutput = 256u << 10;          // beyond it nothing is read that could add to it
 constexpr double kResetBurst = 1000, kResetsPerSecond = 200;
+constexpr Millis kLookEvery = 5'000;
+
+Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
 struct Stream {
+  explicit Stream(Transport& transport) : charge(transport.totals().unanswered), began(transport.now()) {}
   std::unique_ptr<Request> request = std::make_unique<Request>();
+  BodyCharge charge;            // the body, until it is answered
   std::string authority;
   std::size_t header_bytes = 0;
   int refusal = 0;              // answer with this status as soon as the head is whole
@@ -31,6 +36,11 @@ struct Stream {
   bool finished = false;        // no more will be added to `body`
   bool deferred = false;
   bool head_only = false;
+  bool screening = false;       // the loop decides whether the body is wanted
+  bool whole = false;           // the request is
+  bool continues = false;       // waits for "100 Continue"
+  Millis began;                 // the request did, or a streamed answer last moved
+  Millis answer_deadline = 0;   // of a whole answer
 };
 
 class Http2Session final : public Session {
@@ -44,7 +54,9 @@ class Http2Session final : public Session {
   void command(Command& command) override;
   void fill() override;
   bool idle() const override { return streams_.empty(); }
-  bool receiving() const override { return !settled_; }
+  Receiving receiving() const override { return settled_ ? Receiving::kNothing : Receiving::kHead; }
+  Millis look_at() const override { return look_at_; }
+  void look_after() override;
   void lost() override;
   void goodbye() override;
 
@@ -55,6 +67,7 @@ class Http2Session final : public Session {
     return at == streams_.end() ? nullptr : at->second.get();
   }
   void head_received(std::int32_t id, Stream& stream);
+  void screen(std::int32_t id, Stream& stream);
   void body_received(std::int32_t id, Stream& stream, std::string_view bytes);
   void request_received(std::int32_t id, Stream& stream);
   void add_header(Stream& stream, std::string_view name, std::string_view value);
@@ -63,6 +76,12 @@ class Http2Session final : public Session {
   void submit_head(std::int32_t id, Stream& stream, int status, const Headers& headers, const std::string& length,
                    bool with_body);
   void stream_closed(std::int32_t id);
+  void proceed(std::int32_t id, Stream& stream);
+  Millis deadline_of(const Stream& stream) const;
+  // Some stream has a deadline from now on.
+  void look_soon() {
+    if (look_at_ == 0) look_at_ = c_.transport().now() + kLookEvery;
+  }
   bool too_many_resets();
 
   Connection& c_;
@@ -71,6 +90,8 @@ class Http2Session final : public Session {
   std::size_t bodies_ = 0;
   bool settled_ = false;        // the peer's first frame has come
   bool over_ = false;
+  bool last_ = false;           // no further stream is taken
+  Millis look_at_ = 0;
   double resets_ = kResetBurst;
   Millis resets_at_ = 0;
 };
@@ -86,7 +107,8 @@ struct Callbacks {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
       return 0;
     }
-    s.streams_[frame->hd.stream_id] = std::make_unique<Stream>();
+    s.streams_[frame->hd.stream_id] = std::make_unique<Stream>(s.c_.transport());
+    s.look_soon();
     return 0;
   }
 
@@ -115,7 +137,11 @@ struct Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
       s.head_received(frame->hd.stream_id, *stream);
     }
-    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) s.request_received(frame->hd.stream_id, *stream);
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+      s.request_received(frame->hd.stream_id, *stream);
+    } else if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      s.screen(frame->hd.stream_id, *stream);
+    }
     return 0;
   }
 
@@ -164,6 +190,7 @@ struct Callbacks {
     if (!stream) return NGHTTP2_ERR_CALLBACK_FAILURE;
     s.c_.out().append({reinterpret_cast<const char*>(head), 9});
     stream->body.move_to(s.c_.out(), size);
+    stream->began = s.c_.transport().now();
     if (size > 0 && stream->wire && stream->wire->backlog.load() >= size && stream->wire->acknowledge(size)) {
       s.c_.transport().emit(Event{Event::Kind::kDrained, stream->wire, nullptr, {}});
     }
@@ -275,7 +302,27 @@ void Http2Session::head_received(std::int32_t id, Stream& stream) {
       return;
     }
   }
-  if (iequals(http::header(request.headers, "expect"), "100-continue")) {
+  stream.continues = iequals(http::header(request.headers, "expect"), "100-continue");
+}
+
+// The head is here, the body is not: it may be that nobody wants it.
+void Http2Session::screen(std::int32_t id, Stream& stream) {
+  if (stream.answered || !stream.request) return;
+  if (!c_.config().screen) return proceed(id, stream);
+  auto head = std::make_unique<Request>(*stream.request);
+  head->body.clear();
+  head->peer = c_.peer();
+  head->http2 = true;
+  stream.screening = true;
+  stream.wire = c_.make_wire(static_cast<std::uint32_t>(id));
+  c_.transport().emit(Event{Event::Kind::kHead, stream.wire, std::move(head), {}});
+}
+
+void Http2Session::proceed(std::int32_t id, Stream& stream) {
+  if (stream.screening) stream.wire.reset();
+  stream.screening = false;
+  if (stream.whole) return request_received(id, stream);
+  if (stream.continues) {
     nghttp2_nv status{const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(":status")),
                       const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>("100")), 7, 3, NGHTTP2_NV_FLAG_NONE};
     nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, &status, 1, nullptr);
@@ -285,16 +332,17 @@ void Http2Session::head_received(std::int32_t id, Stream& stream) {
 void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_view bytes) {
   if (stream.answered || !stream.request) return;
   std::string& body = stream.request->body;
+  const bool too_much = stream.charge.set(body.size() + bytes.size()) > c_.config().max_unanswered && !c_.peer().unix_socket;
   if (body.size() + bytes.size() > c_.config().max_body) {
     bodies_ -= body.size();
     body.clear();
     refuse(id, stream, 413, "Request entity too large: limit is " + std::to_string(c_.config().max_body));
     return;
   }
-  if (bodies_ + bytes.size() > kMaxBodies) {
+  if (too_much || bodies_ + bytes.size() > kMaxBodies) {
     bodies_ -= body.size();
     body.clear();
-    refuse(id, stream, 429, "too many request bodies at once on this connection");
+    refuse(id, stream, 429, too_much ? "too many requests, please try again later" : "too many request bodies at once on this connection");
     return;
   }
   bodies_ += bytes.size();
@@ -303,8 +351,11 @@ void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_vi
 
 void Http2Session::request_received(std::int32_t id, Stream& stream) {
   if (stream.answered || !stream.request) return;
+  stream.whole = true;
+  if (stream.screening) return;
   bodies_ -= stream.request->body.size();
   stream.request->peer = c_.peer();
+  stream.request->http2 = true;
   stream.wire = c_.make_wire(static_cast<std::uint32_t>(id));
   c_.transport().emit(Event{Event::Kind::kRequest, stream.wire, std::move(stream.request), {}});
 }
@@ -334,7 +385,14 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   nghttp2_data_provider provider{};
   provider.read_callback = Callbacks::read_body;
   stream.answered = true;
+  stream.began = c_.transport().now();
+  stream.charge.set(0);
+  if (with_body) look_soon();
   nghttp2_submit_response(session_, id, fields.data(), fields.size(), with_body ? &provider : nullptr);
+  if (!last_ && has_token(http::header(headers, "connection"), "close")) {
+    last_ = true;
+    nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR, nullptr, 0);
+  }
 }
 
 void Http2Session::respond(std::int32_t id, Stream& stream, Command& command) {
@@ -347,6 +405,11 @@ void Http2Session::respond(std::int32_t id, Stream& stream, Command& command) {
     for (Piece& piece : command.pieces) stream.body.push(std::move(piece));
   }
   stream.finished = true;
+  stream.answer_deadline = c_.transport().now() + millis(c_.config().answer_timeout) + static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
+  if (stream.request) {
+    bodies_ -= stream.request->body.size();
+    stream.request.reset();
+  }
   submit_head(id, stream, command.status, command.headers, allowed ? std::to_string(size) : std::string(), with_body);
 }
 
@@ -354,6 +417,7 @@ void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::stri
   Config::Rendered rendered = render_error(c_.config(), status, message);
   Command answer{Command::Kind::kRespond, c_.id(), static_cast<std::uint32_t>(id), status,
                  {{"content-type", rendered.content_type}}, {}};
+  if (status == 429) answer.headers.emplace_back("retry-after", "1");
   answer.pieces.push_back(Piece::of(std::move(rendered.body)));
   respond(id, stream, answer);
 }
@@ -363,6 +427,7 @@ void Http2Session::command(Command& command) {
   Stream* stream = find(id);
   if (over_ || !stream || !stream->wire) return;
   switch (command.kind) {
+    case Command::Kind::kProceed: proceed(id, *stream); return;
     case Command::Kind::kRespond: respond(id, *stream, command); return;
     case Command::Kind::kStart: {
       if (stream->answered) return;
@@ -377,6 +442,8 @@ void Http2Session::command(Command& command) {
         if (stream->finished) {
           dropped += piece.bytes.size();
         } else {
+          if (stream->body.empty()) stream->began = c_.transport().now();
+          look_soon();
           stream->body.push(std::move(piece));
         }
       }
@@ -416,10 +483,33 @@ void Http2Session::fill() {
     }
     if (c_.out().bytes() == before) break;
   }
-  if (!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) {
+  if ((!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) || (last_ && streams_.empty())) {
     over_ = true;
     c_.close_after_output(true);
   }
+}
+
+// When the stream must have moved on; 0: it may stay as it is.
+Millis Http2Session::deadline_of(const Stream& stream) const {
+  const Config& config = c_.config();
+  if (!stream.answered) return stream.request && !stream.whole ? stream.began + millis(config.body_timeout) : 0;
+  if (stream.answer_deadline != 0) return stream.answer_deadline;
+  return stream.body.empty() ? 0 : stream.began + millis(config.idle_timeout);
+}
+
+void Http2Session::look_after() {
+  look_at_ = 0;
+  const Millis now = c_.transport().now();
+  std::vector<std::int32_t> late;
+  for (const auto& [id, stream] : streams_) {
+    const Millis deadline = deadline_of(*stream);
+    if (deadline != 0 && deadline <= now) {
+      late.push_back(id);
+    } else if (deadline != 0) {
+      look_soon();
+    }
+  }
+  for (std::int32_t id : late) nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
 }
 
 void Http2Session::stream_closed(std::int32_t id) {

@@ -7,7 +7,7 @@ namespace berth::http {
 Piece Piece::of(std::string text) {
   auto owner = std::make_shared<const std::string>(std::move(text));
   std::string_view bytes = *owner;
-  return Piece{std::move(owner), bytes};
+  return Piece{std::move(owner), bytes, true};
 }
 
 std::string_view header(const Headers& headers, std::string_view name) {
@@ -159,6 +159,21 @@ std::string http_date(std::time_t seconds) {
   int n = std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[t.tm_wday], t.tm_mday,
                         kMonths[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
   return std::string(text, static_cast<std::size_t>(n));
+}
+
+void charge(const std::shared_ptr<std::atomic<std::size_t>>& total, std::vector<Piece>& pieces) {
+  struct Charged {
+    std::shared_ptr<const void> owner;
+    std::shared_ptr<std::atomic<std::size_t>> total;
+    std::size_t bytes;
+    ~Charged() { total->fetch_sub(bytes); }
+  };
+  for (Piece& piece : pieces) {
+    if (!piece.made_for_answer || piece.bytes.size() < kChargedFrom) continue;
+    total->fetch_add(piece.bytes.size());
+    piece.owner = std::shared_ptr<const void>(new Charged{std::move(piece.owner), total, piece.bytes.size()});
+    piece.made_for_answer = false;
+  }
 }
 
 Config::Rendered render_error(const Config& config, int status, std::string_view message) {

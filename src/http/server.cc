@@ -10,6 +10,7 @@
 #include <deque>
 
 #include "base/text.h"
+#include "http/message.h"
 #include "http/socket_address.h"
 #include "http/transport.h"
 #include "http/wire.h"
@@ -22,8 +23,10 @@ namespace {
 // only, but for post(); outlives the Server while exchanges do.
 class Core : public std::enable_shared_from_this<Core> {
  public:
-  Core(Runtime& runtime, Handler handler)
-      : runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))) {}
+  Core(Runtime& runtime, Handler handler, const Config& config)
+      : totals(std::make_shared<Totals>()), runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))),
+        screen_(std::make_shared<const std::function<bool(Exchange&)>>(config.screen)), max_unread_(config.max_unread),
+        busy_(render_error(config, 429, "too many requests, please try again later")) {}
 
   void deliver(std::vector<Event> events, Lender& lender) {  // any thread
     runtime_.lend([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); }, &lender);
@@ -41,6 +44,10 @@ class Core : public std::enable_shared_from_this<Core> {
   Runtime& runtime() { return runtime_; }
   bool open() const { return open_; }
 
+  // More is on its way to peers that do not take it than memory is given for.
+  bool too_much_unread() const { return totals->unread->load() > max_unread_; }
+
+  const std::shared_ptr<Totals> totals;
   std::vector<std::unique_ptr<Transport>> transports;
   void opened() { outbox_.resize(transports.size()); }
   void close() {
@@ -48,10 +55,13 @@ class Core : public std::enable_shared_from_this<Core> {
     open_ = false;
     transports.clear();
     handler_.reset();
+    screen_.reset();
   }
 
  private:
   void handle(std::vector<Event>& events);
+  void take_head(Event& event);
+  void take_request(Event& event, const Handler& handler);
   void flush() {
     if (!open_) return;
     for (std::size_t i = 0; i < outbox_.size(); ++i) {
@@ -63,6 +73,9 @@ class Core : public std::enable_shared_from_this<Core> {
 
   Runtime& runtime_;
   std::shared_ptr<const Handler> handler_;  // shared, so that a handler may destroy the server it runs for
+  std::shared_ptr<const std::function<bool(Exchange&)>> screen_;
+  const std::size_t max_unread_;
+  const Config::Rendered busy_;
   std::vector<std::vector<Command>> outbox_;
   bool open_ = true, handling_ = false, flush_posted_ = false;
 };
@@ -197,7 +210,15 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
     command.status = status;
     command.headers = std::move(headers);
     command.pieces = std::move(body);
+    charge(core_->totals->unread, command.pieces);
     core_->send(std::move(command), wire_->transport);
+  }
+
+  // The head has been looked at: the transport goes on with the body, and the handler gets another exchange.
+  void proceed() {
+    if (done_ || started_) return;
+    done_ = true;
+    core_->send(make_command(Command::Kind::kProceed, *wire_), wire_->transport);
   }
 
   void start(int status, Headers headers) override {
@@ -214,8 +235,13 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
     std::size_t size = size_of(pieces);
     if (size == 0) return true;
     std::size_t left = wire_->backlog.fetch_add(size) + size;
+    if (left > kLowWater && core_->too_much_unread() && !request_->peer.unix_socket) {
+      cut_off();
+      return false;
+    }
     Command command = make_command(Command::Kind::kWrite, *wire_);
     command.pieces = std::move(pieces);
+    charge(core_->totals->unread, command.pieces);
     core_->send(std::move(command), wire_->transport);
     if (left <= kHighWater) return true;
     wire_->wants_drain.store(true);
@@ -258,20 +284,49 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
   }
   void closed() override {
     gone_ = true;
-    if (done_ || !closed_) return;
-    Task closed = std::move(closed_);
-    closed_ = nullptr;
-    closed();
+    if (!done_) tell_closed();
   }
   void data(std::string) override {}
 
  private:
+  // The peer does not keep up, and there is no memory to wait for it: what it has not taken is lost.
+  void cut_off() {
+    done_ = true;
+    core_->send(make_command(Command::Kind::kAbandon, *wire_), wire_->transport);
+    if (!closed_) return;
+    core_->runtime().post([core = core_, wire = wire_] {
+      if (wire->end && core->open()) static_cast<ExchangeEnd*>(wire->end)->tell_closed();
+    });
+  }
+  void tell_closed() {
+    gone_ = true;
+    if (!closed_) return;
+    Task closed = std::move(closed_);
+    closed_ = nullptr;
+    closed();
+  }
+
   std::shared_ptr<Core> core_;
   std::shared_ptr<Wire> wire_;
   std::unique_ptr<Request> request_;
   Task drained_, closed_;
   bool started_ = false, done_ = false, gone_ = false;
 };
+
+void Core::take_head(Event& event) {
+  ExchangeEnd head(shared_from_this(), event.wire, std::move(event.request));
+  auto screen = screen_;
+  if ((*screen)(head)) head.proceed();
+}
+
+void Core::take_request(Event& event, const Handler& handler) {
+  auto exchange = std::make_shared<ExchangeEnd>(shared_from_this(), event.wire, std::move(event.request));
+  if (too_much_unread() && !exchange->request().peer.unix_socket) {
+    exchange->respond(429, {{"content-type", busy_.content_type}, {"retry-after", "1"}}, {Piece::of(busy_.body)});
+    return;
+  }
+  handler(std::move(exchange));
+}
 
 void Core::handle(std::vector<Event>& events) {
   if (!open_) return;
@@ -282,7 +337,8 @@ void Core::handle(std::vector<Event>& events) {
     if (!open_) break;
     LoopEnd* end = event.wire->end;
     switch (event.kind) {
-      case Event::Kind::kRequest: (*handler)(std::make_shared<ExchangeEnd>(self, event.wire, std::move(event.request))); break;
+      case Event::Kind::kHead: take_head(event); break;
+      case Event::Kind::kRequest: take_request(event, *handler); break;
       case Event::Kind::kData:
         if (end) end->data(std::move(event.data));
         break;
@@ -301,7 +357,7 @@ void Core::handle(std::vector<Event>& events) {
 class ServerImpl final : public Server {
  public:
   ServerImpl(Runtime& runtime, Handler handler, Config config)
-      : config_(std::move(config)), core_(std::make_shared<Core>(runtime, std::move(handler))) {}
+      : config_(std::move(config)), core_(std::make_shared<Core>(runtime, std::move(handler), config_)) {}
   ~ServerImpl() override {
     core_->close();
     for (const std::string& path : paths_) ::unlink(path.c_str());
@@ -351,11 +407,10 @@ class ServerImpl final : public Server {
 
   Status start() {
     if (!core_->transports.empty()) return ok_status();
-    auto connections = std::make_shared<std::atomic<int>>(0);
     std::vector<std::unique_ptr<Transport>> transports;
     for (int i = 0; i < std::max(1, config_.transport_threads); ++i) {
       transports.push_back(std::make_unique<Transport>(
-          static_cast<std::size_t>(i), config_, connections,
+          static_cast<std::size_t>(i), config_, core_->totals,
           [core = core_](std::vector<Event> events, Lender& lender) { core->deliver(std::move(events), lender); }));
       BERTH_TRY(transports.back()->start());
     }

@@ -25,6 +25,7 @@ using Bytes = std::shared_ptr<const std::string>;
 struct Piece {
   std::shared_ptr<const void> owner;
   std::string_view bytes;
+  bool made_for_answer = false;              // nobody else has these bytes: they count as memory of unread answers
   static Piece of(std::string text);
 };
 
@@ -36,6 +37,9 @@ struct Peer {
   // Subject of a client certificate that a CA of ours signed; empty otherwise.
   std::string common_name;
   std::vector<std::string> organizations;
+  std::string certificate_sha256;            // of that certificate's DER form, in hex
+  Time certificate_ends{};                   // when it was looked at it was valid
+  bool bad_certificate = false;              // showed one that no CA of ours signed, or that is not valid now
   bool unix_socket = false;                  // came in on a socket that only root can open
 };
 
@@ -46,6 +50,7 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
   Headers headers;
   std::string body;                          // whole; larger than Config::max_body is answered 413 before the handler runs
+  bool http2 = false;
   Peer peer;
   std::string_view parameter(std::string_view name) const;  // first value, or empty
   bool has_parameter(std::string_view name) const;
@@ -70,12 +75,13 @@ class Exchange {
   virtual ~Exchange() = default;
   virtual const Request& request() const = 0;
 
-  // A whole answer.
+  // A whole answer. `connection: close` among the headers ends the connection after it, of HTTP/2 too.
   virtual void respond(int status, Headers headers, std::vector<Piece> body) = 0;
   void respond(int status, std::string content_type, std::string body);
 
   // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
-  // high-water mark (1 MiB); on_drain says when it is not any more. Nothing is dropped.
+  // high-water mark (1 MiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing for
+  // Config::idle_timeout, or while too many bytes are unread in all, loses its connection (stream, in HTTP/2).
   virtual void start(int status, Headers headers) = 0;
   virtual bool write(std::vector<Piece> pieces) = 0;
   virtual void on_drain(Task drained) = 0;
@@ -98,14 +104,25 @@ struct Config {
   std::size_t max_body = 3u << 20;
   int transport_threads = 1;
   Duration idle_timeout = std::chrono::minutes(5);  // without a request in flight, or without progress of a write
+  Duration head_timeout = std::chrono::seconds(32);  // for the first request's head to come, and for any to be whole
+  Duration body_timeout = std::chrono::seconds(75);  // for the whole of one request
+  // For a whole answer to be taken: this, and a second for each such number of its bytes.
+  Duration answer_timeout = std::chrono::seconds(60);
+  std::size_t answer_bytes_per_second = 256u << 10;
   std::size_t max_header = 64u << 10;        // more is answered 431
-  int max_connections = 16384;               // more are closed at once
+  int max_connections = 16384;               // beyond, one that waits for a request is closed for each new one
+  // Bytes of all requests that are not answered yet, and of all answers that are not taken yet (without what they share
+  // with a cache). Beyond, requests are answered 429 (but from Unix sockets), and streams that are behind are cut off.
+  std::size_t max_unanswered = 256u << 20, max_unread = 256u << 20;
   // Body and content type of answers made without the handler (400, 413, 431, 500...); plain text where absent.
   // Called on transport threads.
   struct Rendered {
     std::string content_type, body;
   };
   std::function<Rendered(int status, std::string_view message)> render_error;
+  // Where set: called on the handler's Runtime for a request whose body has not come yet, before more of that is read.
+  // True: the body is wanted, and the handler gets the request with it. False: the exchange has been answered.
+  std::function<bool(Exchange&)> screen;
 };
 
 class Server {

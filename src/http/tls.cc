@@ -6,9 +6,10 @@
 #include <openssl/x509v3.h>
 
 #include <cstring>
+#include <ctime>
 
+#include "base/text.h"
 #include "http/openssl_handles.h"
-
 
 namespace berth::http {
 
@@ -78,7 +79,7 @@ int untrusted_index() {
   return index;
 }
 
-// A certificate that we do not know is no error of the connection: such a peer is simply nobody.
+// A certificate that we do not know is no error of the connection: its requests are refused, one by one.
 int note_untrusted(int good, X509_STORE_CTX* store) {
   if (!good) {
     auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
@@ -160,7 +161,17 @@ Status prepare_client(SSL* ssl, const Endpoint& endpoint) {
 void read_peer(SSL* ssl, Peer& peer) {
   X509* certificate = SSL_get0_peer_certificate(ssl);
   if (!certificate) return;
-  if (SSL_get_ex_data(ssl, untrusted_index()) || SSL_get_verify_result(ssl) != X509_V_OK) return;
+  if (SSL_get_ex_data(ssl, untrusted_index()) || SSL_get_verify_result(ssl) != X509_V_OK) {
+    peer.bad_certificate = true;
+    return;
+  }
+  std::tm ends{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &ends) == 1) peer.certificate_ends = Time(std::chrono::seconds(timegm(&ends)));
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned digest_size = 0;
+  if (X509_digest(certificate, EVP_sha256(), digest, &digest_size) == 1) {
+    peer.certificate_sha256 = hex_encode({reinterpret_cast<const char*>(digest), digest_size});
+  }
   const X509_NAME* subject = X509_get_subject_name(certificate);
   for (int i = 0; i < X509_NAME_entry_count(subject); ++i) {
     const X509_NAME_ENTRY* entry = X509_NAME_get_entry(subject, i);

@@ -20,7 +20,7 @@ Result<SslContext> make_server_context(const TlsConfig& config);
 Result<SslContext> make_client_context(const Endpoint& endpoint);
 Status prepare_client(SSL* ssl, const Endpoint& endpoint);
 
-// Fills the subject in from a client certificate that verified; leaves the peer alone where there is none.
+// Fills the subject in from a client certificate that verified, or says that it did not; nothing where there is none.
 void read_peer(SSL* ssl, Peer& peer);
 bool negotiated_h2(SSL* ssl);
 // The oldest of OpenSSL's queued errors as text; empties the queue.

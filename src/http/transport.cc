@@ -48,9 +48,8 @@ std::string address_text(const sockaddr_storage& from) {
 
 }  // namespace
 
-Transport::Transport(std::size_t index, const Config& config, std::shared_ptr<std::atomic<int>> connections,
-                     Deliver deliver)
-    : index_(index), config_(config), connections_(std::move(connections)), deliver_(std::move(deliver)) {}
+Transport::Transport(std::size_t index, const Config& config, std::shared_ptr<Totals> totals, Deliver deliver)
+    : index_(index), config_(config), totals_(std::move(totals)), deliver_(std::move(deliver)) {}
 
 Transport::~Transport() {
   if (!thread_.joinable()) return;
@@ -241,6 +240,7 @@ void Transport::accept_from(Listener& listener) {
     if (!fd) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        if (make_room()) continue;
         // The pending connection would wake us at once again, for nothing.
         log_warning("http", "cannot accept connections for now", {{"error", errno_error("accept").message}});
         accept_again_ = now_ + kAcceptPause;
@@ -248,9 +248,27 @@ void Transport::accept_from(Listener& listener) {
       }
       return;
     }
-    if (connections_->load() >= config_.max_connections) continue;
+    if (totals_->connections.load() >= config_.max_connections && !make_room()) continue;
     adopt(std::move(fd), listener.unix_socket() ? "unix" : address_text(from), listener);
   }
+}
+
+// Closes one connection that only waits: of some, the one that has waited longest. A connection whose request is being
+// answered, or whose answer is being taken, stays.
+bool Transport::make_room() {
+  constexpr std::size_t kLooks = 64;
+  Connection* oldest = nullptr;
+  for (std::size_t looks = std::min(kLooks, slots_.size()); looks > 0; --looks) {
+    looked_at_ = (looked_at_ + 1) % slots_.size();
+    Connection* connection = slots_[looked_at_].connection.get();
+    if (connection == nullptr || !connection->waits()) continue;
+    if (oldest == nullptr || connection->waits_since() < oldest->waits_since()) oldest = connection;
+  }
+  if (oldest == nullptr) return false;
+  oldest->abort();
+  // Its descriptor is wanted at once.
+  dead_.clear();
+  return true;
 }
 
 bool Transport::adopt(Fd fd, const std::string& address, Listener& listener) {
@@ -284,7 +302,7 @@ bool Transport::adopt(Fd fd, const std::string& address, Listener& listener) {
   if (context && !connection->start_tls(context.get())) return false;
   free_slots_.pop_back();
   slot.connection = std::move(connection);
-  connections_->fetch_add(1);
+  totals_->connections.fetch_add(1);
   slot.connection->on_events(0);
   return true;
 }
@@ -328,7 +346,7 @@ void Transport::remove(std::uint64_t id) {
   dead_.push_back(std::move(slot.connection));
   if ((++slot.generation & 0x7fffffff) == 0) ++slot.generation;
   free_slots_.push_back(index);
-  connections_->fetch_sub(1);
+  totals_->connections.fetch_sub(1);
 }
 
 }  // namespace berth::http

@@ -51,7 +51,7 @@ class Transport : public Lender {
  public:
   using Deliver = std::function<void(std::vector<Event>, Lender&)>;  // on the transport thread, once a round at most
 
-  Transport(std::size_t index, const Config& config, std::shared_ptr<std::atomic<int>> connections, Deliver deliver);
+  Transport(std::size_t index, const Config& config, std::shared_ptr<Totals> totals, Deliver deliver);
   ~Transport();  // says goodbye to every peer and joins the thread
 
   Status start();                                      // once, before anything else
@@ -64,6 +64,7 @@ class Transport : public Lender {
 
   // --- For connections.
   const Config& config() const { return config_; }
+  Totals& totals() { return *totals_; }
   std::size_t index() const { return index_; }
   Millis now() const { return now_; }
   const std::string& date();                           // for the Date header
@@ -97,12 +98,13 @@ class Transport : public Lender {
   void accept_from(Listener& listener);
   bool adopt(Fd fd, const std::string& address, Listener& listener);
   void watch_listeners(bool on);
+  bool make_room();
   void fire_timers();
   Connection* find(std::uint64_t id);
 
   const std::size_t index_;
   const Config config_;
-  const std::shared_ptr<std::atomic<int>> connections_;  // of all transports of the server
+  const std::shared_ptr<Totals> totals_;                 // of all transports of the server
   const Deliver deliver_;
   Fd epoll_, wake_;
   std::unique_ptr<char[]> scratch_;
@@ -114,6 +116,7 @@ class Transport : public Lender {
   Millis accept_again_ = 0;                              // back-off while descriptors are short
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
+  std::size_t looked_at_ = 0;                            // the slot where make_room() goes on
   std::vector<std::unique_ptr<Connection>> dead_;
   std::vector<Event> events_;
   std::vector<std::uint64_t> again_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "http/server.h"
@@ -31,6 +32,31 @@ struct Load {
   std::atomic<int> live{0};
 };
 
+// What all connections of a server add up to. The bytes are charged by message.h's charge() and by BodyCharge.
+struct Totals {
+  std::atomic<int> connections{0};
+  std::shared_ptr<std::atomic<std::size_t>> unread = std::make_shared<std::atomic<std::size_t>>(0);      // of answers
+  std::shared_ptr<std::atomic<std::size_t>> unanswered = std::make_shared<std::atomic<std::size_t>>(0);  // of requests
+};
+
+// One connection's or stream's part of a total.
+class BodyCharge {
+ public:
+  explicit BodyCharge(std::shared_ptr<std::atomic<std::size_t>> total) : total_(std::move(total)) {}
+  ~BodyCharge() { set(0); }
+  BodyCharge(const BodyCharge&) = delete;
+  // The total afterwards.
+  std::size_t set(std::size_t bytes) {
+    std::size_t change = bytes - std::exchange(bytes_, bytes);
+    return total_->fetch_add(change) + change;
+  }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<std::atomic<std::size_t>> total_;
+  std::size_t bytes_ = 0;
+};
+
 // Shared by the two ends of one exchange. The ids are set before it is shared.
 struct Wire {
   std::size_t transport = 0;
@@ -52,7 +78,7 @@ struct Wire {
 };
 
 struct Event {  // transport to loop
-  enum class Kind { kRequest, kData, kDrained, kClosed };
+  enum class Kind { kHead, kRequest, kData, kDrained, kClosed };  // kHead: `request` without its body, for Config::screen
   Kind kind;
   std::shared_ptr<Wire> wire;
   std::unique_ptr<Request> request;
@@ -60,7 +86,7 @@ struct Event {  // transport to loop
 };
 
 struct Command {  // loop to transport; ones for connections or streams that are gone are ignored
-  enum class Kind { kRespond, kStart, kWrite, kFinish, kAbandon, kUpgrade, kResumeReading, kClose };
+  enum class Kind { kProceed, kRespond, kStart, kWrite, kFinish, kAbandon, kUpgrade, kResumeReading, kClose };
   Kind kind;
   std::uint64_t connection;
   std::uint32_t stream;

@@ -1,0 +1,244 @@
+// What one client, or many, can make a server keep: heads, bodies, answers, connections.
+#include <sys/socket.h>
+
+#include "http/server.h"
+#include "http/test_support.h"
+
+namespace berth::http {
+namespace {
+
+using testing::drive;
+using testing::RawSocket;
+using namespace std::chrono_literals;
+
+class LimitsTest : public ::testing::Test {
+ protected:
+  void serve(Handler handler, Config config = {}) {
+    server_ = make_server(loop_, std::move(handler), std::move(config));
+    address_ = server_->listen("127.0.0.1:0", std::nullopt).value();
+  }
+  std::unique_ptr<RawSocket> ask(const std::string& bytes) {
+    auto socket = std::make_unique<RawSocket>(address_);
+    EXPECT_EQ(socket->send(bytes), bytes.size());
+    return socket;
+  }
+  bool ends(RawSocket& socket) {
+    return drive(loop_, [&] { return socket.over(); });
+  }
+  static std::string post(const std::string& path, std::size_t length, const std::string& more = "") {
+    return "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + more + "Content-Length: " + std::to_string(length) + "\r\n\r\n";
+  }
+
+  Loop loop_;
+  std::unique_ptr<Server> server_;
+  std::string address_;
+};
+
+TEST_F(LimitsTest, AHeadIsLookedAtBeforeItsBody) {
+  Config config;
+  int screened = 0;
+  config.screen = [&](Exchange& exchange) {
+    ++screened;
+    EXPECT_EQ(exchange.request().body, "");
+    if (exchange.request().path == "/good") return true;
+    exchange.respond(403, "text/plain", "not you");
+    return false;
+  };
+  std::vector<std::string> handled;
+  serve([&](std::shared_ptr<Exchange> e) {
+    handled.push_back(e->request().path + " " + e->request().body);
+    e->respond(200, "text/plain", "done");
+  }, config);
+  auto bad = ask(post("/bad", 1000) + "half");
+  EXPECT_TRUE(ends(*bad));
+  EXPECT_NE(bad->got.find("403 Forbidden"), std::string::npos);
+  EXPECT_NE(bad->got.find("connection: close"), std::string::npos) << "what follows is a body nobody reads";
+  auto patient = ask(post("/bad", 3, "Expect: 100-continue\r\n"));
+  EXPECT_TRUE(ends(*patient));
+  EXPECT_EQ(patient->got.find("100 Continue"), std::string::npos);
+  auto good = ask(post("/good", 6, "Expect: 100-continue\r\n"));
+  EXPECT_TRUE(drive(loop_, [&] { return good->has("100 Continue"); }));
+  good->send("abc");
+  good->send("def");
+  EXPECT_TRUE(drive(loop_, [&] { return good->has("done"); }));
+  EXPECT_EQ(screened, 3);
+  // What is whole at once needs no looking at; the connection goes on.
+  good->send(post("/all", 2) + "xy" + post("/good", 2));
+  EXPECT_TRUE(drive(loop_, [&] { return handled.size() == 2 && screened == 4; }));
+  good->send("zz");
+  EXPECT_TRUE(drive(loop_, [&] { return handled.size() == 3; }));
+  EXPECT_EQ(handled, (std::vector<std::string>{"/good abcdef", "/all xy", "/good zz"}));
+}
+
+TEST_F(LimitsTest, BodiesOfAllRequestsTogether) {
+  Config config;
+  config.max_unanswered = 300'000;
+  serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "done"); }, config);
+  std::vector<std::unique_ptr<RawSocket>> sockets;
+  for (int i = 0; i < 3; ++i) {
+    sockets.push_back(ask(post("/", 200'000) + std::string(90'000, 'x')));
+    loop_.run_once(5ms);
+  }
+  // Each further byte is one too many at some point; whoever sends it is refused.
+  auto last = ask(post("/", 200'000) + std::string(90'000, 'x'));
+  EXPECT_TRUE(drive(loop_, [&] { return last->has("HTTP/1.1 429 ") && last->has("retry-after: 1"); })) << last->got;
+  // The others' memory is free again when they are answered, or gone.
+  sockets[0]->send(std::string(110'000, 'x'));
+  EXPECT_TRUE(drive(loop_, [&] { return sockets[0]->has("done"); }));
+  sockets.clear();
+  std::unique_ptr<RawSocket> next;
+  EXPECT_TRUE(drive(loop_, [&] {
+    next = ask(post("/", 200'000) + std::string(200'000, 'x'));
+    return drive(loop_, [&] { return next->has("HTTP/1.1"); }) && next->has("done");
+  }));
+}
+
+TEST_F(LimitsTest, AnswersThatNobodyReads) {
+  Config config;
+  config.max_unread = 12u << 20;
+  const std::string big(8u << 20, 'x');
+  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", e->request().path == "/big" ? big : "small"); }, config);
+  auto a = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+  auto b = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+  // Neither is read: their bytes stay here, but for what the kernel takes.
+  std::unique_ptr<RawSocket> third;
+  EXPECT_TRUE(drive(loop_, [&] {
+    third = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    return drive(loop_, [&] { return third->has("\r\n\r\n"); }) && third->has("429 Too Many Requests");
+  }));
+  // One that is read, and one that is gone, make room.
+  b.reset();
+  EXPECT_TRUE(drive(loop_, [&] { return a->has("\r\n\r\n") && a->got.size() > big.size(); }));
+  EXPECT_TRUE(drive(loop_, [&] {
+    third = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    return drive(loop_, [&] { return third->has("\r\n\r\n"); }) && third->has("small");
+  }));
+}
+
+// Bytes that an answer shares with a cache cost nothing.
+TEST_F(LimitsTest, SharedAnswersAreNotCounted) {
+  Config config;
+  config.max_unread = 1u << 20;
+  auto shared = std::make_shared<const std::string>(8u << 20, 'x');
+  serve([&](std::shared_ptr<Exchange> e) {
+    if (e->request().path == "/big") return e->respond(200, {{"content-type", "text/plain"}}, {Piece{shared, *shared}});
+    e->respond(200, "text/plain", "small");
+  }, config);
+  auto a = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+  auto b = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(drive(loop_, [&] { return shared.use_count() >= 3; }));
+  auto c = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(drive(loop_, [&] { return c->has("small"); })) << c->got;
+}
+
+TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
+  Config config;
+  config.max_unread = 4u << 20;
+  std::vector<std::shared_ptr<Exchange>> streams;
+  int closed = 0;
+  serve([&](std::shared_ptr<Exchange> e) {
+    e->start(200, {{"content-type", "text/plain"}});
+    e->on_close([&] { ++closed; });
+    streams.push_back(std::move(e));
+  }, config);
+  std::vector<std::unique_ptr<RawSocket>> sockets;
+  for (int i = 0; i < 12; ++i) sockets.push_back(ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+  ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 12; }));
+  // Everybody is sent events without end; only the first reads.
+  std::size_t read = 0;
+  EXPECT_TRUE(drive(loop_, [&] {
+    for (auto& stream : streams) stream->write({Piece::of(std::string(100'000, 'e'))});
+    sockets[0]->poll(64u << 20);
+    read = sockets[0]->got.size();
+    return closed >= 4;
+  }));
+  EXPECT_FALSE(sockets[0]->ended);
+  EXPECT_GT(read, 1'000'000u);
+}
+
+TEST_F(LimitsTest, ANewConnectionTakesThePlaceOfOneThatOnlyWaits) {
+  Config config;
+  config.max_connections = 8;
+  std::vector<std::shared_ptr<Exchange>> held;
+  serve([&](std::shared_ptr<Exchange> e) {
+    if (e->request().path == "/hold") {
+      held.push_back(std::move(e));
+    } else {
+      e->respond(200, "text/plain", "done");
+    }
+  }, config);
+  std::vector<std::unique_ptr<RawSocket>> working, idle;
+  for (int i = 0; i < 4; ++i) working.push_back(ask("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n"));
+  ASSERT_TRUE(drive(loop_, [&] { return held.size() == 4; }));
+  for (int i = 0; i < 40; ++i) {
+    idle.push_back(ask(i % 2 == 0 ? "GET / HT" : "GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    EXPECT_TRUE(i % 2 == 0 || drive(loop_, [&] { return idle.back()->has("done"); })) << i;
+  }
+  int over = 0;
+  ASSERT_TRUE(drive(loop_, [&] {
+    over = 0;
+    for (auto& socket : idle) over += socket->over();
+    return over >= 36;
+  }));
+  for (auto& exchange : held) exchange->respond(200, "text/plain", "late");
+  for (auto& socket : working) EXPECT_TRUE(drive(loop_, [&] { return socket->has("late"); }));
+}
+
+TEST_F(LimitsTest, SlowHeadsAndBodiesEnd) {
+  Config config;
+  config.head_timeout = 50ms;
+  config.body_timeout = 120ms;
+  serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "done"); }, config);
+  RawSocket silent(address_);
+  auto head = ask("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+  auto body = ask(post("/", 100) + "half");
+  auto fine = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  // A byte now and then does not help.
+  EXPECT_TRUE(drive(loop_, [&] {
+    head->send("x");
+    body->send("x");
+    return silent.over() && head->over() && body->over();
+  }));
+  EXPECT_TRUE(fine->has("done"));
+  EXPECT_FALSE(fine->over()) << "who has asked once may wait longer";
+}
+
+TEST_F(LimitsTest, AWholeAnswerHasToBeTaken) {
+  Config config;
+  config.answer_timeout = 80ms;
+  config.answer_bytes_per_second = 1u << 30;
+  const std::string big(8u << 20, 'x');
+  auto owner = std::make_shared<const std::string>(big);
+  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {Piece{owner, *owner}}); }, config);
+  // Two bytes at a time are progress, but no way to take eight million.
+  auto slow = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  (void)slow;
+  EXPECT_TRUE(drive(loop_, [&] { return owner.use_count() > 2; }));
+  EXPECT_TRUE(drive(loop_, [&] {
+    char two[2];
+    (void)::recv(slow->fd.get(), two, 2, 0);
+    return owner.use_count() <= 2;
+  }));
+}
+
+TEST_F(LimitsTest, NobodyPipelinesWithoutReading) {
+  serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", std::string(200, 'a')); });
+  RawSocket socket(address_);
+  int size = 4096;
+  setsockopt(socket.fd.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  // At some point the server takes no more.
+  std::size_t sent = 0;
+  int stuck = 0;
+  EXPECT_TRUE(drive(loop_, [&] {
+    std::size_t n = socket.send(many);
+    sent += n;
+    stuck = n == 0 ? stuck + 1 : 0;
+    return stuck > 100;
+  }));
+  EXPECT_LT(sent, 64u << 20);
+}
+
+}  // namespace
+}  // namespace berth::http
