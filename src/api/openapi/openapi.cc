@@ -196,4 +196,27 @@ Result<std::string> v3_json(const Schema& schema, std::string_view path) {
   return document;
 }
 
+std::shared_ptr<const std::string> shared_document(const Schema& schema, const std::string& name) {
+  // Millions of bytes each, asked for by many clients at once and then by nobody for long.
+  static std::mutex mutex;
+  static std::map<std::pair<const Schema*, std::string>, std::weak_ptr<const std::string>> in_use;
+  std::lock_guard lock(mutex);
+  if (auto at = in_use.find({&schema, name}); at != in_use.end()) {
+    if (auto document = at->second.lock()) return document;
+  }
+  std::string text;
+  if (name == "v2") {
+    text = v2_json(schema);
+  } else if (name == "v2-protobuf") {
+    text = v2_protobuf(schema);
+  } else if (Result<std::string> document = v3_json(schema, name); document.ok()) {
+    text = std::move(*document);
+  } else {
+    return nullptr;
+  }
+  auto document = std::make_shared<const std::string>(std::move(text));
+  in_use[{&schema, name}] = document;
+  return document;
+}
+
 }  // namespace berth::openapi

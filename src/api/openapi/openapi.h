@@ -1,6 +1,7 @@
 #pragma once
 // OpenAPI documents from the schema, made when asked for, any thread. Kept: the v2 protobuf and the hashes of v3.
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,5 +25,9 @@ std::string v2_protobuf(const schema::Schema& schema);
 Value v3_index(const schema::Schema& schema);
 // /openapi/v3/<path>, e.g. "apis/apps/v1" or "api/v1".
 Result<std::string> v3_json(const schema::Schema& schema, std::string_view path);
+
+// One of these documents, shared with everybody who has it at the moment: "v2", "v2-protobuf", or a path of v3. Null where
+// there is no such document.
+std::shared_ptr<const std::string> shared_document(const schema::Schema& schema, const std::string& name);
 
 }  // namespace berth::openapi
