@@ -4,13 +4,14 @@
 #include "api/schema/given_empty.h"
 #include "api/schema/registered_kinds.h"
 #include "api/status.h"
+#include "base/check.h"
 #include "base/text.h"
 
 namespace berth::registry {
 namespace {
 
 // What a body is told apart by where it cannot be recognized.
-Error unrecognized(const Call& call, const std::string& problem) {
+Error unrecognized(const schema::Kind& kind, const Call& call, const std::string& problem) {
   const std::string& start = call.body_start;
   constexpr std::size_t kShown = 30;
   std::string shown = "<empty>";
@@ -18,7 +19,7 @@ Error unrecognized(const Call& call, const std::string& problem) {
     const std::string head = start.substr(0, kShown);
     shown = (start[0] == '{' ? head : hex_encode(head)) + (start.size() > kShown ? " ..." : "");
   }
-  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + call.kind->kind + "): " + problem + " (" + shown + ")");
+  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + kind.kind + "): " + problem + " (" + shown + ")");
 }
 
 std::string_view go_kind(const Value& value) {
@@ -31,18 +32,17 @@ std::string go_package(const schema::Kind& kind) {
   return std::string(cut(kind.group, ".").before);
 }
 
-Status check_kind(const Call& call, Value& object) {
-  const schema::Kind& kind = *call.kind;
+Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
   const std::string unreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
-  if (!object.is_object()) return unrecognized(call, unreadable + std::string(go_kind(object)) + " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }");
+  if (!object.is_object()) return unrecognized(kind, call, unreadable + std::string(go_kind(object)) + " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }");
   for (const char* field : {"apiVersion", "kind"}) {
     const Value& value = object[field];
     if (value.is_null() || value.is_string()) continue;
-    return unrecognized(call, unreadable + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
+    return unrecognized(kind, call, unreadable + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
   }
   const std::string found(api::kind_of(object).empty() ? std::string_view(kind.kind) : api::kind_of(object));
   std::string full(api::api_version_of(object));
-  if (std::count(full.begin(), full.end(), '/') > 1) return unrecognized(call, "unexpected GroupVersion string: " + full);
+  if (std::count(full.begin(), full.end(), '/') > 1) return unrecognized(kind, call, "unexpected GroupVersion string: " + full);
   if (full.empty()) full = kind.api_version();
   const std::string version = full.substr(full.find('/') + 1);
   const std::string handled = found + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
@@ -60,7 +60,7 @@ Status check_kind(const Call& call, Value& object) {
   return ok_status();
 }
 
-Status report_fields(const Call& call, const schema::DecodeProblems& problems, std::vector<std::string>& warnings) {
+Status report_fields(const Call& call, const schema::Kind& kind, const schema::DecodeProblems& problems, std::vector<std::string>& warnings) {
   if (call.field_validation == Call::FieldValidation::kIgnore || (problems.unknown.empty() && call.duplicates.empty())) return ok_status();
   std::vector<std::string> texts;
   for (const std::string& path : call.duplicates) texts.push_back("duplicate field \"" + path + "\"");
@@ -69,8 +69,8 @@ Status report_fields(const Call& call, const schema::DecodeProblems& problems, s
     for (std::string& text : texts) warnings.push_back(std::move(text));
     return ok_status();
   }
-  return error(Code::kBadRequest, call.kind->kind + " in version \"" + call.kind->version + "\" cannot be handled as a " + call.kind->kind +
-                                      ": strict decoding error: " + join(texts, ", "));
+  return error(Code::kBadRequest,
+               kind.kind + " in version \"" + kind.version + "\" cannot be handled as a " + kind.kind + ": strict decoding error: " + join(texts, ", "));
 }
 
 // Fits name and namespace to the path.
@@ -129,6 +129,18 @@ void drop_repeated_owners(Value& object, std::vector<std::string>& warnings) {
 
 }  // namespace
 
+Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings) {
+  BERTH_TRY(check_kind(kind, call, object));
+  schema::DecodeProblems problems;
+  BERTH_ASSIGN(object, schema::decode(kind, object, &problems));
+  BERTH_TRY(report_fields(call, kind, problems, warnings));
+  return object;
+}
+
+Result<Value> take_question(const Call& call, Value object, std::vector<std::string>& warnings) {
+  return decode_as(*call.kind, call, std::move(object), warnings);
+}
+
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings) {
   bool empty = false;
   BERTH_ASSIGN(object, take_in_new(call, std::move(object), warnings, empty));
@@ -138,13 +150,24 @@ Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& 
 
 Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty) {
   const schema::Kind& kind = *call.kind;
-  BERTH_TRY(check_kind(call, object));
+  BERTH_TRY(check_kind(kind, call, object));
   schema::DecodeProblems problems;
   BERTH_ASSIGN(object, schema::decode_with_empty(kind, object, &problems, empty));
-  BERTH_TRY(report_fields(call, problems, warnings));
+  BERTH_TRY(report_fields(call, kind, problems, warnings));
   BERTH_TRY(fit_to_path(call, object));
   drop_repeated_owners(object, warnings);
   return object;
+}
+
+Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings) {
+  const schema::Subresource* sub = call.kind->subresource(call.subresource);
+  BERTH_CHECK(sub != nullptr, "a subresource without a line in the schema");
+  const std::string version = sub->group.empty() ? sub->version : sub->group + "/" + sub->version;
+  const schema::Kind* kind = state.schema.find_kind(version, sub->kind);
+  BERTH_CHECK(kind != nullptr, "a subresource whose kind is missing from the schema");
+  // Evictions of the older version have the same form.
+  if (kind->kind == "Eviction" && api::api_version_of(object) == "policy/v1beta1") object.set("apiVersion", version);
+  return decode_as(*kind, call, std::move(object), warnings);
 }
 
 Result<Value> take_in_applied(const Call& call, Value object) {
@@ -154,7 +177,7 @@ Result<Value> take_in_applied(const Call& call, Value object) {
     if (version.find('/') == version.npos) version.insert(0, "/");
     return error(Code::kBadRequest, "invalid object type: " + version + ", Kind=" + found);
   }
-  BERTH_TRY(check_kind(call, object));
+  BERTH_TRY(check_kind(kind, call, object));
   if (!object["metadata"].is_null() && !object["metadata"].is_object()) return error(Code::kBadRequest, "metadata is no object");
   BERTH_TRY(check_path(call, object));
   return object;

@@ -26,24 +26,26 @@ std::string as_structured(const std::string& why) {
   return "cannot restore " + shape + " from: " + found;
 }
 
-// Checks what a patch made of an object like what a client sends. What cannot be decoded is told with the whole patched text, as
-// upstream does, unless the patch was a strategic one, which is merged as a typed object.
+// Checks what a patch made of an object like what a client sends.
 Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings) {
   Result<Value> taken = take_in(call, patched, warnings);
-  if (taken.ok() || !taken.failed_with(Code::kBadRequest)) return taken;
-  std::string why = taken.error().message;
-  std::size_t at = why.find(" cannot be handled as a ");
-  if (at == why.npos && why.find("does not match the expected API version") == why.npos) return taken;
-  if (at != why.npos) why = why.substr(why.find(": ", at) + 2);
-  if (type == api::PatchType::kStrategic) why = as_structured(why);
-  std::string text = type == api::PatchType::kStrategic ? patch::go_text(patch) : json::encode(patched);
-  return api::invalid("", "", "", {api::invalid_value("patch", text, why)});
+  if (!taken.ok()) return refused_patch(type, patch, patched, taken.error());
+  return taken;
 }
 
 // Nothing but a PUT states the uid as a condition: a patch that names another one would change it.
 Status check_same_uid(const Call& call, const Value& before, const Value& after) {
   if (api::uid_of(after).empty() || api::uid_of(after) == api::uid_of(before)) return ok_status();
   return api::invalid(call.kind->group, call.kind->kind, call.name, {api::invalid_value("metadata.uid", api::uid_of(after), "field is immutable")});
+}
+
+// The answer with these warnings before its own.
+Done warning(std::vector<std::string> warnings, Done done) {
+  if (warnings.empty()) return done;
+  return [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
+    if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
+    done(std::move(answer));
+  };
 }
 
 Result<Value> patched_object(const Call& call, api::PatchType type, const Value& before, const Value& patch) {
@@ -91,6 +93,17 @@ void apply_scale(const std::shared_ptr<Registry::State>& state, const Call& call
 
 }  // namespace
 
+Error refused_patch(api::PatchType type, const Value& patch, const Value& patched, const Error& problem) {
+  if (problem.code != Code::kBadRequest) return problem;
+  std::string why = problem.message;
+  std::size_t at = why.find(" cannot be handled as a ");
+  if (at == why.npos && why.find("does not match the expected API version") == why.npos) return problem;
+  if (at != why.npos) why = why.substr(why.find(": ", at) + 2);
+  if (type == api::PatchType::kStrategic) why = as_structured(why);
+  std::string text = type == api::PatchType::kStrategic ? patch::go_text(patch) : json::encode(patched);
+  return api::invalid("", "", "", {api::invalid_value("patch", text, why)});
+}
+
 Registry::State::State(Runtime& r, store::Store& s, const schema::Schema& sc, Config c)
     : runtime(r), store(s), schema(sc), config(std::move(c)),
       addresses(config.service_cidr, config.node_port_first, config.node_port_last) {}
@@ -125,17 +138,26 @@ Result<Value> Registry::take_in(const Call& call, Value object, std::vector<std:
 void Registry::create(const Call& call, Value object, Done done) {
   const std::string_view name = call.name.empty() ? api::name_of(object) : std::string_view(call.name);
   if (!name.empty()) done = settled(state_, store_key(*call.kind, call.ns, name), std::move(done));
-  if (call.subresource == "binding") return bind_pod(state_, call, object, std::move(done));
-  if (call.subresource == "eviction") return evict_pod(state_, call, object, std::move(done));
-  if (call.subresource == "token") return request_token(state_, call, std::move(object), std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
+  if (call.subresource == "binding" || call.subresource == "eviction" || call.subresource == "token") {
+    std::vector<std::string> warnings;
+    Result<Value> body = take_in_body(*state_, call, std::move(object), warnings);
+    if (!body.ok()) return refuse(body.error());
+    done = warning(std::move(warnings), std::move(done));
+    if (call.subresource == "binding") return bind_pod(state_, call, *body, std::move(done));
+    if (call.subresource == "eviction") return evict_pod(state_, call, *body, std::move(done));
+    return request_token(state_, call, std::move(*body), std::move(done));
+  }
   if (!call.subresource.empty()) return refuse(error(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
   if (call.kind->kind == "Binding" && call.kind->group.empty()) {
     Call pod = call;
     pod.kind = &state_->kind(api::resources::kPods);
     pod.name = api::name_of(object);
     pod.subresource = "binding";
-    return bind_pod(state_, pod, object, std::move(done));
+    std::vector<std::string> warnings;
+    Result<Value> body = take_in_body(*state_, pod, std::move(object), warnings);
+    if (!body.ok()) return refuse(body.error());
+    return bind_pod(state_, pod, *body, warning(std::move(warnings), std::move(done)));
   }
   std::vector<std::string> warnings;
   bool empty = false;
@@ -147,8 +169,13 @@ void Registry::create(const Call& call, Value object, Done done) {
 void Registry::update(const Call& call, Value object, Done done) {
   const std::string key = store_key(*call.kind, call.ns, call.name);
   done = settled(state_, key, std::move(done));
-  if (call.subresource == "scale") return update_scale(state_, call, object, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
+  if (call.subresource == "scale") {
+    std::vector<std::string> warnings;
+    Result<Value> scale = take_in_body(*state_, call, std::move(object), warnings);
+    if (!scale.ok()) return refuse(scale.error());
+    return update_scale(state_, call, *scale, warning(std::move(warnings), std::move(done)));
+  }
   if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
     return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
   }

@@ -6,6 +6,7 @@
 // call, so there is no retry loop; an answer comes when the write is durable. No knowledge of sockets or encodings.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ namespace berth::registry {
 struct User {
   std::string name;                 // "system:anonymous" where nobody
   std::vector<std::string> groups;
+  std::string uid = {};
+  std::map<std::string, std::vector<std::string>> extra = {};  // "authentication.kubernetes.io/pod-name": ["web-0"], ...
   bool in_group(std::string_view group) const;
 };
 
@@ -131,6 +134,9 @@ class Registry {
 
 // Key of an object in the store: "/registry/<group or core>/<resource>/[<namespace>/]<name>".
 std::string store_key(const schema::Kind& kind, std::string_view ns, std::string_view name);
+
+// An object that is asked about and not stored (a SubjectAccessReview ...), checked and decoded as one that is.
+Result<Value> take_question(const Call& call, Value object, std::vector<std::string>& warnings);
 
 // A Client in the server's own process. `user` is who it acts as (system:masters).
 std::unique_ptr<api::Client> make_direct_client(Registry& registry, User user);

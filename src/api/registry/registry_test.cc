@@ -230,6 +230,50 @@ TEST_F(RegistryTest, Scale) {
   EXPECT_FALSE(patch(call(kStatefulSets, "web", "scale"), R"({"spec":{"replicas":-1}})").ok());
 }
 
+// Numbers beyond their type are refused at every way in, as upstream words it, and nothing is stored.
+TEST_F(RegistryTest, ScaleTakesWhatItsTypesTake) {
+  (void)create(call(kStatefulSets), kSet);
+  const Call scale = call(kStatefulSets, "web", "scale");
+  auto put = [&](const std::string& spec) {
+    return outcome(wait([&](Done done) {
+      registry_->update(scale, parsed(R"({"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"web"},"spec":)" + spec + "}"), std::move(done));
+    }));
+  };
+  for (const char* number : {"9223372036854775807", "2147483648", "-2147483649", "-9223372036854775808", "1e300"}) {
+    const std::string text = json::encode(parsed(number));
+    EXPECT_EQ(put(std::string("{\"replicas\":") + number + "}"),
+              R"(400 Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal number )" + text + " into Go struct field ScaleSpec.spec.replicas of type int32");
+    for (api::PatchType type : {api::PatchType::kMerge, api::PatchType::kStrategic, api::PatchType::kJson}) {
+      const std::string change = type == api::PatchType::kJson ? std::string(R"([{"op":"add","path":"/spec/replicas","value":)") + number + "}]"
+                                                               : std::string(R"({"spec":{"replicas":)") + number + "}}";
+      for (const char* subresource : {"scale", ""}) {
+        const std::string told = outcome(wait([&](Done done) { registry_->patch(call(kStatefulSets, "web", subresource), type, parsed(change), false, std::move(done)); }));
+        EXPECT_TRUE(told.starts_with("422  \"\" is invalid: patch: Invalid value: \"{")) << told;
+        EXPECT_TRUE(told.ends_with("cannot unmarshal number " + text + " into Go struct field " + (*subresource ? "ScaleSpec" : "StatefulSetSpec") + ".spec.replicas of type int32")) << told;
+      }
+    }
+  }
+  EXPECT_EQ(put(R"({"replicas":"x"})"),
+            R"(400 Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32)");
+  EXPECT_EQ(get(call(kStatefulSets, "web"))->value()["spec"]["replicas"].as_int(), parsed(kSet)["spec"]["replicas"].as_int(1));
+  EXPECT_EQ(put(R"({"replicas":2147483647})"), "ok");
+  EXPECT_EQ(outcome(wait([&](Done done) { registry_->update(scale, parsed(R"({"apiVersion":"apps/v1","kind":"Deployment"})"), std::move(done)); })),
+            R"(400 Deployment in version "v1" cannot be handled as a Scale: converting (v1.Deployment) to (autoscaling.Scale): unknown conversion)");
+}
+
+TEST_F(RegistryTest, BodiesOfSubresourcesAreDecoded) {
+  (void)create(call(kPods), R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}]}})");
+  EXPECT_EQ(outcome(create(call(kPods, "p", "binding"), R"({"target":{"name":7}})")),
+            R"(400 Binding in version "v1" cannot be handled as a Binding: json: cannot unmarshal number into Go struct field ObjectReference.target.name of type string)");
+  EXPECT_EQ(outcome(create(call(kPods, "p", "eviction"), R"({"deleteOptions":{"gracePeriodSeconds":"soon"}})")),
+            R"(400 Eviction in version "v1" cannot be handled as a Eviction: json: cannot unmarshal string into Go struct field DeleteOptions.deleteOptions.gracePeriodSeconds of type int64)");
+  EXPECT_EQ(outcome(create(call(kPods, "p", "eviction"), R"({"apiVersion":"v1","kind":"ConfigMap"})")),
+            R"(400 ConfigMap in version "v1" cannot be handled as a Eviction: converting (v1.ConfigMap) to (policy.Eviction): unknown conversion)");
+  EXPECT_EQ(outcome(create(call(kPods, "p", "eviction"), R"({"apiVersion":"policy/v1beta1","kind":"Eviction"})")), "ok");
+  EXPECT_TRUE(outcome(create(call(kServiceAccounts, "default", "token"), R"({"spec":{"expirationSeconds":"x"}})"))
+                  .ends_with("json: cannot unmarshal string into Go struct field TokenRequestSpec.spec.expirationSeconds of type int64"));
+}
+
 TEST_F(RegistryTest, Finalizers) {
   (void)create(call(kConfigMaps), R"({"metadata":{"name":"c","finalizers":["a.b/c"]}})");
   Result<Answer> removed = remove(call(kConfigMaps, "c"));

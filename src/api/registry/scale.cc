@@ -78,7 +78,13 @@ void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call
   Value before = scale_of(head->value);
   Result<Value> after = type == api::PatchType::kJson ? patch::apply_json_patch(before, patch) : Result<Value>(patch::apply_merge_patch(before, patch));
   if (!after.ok()) return answer_later(*state, std::move(done), after.error());
-  write_scale(state, call, head, *after, std::move(done));
+  std::vector<std::string> warnings;
+  Result<Value> scale = take_in_body(*state, call, *after, warnings);
+  if (!scale.ok()) return answer_later(*state, std::move(done), refused_patch(type, patch, *after, scale.error()));
+  write_scale(state, call, head, *scale, [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
+    if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
+    done(std::move(answer));
+  });
 }
 
 }  // namespace berth::registry

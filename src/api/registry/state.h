@@ -51,6 +51,13 @@ Result<Selection> parse_selection(const schema::Kind& kind, const std::string& l
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
 // The same for create_object(), with the empty lists and maps that the client gave kept; `empty`: whether there are any.
 Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty);
+// The same without the path, for any kind: an object given to something else than its own collection.
+Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings);
+// The body of a subresource with a kind of its own (Scale, Binding, Eviction, TokenRequest).
+Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings);
+// registry.cc. What cannot be decoded after a patch is told with the whole patched text, as upstream does, unless the patch was a
+// strategic one, which is merged as a typed object. Other problems stay as they are.
+Error refused_patch(api::PatchType type, const Value& patch, const Value& patched, const Error& problem);
 // The same for what is applied: who applies owns exactly the fields it sent, so nothing is decoded or filled in yet.
 Result<Value> take_in_applied(const Call& call, Value object);
 
