@@ -76,6 +76,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::namespaces::make_controller(*informers_, collected_kinds()));
   run(controllers::serviceaccount::make_account_controller(*informers_));
   run(controllers::serviceaccount::make_root_ca_controller(*informers_, config.ca_pem));
+  run(controllers::serviceaccount::make_token_controller(*informers_, config.ca_pem, config.sign));
   for (auto& controller : controllers::disruption::make_controllers(*informers_)) run(std::move(controller));
   run(controllers::quota::make_controller(*informers_, counted_kinds()));
   drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure));

@@ -9,6 +9,7 @@
 #include "base/runtime.h"
 #include "controllers/driver.h"
 #include "controllers/hpa/controller.h"
+#include "controllers/serviceaccount/controller.h"
 
 namespace berth::scheduler {
 class Scheduler;
@@ -19,6 +20,7 @@ namespace berth {
 struct ControlPlaneConfig {
   std::string ca_pem;  // published in every namespace as kube-root-ca.crt
   controllers::hpa::Measure measure;  // what the pods of a namespace use
+  controllers::serviceaccount::Sign sign;  // tokens of Secrets
   controllers::HandlingRecord* record = nullptr;  // outlives the control plane; null: deaths are not noted
 };
 

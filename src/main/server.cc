@@ -1,8 +1,11 @@
 // The server role: store, API, controllers and scheduler on one loop.
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "api/registry/registry.h"
 #include "api/rest/node_usage.h"
@@ -31,6 +34,17 @@ namespace berth {
 namespace {
 
 constexpr const char* kIssuer = "https://kubernetes.default.svc.cluster.local";
+
+// As many descriptors as this process may have; the shell that starts it often gives fewer.
+rlim_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  if (limit.rlim_cur < limit.rlim_max) {
+    rlimit raised{std::min<rlim_t>(limit.rlim_max, 1 << 20), limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  return std::max<rlim_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 20), 512);
+}
 
 class ServerRole {
  public:
@@ -71,9 +85,10 @@ class ServerRole {
     BERTH_ASSIGN(std::string jwk, http::public_key_jwk(pki_->token_key_pem()));
     config.jwks = "{\"keys\":[" + jwk + "]}";
     BERTH_ASSIGN(static_tokens_, rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
-    config.authenticate_token = [this](std::string_view token) -> Result<registry::User> {
-      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end()) return known->second;
-      return authenticate_service_account(pki_->token_key_pem(), *registry_, kIssuer, token, loop_.now());
+    config.audiences = {kIssuer};
+    config.authenticate_token = [this, own = config.audiences](std::string_view token, const std::vector<std::string>& wanted) -> Result<rest::TokenHolder> {
+      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end()) return rest::static_holder(known->second, own, wanted);
+      return authenticate_service_account({pki_->token_key_pem(), kIssuer, own}, *registry_, token, wanted, loop_.now());
     };
     config.node_endpoint = [this](std::string_view node) -> Result<http::Endpoint> {
       if (node != settings_.node_name) return error(Code::kUnavailable, "node " + std::string(node) + " is not connected to this server");
@@ -85,7 +100,11 @@ class ServerRole {
     config.usage = usage_.get();
     config.ready = [this] { return ready_; };
     rest_ = std::make_unique<rest::RestServer>(loop_, *registry_, config);
-    http_ = http::make_server(loop_, rest_->handler(), rest::server_config());
+    http::Config http = rest::server_config();
+    http.screen = rest_->screen();
+    // What is left of the descriptors is for the store, the agent and watches of files.
+    http.max_connections = std::min(http.max_connections, static_cast<int>(raise_descriptor_limit()) - 256);
+    http_ = http::make_server(loop_, rest_->handler(), std::move(http));
     BERTH_TRY(http_->listen("127.0.0.1:" + std::to_string(settings_.api_port), pki_->serving()));
     BERTH_TRY(http_->listen("unix:" + dir_.api_socket(), std::nullopt));
     // Pods reach the API by its Service address, which the node holds itself.
@@ -106,6 +125,10 @@ class ServerRole {
     };
   }
 
+  controllers::serviceaccount::Sign sign_secrets() {
+    return [this](const Value& account, const Value& secret) { return sign_secret_token(pki_->token_key_pem(), account, secret); };
+  }
+
   void start_control_plane() {
     client_ = registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
     // Without it the server runs as well, and a death teaches nothing.
@@ -115,7 +138,7 @@ class ServerRole {
     } else {
       log_warning("server", "cannot note what is being handled", {{"error", record.error().message}});
     }
-    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), record_.get()});
+    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), sign_secrets(), record_.get()});
     clock_ = std::make_unique<ClockWatch>(loop_, [this] {
       renewal_->look();
       control_plane_->clock_moved();

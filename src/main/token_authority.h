@@ -3,8 +3,10 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/registry/registry.h"
+#include "api/rest/rest_server.h"
 #include "base/result.h"
 #include "base/runtime.h"
 
@@ -13,9 +15,19 @@ namespace berth {
 // The token's text for these claims.
 Result<std::string> sign_service_account_token(const std::string& key_pem, const Value& claims);
 
-// Who the token speaks for. kUnauthorized: a bad signature, expired, of another issuer, or of a service account, pod or
-// secret that is gone (or was made again under the same name).
-Result<registry::User> authenticate_service_account(const std::string& key_pem, registry::Registry& registry,
-                                                    std::string_view issuer, std::string_view token, Time now);
+// The token of a Secret of type kubernetes.io/service-account-token: without an end, good while the Secret holds it.
+Result<std::string> sign_secret_token(const std::string& key_pem, const Value& account, const Value& secret);
+
+struct TokenCheck {
+  std::string key_pem;
+  std::string issuer;                  // of tokens that were asked for
+  std::vector<std::string> audiences;  // what tokens without an audience are for: the API's own
+};
+
+// Who the token speaks for to one of the `wanted` audiences. kUnauthorized: no token of ours (the message is empty then),
+// or one for others, ended, not valid yet, or bound to an account, pod, secret or node that is gone or another one by now;
+// the message says which, in upstream's words.
+Result<rest::TokenHolder> authenticate_service_account(const TokenCheck& check, registry::Registry& registry, std::string_view token,
+                                                       const std::vector<std::string>& wanted, Time now);
 
 }  // namespace berth

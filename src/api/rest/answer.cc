@@ -130,6 +130,7 @@ void answer_error(const ContextPtr& context, const Error& error) {
   if (error.details && error.details->retry_after_seconds > 0) {
     headers.emplace_back("retry-after", std::to_string(error.details->retry_after_seconds));
   }
+  if (context->ends_connection) headers.emplace_back("connection", "close");
   context->exchange->respond(api::http_code(error.code), std::move(headers),
                              {http::Piece::of(render(accept, api::to_status(error)))});
 }

@@ -18,6 +18,8 @@ struct Context {
   Loop* loop = nullptr;
   registry::Registry* registry = nullptr;
   const RestConfig* config = nullptr;
+  bool ends_connection = false;     // a refusal is the last answer of the connection
+  std::shared_ptr<void> in_flight;  // counts the request while it is there
 
   const http::Request& request() const { return exchange->request(); }
   std::string_view parameter(std::string_view name) const { return exchange->request().parameter(name); }
@@ -50,8 +52,5 @@ void handle_review(const ContextPtr& context);                           // revi
 void handle_metrics(const ContextPtr& context);                          // metrics.cc: measured, not stored
 void handle_proxy(const ContextPtr& context);        // proxy.cc
 void handle_node_stream(const ContextPtr& context);  // node_proxy.cc: log, exec, attach, portforward
-
-// Whether `user` may do this. Only a coarse rule so far: see docs/compatibility.md, "Authorization".
-bool allowed(const registry::User& user, std::string_view verb, const Route& route, std::string_view path = {});
 
 }  // namespace berth::rest

@@ -57,6 +57,9 @@ class Splice : public std::enable_shared_from_this<Splice> {
   int closed_ = 0;  // sides
 };
 
+// An agent that is alive answers long before: it starts nothing before it does.
+constexpr Duration kAgentAnswers = 60s;
+
 // The container a request means, or upstream's refusal.
 Result<std::string> choose_container(const Context& context, const Value& pod) {
   std::string wanted(context.parameter("container"));
@@ -109,10 +112,16 @@ void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> clie
     bool failed_head = false;
     int status = 0;
     std::string failure;
+    TimerId timer = 0;  // until the agent begins to answer
   };
   auto cell = std::make_shared<Cell>();
   cell->client = client;
-  auto release = [context, cell] {
+  auto stop_waiting = [context, cell] {
+    if (cell->timer != 0) context->loop->cancel(cell->timer);
+    cell->timer = 0;
+  };
+  auto release = [context, cell, stop_waiting] {
+    stop_waiting();
     context->loop->post([context, cell] {
       context->exchange->on_close({});  // it holds the context, which holds the exchange
       cell->stream.reset();
@@ -123,9 +132,16 @@ void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> clie
   context->exchange->on_drain([cell] {
     if (cell->stream) cell->stream->pause_reading(false);
   });
+  cell->timer = context->loop->after(kAgentAnswers, [context, cell, release] {
+    cell->timer = 0;
+    cell->stream.reset();
+    answer_error(context, error(Code::kTimeout, "the node's agent does not answer"));
+    release();
+  });
   cell->stream = client->stream(
       std::move(outgoing),
-      [context, cell](const http::Response& head) {
+      [context, cell, stop_waiting](const http::Response& head) {
+        stop_waiting();
         cell->status = head.status;
         cell->failed_head = head.status != 200;
         if (!cell->failed_head) {
@@ -155,9 +171,12 @@ void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> clie
 }
 
 void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::Outgoing outgoing) {
-  http::Client* raw = client.get();
+  outgoing.timeout = kAgentAnswers;
+  // The client is held by its own callback until that is called, or until ours has gone.
   auto holder = std::make_shared<std::unique_ptr<http::Client>>(std::move(client));
-  raw->upgrade(std::move(outgoing), [context, holder](Result<http::Client::Upgraded> upgraded) {
+  context->exchange->on_close([holder] { holder->reset(); });
+  (*holder)->upgrade(std::move(outgoing), [context, holder](Result<http::Client::Upgraded> upgraded) {
+    context->exchange->on_close({});
     if (!upgraded.ok()) return answer_error(context, upgraded.error());
     if (!upgraded->channel) {
       // Clients show the agent's own words.

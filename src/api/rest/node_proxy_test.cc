@@ -116,6 +116,27 @@ TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftWhileItWasBehind) {
   EXPECT_TRUE(server_.drive([&] { return inside_closed; }));
 }
 
+// An agent that never answers the upgrade holds nothing once the client has gone.
+TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftBeforeItAnswered) {
+  std::shared_ptr<http::Exchange> inside;
+  bool inside_closed = false;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    inside = std::move(exchange);
+    inside->on_close([&] { inside_closed = true; });
+  });
+  http::Endpoint endpoint;
+  endpoint.address = server_.address();
+  auto client = http::make_client(server_.loop(), endpoint);
+  http::Outgoing outgoing;
+  outgoing.method = "POST";
+  outgoing.target = kPods + "/one/exec?command=cat&stdin=true";
+  outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}, {"authorization", "Bearer admin-token"}};
+  client->upgrade(std::move(outgoing), [](Result<http::Client::Upgraded>) { ADD_FAILURE() << "nobody answers"; });
+  ASSERT_TRUE(server_.drive([&] { return inside != nullptr; }));
+  client.reset();
+  EXPECT_TRUE(server_.drive([&] { return inside_closed; }));
+}
+
 TEST_F(NodeProxyTest, ExecPassesBytesBothWaysAndEnds) {
   std::unique_ptr<http::Channel> inside;
   std::string target;

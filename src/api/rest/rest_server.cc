@@ -1,8 +1,12 @@
 #include "api/rest/rest_server.h"
 
+#include <algorithm>
+#include <map>
+
 #include "api/openapi/openapi.h"
 #include "api/rest/context.h"
 #include "api/rest/discovery.h"
+#include "api/rest/identity.h"
 #include "api/rest/options.h"
 #include "api/status.h"
 #include "base/metrics.h"
@@ -26,76 +30,6 @@ bool is_node_stream(const Route& route) {
 bool is_public_path(std::string_view path) {
   return path == "/version" || path == "/healthz" || path.starts_with("/livez") || path.starts_with("/readyz") ||
          path.starts_with("/healthz/");
-}
-
-// What the role system:discovery opens to everyone who is known.
-bool is_discovery_path(std::string_view path) {
-  for (std::string_view root : {"/api", "/apis", "/openapi"}) {
-    if (path == root || (path.starts_with(root) && path.size() > root.size() && path[root.size()] == '/')) return true;
-  }
-  return path == "/version" || path == "/version/" || path == "/healthz" || path == "/livez" || path == "/readyz";
-}
-
-bool is_issuer_path(std::string_view path) { return path.starts_with("/.well-known/openid-configuration") || path.starts_with("/openid/v1/jwks"); }
-
-Error forbidden_request(const User& user, const std::string& verb, const Route& route, std::string_view path) {
-  if (!route.is_resource) {
-    return router_refusal(Code::kForbidden,
-                          "forbidden: User " + quoted(user.name) + " cannot " + verb + " path " + quoted(path));
-  }
-  std::string resource = route.resource + (route.subresource.empty() ? "" : "/" + route.subresource);
-  std::string text = route.resource + (route.group.empty() ? "" : "." + route.group) +
-                     (route.name.empty() ? "" : " " + quoted(route.name)) + " is forbidden: User " + quoted(user.name) +
-                     " cannot " + verb + " resource " + quoted(resource) + " in API group " + quoted(route.group) +
-                     (route.ns.empty() ? " at the cluster scope" : " in the namespace " + quoted(route.ns));
-  Error e = error(Code::kForbidden, text);
-  auto details = std::make_shared<ErrorDetails>();
-  details->name = route.name;
-  details->group = route.group;
-  details->kind = route.resource;
-  e.details = details;
-  return e;
-}
-
-Result<User> authenticate(const RestConfig& config, const http::Request& request) {
-  if (request.peer.unix_socket) return User{"system:admin", {"system:masters", "system:authenticated"}};
-  std::string_view authorization = http::header(request.headers, "authorization");
-  if (!request.peer.common_name.empty()) {
-    User user{request.peer.common_name, request.peer.organizations};
-    user.groups.push_back("system:authenticated");
-    return user;
-  }
-  if (authorization.size() > 7 && iequals(authorization.substr(0, 7), "bearer ")) {
-    if (!config.authenticate_token) return error(Code::kUnauthorized, "Unauthorized");
-    Result<User> user = config.authenticate_token(trim(authorization.substr(7)));
-    if (!user.ok()) return error(Code::kUnauthorized, "Unauthorized");
-    user->groups.push_back("system:authenticated");
-    return user;
-  }
-  if (!authorization.empty()) return error(Code::kUnauthorized, "Unauthorized");
-  return User{"system:anonymous", {"system:unauthenticated"}};
-}
-
-// Who the caller wants to be, where it says so (kubectl --as). Only system:masters may.
-Result<User> impersonated(User user, const http::Request& request) {
-  std::string_view name = http::header(request.headers, "impersonate-user");
-  User wanted{std::string(name), {}};
-  for (const auto& [header, value] : request.headers) {
-    if (iequals(header, "impersonate-group")) wanted.groups.push_back(value);
-  }
-  if (name.empty() && wanted.groups.empty()) return user;
-  if (name.empty()) {
-    return error(Code::kInternal, "requested [" + join(wanted.groups, " ") + "] without impersonating a user");
-  }
-  if (!user.in_group("system:masters")) {
-    Route users;
-    users.is_resource = true;
-    users.resource = "users";
-    users.name = wanted.name;
-    return forbidden_request(user, "impersonate", users, "");
-  }
-  wanted.groups.push_back(wanted.name == "system:anonymous" ? "system:unauthenticated" : "system:authenticated");
-  return wanted;
 }
 
 // Browsers and command lines get text that can be read.
@@ -183,17 +117,6 @@ http::Config server_config() {
   return config;
 }
 
-bool allowed(const User& user, std::string_view verb, const Route& route, std::string_view path) {
-  if (user.in_group("system:masters") || user.in_group("system:nodes")) return true;
-  if (!user.in_group("system:authenticated")) return false;
-  // Everyone who has a name may discover the API and ask about themselves.
-  if (!route.is_resource) {
-    return verb == "get" && (is_discovery_path(path) || (is_issuer_path(path) && user.in_group("system:serviceaccounts")));
-  }
-  return verb == "create" && (route.resource == "selfsubjectaccessreviews" ||
-                              route.resource == "selfsubjectrulesreviews" || route.resource == "selfsubjectreviews");
-}
-
 // Paths that answer GET alone: the version and the discovery documents.
 bool is_read_only_path(std::string_view path) {
   return path == "/version" || path == "/api" || path.starts_with("/api/") || path == "/apis" || path.starts_with("/apis/");
@@ -214,6 +137,13 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   RestConfig config;
   metrics::Counter& requests = metrics::counter("apiserver_request_total", "Requests answered by the API server");
 
+  std::map<std::string, int, std::less<>> in_flight;  // requests by user
+  int all_in_flight = 0;
+
+  // The request with its user, who may make it; null where it has been answered.
+  ContextPtr admit(std::shared_ptr<http::Exchange> exchange, std::string& verb);
+  bool begin(Context& context, std::string_view verb);
+  bool screen(http::Exchange& exchange);
   void handle(std::shared_ptr<http::Exchange> exchange);
   void handle_path(const ContextPtr& context, const std::string& path);
   void answer_unknown_path(const ContextPtr& context, std::string_view group);
@@ -224,8 +154,7 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   bool handle_openapi(const ContextPtr& context, const std::string& path);
 };
 
-void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
-  requests.add();
+ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, std::string& verb) {
   auto context = std::make_shared<Context>();
   context->exchange = std::move(exchange);
   context->loop = &loop;
@@ -234,21 +163,63 @@ void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
   const http::Request& request = context->request();
   context->route = parse_route(request.path);
   bool watch = context->flag("watch") && context->route.is_resource && context->route.name.empty();
-  std::string verb = request_verb(request.method, context->route, watch);
+  verb = request_verb(request.method, context->route, watch);
   context->accept = negotiate(http::header(request.headers, "accept"), verb == "watch");
   context->accept.pretty = request.has_parameter("pretty") ? context->flag("pretty") : is_read_by_people(request);
   if (!context->route.is_resource) verb = lower(request.method);
 
-  Result<User> user = authenticate(config, request);
-  if (!user.ok()) return answer_error(context, user.error());
-  user = impersonated(std::move(*user), request);
-  if (!user.ok()) return answer_error(context, user.error());
-  context->call.user = std::move(*user);
-  if (!is_public_path(request.path) && !allowed(context->call.user, verb, context->route, request.path)) {
-    return answer_error(context, forbidden_request(context->call.user, verb, context->route, request.path));
+  Result<User> user = identify(config, registry, request);
+  // Who is nobody gets one refusal of an HTTP/2 connection, not thousands.
+  context->ends_connection = request.http2 && (!user.ok() || user->in_group("system:unauthenticated"));
+  if (!user.ok()) {
+    answer_error(context, user.error());
+    return nullptr;
   }
+  context->call.user = std::move(*user);
+  const Decision decision = decide(registry, context->call.user, verb, context->route, request.parameter("fieldSelector"));
+  if (!decision.allowed) {
+    answer_error(context, forbidden_request(context->call.user, verb, context->route, request.path, decision.reason));
+    return nullptr;
+  }
+  return context;
+}
+
+// Counts the request until its context is gone. False: there are too many, and it has been answered.
+bool RestServer::State::begin(Context& context, std::string_view verb) {
+  if (context.request().peer.unix_socket || verb == "watch" || is_node_stream(context.route)) return true;
+  auto [at, fresh] = in_flight.try_emplace(context.call.user.name, 0);
+  if (all_in_flight >= config.max_in_flight || at->second >= config.max_in_flight_of_user) {
+    if (at->second == 0) in_flight.erase(at);
+    context.exchange->respond(429, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}, {"retry-after", "1"}},
+                              {http::Piece::of("Too many requests, please try again later.\n")});
+    return false;
+  }
+  ++at->second;
+  ++all_in_flight;
+  context.in_flight = std::shared_ptr<void>(nullptr, [weak = weak_from_this(), name = context.call.user.name](void*) {
+    auto self = weak.lock();
+    if (!self) return;
+    --self->all_in_flight;
+    if (auto found = self->in_flight.find(name); found != self->in_flight.end() && --found->second == 0) self->in_flight.erase(found);
+  });
+  return true;
+}
+
+bool RestServer::State::screen(http::Exchange& exchange) {
+  // The exchange is the caller's, and stays.
+  std::string verb;
+  const bool admitted = admit(std::shared_ptr<http::Exchange>(std::shared_ptr<void>(), &exchange), verb) != nullptr;
+  if (!admitted) requests.add();
+  return admitted;
+}
+
+void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
+  requests.add();
+  std::string verb;
+  ContextPtr context = admit(std::move(exchange), verb);
+  if (!context || !begin(*context, verb)) return;
   if (context->route.is_resource) return handle_resource(context, verb);
-  handle_path(context, request.path);
+  handle_path(context, context->request().path);
 }
 
 void RestServer::State::fill_call(Context& context, const schema::Kind* kind) {
@@ -325,11 +296,13 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
   if (path == "/openapi/v2") {
     constexpr std::string_view kProto = openapi::kV2ProtobufAccept;
     bool proto = accepts_type(accept, kProto);
+    std::shared_ptr<const std::string> document = openapi::shared_document(schema, proto ? "v2-protobuf" : "v2");
+    const std::string_view text = *document;
     context->exchange->respond(
         200,
         {{"content-type", proto ? std::string(openapi::kV2ProtobufContentType) : "application/json"},
          {"vary", "Accept"}},
-        {http::Piece::of(proto ? openapi::v2_protobuf(schema) : openapi::v2_json(schema))});
+        {http::Piece{std::move(document), text}});
     return true;
   }
   if (path == "/openapi/v3") {
@@ -339,8 +312,9 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
   }
   if (!path.starts_with("/openapi/v3/")) return false;
   std::string name = path.substr(12);
-  Result<std::string> document = openapi::v3_json(schema, name);
-  if (!document.ok()) return false;
+  std::shared_ptr<const std::string> document = openapi::shared_document(schema, name);
+  if (!document) return false;
+  const std::string_view text = *document;
   // With its hash in the address a document never changes; with another one the client is told the present address.
   bool hashed = context->request().has_parameter("hash");
   if (hashed) {
@@ -354,7 +328,7 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
                              {{"content-type", "application/json"},
                               {"vary", "Accept"},
                               {"cache-control", hashed ? "public, immutable, max-age=31536000" : "no-cache, private"}},
-                             {http::Piece::of(std::move(*document))});
+                             {http::Piece{std::move(document), text}});
   return true;
 }
 
@@ -425,6 +399,13 @@ void RestServer::State::answer_unknown_path(const ContextPtr& context, std::stri
 RestServer::RestServer(Loop& loop, registry::Registry& registry, RestConfig config)
     : state_(std::make_shared<State>(loop, registry, std::move(config))) {}
 RestServer::~RestServer() = default;
+
+std::function<bool(http::Exchange&)> RestServer::screen() {
+  return [weak = std::weak_ptr<State>(state_)](http::Exchange& exchange) {
+    auto state = weak.lock();
+    return !state || state->screen(exchange);
+  };
+}
 
 http::Handler RestServer::handler() {
   return [weak = std::weak_ptr<State>(state_)](std::shared_ptr<http::Exchange> exchange) {

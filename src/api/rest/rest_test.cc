@@ -262,7 +262,7 @@ TEST_F(RestTest, WhoMayDoWhat) {
   EXPECT_EQ(server_.ask_from_outside("GET", "/version").status, 200);
   EXPECT_EQ(server_.ask_from_outside("GET", "/readyz").body, "ok");
   EXPECT_EQ(server_.ask_from_outside("GET", "/apis", "", {{"authorization", "Bearer joe-token"}}).status, 200);
-  EXPECT_EQ(server_.ask_from_outside("GET", "/apis", "", {{"authorization", "Basic eDp5"}}).status, 401);
+  EXPECT_EQ(server_.ask_from_outside("GET", "/apis", "", {{"authorization", "Basic eDp5"}}).status, 403);
 }
 
 TEST_F(RestTest, Impersonation) {
@@ -276,7 +276,7 @@ TEST_F(RestTest, Impersonation) {
   EXPECT_EQ(refused.json()["message"].as_string(),
             "users \"eve\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API group \"\" at the "
             "cluster scope");
-  EXPECT_EQ(server_.ask("GET", kConfigMaps, "", {{"impersonate-group", "g"}}).status, 500);
+  EXPECT_EQ(server_.ask("GET", kConfigMaps, "", {{"impersonate-group", "g"}}).status, 400);
 }
 
 TEST_F(RestTest, PeopleGetPrettyText) {

@@ -22,6 +22,7 @@ Route parse_route(std::string_view path) {
     route.version = parts[2];
     i = 3;
   } else {
+    route.rest = path;
     return route;
   }
   if (parts[i] == "watch" && i + 1 < parts.size()) {

@@ -7,7 +7,7 @@
 namespace berth::rest {
 
 struct Route {
-  bool is_resource = false;   // false: `path` is something else (/version, /api, /openapi/...)
+  bool is_resource = false;   // false: `rest` is the whole path, of something else (/version, /api, /openapi/...)
   std::string group, version; // group is empty for /api/v1
   std::string ns, resource, name, subresource;
   std::string rest;           // what follows the subresource: "/a/b" of .../proxy/a/b

@@ -1,5 +1,7 @@
 #include "api/rest/static_tokens.h"
 
+#include <algorithm>
+
 #include "base/files.h"
 #include "base/text.h"
 
@@ -28,6 +30,15 @@ std::vector<std::string> split_csv(std::string_view line) {
 
 }  // namespace
 
+Result<TokenHolder> static_holder(const registry::User& user, const std::vector<std::string>& own, const std::vector<std::string>& wanted) {
+  TokenHolder holder{user, {}};
+  for (const std::string& audience : own) {
+    if (std::find(wanted.begin(), wanted.end(), audience) != wanted.end()) holder.audiences.push_back(audience);
+  }
+  if (holder.audiences.empty()) return error(Code::kUnauthorized, "");
+  return holder;
+}
+
 Result<StaticTokens> read_static_tokens(const std::string& path) {
   StaticTokens tokens;
   Result<std::string> text = read_file(path);
@@ -42,7 +53,7 @@ Result<StaticTokens> read_static_tokens(const std::string& path) {
       return error(Code::kInvalid,
                    path + ", line " + std::to_string(number) + ": expected token,user,uid[,\"group1,group2\"]");
     }
-    registry::User user{fields[1], {}};
+    registry::User user{fields[1], {}, fields[2]};
     if (fields.size() > 3) {
       for (std::string_view group : split(fields[3], ',')) {
         if (!trim(group).empty()) user.groups.emplace_back(trim(group));

@@ -61,11 +61,14 @@ class TestServer {
     };
     registry_ = std::make_unique<registry::Registry>(loop_, *store_, schema::builtin(), registry_config);
     RestConfig config;
-    config.authenticate_token = [](std::string_view token) -> Result<registry::User> {
-      if (token == "admin-token") return registry::User{"admin", {"system:masters"}};
-      if (token == "joe-token") return registry::User{"joe", {"staff"}};
-      return error(Code::kUnauthorized, "unknown token");
+    config.authenticate_token = [](std::string_view token, const std::vector<std::string>& audiences) -> Result<TokenHolder> {
+      if (token == "admin-token") return TokenHolder{{"admin", {"system:masters"}, "admin-uid"}, audiences};
+      if (token == "joe-token") return TokenHolder{{"joe", {"staff"}}, audiences};
+      if (token == "old-token") return error(Code::kUnauthorized, "service account token has expired");
+      return error(Code::kUnauthorized, "");
     };
+    config.max_in_flight = 4;
+    config.max_in_flight_of_user = 3;
     config.node_endpoint = [this](std::string_view node) -> Result<http::Endpoint> {
       if (node != "node-1") {
         return error(Code::kUnavailable, "node " + std::string(node) + " is not connected to this server");
@@ -80,10 +83,12 @@ class TestServer {
     usage_ = std::make_unique<NodeUsage>(loop_, config.node_endpoint);
     config.usage = usage_.get();
     rest_ = std::make_unique<RestServer>(loop_, *registry_, config);
-    http_ = http::make_server(loop_, rest_->handler(), server_config());
+    http::Config front = server_config();
+    front.screen = rest_->screen();
+    http_ = http::make_server(loop_, rest_->handler(), std::move(front));
     http::Endpoint admin, anonymous;
     admin.address = http_->listen("unix:" + folder_.path + "/api.sock", std::nullopt).value();
-    anonymous.address = http_->listen("127.0.0.1:0", std::nullopt).value();
+    anonymous.address = address_ = http_->listen("127.0.0.1:0", std::nullopt).value();
     admin_ = http::make_client(loop_, admin);
     anonymous_ = http::make_client(loop_, anonymous);
     bool ready = false;
@@ -123,6 +128,7 @@ class TestServer {
   // What the agent of node-1 does with requests.
   void set_agent(http::Handler agent) { agent_ = std::move(agent); }
   http::Client& admin() { return *admin_; }
+  const std::string& address() const { return address_; }  // of the TCP listener
 
   bool drive(const std::function<bool()>& until) { return http::testing::drive(loop_, until); }
   store::Store& store() { return *store_; }
@@ -154,7 +160,7 @@ class TestServer {
   std::unique_ptr<NodeUsage> usage_;
   std::unique_ptr<RestServer> rest_;
   std::unique_ptr<http::Server> http_, agent_http_;
-  std::string agent_address_;
+  std::string agent_address_, address_;
   http::Handler agent_;
   std::unique_ptr<http::Client> admin_, anonymous_;
 };
