@@ -225,7 +225,7 @@ Millis Connection::next_deadline() {
   using Receiving = Session::Receiving;
   const Millis idle = millis(config().idle_timeout);
   if (lingering_) return progress_ + kLingerTime;
-  if (handshaking_ || !session_) return born_ + kHandshakeTime;
+  if (handshaking_ || !session_) return born_ + std::min(kHandshakeTime, millis(config().head_timeout));
   const Receiving receiving = session_->receiving();
   if (receiving != receiving_ && (receiving_ == Receiving::kNothing || receiving == Receiving::kNothing)) received_ = transport_.now();
   receiving_ = receiving;

@@ -1,7 +1,9 @@
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
 #include <cstring>
 #include <unordered_map>
+#include <utility>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -80,7 +82,7 @@ class Http2Session final : public Session {
   Millis deadline_of(const Stream& stream) const;
   // Some stream has a deadline from now on.
   void look_soon() {
-    if (look_at_ == 0) look_at_ = c_.transport().now() + kLookEvery;
+    if (look_at_ == 0) look_at_ = c_.transport().now() + std::min(kLookEvery, millis(c_.config().answer_timeout));
   }
   bool too_many_resets();
 
@@ -91,6 +93,7 @@ class Http2Session final : public Session {
   bool settled_ = false;        // the peer's first frame has come
   bool over_ = false;
   bool last_ = false;           // no further stream is taken
+  std::vector<std::int32_t> unscreened_;  // heads of this input whose bodies had not come with them
   Millis look_at_ = 0;
   double resets_ = kResetBurst;
   Millis resets_at_ = 0;
@@ -140,7 +143,7 @@ struct Callbacks {
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
       s.request_received(frame->hd.stream_id, *stream);
     } else if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-      s.screen(frame->hd.stream_id, *stream);
+      s.unscreened_.push_back(frame->hd.stream_id);
     }
     return 0;
   }
@@ -244,6 +247,11 @@ void Http2Session::input(std::string_view bytes) {
     fill();
     over_ = true;
     c_.close_after_output(true);
+    return;
+  }
+  // Most bodies have come by now.
+  for (std::int32_t id : std::exchange(unscreened_, {})) {
+    if (Stream* stream = find(id); stream && !stream->whole) screen(id, *stream);
   }
 }
 

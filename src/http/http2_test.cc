@@ -154,6 +154,65 @@ TEST_F(Http2Test, BoundsHeadersAndBodies) {
   EXPECT_EQ(client.answers[fine].status, 200) << "the connection goes on";
 }
 
+TEST_F(Http2Test, AHeadIsLookedAtBeforeItsBody) {
+  Config config;
+  config.screen = [](Exchange& exchange) {
+    EXPECT_TRUE(exchange.request().http2);
+    if (exchange.request().path == "/good") return true;
+    exchange.respond(403, "text/plain", "not you");
+    return false;
+  };
+  std::vector<std::string> handled;
+  serve([&](std::shared_ptr<Exchange> e) {
+    handled.push_back(e->request().path);
+    e->respond(200, "text/plain", std::to_string(e->request().body.size()));
+  }, config);
+  H2Client client(address_);
+  const std::string large(1u << 20, 'x');
+  auto bad = client.ask("POST", "/bad", large), good = client.ask("POST", "/good", large), small = client.ask("POST", "/small", "x");
+  ASSERT_TRUE(until(client, [&] { return client.answers[bad].closed && client.answers[good].closed && client.answers[small].closed; }));
+  EXPECT_EQ(client.answers[bad].status, 403);
+  EXPECT_EQ(client.answers[good].body, std::to_string(large.size()));
+  EXPECT_EQ(client.answers[small].body, "1") << "it came with its head";
+  EXPECT_EQ(std::count(handled.begin(), handled.end(), "/bad"), 0);
+}
+
+TEST_F(Http2Test, AnAnswerMayEndTheConnection) {
+  serve([](std::shared_ptr<Exchange> e) { e->respond(401, {{"content-type", "text/plain"}, {"connection", "close"}}, {Piece::of("go")}); });
+  H2Client client(address_);
+  auto first = client.ask("GET", "/");
+  ASSERT_TRUE(until(client, [&] { return client.answers[first].closed && client.went_away && client.socket.over(); }));
+  EXPECT_EQ(client.answers[first].status, 401);
+  EXPECT_EQ(client.answers[first].body, "go");
+}
+
+// A peer that opens no window holds neither the answer nor the connection's memory for ever.
+TEST_F(Http2Test, AnswersAndBodiesHaveTheirTime) {
+  Config config;
+  config.answer_timeout = std::chrono::milliseconds(50);
+  config.body_timeout = std::chrono::milliseconds(50);
+  config.answer_bytes_per_second = 1u << 30;
+  auto owner = std::make_shared<const std::string>(1u << 20, 'x');
+  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {Piece{owner, *owner}}); }, config);
+  H2Client client(address_, false);
+  auto stuck = client.ask("GET", "/");
+  ASSERT_TRUE(until(client, [&] { return client.answers[stuck].status == 200; }));
+  EXPECT_TRUE(until(client, [&] { return client.answers[stuck].closed; }));
+  EXPECT_EQ(client.answers[stuck].error, static_cast<std::uint32_t>(NGHTTP2_CANCEL));
+  EXPECT_TRUE(drive(loop_, [&] { return owner.use_count() == 1; }));
+  // A body that stops half way: the client's own flow control does that for us, for the server reads no further.
+  nghttp2_data_provider never{};
+  never.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t, std::uint32_t*, nghttp2_data_source*, void*) -> ssize_t {
+    return NGHTTP2_ERR_DEFERRED;
+  };
+  auto field = [](std::string_view n, std::string_view v) {
+    return nghttp2_nv{reinterpret_cast<std::uint8_t*>(const_cast<char*>(n.data())), reinterpret_cast<std::uint8_t*>(const_cast<char*>(v.data())), n.size(), v.size(), 0};
+  };
+  nghttp2_nv fields[] = {field(":method", "POST"), field(":scheme", "http"), field(":path", "/"), field(":authority", "h")};
+  auto half = nghttp2_submit_request(client.session, nullptr, fields, 4, &never, nullptr);
+  EXPECT_TRUE(until(client, [&] { return client.answers[half].closed; }));
+}
+
 TEST_F(Http2Test, ASlowStreamHoldsOnlyItselfBack) {
   std::shared_ptr<Exchange> slow;
   std::size_t written = 0;

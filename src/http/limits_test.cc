@@ -25,6 +25,13 @@ class LimitsTest : public ::testing::Test {
   bool ends(RawSocket& socket) {
     return drive(loop_, [&] { return socket.over(); });
   }
+  // All of it, while the server reads.
+  void push(RawSocket& socket, std::string_view bytes) {
+    EXPECT_TRUE(drive(loop_, [&] {
+      bytes.remove_prefix(socket.send(bytes));
+      return bytes.empty();
+    }));
+  }
   static std::string post(const std::string& path, std::size_t length, const std::string& more = "") {
     return "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + more + "Content-Length: " + std::to_string(length) + "\r\n\r\n";
   }
@@ -76,19 +83,21 @@ TEST_F(LimitsTest, BodiesOfAllRequestsTogether) {
   serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "done"); }, config);
   std::vector<std::unique_ptr<RawSocket>> sockets;
   for (int i = 0; i < 3; ++i) {
-    sockets.push_back(ask(post("/", 200'000) + std::string(90'000, 'x')));
-    loop_.run_once(5ms);
+    sockets.push_back(ask(post("/", 200'000)));
+    push(*sockets.back(), std::string(90'000, 'x'));
   }
   // Each further byte is one too many at some point; whoever sends it is refused.
-  auto last = ask(post("/", 200'000) + std::string(90'000, 'x'));
+  auto last = ask(post("/", 200'000));
+  (void)last->send(std::string(90'000, 'x'));
   EXPECT_TRUE(drive(loop_, [&] { return last->has("HTTP/1.1 429 ") && last->has("retry-after: 1"); })) << last->got;
   // The others' memory is free again when they are answered, or gone.
-  sockets[0]->send(std::string(110'000, 'x'));
+  push(*sockets[0], std::string(110'000, 'x'));
   EXPECT_TRUE(drive(loop_, [&] { return sockets[0]->has("done"); }));
   sockets.clear();
   std::unique_ptr<RawSocket> next;
   EXPECT_TRUE(drive(loop_, [&] {
-    next = ask(post("/", 200'000) + std::string(200'000, 'x'));
+    next = ask(post("/", 200'000));
+    push(*next, std::string(200'000, 'x'));
     return drive(loop_, [&] { return next->has("HTTP/1.1"); }) && next->has("done");
   }));
 }
@@ -148,12 +157,15 @@ TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
   std::size_t read = 0;
   EXPECT_TRUE(drive(loop_, [&] {
     for (auto& stream : streams) stream->write({Piece::of(std::string(100'000, 'e'))});
-    sockets[0]->poll(64u << 20);
-    read = sockets[0]->got.size();
+    read += 100'000;
+    EXPECT_TRUE(drive(loop_, [&] {
+      sockets[0]->poll();
+      return sockets[0]->got.size() > read || sockets[0]->ended;
+    }));
     return closed >= 4;
   }));
   EXPECT_FALSE(sockets[0]->ended);
-  EXPECT_GT(read, 1'000'000u);
+  EXPECT_GT(read, 300'000u);
 }
 
 TEST_F(LimitsTest, ANewConnectionTakesThePlaceOfOneThatOnlyWaits) {
@@ -213,11 +225,11 @@ TEST_F(LimitsTest, AWholeAnswerHasToBeTaken) {
   // Two bytes at a time are progress, but no way to take eight million.
   auto slow = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   (void)slow;
-  EXPECT_TRUE(drive(loop_, [&] { return owner.use_count() > 2; }));
+  EXPECT_TRUE(drive(loop_, [&] { return owner.use_count() > 1; }));
   EXPECT_TRUE(drive(loop_, [&] {
     char two[2];
     (void)::recv(slow->fd.get(), two, 2, 0);
-    return owner.use_count() <= 2;
+    return owner.use_count() == 1;
   }));
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "api/patch/patch.h"
+#include "base/json/build.h"
 #include "base/text.h"
 
 namespace berth::patch {
@@ -99,11 +100,13 @@ class Patcher {
   Status copy(const std::string& from, const std::string& path);
   Status test(const std::string& path, const Value& value);
   Status check_depth(std::size_t above, std::size_t value);
+  Status count_move(const Value& container);
   Status count_copy(const Value& value);
 
   Value document_;
   std::size_t depth_;        // of the document, at most
   std::size_t copied_ = 0;   // bytes
+  std::size_t moved_ = 0;    // elements and members that made way for others
 };
 
 // A value of depth `value` is to be put below `above` others. The document is walked by recursion later on.
@@ -111,6 +114,14 @@ Status Patcher::check_depth(std::size_t above, std::size_t value) {
   depth_ = std::max(depth_, above + value);
   if (depth_ <= kMaxJsonPatchDepth) return ok_status();
   return refused("the patch nests values more than " + std::to_string(kMaxJsonPatchDepth) + " deep");
+}
+
+// An addition or removal moves what is behind it.
+Status Patcher::count_move(const Value& container) {
+  constexpr std::size_t kFew = 1000;
+  if (container.size() > kFew) moved_ += container.size();
+  if (moved_ <= kMaxJsonPatchMoves) return ok_status();
+  return refused("the patch changes too large lists and maps too often");
 }
 
 Status Patcher::count_copy(const Value& value) {
@@ -141,6 +152,7 @@ Place Patcher::find(const std::string& pointer) {
 }
 
 Status Patcher::add_at(const Place& place, const Value& value) {
+  BERTH_TRY(count_move(*place.container));
   if (place.container->is_object()) {
     place.container->set(place.key, value);
     return ok_status();
@@ -155,6 +167,7 @@ Status Patcher::add_at(const Place& place, const Value& value) {
 }
 
 Status Patcher::remove_at(const Place& place) {
+  BERTH_TRY(count_move(*place.container));
   if (place.container->is_object()) {
     if (place.container->erase(place.key)) return ok_status();
     return refused("Unable to remove nonexistent key: " + place.key + ": " + kMissing);
@@ -311,8 +324,27 @@ Result<Value> apply_json_patch(const Value& object, const Value& patch) {
                std::make_shared<const ErrorDetails>()};
 }
 
+namespace {
+
+// The same for many changes at once.
+Value merge_many(const Value& object, const Value& patch) {
+  std::vector<std::pair<std::string_view, Value>> members;
+  members.reserve(object.size() + patch.size());
+  for (auto [key, value] : object.entries()) {
+    if (!patch.contains(key)) members.emplace_back(key, value);
+  }
+  for (auto [key, change] : patch.entries()) {
+    if (!change.is_null()) members.emplace_back(key, apply_merge_patch(object[key], change));
+  }
+  return json::make_object(members);
+}
+
+}  // namespace
+
 Value apply_merge_patch(const Value& object, const Value& patch) {
   if (!patch.is_object()) return patch;
+  constexpr std::size_t kMany = 64;
+  if (patch.size() > kMany) return merge_many(object, patch);
   Value merged = object.is_object() ? object : Value::object();
   for (auto [key, change] : patch.entries()) {
     if (change.is_null()) {

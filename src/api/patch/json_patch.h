@@ -10,6 +10,8 @@ namespace berth::patch {
 inline constexpr std::size_t kMaxJsonPatchOperations = 10'000;
 // Of the JSON text that all `copy` operations of a patch add (upstream's JSONPatchMaxCopyBytes).
 inline constexpr std::size_t kMaxJsonPatchCopyBytes = 3u << 20;
+// Of elements and members that all operations of a patch move to make room or close a gap.
+inline constexpr std::size_t kMaxJsonPatchMoves = 50'000'000;
 // Of the document, at any time: as deep as a body may be (json::ParseOptions).
 inline constexpr std::size_t kMaxJsonPatchDepth = 10'000;
 

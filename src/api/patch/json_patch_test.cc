@@ -122,6 +122,18 @@ TEST(MergePatch, Rfc7386) {
   for (auto& [object, patch, want] : cases) EXPECT_EQ(apply_merge_patch(j(object), j(patch)), j(want)) << patch;
 }
 
+// Many changes at once come out as one after the other does.
+TEST(MergePatch, ManyChanges) {
+  Value object = Value::object(), patch = Value::object(), one_by_one;
+  for (int i = 0; i < 300; ++i) object.set("key-" + std::to_string(i), i % 3 == 0 ? Value::object({{"a", i}, {"b", i}}) : Value(i));
+  for (int i = 100; i < 500; ++i) {
+    patch.set("key-" + std::to_string(i), i % 4 == 0 ? Value() : i % 4 == 1 ? Value::object({{"a", nullptr}, {"c", i}}) : Value("new"));
+  }
+  one_by_one = object;
+  for (auto [key, change] : patch.entries()) one_by_one = apply_merge_patch(one_by_one, Value::object({{key, change}}));
+  EXPECT_EQ(apply_merge_patch(object, patch), one_by_one);
+}
+
 // Sixty copies that double the document each time: the limit stops them early, and long before anything is doubled for real.
 TEST(JsonPatchBounds, CopiesThatDoubleAreStopped) {
   std::string patch = "[";

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "api/patch/go_text.h"
 #include "api/patch/patch.h"
 #include "api/plain_error.h"
+#include "base/json/build.h"
 
 namespace berth::patch {
 
@@ -16,6 +19,8 @@ using schema::Field;
 using schema::Shape;
 using schema::Type;
 using List = std::vector<Value>;
+
+constexpr std::size_t kMostComparisons = 100'000'000;
 
 constexpr std::string_view kDirective = "$patch";
 constexpr std::string_view kRetainKeys = "$retainKeys";
@@ -186,6 +191,34 @@ Status Merger::remove_scalars(Value& original, std::string_view key, const Value
   return ok_status();
 }
 
+// What becomes of members, in order of their keys; nothing: the member goes.
+using Changes = std::vector<std::pair<std::string_view, std::optional<Value>>>;
+
+Value changed(Value original, Changes changes) {
+  constexpr std::size_t kFew = 64;
+  if (changes.size() <= kFew) {
+    for (auto& [key, value] : changes) {
+      if (value) {
+        original.set(key, std::move(*value));
+      } else {
+        original.erase(key);
+      }
+    }
+    return original;
+  }
+  std::vector<std::pair<std::string_view, Value>> members;
+  members.reserve(original.size() + changes.size());
+  auto change = changes.begin();
+  for (auto [key, value] : original.entries()) {
+    while (change != changes.end() && change->first < key) ++change;
+    if (change == changes.end() || change->first != key) members.emplace_back(key, value);
+  }
+  for (auto& [key, value] : changes) {
+    if (value) members.emplace_back(key, std::move(*value));
+  }
+  return json::make_object(members);
+}
+
 Result<Value> Merger::merge_map(Value original, Value patch, const Members& members) {
   if (const Value* directive = patch.find(kDirective)) {
     const Value kind = *directive;
@@ -197,19 +230,20 @@ Result<Value> Merger::merge_map(Value original, Value patch, const Members& memb
   if (!original.is_object()) original = Value::object();
   BERTH_TRY(retain_keys(original, patch));
   BERTH_TRY(order_lists(original, patch, members));
+  Changes changes;
   for (auto [key, change] : patch.entries()) {
     if (key.starts_with(kDeleteFromPrimitiveList)) {
       auto name = directive_field(key, kDeleteFromPrimitiveList);
       if (!name) return bad("invalid patch format of primitive list");
       BERTH_TRY(remove_scalars(original, *name, change));
     } else if (change.is_null()) {
-      original.erase(key);
+      if (original.contains(key)) changes.emplace_back(key, std::nullopt);
     } else {
       BERTH_ASSIGN(Value merged, merge_field(original[key], change, members.find(key)));
-      original.set(key, std::move(merged));
+      changes.emplace_back(key, std::move(merged));
     }
   }
-  return original;
+  return changed(std::move(original), std::move(changes));
 }
 
 Result<Value> Merger::merge_field(const Value& original, const Value& patch, const Field* field) {
@@ -239,6 +273,10 @@ Result<Value> Merger::merge_list(const Value& original, const Value& patch, cons
       out.push(std::move(clean));
     }
     return out;
+  }
+  // Each element looks for its like among the others.
+  if ((original.size() + patch.size()) * patch.size() > kMostComparisons) {
+    return error(Code::kTooLarge, "the patch merges lists of too many elements: " + std::to_string(patch.size()) + " into " + std::to_string(original.size()));
   }
   const List server_order = list_of(original);
   if (!of_objects) {

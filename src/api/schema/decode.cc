@@ -13,6 +13,9 @@
 namespace berth::schema {
 namespace {
 
+// Upstream's decoder stops collecting there, too.
+constexpr std::size_t kMaxUnknown = 100;
+
 // Where the walk is. Lives on the stack; text is made of it only when something is reported.
 struct Frame {
   const Frame* parent = nullptr;
@@ -162,6 +165,7 @@ Action Decoder::object(const Type& type, const Value& in, const Frame* at, Value
   auto absent = [&](const Field& field) {
     if (!field.absent_value.is_null() || field.null_absent) change().set(field.name, field.absent_value);
   };
+  std::vector<std::string_view> unknown;
   for (json::Entry entry : in.entries()) {
     int order = -1;
     while (next != type.by_name.end() && (order = std::string_view((*next)->name).compare(entry.key)) < 0) {
@@ -170,8 +174,8 @@ Action Decoder::object(const Type& type, const Value& in, const Frame* at, Value
     }
     Frame here{at, entry.key, -1, &type};
     if (next == type.by_name.end() || order != 0) {
-      if (problems_) append_path(&here, problems_->unknown.emplace_back());
-      change().erase(entry.key);
+      if (problems_ && problems_->unknown.size() < kMaxUnknown) append_path(&here, problems_->unknown.emplace_back());
+      unknown.push_back(entry.key);
       continue;
     }
     const Field& field = **next++;
@@ -192,6 +196,8 @@ Action Decoder::object(const Type& type, const Value& in, const Frame* at, Value
     }
   }
   for (; next != type.by_name.end(); ++next) absent(**next);
+  // From the end: there may be thousands, and each moves what is behind it.
+  for (auto key = unknown.rbegin(); key != unknown.rend(); ++key) change().erase(*key);
   return changed ? Action::kReplace : Action::kKeep;
 }
 

@@ -6,6 +6,8 @@
 #include <new>
 
 #include "base/check.h"
+#include "base/json/build.h"
+#include "base/json/intern.h"
 #include "base/json/node.h"
 
 namespace berth::json {
@@ -201,6 +203,12 @@ void Value::release() {
 }
 
 Value Value::object(std::initializer_list<std::pair<std::string_view, Value>> members) {
+  std::vector<Member> list;
+  list.reserve(members.size());
+  for (const auto& [key, value] : members) list.push_back(Member{intern(key), value});
+  return Builder::object_of(list.data(), list.size());
+}
+Value make_object(const std::vector<std::pair<std::string_view, Value>>& members) {
   std::vector<Member> list;
   list.reserve(members.size());
   for (const auto& [key, value] : members) list.push_back(Member{intern(key), value});

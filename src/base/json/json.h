@@ -5,7 +5,7 @@
 // the path that are shared with somebody else. So an object in a cache can be handed to any reader on any thread, and
 // a status update of a Pod copies two nodes.
 //
-// Object keys are interned while somebody uses them and kept sorted by byte order, so equality, look-up and the
+// Object keys are interned for the life of the process and kept sorted by byte order, so equality, look-up and the
 // encoding are canonical: two equal values encode to the same bytes. Numbers are int64 where the text is an integer
 // that fits, double otherwise. Strings hold any bytes; the parser only lets UTF-8 in.
 //

@@ -1,3 +1,4 @@
+#include "base/json/build.h"
 #include "base/json/intern.h"
 #include "base/json/json.h"
 
@@ -287,6 +288,12 @@ TEST(Json, KeysGoWithTheLastObjectThatHasThem) {
     }
   }
   EXPECT_EQ(interned_keys(), before);
+}
+
+TEST(Json, ManyMembersAtOnce) {
+  std::vector<std::pair<std::string_view, Value>> members = {{"b", 1}, {"a", 2}, {"b", 3}, {"aa", 4}};
+  EXPECT_EQ(encode(make_object(members)), R"({"a":2,"aa":4,"b":3})");
+  EXPECT_EQ(make_object({}), Value::object());
 }
 
 TEST(Json, AKeptKeyStays) {

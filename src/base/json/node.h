@@ -12,18 +12,18 @@
 
 namespace berth::json {
 
-// One per distinct key text, so equal keys are equal pointers. Kept for ever, or counted and freed (intern.h).
+// Lives for ever; one per distinct key text, so equal keys are equal pointers.
 struct InternedKey {
   std::uint64_t prefix;  // the first eight bytes, big endian, zero filled: orders most keys without touching `text`
-  std::uint64_t hash;    // its lowest bit is set where references are counted
+  std::uint64_t hash;
   std::uint32_t size;
   char text[4];  // `size` bytes follow
 
   std::string_view view() const { return {text, size}; }
 };
 
-const InternedKey* intern(std::string_view key);  // with a reference that a Member or the caller owns; any thread
-const InternedKey* retain_key(const InternedKey* key); void release_key(const InternedKey* key);  // any thread
+const InternedKey* intern(std::string_view key);        // any thread
+const InternedKey* find_interned(std::string_view key); // null where nobody ever used that key; any thread
 
 struct Member {
   const InternedKey* key;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "base/json/intern.h"
 #include "base/json/node.h"
 
 namespace berth::json {

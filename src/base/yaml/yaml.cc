@@ -3,8 +3,10 @@
 #include <yaml.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
+#include "base/json/build.h"
 #include "base/text.h"
 #include "base/yaml/scalar.h"
 
@@ -186,8 +188,10 @@ class Reader {
     return ok_status();
   }
 
+  using Members = std::map<std::string, Value, std::less<>>;
+
   Status mapping(Value& out, int depth) {
-    out = Value::object();
+    Members members;
     Value merged = Value::object();
     for (;;) {
       BERTH_TRY(advance());
@@ -200,12 +204,13 @@ class Reader {
         BERTH_TRY(merge(source, line, merged));
         continue;
       }
-      BERTH_TRY(member(out, line, depth));
+      BERTH_TRY(member(members, line, depth));
     }
+    std::vector<std::pair<std::string_view, Value>> all;
     // What is written here comes before what is merged in.
-    for (json::Entry entry : merged.entries()) {
-      if (!out.contains(entry.key)) out.set(entry.key, entry.value);
-    }
+    for (json::Entry entry : merged.entries()) all.emplace_back(entry.key, entry.value);
+    for (auto& [key, value] : members) all.emplace_back(key, std::move(value));
+    out = json::make_object(all);
     return ok_status();
   }
 
@@ -230,7 +235,7 @@ class Reader {
     return ok_status();
   }
 
-  Status member(Value& out, std::size_t line, int depth) {
+  Status member(Members& out, std::size_t line, int depth) {
     Value key;
     BERTH_TRY(node(key, depth + 1));
     std::string name;
@@ -246,14 +251,15 @@ class Reader {
       if (mark > 0) path_ += '.';
       path_ += name;
       bool again = out.contains(name);
-      if (again && std::find(duplicates_->begin(), duplicates_->end(), path_) == duplicates_->end()) {
+      constexpr std::size_t kMostDuplicates = 100;
+      if (again && duplicates_->size() < kMostDuplicates && std::find(duplicates_->begin(), duplicates_->end(), path_) == duplicates_->end()) {
         duplicates_->push_back(path_);
       }
     }
     BERTH_TRY(advance());
     Value value;
     BERTH_TRY(node(value, depth + 1));
-    out.set(name, std::move(value));
+    out.insert_or_assign(std::move(name), std::move(value));
     path_.resize(mark);
     return ok_status();
   }
