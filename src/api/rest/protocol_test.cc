@@ -38,6 +38,7 @@ constexpr Difference kDifferences[] = {
     {"token request", "metadata.managedFields", "null", kNotStored},
     {"token request", "metadata.name", R"("default")", "newer versions name the account"},
     {"token request", "metadata.namespace", R"("default")", "newer versions name the account"},
+    {"token request", "metadata.uid", "*", "newer versions give the request one"},
     {"token request", "spec.audiences", R"(["https://kubernetes.default.svc.cluster.local"])",
      "the issuer is the server's own"},
     {"token request", "status.token", "*", "signed by the server"},
