@@ -59,7 +59,7 @@ TEST_F(LimitsTest, AHeadIsLookedAtBeforeItsBody) {
   auto bad = ask(post("/bad", 1000) + "half");
   EXPECT_TRUE(ends(*bad));
   EXPECT_NE(bad->got.find("403 Forbidden"), std::string::npos);
-  EXPECT_NE(bad->got.find("connection: close"), std::string::npos) << "what follows is a body nobody reads";
+  EXPECT_NE(bad->got.find("Connection: close"), std::string::npos) << "what follows is a body nobody reads";
   auto patient = ask(post("/bad", 3, "Expect: 100-continue\r\n"));
   EXPECT_TRUE(ends(*patient));
   EXPECT_EQ(patient->got.find("100 Continue"), std::string::npos);
@@ -89,7 +89,7 @@ TEST_F(LimitsTest, BodiesOfAllRequestsTogether) {
   // Each further byte is one too many at some point; whoever sends it is refused.
   auto last = ask(post("/", 200'000));
   (void)last->send(std::string(90'000, 'x'));
-  EXPECT_TRUE(drive(loop_, [&] { return last->has("HTTP/1.1 429 ") && last->has("retry-after: 1"); })) << last->got;
+  EXPECT_TRUE(drive(loop_, [&] { return last->has("HTTP/1.1 429 ") && last->has("Retry-After: 1"); })) << last->got;
   // Memory is free again when they are gone, and a whole body fits.
   sockets.clear();
   std::unique_ptr<RawSocket> next;
