@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <span>
@@ -35,7 +36,9 @@ class Http1Session final : public Session {
 
   void input(std::string_view bytes) override;
   bool wants_input() const override {
-    return !ended_ && !screening_ && (!wire_ || input_.size() < kPipelined) && !choked();
+    // What is kept may be one head that is not whole yet, so long as no request is under way.
+    const std::size_t most = wire_ ? kPipelined : std::max(kPipelined, c_.config().max_header + kPipelined / 16);
+    return !ended_ && !screening_ && input_.size() < most && !choked();
   }
   void end_of_input() override;
   void command(Command& command) override;
@@ -56,6 +59,7 @@ class Http1Session final : public Session {
   void screen();
   void proceed();
   bool recount();
+  std::size_t go_on();
   std::size_t parse(std::string_view bytes);
   void hand_over();
   void fail(int status, std::string_view message);
@@ -71,7 +75,8 @@ class Http1Session final : public Session {
 
   Connection& c_;
   RequestParser parser_;
-  std::string input_;           // not parsed yet
+  std::string input_;           // not parsed yet, from parsed_ on
+  std::size_t parsed_ = 0;
   BodyCharge charge_;           // what is kept of requests: this one's body until it is answered, and input_
   bool receiving_ = false;      // a request has begun
   bool screening_ = false;      // wire_ is that of a head: the loop decides whether the body is wanted
@@ -98,19 +103,35 @@ void Http1Session::input(std::string_view bytes) {
   }
   if (!input_.empty()) {
     input_.append(bytes);
-    std::string all;
-    all.swap(input_);
-    std::size_t used = parse(all);
-    if (!ended_ && used < all.size()) {
-      all.erase(0, used);
-      input_ = std::move(all);
-    }
+    go_on();
     recount();
     return;
   }
   std::size_t used = parse(bytes);
   if (!ended_ && used < bytes.size()) input_.assign(bytes.substr(used));
   recount();
+}
+
+// Parses what is kept, up to the end of one request. How much that was.
+std::size_t Http1Session::go_on() {
+  std::string all;
+  all.swap(input_);
+  const std::size_t used = parse(std::string_view(all).substr(parsed_));
+  if (ended_) {
+    parsed_ = 0;
+    return used;
+  }
+  parsed_ += used;
+  if (parsed_ == all.size()) {
+    all.clear();
+    parsed_ = 0;
+  } else if (!wire_ || parsed_ > all.size() / 2) {
+    // Not for each of a thousand small requests; but what waits for its rest is to have all the room.
+    all.erase(0, parsed_);
+    parsed_ = 0;
+  }
+  input_ = std::move(all);
+  return used;
 }
 
 // Whether what is kept is still within what all connections together may keep.
@@ -192,6 +213,7 @@ void Http1Session::fail(int status, std::string_view message) {
   ended_ = true;
   keep_alive_ = false;
   std::string().swap(input_);
+  parsed_ = 0;
   parser_.drop();
   charge_.set(0);
   Config::Rendered rendered = render_error(c_.config(), status, message);
@@ -214,6 +236,7 @@ void Http1Session::end_of_input() {
   // The answer is still written, as far as the peer takes it; but it will not ask again.
   keep_alive_ = false;
   input_.clear();
+  parsed_ = 0;
   c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
 }
 
@@ -372,6 +395,7 @@ void Http1Session::answer_done() {
     ended_ = true;
     parser_.drop();
     std::string().swap(input_);
+    parsed_ = 0;
     charge_.set(0);
     c_.close_after_output(unread);
   }
@@ -383,7 +407,7 @@ void Http1Session::upgrade(Command& command) {
   std::shared_ptr<Wire> wire = std::move(wire_);
   wire_.reset();
   auto raw = make_raw_session(c_, std::move(wire));
-  if (!input_.empty()) raw->input(input_);
+  if (!input_.empty()) raw->input(std::string_view(input_).substr(parsed_));
   if (c_.input_ended()) raw->end_of_input();
   c_.become(std::move(raw));
 }
@@ -392,15 +416,7 @@ void Http1Session::upgrade(Command& command) {
 void Http1Session::fill() {
   if (wire_ || ended_ || input_.empty() || choked()) return;
   while (!wire_ && !ended_ && !input_.empty() && !choked()) {
-    std::string all;
-    all.swap(input_);
-    std::size_t used = parse(all);
-    bool waits = used < all.size() && !ended_;
-    if (waits) {
-      all.erase(0, used);
-      input_ = std::move(all);
-    }
-    if (used == 0 || !waits) break;
+    if (go_on() == 0) break;
   }
   recount();
 }

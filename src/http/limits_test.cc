@@ -1,6 +1,8 @@
 // What one client, or many, can make a server keep: heads, bodies, answers, connections.
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "http/server.h"
 #include "http/test_support.h"
 
@@ -238,7 +240,7 @@ TEST_F(LimitsTest, NobodyPipelinesWithoutReading) {
   setsockopt(socket.fd.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   std::string many;
   for (int i = 0; i < 1000; ++i) many += "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-  // At some point the server takes no more.
+  // At some point the server takes no more, and what it keeps is little.
   std::size_t sent = 0;
   int stuck = 0;
   EXPECT_TRUE(drive(loop_, [&] {
@@ -248,6 +250,36 @@ TEST_F(LimitsTest, NobodyPipelinesWithoutReading) {
     return stuck > 100;
   }));
   EXPECT_LT(sent, 64u << 20);
+}
+
+// Small requests behind each other are not read faster than they are answered.
+TEST_F(LimitsTest, WhatIsPipelinedWaitsWithThePeer) {
+  std::size_t asked = 0;
+  std::shared_ptr<Exchange> held;
+  serve([&](std::shared_ptr<Exchange> e) {
+    ++asked;
+    held = std::move(e);
+  });
+  RawSocket socket(address_);
+  std::string many;
+  for (int i = 0; i < 4000; ++i) many += "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  std::size_t sent = 0, answered = 0, at = 0;
+  int stuck = 0;
+  // One answer after the other, and as much input as is taken between them.
+  EXPECT_TRUE(drive(loop_, [&] {
+    if (held) {
+      ++answered;
+      std::exchange(held, nullptr)->respond(204, Headers{}, {});
+    }
+    socket.poll();
+    std::size_t n = socket.send(std::string_view(many).substr(at));
+    at = (at + n) % many.size();
+    sent += n;
+    stuck = n == 0 ? stuck + 1 : 0;
+    return answered >= 400 && stuck > 50;
+  }));
+  // Each answer lets a request's worth in, not a read's worth: the kernel's buffers hold a few megabytes.
+  EXPECT_LT(sent, 24u << 20);
 }
 
 }  // namespace
