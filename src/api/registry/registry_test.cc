@@ -248,6 +248,10 @@ TEST_F(RegistryTest, ScaleTakesWhatItsTypesTake) {
                                                                : std::string(R"({"spec":{"replicas":)") + number + "}}";
       for (const char* subresource : {"scale", ""}) {
         const std::string told = outcome(wait([&](Done done) { registry_->patch(call(kStatefulSets, "web", subresource), type, parsed(change), false, std::move(done)); }));
+        if (type == api::PatchType::kStrategic) {  // merged as typed objects, with words of their own
+          EXPECT_TRUE(told.starts_with("422  \"\" is invalid: patch: Invalid value: \"map[")) << told;
+          continue;
+        }
         EXPECT_TRUE(told.starts_with("422  \"\" is invalid: patch: Invalid value: \"{")) << told;
         EXPECT_TRUE(told.ends_with("cannot unmarshal number " + text + " into Go struct field " + (*subresource ? "ScaleSpec" : "StatefulSetSpec") + ".spec.replicas of type int32")) << told;
       }
