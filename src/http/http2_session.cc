@@ -22,6 +22,7 @@ constexpr std::size_t kMaxBodies = 32u << 20;           // bytes of unfinished r
 constexpr std::size_t kMaxOutput = 256u << 10;          // beyond it nothing is read that could add to it
 constexpr double kResetBurst = 1000, kResetsPerSecond = 200;
 constexpr Millis kLookEvery = 5'000;
+constexpr std::size_t kHeadsWithoutEnd = 8;             // of the largest that is taken
 
 Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
@@ -122,6 +123,8 @@ struct Callbacks {
     if (Stream* stream = s.find(frame->hd.stream_id)) {
       s.add_header(*stream, {reinterpret_cast<const char*>(name), name_size},
                    {reinterpret_cast<const char*>(value), value_size});
+      // A head without end is no mistake.
+      if (stream->header_bytes / kHeadsWithoutEnd > s.c_.config().max_header) return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     return 0;
   }

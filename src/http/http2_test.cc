@@ -177,6 +177,29 @@ TEST_F(Http2Test, AHeadIsLookedAtBeforeItsBody) {
   EXPECT_EQ(std::count(handled.begin(), handled.end(), "/bad"), 0);
 }
 
+// HEADERS and then CONTINUATION frames without end, as bytes: no client library sends that.
+TEST_F(Http2Test, AHeadWithoutEndEndsTheConnection) {
+  serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", ""); });
+  RawSocket socket(address_);
+  auto frame = [](char type, char flags, std::uint32_t stream, const std::string& payload) {
+    std::string out;
+    for (int shift : {16, 8, 0}) out += static_cast<char>(payload.size() >> shift);
+    out += type;
+    out += flags;
+    for (int shift : {24, 16, 8, 0}) out += static_cast<char>(stream >> shift);
+    return out + payload;
+  };
+  std::string fields;
+  for (int i = 0; i < 100; ++i) fields += std::string("\0\x01" "a\x64", 4) + std::string(100, 'b');
+  std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, "") + frame(1, 0, 1, "\x82\x87\x84");
+  for (int i = 0; i < 200; ++i) bytes += frame(9, 0, 1, fields);
+  std::string_view rest = bytes;
+  EXPECT_TRUE(drive(loop_, [&] {
+    rest.remove_prefix(socket.send(rest));
+    return socket.over();
+  }));
+}
+
 TEST_F(Http2Test, AnAnswerMayEndTheConnection) {
   serve([](std::shared_ptr<Exchange> e) { e->respond(401, {{"content-type", "text/plain"}, {"connection", "close"}}, {Piece::of("go")}); });
   H2Client client(address_);
