@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kBatchWrites = 2048;
 constexpr std::size_t kBatchBytes = 8u << 20;
+constexpr std::size_t kGrowth = 16u << 10;  // of an object, which is taken also while the disk is full
 constexpr std::size_t kGarbageLeast = 256;  // removing rows one by one would double the cost of a small batch
 constexpr std::size_t kGarbageMost = 1024;
 
@@ -86,6 +87,8 @@ std::optional<Error> QueuedStore::refusal(const Write& write, std::size_t bytes,
     return error(Code::kTooLarge, "the value of " + write.key + " has about " + std::to_string(bytes) +
                                       " bytes; at most " + std::to_string(limits_.max_value_bytes) + " are stored");
   }
+  const bool grows = !now || (bytes > kGrowth && bytes > kGrowth + approximate_size(now->value));
+  if (!write.ephemeral && grows) return log_->no_room_to_grow();
   return std::nullopt;
 }
 

@@ -47,6 +47,9 @@ class Log {
   virtual void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) = 0;
   // Ephemeral writes up to this revision need no disk: a restart begins above it.
   virtual Revision reserved() const = 0;
+  // Why nothing may be added at present: the disk is so full that what is left is kept for deletions and for changes that
+  // do not grow. Asked before each such write; fast.
+  virtual std::optional<Error> no_room_to_grow() { return std::nullopt; }
   // Orderly end: no revision above this one was handed out. Blocks.
   virtual void close(Revision last) = 0;
 };

@@ -1,9 +1,14 @@
 #include "store/sqlite_log.h"
 
+#include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "base/check.h"
 #include "base/fault.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -13,6 +18,22 @@ namespace {
 
 constexpr Revision kReserve = 10'000;            // revisions reserved in one go
 constexpr std::size_t kFirstRoom = 1u << 20;     // of a store's first journal; few stores are busy
+constexpr std::int64_t kKeptFree = 16 << 20;     // of the disk, for writes that do not grow; or a twentieth where that is less
+constexpr Duration kDiskSeen = 100ms;            // before the free space is looked at again
+constexpr const char* kReserveSuffix = ".reserve";
+constexpr std::int64_t kReserveBytes = 16 << 20;
+constexpr std::int64_t kReserveShare = 8;        // of the free space the reserve is no more than one part in so many
+
+struct Disk {
+  std::int64_t total = 0, free = 0;
+};
+Disk look_at_disk(const std::string& path) {
+  struct statvfs at {};
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  if (::statvfs(directory.empty() ? "." : directory.c_str(), &at) != 0) return {};
+  const auto unit = static_cast<std::int64_t>(at.f_frsize);
+  return {static_cast<std::int64_t>(at.f_blocks) * unit, static_cast<std::int64_t>(at.f_bavail) * unit};
+}
 
 struct Metrics {
   metrics::Histogram& seconds = metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
@@ -97,6 +118,32 @@ void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)
   lender->take_on([this, lender, job = std::move(job), under_way = false]() mutable {
     return write_lone(*lender, job, under_way);
   });
+}
+
+std::optional<Error> SqliteLog::no_room_to_grow() {
+  const Duration now = runtime_.monotonic();
+  if (!disk_full_ && disk_seen_ != Duration{} && now - disk_seen_ < kDiskSeen) return std::nullopt;
+  disk_seen_ = now;
+  const Disk disk = look_at_disk(path_);
+  disk_full_ = disk.total > 0 && disk.free < std::min(kKeptFree, disk.total / 20);
+  if (!disk_full_) return std::nullopt;
+  return error(Code::kUnavailable, "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) +
+                                       " bytes are free, which are kept for deletions and for changes that do not grow. Free some space");
+}
+
+void SqliteLog::keep_reserve() const {
+  const std::string path = path_ + kReserveSuffix;
+  const Disk disk = look_at_disk(path_);
+  if (path_exists(path) || disk.free / kReserveShare < kReserveBytes) return;
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  // On a file system that cannot do it there is no reserve.
+  if (fd && ::fallocate(fd.get(), 0, 0, kReserveBytes) != 0) ::unlink(path.c_str());
+}
+
+bool SqliteLog::spend_reserve() const {
+  if (::unlink((path_ + kReserveSuffix).c_str()) != 0) return false;
+  log_warning("store", "the disk is full: the reserve is used", {{"reserve", path_ + kReserveSuffix}});
+  return true;
 }
 
 void SqliteLog::hand_to_writer(Job job) {
@@ -238,6 +285,8 @@ void SqliteLog::move_when_asked() {
     Journal full = std::move(full_), fresh;
     guard.unlock();
     Status status = move_and_begin(full, fresh);
+    if (!status.ok() && look_at_disk(path_).free < kReserveBytes && spend_reserve()) status = move_and_begin(full, fresh);
+    if (status.ok()) keep_reserve();
     guard.lock();
     full_ = std::move(full);
     spare_ = std::move(fresh);

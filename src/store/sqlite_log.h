@@ -8,7 +8,9 @@
 //               the active one now
 //
 // Where the mover cannot go on (a full disk), writes are refused from the moment that both files are full, and each write
-// makes it try again.
+// makes it try again. Before it comes to that, while the disk is almost full, whatever adds to the store is refused, so that
+// deletions still find room in the journals; and the mover has a file of its own, <path>.reserve, whose space it frees when
+// it finds none, once.
 
 #include <condition_variable>
 #include <memory>
@@ -43,6 +45,7 @@ class SqliteLog final : public Log {
 
   void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) override;
   Revision reserved() const override { return reserved_; }
+  std::optional<Error> no_room_to_grow() override;
   void close(Revision last) override;
 
  private:
@@ -66,6 +69,8 @@ class SqliteLog final : public Log {
   void ask_mover();
   void move_when_asked();
   Status move_and_begin(Journal& full, Journal& fresh);
+  void keep_reserve() const;
+  bool spend_reserve() const;
   void stop_threads();
 
   Runtime& runtime_;
@@ -73,6 +78,8 @@ class SqliteLog final : public Log {
   const std::size_t room_;
   Revision reserved_;  // the loop's
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool disk_full_ = false;     // as last seen
+  Duration disk_seen_{};
 
   // Of whoever has the batch: the writer, or a thread that lends itself.
   JournalBatch encoded_;
