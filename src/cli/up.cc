@@ -18,6 +18,7 @@
 #include "controllers/handling.h"
 #include "lab/daemon.h"
 #include "lab/node_space.h"
+#include "lab/reserve.h"
 #include "lab/restarts.h"
 #include "lab/settings.h"
 
@@ -117,7 +118,7 @@ void say_what_is_left_alone(const ClusterDir& dir) {
 // All that a cluster that is down has on disk.
 int purge(const ClusterDir& dir) {
   Step data("data");
-  for (const std::string& path : {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.root + "/lock",
+  for (const std::string& path : {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.root + "/lock", dir.reserve(),
                                   dir.root + "/cache"}) {
     if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
   }
@@ -134,6 +135,7 @@ int up(const UpOptions& options) {
   if (!dir.ok()) return fail(dir.error());
   if (Status made = make_cluster_directories(*dir); !made.ok()) return fail(made.error());
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
+  lab::spend_reserve(*dir);
   Result<lab::Settings> settings = lab::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
   bool server_runs = lab::running_daemon(dir->server_pid()).has_value();
@@ -162,6 +164,7 @@ int up(const UpOptions& options) {
   }
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
+  lab::keep_reserve(*dir);
   say_what_is_left_alone(*dir);
   say("\n  export KUBECONFIG=" + dir->kubeconfig());
   return 0;
@@ -176,6 +179,7 @@ int down(const DownOptions& options) {
     return 0;
   }
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
+  lab::spend_reserve(*dir);
   // What a killed daemon left behind lies there too.
   if (!path_exists(dir->run())) {
     say("nothing to stop: the cluster in " + dir->root + " is down");
@@ -191,7 +195,7 @@ int down(const DownOptions& options) {
   }
   if (lab::running_daemon(dir->agent_pid())) {
     Status told = write_file(dir->grace(), std::to_string(options.grace_seconds));
-    if (!told.ok()) return fail(told.error());
+    if (!told.ok()) say("the pods get the default time to end: " + told.error().message);  // a full disk must not keep the cluster up
   }
   // SIGUSR1: end the pods in order, then yourself. SIGTERM would leave them running for the next agent.
   Status status = lab::stop_daemon(dir->agent_pid(), std::chrono::seconds(options.grace_seconds + 5), SIGUSR1);
@@ -203,6 +207,7 @@ int down(const DownOptions& options) {
   if (status.ok()) status = remove_all(dir->run());
   if (!status.ok()) return fail(status.error());
   server.done("stopped");
+  if (!options.purge) lab::keep_reserve(*dir);
   return options.purge ? purge(*dir) : 0;
 }
 

@@ -10,6 +10,7 @@ namespace berth::lab {
 struct ClusterDir {
   std::string root;  // absolute, without links
 
+  std::string reserve() const { return root + "/reserve"; }            // disk space for up and down
   std::string kubeconfig() const { return root + "/kubeconfig"; }
   std::string settings() const { return root + "/cluster.json"; }      // what `up` was told; kept between runs
   std::string pki() const { return root + "/pki"; }

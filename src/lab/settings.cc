@@ -38,7 +38,9 @@ Status save_settings(const ClusterDir& dir, const Settings& settings) {
                                {"nodeIP", settings.node_ip},
                                {"featureGates", settings.feature_gates},
                                {"allowedUnsafeSysctls", std::move(sysctls)}});
-  return write_file_durably(dir.settings(), json::encode_pretty(value) + "\n", 0600);
+  const std::string text = json::encode_pretty(value) + "\n";
+  if (Result<std::string> now = read_file(dir.settings()); now.ok() && *now == text) return ok_status();  // the disk may be full
+  return write_file_durably(dir.settings(), text, 0600);
 }
 
 }  // namespace berth::lab
