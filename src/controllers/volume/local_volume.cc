@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "api/object.h"
+#include "base/quantity.h"
+#include "base/text.h"
 #include "controllers/volume/match.h"
 
 namespace berth::controllers::volume {
@@ -24,6 +26,14 @@ constexpr std::string_view kServed[] = {
 };
 
 Error cannot(std::string what) { return error(Code::kInvalid, std::move(what)); }
+
+// The size asked for, in the words of the claim, unless so small a volume cannot be made.
+std::string made_size(const Value& asked, std::string_view file_system) {
+  const std::int64_t least = least_volume_size(file_system);
+  const auto size = Quantity::parse(asked.as_string());
+  if (!size.ok() || *size >= Quantity::of(least)) return asked.str();
+  return Quantity::of(least, Quantity::Format::kBinarySI).to_string();
+}
 
 }  // namespace
 
@@ -60,6 +70,8 @@ bool serves(std::string_view provisioner) {
 
 std::string volume_name(const Value& claim) { return "pvc-" + std::string(api::uid_of(claim)); }
 
+std::int64_t least_volume_size(std::string_view file_system) { return file_system == "xfs" ? 300 << 20 : 4 << 20; }
+
 Result<Value> make_local_volume(const Value& claim, const Value& storage_class, const Value& node) {
   const Value& spec = claim["spec"];
   if (!spec["selector"].is_null()) return cannot("claim.Spec.Selector is not supported");
@@ -69,7 +81,14 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   }
   const Value& parameters = storage_class["parameters"];
   std::string file_system = "ext4";
+  bool overcommit = false;
   for (const auto& [key, value] : parameters.entries()) {
+    if (key == kOvercommit) {
+      if (value.as_string() != "true" && value.as_string() != "false") {
+        return cannot("parameter " + std::string(kOvercommit) + " of the StorageClass must be \"true\" or \"false\", not " + quoted(value.as_string()));
+      }
+      overcommit = value.as_string() == "true";
+    }
     if (key == "csi.storage.k8s.io/fstype" || key == "fsType" || key == "fstype") file_system = value.as_string();
   }
   if (file_system != "ext4" && file_system != "xfs") file_system = "ext4";
@@ -85,7 +104,7 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
                                    {"annotations", Value::object({{kProvisionedBy, kLocalDriver}})},
                                    {"finalizers", Value::array({kVolumeProtection, kLocalFinalizer})}})}});
   Value& out = volume.mut("spec");
-  out.set("capacity", Value::object({{"storage", spec["resources"]["requests"]["storage"]}}));
+  out.set("capacity", Value::object({{"storage", made_size(spec["resources"]["requests"]["storage"], file_system)}}));
   out.set("accessModes", spec["accessModes"]);
   out.set("persistentVolumeReclaimPolicy", storage_class["reclaimPolicy"].as_string("Delete"));
   out.set("storageClassName", api::name_of(storage_class));
@@ -93,7 +112,9 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   // It has to match its claim again should binding be interrupted.
   if (!spec["volumeAttributesClassName"].is_null()) out.set("volumeAttributesClassName", spec["volumeAttributesClassName"]);
   if (!storage_class["mountOptions"].empty()) out.set("mountOptions", storage_class["mountOptions"]);
-  out.set("csi", Value::object({{"driver", kLocalDriver}, {"volumeHandle", name}, {"fsType", file_system}}));
+  Value csi = Value::object({{"driver", kLocalDriver}, {"volumeHandle", name}, {"fsType", file_system}});
+  if (overcommit) csi.set("volumeAttributes", Value::object({{kOvercommit, "true"}}));
+  out.set("csi", std::move(csi));
   out.set("nodeAffinity", Value::object({{"required", Value::object({{"nodeSelectorTerms", Value::array({term})}})}}));
   out.set("claimRef", Value::object({{"apiVersion", "v1"},
                                      {"kind", "PersistentVolumeClaim"},

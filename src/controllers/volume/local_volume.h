@@ -3,7 +3,7 @@
 //
 //   made      The claim controller creates PersistentVolume "pvc-<claim uid>" with spec.csi.driver "berth.dev/local",
 //             pinned by nodeAffinity to one node, with finalizers kubernetes.io/pv-protection and berth.dev/local-volume,
-//             already reserved for its claim; then it binds the claim. The node's agent makes the disk when a pod first
+//             already reserved for its claim, with the size that will be made; then it binds the claim. The node's agent makes the disk when a pod first
 //             needs it.
 //   grown     A claim's larger request makes the claim controller raise the volume's spec.capacity.storage and set the
 //             claim's condition FileSystemResizePending. The agent grows disk and file system to spec.capacity and writes
@@ -28,6 +28,9 @@ namespace berth::controllers::volume {
 inline constexpr std::string_view kLocalDriver = "berth.dev/local";
 inline constexpr std::string_view kLocalFinalizer = "berth.dev/local-volume";
 inline constexpr std::string_view kVolumeProtection = "kubernetes.io/pv-protection";
+// Parameter of a StorageClass, and attribute of its volumes: "true" where volumes take the node's disk only as they are
+// written, and together may be promised more than there is.
+inline constexpr std::string_view kOvercommit = "berth.dev/overcommit";
 inline constexpr std::string_view kClaimProtection = "kubernetes.io/pvc-protection";
 
 bool has_finalizer(const Value& object, std::string_view finalizer);
@@ -42,6 +45,9 @@ bool disk_is_deleted(const Value& volume);
 
 // Class provisioners that the built-in one stands in for: its own name, the well-known clouds', and local ones'.
 bool serves(std::string_view provisioner);
+
+// The smallest volume that can be made with this file system: ext4 needs a journal, mkfs.xfs refuses less than 300 MB.
+std::int64_t least_volume_size(std::string_view file_system);
 
 // "pvc-<uid>"
 std::string volume_name(const Value& claim);
