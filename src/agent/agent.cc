@@ -5,11 +5,13 @@
 #include <set>
 #include <unordered_map>
 
-#include "agent/node_object.h"
+#include "agent/disk_space.h"
 #include "agent/node_registration.h"
 #include "agent/object_cache.h"
 #include "agent/pod_worker.h"
 #include "agent/runtime/mounts.h"
+#include "agent/storage_keeper.h"
+#include "agent/storage_limits.h"
 #include "api/object.h"
 #include "api/status.h"
 #include "base/files.h"
@@ -22,21 +24,21 @@
 namespace berth::agent {
 namespace {
 
-constexpr double kImagesHigh = 0.85, kImagesLow = 0.80;  // of the disk: collection begins, and how far it goes
-
 // Services and what they refer to, kept alive by the workers that use them.
 struct Core {
   Core(AgentConfig c, const AgentDependencies& d)
       : config(std::move(c)),
         objects(d.runtime, d.client),
         events(d.runtime, d.client, "kubelet", config.node_name),
-        services{config, d.runtime, d.client, d.containers, d.images, d.volumes, d.network, objects, events, d.probes} {
+        services{config, d.runtime, d.client, d.containers, d.images, d.volumes, d.network, objects, events, d.probes, nullptr, d.trash},
+        measuring(d.measuring) {
   }
   AgentConfig config;
   ObjectCache objects;
   controllers::EventRecorder events;
   std::unique_ptr<controllers::Informer> cluster_services;
   Services services;
+  BackgroundThread* measuring;
 };
 
 // A pod of which only the record is left: enough to end its containers and clean up.
@@ -62,6 +64,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
   std::shared_ptr<Core> core;
   Runtime& runtime;
   Function<void(Status)> ready;
+  std::unique_ptr<StorageKeeper> storage;
   std::unique_ptr<NodeRegistration> registration;
   std::unique_ptr<controllers::Informer> pod_informer;
   std::unique_ptr<controllers::Subscription> subscription;
@@ -110,12 +113,23 @@ struct Agent::State : std::enable_shared_from_this<State> {
     services.cluster_services = core->cluster_services.get();
     pod_informer = controllers::make_informer(runtime, services.client, api::resources::kPods,
                                               api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
-    registration = std::make_unique<NodeRegistration>(services, [self = weak_from_this()] {
-      if (auto state = self.lock()) {
-        state->node_ready = true;
-        state->maybe_ready();
-      }
-    });
+    storage = std::make_unique<StorageKeeper>(
+        services,
+        [this] {
+          std::vector<std::shared_ptr<PodWorker>> all;
+          for (const auto& [uid, worker] : workers) all.push_back(worker);
+          return all;
+        },
+        [this] { registration->status_changed(); }, core->measuring);
+    registration = std::make_unique<NodeRegistration>(
+        services,
+        [self = weak_from_this()] {
+          if (auto state = self.lock()) {
+            state->node_ready = true;
+            state->maybe_ready();
+          }
+        },
+        [this] { storage->look(); }, [this] { return storage->disk_pressure(); });
     services.containers.on_change([self = weak_from_this()](const ContainerStatus& status) {
       auto state = self.lock();
       if (!state || state->over) return;
@@ -266,7 +280,10 @@ struct Agent::State : std::enable_shared_from_this<State> {
         return;
       }
     }
-    add_worker(pod, record_from_status(pod, runtime.now()), false)->begin();
+    auto worker = add_worker(pod, record_from_status(pod, runtime.now()), false);
+    if (storage->disk_pressure() && !is_critical(pod) && !api::is_pod_terminal(pod) && worker->record().started == Time{})
+      worker->reject("Evicted", "The node had condition: [DiskPressure]. ");
+    worker->begin();
   }
 
   void finished(const std::string& uid) {
@@ -295,9 +312,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
   }
 
   void collect_images() {
-    NodeFacts facts = read_node_facts(core->config.data_dir);
-    auto used = facts.ephemeral_bytes - facts.ephemeral_free;
-    if (static_cast<double>(used) < kImagesHigh * static_cast<double>(facts.ephemeral_bytes)) return;
+    DiskSpace space = read_disk_space(core->config.data_dir);
+    if (space.free >= kept_from_volumes(space)) return;
     std::vector<std::string> in_use;
     for (const auto& [uid, worker] : workers) {
       for (const auto& [name, c] : worker->record().containers) {
@@ -307,8 +323,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
         if (auto image = core->services.images.find(volume["image"]["reference"].as_string())) in_use.push_back(image->id);
       }
     }
-    auto bytes = used - static_cast<std::int64_t>(kImagesLow * static_cast<double>(facts.ephemeral_bytes));
-    core->services.images.collect(std::move(in_use), bytes, [](Result<std::int64_t> freed) {
+    core->services.images.collect(std::move(in_use), 2 * kept_from_volumes(space) - space.free, [](Result<std::int64_t> freed) {
       if (freed.ok()) log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
     });
   }
@@ -334,6 +349,7 @@ Agent::~Agent() {
   state_->core->objects.close();
   state_->subscription.reset();
   state_->registration.reset();
+  state_->storage.reset();
   state_->pod_informer.reset();
   state_->core->services.cluster_services = nullptr;
   state_->core->cluster_services.reset();
@@ -412,6 +428,8 @@ std::vector<Agent::PodSummary> Agent::pods() const {
   }
   return out;
 }
+
+StorageKeeper& Agent::storage() { return *state_->storage; }
 
 bool Agent::idle() const {
   return state_->taken_over &&

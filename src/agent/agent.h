@@ -16,6 +16,9 @@
 
 namespace berth::agent {
 
+class BackgroundThread;
+class StorageKeeper;
+
 // All outlive the agent.
 struct AgentDependencies {
   Runtime& runtime;
@@ -25,6 +28,8 @@ struct AgentDependencies {
   VolumeProvider& volumes;
   net::PodNetwork& network;
   ProbeRunner& probes;
+  Trash* trash = nullptr;               // null: what pods leave behind is removed at once
+  BackgroundThread* measuring = nullptr;  // null: what pods write is measured on the runtime's pool
 };
 
 // A container as streams and logs need it.
@@ -70,6 +75,7 @@ class Agent {
 
   // No pod has anything under way; for tests.
   bool idle() const;
+  StorageKeeper& storage();  // for tests
 
  private:
   struct State;

@@ -1,5 +1,6 @@
 #include "agent/claim_volumes.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "base/quantity.h"
 #include "base/text.h"
+#include "controllers/volume/local_volume.h"
 
 namespace berth::agent {
 namespace {
@@ -83,6 +85,33 @@ class ClaimVolumes final : public VolumeProvider {
     }
   }
 
+  void find_stopped(Function<void(std::vector<Stopped>)> done) override {
+    if (handles_.empty()) return done({});
+    volumes_.find_stopped([this, done = std::move(done)](std::vector<std::string> handles) {
+      std::vector<Stopped> out;
+      for (const auto& [name, handle] : handles_) {
+        auto users = users_.find(name);
+        if (users == users_.end() || std::find(handles.begin(), handles.end(), handle) == handles.end()) continue;
+        out.push_back({name, {users->second.begin(), users->second.end()}});
+      }
+      done(std::move(out));
+    });
+  }
+
+  std::vector<std::string> growing_files(const std::string& pod_uid) const override {
+    std::vector<std::string> out;
+    std::vector<LocalVolume> disks;
+    for (const auto& [name, users] : users_) {
+      auto handle = handles_.find(name);
+      if (!users.contains(pod_uid) || handle == handles_.end()) continue;
+      if (disks.empty()) disks = volumes_.list();
+      for (const LocalVolume& disk : disks) {
+        if (disk.name == handle->second && disk.overcommit) out.push_back(disk.disk_path);
+      }
+    }
+    return out;
+  }
+
  private:
   void mount(const std::string& handle, Function<void(Result<LocalVolume>)> done) {
     volumes_.mount(handle, std::move(done));
@@ -94,7 +123,8 @@ class ClaimVolumes final : public VolumeProvider {
     if (!size.ok() || size->value() <= 0 || claim_uid.empty()) {
       return (*done)(error(Code::kInvalid, "volume " + handle + " has no size or no claim"));
     }
-    volumes_.create(handle, claim_uid, size->value(), spec["csi"]["fsType"].str("ext4"),
+    bool overcommit = spec["csi"]["volumeAttributes"][controllers::volume::kOvercommit].as_string() == "true";
+    volumes_.create(handle, {claim_uid, size->value(), spec["csi"]["fsType"].str("ext4"), overcommit},
                     [this, handle, done](Result<LocalVolume> created) {
                       if (!created.ok()) return (*done)(created.error());
                       mount(handle, [done](Result<LocalVolume> mounted) {

@@ -1,9 +1,10 @@
 #include "agent/node_object.h"
 
-#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/disk_space.h"
+#include "agent/hooks/resources.h"
 #include "api/object.h"
 #include "base/files.h"
 #include "base/quantity.h"
@@ -57,11 +58,9 @@ NodeFacts read_node_facts(const std::string& data_dir) {
         out.memory_available = *number * 1024;
     }
   }
-  struct statvfs at {};
-  if (::statvfs(data_dir.c_str(), &at) == 0) {
-    out.ephemeral_bytes = static_cast<std::int64_t>(at.f_blocks) * static_cast<std::int64_t>(at.f_frsize);
-    out.ephemeral_free = static_cast<std::int64_t>(at.f_bavail) * static_cast<std::int64_t>(at.f_frsize);
-  }
+  DiskSpace disk = read_disk_space(data_dir);
+  out.ephemeral_bytes = disk.total;
+  out.ephemeral_free = disk.free;
   utsname name{};
   ::uname(&name);
   out.kernel = name.release;
@@ -106,9 +105,8 @@ Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const 
                                   {"hugepages-2Mi", "0"}});
   // What kubelet holds back before it evicts: 100Mi of memory, a tenth of the disk.
   Value allocatable = capacity;
-  allocatable.set("memory", kibibytes(std::max<std::int64_t>(0, facts.memory_bytes - (100 << 20))));
+  allocatable.set("memory", kibibytes(allocatable_memory(facts.memory_bytes)));
   allocatable.set("ephemeral-storage", std::to_string(facts.ephemeral_bytes - facts.ephemeral_bytes / 10));
-  bool disk_full = facts.ephemeral_bytes > 0 && facts.ephemeral_free < facts.ephemeral_bytes / 20;
   bool memory_low = facts.memory_available > 0 && facts.memory_available < (100 << 20);
   Value conditions = Value::array();
   conditions.push(memory_low ? condition(before, "MemoryPressure", true, "KubeletHasInsufficientMemory",
@@ -116,7 +114,7 @@ Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const 
                              : condition(before, "MemoryPressure", false, "KubeletHasSufficientMemory",
                                          "kubelet has sufficient memory available", now));
   conditions.push(
-      disk_full
+      facts.disk_pressure
           ? condition(before, "DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure", now)
           : condition(before, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure", now));
   conditions.push(

@@ -10,6 +10,7 @@ namespace berth::agent {
 
 struct NodeFacts {
   std::int64_t cpus = 0, memory_bytes = 0, ephemeral_bytes = 0, ephemeral_free = 0, memory_available = 0;
+  bool disk_pressure = false;  // as the StorageKeeper has found; not read
   std::string machine_id, boot_id, kernel, os_image, architecture, runtime_version;
 };
 NodeFacts read_node_facts(const std::string& data_dir);

@@ -34,6 +34,8 @@ Value image_list(const ImageStore& images) {
 struct NodeRegistration::State : std::enable_shared_from_this<State> {
   Services& services;
   Function<void()> ready;
+  std::function<void()> heartbeat;
+  std::function<bool()> disk_pressure;
   Value node, lease;
   std::optional<Duration> last_status;  // monotonic
   TimerId timer = 0;
@@ -41,7 +43,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   std::unique_ptr<controllers::Informer> informer;  // of this node alone
   std::unique_ptr<controllers::Subscription> subscription;
 
-  State(Services& s, Function<void()> r) : services(s), ready(std::move(r)) {}
+  State(Services& s, Function<void()> r, std::function<void()> beat, std::function<bool()> pressure)
+      : services(s), ready(std::move(r)), heartbeat(std::move(beat)), disk_pressure(std::move(pressure)) {}
 
   template <class F>
   auto guarded(F f) {
@@ -69,7 +72,9 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   }
 
   Value status_now() const {
-    return make_node_status(services.config, read_node_facts(services.config.data_dir), node,
+    NodeFacts facts = read_node_facts(services.config.data_dir);
+    facts.disk_pressure = disk_pressure();
+    return make_node_status(services.config, facts, node,
                             image_list(services.images), services.runtime.now());
   }
 
@@ -181,6 +186,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
       if (auto state = self.lock(); state && !state->over) state->tick();
     });
     renew();
+    heartbeat();
     write_status();
   }
 
@@ -230,8 +236,9 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   }
 };
 
-NodeRegistration::NodeRegistration(Services& services, Function<void()> ready)
-    : state_(std::make_shared<State>(services, std::move(ready))) {}
+NodeRegistration::NodeRegistration(Services& services, Function<void()> ready, std::function<void()> heartbeat,
+                                   std::function<bool()> disk_pressure)
+    : state_(std::make_shared<State>(services, std::move(ready), std::move(heartbeat), std::move(disk_pressure))) {}
 
 NodeRegistration::~NodeRegistration() {
   state_->over = true;
@@ -241,5 +248,9 @@ NodeRegistration::~NodeRegistration() {
 }
 
 void NodeRegistration::begin() { state_->find(); }
+
+void NodeRegistration::status_changed() {
+  if (state_->registered && !state_->over) state_->write_status();
+}
 
 }  // namespace berth::agent

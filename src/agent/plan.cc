@@ -196,8 +196,9 @@ PodPlan plan_pod(const PlanInput& in) {
   }
   if (plan.ending) {
     plan.initialized = in.record.initialized;
-    bool quiet =
-        planner.stop_everything(in.gone ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
+    // One that is evicted floods the node meanwhile: kubelet gives it a second.
+    bool soon = in.gone || in.record.failed_reason == "Evicted";
+    bool quiet = planner.stop_everything(soon ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
     plan.tear_down = quiet && !in.record.torn_down;
     return plan;
   }

@@ -167,6 +167,7 @@ Value to_json(const PodRecord& r) {
                         {"failedReason", r.failed_reason},
                         {"failedMessage", r.failed_message},
                         {"rejected", r.rejected},
+                        {"disruption", r.disruption},
                         {"containers", std::move(containers)}});
 }
 
@@ -185,6 +186,7 @@ Result<PodRecord> record_from_json(const Value& v) {
   r.failed_reason = v["failedReason"].str();
   r.failed_message = v["failedMessage"].str();
   r.rejected = v["rejected"].as_bool();
+  r.disruption = v["disruption"].as_bool();
   for (auto [name, c] : v["containers"].entries()) r.containers[std::string(name)] = container_of(c);
   return r;
 }
@@ -200,6 +202,7 @@ PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& en
     r.failed_reason = status["reason"].str();
     r.failed_message = status["message"].str();
     r.rejected = r.failed_message.starts_with(kRejected);
+    r.disruption = api::condition_is_true(pod, "DisruptionTarget");
   }
   bool over = api::is_pod_terminal(pod);
   r.torn_down = over;

@@ -58,6 +58,7 @@ struct PodRecord {
   std::vector<std::string> claims;            // names of the PersistentVolumes acquired for it
   std::string failed_reason, failed_message;  // "DeadlineExceeded", "Evicted": the pod is over
   bool rejected = false;                      // refused at admission: it is over, and its status shows nothing else
+  bool disruption = false;                    // evicted for the node's sake: condition DisruptionTarget
   std::map<std::string, ContainerRecord> containers;
 
   const ContainerRecord& at(std::string_view container) const;

@@ -246,6 +246,9 @@ Value make_pod_status(const StatusInput& in) {
   conditions.push(condition(in, "Ready", pod_ready(in, ready)));
   conditions.push(condition(in, "ContainersReady", ready));
   conditions.push(condition(in, "PodScheduled", {true, "", ""}));
+  if (in.record.disruption) {
+    conditions.push(condition(in, "DisruptionTarget", {true, "TerminationByKubelet", in.record.failed_message}));
+  }
   out.set("conditions", std::move(conditions));
   out.set("containerStatuses", std::move(statuses));
   if (!init_statuses.empty()) out.set("initContainerStatuses", std::move(init_statuses));

@@ -4,6 +4,7 @@
 
 #include "agent/pod_admission.h"
 #include "agent/pod_status.h"
+#include "agent/storage_limits.h"
 #include "agent/hooks/references.h"
 #include "api/object.h"
 #include "base/fault.h"
@@ -155,6 +156,41 @@ void PodWorker::container_changed(const ContainerStatus& status) {
     exited(status.name, status);
     look();
   }
+}
+
+void PodWorker::evict(const std::string& message, bool for_the_node) {
+  if (stopped_ || !may_be_evicted()) return;
+  record_.failed_reason = "Evicted";
+  record_.failed_message = message;
+  record_.disruption = for_the_node;
+  event("Warning", "Evicted", message);
+  look();
+}
+
+void PodWorker::reject(const std::string& reason, const std::string& message) {
+  record_.failed_reason = reason;
+  record_.failed_message = "Pod was rejected: " + message;
+  event("Warning", reason, message);
+}
+
+bool PodWorker::may_be_evicted() const {
+  return !stopped_ && !ending_ && !done_ && record_.failed_reason.empty() && !api::is_terminating(context_.pod) && !is_critical(context_.pod);
+}
+
+StoragePlaces PodWorker::storage_places() const {
+  StoragePlaces out;
+  for (const Value& volume : context_.pod["spec"]["volumes"]) {
+    const Value& source = volume["emptyDir"];
+    if (source.is_null() || source["medium"].as_string() == "Memory") continue;
+    out.empty_dirs.push_back({volume["name"].str(), {empty_dir_path(context_.directory, volume["name"].str())}});
+  }
+  for (const auto& [name, r] : record_.containers) {
+    std::string log = log_path(name, 0);
+    StoragePlaces::Place place{name, {log.substr(0, log.rfind('/'))}};
+    if (std::string layer = services_->containers.writable_layer(r.id); !r.id.empty() && !layer.empty()) place.paths.push_back(layer);
+    out.containers.push_back(std::move(place));
+  }
+  return out;
 }
 
 void PodWorker::look() {
@@ -475,7 +511,7 @@ std::string PodWorker::log_path(const std::string& container, int attempt) const
 }
 
 std::string PodWorker::termination_file(const std::string& container, int attempt) const {
-  return context_.directory + "/termination-" + container + "-" + std::to_string(attempt);
+  return written_files(context_.memory) + "/termination-" + container + "-" + std::to_string(attempt);
 }
 
 bool PodWorker::idle() const {

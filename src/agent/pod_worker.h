@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,15 @@
 #include "agent/services.h"
 
 namespace berth::agent {
+
+// Where a pod writes to the node's disk.
+struct StoragePlaces {
+  struct Place {
+    std::string name;  // of the volume or container
+    std::vector<std::string> paths;
+  };
+  std::vector<Place> empty_dirs, containers;
+};
 
 class PodWorker : public std::enable_shared_from_this<PodWorker> {
  public:
@@ -41,6 +51,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void vanish();                  // the API has no such pod any more
   void clock_moved();             // what is due at a time of the wall clock may be due now
   void container_changed(const ContainerStatus& status);
+  // Ends the pod for good, with phase Failed and reason Evicted. `for_the_node`: it has broken no limit of its own.
+  void evict(const std::string& message, bool for_the_node);
+  // A pod of which nothing has begun is turned away: phase Failed.
+  void reject(const std::string& reason, const std::string& message);
+  bool may_be_evicted() const;  // it has begun, does not end, and is not critical
+  StoragePlaces storage_places() const;
   // The agent ends: nothing more is done, containers run on.
   void stop();
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/agent_config.h"
 #include "agent/images/image_store.h"
@@ -23,6 +24,7 @@ class Informer;
 namespace berth::agent {
 
 class ObjectCache;
+class Trash;
 
 // Where the volumes behind claims come from. A volume may be used by several pods of this node.
 class VolumeProvider {
@@ -33,6 +35,17 @@ class VolumeProvider {
   virtual void acquire(const Value& volume, const std::string& pod_uid, Function<void(Result<std::string>)> done) = 0;
   // The pod uses it no more; the last pod's release unmounts it. Nothing acquired is fine.
   virtual void release(const std::string& volume_name, const std::string& pod_uid, Function<void(Status)> done) = 0;
+  // Volumes in use whose file system takes no more writes until all pods have let go of it.
+  struct Stopped {
+    std::string volume;
+    std::vector<std::string> pod_uids;
+  };
+  virtual void find_stopped(Function<void(std::vector<Stopped>)> done) { done({}); }
+  // The files on the node's disk that grow as the pod writes to its volumes.
+  virtual std::vector<std::string> growing_files(const std::string& pod_uid) const {
+    (void)pod_uid;
+    return {};
+  }
   // A pod uses it that an earlier agent prepared. Called for all such pods before anything is acquired or released.
   virtual void adopt(const std::string& volume_name, const std::string& pod_uid) = 0;
   // Unmounts what is mounted and used by nobody: acquired for a pod that was not written down any more. Called once, after
@@ -72,6 +85,7 @@ struct Services {
   controllers::EventRecorder& events;
   ProbeRunner& probes;
   controllers::Informer* cluster_services = nullptr;  // for service links; may be null
+  Trash* trash = nullptr;  // null: trees are removed at once
 };
 
 }  // namespace berth::agent

@@ -119,6 +119,8 @@ class FakeContainers final : public ContainerRuntime {
   void reopen_log(const std::string&, Done done) override { done({}); }
   std::optional<ContainerUsage> usage(const std::string&) const override { return {}; }
   std::set<std::string> found_sandboxes() const override { return sandboxes; }
+  std::string writable_layer(const std::string& id) const override { return layers.empty() ? layers : layers + "/" + id; }
+  std::string layers;  // where not empty, the directory of their writable layers
 
   void exit(const std::string& container, int code, bool oom = false);  // the running one of that name
   std::string id_of(const std::string& container) const;                // running; empty where none
@@ -147,7 +149,11 @@ class FakeImages final : public ImageStore {
   void import(const std::string&, const std::string&,
               Function<void(Result<std::vector<std::shared_ptr<const Image>>>)>) override {}
   void remove(const std::string&, Function<void(Status)>) override {}
-  void collect(std::vector<std::string>, std::int64_t, Function<void(Result<std::int64_t>)>) override {}
+  void collect(std::vector<std::string>, std::int64_t, Function<void(Result<std::int64_t>)> done) override {
+    ++collected;
+    done(0);
+  }
+  int collected = 0;  // how often unused images were to be removed
   void touch(const std::string&) override {}
   std::shared_ptr<Image> add(const std::string& name, std::vector<std::string> layers = {});
   std::map<std::string, std::shared_ptr<Image>> images;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/background.h"
 #include "agent/claim_volumes.h"
 #include "agent/dns/cluster_dns.h"
 #include "agent/images/image_store.h"
@@ -57,7 +58,7 @@ class AgentRole {
     config.allowed_unsafe_sysctls = settings_.allowed_unsafe_sysctls;
     probes_ = agent::make_probe_runner(loop_, *containers_);
     agent_ = std::make_unique<agent::Agent>(
-        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_});
+        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_, trash_.get(), &measuring_});
     BERTH_TRY(start_watchers());
     BERTH_TRY(start_socket());
     agent_->start([this](Status status) {
@@ -92,6 +93,8 @@ class AgentRole {
   Status open_node() {
     agent::CrunConfig crun;
     crun.root = dir_.node() + "/runtime";
+    BERTH_ASSIGN(trash_, agent::Trash::open(dir_.node() + "/trash"));
+    crun.trash = trash_.get();
     BERTH_ASSIGN(containers_, agent::make_crun_runtime(loop_, crun));
     BERTH_ASSIGN(images_, agent::open_image_store(loop_, dir_.node() + "/images", host_network_));
     BERTH_ASSIGN(disks_, agent::open_local_volumes(loop_, dir_.node() + "/volumes"));
@@ -139,6 +142,8 @@ class AgentRole {
   lab::Settings settings_;
   std::string host_network_;
   Loop loop_{4};
+  agent::BackgroundThread measuring_;
+  std::unique_ptr<agent::Trash> trash_;
   std::unique_ptr<agent::ContainerRuntime> containers_;
   std::unique_ptr<agent::ImageStore> images_;
   std::unique_ptr<agent::LocalVolumes> disks_;

@@ -1,5 +1,6 @@
 // The pod's directories: on disk for emptyDirs and termination messages, in memory for what the API hands out.
 
+#include "agent/background.h"
 #include "agent/hooks/pod_hook.h"
 #include "agent/runtime/mounts.h"
 #include "base/files.h"
@@ -25,10 +26,10 @@ class DataDirectories final : public PodHook {
   void cleanup(PodContext& pod, HookDone done) override {
     blocking(
         pod.services.runtime,
-        [directory = pod.directory, memory = pod.memory]() -> Status {
+        [directory = pod.directory, memory = pod.memory, trash = pod.services.trash]() -> Status {
           unmount_below(directory);
           unmount_below(memory);
-          BERTH_TRY(remove_all(directory));
+          BERTH_TRY(trash ? trash->take(directory) : remove_all(directory));
           return remove_all(memory);
         },
         [done = std::move(done)](Status result) {

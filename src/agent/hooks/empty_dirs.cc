@@ -4,10 +4,11 @@
 #include <sys/stat.h>
 
 #include "agent/hooks/pod_hook.h"
+#include "agent/hooks/resources.h"
 #include "agent/hooks/volume_ownership.h"
 #include "agent/runtime/mounts.h"
+#include "agent/storage_limits.h"
 #include "base/files.h"
-#include "base/quantity.h"
 
 namespace berth::agent {
 namespace {
@@ -40,8 +41,8 @@ class EmptyDirs final : public PodHook {
     for (const Value& volume : pod.pod["spec"]["volumes"]) {
       const Value& source = volume["emptyDir"];
       if (source.is_null()) continue;
-      EmptyDir one{pod.directory + "/empty/" + volume["name"].str(), source["medium"].as_string() == "Memory", 0};
-      if (auto limit = Quantity::parse(source["sizeLimit"].as_string()); limit.ok()) one.size = limit->value();
+      EmptyDir one{empty_dir_path(pod.directory, volume["name"].str()), source["medium"].as_string() == "Memory", 0};
+      if (one.memory) one.size = memory_volume_size(pod.pod, source, allocatable_memory(node_memory_bytes()));
       pod.volumes[volume["name"].str()] = PodVolume{one.path, false};
       wanted.push_back(std::move(one));
     }

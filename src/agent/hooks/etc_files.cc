@@ -5,6 +5,7 @@
 
 #include "agent/hooks/pod_hook.h"
 #include "agent/hooks/resolver.h"
+#include "agent/runtime/mounts.h"
 #include "api/object.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -81,14 +82,17 @@ std::string resolver_content(const Value& pod, const ResolverSettings& settings)
 
 namespace {
 
+constexpr std::size_t kRoomForWriters = 1 << 20;
+
 class EtcFiles final : public PodHook {
  public:
   std::string_view name() const override { return "etc files"; }
 
   void prepare(PodContext& pod, HookDone done) override {
-    pod.hosts_file = pod.memory + "/hosts";
-    pod.resolv_file = pod.memory + "/resolv.conf";
-    pod.hostname_file = pod.memory + "/hostname";
+    const std::string place = written_files(pod.memory);
+    pod.hosts_file = place + "/hosts";
+    pod.resolv_file = place + "/resolv.conf";
+    pod.hostname_file = place + "/hostname";
     if (uses_host_network(pod.pod)) pod.hostname_file.clear();
     // Containers may have written to them, and hold the very files: they are made once.
     if (path_exists(pod.hosts_file)) return done(std::nullopt);
@@ -97,15 +101,32 @@ class EtcFiles final : public PodHook {
     if (!config.resolver_file.empty()) {
       if (auto text = read_file(config.resolver_file); text.ok()) settings.node_resolver = *text;
     }
-    Status written = write_file(pod.resolv_file, resolver_content(pod.pod, settings), 0644);
-    if (written.ok() && !pod.hostname_file.empty()) written = write_file(pod.hostname_file, pod.hostname + "\n", 0644);
-    if (written.ok()) written = write_file(pod.hosts_file, hosts(pod), 0644);
-    if (!written.ok())
-      return done(HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: " + written.error().message});
-    done(std::nullopt);
+    std::vector<File> files{{pod.resolv_file, resolver_content(pod.pod, settings)}};
+    if (!pod.hostname_file.empty()) files.push_back({pod.hostname_file, pod.hostname + "\n"});
+    files.push_back({pod.hosts_file, hosts(pod)});
+    blocking(
+        pod.services.runtime, [place, files = std::move(files)] { return make(place, files); },
+        [done = std::move(done)](Status made) {
+          if (!made.ok()) return done(HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: " + made.error().message});
+          done(std::nullopt);
+        });
   }
 
  private:
+  struct File {
+    std::string path, content;
+  };
+
+  static Status make(const std::string& place, const std::vector<File>& files) {
+    BERTH_TRY(make_directories(place, 0711));
+    std::size_t size = kRoomForWriters;
+    for (const File& file : files) size += 2 * file.content.size();  // each is written beside and renamed
+    // Mounted already where an attempt before this one failed half-way.
+    if (!is_mount_point(place)) BERTH_TRY(mount_tmpfs(place, "mode=0711,size=" + std::to_string(size)));
+    for (const File& file : files) BERTH_TRY(write_file(file.path, file.content, 0644));
+    return {};
+  }
+
   static std::string hosts(const PodContext& pod) {
     if (!uses_host_network(pod.pod)) return hosts_content(pod.pod, pod.record.ip, pod.hostname, pod.fqdn);
     auto own = read_file("/etc/hosts");

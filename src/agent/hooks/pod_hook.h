@@ -77,5 +77,10 @@ void blocking(Runtime& runtime, std::function<Status()> work, Function<void(Stat
 HookFailure mount_failure(std::string_view volume, std::string_view why);
 // `"name" is the pod's own, not the node's` network, process or ipc namespace.
 bool uses_host_network(const Value& pod);
+// An emptyDir volume on disk, below the pod's directory.
+std::string empty_dir_path(const std::string& directory, const std::string& volume);
+// What containers may write to of the files that the node puts into them (hosts, resolv.conf, termination messages): a
+// memory file system of the pod's own, small enough to do no harm when it is full. In the pod's memory directory.
+std::string written_files(const std::string& memory);
 
 }  // namespace berth::agent

@@ -105,4 +105,6 @@ std::int64_t node_memory_bytes() {
   return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
 }
 
+std::int64_t allocatable_memory(std::int64_t node_memory) { return std::max<std::int64_t>(0, node_memory - (100 << 20)); }
+
 }  // namespace berth::agent

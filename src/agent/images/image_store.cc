@@ -403,7 +403,10 @@ class FileImageStore final : public ImageStore {
   Status forget(const std::string& id) {
     Entry entry = images_[id];
     images_.erase(id);
-    BERTH_TRY(save());
+    if (Status saved = save(); !saved.ok()) {
+      images_[id] = std::move(entry);
+      return saved;
+    }
     std::set<std::string> needed;
     for (const auto& [other, kept] : images_) needed.insert(kept.diff_ids.begin(), kept.diff_ids.end());
     for (const std::string& diff_id : entry.diff_ids) {

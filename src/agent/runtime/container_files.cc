@@ -11,6 +11,7 @@
 #include <functional>
 #include <set>
 
+#include "agent/background.h"
 #include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
@@ -250,7 +251,7 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
 }
 
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
-                        const std::string& cgroup) {
+                        const std::string& cgroup, Trash* trash) {
   std::string at = paths.container(id);
   if (!cgroup.empty()) {
     cgroups.kill(cgroup);
@@ -266,7 +267,7 @@ Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const
   ::unlink(paths.exit_file(id).c_str());
   fault::step("container.delete_state");
   ::unlink((paths.sockets() + "/" + paths.socket_name(id)).c_str());
-  return remove_all(at);
+  return trash ? trash->take(at) : remove_all(at);
 }
 
 void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& ids) {

@@ -22,6 +22,7 @@ class RuntimePaths {
   const std::string& root() const { return root_; }
   std::string containers() const { return root_ + "/containers"; }
   std::string container(const std::string& id) const { return containers() + "/" + id; }
+  std::string writable_layer(const std::string& id) const { return container(id) + "/upper"; }
   std::string exits() const { return root_ + "/exits"; }
   std::string exit_file(const std::string& id) const { return exits() + "/" + id; }
   std::string sandboxes() const { return root_ + "/sandboxes"; }
@@ -63,7 +64,7 @@ Status start_container(const RuntimePaths& paths, const StoredContainer& stored)
 void finish_start(const RuntimePaths& paths, const std::string& id);
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
-                        const std::string& cgroup);
+                        const std::string& cgroup, Trash* trash);
 // What lies beside the containers of these ids and belongs to none of them: exit codes, sockets, crun's notes.
 void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& ids);
 

@@ -142,6 +142,11 @@ class ContainerRuntime {
   virtual void resize_terminal(const std::string& id, int columns, int rows, Done done) = 0;
   virtual void reopen_log(const std::string& id, Done done) = 0;  // after the agent renamed it (rotation)
 
+  // The directory that holds what the container has written to its root file system; empty where there is none such.
+  virtual std::string writable_layer(const std::string& id) const {
+    (void)id;
+    return {};
+  }
   virtual std::optional<ContainerUsage> usage(const std::string& id) const = 0;
 
   // The pods of which recover() has found surroundings, whole or not, and that have not been removed since.

@@ -88,6 +88,7 @@ class CrunRuntime final : public ContainerRuntime {
             Function<void(Result<ExecResult>)> done) override;
   void exec_interactive(const std::string& id, const ExecOptions& options, Function<void(Result<ExecStreams>)> started,
                         Function<void(int)> exited) override;
+  std::string writable_layer(const std::string& id) const override { return paths_.writable_layer(id); }
   std::string attach_socket(const std::string& id) const override { return paths_.attach(id); }
   void resize_terminal(const std::string& id, int columns, int rows, Done done) override {
     control(id, "1 " + std::to_string(rows) + " " + std::to_string(columns) + "\n", std::move(done));
@@ -192,11 +193,11 @@ void CrunRuntime::recover(Function<void(Result<std::vector<ContainerStatus>>)> d
       if (auto text = read_file(paths_.container(id) + "/config.json"); text.ok()) {
         if (auto config = json::parse(*text); config.ok()) cgroup = (*config)["linux"]["cgroupsPath"].str().substr(1);
       }
-      Status removed = delete_container(paths_, cgroups_, id, cgroup);
+      Status removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
       // A process that has been killed may take a moment to leave its control group.
       for (int tries = 0; !removed.ok() && tries < kDeleteTries; ++tries) {
         ::poll(nullptr, 0, kDeletePauseMs);
-        removed = delete_container(paths_, cgroups_, id, cgroup);
+        removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
       }
       if (!removed.ok()) {
         log_warning("agent", "cannot remove what is left of a container",
@@ -484,7 +485,7 @@ void CrunRuntime::remove_container(const std::string& id, Done done) {
 void CrunRuntime::delete_files(const ContainerPtr& c, int tries, Done done) {
   c->removing = true;
   blocking(
-      [this, id = c->status().id, cgroup = c->stored.cgroup] { return delete_container(paths_, cgroups_, id, cgroup); },
+      [this, id = c->status().id, cgroup = c->stored.cgroup] { return delete_container(paths_, cgroups_, id, cgroup, config_.trash); },
       [this, c, tries, done = std::move(done)](Status result) mutable {
         if (result.ok() || tries <= 0) {
           if (!result.ok())

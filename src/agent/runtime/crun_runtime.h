@@ -14,10 +14,13 @@
 
 namespace berth::agent {
 
+class Trash;
+
 struct CrunConfig {
   std::string root;
   std::string crun = "/usr/bin/crun";
   std::string conmon = "/usr/bin/conmon";
+  Trash* trash = nullptr;  // outlives the runtime; null: writable layers are removed at once
 };
 
 Result<std::unique_ptr<ContainerRuntime>> make_crun_runtime(Loop& loop, CrunConfig config);

@@ -88,7 +88,8 @@ Result<DiskIdentity> read_identity(const std::string& file) {
   if (!parsed.ok()) return error(Code::kConflict, file + " is damaged: " + parsed.error().message);
   const Value& v = *parsed;
   DiskIdentity identity{v["name"].str(),  v["claimUid"].str(),     v["fileSystem"].str(),   v["uuid"].str(),
-                        v["label"].str(), v["sizeBytes"].as_int(), v["grownTo"].as_int()};
+                        v["label"].str(), v["sizeBytes"].as_int(), v["grownTo"].as_int(),
+                        v["overcommit"].as_bool()};
   for (const char* field : {"name", "claimUid", "fileSystem", "uuid"}) {
     if (v[field].as_string().empty()) return error(Code::kConflict, file + " is damaged: it has no " + field);
   }
@@ -103,6 +104,7 @@ Status write_identity(const std::string& file, const DiskIdentity& identity) {
                            {"label", identity.label},
                            {"sizeBytes", identity.size_bytes},
                            {"grownTo", identity.grown_to}});
+  if (identity.overcommit) v.set("overcommit", true);
   return write_file_durably(file, json::encode_pretty(v) + "\n");
 }
 

@@ -19,6 +19,7 @@ struct DiskIdentity {
   std::string label;
   std::int64_t size_bytes = 0;   // that the file has at least
   std::int64_t grown_to = 0;     // the size of the file that the file system was last made to fill
+  bool overcommit = false;       // the file's space is not taken of the disk in advance
 };
 
 // The claim's uid where that is a UUID, otherwise one made from it: a claim never has two disks.

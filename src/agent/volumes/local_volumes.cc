@@ -14,19 +14,23 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <mutex>
 
+#include "agent/disk_space.h"
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "controllers/volume/local_volume.h"
 
 namespace berth::agent {
 namespace {
 
-// A sparse file takes nothing when it is made, but a disk as full as this is of use to nobody.
-constexpr std::int64_t kFreeFloor = 64 << 20;
+using controllers::volume::kOvercommit;
+using controllers::volume::least_volume_size;
+
 constexpr std::int64_t kBlock = 4096;
 constexpr const char* kTrash = "trash";
 // EXT4_IOC_RESIZE_FS, which the kernel's exported headers leave out.
@@ -64,17 +68,6 @@ Status sync_directory(const std::string& path) {
   return {};
 }
 
-Status check_free_space(const Place& place, std::int64_t size) {
-  struct statvfs at{};
-  if (::statvfs(place.root.c_str(), &at) != 0) return errno_error("looking at " + place.root);
-  auto free = static_cast<std::int64_t>(at.f_bavail) * static_cast<std::int64_t>(at.f_frsize);
-  if (fault::hit("volumes.full")) free = 0;
-  if (free >= kFreeFloor) return {};
-  return place.fail(Code::kUnavailable, "no room for " + std::to_string(size) + " bytes: the disk of " + place.root + " has " +
-                                            std::to_string(free) + " bytes free, at least " + std::to_string(kFreeFloor) +
-                                            " are needed");
-}
-
 Result<std::int64_t> file_size(const std::string& path) {
   struct stat at{};
   if (::stat(path.c_str(), &at) == 0) return static_cast<std::int64_t>(at.st_size);
@@ -83,11 +76,83 @@ Result<std::int64_t> file_size(const std::string& path) {
   return e;
 }
 
+std::int64_t allocated_bytes(const struct stat& file) { return static_cast<std::int64_t>(file.st_blocks) * 512; }
+
+// The bytes that the disk files of a root, those being made included, do not occupy yet: they may do so any time.
+std::int64_t outstanding_bytes(const std::string& root) {
+  std::int64_t sum = 0;
+  for (const std::string& directory : {root, root + "/" + kTrash}) {
+    auto names = list_directory(directory);
+    if (!names.ok()) continue;
+    for (const auto& name : *names) {
+      struct stat file {};
+      if (::stat(Place{directory, name}.disk().c_str(), &file) != 0 || allocated_bytes(file) >= file.st_size) continue;
+      auto identity = read_identity(Place{directory, name}.identity());
+      if (!identity.ok() || !identity->overcommit) sum += file.st_size - allocated_bytes(file);
+    }
+  }
+  return sum;
+}
+
+// `more`: what is to be taken of the disk now.
+Status check_free_space(const Place& place, std::int64_t size, std::int64_t more, bool overcommit) {
+  DiskSpace space = read_disk_space(place.root);
+  if (fault::hit("volumes.full")) space.free = 0;
+  std::int64_t kept = kept_from_volumes(space);
+  std::int64_t free = std::max<std::int64_t>(0, space.free - outstanding_bytes(place.root));
+  if (free >= kept && (overcommit || free - kept >= more)) return {};
+  std::string text = "no room for " + std::to_string(size) + " bytes: the disk of " + place.root + " has " + rough_size(free) +
+                     " left, of which " + rough_size(kept) + " are kept for the node. Free some space";
+  if (!overcommit) {
+    text += ", ask for less, or use a StorageClass with the parameter " + std::string(kOvercommit) +
+            ": \"true\", whose volumes take space only as it is written";
+  }
+  return error(Code::kUnavailable, text);
+}
+
 Status set_file_size(const std::string& path, std::int64_t size) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) return errno_error("opening " + path);
   if (::ftruncate(fd.get(), size) != 0) return errno_error("growing " + path + " to " + std::to_string(size) + " bytes");
   return {};
+}
+
+// Takes the whole file's space of the disk; what is written already stays. On a file system that cannot do that the file
+// stays sparse, and outstanding_bytes() counts what is missing.
+Status allocate(const std::string& path, std::int64_t size) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd) return errno_error("opening " + path);
+  int failed = fault::hit("volumes.allocate") ? EOPNOTSUPP : ::fallocate(fd.get(), 0, 0, size) == 0 ? 0 : errno;
+  if (failed == 0 || failed == EOPNOTSUPP || failed == ENOSYS) return {};
+  return errno_error("taking " + std::to_string(size) + " bytes of the disk for " + path, failed);
+}
+
+// Held from the look at the free space until some of it is taken: two volumes must not both count on the same.
+std::mutex& taking() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+Status take_space(const Place& place, const std::string& disk, std::int64_t before, std::int64_t size, bool overcommit) {
+  std::lock_guard lock(taking());
+  BERTH_TRY(check_free_space(place, size, size - before, overcommit));
+  BERTH_TRY(set_file_size(disk, size));
+  Status taken = overcommit ? Status() : allocate(disk, size);
+  if (!taken.ok()) (void)!::truncate(disk.c_str(), before);
+  return taken;
+}
+
+// For a disk that was made sparse, or has lost part of its space. Its data is there all the same.
+void hold_space(const Place& place, std::int64_t size) {
+  struct stat file {};
+  if (::stat(place.disk().c_str(), &file) != 0 || allocated_bytes(file) >= size) return;
+  std::lock_guard lock(taking());
+  // What is missing is part of what check_free_space() takes off the free space.
+  Status held = check_free_space(place, size, 0, false);
+  if (held.ok()) held = allocate(place.disk(), size);
+  if (!held.ok()) {
+    log_warning("volumes", "the disk has less space than this volume was promised", {{"volume", place.name}, {"reason", held.error().message}});
+  }
 }
 
 Status sync_file(const std::string& path) {
@@ -107,7 +172,7 @@ Result<std::optional<MountedDevice>> mounted_at(const Place& place) {
 }
 
 LocalVolume describe(const Place& place, const DiskIdentity& identity, std::int64_t size, bool mounted) {
-  return LocalVolume{place.name, size, identity.file_system, mounted, mounted ? place.mount() : ""};
+  return LocalVolume{place.name, size, identity.file_system, mounted, mounted ? place.mount() : "", identity.overcommit, place.disk()};
 }
 
 // --- Making
@@ -130,10 +195,12 @@ Status make_file_system(const std::string& disk, const DiskIdentity& identity) {
   return {};
 }
 
-Status fill_directory(const Place& made, const DiskIdentity& identity) {
+Status fill_directory(const Place& place, const Place& made, const DiskIdentity& identity) {
   BERTH_TRY(make_directories(made.mount(), 0755));
-  BERTH_TRY(set_file_size(made.disk(), identity.size_bytes));
+  BERTH_TRY(take_space(place, made.disk(), 0, identity.size_bytes, identity.overcommit));
   BERTH_TRY(make_file_system(made.disk(), identity));
+  // Where the kernel cannot write zeros by range (tmpfs), mkfs makes holes for them.
+  if (!identity.overcommit) BERTH_TRY(allocate(made.disk(), identity.size_bytes));
   BERTH_TRY(sync_file(made.disk()));
   if (fault::hit("volumes.identity")) return errno_error("writing " + made.identity(), ENOSPC);
   return write_identity(made.identity(), identity);
@@ -151,20 +218,22 @@ Result<Outcome> existing_volume(const Place& place, const std::string& claim_uid
   return Outcome{describe(place, *identity, size, mounted.has_value()), identity->grown_to < size};
 }
 
-Result<Outcome> create_volume(const Place& place, const std::string& claim_uid, std::int64_t wanted,
-                              const std::string& file_system, std::uint64_t chance) {
+Result<Outcome> create_volume(const Place& place, const VolumeRequest& request) {
   BERTH_TRY(check_name(place.name));
-  if (path_exists(place.directory())) return existing_volume(place, claim_uid);
-  std::string type = file_system.empty() ? "ext4" : file_system;
+  if (path_exists(place.directory())) return existing_volume(place, request.claim_uid);
+  std::string type = request.file_system.empty() ? "ext4" : request.file_system;
   if (type != "ext4" && type != "xfs") {
     return place.fail(Code::kInvalid, "file system " + quoted(type) + " is not supported: \"ext4\" and \"xfs\" are");
   }
-  if (wanted <= 0) return place.fail(Code::kInvalid, "a size of " + std::to_string(wanted) + " bytes cannot be");
-  std::int64_t size = round_up(wanted);
-  BERTH_TRY(check_free_space(place, size));
-  DiskIdentity identity{place.name, claim_uid, type, disk_uuid(claim_uid), disk_label(place.name), size, size};
-  Place making{place.root + "/" + kTrash, "new-" + place.name + "-" + std::to_string(chance)};
-  Status made = fill_directory(making, identity);
+  if (request.size_bytes <= 0) {
+    return place.fail(Code::kInvalid, "a size of " + std::to_string(request.size_bytes) + " bytes cannot be");
+  }
+  std::int64_t size = round_up(std::max(request.size_bytes, least_volume_size(type)));
+  DiskIdentity identity{place.name, request.claim_uid, type, disk_uuid(request.claim_uid), disk_label(place.name), size, size, request.overcommit};
+  // The same name at every try, so that the text of an error that holds it repeats.
+  Place making{place.root + "/" + kTrash, "new-" + place.name};
+  BERTH_TRY(remove_all(making.directory()));
+  Status made = fill_directory(place, making, identity);
   if (made.ok() && (fault::hit("volumes.rename") || ::rename(making.directory().c_str(), place.directory().c_str()) != 0)) {
     made = errno_error("putting " + place.directory() + " in place");
   }
@@ -269,12 +338,14 @@ Result<bool> grow_mounted(const Place& place, const std::string& type, std::int6
   return errno_error("growing the file system at " + place.mount());
 }
 
-Status mount_device(const Place& place, const std::string& device, const std::string& type) {
+Status mount_device(const Place& place, const std::string& device, const std::string& type, bool overcommit) {
   if (fault::hit("volumes.mount")) return errno_error("mounting " + device, EIO);
-  // A broken file system is not written to any further. What is deleted is given back to the node's disk.
-  const char* options = type == "ext4" ? "errors=remount-ro,noinit_itable,discard" : "discard";
+  // A broken file system is not written to any further.
+  std::string options = type == "ext4" ? "errors=remount-ro,noinit_itable" : "";
+  // A volume that does not hold its space gives back what is deleted; of one that does, a discard would take it away.
+  if (overcommit) options += options.empty() ? "discard" : ",discard";
   BERTH_TRY(make_directories(place.mount(), 0755));
-  if (::mount(device.c_str(), place.mount().c_str(), type.c_str(), 0, options) == 0) return {};
+  if (::mount(device.c_str(), place.mount().c_str(), type.c_str(), 0, options.c_str()) == 0) return {};
   return errno_error("mounting " + device + " (" + type + ") at " + place.mount());
 }
 
@@ -295,6 +366,7 @@ Result<Outcome> mount_volume(const Place& place) {
     return place.fail(Code::kConflict, place.disk() + " is truncated: it has " + std::to_string(*size) + " bytes of " +
                                            std::to_string(least));
   }
+  if (!identity.overcommit) hold_space(place, *size);
   // Still attached where something, such as a container in its own mount namespace, holds the file system: then it is
   // the same one that has to be mounted again, unchecked.
   auto loop = find_loop(place.disk());
@@ -303,7 +375,7 @@ Result<Outcome> mount_volume(const Place& place) {
     loop = attach_loop(place.disk());
     if (!loop.ok()) return place.in(loop.error());
   }
-  if (Status done = mount_device(place, loop->path, identity.file_system); !done.ok()) return place.in(done.error());
+  if (Status done = mount_device(place, loop->path, identity.file_system, identity.overcommit); !done.ok()) return place.in(done.error());
   if (identity.file_system == "xfs" && identity.grown_to < *size) {
     auto grown = grow_mounted(place, "xfs", *size);
     if (!grown.ok()) return place.in(grown.error());
@@ -353,8 +425,8 @@ Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
     return place.fail(Code::kInvalid, "it has " + std::to_string(size) + " bytes and cannot shrink to " + std::to_string(wanted));
   }
   if (target > size) {
-    BERTH_TRY(check_free_space(place, target));
-    BERTH_TRY(set_file_size(place.disk(), target));
+    Status taken = take_space(place, place.disk(), size, target, identity.overcommit);
+    if (!taken.ok()) return place.in(taken.error());
     BERTH_TRY(sync_file(place.disk()));
     identity.size_bytes = target;
     BERTH_TRY(write_identity(place.identity(), identity));
@@ -372,17 +444,40 @@ Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
   return Outcome{describe(place, identity, target, mounted.has_value()), identity.grown_to < target};
 }
 
-Result<Outcome> remove_volume(const Place& place, std::uint64_t chance) {
+Result<Outcome> remove_volume(const Place& place) {
   BERTH_TRY(check_name(place.name));
   if (!path_exists(place.directory())) return Outcome{};
   BERTH_TRY(take_off(place));
-  std::string gone = place.root + "/" + kTrash + "/old-" + place.name + "-" + std::to_string(chance);
+  std::string gone = place.root + "/" + kTrash + "/old-" + place.name;
+  BERTH_TRY(remove_all(gone));
   if (::rename(place.directory().c_str(), gone.c_str()) != 0) return place.in(errno_error("removing " + place.directory()));
   BERTH_TRY(sync_directory(place.root));
   // Nobody can find it any more; what cannot be deleted now goes when the root is opened next.
   Status removed = fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : remove_all(gone);
   if (!removed.ok()) log_warning("volumes", removed.error().message, {{"volume", place.name}});
   return Outcome{};
+}
+
+// ext4 is mounted read-only then (emergency_ro, shutdown since Linux 6.15); of xfs not even the root can be read.
+bool has_stopped(const MountedDevice& mounted) {
+  for (std::string_view option : split(mounted.options, ',')) {
+    if (option == "ro" || option == "emergency_ro" || option == "shutdown") return true;
+  }
+  if (mounted.file_system != "xfs") return false;
+  Fd directory(::open(mounted.target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return !directory && errno == EIO;
+}
+
+std::vector<std::string> stopped_volumes(const std::string& root) {
+  std::vector<std::string> out;
+  auto mounts = read_mounts();
+  if (!mounts.ok()) return out;
+  for (const auto& mounted : *mounts) {
+    if (!mounted.target.starts_with(root + "/") || !has_stopped(mounted)) continue;
+    Cut parts = cut(std::string_view(mounted.target).substr(root.size() + 1), "/");
+    if (parts.after == "mount") out.emplace_back(parts.before);
+  }
+  return out;
 }
 
 // --- The loop's side
@@ -406,11 +501,8 @@ class Volumes final : public LocalVolumes {
     return {};
   }
 
-  void create(const std::string& name, const std::string& claim_uid, std::int64_t size_bytes, const std::string& file_system,
-              Function<void(Result<LocalVolume>)> done) override {
-    Place place{root_, name};
-    enqueue(name, [=, chance = runtime_.random()] { return create_volume(place, claim_uid, size_bytes, file_system, chance); },
-            volume_answer(std::move(done)));
+  void create(const std::string& name, const VolumeRequest& request, Function<void(Result<LocalVolume>)> done) override {
+    enqueue(name, [place = Place{root_, name}, request] { return create_volume(place, request); }, volume_answer(std::move(done)));
   }
 
   void mount(const std::string& name, Function<void(Result<LocalVolume>)> done) override {
@@ -434,8 +526,15 @@ class Volumes final : public LocalVolumes {
   }
 
   void remove(const std::string& name, Function<void(Status)> done) override {
-    enqueue(name, [place = Place{root_, name}, chance = runtime_.random()] { return remove_volume(place, chance); },
-            status_answer(std::move(done)));
+    enqueue(name, [place = Place{root_, name}] { return remove_volume(place); }, status_answer(std::move(done)));
+  }
+
+  void find_stopped(Function<void(std::vector<std::string>)> done) override {
+    auto found = std::make_shared<std::vector<std::string>>();
+    runtime_.offload([root = root_, found] { *found = stopped_volumes(root); },
+                     [alive = std::weak_ptr<int>(alive_), found, done = std::move(done)] {
+                       if (!alive.expired()) done(std::move(*found));
+                     });
   }
 
   std::vector<LocalVolume> list() const override {

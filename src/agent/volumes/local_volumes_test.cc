@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "agent/disk_space.h"
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
@@ -66,7 +67,7 @@ class LocalVolumesTest : public ::testing::Test {
   }
   Result<LocalVolume> create(const std::string& name, const std::string& claim = kClaim, std::int64_t size = 16 * kMiB,
                              const std::string& type = "") {
-    return wait<Result<LocalVolume>>([&](auto done) { volumes_->create(name, claim, size, type, done); });
+    return wait<Result<LocalVolume>>([&](auto done) { volumes_->create(name, {claim, size, type, overcommit_}, done); });
   }
   Result<LocalVolume> mount(const std::string& name) {
     return wait<Result<LocalVolume>>([&](auto done) { volumes_->mount(name, done); });
@@ -83,7 +84,14 @@ class LocalVolumesTest : public ::testing::Test {
   std::string disk(const std::string& name) const { return root_ + "/" + name + "/disk.img"; }
   std::size_t trash_size() const { return list_directory(root_ + "/trash")->size(); }
 
+  // Blocks of the node's disk that the volume's file has.
+  std::int64_t taken(const std::string& name) const {
+    struct stat file {};
+    return ::stat(disk(name).c_str(), &file) == 0 ? file.st_blocks * 512 : -1;
+  }
+
   static bool private_;
+  bool overcommit_ = false;
   Loop loop_{2};
   std::string base_, root_;
   std::unique_ptr<LocalVolumes> volumes_;
@@ -96,6 +104,7 @@ std::int64_t total_bytes(const std::string& path) {
 }
 
 TEST_F(LocalVolumesTest, SizeAskedForIsSizeThereIs) {
+  overcommit_ = true;
   auto made = create("pvc-1", kClaim, 10240 * kMiB);
   ASSERT_TRUE(made.ok()) << made.error().message;
   EXPECT_EQ(made->size_bytes, 10240 * kMiB);
@@ -106,9 +115,7 @@ TEST_F(LocalVolumesTest, SizeAskedForIsSizeThereIs) {
   EXPECT_TRUE(path_exists(mounted->mount_path + "/lost+found"));
   auto df = run_checked(Command{{"df", "-h", "--output=size", mounted->mount_path}});
   EXPECT_NE(df->find("9.8G"), std::string::npos) << *df;
-  struct stat file{};
-  ASSERT_EQ(::stat(disk("pvc-1").c_str(), &file), 0);
-  EXPECT_LT(file.st_blocks * 512, 16 * kMiB);  // sparse
+  EXPECT_LT(taken("pvc-1"), 16 * kMiB);  // sparse
   EXPECT_EQ(volumes_->list().size(), 1u);
   EXPECT_TRUE(volumes_->list()[0].mounted);
 }
@@ -137,7 +144,7 @@ TEST_F(LocalVolumesTest, VerbsAreIdempotent) {
 
 TEST_F(LocalVolumesTest, CallsOnOneVolumeRunInOrder) {
   std::vector<std::string> order;
-  volumes_->create("pvc-1", kClaim, 16 * kMiB, "ext4", [&](auto r) { order.push_back(r.ok() ? "created" : r.error().message); });
+  volumes_->create("pvc-1", {kClaim, 16 * kMiB, "ext4"}, [&](auto r) { order.push_back(r.ok() ? "created" : r.error().message); });
   volumes_->mount("pvc-1", [&](auto r) { order.push_back(r.ok() ? "mounted" : r.error().message); });
   volumes_->unmount("pvc-1", [&](auto r) { order.push_back(r.ok() ? "unmounted" : r.error().message); });
   ASSERT_TRUE(remove("pvc-1").ok());
@@ -335,13 +342,107 @@ TEST_F(LocalVolumesTest, FullDiskIsSaidWithNumbers) {
   auto refused = create("pvc-1");
   ASSERT_TRUE(refused.failed_with(Code::kUnavailable));
   EXPECT_EQ(refused.error().message, "volume pvc-1: no room for 16777216 bytes: the disk of " + small +
-                                         " has 8388608 bytes free, at least 67108864 are needed");
+                                         " has 8Mi left, of which 64Mi are kept for the node. Free some space, ask for less, or use a "
+                                         "StorageClass with the parameter berth.dev/overcommit: \"true\", whose volumes take space only as "
+                                         "it is written");
   EXPECT_FALSE(path_exists(small + "/pvc-1"));
   root_ = base_ + "/volumes";
   open();
   fault::arm("volumes.full", 1);
   EXPECT_TRUE(expand("pvc-1", 32 * kMiB).failed_with(Code::kUnavailable));
   EXPECT_EQ(volumes_->list()[0].size_bytes, 16 * kMiB);
+}
+
+TEST_F(LocalVolumesTest, WhatIsPromisedIsTakenAtOnce) {
+  ASSERT_TRUE(create("pvc-1").ok());
+  EXPECT_GE(taken("pvc-1"), 16 * kMiB);
+  ASSERT_TRUE(mount("pvc-1").ok());
+  // What is deleted in it stays the volume's.
+  ASSERT_TRUE(write_file(root_ + "/pvc-1/mount/big", std::string(8 * kMiB, 'x')).ok());
+  ::sync();
+  ::unlink((root_ + "/pvc-1/mount/big").c_str());
+  ::sync();
+  EXPECT_GE(taken("pvc-1"), 16 * kMiB);
+  ASSERT_TRUE(expand("pvc-1", 32 * kMiB).ok());
+  EXPECT_GE(taken("pvc-1"), 32 * kMiB);
+  // One that was made sparse takes the rest when it is mounted.
+  overcommit_ = true;
+  ASSERT_TRUE(create("pvc-2", kOtherClaim).ok());
+  EXPECT_LT(taken("pvc-2"), 8 * kMiB);
+  auto identity = read_identity(root_ + "/pvc-2/identity.json");
+  ASSERT_TRUE(identity->overcommit);
+  ASSERT_TRUE(mount("pvc-2").ok());
+  EXPECT_LT(taken("pvc-2"), 8 * kMiB);
+  ASSERT_TRUE(unmount("pvc-2").ok());
+  identity->overcommit = false;
+  ASSERT_TRUE(write_identity(root_ + "/pvc-2/identity.json", *identity).ok());
+  ASSERT_TRUE(mount("pvc-2").ok());
+  EXPECT_GE(taken("pvc-2"), 16 * kMiB);
+}
+
+TEST_F(LocalVolumesTest, NoMoreIsPromisedThanThereIs) {
+  std::string small = base_ + "/small";
+  ASSERT_TRUE(make_directories(small).ok());
+  ASSERT_EQ(::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=160m"), 0);
+  root_ = small;
+  for (bool can_allocate : {true, false}) {
+    open();
+    if (!can_allocate) fault::arm("volumes.allocate", 2);
+    ASSERT_TRUE(create("pvc-1", kClaim, 64 * kMiB).ok());
+    EXPECT_EQ(taken("pvc-1") >= 64 * kMiB, can_allocate);
+    auto refused = create("pvc-2", kOtherClaim, 64 * kMiB);
+    ASSERT_TRUE(refused.failed_with(Code::kUnavailable)) << can_allocate;
+    EXPECT_NE(refused.error().message.find("has 9"), std::string::npos) << refused.error().message;
+    EXPECT_TRUE(expand("pvc-1", 128 * kMiB).failed_with(Code::kUnavailable));
+    EXPECT_EQ(volumes_->list()[0].size_bytes, 64 * kMiB);
+    EXPECT_TRUE(create("pvc-2", kOtherClaim, 16 * kMiB).ok());
+    // Those who say so may have more.
+    overcommit_ = true;
+    EXPECT_TRUE(create("pvc-3", "three", 1024 * kMiB).ok());
+    overcommit_ = false;
+    for (const char* name : {"pvc-1", "pvc-2", "pvc-3"}) ASSERT_TRUE(remove(name).ok());
+  }
+}
+
+TEST_F(LocalVolumesTest, ASizeOfAFewBytesIsRoundedUp) {
+  auto made = create("pvc-1", kClaim, 1);
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  EXPECT_EQ(made->size_bytes, 4 * kMiB);
+  ASSERT_TRUE(mount("pvc-1").ok());
+  EXPECT_TRUE(write_file(root_ + "/pvc-1/mount/x", "x").ok());
+  made = create("pvc-2", kOtherClaim, 1, "xfs");
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  EXPECT_EQ(made->size_bytes, 300 * kMiB);
+}
+
+TEST_F(LocalVolumesTest, TheSameFailureHasTheSameWords) {
+  auto why = [&] {
+    fault::arm("volumes.identity", 1);
+    auto made = create("pvc-1");
+    return made.ok() ? "made" : made.error().message;
+  };
+  std::string first = why();
+  EXPECT_NE(first, "made");
+  EXPECT_EQ(why(), first);
+}
+
+TEST(DiskSpaceTest, Thresholds) {
+  constexpr std::int64_t kGiB = 1 << 30;
+  DiskSpace laptop{500 * kGiB, 40 * kGiB, 1000, 900};
+  EXPECT_EQ(pressure_threshold(laptop), kGiB);
+  EXPECT_EQ(disk_shortage(laptop), DiskShortage::kNone);
+  laptop.free = kGiB - 1;
+  EXPECT_EQ(disk_shortage(laptop), DiskShortage::kBytes);
+  laptop = {500 * kGiB, 40 * kGiB, 1000, 49};
+  EXPECT_EQ(disk_shortage(laptop), DiskShortage::kInodes);
+  DiskSpace tiny{370 * kMiB, 37 * kMiB};
+  EXPECT_EQ(disk_shortage(tiny), DiskShortage::kNone);
+  EXPECT_EQ(kept_from_volumes(tiny), 64 * kMiB);
+  EXPECT_EQ(disk_shortage(DiskSpace{}), DiskShortage::kNone);  // not measured
+  EXPECT_EQ(rough_size(8 * kMiB), "8Mi");
+  EXPECT_EQ(rough_size(1288490189), "1.2Gi");
+  EXPECT_EQ(rough_size(187 * kMiB), "180Mi");
+  EXPECT_EQ(rough_size(0), "0Ki");
 }
 
 TEST_F(LocalVolumesTest, MountedVolumesAreAdopted) {
@@ -440,7 +541,7 @@ TEST_F(LocalVolumesTest, FailedMountFreesTheDevice) {
 
 TEST_F(LocalVolumesTest, DestructionForgetsCallbacks) {
   bool called = false;
-  volumes_->create("pvc-1", kClaim, 16 * kMiB, "", [&](auto) { called = true; });
+  volumes_->create("pvc-1", {kClaim, 16 * kMiB, ""}, [&](auto) { called = true; });
   volumes_.reset();
   bool turned = false;
   loop_.offload([] {}, [&] { turned = true; });

@@ -142,7 +142,7 @@ Result<std::vector<MountedDevice>> read_mounts() {
     auto major = parse_int(numbers.before), minor = parse_int(numbers.after);
     if (!major.ok() || !minor.ok()) continue;
     out.push_back({static_cast<unsigned>(*major), static_cast<unsigned>(*minor), unescape(fields[dash + 2]),
-                   unescape(fields[4]), std::string(fields[dash + 1])});
+                   unescape(fields[4]), std::string(fields[dash + 1]), std::string(dash + 3 < fields.size() ? fields[dash + 3] : "")});
   }
   return out;
 }

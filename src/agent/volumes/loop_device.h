@@ -33,6 +33,7 @@ struct MountedDevice {
   std::string source;
   std::string target;
   std::string file_system;
+  std::string options;  // of the file system, comma-separated
 };
 // What is mounted in this mount namespace, bottom first where several are at one place.
 Result<std::vector<MountedDevice>> read_mounts();
