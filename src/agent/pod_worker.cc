@@ -168,6 +168,7 @@ void PodWorker::evict(const std::string& message, bool for_the_node) {
 }
 
 void PodWorker::reject(const std::string& reason, const std::string& message) {
+  record_.rejected = true;
   record_.failed_reason = reason;
   record_.failed_message = "Pod was rejected: " + message;
   event("Warning", reason, message);
