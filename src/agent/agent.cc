@@ -5,6 +5,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "agent/background.h"
 #include "agent/disk_space.h"
 #include "agent/node_registration.h"
 #include "agent/object_cache.h"
