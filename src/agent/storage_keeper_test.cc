@@ -150,6 +150,31 @@ TEST_F(StorageKeeperTest, OnAFullDiskTheOneThatFloodsIsEvicted) {
   EXPECT_EQ(phase("again"), "Running/");
 }
 
+TEST_F(StorageKeeperTest, APodOnAStoppedVolumeIsEvicted) {
+  Value pod = put("db", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  put("other", R"({"containers":[{"name":"o","image":"busybox"}]})");
+  volumes_.stopped = {{"pvc-1", {"nobody", std::string(api::uid_of(pod))}}};
+  runtime_.advance(12s);
+  EXPECT_EQ(phase("db"), "Failed/Evicted");
+  EXPECT_TRUE(get("db")["status"]["message"].str().starts_with("Volume pvc-1 takes no more writes"));
+  EXPECT_EQ(phase("other"), "Running/");
+}
+
+TEST_F(StorageKeeperTest, GrowthOfAnOvercommittedVolumeCounts) {
+  Value old = put("old", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  Value grows = put("grows", R"({"containers":[{"name":"g","image":"busybox"}]})");
+  space_ = {400 * kMiB, 200 * kMiB, 0, 0};
+  fill(directory_ / "old", 60 * kMiB);
+  fill(directory_ / "grows", kMiB);
+  volumes_.growing = {{std::string(api::uid_of(old)), directory_ / "old/f"}, {std::string(api::uid_of(grows)), directory_ / "grows/f"}};
+  runtime_.advance(12s);
+  fill(directory_ / "grows", 30 * kMiB);
+  space_.free = kMiB;
+  runtime_.advance(12s);
+  EXPECT_EQ(phase("grows"), "Failed/Evicted");
+  EXPECT_EQ(phase("old"), "Running/");
+}
+
 TEST_F(StorageKeeperTest, RunsNoTimerOfItsOwnWhileThereIsSpace) {
   put("a", R"({"volumes":[{"name":"e","emptyDir":{"sizeLimit":"4Mi"}}],"containers":[{"name":"c","image":"busybox"}]})");
   runtime_.advance(30s);

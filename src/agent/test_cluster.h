@@ -170,8 +170,15 @@ class FakeVolumes final : public VolumeProvider {
   void acquire(const Value& volume, const std::string& uid, Function<void(Result<std::string>)> done) override;
   void release(const std::string& name, const std::string& uid, Function<void(Status)> done) override;
   void adopt(const std::string& name, const std::string& uid) override { users[name].insert(uid); }
+  void find_stopped(Function<void(std::vector<Stopped>)> done) override { done(stopped); }
+  std::vector<std::string> growing_files(const std::string& uid) const override {
+    auto found = growing.find(uid);
+    return found == growing.end() ? std::vector<std::string>() : std::vector{found->second};
+  }
   std::map<std::string, std::set<std::string>> users;
   std::string failure;
+  std::vector<Stopped> stopped;
+  std::map<std::string, std::string> growing;  // a file by the pod's uid
 
  private:
   Runtime& runtime_;

@@ -97,7 +97,7 @@ class AgentRole {
     crun.trash = trash_.get();
     BERTH_ASSIGN(containers_, agent::make_crun_runtime(loop_, crun));
     BERTH_ASSIGN(images_, agent::open_image_store(loop_, dir_.node() + "/images", host_network_));
-    BERTH_ASSIGN(disks_, agent::open_local_volumes(loop_, dir_.node() + "/volumes"));
+    BERTH_ASSIGN(disks_, agent::open_local_volumes(loop_, dir_.node() + "/volumes", trash_.get()));
     volumes_ = agent::make_claim_volumes(loop_, *disks_);
     net::PodNetworkConfig network;
     network.cidr = settings_.pod_cidr;

@@ -112,3 +112,41 @@ def test_a_full_disk(small, tmp_path):
     for name in stored + refused:
         assert session.get("configmaps", name)["data"] == configmap(name)["data"]
     session.close_home()
+
+
+FLOOD = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: flood}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: c
+    image: {lab.WEB}
+    command: [sh, -c, "while :; do cat /dev/zero > /e/f; sleep 0.1; done"]
+    volumeMounts: [{{name: e, mountPath: /e}}]
+  volumes: [{{name: e, emptyDir: {{}}}}]
+"""
+
+
+def test_a_pod_that_floods_the_disk(small, tmp_path):
+    small.up()
+    small.image(lab.WEB)
+    session = lab.Session(small, namespace="default")
+    session.apply(SET)
+    session.wait_ready("steady-0")
+    session.apply(FLOOD)
+    wait_for("the flood's end", lambda: session.pod("flood")["status"].get("reason") == "Evicted")
+    status = session.pod("flood")["status"]
+    assert status["phase"] == "Failed" and "low on resource: ephemeral-storage" in status["message"], status
+    assert is_ready(session.pod("steady-0"))
+    session.k("delete", "pod", "flood", "--timeout=30s")
+
+    # To the last block: what must be written to take the cluster down, and up again, has its place.
+    fill(tmp_path / "ballast")
+    session.k("delete", "sts", "steady", "--timeout=60s")
+    session.wait_gone("pods", "steady-0")
+    small.down("--grace", "2")
+    small.up()
+    assert session.names("statefulsets") == []
+    session.close_home()

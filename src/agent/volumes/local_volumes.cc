@@ -16,6 +16,7 @@
 #include <map>
 #include <mutex>
 
+#include "agent/background.h"
 #include "agent/disk_space.h"
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
@@ -444,7 +445,9 @@ Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
   return Outcome{describe(place, identity, target, mounted.has_value()), identity.grown_to < target};
 }
 
-Result<Outcome> remove_volume(const Place& place) {
+Status discard(const std::string& path, Trash* trash) { return trash ? trash->take(path) : remove_all(path); }
+
+Result<Outcome> remove_volume(const Place& place, Trash* trash) {
   BERTH_TRY(check_name(place.name));
   if (!path_exists(place.directory())) return Outcome{};
   BERTH_TRY(take_off(place));
@@ -453,7 +456,7 @@ Result<Outcome> remove_volume(const Place& place) {
   if (::rename(place.directory().c_str(), gone.c_str()) != 0) return place.in(errno_error("removing " + place.directory()));
   BERTH_TRY(sync_directory(place.root));
   // Nobody can find it any more; what cannot be deleted now goes when the root is opened next.
-  Status removed = fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : remove_all(gone);
+  Status removed = fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : discard(gone, trash);
   if (!removed.ok()) log_warning("volumes", removed.error().message, {{"volume", place.name}});
   return Outcome{};
 }
@@ -484,7 +487,7 @@ std::vector<std::string> stopped_volumes(const std::string& root) {
 
 class Volumes final : public LocalVolumes {
  public:
-  Volumes(Runtime& runtime, std::string root) : runtime_(runtime), root_(std::move(root)) {}
+  Volumes(Runtime& runtime, std::string root, Trash* trash) : runtime_(runtime), root_(std::move(root)), trash_(trash) {}
 
   Status open() {
     BERTH_TRY(make_directories(root_ + "/" + kTrash, 0700));
@@ -526,7 +529,7 @@ class Volumes final : public LocalVolumes {
   }
 
   void remove(const std::string& name, Function<void(Status)> done) override {
-    enqueue(name, [place = Place{root_, name}] { return remove_volume(place); }, status_answer(std::move(done)));
+    enqueue(name, [place = Place{root_, name}, trash = trash_] { return remove_volume(place, trash); }, status_answer(std::move(done)));
   }
 
   void find_stopped(Function<void(std::vector<std::string>)> done) override {
@@ -600,7 +603,7 @@ class Volumes final : public LocalVolumes {
     auto names = list_directory(trash);
     if (!names.ok()) return;
     for (const auto& name : *names) {
-      if (Status gone = remove_all(trash + "/" + name); !gone.ok()) log_warning("volumes", gone.error().message);
+      if (Status gone = discard(trash + "/" + name, trash_); !gone.ok()) log_warning("volumes", gone.error().message);
     }
   }
 
@@ -620,6 +623,7 @@ class Volumes final : public LocalVolumes {
 
   Runtime& runtime_;
   std::string root_;
+  Trash* const trash_;
   std::map<std::string, LocalVolume> volumes_;
   std::map<std::string, std::deque<Job>> queues_;  // the first one is running
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
@@ -627,8 +631,8 @@ class Volumes final : public LocalVolumes {
 
 }  // namespace
 
-Result<std::unique_ptr<LocalVolumes>> open_local_volumes(Runtime& runtime, const std::string& root) {
-  auto volumes = std::make_unique<Volumes>(runtime, root);
+Result<std::unique_ptr<LocalVolumes>> open_local_volumes(Runtime& runtime, const std::string& root, Trash* trash) {
+  auto volumes = std::make_unique<Volumes>(runtime, root, trash);
   BERTH_TRY(volumes->open());
   return std::unique_ptr<LocalVolumes>(std::move(volumes));
 }

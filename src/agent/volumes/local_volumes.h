@@ -23,6 +23,8 @@
 
 namespace berth::agent {
 
+class Trash;
+
 struct LocalVolume {
   std::string name;              // the PersistentVolume's name: "pvc-<uid>"
   std::int64_t size_bytes = 0;   // of the block device
@@ -70,6 +72,8 @@ class LocalVolumes {
   virtual void find_stopped(Function<void(std::vector<std::string>)> done) = 0;
 };
 // Adopts volumes that are mounted already (the agent was restarted), frees loop devices of ours that nobody mounts.
-Result<std::unique_ptr<LocalVolumes>> open_local_volumes(Runtime& runtime, const std::string& root);
+// `trash`: deletes the files of removed volumes, which takes long where the disk is told of each freed block; null: remove()
+// waits for that. Outlives the volumes.
+Result<std::unique_ptr<LocalVolumes>> open_local_volumes(Runtime& runtime, const std::string& root, Trash* trash = nullptr);
 
 }  // namespace berth::agent

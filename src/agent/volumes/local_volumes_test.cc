@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -18,6 +19,7 @@
 #include "base/files.h"
 #include "base/loop.h"
 #include "base/process.h"
+#include "base/text.h"
 
 namespace berth::agent {
 namespace {
@@ -513,6 +515,35 @@ TEST_F(LocalVolumesTest, JournalIsReplayedAfterACrash) {
   EXPECT_EQ(*read_file(path + "/kept"), "data");
   ASSERT_TRUE(unmount("pvc-1").ok());
   EXPECT_FALSE(probe_disk(disk("pvc-1"))->needs_check);
+}
+
+TEST_F(LocalVolumesTest, StoppedFileSystemsAreFoundAndGoOnWhenMountedAgain) {
+  for (const char* name : {"pvc-1", "pvc-2", "pvc-3"}) {
+    ASSERT_TRUE(create(name, name).ok());
+    ASSERT_TRUE(mount(name).ok());
+  }
+  auto stopped = [&] {
+    std::optional<std::vector<std::string>> found;
+    volumes_->find_stopped([&](std::vector<std::string> names) { found = std::move(names); });
+    for (int i = 0; i < 3000 && !found; ++i) loop_.run_once(10ms);
+    return found ? join(*found, " ") : "no answer";
+  };
+  EXPECT_EQ(stopped(), "");
+  const std::string one = root_ + "/pvc-1/mount", two = root_ + "/pvc-2/mount";
+  ASSERT_TRUE(write_file_durably(one + "/kept", "data").ok());
+  ASSERT_EQ(::mount(nullptr, two.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  // EXT4_IOC_SHUTDOWN, without writing the journal: what the kernel does after an I/O error of it.
+  std::uint32_t flags = 2;
+  Fd directory(::open(one.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(::ioctl(directory.get(), _IOR('X', 125, std::uint32_t), &flags), 0) << errno;
+  directory.reset();
+  EXPECT_EQ(stopped(), "pvc-1 pvc-2");
+  EXPECT_FALSE(write_file(one + "/more", "x").ok());
+  ASSERT_TRUE(unmount("pvc-1").ok());
+  ASSERT_TRUE(mount("pvc-1").ok());
+  EXPECT_EQ(stopped(), "pvc-2");
+  EXPECT_EQ(*read_file(one + "/kept"), "data");
+  EXPECT_TRUE(write_file(one + "/more", "x").ok());
 }
 
 TEST_F(LocalVolumesTest, BrokenFileSystemIsNotMounted) {
