@@ -136,7 +136,7 @@ Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const 
                                         {"kubeProxyVersion", ""},
                                         {"operatingSystem", "linux"},
                                         {"architecture", facts.architecture}}));
-  Value features = Value::object({{"recursiveReadOnlyMounts", true}, {"userNamespaces", false}});
+  Value features = Value::object({{"recursiveReadOnlyMounts", true}, {"userNamespaces", true}});
   status.set("runtimeHandlers", Value::array({Value::object({{"name", ""}, {"features", features}}),
                                               Value::object({{"name", "crun"}, {"features", features}})}));
   status.set("features", Value::object({{"supplementalGroupsPolicy", true}}));

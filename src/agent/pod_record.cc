@@ -163,6 +163,7 @@ Value to_json(const PodRecord& r) {
                         {"prepared", r.prepared},
                         {"initialized", r.initialized},
                         {"tornDown", r.torn_down},
+                        {"firstUser", r.first_user},
                         {"claims", std::move(claims)},
                         {"failedReason", r.failed_reason},
                         {"failedMessage", r.failed_message},
@@ -182,6 +183,7 @@ Result<PodRecord> record_from_json(const Value& v) {
   r.prepared = v["prepared"].as_bool();
   r.initialized = v["initialized"].as_bool();
   r.torn_down = v["tornDown"].as_bool();
+  r.first_user = v["firstUser"].as_int();
   for (const Value& claim : v["claims"]) r.claims.push_back(claim.str());
   r.failed_reason = v["failedReason"].str();
   r.failed_message = v["failedMessage"].str();

@@ -55,6 +55,7 @@ struct PodRecord {
   bool prepared = false;     // volumes, network and sandbox are there
   bool initialized = false;  // every init container is through
   bool torn_down = false;
+  std::int64_t first_user = 0;                // of its range, where it has users of its own
   std::vector<std::string> claims;            // names of the PersistentVolumes acquired for it
   std::string failed_reason, failed_message;  // "DeadlineExceeded", "Evicted": the pod is over
   bool rejected = false;                      // refused at admission: it is over, and its status shows nothing else

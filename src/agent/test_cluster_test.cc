@@ -412,7 +412,7 @@ void FakeVolumes::release(const std::string& name, const std::string& uid, Funct
   runtime_.post([done = std::move(done)] { done({}); });
 }
 
-Result<net::PodAddress> FakeNetwork::attach(const std::string& uid) {
+Result<net::PodAddress> FakeNetwork::attach(const std::string& uid, const std::string&) {
   if (!addresses.contains(uid)) {
     addresses[uid] = "10.244.0." + std::to_string(next_++);
     if (!directory.empty()) {

@@ -1,11 +1,14 @@
 #include "net/pod_network.h"
 
+#include <sched.h>
+
 #include <fcntl.h>
 
 #include <algorithm>
 
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/owned_namespaces.h"
 #include "base/text.h"
 #include "net/address_pool.h"
 #include "net/netlink.h"
@@ -49,7 +52,7 @@ class BridgeNetwork final : public PodNetwork {
     return ok_status();
   }
 
-  Result<PodAddress> attach(const std::string& pod_uid) override {
+  Result<PodAddress> attach(const std::string& pod_uid, const std::string& users) override {
     bool known = pool_.leases().contains(pod_uid);
     BERTH_ASSIGN(std::uint32_t ip, pool_.take(pod_uid));
     if (!known) {
@@ -63,7 +66,7 @@ class BridgeNetwork final : public PodNetwork {
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
     const bool begun = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid));
     if (begun && netlink.find_master(veth_name(pod_uid))) return address;
-    Status made = begun ? ok_status() : make(netlink, pod_uid, ip, address.namespace_path);
+    Status made = begun ? ok_status() : make(netlink, pod_uid, ip, address.namespace_path, users);
     if (made.ok()) made = connect(netlink, pod_uid, ip, address.namespace_path);
     if (!made.ok() && begun) return made.error();  // a running pod may be in it
     if (!made.ok()) {
@@ -125,9 +128,10 @@ class BridgeNetwork final : public PodNetwork {
   // A lost lease costs a pod its address after a reboot, nothing more: renamed into place, not fsynced.
   Status save() { return write_file(config_.state_file, json::encode(pool_.to_json()), 0600); }
 
-  Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
+  Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path,
+              const std::string& users) {
     BERTH_TRY(remove_network_namespace(path));
-    BERTH_TRY(make_network_namespace(path));
+    BERTH_TRY(users.empty() ? make_network_namespace(path) : pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}}));
     fault::step("network.namespace");
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return errno_error("opening " + path);

@@ -33,8 +33,8 @@ class PodNetwork {
   // The bridge is up and the leases are read. Idempotent.
   virtual Status prepare() = 0;
   // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The same uid gets the same
-  // address again. kUnavailable where the range is used up (the text says how many and by whom).
-  virtual Result<PodAddress> attach(const std::string& pod_uid) = 0;
+  // address again. The namespace belongs to the user namespace at `users`, where not empty. kUnavailable where the range is used up (the text says how many and by whom).
+  virtual Result<PodAddress> attach(const std::string& pod_uid, const std::string& users = {}) = 0;
   // Removes all of it and frees the address (reused as late as possible).
   virtual Status detach(const std::string& pod_uid) = 0;
   // Frees what belongs to no pod of `alive`.

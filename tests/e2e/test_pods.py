@@ -160,3 +160,13 @@ def test_hooks(session):
     session.wait_ready("hooked")
     session.k("delete", "pod", "hooked")
     assert open(f"{session.home}/hooked/log").read() == "start\nstop\nterm\n"
+
+
+def test_users_of_its_own(session):
+    """hostUsers: false: root in the pod is nobody on the node, and still owns the pod's files and low ports."""
+    session.apply(pod("mapped", {"command": ["sh", "-c", "touch /v/f; exec sleep 100000"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+                      hostUsers=False, volumes=[{"name": "v", "emptyDir": {}}]))
+    session.wait_ready("mapped")
+    inside, outside, count = session.exec("mapped", "cat /proc/self/uid_map").split()
+    assert inside == "0" and int(outside) >= 65536 and count == "65536"
+    assert session.exec("mapped", "stat -c %u /v/f").strip() == "0"

@@ -15,7 +15,7 @@ class Network final : public PodHook {
       pod.network_namespace.clear();
       return done(std::nullopt);
     }
-    auto address = pod.services.network.attach(pod.uid());
+    auto address = pod.services.network.attach(pod.uid(), pod.user_namespace);
     if (!address.ok()) {
       return done(
           HookFailure{"FailedCreatePodSandBox",

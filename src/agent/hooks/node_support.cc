@@ -91,9 +91,14 @@ std::optional<HookFailure> unsupported_part(const Value& pod) {
       }
     }
   }
-  if (spec["hostUsers"].is_bool() && !spec["hostUsers"].as_bool())
-    return HookFailure{"FailedCreatePodSandBox",
-                       "Failed to create pod sandbox: can't set `spec.hostUsers: false`, runtime does not support user namespaces"};
+  if (spec["hostUsers"].is_bool() && !spec["hostUsers"].as_bool()) {
+    for (const char* shared : {"hostNetwork", "hostPID", "hostIPC"}) {
+      // The kernel would let the pod do nothing in a namespace that its users do not own.
+      if (spec[shared].as_bool())
+        return HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: can't set `spec.hostUsers: false` together with " +
+                                                         std::string(shared)};
+    }
+  }
   if (!spec["resourceClaims"].empty())
     return HookFailure{"FailedPrepareDynamicResources",
                        "Failed to prepare dynamic resources: this node does not support resource claims"};

@@ -8,6 +8,7 @@ std::vector<std::unique_ptr<PodHook>> make_pod_hooks() {
   std::vector<std::unique_ptr<PodHook>> hooks;
   hooks.push_back(make_node_support_hook());
   hooks.push_back(make_data_directories_hook());
+  hooks.push_back(make_user_namespace_hook());  // before the namespaces that it owns
   hooks.push_back(make_names_hook());
   hooks.push_back(make_network_hook());  // before volumes: the downward API may tell the address
   hooks.push_back(make_claims_hook());

@@ -40,6 +40,7 @@ struct PodContext {
   std::string network_namespace;  // empty: the node's own
   std::string hosts_file, resolv_file, hostname_file;
   std::function<void()> poke;  // something changed: the worker looks again
+  std::string user_namespace{};  // path of the pinned one; empty: the node's users
   std::map<std::string, Result<std::string>> env_files{};  // by EnvFile::key(), of the container that is being started
 
   const std::string& uid() const { return record.uid; }
@@ -57,6 +58,7 @@ class PodHook {
 
 std::unique_ptr<PodHook> make_node_support_hook();  // refuses what this node has not got
 std::unique_ptr<PodHook> make_data_directories_hook();
+std::unique_ptr<PodHook> make_user_namespace_hook();  // hostUsers
 std::unique_ptr<PodHook> make_names_hook();  // hostname, subdomain, fqdn
 std::unique_ptr<PodHook> make_claims_hook();
 std::unique_ptr<PodHook> make_config_volumes_hook();  // configMap, secret, downwardAPI, projected

@@ -19,6 +19,8 @@ class Sandbox final : public PodHook {
     sandbox.name = api::name_of(pod.pod);
     sandbox.hostname = pod.hostname;
     sandbox.network_namespace = pod.network_namespace;
+    sandbox.user_namespace = pod.user_namespace;
+    sandbox.first_user = pod.record.first_user;
     sandbox.host_pid = spec["hostPID"].as_bool();
     sandbox.host_ipc = spec["hostIPC"].as_bool();
     sandbox.share_pid = spec["shareProcessNamespace"].as_bool();

@@ -13,6 +13,7 @@
 
 #include "agent/background.h"
 #include "agent/runtime/child.h"
+#include "agent/runtime/mapped_root.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/seccomp_profile.h"
@@ -67,12 +68,19 @@ Result<std::string> seccomp_for(const ContainerSpec& spec) {
 }
 
 // A mount's target inside the image must be there before crun mounts onto it; crun makes it, through the overlay.
-Status make_root(const std::string& at, const ContainerSpec& spec) {
+Status make_root(const std::string& at, const ContainerSpec& spec, const SandboxSpec& sandbox) {
   for (const char* name : {"", "/upper", "/work", "/rootfs"}) {
     if (::mkdir((at + name).c_str(), *name ? 0755 : 0711) != 0 && errno != EEXIST)
       return errno_error("making " + at + name);
   }
   fault::step("container.directories");
+  if (!sandbox.user_namespace.empty()) {
+    std::string place = mapped_place(spec.id);
+    BERTH_TRY(make_mapped_place(spec.id));
+    BERTH_TRY(make_directories(place + "/rootfs", 0711));
+    return mount_mapped_overlay(spec.rootfs_layers, at + "/upper", at + "/work", place + "/rootfs", place + "/lower",
+                                sandbox.user_namespace, sandbox.first_user);
+  }
   return mount_overlay(spec.rootfs_layers, at + "/upper", at + "/work", at + "/rootfs");
 }
 
@@ -184,10 +192,27 @@ Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups&
   return out;
 }
 
+// Users of its own reach neither the node's directories nor files of other users: what the container mounts is mounted, with
+// its users mapped, where they do.
+Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundings& around) {
+  std::string place = mapped_place(spec.id);
+  around.rootfs = place + "/rootfs";
+  std::size_t number = 0;
+  for (Mount& mount : spec.mounts) {
+    std::string target = place + "/" + std::to_string(number++);
+    BERTH_TRY(mount_mapped_source(mount.source, target, sandbox.user_namespace));
+    mount.source = target;
+  }
+  BERTH_TRY(mount_mapped_source(around.shm, place + "/shm", sandbox.user_namespace));
+  around.shm = place + "/shm";
+  around.devices.clear();  // of the node: not for others than its root
+  return {};
+}
+
 Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
                                  const ContainerSpec& spec, const SandboxSpec& sandbox) {
   std::string at = paths.container(spec.id);
-  BERTH_TRY(make_root(at, spec));
+  BERTH_TRY(make_root(at, spec, sandbox));
   fault::step("container.root");
   SandboxPaths surroundings = sandbox_paths(paths.sandboxes(), sandbox);
   OciSurroundings around;
@@ -197,6 +222,8 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   around.uts_namespace = surroundings.uts_namespace;
   around.pid_namespace = surroundings.pid_namespace;
   around.host_pid = sandbox.host_pid;
+  around.user_namespace = sandbox.user_namespace;
+  around.first_user = sandbox.first_user;
   around.node_has_mqueue = path_exists("/dev/mqueue");
   around.shm = surroundings.shm;
   around.cgroup = "/" + sandbox.cgroup_parent + "/" + spec.id;
@@ -204,7 +231,9 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   around.oom_score_floor = oom_score_floor();
   BERTH_ASSIGN(around.seccomp_filter, seccomp_for(spec));
   if (spec.privileged) around.devices = device_nodes();
-  BERTH_TRY(write_file(at + "/config.json", json::encode(oci_config(spec, around)), 0600));
+  ContainerSpec mapped = spec;
+  if (!sandbox.user_namespace.empty()) BERTH_TRY(map_sources(sandbox, mapped, around));
+  BERTH_TRY(write_file(at + "/config.json", json::encode(oci_config(mapped, around)), 0600));
   if (auto slash = spec.log_path.rfind('/'); slash != std::string::npos)
     BERTH_TRY(make_directories(spec.log_path.substr(0, slash)));
   fault::step("container.config");
@@ -260,6 +289,7 @@ Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const
   fault::step("container.delete_cgroup");
   unmount(at + "/rootfs");
   fault::step("container.delete_root");
+  BERTH_TRY(remove_mapped_place(id));
   BERTH_TRY(remove_all(paths.crun() + "/" + id));
   fault::step("container.delete_crun");
   // The exit code goes with the state: what is found without its state is deleted to the end.

@@ -46,6 +46,7 @@ struct SandboxSpec {
   // Where its root is another user than the node's: the first of kUserRange ids of the node that the pod's ids 0 and on
   // stand for. 0: it has the node's own users.
   std::int64_t first_user = 0;
+  std::string user_namespace;      // path of the pinned one; empty: the node's users
   Limits limits;                   // of the whole pod
 };
 

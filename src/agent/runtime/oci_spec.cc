@@ -94,6 +94,7 @@ Value namespaces_of(const OciSurroundings& around) {
   auto join = [&out](std::string_view type, const std::string& path) {
     if (!path.empty()) out.push(Value::object({{"type", type}, {"path", path}}));
   };
+  join("user", around.user_namespace);
   join("network", around.network_namespace);
   join("ipc", around.ipc_namespace);
   join("uts", around.uts_namespace);
@@ -220,6 +221,11 @@ Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
                                  "/sys/devices/virtual/powercap", "/proc/scsi"}));
     linux_part.set("readonlyPaths",
                    Value::array({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}));
+  }
+  if (!around.user_namespace.empty()) {
+    Value map = Value::array({Value::object({{"containerID", 0}, {"hostID", around.first_user}, {"size", kUserRange}})});
+    linux_part.set("uidMappings", map);
+    linux_part.set("gidMappings", std::move(map));
   }
   if (std::string propagation = root_propagation(spec); !propagation.empty())
     linux_part.set("rootfsPropagation", propagation);

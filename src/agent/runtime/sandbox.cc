@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/json/json.h"
+#include "base/owned_namespaces.h"
 #include "base/text.h"
 
 namespace berth::agent {
@@ -66,6 +67,7 @@ Status check_sysctls(const SandboxSpec& spec) {
   if (::read(noted, &byte, 1) != 1) ::_exit(1);
   ::close(noted);
   ::prctl(PR_SET_NAME, "berth-pause");
+  ::prctl(PR_SET_DUMPABLE, 0);  // its memory is a copy of the agent's, and a pod sees it
   sigset_t set;
   ::sigfillset(&set);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
@@ -78,8 +80,10 @@ Status check_sysctls(const SandboxSpec& spec) {
   }
 }
 
-// `note` writes down which process it is.
-Status start_pid_holder(const std::function<Status(pid_t)>& note) {
+// `users`: the user namespace that is to own it, where not empty. `note` writes down which process it is.
+Status start_pid_holder(const std::string& users, const std::function<Status(pid_t)>& note) {
+  Fd owner(users.empty() ? -1 : ::open(users.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!users.empty() && !owner) return errno_error("opening " + users);
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd reading(ends[0]), writing(ends[1]);
@@ -89,7 +93,8 @@ Status start_pid_holder(const std::function<Status(pid_t)>& note) {
   if (middle < 0) return errno_error("fork");
   if (middle == 0) {  // a child with one thread, which may make a pid namespace for its own child
     ::setsid();
-    pid_t holder = ::unshare(CLONE_NEWPID) == 0 ? ::fork() : -1;
+    bool owned = !owner || ::setns(owner.get(), CLONE_NEWUSER) == 0;
+    pid_t holder = owned && ::unshare(CLONE_NEWPID) == 0 ? ::fork() : -1;
     if (holder == 0) hold_pid_namespace(noted.get());
     [[maybe_unused]] auto n = ::write(writing.get(), &holder, sizeof holder);
     ::_exit(0);
@@ -114,6 +119,8 @@ Value to_json(const SandboxSpec& spec) {
                         {"name", spec.name},
                         {"hostname", spec.hostname},
                         {"network", spec.network_namespace},
+                        {"users", spec.user_namespace},
+                        {"firstUser", spec.first_user},
                         {"hostPID", spec.host_pid},
                         {"hostIPC", spec.host_ipc},
                         {"sharePID", spec.share_pid},
@@ -132,6 +139,33 @@ pid_t living_holder(const std::string& root, const std::string& uid) {
   if (!pid.ok() || *pid <= 1) return 0;
   auto start = process_start_time(static_cast<pid_t>(*pid));
   return start != 0 && std::to_string(start) == parts.after ? static_cast<pid_t>(*pid) : 0;
+}
+
+// Those of a pod with users of its own belong to them.
+Status make_owned_namespaces(const SandboxSpec& spec, const SandboxPaths& paths) {
+  TextPairs settings;
+  for (const auto& [given, value] : spec.sysctls) {
+    std::string name = sysctl_with_dots(given);
+    if (sysctl_namespace(name) != SysctlNamespace::kIpc) continue;
+    BERTH_ASSIGN(std::string path, sysctl_path(name));
+    settings.emplace_back(std::move(path), value);
+  }
+  return pin_owned_namespaces(spec.user_namespace, CLONE_NEWIPC | CLONE_NEWUTS, spec.hostname,
+                              {{"ipc", paths.ipc_namespace}, {"uts", paths.uts_namespace}}, settings);
+}
+
+Status make_namespaces(const SandboxSpec& spec, const SandboxPaths& paths) {
+  if (!spec.user_namespace.empty()) return make_owned_namespaces(spec, paths);
+  int flags = (paths.ipc_namespace.empty() ? 0 : CLONE_NEWIPC) | (paths.uts_namespace.empty() ? 0 : CLONE_NEWUTS);
+  return in_new_namespaces(flags, [&]() -> Status {
+    if (!paths.uts_namespace.empty()) {
+      if (::sethostname(spec.hostname.data(), spec.hostname.size()) != 0)
+        return errno_error("setting the host name " + quoted(spec.hostname));
+      BERTH_TRY(pin("uts", paths.uts_namespace));
+    }
+    if (!paths.ipc_namespace.empty()) BERTH_TRY(pin("ipc", paths.ipc_namespace));
+    return write_sysctls(spec, SysctlNamespace::kIpc);
+  });
 }
 
 }  // namespace
@@ -163,16 +197,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
                (spec.host_ipc || is_mount_point(paths.shm));
   if (!whole) {
     unmount_below(at);
-    int flags = (paths.ipc_namespace.empty() ? 0 : CLONE_NEWIPC) | (paths.uts_namespace.empty() ? 0 : CLONE_NEWUTS);
-    BERTH_TRY(in_new_namespaces(flags, [&]() -> Status {
-      if (!paths.uts_namespace.empty()) {
-        if (::sethostname(spec.hostname.data(), spec.hostname.size()) != 0)
-          return errno_error("setting the host name " + quoted(spec.hostname));
-        BERTH_TRY(pin("uts", paths.uts_namespace));
-      }
-      if (!paths.ipc_namespace.empty()) BERTH_TRY(pin("ipc", paths.ipc_namespace));
-      return write_sysctls(spec, SysctlNamespace::kIpc);
-    }));
+    BERTH_TRY(make_namespaces(spec, paths));
     fault::step("sandbox.namespaces");
     if (!spec.host_ipc) {
       BERTH_TRY(make_directories(paths.shm, 01777));
@@ -183,7 +208,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
     return write_sysctls(spec, SysctlNamespace::kNetwork);
   }));
   if (spec.share_pid && !spec.host_pid && living_holder(root, spec.pod_uid) == 0) {
-    BERTH_TRY(start_pid_holder([&](pid_t holder) {
+    BERTH_TRY(start_pid_holder(spec.user_namespace, [&](pid_t holder) {
       return write_file(pid_file(root, spec.pod_uid),
                         std::to_string(holder) + " " + std::to_string(process_start_time(holder)));
     }));
@@ -206,6 +231,8 @@ Result<SandboxSpec> read_sandbox(const std::string& root, const std::string& pod
   spec.name = value["name"].str();
   spec.hostname = value["hostname"].str();
   spec.network_namespace = value["network"].str();
+  spec.user_namespace = value["users"].str();
+  spec.first_user = value["firstUser"].as_int();
   spec.host_pid = value["hostPID"].as_bool();
   spec.host_ipc = value["hostIPC"].as_bool();
   spec.share_pid = value["sharePID"].as_bool();
