@@ -13,6 +13,7 @@
 #include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "controllers/handling.h"
@@ -66,6 +67,13 @@ Status prepare_space(const ClusterDir& dir, const lab::Settings& settings, bool 
   bool keep = lab::node_space_exists(dir) && (something_runs || !lab::node_processes(dir).empty());
   if (!keep) BERTH_TRY(lab::destroy_node_space(dir));
   return lab::make_node_space(dir, {settings.api_service_ip, settings.dns_service_ip});
+}
+
+// A line for the shell. KUBECONFIG is a list with colons between its files.
+std::string how_to_reach(const std::string& kubeconfig) {
+  const bool plain = kubeconfig.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,@%:") == std::string::npos;
+  const std::string word = plain ? kubeconfig : "'" + replace_all(kubeconfig, "'", "'\\''") + "'";
+  return kubeconfig.find(':') == std::string::npos ? "export KUBECONFIG=" + word : "kubectl --kubeconfig=" + word;
 }
 
 // "what, was up; restarted once, at ..."
@@ -166,7 +174,7 @@ int up(const UpOptions& options) {
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
   lab::keep_reserve(*dir);
   say_what_is_left_alone(*dir);
-  say("\n  export KUBECONFIG=" + dir->kubeconfig());
+  say("\n  " + how_to_reach(dir->kubeconfig()));
   return 0;
 }
 

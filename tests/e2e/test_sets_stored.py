@@ -87,6 +87,7 @@ def key_of(thing):
 
 def rewrite(k, change):
     """Calls `change` with the store while nobody else has it."""
+    k.cluster.kill("supervisor")  # it would start them again
     k.cluster.kill("agent")
     k.cluster.kill("server", signal.SIGTERM)  # which leaves all of the store in one file
     store = Store(f"{k.cluster.data_dir}/store/berth.db")

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <functional>
 #include <set>
 
@@ -90,6 +91,9 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
   Fd reading(ends[0]), writing(ends[1]);
   ::fcntl(reading.get(), F_SETFL, O_NONBLOCK);
   std::string at = paths.container(spec.id);
+  // conmon takes what follows a second colon for something else; seen from where it runs there is none.
+  std::string log = spec.log_path;
+  if (log.find(':') != std::string::npos) log = std::filesystem::path(log).lexically_relative(at).string();
   SpawnOptions options;
   options.directory = at;  // conmon writes a file named "oom" where it is
   options.argv = {config.conmon,
@@ -115,7 +119,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
                   "--persist-dir",
                   at,
                   "-l",
-                  "k8s-file:" + spec.log_path,
+                  "k8s-file:" + log,
                   "--no-sync-log",
                   "--runtime-arg",
                   "--root=" + paths.crun(),

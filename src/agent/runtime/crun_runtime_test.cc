@@ -304,10 +304,12 @@ TEST_F(CrunRuntimeTest, RunsFromAPathThatMeansSomethingToTheKernelsOptions) {
   sandbox();
   auto s = shell("echo here; exit 4");
   s.rootfs_layers = overlay_option(odd + "/layer");
+  s.log_path = odd + "/logs/c/0.log";
   auto ran = run(s);
   ASSERT_TRUE(ran.ok()) << ran.error().message;
   ASSERT_TRUE(until_exited(s.id));
   EXPECT_EQ(seen_[s.id].exit_code, 4);
+  EXPECT_NE(log_of(s).find(" F here\n"), std::string::npos) << log_of(s);
 }
 
 TEST_F(CrunRuntimeTest, ContainersOfAPodShareMemoryAndTheHostNameButNotProcesses) {
