@@ -255,7 +255,11 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
         notices(runtime, informers.client(), controller->component()) {
     if (this->options.field_manager.empty()) this->options.field_manager = controller->component();
     record = this->options.record;
-    if (record) slot = record->slot_of(controller->name());
+    if (!record) return;
+    slot = record->slot_of(controller->name());
+    for (const Death& one : record->quarantined(controller->name())) {
+      if (one.key.starts_with(kChangeOf)) changes_left_alone[one.key] = 0;
+    }
   }
 
   void start();
@@ -270,6 +274,8 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   void release(const std::string& key);
 
   Value subject(const std::string& key) const;
+  void read_change(const Watching& watched, const Value& before, const Value& after);
+  bool is_change_left_alone(const std::string& resource, const Value& before, const Value& after);
   void quarantine();
   bool is_aside(const std::string& key);
   bool is_held_back(const std::string& key);
@@ -299,6 +305,7 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   WorkQueue queue;
   WriteBudget budget;
   std::map<std::string, Aside> aside;
+  std::map<std::string, std::uint64_t> changes_left_alone;  // by change_key(): what the object asks for; 0: not seen yet
   HandlingRecord* record = nullptr;
   int slot = -1;
   EventRecorder recorder;
@@ -316,17 +323,7 @@ void Driver::State::start() {
   unsynced = watching.size();
   for (Watching& one : watching) {
     subscriptions.push_back(
-        one.informer->subscribe([this, mapping = &one.mapping](const Value& before, const Value& after) {
-          Keys keys;
-          try {
-            const InvariantsThrow throwing;
-            (*mapping)(before, after, keys);
-          } catch (const std::exception& thrown) {
-            const Value& object = after.is_null() ? before : after;
-            log_error(controller->name(), "cannot read a change", {{"object", key_of(object)}, {"error", thrown.what()}});
-          }
-          for (const std::string& key : keys) queue.add(key);
-        }));
+        one.informer->subscribe([this, watched = &one](const Value& before, const Value& after) { read_change(*watched, before, after); }));
     one.informer->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || --self->unsynced > 0) return;
@@ -336,7 +333,42 @@ void Driver::State::start() {
   }
 }
 
+void Driver::State::read_change(const Watching& watched, const Value& before, const Value& after) {
+  const Value& object = after.is_null() ? before : after;
+  const std::string& resource = watched.informer->resource().resource;
+  if (!changes_left_alone.empty() && is_change_left_alone(resource, before, after)) return;
+  const HandlingRecord::Note note(record, slot, resource, api::namespace_of(object), api::name_of(object));
+  Keys keys;
+  try {
+    const InvariantsThrow throwing;
+    watched.mapping(before, after, keys);
+  } catch (const std::exception& thrown) {
+    log_error(controller->name(), "cannot read a change", {{"object", key_of(object)}, {"error", thrown.what()}});
+  }
+  if (record && record->has_deaths())
+    record->forget(controller->name(), change_key(resource, api::namespace_of(object), api::name_of(object)));
+  for (const std::string& key : keys) queue.add(key);
+}
+
 // --- Keys that are not looked at, or not now
+
+// An object whose changes the server died on reading, until it is another one.
+bool Driver::State::is_change_left_alone(const std::string& resource, const Value& before, const Value& after) {
+  const Value& object = after.is_null() ? before : after;
+  const std::string key = change_key(resource, api::namespace_of(object), api::name_of(object));
+  const auto found = changes_left_alone.find(key);
+  if (found == changes_left_alone.end()) return false;
+  const std::uint64_t version = version_of(after);
+  if (version != 0 && found->second == 0) {
+    found->second = version;
+    log_warning(controller->name(), "left alone: the server died on it", {{"object", key}});
+    notices.event(after, kWarning, "Quarantined", quarantine_message({controller->name(), key, HandlingRecord::kDeathsToQuarantine}));
+  }
+  if (version != 0 && found->second == version) return true;
+  changes_left_alone.erase(found);
+  record->forget(controller->name(), key);
+  return version == 0;  // deleted, and nobody had heard of it
+}
 
 Value Driver::State::subject(const std::string& key) const {
   return watching.empty() ? Value() : controller->subject(key, *watching.front().informer);
@@ -345,9 +377,12 @@ Value Driver::State::subject(const std::string& key) const {
 void Driver::State::quarantine() {
   if (!record) return;
   for (const Death& one : record->quarantined(controller->name())) {
-    const Value object = subject(one.key);
+    const auto change = changes_left_alone.find(one.key);
+    if (change != changes_left_alone.end() && change->second != 0) continue;
+    const Value object = change == changes_left_alone.end() ? subject(one.key) : Value();
     if (object.is_null()) {
       record->forget(one.controller, one.key);
+      changes_left_alone.erase(one.key);
       continue;
     }
     aside[one.key] = Aside{version_of(object), Duration::max(), true};

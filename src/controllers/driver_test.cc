@@ -621,6 +621,27 @@ TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
   EXPECT_TRUE(HandlingRecord::quarantined_in(directory.path).empty());
 }
 
+// Reading what happened to an object may be what ends the server, before anything is planned.
+TEST_F(TouchyTest, ChangesThatTheServerDiedOnAreNotRead) {
+  TemporaryDirectory directory;
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "touchy", change_key("secrets", "default", "a"));
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "touchy", change_key("secrets", "default", "gone"));
+  put("a", "");
+  put("b", "");
+  auto record = HandlingRecord::open(directory.path, "1").value();
+  begin(record.get());
+  runtime.advance(1min);
+  EXPECT_TRUE(is_touched("b"));
+  EXPECT_EQ(touchy->looks["default/a"], 0);
+  EXPECT_EQ(told("Quarantined"), 1);
+  ASSERT_EQ(record->quarantined("touchy").size(), 1u) << "what is gone is forgotten";
+  EXPECT_EQ(record->quarantined("touchy")[0].key, "change of secrets default/a");
+  put("a", "", "other");
+  runtime.advance(1s);
+  EXPECT_TRUE(is_touched("a"));
+  EXPECT_FALSE(record->has_deaths());
+}
+
 TEST_F(TouchyTest, AServerThatWasKilledAtABadMomentForgetsIt) {
   TemporaryDirectory directory;
   put("a", "");

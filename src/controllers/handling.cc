@@ -61,6 +61,10 @@ std::uint64_t version_of(const Value& object) {
   return asked.hash();
 }
 
+std::string change_key(std::string_view resource, std::string_view ns, std::string_view name) {
+  return std::string(kChangeOf) + std::string(resource) + " " + std::string(ns) + (ns.empty() ? "" : "/") + std::string(name);
+}
+
 std::string quarantine_message(const Death& death) {
   return "The server died " + std::to_string(death.times) + " times while the controller " + death.controller +
          " handled this object. It is left alone until it is changed or deleted";
@@ -139,7 +143,21 @@ int HandlingRecord::slot_of(std::string_view controller) {
   return slots_++;
 }
 
-HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view key) {
+HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view key) { begin(record, slot, key); }
+
+HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view resource, std::string_view ns, std::string_view name) {
+  if (!record || slot < 0) return;
+  char key[kKeyBytes];
+  std::size_t length = 0;
+  for (std::string_view part : {kChangeOf, resource, std::string_view(" "), ns, std::string_view(ns.empty() ? "" : "/"), name}) {
+    if (length + part.size() >= kKeyBytes) return;
+    std::memcpy(key + length, part.data(), part.size());
+    length += part.size();
+  }
+  begin(record, slot, std::string_view(key, length));
+}
+
+void HandlingRecord::Note::begin(HandlingRecord* record, int slot, std::string_view key) {
   if (!record || slot < 0) return;
   at_ = record->map_ + static_cast<std::size_t>(slot) * kSlotBytes + kNameBytes;
   if (*at_) {

@@ -30,6 +30,9 @@ struct Death {
 // What the object asks for, without what controllers and agents say of it (its status): an object that is left alone is so
 // until this differs. 0 for null. Holds within one process.
 std::uint64_t version_of(const Value& object);
+// What stands for reading a change of an object, which may be of another kind than the controller's own.
+inline constexpr std::string_view kChangeOf = "change of ";
+std::string change_key(std::string_view resource, std::string_view ns, std::string_view name);
 // Of the event about an object in quarantine.
 std::string quarantine_message(const Death& death);
 
@@ -57,10 +60,13 @@ class HandlingRecord {
    public:
     // `record` may be null.
     Note(HandlingRecord* record, int slot, std::string_view key);
+    // The key change_key(resource, ns, name), put together in place.
+    Note(HandlingRecord* record, int slot, std::string_view resource, std::string_view ns, std::string_view name);
     ~Note();
     Note(const Note&) = delete;
 
    private:
+    void begin(HandlingRecord* record, int slot, std::string_view key);
     char* at_ = nullptr;
     std::string outer_;
   };

@@ -79,7 +79,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::serviceaccount::make_token_controller(*informers_, config.ca_pem, config.sign));
   for (auto& controller : controllers::disruption::make_controllers(*informers_)) run(std::move(controller));
   run(controllers::quota::make_controller(*informers_, counted_kinds()));
-  drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure));
+  drivers_.push_back(controllers::hpa::start(*informers_, scalable_kinds(), config.measure, options));
   scheduler::Options scheduling;
   scheduling.record = config.record;
   scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_, std::move(scheduling));

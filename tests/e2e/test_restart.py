@@ -1,4 +1,6 @@
 """The agent or the server dies and comes back: the containers and what the API says of them stay as they are."""
+import json
+import pathlib
 import re
 
 import pytest
@@ -111,6 +113,24 @@ def test_server_restart(s):
     assert all(is_ready(p) for p in s.list("pods")["items"])
     node = s.cluster.api("/api/v1/nodes/berth-1")
     assert any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
+
+
+def test_what_the_server_died_on_is_left_alone(s):
+    """Three deaths over one object: the next start says so and goes on without it, until it changes."""
+    deaths = pathlib.Path(s.cluster.data_dir, "run/deaths.json")
+    version = s.cluster.berth("status").stdout and lab.run([lab.BERTH, "--version"]).stdout.split()[1]
+    deaths.write_text(json.dumps({"version": version, "deaths": [{"controller": "statefulset", "key": "default/steady", "times": 3}]}))
+    s.cluster.kill("server")
+    assert "left alone  default/steady: the server died 3 times" in s.cluster.up().stdout
+    uid = s.pod("steady-2")["metadata"]["uid"]
+    s.k("create", "configmap", "others-go-on", "--from-literal=a=b")
+    s.k("delete", "pod", "steady-2")
+    wait_for("the event", lambda: "Quarantined" in s.out("get", "events", "--field-selector", "involvedObject.name=steady", "-o", "name", "-o", "jsonpath={.items[*].reason}"))
+    assert "steady-2" not in s.names("pods")
+    s.k("annotate", "sts/steady", "tried=again")
+    s.wait_ready("steady-2")
+    assert s.pod("steady-2")["metadata"]["uid"] != uid
+    assert "left alone" not in s.cluster.berth("status").stdout
 
 
 def test_both_restart_while_a_set_grows(s):

@@ -139,10 +139,10 @@ class HpaController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure) {
+std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure, Driver::Options options) {
   auto controller = std::make_unique<HpaController>(informers, std::move(kinds), std::move(measure));
   HpaController* raw = controller.get();
-  auto driver = std::make_unique<Driver>(informers, std::move(controller));
+  auto driver = std::make_unique<Driver>(informers, std::move(controller), std::move(options));
   raw->set_poke([driver = driver.get()](const std::string& key) { driver->poke(key); });
   return driver;
 }

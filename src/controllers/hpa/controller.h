@@ -20,6 +20,6 @@ struct Scalable {
 // Answers later, on the loop, with the PodMetrics of a namespace.
 using Measure = std::function<void(const std::string& ns, Function<void(Result<std::vector<Value>>)> done)>;
 
-std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure);
+std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure, Driver::Options options = {});
 
 }  // namespace berth::controllers::hpa
