@@ -139,7 +139,7 @@ kind: Secret
 metadata: {{name: long, annotations: {{kubernetes.io/service-account.name: robot}}}}
 type: kubernetes.io/service-account-token
 """)
-    data = wait_for("the token", lambda: session.get("secret", "long").get("data"))
+    data = wait_for("the token", lambda: session.get("secrets", "long").get("data"))
     assert base64.b64decode(data["namespace"]).decode() == session.ns
     assert b"BEGIN CERTIFICATE" in base64.b64decode(data["ca.crt"])
     token = base64.b64decode(data["token"]).decode()
