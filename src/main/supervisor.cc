@@ -105,7 +105,11 @@ void Supervisor::follow(Role& role, int pid, bool child, int ready_fd) {
   role.said.clear();
   role.began = loop_.monotonic();
   role.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!role.pidfd) return loop_.post([this, &role] { ended(role); });
+  if (!role.pidfd) {  // it has ended already
+    role.child = false;
+    ::waitpid(pid, nullptr, WNOHANG);
+    return loop_.post([this, &role] { ended(role); });
+  }
   (void)loop_.watch_fd(role.pidfd.get(), EPOLLIN, [this, &role](std::uint32_t) { ended(role); });
   if (ready_fd < 0) return;
   role.ready_fd = Fd(ready_fd);
@@ -143,6 +147,9 @@ void Supervisor::ready(Role& role) {
 }
 
 void Supervisor::ended(Role& role) {
+  int status = 0;
+  const pid_t reaped = role.child ? ::waitpid(role.pid, &status, WNOHANG) : -1;
+  if (reaped == 0) return;  // its last thread is still ending: called again at once
   if (role.ready_fd) read_ready(role);
   if (role.ready_fd) {
     loop_.unwatch_fd(role.ready_fd.get());
@@ -150,8 +157,7 @@ void Supervisor::ended(Role& role) {
   }
   if (role.pidfd) loop_.unwatch_fd(role.pidfd.get());
   role.pidfd.reset();
-  int status = 0;
-  std::string how = role.child && ::waitpid(role.pid, &status, WNOHANG) == role.pid ? describe_end(status) : "ended";
+  std::string how = reaped == role.pid ? describe_end(status) : "ended";
   const bool was_ready = role.ready;
   const int pid = std::exchange(role.pid, 0);
   role.ready = false;

@@ -94,7 +94,7 @@ void reap(Loop& loop, pid_t pid) {
   const int fd = pidfd->get();
   // Where it cannot be watched, it is left to whoever reaps for us when we end.
   (void)loop.watch_fd(fd, EPOLLIN, [&loop, pid, pidfd = std::move(pidfd)](std::uint32_t) {
-    ::waitpid(pid, nullptr, WNOHANG);
+    if (::waitpid(pid, nullptr, WNOHANG) == 0) return;  // its last thread is still ending: asked again at once
     loop.unwatch_fd(pidfd->get());
   });
 }
@@ -201,10 +201,12 @@ void ChildRun::read_output() {
 }
 
 void ChildRun::exited() {
+  int status = 0;
+  const pid_t reaped = ::waitpid(pid_, &status, WNOHANG);
+  if (reaped == 0) return;  // its last thread is still ending: called again at once
   read_output();  // what it wrote; a grandchild that keeps the pipe open is not waited for
   loop_.unwatch_fd(pidfd_.get());
-  int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) == pid_) outcome_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (reaped == pid_) outcome_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   pid_ = 0;
   if (timer_) loop_.cancel(std::exchange(timer_, 0));
   auto done = std::move(done_);

@@ -136,10 +136,10 @@ void InteractiveExec::report(Result<ContainerRuntime::ExecStreams> streams) {
 }
 
 void InteractiveExec::process_ended() {
+  int status = 0;
+  if (::waitpid(pid_, &status, WNOHANG) == 0) return;  // its last thread is still ending: called again at once
   if (listener_) accept_terminal();  // it may have connected just before it ended
   loop_.unwatch_fd(pidfd_.get());
-  int status = 0;
-  ::waitpid(pid_, &status, WNOHANG);
   pid_ = 0;
   auto alive = alive_;
   // A terminal that never came (crun failed before it made one) is told by the exit code alone.
