@@ -88,7 +88,7 @@ def test_what_dies_is_started_again(s):
         wait_for(f"another {role}", lambda: s.cluster.pid(role) != pid)
     wait_for("an answer", lambda: s.k("get", "nodes", check=False).returncode == 0)
     status = s.cluster.berth("status").stdout
-    assert len(re.findall(r"running, pid \d+.*; restarted (?:once|\d+ times), (?:last )?at 2\S+Z: .*signal 9", status)) == 2, status
+    assert len(re.findall(r"running, pid \d+.*; restarted (?:once|\d+ times), (?:last )?at 2\S+Z: (?:killed by signal 9|ended)", status)) == 2, status
     s.k("annotate", "pod", "steady-0", "seen=yes")
     wait_for("the agent to be at work", lambda: s.k("exec", "steady-0", "-c", "ticker", "--", "true", check=False).returncode == 0)
     assert lives(s) == before
