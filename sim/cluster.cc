@@ -124,11 +124,11 @@ void Cluster::make_node(const Machine& machine, std::function<void(bool made)> d
                    .value();
   Value& metadata = node.mut("metadata");
   metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
-  user().create(kNodes, node, {}, [this, done, node, name = machine.node](Result<Value> answer) {
+  user().create(kNodes, node, {}, [this, done, name = machine.node](Result<Value> answer) {
     if (!answer.ok() && answer.error().code != Code::kAlreadyExists) return done(false);
-    // One whose status could not be written is there already.
-    const Value status = Value::object({{"status", node["status"]}});
-    user().patch(kNodes, {"", name}, api::PatchType::kMerge, status, {.subresource = "status"}, [done](Result<Value> updated) { done(updated.ok()); });
+    // One whose taint could not be taken away is there already. Nobody else here takes it away.
+    const Value untainted = Value::object({{"spec", Value::object({{"taints", Value()}})}});
+    user().patch(kNodes, {"", name}, api::PatchType::kMerge, untainted, {}, [done](Result<Value> updated) { done(updated.ok()); });
   });
 }
 

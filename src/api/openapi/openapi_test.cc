@@ -163,7 +163,7 @@ TEST(OpenApiV3, IndexNamesEveryGroupOnceWithItsHash) {
   EXPECT_EQ(found, (std::vector<std::string>{
                        "api/v1", "apis/apps/v1", "apis/authentication.k8s.io/v1", "apis/authorization.k8s.io/v1", "apis/autoscaling/v1", "apis/autoscaling/v2", "apis/batch/v1",
                        "apis/coordination.k8s.io/v1", "apis/discovery.k8s.io/v1", "apis/events.k8s.io/v1",
-                       "apis/metrics.k8s.io/v1beta1", "apis/policy/v1", "apis/scheduling.k8s.io/v1", "apis/storage.k8s.io/v1"}));
+                       "apis/metrics.k8s.io/v1beta1", "apis/node.k8s.io/v1", "apis/policy/v1", "apis/scheduling.k8s.io/v1", "apis/storage.k8s.io/v1"}));
   std::set<std::string> urls;
   for (json::Entry entry : v3_index(kinds())["paths"].entries()) {
     std::string url = entry.value["serverRelativeURL"].str();

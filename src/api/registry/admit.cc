@@ -91,7 +91,8 @@ Status admit_pod(Registry::State& state, const Call& call, Value& pod) {
   }
   apply_limit_defaults(state, call.ns, pod);
   add_default_tolerations(spec);
-  return admit_priority(state, pod);
+  BERTH_TRY(admit_priority(state, pod));
+  return admit_runtime_class(state, pod);
 }
 
 void add_finalizer(Value& object, std::string_view finalizer) {
@@ -120,6 +121,15 @@ void admit_claim(Registry::State& state, Value& claim) {
   if (!chosen.empty()) claim.mut("spec").set("storageClassName", chosen);
 }
 
+// Nothing is placed on a new node before the controller of taints has seen that it is ready.
+void admit_node(Value& node) {
+  constexpr const char* kNotReady = "node.kubernetes.io/not-ready";
+  for (const Value& taint : node["spec"]["taints"]) {
+    if (taint["key"].as_string() == kNotReady && taint["effect"].as_string() == "NoSchedule") return;
+  }
+  node.mut("spec").mut("taints").push(Value::object({{"key", kNotReady}, {"effect", "NoSchedule"}}));
+}
+
 }  // namespace
 
 void admit_update(const schema::Kind& kind, const Call& call, Value& after) {
@@ -138,6 +148,8 @@ Status admit_create(Registry::State& state, const Call& call, const schema::Kind
     admit_claim(state, object);
   } else if (kind.kind == "PersistentVolume") {
     add_finalizer(object, "kubernetes.io/pv-protection");
+  } else if (kind.kind == "Node") {
+    admit_node(object);
   } else if (kind.kind == "Namespace") {
     object.mut("metadata").mut("labels").set("kubernetes.io/metadata.name", api::name_of(object));
   }

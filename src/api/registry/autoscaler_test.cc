@@ -49,9 +49,10 @@ TEST_F(AutoscalerTest, WhatOneVersionMakesTheOtherShows) {
 TEST_F(AutoscalerTest, IsCheckedInItsNewerForm) {
   EXPECT_EQ(outcome(create("v1", R"({"metadata":{"name":"h"},"spec":{"maxReplicas":0,"minReplicas":0,"targetCPUUtilizationPercentage":0,"scaleTargetRef":{"kind":"a/b"}}})")),
             "HorizontalPodAutoscaler.autoscaling \"h\" is invalid: [spec.minReplicas: Invalid value: 0: must be greater than or equal to 1, "
-            "spec.maxReplicas: Invalid value: 0: must be greater than 0, spec.scaleTargetRef.kind: Invalid value: \"a/b\": may not contain '/', "
+            "spec.maxReplicas: Required value: must be set and greater than 0, spec.scaleTargetRef.kind: Invalid value: \"a/b\": may not contain '/', "
             "spec.scaleTargetRef.name: Required value, spec.scaleTargetRef.apiVersion: Invalid value: \"\": apiVersion must specify API group, "
-            "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be greater than 0]");
+            "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be greater than 0, "
+            "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas]");
   EXPECT_EQ(outcome(create("v2", R"({"metadata":{"name":"h"},"spec":{"maxReplicas":1,"minReplicas":2,"scaleTargetRef":{"kind":"ReplicationController","name":"r","apiVersion":"v1"},
       "metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization"}}},{"type":"Odd"},
         {"type":"Pods","pods":{"metric":{"name":""},"target":{"type":"Value","value":"-1"}},"resource":{"name":"cpu","target":{"type":"Value"}}},{"type":"External"},

@@ -127,7 +127,8 @@ TEST_F(QuotaTest, ScopesChooseWhatCounts) {
             "422 ResourceQuota \"q\" is invalid: spec.scopes: Invalid value: [\"NotBestEffort\"]: field is immutable");
   EXPECT_EQ(outcome(create(kResourceQuotas, R"({"metadata":{"name":"x"},"spec":{"hard":{"pods":"1500m","what":"1","services":"-1"},"scopes":["BestEffort","NotBestEffort","Odd"]}})")),
             "422 ResourceQuota \"x\" is invalid: [spec.hard[pods]: Invalid value: \"1500m\": must be an integer, "
-            "spec.hard[services]: Invalid value: \"-1\": must be greater than or equal to 0, spec.hard[what]: Invalid value: \"what\": must be a standard resource for quota, "
+            "spec.hard[services]: Invalid value: \"-1\": must be greater than or equal to 0, spec.hard[what]: Invalid value: \"what\": must be a standard resource type or fully "
+            "qualified, spec.hard[what]: Invalid value: \"what\": must be a standard resource for quota, "
             "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\",\"Odd\"]: unsupported scope applied to resource, "
             "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\",\"Odd\"]: unsupported scope, "
             "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\",\"Odd\"]: conflicting scopes]");

@@ -85,7 +85,7 @@ TEST_F(RegistryTest, PriorityClasses) {
             "system use only. error: system-x is not a known system priority class");
   EXPECT_EQ(outcome(create(classes, R"({"metadata":{"name":"z"},"value":1000000001,"preemptionPolicy":"Maybe"})")),
             "422 PriorityClass.scheduling.k8s.io \"z\" is invalid: [value: Forbidden: maximum allowed value of a user defined priority is 1000000000, "
-            "preemptionPolicy: Unsupported value: \"Maybe\": supported values: \"Never\", \"PreemptLowerPriority\"]");
+            "preemptionPolicy: Unsupported value: \"Maybe\": supported values: \"PreemptLowerPriority\", \"Never\"]");
 }
 
 TEST_F(RegistryTest, GatesAndLabelKeysOfNewPods) {

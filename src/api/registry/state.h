@@ -63,6 +63,8 @@ Result<Value> take_in_applied(const Call& call, Value object);
 
 // --- strategy.cc: what a kind does to its objects
 void prepare_create(Registry::State& state, const schema::Kind& kind, Value& object);
+// A new namespace is given this one, so that its content goes before it.
+void add_namespace_finalizer(Value& spec);
 // The object that results of `incoming` written over `before` through a subresource.
 Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource);
 // The server's own count of template changes. Called when it is settled who owns which field: nobody owns this one's changes.
@@ -77,6 +79,17 @@ bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& af
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object);
 // What an update is given: pods that lost the tolerations they all have get them back.
 void admit_update(const schema::Kind& kind, const Call& call, Value& after);
+
+// --- runtime_class.cc
+// Gives a new pod its class's overhead and scheduling.
+Status admit_runtime_class(const Registry::State& state, Value& pod);
+// Overhead comes from a class, and only from there. Asked when the pod is found valid.
+Status check_overhead(const Registry::State& state, const Value& pod);
+
+// --- pod_security.cc
+// By the labels of the namespace (or of this object, where it is one): refuses pods that violate its enforced level, warns of pods
+// and templates that violate its warned one. Asked of what is valid; `before` is null where new.
+Status check_pod_security(const Registry::State& state, const Call& call, const Value& before, const Value& object, std::vector<std::string>& warnings);
 
 // --- priority.cc
 // Resolves the pod's class into its priority and preemption policy.
@@ -107,6 +120,10 @@ void identify_job(Value& job, bool had_labels);
 // A job without labels has those of its pods; after validation, which names a label's fault once.
 void label_job(Value& job);
 void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
+
+// --- services.cc
+// Gives a new Service its families, addresses and node ports (a dry run: what they could be). Refused: nothing was taken.
+Status settle_new_service(Registry::State& state, Value& service, bool dry_run);
 
 // --- pods.cc
 std::string qos_class(const Value& pod);

@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "api/registry/state.h"
+#include "base/ids.h"
 #include "base/text.h"
+#include "base/time/time.h"
 
 namespace berth::registry {
 namespace {
@@ -65,7 +67,41 @@ void fill_secret(Value& object) {
   object.erase("stringData");
 }
 
+// A claim's old data source may only be another claim or a snapshot; then the old and the new form of it say the same.
+void settle_data_source(const schema::FeatureGates& gates, Value& spec) {
+  // Of another namespace: as if it were not there.
+  if (!gates.enabled("CrossNamespaceVolumeDataSource") && !spec["dataSourceRef"]["namespace"].as_string().empty()) spec.erase("dataSourceRef");
+  const Value& source = spec["dataSource"];
+  if (source.is_object() && !spec["dataSourceRef"].is_object()) {
+    const std::string_view group = source["apiGroup"].as_string(), kind = source["kind"].as_string();
+    const bool known = (group.empty() && kind == "PersistentVolumeClaim") || (group == "snapshot.storage.k8s.io" && kind == "VolumeSnapshot");
+    if (!known) spec.erase("dataSource");
+  }
+  const Value old_form = spec["dataSource"], new_form = spec["dataSourceRef"];
+  if (!new_form["namespace"].as_string().empty()) return;
+  auto same = [](const Value& of) { return Value::object({{"apiGroup", of["apiGroup"]}, {"kind", of["kind"]}, {"name", of["name"]}}); };
+  if (old_form.is_object() && !new_form.is_object()) spec.set("dataSourceRef", same(old_form));
+  if (!old_form.is_object() && new_form.is_object()) spec.set("dataSource", same(new_form));
+}
+
+// Of the secrets of an account only names count.
+void keep_secret_names(Value& account) {
+  if (account["secrets"].empty()) return;
+  Value names = Value::array();
+  for (const Value& secret : account["secrets"]) {
+    names.push(secret["name"].as_string().empty() ? Value::object() : Value::object({{"name", secret["name"]}}));
+  }
+  account.set("secrets", std::move(names));
+}
+
 }  // namespace
+
+void add_namespace_finalizer(Value& spec) {
+  for (const Value& finalizer : spec["finalizers"]) {
+    if (finalizer.as_string() == "kubernetes") return;
+  }
+  spec.mut("finalizers").push("kubernetes");
+}
 
 bool has_status(const schema::Kind& kind) { return keeps_status(kind); }
 
@@ -83,14 +119,18 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   Value& metadata = object.mut("metadata");
   for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"}) metadata.erase(field);
   if (counts_generation(kind)) metadata.set("generation", 1);
-  if (keeps_status(kind)) object.erase("status");
+  // A node brings its own first status.
+  if (keeps_status(kind) && !is_kind(kind, "", "Node")) object.erase("status");
   if (is_kind(kind, "", "Pod")) {
     object.set("status", Value::object({{"phase", "Pending"}, {"qosClass", qos_class(object)}}));
     prepare_pod(object, state.runtime.now());
   } else if (is_kind(kind, "", "Namespace")) {
     object.set("status", Value::object({{"phase", "Active"}}));
-  } else if (is_kind(kind, "", "PersistentVolumeClaim") || is_kind(kind, "", "PersistentVolume")) {
+  } else if (is_kind(kind, "", "PersistentVolumeClaim")) {
     object.set("status", Value::object({{"phase", "Pending"}}));
+    settle_data_source(state.config.gates, object.mut("spec"));
+  } else if (is_kind(kind, "", "PersistentVolume")) {
+    object.set("status", Value::object({{"phase", "Pending"}, {"lastPhaseTransitionTime", format_time(state.runtime.now())}}));
   } else if (is_kind(kind, "", "Service")) {
     object.set("status", Value::object({{"loadBalancer", Value::object()}}));
   } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet") || is_kind(kind, "", "ReplicationController")) {
@@ -103,13 +143,17 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
     set_template_generation(object, std::max<std::int64_t>(1, template_generation(object)));
   } else if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler")) {
     object.set("status", Value::object({{"desiredReplicas", 0}}));
-    if (kind.version == "v1") object.mut("status").set("currentReplicas", 0);
+    object.mut("status").set(kind.version == "v1" ? "currentReplicas" : "currentMetrics", kind.version == "v1" ? Value(0) : Value());
   } else if (is_kind(kind, "", "ResourceQuota")) {
     object.set("status", Value::object());
   } else if (is_kind(kind, "policy", "PodDisruptionBudget")) {
     object.set("status", Value::object({{"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}}));
   } else if (is_kind(kind, "", "Secret")) {
     fill_secret(object);
+  } else if (is_kind(kind, "", "ServiceAccount")) {
+    keep_secret_names(object);
+  } else if (is_kind(kind, "", "LimitRange") && metadata["name"].as_string().empty() && metadata["generateName"].as_string().empty()) {
+    object.mut("metadata").set("name", new_uid(state.runtime));
   }
 }
 

@@ -1,4 +1,6 @@
 // The last part of every write: validated objects go to the store, answers come back when they are durable.
+#include <algorithm>
+
 #include "api/patch/patch.h"
 #include "api/plain_error.h"
 #include "api/registry/state.h"
@@ -36,7 +38,8 @@ bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_
 
 Status validated(const schema::Kind& kind, std::vector<Cause> causes, const Value& object) {
   if (causes.empty()) return ok_status();
-  return api::invalid(kind.group, kind.kind, api::name_of(object), std::move(causes));
+  // Events of either group are refused as the one kind that they are.
+  return api::invalid(kind.kind == "Event" ? std::string_view() : std::string_view(kind.group), kind.kind, api::name_of(object), std::move(causes));
 }
 
 // The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's. `empty`: as
@@ -183,26 +186,34 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   schema::apply_defaults(kind, object);
   schema::drop_disabled(kind, state->config.gates, Value(), object);
   if (track) track_created(kind, call, object, empty, state->runtime.now());
-  if (kind.group.empty() && kind.kind == "Namespace") object.mut("spec").set("finalizers", Value::array({"kubernetes"}));  // nobody's
+  if (kind.group.empty() && kind.kind == "Namespace") add_namespace_finalizer(object.mut("spec"));  // nobody's
   if (kind.group == "batch") warn_of_job(kind, object, warnings);
   if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
-  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse(valid.error());
+  // A Service is looked at with its addresses; those of one that is refused go back.
+  const bool service = kind.kind == "Service" && kind.group.empty();
+  if (service) {
+    if (Status settled = settle_new_service(*state, object, call.dry_run); !settled.ok()) return refuse(settled.error());
+  }
+  auto give_back = [&](const Error& e) {
+    if (service && !call.dry_run) state->addresses.release(object);
+    refuse(e);
+  };
+  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return give_back(valid.error());
   if (empty) drop_empty(kind, object);
   if (kind.group == "batch" && kind.kind == "Job") label_job(object);
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
-  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse(allowed.error());
-  Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
-  if (!charges.ok()) return refuse(charges.error());
-  if (kind.kind == "Service" && kind.group.empty() && !call.dry_run) {
-    std::vector<Cause> problem;
-    if (!state->addresses.allocate(Value(), object, state->runtime.random(), problem)) {
-      return refuse(api::invalid(kind.group, kind.kind, api::name_of(object), std::move(problem)));
-    }
+  validation::warn(kind, object, warnings);
+  if (kind.kind == "Pod" && kind.group.empty()) {
+    if (Status fits = check_overhead(*state, object); !fits.ok()) return refuse(fits.error());
   }
+  if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok()) return give_back(safe.error());
+  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return give_back(allowed.error());
+  Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
+  if (!charges.ok()) return give_back(charges.error());
   Commit commit{call, store_key(kind, call.ns, api::name_of(object)), 0, 201, std::move(warnings)};
   commit.call.name = api::name_of(object);
-  Value taken = kind.kind == "Service" ? object : Value();
+  Value taken = service ? object : Value();
   commit_put(state, std::move(commit), to_storage(kind, std::move(object)), false,
              [state, taken, dry_run = call.dry_run, done = std::move(done)](Result<Answer> answer) {
                if (!answer.ok() && !taken.is_null() && !dry_run) state->addresses.release(taken);
@@ -241,7 +252,9 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
   if (call.subresource.empty()) {
     for (std::string& warning : validation::warnings_on_update(kind, before, after)) warnings.push_back(std::move(warning));
+    validation::warn(kind, after, warnings);
   }
+  if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse(safe.error());
   if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse(allowed.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
   if (!charges.ok()) return refuse(charges.error());

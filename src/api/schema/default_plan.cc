@@ -10,8 +10,9 @@ namespace berth::schema {
 namespace {
 
 bool has_default(const Field& field) { return !field.default_value.is_null(); }
-bool is_resource_list(const Field& field) {
-  return field.shape == Shape::kMap && field.element->shape == Shape::kQuantity;
+// Amounts of the core group's types are rounded; others (a RuntimeClass's overhead) stay as they are.
+bool is_rounded(const Type& type, const Field& field) {
+  return field.shape == Shape::kMap && field.element->shape == Shape::kQuantity && type.name.starts_with("io.k8s.api.core.");
 }
 // The type of the objects held directly, or as elements of a list or map; null: none.
 const Type* member_type(const Field& field) {
@@ -23,8 +24,8 @@ const Type* member_type(const Field& field) {
 }
 
 bool own_work(const Type& type) {
-  return rule_of(type.name) || std::any_of(type.fields.begin(), type.fields.end(), [](const Field& field) {
-           return has_default(field) || is_resource_list(field);
+  return rule_of(type.name) || std::any_of(type.fields.begin(), type.fields.end(), [&](const Field& field) {
+           return has_default(field) || is_rounded(type, field);
          });
 }
 
@@ -113,7 +114,7 @@ const DefaultPlan* DefaultPlans::plan_of(const Type& type) {
   for (const Field& field : type.fields) {
     using Step = DefaultPlan::Step;
     if (has_default(field)) plan->steps.push_back(Step{&field, Step::kSetDefault, nullptr});
-    if (is_resource_list(field)) plan->steps.push_back(Step{&field, Step::kResourceList, nullptr});
+    if (is_rounded(type, field)) plan->steps.push_back(Step{&field, Step::kResourceList, nullptr});
     const Type* member = member_type(field);
     const DefaultPlan* below = member ? plan_of(*member) : nullptr;
     if (!below) continue;

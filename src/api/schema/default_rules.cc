@@ -259,7 +259,7 @@ void service(Value& s) {
     if (balanced || node_port || (cluster_ip && !spec["externalIPs"].empty())) {
       fill(spec, "externalTrafficPolicy", "Cluster");
     }
-    if (balanced || node_port || cluster_ip) fill(spec, "internalTrafficPolicy", "Cluster");
+    if (balanced || node_port || cluster_ip) fill_absent(spec, "internalTrafficPolicy", "Cluster");
     if (balanced) fill(spec, "allocateLoadBalancerNodePorts", true);
   });
   if (type != "LoadBalancer" || s["status"]["loadBalancer"]["ingress"].empty()) return;
@@ -274,8 +274,8 @@ void service(Value& s) {
 
 void endpoint_port(Value& p) { fill(p, "protocol", "TCP"); }
 void slice_port(Value& p) {
-  fill(p, "name", "");
-  fill(p, "protocol", "TCP");
+  fill_absent(p, "name", "");
+  fill_absent(p, "protocol", "TCP");
 }
 
 // A container's limit is the maximum where nothing else is said, and its request the limit, or the minimum.
@@ -309,10 +309,10 @@ void persistent_volume(Value& v) {
     fill_absent(spec, "volumeMode", "Filesystem");
   });
 }
-void priority_class(Value& s) { fill(s, "preemptionPolicy", "PreemptLowerPriority"); }
+void priority_class(Value& s) { fill_absent(s, "preemptionPolicy", "PreemptLowerPriority"); }
 void storage_class(Value& s) {
-  fill(s, "reclaimPolicy", "Delete");
-  fill(s, "volumeBindingMode", "Immediate");
+  fill_absent(s, "reclaimPolicy", "Delete");
+  fill_absent(s, "volumeBindingMode", "Immediate");
 }
 
 // --- Workloads

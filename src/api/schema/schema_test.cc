@@ -186,7 +186,7 @@ TEST(Builtin, ServesTheKindsInUpstreamsOrder) {
                        "authorization.k8s.io/v1 subjectaccessreviews", "autoscaling/v2 horizontalpodautoscalers",
                        "autoscaling/v1 horizontalpodautoscalers", "batch/v1 cronjobs", "batch/v1 jobs", "policy/v1 poddisruptionbudgets",
                        "storage.k8s.io/v1 storageclasses", "scheduling.k8s.io/v1 priorityclasses", "coordination.k8s.io/v1 leases",
-                       "discovery.k8s.io/v1 endpointslices", "metrics.k8s.io/v1beta1 nodes", "metrics.k8s.io/v1beta1 pods"}));
+                       "node.k8s.io/v1 runtimeclasses", "discovery.k8s.io/v1 endpointslices", "metrics.k8s.io/v1beta1 nodes", "metrics.k8s.io/v1beta1 pods"}));
   for (auto [version, kind] : {std::pair("autoscaling/v1", "Scale"), {"policy/v1", "Eviction"}, {"v1", "Status"},
                                {"v1", "DeleteOptions"}, {"authentication.k8s.io/v1", "TokenRequest"},
                                {"v1", "PodList"}, {"apps/v1", "StatefulSetList"}}) {

@@ -116,6 +116,8 @@ Value storage_class_cells(const Value& o, Time now) {
                        o["allowVolumeExpansion"].as_bool(), age_of(o, now)});
 }
 
+Value runtime_class_cells(const Value& o, Time now) { return Value::array({api::name_of(o), o["handler"].str(), age_of(o, now)}); }
+
 Value priority_class_cells(const Value& o, Time now) {
   return Value::array({api::name_of(o), count_of(o["value"]), o["globalDefault"].as_bool(), age_of(o, now), o["preemptionPolicy"].as_string()});
 }
@@ -260,6 +262,7 @@ const std::vector<Printer>& printers() {
       {"events.k8s.io", "Event", kEventColumns, event_cells},
       {"metrics.k8s.io", "NodeMetrics", kMetricsColumns, metrics_cells},
       {"metrics.k8s.io", "PodMetrics", kMetricsColumns, metrics_cells},
+      {"node.k8s.io", "RuntimeClass", {kName, {"Handler", "string", "", 0, "Which runtime runs its pods."}, kAge}, runtime_class_cells},
       {"policy", "PodDisruptionBudget",
        {kName, {"Min Available", "string", "", 0, "Pods that must stay available."}, {"Max Unavailable", "string", "", 0, "Pods that may be missing."},
         {"Allowed Disruptions", "integer", "", 0, "Evictions that are possible now."}, kAge},

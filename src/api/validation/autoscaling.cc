@@ -61,7 +61,11 @@ void check_metric(Report& report, const std::string& path, const Value& metric) 
 
 void check_resource(Report& report, const std::string& path, const Value& source, bool container) {
   const Value& target = source["target"];
-  if (source["name"].as_string().empty()) report.required(path + ".name", "must specify a resource name");
+  if (source["name"].as_string().empty()) {
+    report.required(path + ".name", "must specify a resource name");
+  } else if (container) {
+    validate_container_resource_name(report, path + ".name", source["name"].as_string());
+  }
   if (container && source["container"].as_string().empty()) {
     report.required(path + ".container", "must specify a container");
   } else if (container) {
@@ -134,7 +138,10 @@ void check_rules(Report& report, const std::string& path, const Value& rules) {
     if (window.as_int() < 0) report.invalid(here, window, "must be greater than or equal to zero");
     if (window.as_int() > 3600) report.invalid(here, window, "must be less than or equal to 3600");
   }
-  report.one_of(path + ".selectPolicy", rules["selectPolicy"], {"Disabled", "Max", "Min"});
+  if (const Value& select = rules["selectPolicy"]; !select.is_null()) {
+    const std::string_view text = select.as_string();
+    if (text != "Disabled" && text != "Max" && text != "Min") report.not_supported(path + ".selectPolicy", select, {"Disabled", "Max", "Min"});
+  }
   if (rules["policies"].empty()) report.required(path + ".policies", "must specify at least one Policy");
   std::size_t index = 0;
   for (const Value& policy : rules["policies"]) check_policy(report, at(path + ".policies", index++), policy);
@@ -149,12 +156,18 @@ void validate_autoscaler(Report& report, const Value& object) {
   const Value& least = spec["minReplicas"];
   const std::int64_t most = spec["maxReplicas"].as_int();
   if (least.is_int() && least.as_int() < 1) report.invalid("spec.minReplicas", least, "must be greater than or equal to 1");
-  if (most < 1) report.invalid("spec.maxReplicas", most, "must be greater than 0");
+  if (most == 0) report.required("spec.maxReplicas", "must be set and greater than 0");
+  if (most < 0) report.invalid("spec.maxReplicas", most, "must be greater than or equal to 1");
   if (least.is_int() && most < least.as_int()) report.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`");
   const Value& target = spec["scaleTargetRef"];
   check_reference(report, "spec.scaleTargetRef", target, target["kind"].as_string() != "ReplicationController");
   std::size_t index = 0;
   for (const Value& metric : spec["metrics"]) check_metric_spec(report, at("spec.metrics", index++), metric);
+  auto counts_work = [](const Value& metric) { return metric["type"].as_string() == "Object" || metric["type"].as_string() == "External"; };
+  const bool from_work = std::any_of(spec["metrics"].begin(), spec["metrics"].end(), counts_work);
+  if (least.is_int() && least.as_int() == 0 && !from_work) {
+    report.forbidden("spec.metrics", "must specify at least one Object or External metric to support scaling to zero replicas");
+  }
   check_rules(report, "spec.behavior.scaleUp", spec["behavior"]["scaleUp"]);
   check_rules(report, "spec.behavior.scaleDown", spec["behavior"]["scaleDown"]);
 }

@@ -17,6 +17,7 @@ void check_flocker(Report& report, const Path& path, const Value& source);
 void check_flex_option(Report& report, const Path& path, const Value& key);
 void check_azure_disk_uri(Report& report, const Path& path, const Value& source);
 void check_csi_driver_name(Report& report, const Path& path, const Value& name);
+bool is_iscsi_name(std::string_view name);  // with one of the prefixes, and formed as that one asks
 void check_csi_publish_secret(Report& report, const Path& path, const Value& source);
 
 // --- projections.cc
@@ -45,7 +46,20 @@ void check_windows_user_name(Report& report, const Path& path, const Value& name
 void check_privilege_escalation(Report& report, const Path& path, const Value& context);
 
 // --- storage.cc, metadata.cc
+void check_volume_iscsi(Report& report, const Path& path, const Value& source);
+void check_gluster_namespace(Report& report, const Path& path, const Value& name);
+void check_azure_namespace(Report& report, const Path& path, const Value& name);
 void check_claim_spec(Report& report, const Path& path, const Value& spec);
 void check_template_metadata(Report& report, const Path& path, const Value& metadata);
+
+// --- endpoints.cc
+void check_endpoint_ip(Report& report, const Path& path, const Value& address);
+void check_endpoint_subset(Report& report, const Path& path, const Value& subset);
+void check_slice_endpoints(Report& report, const Path& path, const Value& slice);
+void check_slice_ports(Report& report, const Path& path, const Value& ports);
+
+// --- config.cc
+void check_runtime_overhead(Report& report, const Path& path, const Value& overhead);
+void check_tolerations(Report& report, const Path& path, const Value& tolerations);
 
 }  // namespace berth::validation

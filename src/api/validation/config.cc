@@ -1,5 +1,8 @@
 // ConfigMap, Secret and the small kinds.
-#include "api/validation/report.h"
+#include <set>
+
+#include "api/validation/addresses.h"
+#include "api/validation/check_functions.h"
 #include "api/validation/validation.h"
 #include "base/text.h"
 
@@ -79,30 +82,69 @@ void validate_secret_update(Report& report, const Value& before, const Value& af
   validate_frozen(report, before, after, {"data"});
 }
 
-void validate_lease(Report& report, const Value& object) {
-  const Value& seconds = object["spec"]["leaseDurationSeconds"];
-  if (seconds.is_int() && seconds.as_int() <= 0) report.invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0");
-  if (object["spec"]["leaseTransitions"].as_int() < 0) {
-    report.invalid("spec.leaseTransitions", object["spec"]["leaseTransitions"], "must be greater than or equal to 0");
+// --- node.k8s.io, called from schema/node.v1.checks
+
+// Overhead is held to the rules of a pod's limits, and named so.
+void check_runtime_overhead(Report& report, const Path& path, const Value& overhead) {
+  validate_resources(report, path, Value::object({{"limits", overhead["podFixed"]}}), ResourcesOf::kContainer, nullptr);
+}
+void check_tolerations(Report& report, const Path& path, const Value& tolerations) { validate_tolerations(report, path, tolerations); }
+
+namespace {
+
+void check_taints(Report& report, const Path& path, const Value& taints) {
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  for (std::size_t i = 0; i < taints.size(); ++i) {
+    const Value& taint = taints[i];
+    const Path here = path.at(i);
+    const std::string_view key = taint["key"].as_string(), value = taint["value"].as_string(), effect = taint["effect"].as_string();
+    report.complaints(here / "key", key, is_qualified_name(key));
+    if (const auto complaints = is_label_value(value); !complaints.empty()) report.invalid(here / "value", value, join(complaints, ";"));
+    report.one_of(here / "effect", taint["effect"], {"NoSchedule", "PreferNoSchedule", "NoExecute"}, true);
+    if (seen.emplace(effect, key).second) continue;
+    const Value& added = taint["timeAdded"];
+    report.add(Cause{"FieldValueDuplicate",
+                     "Duplicate value: {\"Key\":" + quoted(key) + ",\"Value\":" + quoted(value) + ",\"Effect\":" + quoted(effect) +
+                         ",\"TimeAdded\":" + json::encode(added) + "}: taints must be unique by key and effect pair",
+                     here.text()});
   }
 }
+
+void check_pod_networks(Report& report, const Value& networks) {
+  const Path path("spec.podCIDRs");
+  bool good = true;
+  for (std::size_t i = 0; i < networks.size(); ++i) {
+    const auto complaints = is_legacy_cidr(networks[i].as_string());
+    report.complaints(path.at(i), networks[i], complaints);
+    good = good && complaints.empty();
+  }
+  if (!good || networks.size() < 2) return;
+  auto six = [&](std::size_t i) { return networks[i].as_string().find(':') != std::string_view::npos; };
+  if (networks.size() > 2 || six(0) == six(1)) report.invalid(path, networks, "may specify no more than one CIDR for each IP family");
+}
+
+}  // namespace
 
 void validate_node(Report& report, const Value& object) {
-  std::size_t index = 0;
-  for (const Value& taint : object["spec"]["taints"]) {
-    std::string here = at("spec.taints", index++);
-    report.complaints(here + ".key", taint["key"], is_qualified_name(taint["key"].as_string()));
-    report.complaints(here + ".value", taint["value"].as_string(), is_label_value(taint["value"].as_string()));
-    report.one_of(here + ".effect", taint["effect"], {"NoSchedule", "PreferNoSchedule", "NoExecute"}, true);
+  check_taints(report, "metadata.taints", object["spec"]["taints"]);  // upstream's name of the place
+  check_pod_networks(report, object["spec"]["podCIDRs"]);
+}
+
+void validate_namespace(Report& report, const Value& object) {
+  for (const Value& finalizer : object["spec"]["finalizers"]) {
+    report.complaints("spec.finalizers", finalizer, is_qualified_name(finalizer.as_string()));
+    validate_finalizer_name(report, "spec.finalizers", finalizer.as_string());
   }
 }
 
-void validate_event(Report& report, const Value& object) {
-  const Value& about = object["involvedObject"].is_null() ? object["regarding"] : object["involvedObject"];
-  std::string_view about_namespace = about["namespace"].as_string(), own = object["metadata"]["namespace"].as_string();
-  bool fits = about_namespace.empty() ? own == "default" || own == "kube-system" : about_namespace == own;
-  if (!fits) report.invalid("involvedObject.namespace", about_namespace, "does not match event.namespace");
-  report.one_of("type", object["type"], {"Normal", "Warning"});
+void validate_revision(Report& report, const Value& object) {
+  const Value& data = object["data"];
+  if (data.is_null()) {
+    report.required("data", "data is mandatory");
+  } else if (!data.is_object()) {
+    report.required("data", "data must be a valid JSON object");
+  }
+  report.not_negative("revision", object["revision"]);
 }
 
 }  // namespace berth::validation

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "api/resource_list.h"
+#include "api/validation/go_value.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
 #include "base/text.h"
@@ -16,7 +17,9 @@ using api::ResourceList;
 bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
 bool is_qualified(std::string_view name) { return name.find('/') != std::string_view::npos; }
 bool is_native(std::string_view name) { return !is_qualified(name) || name.find("kubernetes.io/") != std::string_view::npos; }
-bool is_extended(std::string_view name) { return !is_native(name) && !name.starts_with("requests."); }
+bool is_extended(std::string_view name) {
+  return !is_native(name) && !name.starts_with("requests.") && is_qualified_name("requests." + std::string(name)).empty();
+}
 
 template <std::size_t N>
 bool is_among(std::string_view name, const char* const (&names)[N]) {
@@ -32,20 +35,21 @@ void validate_limit_type(Report& report, const std::string& path, const Value& t
   if (!is_qualified(text) && !is_among(text, kStandard)) report.invalid(path, type, "must be a standard limit type or fully qualified");
 }
 
-void validate_limited_name(Report& report, const std::string& path, std::string_view type, std::string_view name) {
-  static constexpr const char* kContainers[] = {"cpu", "ephemeral-storage", "memory"};
+// What a name must be before anything more is asked of it; the rest is not worth asking where it is malformed.
+void validate_resource_name(Report& report, const Path& path, std::string_view name) {
   static constexpr const char* kStandard[] = {
       "configmaps", "cpu", "ephemeral-storage", "limits.cpu", "limits.ephemeral-storage", "limits.memory", "memory", "persistentvolumeclaims", "pods",
       "replicationcontrollers", "requests.cpu", "requests.ephemeral-storage", "requests.memory", "requests.storage", "resourcequotas", "secrets",
       "services", "services.loadbalancers", "services.nodeports", "storage"};
-  report.complaints(path, name, is_qualified_name(name));
-  const bool containers = type == "Container" || type == "Pod";
-  if (!is_qualified(name)) {
-    if (!is_among(name, kStandard) && !is_huge_pages(name)) report.invalid(path, name, "must be a standard resource type or fully qualified");
-    if (containers && !is_among(name, kContainers) && !is_huge_pages(name)) report.invalid(path, name, "must be a standard resource for containers");
-  } else if (containers && !is_native(name) && !is_extended(name)) {
-    report.invalid(path, name, "doesn't follow extended resource name standard");
-  }
+  const std::vector<std::string> complaints = is_qualified_name(name);
+  report.complaints(path, name, complaints);
+  if (!complaints.empty() || is_qualified(name) || is_among(name, kStandard) || is_huge_pages(name)) return;
+  report.invalid(path, name, "must be a standard resource type or fully qualified");
+}
+
+void validate_limited_name(Report& report, const std::string& path, std::string_view type, std::string_view name) {
+  if (type == "Container" || type == "Pod") return validate_container_resource_name(report, path, name);
+  validate_resource_name(report, path, name);
 }
 
 const Quantity* find(const ResourceList& list, const std::string& name) {
@@ -157,7 +161,7 @@ bool conflict(const std::set<std::string>& scopes) {
 void validate_hard(Report& report, const Value& hard) {
   for (auto [name, amount] : hard.entries()) {
     const std::string path = at_key("spec.hard", name);
-    report.complaints(path, name, is_qualified_name(name));
+    validate_resource_name(report, path, name);
     if (!is_qualified(name) && !is_standard_quota_resource(name)) report.invalid(path, name, "must be a standard resource for quota");
     report.quantity_not_negative(path, amount);
     Result<Quantity> quantity = Quantity::parse(amount.as_string());
@@ -166,9 +170,9 @@ void validate_hard(Report& report, const Value& hard) {
 }
 
 // The names that a scope is checked against: those that quotas know.
-void validate_scope_fits(Report& report, const std::string& path, const Value& shown, std::string_view scope, const Value& hard) {
+void validate_scope_fits(Report& report, const std::string& path, std::string_view shown, std::string_view scope, const Value& hard) {
   for (auto [name, amount] : hard.entries()) {
-    if (is_standard_quota_resource(name) && !scope_fits(scope, name)) report.invalid(path, shown, "unsupported scope applied to resource");
+    if (is_standard_quota_resource(name) && !scope_fits(scope, name)) report.invalid_shown(path, shown, "unsupported scope applied to resource");
   }
 }
 
@@ -176,7 +180,7 @@ void validate_scopes(Report& report, const Value& spec) {
   std::set<std::string> seen;
   for (const Value& scope : spec["scopes"]) {
     if (!is_scope(scope.as_string())) report.invalid("spec.scopes", spec["scopes"], "unsupported scope");
-    validate_scope_fits(report, "spec.scopes", spec["scopes"], scope.as_string(), spec["hard"]);
+    validate_scope_fits(report, "spec.scopes", json::encode(spec["scopes"]), scope.as_string(), spec["hard"]);
     seen.insert(scope.str());
   }
   if (conflict(seen)) report.invalid("spec.scopes", spec["scopes"], "conflicting scopes");
@@ -184,11 +188,12 @@ void validate_scopes(Report& report, const Value& spec) {
 
 void validate_scope_selector(Report& report, const Value& spec) {
   const std::string path = "spec.scopeSelector.matchExpressions";
+  const std::string shown = spec["scopeSelector"].is_object() ? shown_as_go(spec["scopeSelector"], "io.k8s.api.core.v1.ScopeSelector") : "null";
   std::set<std::string> seen;
   for (const Value& expression : spec["scopeSelector"]["matchExpressions"]) {
     const std::string scope = expression["scopeName"].str(), op = expression["operator"].str();
     if (!is_scope(scope)) report.invalid(path + ".scopeName", scope, "unsupported scope");
-    validate_scope_fits(report, path, spec["scopeSelector"], scope, spec["hard"]);
+    validate_scope_fits(report, path, shown, scope, spec["hard"]);
     static constexpr const char* kPlain[] = {"BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "Terminating"};
     if (is_among(scope, kPlain) && op != "Exists") {
       report.invalid(path + ".operator", op,
@@ -218,6 +223,16 @@ std::set<std::string> scope_set(const Value& spec) {
 }
 
 }  // namespace
+
+void validate_container_resource_name(Report& report, const Path& path, std::string_view name) {
+  static constexpr const char* kContainers[] = {"cpu", "ephemeral-storage", "memory"};
+  validate_resource_name(report, path, name);
+  if (!is_qualified(name)) {
+    if (!is_among(name, kContainers) && !is_huge_pages(name)) report.invalid(path, name, "must be a standard resource for containers");
+  } else if (!is_native(name) && !is_extended(name)) {
+    report.invalid(path, name, "doesn't follow extended resource name standard");
+  }
+}
 
 void validate_limit_range(Report& report, const Value& object) {
   std::set<std::string> types;

@@ -116,10 +116,10 @@ void validate_stored_template(Report& report, const Value& object);  // kind Pod
 void validate_budget(Report& report, const Value& object);
 void validate_priority_class(Report& report, const Value& object);                           // scheduling.cc
 void validate_priority_class_update(Report& report, const Value& before, const Value& after);
-void validate_service(Report& report, const Value& object);                                  // service.cc
+void validate_service(Report& report, const Value& object);                                  // services.cc
 void validate_service_update(Report& report, const Value& before, const Value& after);
-void validate_endpoints(Report& report, const Value& object);
-void validate_endpoint_slice(Report& report, const Value& object);
+// Addresses and families alone, as they are looked at before any are given.
+void validate_cluster_ips(Report& report, const Value& spec);
 void validate_claim(Report& report, const Value& object);                                    // storage.cc
 void validate_claim_spec(Report& report, const Path& path, const Value& spec);
 void validate_claim_update(Report& report, const Value& before, const Value& after);
@@ -131,6 +131,7 @@ void validate_config_map(Report& report, const Value& object);                  
 void validate_config_map_update(Report& report, const Value& before, const Value& after);
 void validate_secret(Report& report, const Value& object);
 void validate_secret_update(Report& report, const Value& before, const Value& after);
+void validate_container_resource_name(Report& report, const Path& path, std::string_view name);  // quota.cc
 void validate_limit_range(Report& report, const Value& object);                              // quota.cc
 void validate_quota(Report& report, const Value& object);
 void validate_quota_update(Report& report, const Value& before, const Value& after);
@@ -141,8 +142,10 @@ void validate_cron_job(Report& report, const Value& cron_job);
 void validate_cron_job_update(Report& report, const Value& before, const Value& after);
 void validate_autoscaler(Report& report, const Value& object);                               // autoscaling.cc
 void validate_autoscaler_update(Report& report, const Value& before, const Value& after);
-void validate_lease(Report& report, const Value& object);
-void validate_node(Report& report, const Value& object);
-void validate_event(Report& report, const Value& object);
+void validate_node(Report& report, const Value& object);                                    // config.cc
+void validate_namespace(Report& report, const Value& object);
+void validate_revision(Report& report, const Value& object);
+void validate_event(Report& report, const Value& object);                                   // events.cc: core/v1
+void validate_new_event(Report& report, const Value& object);                               // events.k8s.io/v1
 
 }  // namespace berth::validation

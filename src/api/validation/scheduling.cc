@@ -237,8 +237,7 @@ void validate_priority_class(Report& report, const Value& object) {
   } else if (object["value"].as_int() > kHighestForUsers) {
     report.forbidden("value", "maximum allowed value of a user defined priority is " + std::to_string(kHighestForUsers));
   }
-  const Value& policy = object["preemptionPolicy"];
-  report.one_of("preemptionPolicy", policy, {"Never", "PreemptLowerPriority"}, !policy.is_null());
+  check_preemption_policy(report, "preemptionPolicy", object["preemptionPolicy"]);
 }
 
 void validate_priority_class_update(Report& report, const Value& before, const Value& after) {

@@ -16,6 +16,12 @@ std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object
 // `subresource`: "" for the main resource, "status", ...
 std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource);
 
+// What is accepted and still worth a word: deprecated or ignored fields. Appended as upstream words it.
+void warn(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
+
+// Families and addresses of a Service's spec alone, before it is given what it lacks.
+std::vector<Cause> validate_service_addresses(const Value& spec);
+
 // Also used on their own. Each returns the text of the complaint, or an empty list.
 std::vector<std::string> is_dns1123_label(std::string_view text);
 std::vector<std::string> is_dns1123_subdomain(std::string_view text);

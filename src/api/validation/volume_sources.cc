@@ -72,6 +72,8 @@ void check_host_path(Report& report, const Path& path, const Value& source) {
   report.not_supported(path / "type", source["type"], {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
 }
 
+bool is_iscsi_name(std::string_view name) { return known_initiator_prefix(name) && !malformed_initiator(name); }
+
 void check_iscsi_name(Report& report, const Path& path, const Value& name) {
   if (!known_initiator_prefix(name.as_string())) {
     report.invalid(path, name, "must be valid format starting with iqn, eui, or naa");

@@ -312,14 +312,16 @@ void validate_selector_update(Report& report, const Value& before, const Value& 
 void validate_budget(Report& report, const Value& object) {
   const Value& spec = object["spec"];
   if (!spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null()) {
-    report.invalid_shown("spec", json::encode(spec), "minAvailable and maxUnavailable cannot be both set");
+    report.invalid_shown("spec", shown_as_go(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"), "minAvailable and maxUnavailable cannot be both set");
   }
   for (const char* field : {"minAvailable", "maxUnavailable"}) {
     std::string path = std::string("spec.") + field;
     if (validate_int_or_percent(report, path, spec[field])) validate_at_most_whole(report, path, spec[field]);
   }
   if (spec["selector"].is_object()) validate_label_selector(report, "spec.selector", spec["selector"]);
-  report.one_of("spec.unhealthyPodEvictionPolicy", spec["unhealthyPodEvictionPolicy"], {"AlwaysAllow", "IfHealthyBudget"});
+  if (const Value& policy = spec["unhealthyPodEvictionPolicy"]; !policy.is_null() && policy.as_string() != "AlwaysAllow" && policy.as_string() != "IfHealthyBudget") {
+    report.not_supported("spec.unhealthyPodEvictionPolicy", policy, {"AlwaysAllow", "IfHealthyBudget"});
+  }
 }
 
 }  // namespace berth::validation
