@@ -11,7 +11,7 @@ using namespace api::resources;  // NOLINT
 Wish::Wish(const Value& from) : set(from) {
   const Value& spec = set["spec"];
   const Value& rolling = spec["updateStrategy"]["rollingUpdate"];
-  replicas = static_cast<int>(spec["replicas"].as_int());
+  replicas = static_cast<int>(spec["replicas"].as_int(1));
   start = static_cast<int>(spec["ordinals"]["start"].as_int());
   first_updated = start + static_cast<int>(rolling["partition"].as_int());
   on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
