@@ -52,6 +52,8 @@ TEST(KindRules, Storage) {
   EXPECT_EQ(volume(R"("hostPath":{"path":"/a"},"nfs":{"server":"s","path":"/"})"), "spec.nfs: Forbidden: may not specify more than 1 volume type");
   EXPECT_EQ(volume(R"("local":{"path":"/a"})"), "spec.nodeAffinity: Required value: Local volume requires node affinity");
   EXPECT_EQ(volume(R"("csi":{"driver":"","volumeHandle":"h","nodeStageSecretRef":{}})"), "spec.csi.driver: Required value");
+  EXPECT_EQ(volume(R"("csi":{"driver":"berth.dev/local","volumeHandle":"h"})"), "") << "what the built-in provisioner makes";
+  EXPECT_NE(volume(R"("csi":{"driver":"example.com/local","volumeHandle":"h"})"), "");
   EXPECT_EQ(volume(R"("hostPath":{"path":"/a"},"volumeMode":"")"), "spec.volumeMode: Unsupported value: \"\": supported values: \"Block\", \"Filesystem\"");
   EXPECT_EQ(causes("storage.k8s.io/v1", "StorageClass", R"({"provisioner":"p","allowedTopologies":[{}]})"),
             "allowedTopologies[0].matchLabelExpressions: Duplicate value: \"\"");
