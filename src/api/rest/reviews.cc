@@ -1,7 +1,9 @@
 // Kinds that are asked and answered, never stored: access reviews, token reviews, who-am-I.
 #include "api/rest/context.h"
 #include "api/rest/identity.h"
+#include "api/selector.h"
 #include "api/status.h"
+#include "api/validation/validation.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -24,6 +26,29 @@ Value user_info(const User& user) {
   return out;
 }
 
+bool can_match(const Value& requirement, bool fields) {
+  const std::string_view op = requirement["operator"].as_string();
+  const std::size_t values = requirement["values"].size();
+  if (op == "In" || op == "NotIn") return fields ? values == 1 : values > 0;
+  return !fields && (op == "Exists" || op == "DoesNotExist") && values == 0;
+}
+
+// What of the selectors cannot be understood: the question is then answered as without that part.
+std::string selector_problem(const Value& attributes) {
+  std::vector<std::string> problems;
+  for (const char* name : {"fieldSelector", "labelSelector"}) {
+    const Value& selector = attributes[name];
+    const bool fields = std::string_view(name) == "fieldSelector";
+    const std::string_view raw = selector["rawSelector"].as_string();
+    std::size_t good = 0;
+    for (const Value& requirement : selector["requirements"]) good += can_match(requirement, fields) ? 1 : 0;
+    const bool readable = raw.empty() || (fields ? api::FieldSelector::parse(raw).ok() : api::LabelSelector::parse(raw).ok());
+    if (readable && good == selector["requirements"].size()) continue;
+    problems.push_back(std::string("spec.resourceAttributes.") + name + (good > 0 ? " partially" : "") + " ignored due to parse error");
+  }
+  return join(problems, ", ");
+}
+
 Value access_status(registry::Registry& registry, const User& user, const Value& spec) {
   Route route;
   std::string verb, fields;
@@ -43,7 +68,26 @@ Value access_status(registry::Registry& registry, const User& user, const Value&
   const Decision decision = decide(registry, user, verb, route, fields);
   Value status = Value::object({{"allowed", decision.allowed}});
   if (!decision.reason.empty()) status.set("reason", decision.reason);
+  if (const std::string problem = selector_problem(spec["resourceAttributes"]); !problem.empty()) status.set("evaluationError", problem);
   return status;
+}
+
+void check_requirements(const std::string& path, const Value& requirements, bool fields, std::vector<Cause>& causes) {
+  for (std::size_t i = 0; i < requirements.size(); ++i) {
+    const std::string here = path + "[" + std::to_string(i) + "]";
+    const std::string_view key = requirements[i]["key"].as_string();
+    if (fields) {
+      if (key.empty()) causes.push_back(api::required(here + ".key", "must be specified"));
+      continue;
+    }
+    for (const std::string& text : validation::is_qualified_name(key)) causes.push_back(api::invalid_value(here + ".key", key, text));
+    const Value& values = requirements[i]["values"];
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      for (const std::string& text : validation::is_label_value(values[k].as_string())) {
+        causes.push_back(api::invalid_value(here + ".values[" + std::to_string(k) + "]", values[k], text));
+      }
+    }
+  }
 }
 
 Value as_go(const Value& attributes) {
@@ -71,6 +115,7 @@ Status check_access_review(const Value& spec, const std::string& ns, bool self, 
     if (!raw.as_string().empty() && !given["requirements"].empty()) {
       causes.push_back(api::invalid_value(path + ".rawSelector", raw, "may not specified at the same time as requirements"));
     }
+    check_requirements(path + ".requirements", given["requirements"], std::string_view(selector) == "fieldSelector", causes);
     if (raw.as_string().empty() && given["requirements"].empty()) {
       causes.push_back(api::required(path + ".requirements", "when " + path + " is specified, requirements or rawSelector is required"));
     }
@@ -166,6 +211,7 @@ void handle_review(const ContextPtr& context) {
   const schema::Kind& kind = *context->call.kind;
   Result<Value> status = answer_of(*context, *review);
   if (!status.ok()) return answer_error(context, status.error());
+  if (kind.kind == "LocalSubjectAccessReview") review->mut("metadata").set("namespace", context->call.ns);
   review->set("kind", kind.kind).set("apiVersion", kind.api_version()).set("status", std::move(*status));
   if (kind.kind == "SelfSubjectReview") review->mut("metadata").set("creationTimestamp", format_time(context->loop->now()));
   if (kind.kind == "SelfSubjectRulesReview") review->set("spec", Value::object());
