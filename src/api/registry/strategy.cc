@@ -33,6 +33,7 @@ const Value& generation_part(const schema::Kind& kind, const Value& object, Valu
 
 // The status sub-strategies that also let metadata through, as upstream's do.
 bool status_takes_metadata(const schema::Kind& kind) {
+  if (kind.group == "apps" || kind.group == "batch" || is_kind(kind, "", "ReplicationController")) return true;
   return is_kind(kind, "", "Pod") || is_kind(kind, "", "Node") || is_kind(kind, "", "PersistentVolume") || is_kind(kind, "", "PersistentVolumeClaim") ||
          is_kind(kind, "", "Service") || is_kind(kind, "", "Namespace");
 }
@@ -175,8 +176,14 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
     } else if (metadata.contains("managedFields")) {
       after.mut("metadata").set("managedFields", metadata["managedFields"]);
     }
-    // The deployment controller keeps the number of the revision beside the status.
-    if (is_kind(kind, "apps", "Deployment") && !metadata["annotations"].is_null()) after.mut("metadata").set("annotations", metadata["annotations"]);
+    if (is_kind(kind, "apps", "Deployment")) {
+      const Value& labels = before["metadata"]["labels"];
+      if (labels.is_null()) {
+        after.mut("metadata").erase("labels");
+      } else {
+        after.mut("metadata").set("labels", labels);
+      }
+    }
     // A pod's class of service is decided once.
     if (is_kind(kind, "", "Pod") && !before["status"]["qosClass"].is_null()) after.mut("status").set("qosClass", before["status"]["qosClass"]);
   } else if (subresource.empty() && keeps_status(kind)) {
@@ -197,14 +204,18 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
   if (is_kind(kind, "", "Namespace") && subresource != "finalize") after.mut("spec").set("finalizers", before["spec"]["finalizers"]);
   Value& metadata = after.mut("metadata");
   const Value& old = before["metadata"];
-  for (const char* field : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "name", "namespace"}) {
+  for (const char* field : {"uid", "creationTimestamp", "generation", "name", "namespace"}) {
     if (old[field].is_null()) {
       metadata.erase(field);
     } else {
       metadata.set(field, old[field]);
     }
   }
-  metadata.erase("selfLink");
+  // These are never taken back; that nobody sets them validation sees to.
+  if (!old["deletionTimestamp"].is_null()) metadata.set("deletionTimestamp", old["deletionTimestamp"]);
+  if (metadata["deletionGracePeriodSeconds"].is_null() && !old["deletionGracePeriodSeconds"].is_null()) {
+    metadata.set("deletionGracePeriodSeconds", old["deletionGracePeriodSeconds"]);
+  }
   Value scratch_before, scratch_after;
   // A Deployment's annotations count too: its controller copies them to its ReplicaSets.
   const bool annotated = is_kind(kind, "apps", "Deployment") && old["annotations"] != metadata["annotations"];

@@ -151,6 +151,7 @@ void validate_metadata_update(Report& report, const Value& before, const Value& 
   for (const char* field : {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"}) {
     validate_immutable(report, path + "." + field, before[field], after[field]);
   }
+  validate_owner_references(report, path + ".ownerReferences", after["ownerReferences"]);
 }
 
 void validate_label_selector(Report& report, const Path& path, const Value& selector) {

@@ -81,6 +81,8 @@ void validate_immutable(Report& report, const Path& path, const Value& before, c
 // --- pods
 // `metadata` is the pod's own, and null for the spec of a template.
 void validate_pod_spec(Report& report, const Path& path, const Value& spec, const Value* metadata);  // pod_spec.cc
+// The statuses of workloads. workload_status.cc.
+void validate_workload_status(Report& report, std::string_view kind, const Value& before, const Value& after);
 void validate_pod(Report& report, const Value& pod);
 void validate_pod_create(Report& report, const Value& pod);
 void validate_pod_template(Report& report, const Path& path, const Value& pod_template);

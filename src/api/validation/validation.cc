@@ -56,7 +56,7 @@ const KindRules kRules[] = {
     {"", "Event", NameRule::kPathSegment, validate_event, validate_plain_update, false},
     {"", "PersistentVolume", NameRule::kSubdomain, validate_volume, validate_volume_update, true},
     {"", "PersistentVolumeClaim", NameRule::kSubdomain, validate_claim, validate_claim_update, false},
-    {"apps", "StatefulSet", NameRule::kSet, validate_stateful_set, validate_stateful_set_update, true},
+    {"apps", "StatefulSet", NameRule::kSet, validate_stateful_set, validate_stateful_set_update, false},
     {"apps", "DaemonSet", NameRule::kSubdomain, validate_daemon_set, validate_selector_update, true},
     {"apps", "Deployment", NameRule::kSubdomain, validate_deployment, validate_selector_update, true},
     {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},
@@ -106,6 +106,9 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
     // What a subresource may not touch is not taken from it in the first place.
     validate_metadata_update(report, before["metadata"], after["metadata"]);
     if (rules.update == validate_job_update && subresource == "status") validate_job_status_update(report, before, after);
+    if (subresource == "status" && (kind.group == "apps" || kind.group.empty())) {
+      validate_workload_status(report, kind.kind, before["status"], after["status"]);
+    }
     return report.take();
   }
   // Labels and annotations are checked anew; a name that was good once stays good.

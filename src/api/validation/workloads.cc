@@ -169,9 +169,8 @@ void validate_set_strategy(Report& report, const Value& strategy) {
   }
 }
 
-}  // namespace
-
-void validate_stateful_set(Report& report, const Value& object) {
+// Claim templates are looked at where they are new.
+void validate_set(Report& report, const Value& object, bool with_claims) {
   const Value& spec = object["spec"];
   std::string_view policy = spec["podManagementPolicy"].as_string();
   if (policy.empty()) {
@@ -194,6 +193,7 @@ void validate_stateful_set(Report& report, const Value& object) {
   const Path claims("spec.volumeClaimTemplates");
   std::size_t index = 0;
   for (const Value& claim : spec["volumeClaimTemplates"]) {
+    if (!with_claims) break;
     const Path here = claims.at(index++);
     validate_claim_spec(report, here / "spec", claim["spec"]);
   }
@@ -205,15 +205,21 @@ void validate_stateful_set(Report& report, const Value& object) {
   validate_set_options(report, object);
 }
 
+}  // namespace
+
+void validate_stateful_set(Report& report, const Value& object) { validate_set(report, object, true); }
+
 void validate_set_template(Report& report, const Value& spec) {
   validate_pod_template(report, "spec.template", with_claimed_volumes(spec));
   check_lasting_pods(report, spec, "StatefulSet");
 }
 
 void validate_stateful_set_update(Report& report, const Value& before, const Value& after) {
+  const bool with_claims = api::set_options_of(after).claim_template_updates;
+  validate_set(report, after, with_claims);
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   Value old_spec = before["spec"], new_spec = after["spec"];
-  if (api::set_options_of(after).claim_template_updates) {
+  if (with_claims) {
     validate_claim_template_changes(report, old_spec["volumeClaimTemplates"], new_spec["volumeClaimTemplates"]);
     old_spec.erase("volumeClaimTemplates");
     new_spec.erase("volumeClaimTemplates");
@@ -306,7 +312,8 @@ void validate_stored_template(Report& report, const Value& object) { validate_po
 
 void validate_selector_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
-  validate_immutable(report, "spec.selector", before["spec"]["selector"], after["spec"]["selector"]);
+  const Value& selector = after["spec"]["selector"];
+  if (before["spec"]["selector"] != selector) report.invalid_shown("spec.selector", shown_selector(selector), "field is immutable");
 }
 
 void validate_budget(Report& report, const Value& object) {
