@@ -92,6 +92,21 @@ TEST_F(AdmissionTest, FamiliesOfServices) {
   EXPECT_TRUE(name["spec"]["ipFamilies"].is_null());
 }
 
+TEST_F(AdmissionTest, ServicesLoseWhatBelongsToTheirFormerType) {
+  ASSERT_EQ(outcome(create(call(kServices), R"({"metadata":{"name":"s"},"spec":{"type":"LoadBalancer","selector":{"a":"b"},"ports":[{"port":80}]}})")), "ok");
+  Result<Answer> inside = patch(call(kServices, "s"), R"({"spec":{"type":"ClusterIP"}})");
+  ASSERT_EQ(outcome(inside), "ok");
+  const Value spec = inside->value()["spec"];
+  for (const char* gone : {"allocateLoadBalancerNodePorts", "externalTrafficPolicy"}) EXPECT_TRUE(spec[gone].is_null()) << gone;
+  EXPECT_TRUE(spec["ports"][0]["nodePort"].is_null());
+  Result<Answer> outside = patch(call(kServices, "s"), R"({"spec":{"type":"ExternalName","externalName":"a.b"}})");
+  ASSERT_EQ(outcome(outside), "ok");
+  EXPECT_TRUE(outside->value()["spec"]["clusterIP"].is_null());
+  Result<Answer> back = patch(call(kServices, "s"), R"({"spec":{"type":"NodePort","externalName":null}})");
+  ASSERT_EQ(outcome(back), "ok");
+  EXPECT_TRUE(back->value()["spec"]["clusterIP"].as_string().starts_with("10.96."));
+}
+
 TEST_F(AdmissionTest, NodesBringTheirStatusAndStartTainted) {
   Value node = create(call(kNodes), R"({"metadata":{"name":"n"},"status":{"capacity":{"cpu":"2"}}})")->value();
   EXPECT_EQ(node["status"]["allocatable"]["cpu"].as_string(), "2");

@@ -60,7 +60,47 @@ std::vector<Cause> settle_families(Value& spec) {
   return causes;
 }
 
+bool has_node_ports(const Value& spec) {
+  const std::string_view type = spec["type"].as_string();
+  return type == "NodePort" || (type == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"].as_bool(true));
+}
+
+bool is_reached_from_outside(const Value& spec) {
+  const std::string_view type = spec["type"].as_string();
+  return type == "NodePort" || type == "LoadBalancer" || (type == "ClusterIP" && !spec["externalIPs"].empty());
+}
+
+bool has_health_port(const Value& spec) { return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local"; }
+
+bool same_node_ports(const Value& before, const Value& after) {
+  if (before["ports"].size() != after["ports"].size()) return false;
+  for (std::size_t i = 0; i < before["ports"].size(); ++i) {
+    if (before["ports"][i]["nodePort"] != after["ports"][i]["nodePort"]) return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+void drop_fields_of_former_type(const Value& before, Value& after) {
+  auto drop_unchanged = [&](const char* field) {
+    if (!after[field].is_null() && after[field] == before[field]) after.erase(field);
+  };
+  auto is = [](const Value& spec, std::string_view type) { return spec["type"].as_string() == type; };
+  if (!is(before, "ExternalName") && is(after, "ExternalName")) {
+    for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"}) drop_unchanged(field);
+  }
+  if (has_node_ports(before) && !has_node_ports(after) && same_node_ports(before, after)) {
+    for (std::size_t i = 0; i < after["ports"].size(); ++i) {
+      if (after["ports"][i]["nodePort"].as_int() != 0) after.mut("ports").mut(i).erase("nodePort");
+    }
+  }
+  if (has_health_port(before) && !has_health_port(after)) drop_unchanged("healthCheckNodePort");
+  if (is(before, "LoadBalancer") && !is(after, "LoadBalancer")) {
+    for (const char* field : {"allocateLoadBalancerNodePorts", "loadBalancerClass"}) drop_unchanged(field);
+  }
+  if (is_reached_from_outside(before) && !is_reached_from_outside(after)) drop_unchanged("externalTrafficPolicy");
+}
 
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run) {
   std::vector<Cause> causes = settle_families(service.mut("spec"));

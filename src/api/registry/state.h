@@ -123,6 +123,8 @@ void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std:
 
 // --- services.cc
 // Gives a new Service its families, addresses and node ports (a dry run: what they could be). Refused: nothing was taken.
+// What only the former type of a Service had goes, where the client did not change it.
+void drop_fields_of_former_type(const Value& before, Value& after);
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run);
 
 // --- pods.cc

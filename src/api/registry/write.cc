@@ -248,6 +248,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
       bool external = after["spec"]["type"].as_string() == "ExternalName";
       if (after["spec"][field].is_null() && !before["spec"][field].is_null() && !external) after.mut("spec").set(field, before["spec"][field]);
     }
+    drop_fields_of_former_type(before["spec"], after.mut("spec"));
   }
   if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
   if (call.subresource.empty()) {
