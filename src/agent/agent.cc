@@ -31,7 +31,7 @@ struct Core {
       : config(std::move(c)),
         objects(d.runtime, d.client),
         events(d.runtime, d.client, "kubelet", config.node_name),
-        services{config, d.runtime, d.client, d.containers, d.images, d.volumes, d.network, objects, events, d.probes, nullptr, d.trash},
+        services{config, d.runtime, d.client, d.containers, d.images, d.volumes, d.network, objects, events, d.probes, d.logs, nullptr, d.trash},
         measuring(d.measuring) {
   }
   AgentConfig config;

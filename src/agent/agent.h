@@ -17,6 +17,7 @@
 namespace berth::agent {
 
 class BackgroundThread;
+class LogFiles;
 class StorageKeeper;
 
 // All outlive the agent.
@@ -30,6 +31,7 @@ struct AgentDependencies {
   ProbeRunner& probes;
   Trash* trash = nullptr;               // null: what pods leave behind is removed at once
   BackgroundThread* measuring = nullptr;  // null: what pods write is measured on the runtime's pool
+  LogFiles* logs = nullptr;  // null: the logs of containers are not followed
 };
 
 // A container as streams and logs need it.

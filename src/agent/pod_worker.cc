@@ -1,4 +1,5 @@
 #include "agent/pod_worker.h"
+#include "agent/log_files.h"
 
 #include <algorithm>
 
@@ -58,7 +59,9 @@ void PodWorker::begin() {
   admit();
   if (!record_.rejected) follow_references();
   for (auto& [name, r] : record_.containers) {
-    if (r.state == State::kRunning) go_on(name);
+    if (r.state != State::kRunning) continue;
+    if (services_->logs) services_->logs->follow(log_path(name, r.attempt));
+    go_on(name);
   }
   rotate_logs();
   look();

@@ -9,6 +9,7 @@
 #include "agent/hooks/mounts_of_container.h"
 #include "agent/hooks/resources.h"
 #include "agent/hooks/security.h"
+#include "agent/log_files.h"
 #include "agent/pod_worker.h"
 #include "agent/runtime/mounts.h"
 #include "api/object.h"
@@ -201,6 +202,7 @@ void PodWorker::configure(const std::string& name, std::shared_ptr<const Image> 
   spec.name = name;
   spec.attempt = r.attempt + 1;
   spec.log_path = log_path(name, spec.attempt);
+  spec.log_limit = services_->config.log_max_bytes;
   std::vector<SubPath> sub_paths;
   if (auto filled = fill_spec(container, *image, users, spec, sub_paths); !filled.ok())
     return config_error(name, filled.error());
@@ -277,6 +279,7 @@ void PodWorker::started(const std::string& name, const ContainerSpec& spec, Resu
 void PodWorker::now_running(const std::string& name) {
   const Value& container = spec_of(name);
   ContainerRecord& r = record_.containers[name];
+  if (services_->logs) services_->logs->follow(log_path(name, r.attempt));
   r.ready = !has_probe(container, "readiness");
   if (!container["lifecycle"]["postStart"].is_null()) return post_start(name);
   post_started(name);

@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
+#include "agent/log_files.h"
 #include "agent/pod_worker.h"
 #include "api/object.h"
+#include "base/bounded_read.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -21,9 +22,12 @@ constexpr int kMostLogLines = 80;
 constexpr Duration kShortestGrace = 2s;  // between the stop signal and SIGKILL; kubelet's minimumGracePeriodInSeconds
 constexpr Duration kKillAgain = 10s;     // where a killed container has not ended
 
+// As much of a log's end as kMostLogLines lines or kLongestLogMessage bytes of text can take, with what the format puts before them.
+constexpr std::size_t kLogEnd = 64 * 1024;
+
 // The texts of the last lines of a log in the CRI format.
 std::string log_tail(const std::string& path) {
-  auto text = read_file(path);
+  auto text = read_end(path, kLogEnd);
   if (!text.ok()) return {};
   auto lines = split(*text, '\n');
   while (!lines.empty() && lines.back().empty()) lines.pop_back();
@@ -170,6 +174,7 @@ void PodWorker::exited(const std::string& name, const ContainerStatus& status) {
   end.message = termination_message(container, r, status.exit_code);
   ::unlink(termination_file(name, r.attempt).c_str());
   save();
+  if (services_->logs) services_->logs->forget(log_path(name, r.attempt));
   // Its log stays, and what it left behind is told; nothing else of it is of use.
   services_->containers.remove_container(status.id, [](Status) {});
   // The logs of this attempt and the one before are kept.
@@ -186,8 +191,8 @@ void PodWorker::exited(const std::string& name, const ContainerStatus& status) {
 
 std::string PodWorker::termination_message(const Value& container, const ContainerRecord& r, int exit_code) const {
   std::string name = container["name"].str();
-  auto text = read_file(termination_file(name, r.attempt));
-  std::string message = text.ok() ? text->substr(0, kLongestMessage) : "";
+  auto text = read_start(termination_file(name, r.attempt), kLongestMessage);
+  std::string message = text.ok() ? std::move(*text) : "";
   if (message.empty() && exit_code != 0 &&
       container["terminationMessagePolicy"].as_string() == "FallbackToLogsOnError") {
     message = log_tail(log_path(name, r.attempt));
@@ -208,23 +213,19 @@ void PodWorker::run_lifecycle(const Value& handler, const std::string& name, Dur
   services_->probes.run(handler, target, timeout, std::move(done));
 }
 
-// Renames logs that have grown too long and has conmon begin new ones. Looks only while something runs.
+// conmon keeps to its limit by itself (LogFiles); one that was started without a limit is told to begin a new log. Looks only while
+// something runs.
 void PodWorker::rotate_logs() {
   const AgentConfig& config = services_->config;
   log_timer_ = runtime().after(config.log_check, [weak = weak_from_this()] {
     auto self = weak.lock();
     if (!self || self->stopped_ || self->done_) return;
-    const AgentConfig& config = self->services_->config;
     for (auto& [name, r] : self->record_.containers) {
       if (r.state != ContainerRecord::State::kRunning) continue;
-      std::string path = self->log_path(name, r.attempt);
       struct stat at {};
-      if (::stat(path.c_str(), &at) != 0 || at.st_size < config.log_max_bytes) continue;
-      for (int n = config.log_files - 1; n > 1; --n) {
-        (void)std::rename((path + "." + std::to_string(n - 1)).c_str(), (path + "." + std::to_string(n)).c_str());
-      }
-      if (std::rename(path.c_str(), (path + ".1").c_str()) == 0)
-        self->services_->containers.reopen_log(r.id, [](Status) {});
+      std::string path = self->log_path(name, r.attempt);
+      if (::stat(path.c_str(), &at) != 0 || at.st_size < 2 * self->services_->config.log_max_bytes) continue;
+      self->services_->containers.reopen_log(r.id, [](Status) {});
     }
     self->rotate_logs();
   });

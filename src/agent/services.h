@@ -24,6 +24,7 @@ class Informer;
 namespace berth::agent {
 
 class ObjectCache;
+class LogFiles;
 class Trash;
 
 // Where the volumes behind claims come from. A volume may be used by several pods of this node.
@@ -84,6 +85,7 @@ struct Services {
   ObjectCache& objects;
   controllers::EventRecorder& events;
   ProbeRunner& probes;
+  LogFiles* logs = nullptr;  // may be null: logs are not followed
   controllers::Informer* cluster_services = nullptr;  // for service links; may be null
   Trash* trash = nullptr;  // null: trees are removed at once
 };

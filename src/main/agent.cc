@@ -8,6 +8,7 @@
 #include "agent/claim_volumes.h"
 #include "agent/dns/cluster_dns.h"
 #include "agent/images/image_store.h"
+#include "agent/log_files.h"
 #include "agent/probes/probe_runner.h"
 #include "agent/runtime/crun_runtime.h"
 #include "agent/streams/stream_server.h"
@@ -57,8 +58,9 @@ class AgentRole {
     config.resolver_file = "/etc/resolv.conf";
     config.allowed_unsafe_sysctls = settings_.allowed_unsafe_sysctls;
     probes_ = agent::make_probe_runner(loop_, *containers_);
+    logs_ = std::make_unique<agent::LogFiles>(loop_, config.log_files);
     agent_ = std::make_unique<agent::Agent>(
-        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_, trash_.get(), &measuring_});
+        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_, trash_.get(), &measuring_, logs_.get()});
     BERTH_TRY(start_watchers());
     BERTH_TRY(start_socket());
     agent_->start([this](Status status) {
@@ -150,6 +152,7 @@ class AgentRole {
   std::unique_ptr<agent::VolumeProvider> volumes_;
   std::unique_ptr<net::PodNetwork> network_;
   std::unique_ptr<agent::ProbeRunner> probes_;
+  std::unique_ptr<agent::LogFiles> logs_;
   std::unique_ptr<api::Client> client_;
   std::unique_ptr<controllers::InformerSet> informers_;
   std::unique_ptr<net::dns::Server> dns_;

@@ -181,9 +181,11 @@ void ChildRun::time_is_up() {
   });
 }
 
+// A program may write faster than this reads: what is left waits for the next turn of the loop.
 void ChildRun::read_output() {
+  constexpr int kReadsATurn = 16;
   std::array<char, 8192> buffer;
-  while (output_) {
+  for (int reads = 0; output_ && reads < kReadsATurn; ++reads) {
     ssize_t n = ::read(output_.get(), buffer.data(), buffer.size());
     if (n > 0) {
       std::size_t room = limit_ - std::min(limit_, outcome_.output.size());

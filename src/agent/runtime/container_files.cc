@@ -125,6 +125,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
                   "--root=" + paths.crun(),
                   "--runtime-arg",
                   "--cgroup-manager=cgroupfs"};
+  if (spec.log_limit > 0) options.argv.insert(options.argv.end(), {"--log-size-max", std::to_string(spec.log_limit)});
   if (spec.tty) options.argv.push_back("-t");
   if (spec.stdin_open) options.argv.push_back("-i");
   if (spec.stdin_open && !spec.stdin_once) options.argv.push_back("--leave-stdin-open");

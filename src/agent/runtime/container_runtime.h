@@ -74,6 +74,7 @@ struct ContainerSpec {
   std::string selinux_label;              // empty: none
   bool unmasked_proc = false;             // all of /proc as it is
   std::string log_path;                   // CRI-format log
+  std::int64_t log_limit = 0;             // bytes at which its writer starts the log anew by itself, however fast it grows; 0: none
   std::string termination_log_target;     // where the node-side termination file is mounted, already in mounts
 };
 

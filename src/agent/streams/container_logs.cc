@@ -91,9 +91,12 @@ void LogReader::resume() {
   read_more();
 }
 
+// A log may grow faster than it is read: after so many blocks others have their turn.
 void LogReader::read_more() {
+  constexpr int kBlocksATurn = 16;
   char block[kBlock];
-  while (!paused_ && !ended_) {
+  for (int blocks = 0; !paused_ && !ended_; ++blocks) {
+    if (blocks == kBlocksATurn) return read_on_soon();
     ssize_t size = ::read(file_.get(), block, sizeof block);
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) {
@@ -166,6 +169,16 @@ void LogReader::on_notify() {
   read_more();
   // The runtime hears of the end a moment after conmon let go of the log.
   if (closed && !ended_) look_again_soon();
+}
+
+void LogReader::read_on_soon() {
+  if (timer_ != 0) return;
+  timer_ = loop_.after(0ns, [this] {
+    timer_ = 0;
+    read_more();
+    // The container may have ended unnoticed in between.
+    if (!ended_ && !paused_) look_again_soon();
+  });
 }
 
 void LogReader::look_again_soon() {

@@ -52,6 +52,7 @@ class LogReader {
   bool take_lines();
   void wait_for_more();
   void on_notify();
+  void read_on_soon();
   void look_again_soon();
   void finish();
 

@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "agent/streams/container_logs.h"
 #include "agent/streams/pump.h"
 #include "agent/streams/remote_work.h"
+#include "base/bounded_read.h"
 #include "base/files.h"
 #include "base/text.h"
 
@@ -16,6 +18,7 @@ namespace {
 
 constexpr Duration kLeave = std::chrono::milliseconds(200);
 constexpr std::size_t kMissed = 1024 * 1024;  // of a log that a client came too late for, its end
+constexpr std::size_t kLogRead = 2 * kMissed;  // of the log's file: what was there, and what comes while the client joins
 constexpr Duration kSettle = std::chrono::milliseconds(20);  // for the monitor to have told what it has logged
 constexpr std::size_t kMessage = 8 * 1024;  // as much as the monitor reads at a time
 // The monitor heeds only the first of several sizes that it finds at once, and clients begin with two.
@@ -136,8 +139,15 @@ class AttachWork final : public RemoteWork {
     return all;
   }
 
+  // The log from where it was joined: at most its last kMissed bytes, and what came after those.
+  Result<std::string> read_log() {
+    BERTH_ASSIGN(std::int64_t length, file_length(missed_log_));
+    if (log_from_ < 0 || log_from_ > length) log_from_ = std::max<std::int64_t>(0, length - static_cast<std::int64_t>(kMissed));
+    return read_part(missed_log_, log_from_, kLogRead);
+  }
+
   bool tell_log() {
-    Result<std::string> log = read_file(missed_log_);
+    Result<std::string> log = read_log();
     if (!log.ok() || log->empty()) return false;
     const std::vector<Said> all = parse_log(*log);
     std::size_t until[2];
@@ -212,6 +222,7 @@ class AttachWork final : public RemoteWork {
   std::unique_ptr<http::RemoteSession> session_;
   Task over_;
   std::string missed_log_;
+  std::int64_t log_from_ = -1;  // where in missed_log_ this client joined; -1: not read yet
   http::RemoteOptions options_;
   std::unique_ptr<Sink> input_;
   std::unique_ptr<Source> output_;

@@ -1,0 +1,42 @@
+#pragma once
+// LogFiles: keeps the logs of running containers short. conmon starts a log anew by itself when it has reached its limit (`--log-size-max`),
+// by renaming a new file over it. A hard link to the present file, `<log>.0`, keeps what is replaced; it then becomes `<log>.1`, that one
+// `<log>.2` and so on. However fast a container writes, its logs take no more than `files` times the limit; what is replaced while this is
+// not looking is gone.
+//
+// On the agent's loop. Uses one inotify descriptor; at rest nothing runs.
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/files.h"
+#include "base/loop.h"
+
+namespace berth::agent {
+
+class LogFiles {
+ public:
+  // `files`: how many files a log has at most, the present one among them.
+  LogFiles(Loop& loop, int files);
+  ~LogFiles();
+  LogFiles(const LogFiles&) = delete;
+
+  // From now on, and for what was replaced before: also of a log that an earlier agent followed. Following it twice is fine.
+  void follow(const std::string& log_path);
+  // The container has ended: its present file alone stays beside the older ones.
+  void forget(const std::string& log_path);
+
+ private:
+  void on_events();
+  void keep(const std::string& log_path);
+
+  Loop& loop_;
+  int files_;
+  Fd notify_;
+  std::map<int, std::string> directories_;        // by watch
+  std::map<std::string, std::set<std::string>> followed_;  // directory -> file names
+};
+
+}  // namespace berth::agent

@@ -1,0 +1,87 @@
+#include "agent/log_files.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "base/files.h"
+
+namespace berth::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+class LogFilesTest : public ::testing::Test {
+ protected:
+  LogFilesTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "berth-logs-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    log_ = directory_ + "/0.log";
+    write(log_, "a");
+  }
+  ~LogFilesTest() override { std::filesystem::remove_all(directory_); }
+
+  void write(const std::string& path, const std::string& text) { ASSERT_TRUE(write_file(path, text).ok()); }
+  // As conmon does when the log has reached its limit.
+  void replace(const std::string& text) {
+    write(log_ + ".tmp", text);
+    std::filesystem::rename(log_ + ".tmp", log_);
+  }
+  std::string text_of(const std::string& path) {
+    auto text = read_file(path);
+    return text.ok() ? *text : "none";
+  }
+  void run() {
+    for (int i = 0; i < 5; ++i) loop_.run_once(1ms);
+  }
+
+  Loop loop_;
+  std::string directory_, log_;
+};
+
+TEST_F(LogFilesTest, WhatIsReplacedIsKept) {
+  LogFiles logs(loop_, 3);
+  logs.follow(log_);
+  logs.follow(log_);
+  for (const char* text : {"b", "c", "d", "e"}) {
+    replace(text);
+    run();
+  }
+  EXPECT_EQ(text_of(log_), "e");
+  EXPECT_EQ(text_of(log_ + ".1"), "d");
+  EXPECT_EQ(text_of(log_ + ".2"), "c");
+  EXPECT_EQ(text_of(log_ + ".3"), "none") << "no more files than were asked for";
+  logs.forget(log_);
+  EXPECT_EQ(text_of(log_ + ".0"), "none");
+  EXPECT_EQ(text_of(log_), "e");
+  replace("f");
+  run();
+  EXPECT_EQ(text_of(log_ + ".1"), "d") << "nobody follows it any more";
+}
+
+TEST_F(LogFilesTest, AnotherAgentGoesOn) {
+  { LogFiles(loop_, 3).follow(log_); }
+  replace("b");
+  LogFiles logs(loop_, 3);
+  logs.follow(log_);
+  EXPECT_EQ(text_of(log_ + ".1"), "a");
+}
+
+TEST_F(LogFilesTest, ADirectoryThatGoesIsForgotten) {
+  LogFiles logs(loop_, 3);
+  logs.follow(log_);
+  std::filesystem::remove_all(directory_);
+  run();
+  logs.forget(log_);
+  std::filesystem::create_directory(directory_);
+  write(log_, "new");
+  logs.follow(log_);
+  replace("newer");
+  run();
+  EXPECT_EQ(text_of(log_ + ".1"), "new");
+}
+
+}  // namespace
+}  // namespace berth::agent
