@@ -1,0 +1,52 @@
+"""What a real Kubernetes 1.36.2 answered, replayed: tests/data/recorded-1.36. `tools/replay` prints and explains what differs."""
+import concurrent.futures
+import json
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+import lab
+
+RECORDED = pathlib.Path(__file__).resolve().parent.parent / "recorded"
+sys.path.insert(0, str(RECORDED))
+import replay  # noqa: E402
+
+# The share of rows that must come out the same: what was reached, less what chance and a busy machine can take away. It only rises.
+FLOORS = json.loads((RECORDED / "floors.json").read_text())
+
+
+def replayed(name):
+    """A recording on a cluster of its own: conversations expect to be the first."""
+    cluster = lab.Cluster()
+    try:
+        cluster.up()
+        return replay.RECORDINGS[name](f"{cluster.data_dir}/kubeconfig")
+    finally:
+        cluster.down("--purge", "--grace", "1", check=False)
+        for directory in (cluster.data_dir, cluster.home):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def results():
+    # Side by side: the conversation mostly waits.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = {name: pool.submit(replayed, name) for name in replay.RECORDINGS}
+        return {name: result.result() for name, result in running.items()}
+
+
+@pytest.mark.parametrize("name", sorted(replay.RECORDINGS))
+def test_answers_are_those_of_kubernetes(results, name):
+    differences, rows = results[name]
+    share = 1 - len(differences) / rows
+    shown = "\n".join(f"{d.what}: {d.row}" for d in differences[:40])
+    assert share >= FLOORS[name], f"{name}: {share:.2%} of {rows} rows the same; the first that are not:\n{shown}"
+
+
+def test_nothing_is_refused_or_accepted_by_mistake_beyond_the_floor(results):
+    """Wrong verdicts weigh more than wrong words."""
+    differences, rows = results["requests"]
+    wrong = [d for d in differences if d.what in ("wrongly accepted", "wrongly refused")]
+    assert len(wrong) / rows <= FLOORS["wrong verdicts on requests"], "\n".join(f"{d.what}: {d.row}" for d in wrong[:40])
