@@ -91,7 +91,7 @@ Value as_stored_before(const Value& object) {
   }
   if (kind != "StatefulSet") return {};
   Value& spec = out.mut("spec");
-  // Not podManagementPolicy: it may not change, and an update fills it in, so that every update of such a set is refused.
+  leave_out(spec, "podManagementPolicy", "OrderedReady");
   leave_out(spec, "revisionHistoryLimit", 10);
   leave_out(spec, "persistentVolumeClaimRetentionPolicy", from(R"({"whenDeleted":"Retain","whenScaled":"Retain"})"));
   leave_out(spec, "replicas", 1);

@@ -1,4 +1,5 @@
 // An api::Client inside the server's process: no encoding, no socket, the shared objects themselves.
+#include "api/patch_condition.h"
 #include "api/registry/state.h"
 #include "api/status.h"
 
@@ -109,7 +110,9 @@ class DirectClient final : public api::Client {
   void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch, const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
     if (!call.ok()) return later(std::move(done), call.error());
-    registry_.patch(*call, type, std::move(patch), options.force, values(std::move(done)));
+    registry_.patch(*call, type, std::move(patch), options.force, values([done = std::move(done)](Result<Value> answer) mutable {
+                      done(answer.ok() ? std::move(answer) : Result<Value>(api::as_failed_condition(answer.error())));
+                    }));
   }
 
   void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options, Done done) override {

@@ -226,7 +226,9 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
                   std::vector<std::string> warnings, bool track, Done done) {
   const schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
-  const Value before = from_storage(kind, head->value);
+  // What an earlier release stored without a default has it all the same: filling it in is no change of a field that may not change.
+  Value before = from_storage(kind, head->value);
+  schema::apply_defaults(kind, before);
   if (std::string_view uid = api::uid_of(after); !uid.empty() && uid != api::uid_of(before)) {
     return refuse(api::conflict(kind.resource(), call.name, "Precondition failed: UID in precondition: " + std::string(uid) +
                                                                 ", UID in object meta: " + std::string(api::uid_of(before))));

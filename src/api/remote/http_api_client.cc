@@ -1,5 +1,6 @@
 #include "api/remote/http_api_client.h"
 
+#include "api/patch_condition.h"
 #include "api/status.h"
 #include "base/text.h"
 
@@ -165,7 +166,9 @@ class HttpClient final : public Client {
     static constexpr const char* kTypes[] = {"application/json-patch+json", "application/merge-patch+json",
                                              "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
     std::string path = resource_path(resource, name.ns, name.name, options.subresource) + write_query(options);
-    send("PATCH", path, patch, kTypes[static_cast<int>(type)], std::move(done));
+    send("PATCH", path, patch, kTypes[static_cast<int>(type)], [done = std::move(done)](Result<Value> answer) mutable {
+      done(answer.ok() ? std::move(answer) : Result<Value>(as_failed_condition(answer.error())));
+    });
   }
 
   void remove(const Resource& resource, const Name& name, const DeleteOptions& options, Done done) override {

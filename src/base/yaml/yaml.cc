@@ -91,17 +91,11 @@ class Reader {
     return error(Code::kBadRequest, "line " + std::to_string(line) + ": " + what);
   }
 
-  // The line that go-yaml names, so that both say the same: where the surrounding construct began, if that is not the first line.
-  std::size_t line_of_problem() const {
-    std::size_t line = parser_.context_mark.line != 0 ? parser_.context_mark.line : parser_.problem_mark.line;
-    return parser_.error == YAML_SCANNER_ERROR || line == 0 ? line + 1 : line;
-  }
-
   Status advance() {
     if (!ready_) return error(Code::kInternal, "out of memory");
     if (event_.read(&parser_)) return ok_status();
     std::string what = parser_.problem != nullptr ? parser_.problem : "malformed";
-    return problem(line_of_problem(), what);
+    return problem(parser_.problem_mark.line + 1, what);
   }
 
   Status count(std::size_t nodes) {
