@@ -24,7 +24,18 @@ Planner blind_to(std::string_view annotation, bool only_at_its_end = false) {
     View other = view;
     if (!api::annotation_of(view.set, annotation).empty() && (!only_at_its_end || api::is_terminating(view.set)))
       other.set.mut("metadata").mut("annotations").erase(annotation);
-    return plan_set(other, now);
+    Plan plan = plan_set(other, now);
+    // Blind, but not one that takes the annotation away: a written status carries its object's metadata.
+    auto restore = [&](std::vector<Action>& actions) {
+      for (Action& action : actions) {
+        if (action.object["kind"] == view.set["kind"]) action.object.set("metadata", view.set["metadata"]);
+      }
+    };
+    restore(plan.first);
+    for (std::vector<Action>& chain : plan.chains) restore(chain);
+    restore(plan.then);
+    restore(plan.otherwise);
+    return plan;
   };
 }
 

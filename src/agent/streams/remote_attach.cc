@@ -18,7 +18,8 @@ namespace {
 
 constexpr Duration kLeave = std::chrono::milliseconds(200);
 constexpr std::size_t kMissed = 1024 * 1024;  // of a log that a client came too late for, its end
-constexpr std::size_t kLogRead = 2 * kMissed;  // of the log's file: what was there, and what comes while the client joins
+// Of the log's file, where each line has its time: what was there, and as much again of what comes while the client joins.
+constexpr std::size_t kLogBefore = 4 * kMissed, kLogRead = 2 * kLogBefore;
 constexpr Duration kSettle = std::chrono::milliseconds(20);  // for the monitor to have told what it has logged
 constexpr std::size_t kMessage = 8 * 1024;  // as much as the monitor reads at a time
 // The monitor heeds only the first of several sizes that it finds at once, and clients begin with two.
@@ -139,10 +140,10 @@ class AttachWork final : public RemoteWork {
     return all;
   }
 
-  // The log from where it was joined: at most its last kMissed bytes, and what came after those.
+  // The log from where it was joined: at most its last kLogBefore bytes, and what came after those.
   Result<std::string> read_log() {
     BERTH_ASSIGN(std::int64_t length, file_length(missed_log_));
-    if (log_from_ < 0 || log_from_ > length) log_from_ = std::max<std::int64_t>(0, length - static_cast<std::int64_t>(kMissed));
+    if (log_from_ < 0 || log_from_ > length) log_from_ = std::max<std::int64_t>(0, length - static_cast<std::int64_t>(kLogBefore));
     return read_part(missed_log_, log_from_, kLogRead);
   }
 
