@@ -39,7 +39,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   Value node, lease;
   std::optional<Duration> last_status;  // monotonic
   TimerId timer = 0;
-  bool registered = false, over = false, writing = false, renewing = false, correcting = false;
+  bool registered = false, over = false, writing = false, renewing = false, correcting = false, made = false;
   std::unique_ptr<controllers::Informer> informer;  // of this node alone
   std::unique_ptr<controllers::Subscription> subscription;
 
@@ -85,6 +85,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
                            guarded([](State& s, Result<Value> answer) {
                              if (!answer.ok()) return s.again(&State::find, kRetry);
                              s.node = *answer;
+                             s.made = true;
                              s.write_status();
                            }));
   }
@@ -109,7 +110,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     if (writing) return;
     Value status = status_now();
     bool first = !registered;
-    bool was_ready = api::condition_is_true(node, "Ready");
+    // A node that this agent made has its status from the beginning, and was never ready before.
+    bool was_ready = !made && api::condition_is_true(node, "Ready");
     if (!node_status_differs(node["status"], status) &&
         (first || services.runtime.monotonic() - *last_status < services.config.status_heartbeat)) {
       if (!last_status) last_status = services.runtime.monotonic();

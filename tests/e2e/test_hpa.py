@@ -69,4 +69,4 @@ spec:
     wait_for("the condition", lambda: condition(session, "AbleToScale").get("reason") == "FailedGetScale")
     assert re.search(r"busy +Deployment/nowhere +cpu: <unknown>/80% +1 +3 +0", session.out("get", "hpa"))
     refused = session.fails("patch", "hpa", "busy", "-p", '{"spec":{"maxReplicas":0}}')
-    assert "spec.maxReplicas: Invalid value: 0: must be greater than 0" in refused, refused
+    assert "spec.maxReplicas: Required value: must be set and greater than 0" in refused, refused

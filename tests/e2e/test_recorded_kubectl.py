@@ -74,6 +74,9 @@ DIFFERENCES = [
       for row in ("persistentvolumeclaim/data-web-0  Bound  pv0  1Gi  RWO  manual", "persistentvolumeclaim/data-web-1  Bound  pv1  1Gi  RWO  manual",
                   "persistentvolume/pv0  1Gi  RWO  Retain  Bound  default/data-web-0  manual",
                   "persistentvolume/pv1  1Gi  RWO  Retain  Bound  default/data-web-1  manual", "persistentvolume/pv2  1Gi  RWO  Retain  Available  manual")],
+    (r"get sts,\S+,endpoints,\S+", [], ["Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"], "newer versions warn"),
+    (r"get pod web-0 -o yaml", [], ["    user:", "      linux:", "        gid: 0", "        supplementalGroups:", "        - 0", "        uid: 0"],
+     "a new field of container statuses (1.33)"),
     (r"get sts,\S+,endpoints,\S+", ["endpoints/kubernetes  <ip>:6443  <age>"], [], API),
     *[(r"get events", [f"<age>  Normal  Created  pod/{pod}  Created container c", f"<age>  Normal  Started  pod/{pod}  Started container c"],
        [f"<age>  Normal  Created  pod/{pod}  Container created", f"<age>  Normal  Started  pod/{pod}  Container started"], WORDS)
