@@ -4,6 +4,7 @@
 #include "api/status.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "http/query_flag.h"
 
 namespace berth::agent {
 namespace {
@@ -16,8 +17,7 @@ void answer_text(http::Exchange& exchange, int status, const std::string& text) 
 http::RemoteOptions wanted_streams(const http::Request& request) {
   http::RemoteOptions options = http::remote_options(request);
   auto also = [&request](bool& wanted, std::string_view name) {
-    std::string_view value = request.parameter(name);
-    wanted = wanted || value == "1" || value == "true";
+    wanted = wanted || http::query_flag(request, name);
   };
   also(options.standard_input, "input");
   also(options.standard_output, "output");

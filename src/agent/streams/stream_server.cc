@@ -5,19 +5,15 @@
 #include "api/status.h"
 #include "base/text.h"
 #include "base/time/time.h"
+#include "http/query_flag.h"
 
 namespace berth::agent {
 namespace {
 
-bool flag(const http::Request& request, std::string_view name) {
-  std::string_view text = request.parameter(name);
-  return text == "true" || text == "1";
-}
-
 Result<LogOptions> log_options(const http::Request& request, Time now) {
   LogOptions options;
-  options.follow = flag(request, "follow");
-  options.timestamps = flag(request, "timestamps");
+  options.follow = http::query_flag(request, "follow");
+  options.timestamps = http::query_flag(request, "timestamps");
   options.stream = request.parameter("stream");
   auto number = [&](std::string_view name, std::int64_t& into) -> Status {
     std::string_view text = request.parameter(name);
@@ -85,7 +81,7 @@ void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, c
   const http::Request& request = exchange->request();
   Result<LogOptions> options = log_options(request, loop_.now());
   if (!options.ok()) return answer_error(*exchange, options.error());
-  bool previous = flag(request, "previous");
+  bool previous = http::query_flag(request, "previous");
   std::string container(request.parameter("container"));
   Result<ContainerPlace> found = agent_.find_container(place.ns, place.pod, container, previous);
   if (!found.ok()) return answer_error(*exchange, found.error());

@@ -72,6 +72,42 @@ Error store_error(const Commit& commit, const Error& error) {
   return error;
 }
 
+// The key under which upstream's storage has an object: its messages name it.
+std::string upstream_key(const schema::Kind& kind, const Call& call) {
+  std::string plural = kind.plural;
+  if (kind.group.empty()) {
+    if (plural == "services") plural = "services/specs";
+    if (plural == "endpoints") plural = "services/endpoints";
+    if (plural == "nodes") plural = "minions";
+    if (plural == "replicationcontrollers") plural = "controllers";
+  }
+  return "/" + plural + "/" + (kind.namespaced ? call.ns + "/" : "") + call.name;
+}
+
+// A uid in what is put states which object is meant.
+Status check_uid(const Call& call, const Value& before, const Value& after) {
+  std::string_view wanted = api::uid_of(after), there = api::uid_of(before);
+  if (wanted.empty() || wanted == there) return ok_status();
+  return api::conflict(call.kind->resource(), call.name,
+                       "StorageError: invalid object, Code: 4, Key: " + upstream_key(*call.kind, call) +
+                           ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " + std::string(wanted) +
+                           ", UID in object meta: " + std::string(there));
+}
+
+// A resourceVersion is a number, and kinds whose updates may not be unconditional want one.
+Status check_version_is_stated(const Call& call, const Value& after) {
+  std::string_view version = api::resource_version_of(after);
+  if (!version.empty() && !parse_int(version).ok()) {
+    return api::plain_error("strconv.ParseUint: parsing " + quoted(version) + ": invalid syntax");
+  }
+  const std::string& kind = call.kind->kind;
+  const bool conditional = kind == "PodDisruptionBudget" || kind == "RuntimeClass";
+  if (!conditional || !call.subresource.empty() || (!version.empty() && version != "0")) return ok_status();
+  Error refused = api::invalid(call.kind->group, call.kind->plural, call.name,
+                               {api::invalid_value("metadata.resourceVersion", 0, "must be specified for an update")});
+  return refused;
+}
+
 }  // namespace
 
 void answer_later(Registry::State& state, Done done, Result<Answer> answer) {
@@ -229,10 +265,8 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   // What an earlier release stored without a default has it all the same: filling it in is no change of a field that may not change.
   Value before = from_storage(kind, head->value);
   schema::apply_defaults(kind, before);
-  if (std::string_view uid = api::uid_of(after); !uid.empty() && uid != api::uid_of(before)) {
-    return refuse(api::conflict(kind.resource(), call.name, "Precondition failed: UID in precondition: " + std::string(uid) +
-                                                                ", UID in object meta: " + std::string(api::uid_of(before))));
-  }
+  if (Status is_it = check_uid(call, before, after); !is_it.ok()) return refuse(is_it.error());
+  if (Status stated = check_version_is_stated(call, after); !stated.ok()) return refuse(stated.error());
   std::string_view version = api::resource_version_of(after);
   if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
   // Defaults first: what a client left out and the server fills in is no change.

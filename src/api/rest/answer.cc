@@ -6,6 +6,7 @@
 #include "api/table/table.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
+#include "http/query_flag.h"
 
 namespace berth::rest {
 namespace {
@@ -101,7 +102,7 @@ class ItemCutter {
 
 }  // namespace
 
-bool Context::flag(std::string_view name) const { return boolean_parameter(parameter(name), request().has_parameter(name)); }
+bool Context::flag(std::string_view name) const { return http::query_flag(request(), name); }
 
 Value view_object(const Context& context, const Value& object, bool with_columns) {
   if (object["kind"].as_string() == "Status") return object;

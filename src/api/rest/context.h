@@ -23,7 +23,7 @@ struct Context {
 
   const http::Request& request() const { return exchange->request(); }
   std::string_view parameter(std::string_view name) const { return exchange->request().parameter(name); }
-  bool flag(std::string_view name) const;  // see boolean_parameter() in options.h
+  bool flag(std::string_view name) const;  // see http/query_flag.h
 };
 using ContextPtr = std::shared_ptr<Context>;
 

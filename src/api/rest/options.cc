@@ -5,6 +5,7 @@
 #include "api/status.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
+#include "http/query_flag.h"
 
 namespace berth::rest {
 namespace {
@@ -149,14 +150,12 @@ Status add_query_options(const Context& context, Value& body) {
   BERTH_ASSIGN(std::optional<long> grace, integer_parameter(context, "gracePeriodSeconds"));
   if (grace) body.set("gracePeriodSeconds", *grace);
   const http::Request& request = context.request();
-  if (request.has_parameter("orphanDependents")) body.set("orphanDependents", boolean_parameter(context.parameter("orphanDependents"), true));
+  if (request.has_parameter("orphanDependents")) body.set("orphanDependents", http::is_true(context.parameter("orphanDependents"), true));
   if (request.has_parameter("propagationPolicy")) body.set("propagationPolicy", context.parameter("propagationPolicy"));
   return ok_status();
 }
 
 }  // namespace
-
-bool boolean_parameter(std::string_view text, bool present) { return present && text != "0" && lower(text) != "false"; }
 
 Status read_write_options(Context& context, std::string_view verb) {
   registry::Call& call = context.call;

@@ -9,10 +9,6 @@
 
 namespace berth::rest {
 
-// Go's conversion of a query parameter to bool: absent, empty, "0" and "false" (in any case) are false, everything else is true.
-// `present`: the parameter was given, perhaps without a value ("?watch"), which is true.
-bool boolean_parameter(std::string_view text, bool present);
-
 // dryRun, fieldManager, fieldValidation and force, into context.call. `verb`: create, update, patch, delete, ...
 Status read_write_options(Context& context, std::string_view verb);
 

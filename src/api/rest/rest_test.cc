@@ -2,6 +2,7 @@
 #include "api/rest/route.h"
 #include "api/rest/test_server.h"
 #include "base/yaml/yaml.h"
+#include "http/query_flag.h"
 
 namespace berth::rest::testing {
 namespace {
@@ -224,6 +225,9 @@ TEST_F(RestTest, ItemsOfAListDoNotSayWhatTheyAre) {
 }
 
 TEST_F(RestTest, BooleansOfTheQueryAreTrueUnlessTheySayNo) {
+  const http::Request said{.query = {{"a", "True"}, {"b", ""}, {"c", "0"}, {"d", "FALSE"}, {"e", "no"}}};
+  EXPECT_TRUE(http::query_flag(said, "a") && http::query_flag(said, "b") && http::query_flag(said, "e"));
+  EXPECT_FALSE(http::query_flag(said, "c") || http::query_flag(said, "d") || http::query_flag(said, "f"));
   for (const char* no : {"", "allowWatchBookmarks=0", "watch=false", "watch=FALSE"}) {
     EXPECT_EQ(server_.ask("GET", kConfigMaps + "?" + no).json()["kind"].as_string(), "ConfigMapList") << no;
   }

@@ -128,6 +128,7 @@ void validate_claim_update(Report& report, const Value& before, const Value& aft
 void validate_volume(Report& report, const Value& object);
 void validate_volume_update(Report& report, const Value& before, const Value& after);
 void validate_storage_class(Report& report, const Value& object);
+void validate_runtime_class_update(Report& report, const Value& before, const Value& after);
 void validate_storage_class_update(Report& report, const Value& before, const Value& after);
 void validate_config_map(Report& report, const Value& object);                               // config.cc
 void validate_config_map_update(Report& report, const Value& before, const Value& after);

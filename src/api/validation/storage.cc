@@ -293,11 +293,16 @@ void validate_storage_class(Report& report, const Value& object) {
   validate_topologies(report, "allowedTopologies", object["allowedTopologies"]);
 }
 
+void validate_runtime_class_update(Report& report, const Value& before, const Value& after) {
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+  validate_immutable(report, "handler", before["handler"], Value(after["handler"].as_string()));
+}
+
 void validate_storage_class_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
-  if (before["parameters"] != after["parameters"]) report.forbidden("parameters", "updates to parameters are forbidden.");
-  if (before["provisioner"] != after["provisioner"]) report.forbidden("provisioner", "updates to provisioner are forbidden.");
-  if (before["reclaimPolicy"] != after["reclaimPolicy"]) report.forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden.");
+  validate_immutable(report, "parameters", before["parameters"], after["parameters"]);
+  validate_immutable(report, "provisioner", before["provisioner"], Value(after["provisioner"].as_string()));
+  validate_immutable(report, "reclaimPolicy", before["reclaimPolicy"], after["reclaimPolicy"]);
   validate_immutable(report, "volumeBindingMode", before["volumeBindingMode"], after["volumeBindingMode"]);
 }
 

@@ -7,6 +7,7 @@
 #include "http/message.h"
 #include "http/streams/mux.h"
 #include "http/streams/negotiate.h"
+#include "http/query_flag.h"
 
 namespace berth::http {
 
@@ -282,10 +283,7 @@ class RemoteImpl final : public RemoteSession {
 }  // namespace
 
 RemoteOptions remote_options(const Request& request) {
-  auto on = [&](std::string_view name) {
-    std::string_view value = request.parameter(name);
-    return value == "1" || value == "true";
-  };
+  auto on = [&](std::string_view name) { return query_flag(request, name); };
   return {on("stdin"), on("stdout"), on("stderr"), on("tty")};
 }
 
