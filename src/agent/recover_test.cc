@@ -279,7 +279,7 @@ class RecoverTest : public ::testing::Test {
       if (ran) {
         EXPECT_EQ(now["containerID"].as_string(), told["containerID"].as_string()) << "what ran runs on";
       }
-      EXPECT_LE(now["restartCount"].as_int(), 0);
+      EXPECT_LE(now["restartCount"].as_int(), 0) << json::encode_pretty(now) << join(api_->events, "\n");
       auto place = node.agent_->find_container("default", "web-0", "c");
       ASSERT_TRUE(place.ok()) << place.error().message;
       std::optional<Result<ExecResult>> hook;

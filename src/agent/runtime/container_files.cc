@@ -261,17 +261,23 @@ Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
 
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored) {
   const std::string& id = stored.status.id;
+  const std::string mark = paths.container(id) + "/started";
+  // The mark is made first: a container that ran is never taken for one that did not. And before the pipe is opened: the first process
+  // ends when its pipe is closed without a word, as it is where the agent is killed in between.
+  BERTH_TRY(write_file(mark, ""));
+  fault::step("container.marked");
   Fd fd;
   // The first process reads from its pipe from the beginning. Where nobody does, it has ended, or is about to begin.
   for (int tries = 0; !(fd = Fd(::open(paths.fifo(id).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC))); ++tries) {
     if (errno == ENOENT) return {};
-    if (errno != ENXIO || tries == kStartTries) return errno_error("starting container " + id);
+    if (errno != ENXIO || tries == kStartTries) {
+      Error failure = errno_error("starting container " + id);
+      ::unlink(mark.c_str());
+      return failure;
+    }
     if (stored.init_start == 0 || process_start_time(stored.status.pid) != stored.init_start) return {};  // its monitor tells how it ended
     ::poll(nullptr, 0, kStartPauseMs);
   }
-  // The mark is made first: a container that ran is never taken for one that did not.
-  BERTH_TRY(write_file(paths.container(id) + "/started", ""));
-  fault::step("container.marked");
   return let_go(paths, id, fd.get());
 }
 
