@@ -12,7 +12,7 @@
 
 namespace berth::json {
 
-// Lives for ever; one per distinct key text, so equal keys are equal pointers.
+// One per distinct key text, so equal keys are equal pointers. How long it lives: intern.h.
 struct InternedKey {
   std::uint64_t prefix;  // the first eight bytes, big endian, zero filled: orders most keys without touching `text`
   std::uint64_t hash;
@@ -22,8 +22,7 @@ struct InternedKey {
   std::string_view view() const { return {text, size}; }
 };
 
-const InternedKey* intern(std::string_view key);        // any thread
-const InternedKey* find_interned(std::string_view key); // null where nobody ever used that key; any thread
+const InternedKey* intern(std::string_view key);  // a reference, to be given back by release_key(); any thread
 
 struct Member {
   const InternedKey* key;
