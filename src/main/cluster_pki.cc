@@ -28,7 +28,7 @@ http::CertificateRequest serving_request(const lab::Settings& settings) {
   request.common_name = "kube-apiserver";
   request.dns_names = {"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
                        "kubernetes.default.svc." + settings.cluster_domain};
-  request.addresses = {"127.0.0.1", settings.api_service_ip};
+  request.addresses = {"127.0.0.1", settings.api_service_ip, settings.node_ip};
   request.server = true;
   request.lifetime = kLifetime;
   return request;

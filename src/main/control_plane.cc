@@ -69,6 +69,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::endpoint::make_slice_controller(*informers_));
   run(controllers::endpoint::make_endpoints_controller(*informers_));
   run(controllers::endpoint::make_mirror_controller(*informers_));
+  if (!config.address.ip.empty()) run(controllers::endpoint::make_api_server_controller(*informers_, config.address));
   for (auto& controller : controllers::node::make_controllers(*informers_)) run(std::move(controller));
   for (auto& controller : controllers::podgc::make_controllers(*informers_)) run(std::move(controller));
   for (auto& controller : controllers::volume::make_controllers(*informers_)) run(std::move(controller));

@@ -8,6 +8,7 @@
 #include "api/client.h"
 #include "base/runtime.h"
 #include "controllers/driver.h"
+#include "controllers/endpoint/api_server.h"
 #include "controllers/hpa/controller.h"
 #include "controllers/serviceaccount/controller.h"
 
@@ -21,6 +22,7 @@ struct ControlPlaneConfig {
   std::string ca_pem;  // published in every namespace as kube-root-ca.crt
   controllers::hpa::Measure measure;  // what the pods of a namespace use
   controllers::serviceaccount::Sign sign;  // tokens of Secrets
+  controllers::endpoint::ApiServerAddress address;  // where default/kubernetes leads; no ip: it has no endpoints
   controllers::HandlingRecord* record = nullptr;  // outlives the control plane; null: deaths are not noted
 };
 

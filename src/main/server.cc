@@ -111,8 +111,18 @@ class ServerRole {
     if (lab::node_space_exists(dir_)) {
       BERTH_ASSIGN(int fd, lab::listen_in_node(dir_, settings_.api_service_ip, 443));
       BERTH_TRY(http_->listen_fd(fd, pki_->serving()));
+      listen_for_endpoints();
     }
     return ok_status();
+  }
+
+  // The Endpoints of default/kubernetes name the node's address and the port of the API, as on any control plane node. A pod in
+  // the node's network may have taken the port while the server was down; the Service's address answers all the same.
+  void listen_for_endpoints() {
+    address_ = {settings_.node_ip, settings_.api_port};
+    Result<int> fd = lab::listen_in_node(dir_, settings_.node_ip, settings_.api_port);
+    Status heard = fd.ok() ? http_->listen_fd(*fd, pki_->serving()) : Status(fd.error());
+    if (!heard.ok()) log_warning("server", "the endpoints of the Service kubernetes do not answer", {{"error", heard.error().message}});
   }
 
   // For autoscalers: what a namespace's pods use, of whichever nodes answer.
@@ -138,7 +148,7 @@ class ServerRole {
     } else {
       log_warning("server", "cannot note what is being handled", {{"error", record.error().message}});
     }
-    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), sign_secrets(), record_.get()});
+    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), sign_secrets(), address_, record_.get()});
     clock_ = std::make_unique<ClockWatch>(loop_, [this] {
       renewal_->look();
       control_plane_->clock_moved();
@@ -163,6 +173,7 @@ class ServerRole {
   std::unique_ptr<api::Client> client_;
   std::unique_ptr<controllers::HandlingRecord> record_;
   std::unique_ptr<ControlPlane> control_plane_;
+  controllers::endpoint::ApiServerAddress address_;  // what the endpoints of default/kubernetes say
   bool ready_ = false;
 };
 

@@ -170,3 +170,20 @@ def test_users_of_its_own(session):
     inside, outside, count = session.exec("mapped", "cat /proc/self/uid_map").split()
     assert inside == "0" and int(outside) >= 65536 and count == "65536"
     assert session.exec("mapped", "stat -c %u /v/f").strip() == "0"
+
+
+def test_the_api_by_its_endpoints(kubectl):
+    """default/kubernetes leads to the server: as kubectl shows it, from inside of a pod, and again when somebody spoils it."""
+    port = kubectl.cluster.port
+    where = f"{kubectl.cluster.api('/api/v1/nodes')['items'][0]['status']['addresses'][0]['address']}:{port}"
+    known = kubectl.out("get", "endpoints,endpointslices", "-n", "default", "-o", "wide")
+    assert re.search(rf"^endpoints/kubernetes +{where} ", known, re.M), known
+    assert re.search(rf"^endpointslice\.discovery\.k8s\.io/kubernetes +IPv4 +{port} +{where.split(':')[0]} ", known, re.M), known
+    assert re.search(rf"^Endpoints: +{where}$", kubectl.out("describe", "service", "kubernetes", "-n", "default"), re.M)
+    kubectl.apply(pod("asks", {}))
+    kubectl.wait_ready("asks")
+    asked = kubectl.exec("asks", f"curl -s --cacert /var/run/secrets/kubernetes.io/serviceaccount/ca.crt https://{where}/version")
+    assert '"major": "1"' in asked, asked
+    kubectl.k("delete", "endpoints,endpointslices", "kubernetes", "-n", "default")
+    wait_for("both again", lambda: kubectl.out("get", "endpoints,endpointslices", "-n", "default", "-o", "name").split() ==
+             ["endpoints/kubernetes", "endpointslice.discovery.k8s.io/kubernetes"])

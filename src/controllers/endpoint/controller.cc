@@ -129,8 +129,42 @@ class MirrorController final : public Controller {
   Informer& slices_;
 };
 
+class ApiServerController final : public Controller {
+ public:
+  ApiServerController(InformerSet& informers, ApiServerAddress address)
+      : address_(std::move(address)), services_(informers.get(kServices)), endpoints_(informers.get(kEndpoints)), slices_(informers.get(kEndpointSlices)) {}
+  std::string name() const override { return "apiserver-endpoints"; }
+  std::string component() const override { return "kube-apiserver"; }
+
+  std::vector<Watching> watches() override {
+    std::vector<Watching> out;
+    // The Service is there from the start, and brings the first plan.
+    for (Informer* informer : {&services_, &endpoints_, &slices_}) {
+      out.push_back(watch_mapped(*informer, [](const Value& before, const Value& after, Keys& keys) {
+        std::string key = key_of(after.is_null() ? before : after);
+        if (key == kApiServerKey) keys.push_back(std::move(key));
+      }));
+    }
+    return out;
+  }
+
+  Plan plan(const std::string& key, Time) override {
+    const api::Name name = name_of_key(key);
+    return plan_api_server({endpoints_.get(name), slices_.get(name)}, address_);
+  }
+
+ private:
+  ApiServerAddress address_;
+  Informer& services_;
+  Informer& endpoints_;
+  Informer& slices_;
+};
+
 }  // namespace
 
+std::unique_ptr<Controller> make_api_server_controller(InformerSet& informers, ApiServerAddress address) {
+  return std::make_unique<ApiServerController>(informers, std::move(address));
+}
 std::unique_ptr<Controller> make_mirror_controller(InformerSet& informers) { return std::make_unique<MirrorController>(informers); }
 std::unique_ptr<Controller> make_slice_controller(InformerSet& informers) { return std::make_unique<EndpointController>(informers, true); }
 std::unique_ptr<Controller> make_endpoints_controller(InformerSet& informers) {

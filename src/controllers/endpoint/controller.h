@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "controllers/driver.h"
+#include "controllers/endpoint/api_server.h"
 
 namespace berth::controllers::endpoint {
 
@@ -11,5 +12,7 @@ std::unique_ptr<Controller> make_slice_controller(InformerSet& informers);
 std::unique_ptr<Controller> make_endpoints_controller(InformerSet& informers);
 // Slices for Endpoints that others write (mirror.h).
 std::unique_ptr<Controller> make_mirror_controller(InformerSet& informers);
+// The endpoints of default/kubernetes (api_server.h).
+std::unique_ptr<Controller> make_api_server_controller(InformerSet& informers, ApiServerAddress address);
 
 }  // namespace berth::controllers::endpoint

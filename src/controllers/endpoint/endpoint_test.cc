@@ -204,5 +204,46 @@ TEST(EndpointControllersTest, FollowThePods) {
   EXPECT_EQ(api.count(kEndpoints), 0u);
 }
 
+TEST(ApiServerTest, KubernetesLeadsToTheServer) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  const api::Name name{"default", "kubernetes"};
+  api.put(kServices, from(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"kubernetes","namespace":"default"},
+      "spec":{"clusterIP":"10.96.0.1","ports":[{"name":"https","port":443,"targetPort":443,"protocol":"TCP"}]}})"));
+  // What an earlier start left behind, at another address.
+  api.put(kEndpoints, from(R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"kubernetes","namespace":"default","labels":{"mine":"1"}},
+      "subsets":[{"addresses":[{"ip":"10.9.9.9"}],"ports":[{"name":"https","port":1,"protocol":"TCP"}]}]})"));
+  api.put(kEndpointSlices, from(R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"kubernetes","namespace":"default"},
+      "addressType":"IPv6","endpoints":[]})"));
+  Driver driver(informers, make_api_server_controller(informers, {"10.244.0.1", 6443}));
+  Driver mirror(informers, make_mirror_controller(informers)), endpoints(informers, make_endpoints_controller(informers));
+  const Value subsets = from(R"([{"addresses":[{"ip":"10.244.0.1"}],"ports":[{"name":"https","port":6443,"protocol":"TCP"}]}])");
+  auto expect_right = [&] {
+    runtime.advance(10ms);
+    EXPECT_EQ(api.read(kEndpoints, name)["subsets"], subsets);
+    EXPECT_EQ(api::label_of(api.read(kEndpoints, name), kSkipMirror), "true");
+    const Value slice = api.read(kEndpointSlices, name);
+    EXPECT_EQ(slice["addressType"].as_string(), "IPv4");
+    EXPECT_EQ(slice["endpoints"], from(R"([{"addresses":["10.244.0.1"],"conditions":{"ready":true}}])"));
+    EXPECT_EQ(slice["ports"], from(R"([{"name":"https","port":6443,"protocol":"TCP"}])"));
+    EXPECT_EQ(api::labels_of(slice), from(R"({"kubernetes.io/service-name":"kubernetes"})"));
+    EXPECT_EQ(api.count(kEndpointSlices), 1u);  // not mirrored as well
+  };
+  expect_right();
+  EXPECT_EQ(api::label_of(api.read(kEndpoints, name), "mine"), "1");
+  api.erase(kEndpoints, name);
+  expect_right();
+  api.erase(kEndpointSlices, name);
+  expect_right();
+  Value wrong = api.read(kEndpoints, name);
+  wrong.mut("subsets").push(wrong["subsets"][0]);
+  api.put(kEndpoints, wrong);
+  expect_right();
+  const std::size_t calls = api.calls.size();
+  runtime.advance(1h);
+  EXPECT_EQ(api.calls.size(), calls);
+}
+
 }  // namespace
 }  // namespace berth::controllers::endpoint
