@@ -295,12 +295,17 @@ void validate_generated_selector(Report& report, const Value& job) {
 
 bool condition_true(const Value& job, std::string_view type) { return api::condition_is_true(job, type); }
 
-// The template as it was, with what a suspended job may have changed taken from the new one.
-Value template_to_compare(const Value& before, const Value& after) {
+// The template as it was, with what a suspended job may have changed of its pods taken from the new one. `movable`: such a job may, and
+// the metadata of its pods is its own affair.
+struct ComparedTemplate {
+  Value pod_template;
+  bool movable;
+};
+ComparedTemplate template_to_compare(const Value& before, const Value& after) {
   const Value& spec = before["spec"];
   Value old = spec["template"];
   const Value& fresh = after["spec"]["template"];
-  if (!spec["suspend"].as_bool()) return old;
+  if (!spec["suspend"].as_bool()) return {std::move(old), false};
   const bool at_rest = condition_true(before, "Suspended") && before["status"]["active"].as_int() == 0;
   auto adopt = [](Value& to, const Value& from, const char* field) {
     if (from[field].is_null()) {
@@ -309,7 +314,8 @@ Value template_to_compare(const Value& before, const Value& after) {
       to.set(field, from[field]);
     }
   };
-  if (at_rest || before["status"]["startTime"].is_null()) {
+  const bool movable = at_rest || before["status"]["startTime"].is_null();
+  if (movable) {
     const Value &node_affinity = fresh["spec"]["affinity"]["nodeAffinity"], &old_affinity = old["spec"]["affinity"];
     if (!old_affinity.is_null() || !node_affinity.is_null()) {
       Value affinity = old_affinity.is_null() ? Value::object() : old_affinity;
@@ -321,16 +327,12 @@ Value template_to_compare(const Value& before, const Value& after) {
       }
     }
     for (const char* field : {"nodeSelector", "tolerations", "schedulingGates"}) adopt(old.mut("spec"), fresh["spec"], field);
-    for (const char* field : {"annotations", "labels"}) adopt(old.mut("metadata"), fresh["metadata"], field);
-    if (old["metadata"].empty() && fresh["metadata"].is_null()) old.erase("metadata");
-  }
-  if (at_rest) {
     for (const char* list : {"containers", "initContainers"}) {
       if (old["spec"][list].size() != fresh["spec"][list].size()) continue;
       for (std::size_t i = 0; i < fresh["spec"][list].size(); ++i) adopt(old.mut("spec").mut(list).mut(i), fresh["spec"][list][i], "resources");
     }
   }
-  return old;
+  return {std::move(old), movable};
 }
 
 void validate_completions_update(Report& report, const Value& before, const Value& after) {
@@ -415,6 +417,12 @@ void validate_status_consistent(Report& report, const Value& before, const Value
   if ((finished != was_finished || changed("active")) && finished && status["active"].as_int() > 0) {
     report.invalid("status.active", status["active"], "active>0 is invalid for finished job");
   }
+  if ((finished != was_finished || changed("terminating")) && finished && status["terminating"].as_int() > 0) {
+    report.invalid("status.terminating", status["terminating"], "terminating>0 is invalid for finished job");
+  }
+  if ((changed("ready") || changed("active")) && !status["ready"].is_null() && status["ready"].as_int() > status["active"].as_int()) {
+    report.invalid("status.ready", status["ready"], "cannot set more ready pods than active");
+  }
   if ((finished != was_finished || changed("startTime")) && finished && started.is_null()) {
     report.required("status.startTime", "startTime is required for finished job");
   }
@@ -448,7 +456,7 @@ void validate_status_monotonic(Report& report, const Value& before, const Value&
     report.invalid("status.completionTime", status["completionTime"], "completionTime cannot be mutated");
   }
   if (!old["startTime"].is_null() && status["startTime"] != old["startTime"] && !after["spec"]["suspend"].as_bool()) {
-    report.required("status.startTime", "startTime cannot be removed for unsuspended job");
+    report.invalid("status.startTime", status["startTime"], "field is immutable for unsuspended job once set");
   }
   if (condition_true(before, "SuccessCriteriaMet") && !condition_true(after, "SuccessCriteriaMet")) {
     invalid_whole(report, "status.conditions", "cannot disable the SuccessCriteriaMet=True condition");
@@ -540,7 +548,11 @@ void validate_job_update(Report& report, const Value& before, const Value& after
   validate_completions_update(report, old, spec);
   constexpr std::string_view kImmutable = "field is immutable";
   if (old["selector"] != spec["selector"]) report.invalid_shown("spec.selector", shown_selector(spec["selector"]), kImmutable);
-  if (template_to_compare(before, after) != spec["template"]) {
+  const auto [pod_template, movable] = template_to_compare(before, after);
+  if (movable && pod_template["spec"] != spec["template"]["spec"]) {
+    report.invalid_shown("spec.template.spec", shown_as_go(spec["template"]["spec"], "io.k8s.api.core.v1.PodSpec"), kImmutable);
+  }
+  if (!movable && pod_template != spec["template"]) {
     report.invalid_shown("spec.template", shown_as_go(spec["template"], "io.k8s.api.core.v1.PodTemplateSpec"), kImmutable);
   }
   for (const auto& [field, type] : std::initializer_list<std::pair<const char*, std::string_view>>{
