@@ -27,8 +27,9 @@ std::string as_structured(const std::string& why) {
 }
 
 // Checks what a patch made of an object like what a client sends.
-Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings) {
-  Result<Value> taken = take_in(call, patched, warnings);
+Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings,
+                             bool& empty) {
+  Result<Value> taken = take_in_new(call, patched, warnings, empty);
   if (!taken.ok()) return refused_patch(type, patch, patched, taken.error());
   return taken;
 }
@@ -180,15 +181,16 @@ void Registry::update(const Call& call, Value object, Done done) {
     return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
   }
   std::vector<std::string> warnings;
-  Result<Value> taken = take_in(call, std::move(object), warnings);
+  bool empty = false;
+  Result<Value> taken = take_in_new(call, std::move(object), warnings, empty);
   if (!taken.ok()) return refuse(taken.error());
   store::RecordPtr head = state_->store.head(key);
   if (!head) {
     bool may_create = creates_on_update(*call.kind) && call.subresource.empty() && api::resource_version_of(*taken).empty() && api::uid_of(*taken).empty();
     if (!may_create) return refuse(api::not_found(call.kind->resource(), call.name));
-    return create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done));
+    return create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done), empty);
   }
-  write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done));
+  write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done), empty);
 }
 
 void Registry::patch(const Call& call, api::PatchType type, Value patch, bool force, Done done) {
@@ -207,10 +209,11 @@ void Registry::patch(const Call& call, api::PatchType type, Value patch, bool fo
   Result<Value> patched = patched_object(call, type, before, patch);
   if (!patched.ok()) return refuse(patched.error());
   std::vector<std::string> warnings;
-  Result<Value> taken = decode_patched(call, type, patch, *patched, warnings);
+  bool empty = false;
+  Result<Value> taken = decode_patched(call, type, patch, *patched, warnings, empty);
   if (!taken.ok()) return refuse(taken.error());
   if (Status same = check_same_uid(call, before, *taken); !same.ok()) return refuse(same.error());
-  write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done));
+  write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done), empty);
 }
 
 }  // namespace berth::registry

@@ -49,7 +49,7 @@ Result<Selection> parse_selection(const schema::Kind& kind, const std::string& l
 // --- incoming.cc: an object as a client sent it, made into one that can be worked on
 // Checks kind and version, decodes strictly or not (warnings are collected), fits name and namespace to the path.
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
-// The same for create_object(), with the empty lists and maps that the client gave kept; `empty`: whether there are any.
+// The same for create_object() and write_update(), with the empty lists and maps that the client gave kept; `empty`: whether there are any.
 Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty);
 // The same without the path, for any kind: an object given to something else than its own collection.
 Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings);
@@ -66,7 +66,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
 // A new namespace is given this one, so that its content goes before it.
 void add_namespace_finalizer(Value& spec);
 // The object that results of `incoming` written over `before` through a subresource.
-Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource);
+Value prepare_update(Registry::State& state, const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource);
 // The server's own count of template changes. Called when it is settled who owns which field: nobody owns this one's changes.
 void count_template(const schema::Kind& kind, const Value& before, Value& after);
 bool has_status(const schema::Kind& kind);
@@ -153,9 +153,9 @@ struct Departed {
 };
 void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit, Departed departed, Done done);
 // The whole path of an update once the resulting object is known; also used by patches and subresources.
-void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
-                  std::vector<std::string> warnings, bool track, Done done);
 // `empty`: as take_in_new() says; such lists and maps are gone after validation.
+void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
+                  std::vector<std::string> warnings, bool track, Done done, bool empty = false);
 void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track,
                    Done done, bool empty = false);
 bool may_vanish(const schema::Kind& kind, const Value& object);  // terminating, and nothing holds it any more

@@ -69,11 +69,13 @@ void fill_secret(Value& object) {
 }
 
 // A claim's old data source may only be another claim or a snapshot; then the old and the new form of it say the same.
-void settle_data_source(const schema::FeatureGates& gates, Value& spec) {
+// `before`: of the claim that is there, or null; what it has is not taken away.
+void settle_data_source(const schema::FeatureGates& gates, const Value& before, Value& spec) {
   // Of another namespace: as if it were not there.
-  if (!gates.enabled("CrossNamespaceVolumeDataSource") && !spec["dataSourceRef"]["namespace"].as_string().empty()) spec.erase("dataSourceRef");
+  const bool crosses = gates.enabled("CrossNamespaceVolumeDataSource") || !before["dataSourceRef"]["namespace"].as_string().empty();
+  if (!crosses && !spec["dataSourceRef"]["namespace"].as_string().empty()) spec.erase("dataSourceRef");
   const Value& source = spec["dataSource"];
-  if (source.is_object() && !spec["dataSourceRef"].is_object()) {
+  if (source.is_object() && !spec["dataSourceRef"].is_object() && !before["dataSource"].is_object()) {
     const std::string_view group = source["apiGroup"].as_string(), kind = source["kind"].as_string();
     const bool known = (group.empty() && kind == "PersistentVolumeClaim") || (group == "snapshot.storage.k8s.io" && kind == "VolumeSnapshot");
     if (!known) spec.erase("dataSource");
@@ -83,6 +85,16 @@ void settle_data_source(const schema::FeatureGates& gates, Value& spec) {
   auto same = [](const Value& of) { return Value::object({{"apiGroup", of["apiGroup"]}, {"kind", of["kind"]}, {"name", of["name"]}}); };
   if (old_form.is_object() && !new_form.is_object()) spec.set("dataSourceRef", same(old_form));
   if (!old_form.is_object() && new_form.is_object()) spec.set("dataSource", same(new_form));
+}
+
+// When a volume came into its phase is told by the server, unless the client tells.
+void time_phase(const Value& before, Value& after, Time now) {
+  const Value &old = before["lastPhaseTransitionTime"], &fresh = after["lastPhaseTransitionTime"];
+  if (before["phase"] != after["phase"]) {
+    if (fresh.is_null() || fresh == old) after.set("lastPhaseTransitionTime", format_time(now));
+  } else if (fresh.is_null() && !old.is_null()) {
+    after.set("lastPhaseTransitionTime", old);
+  }
 }
 
 // Of the secrets of an account only names count.
@@ -129,7 +141,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
     object.set("status", Value::object({{"phase", "Active"}}));
   } else if (is_kind(kind, "", "PersistentVolumeClaim")) {
     object.set("status", Value::object({{"phase", "Pending"}}));
-    settle_data_source(state.config.gates, object.mut("spec"));
+    settle_data_source(state.config.gates, Value(), object.mut("spec"));
   } else if (is_kind(kind, "", "PersistentVolume")) {
     object.set("status", Value::object({{"phase", "Pending"}, {"lastPhaseTransitionTime", format_time(state.runtime.now())}}));
   } else if (is_kind(kind, "", "Service")) {
@@ -158,7 +170,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   }
 }
 
-Value prepare_update(const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource) {
+Value prepare_update(Registry::State& state, const schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource) {
   Value after = std::move(incoming);
   if (subresource == "status") {
     Value status = after["status"];
@@ -195,6 +207,8 @@ Value prepare_update(const schema::Kind& kind, const Value& before, Value incomi
   }
   if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler") && subresource.empty()) keep_annotated_status(before, after);
   if (is_kind(kind, "", "Secret")) fill_secret(after);
+  if (is_kind(kind, "", "PersistentVolumeClaim") && subresource.empty()) settle_data_source(state.config.gates, before["spec"], after.mut("spec"));
+  if (is_kind(kind, "", "PersistentVolume") && subresource == "status") time_phase(before["status"], after.mut("status"), state.runtime.now());
   if (is_kind(kind, "", "Pod") && subresource.empty()) {
     // What the server worked out at creation need not be repeated.
     for (const char* field : {"priority", "preemptionPolicy"}) {

@@ -259,7 +259,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
 }
 
 void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
-                  std::vector<std::string> warnings, bool track, Done done) {
+                  std::vector<std::string> warnings, bool track, Done done, bool empty) {
   const schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   // What an earlier release stored without a default has it all the same: filling it in is no change of a field that may not change.
@@ -272,7 +272,9 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   // Defaults first: what a client left out and the server fills in is no change.
   schema::apply_defaults(kind, after);
   schema::drop_disabled(kind, state->config.gates, before, after);
-  after = prepare_update(kind, before, std::move(after), call.subresource);
+  const Value stored = before;
+  if (empty) before = schema::with_same_empty(kind, std::move(before), after);
+  after = prepare_update(*state, kind, before, std::move(after), call.subresource);
   admit_update(kind, call, after);
   if (kind.kind == "PriorityClass") {
     if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
@@ -287,6 +289,10 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     drop_fields_of_former_type(before["spec"], after.mut("spec"));
   }
   if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
+  if (empty) {
+    before = stored;
+    after = schema::without_empty(kind, after);
+  }
   if (call.subresource.empty()) {
     for (std::string& warning : validation::warnings_on_update(kind, before, after)) warnings.push_back(std::move(warning));
     validation::warn(kind, after, warnings);

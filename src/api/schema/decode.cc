@@ -403,6 +403,37 @@ Action Decoder::map(const Field& field, const Value& in, const Frame* at, Value&
   return changed ? Action::kReplace : Action::kKeep;
 }
 
+// Gives `before` what is empty in `after`. `field`: of both.
+void share_empty(const Field& field, Value& before, const Value& after);
+
+void share_empty_members(const Type& type, Value& before, const Value& after) {
+  for (json::Entry entry : after.entries()) {
+    const Field* field = type.find(entry.key);
+    if (field == nullptr || (!entry.value.is_array() && !entry.value.is_object())) continue;
+    const bool list_or_map = field->shape == Shape::kList || field->shape == Shape::kMap;
+    const Value& old = before[entry.key];
+    if (old.is_null() && list_or_map && entry.value.empty()) {
+      before.set(entry.key, entry.value);
+    } else if (!old.is_null() && old != entry.value) {
+      share_empty(*field, before.mut(entry.key), entry.value);
+    }
+  }
+}
+
+void share_empty(const Field& field, Value& before, const Value& after) {
+  if (field.shape == Shape::kObject && before.is_object() && after.is_object()) return share_empty_members(*field.type, before, after);
+  if (field.shape == Shape::kList && before.is_array() && after.is_array()) {
+    for (std::size_t i = 0; i < before.size() && i < after.size(); ++i) {
+      if (before[i] != after[i]) share_empty(*field.element, before.mut(i), after[i]);
+    }
+  }
+  if (field.shape == Shape::kMap && before.is_object() && after.is_object()) {
+    for (json::Entry entry : after.entries()) {
+      if (before.contains(entry.key) && before[entry.key] != entry.value) share_empty(*field.element, before.mut(entry.key), entry.value);
+    }
+  }
+}
+
 Result<Value> decode_by(Decoder& decoder, const Kind& kind, const Value& object) {
   Value out;
   Action action = Action::kKeep;
@@ -436,6 +467,11 @@ Result<Value> decode_with_empty(const Kind& kind, const Value& object, DecodePro
 Value without_empty(const Kind& kind, const Value& object) {
   Result<Value> plain = decode(kind, object, nullptr);
   return plain.ok() ? std::move(*plain) : object;
+}
+
+Value with_same_empty(const Kind& kind, Value before, const Value& after) {
+  if (before.is_object() && after.is_object()) share_empty_members(*kind.type, before, after);
+  return before;
 }
 
 }  // namespace berth::schema

@@ -10,5 +10,8 @@ namespace berth::schema {
 Result<Value> decode_with_empty(const Kind& kind, const Value& object, DecodeProblems* problems, bool& any);
 // The decoded object as it is stored: without them.
 Value without_empty(const Kind& kind, const Value& object);
+// `before` with the empty lists and maps that `after` has where `before` has nothing, so that the two differ only where they mean
+// something else.
+Value with_same_empty(const Kind& kind, Value before, const Value& after);
 
 }  // namespace berth::schema
