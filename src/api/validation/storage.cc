@@ -4,12 +4,15 @@
 
 #include "api/validation/check_functions.h"
 #include "api/validation/checks.h"
+#include "api/validation/go_value.h"
 #include "api/validation/validation.h"
 #include "base/quantity.h"
 #include "base/text.h"
 
 namespace berth::validation {
 namespace {
+
+constexpr const char* kClassAnnotation = "volume.beta.kubernetes.io/storage-class";
 
 void validate_access_modes(Report& report, const Path& path, const Value& modes, std::string_view none) {
   static const std::set<std::string_view> kModes = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"};
@@ -66,12 +69,13 @@ constexpr Source kSources[] = {
     {"csi", "csi", "csi", "CSIPersistentVolumeSource"},
 };
 
-const Value& volume_source(const Value& spec) {
-  static const Value kNone;
+// What a persistent volume's spec says about its source alone.
+Value volume_source(const Value& spec) {
+  Value sources = Value::object();
   for (const Source& source : kSources) {
-    if (spec[source.field].is_object()) return spec[source.field];
+    if (spec[source.field].is_object()) sources.set(source.field, spec[source.field]);
   }
-  return kNone;
+  return sources;
 }
 
 // Whether `field` is the source that counts: the first.
@@ -111,6 +115,51 @@ void validate_data_source(Report& report, const Path& path, const Value& source)
   if (kind.empty()) report.required(path / "kind");
   if (group.empty() && kind != "PersistentVolumeClaim") report.invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
   if (!group.empty()) report.complaints(path / "apiGroup", group, is_dns1123_subdomain(group));
+}
+
+void adopt(Value& to, const Value& from, const char* field) {
+  if (from.contains(field)) {
+    to.set(field, from[field]);
+  } else {
+    to.erase(field);
+  }
+}
+
+// 0 where there is none.
+Quantity storage_of(const Value& amounts) {
+  static const Quantity kZero = Quantity::parse("0").value();
+  Result<Quantity> size = Quantity::parse(amounts["storage"].as_string());
+  return size.ok() ? *size : kZero;
+}
+
+// Where a volume can be reached may be said in the newer labels for the same.
+constexpr std::pair<std::string_view, std::string_view> kNewerLabels[] = {
+    {"failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"}, {"failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"},
+    {"beta.kubernetes.io/os", "kubernetes.io/os"},                             {"beta.kubernetes.io/arch", "kubernetes.io/arch"},
+    {"beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"},
+};
+
+// "" where there is none, which upstream takes for one that is called "".
+std::string_view newer_label(std::string_view label) {
+  for (const auto& [older, newer] : kNewerLabels) {
+    if (older == label) return newer;
+  }
+  return "";
+}
+
+void validate_volume_affinity_update(Report& report, const Value& before, const Value& after) {
+  Value renamed = before;
+  const Value &old_terms = before["required"]["nodeSelectorTerms"], &new_terms = after["required"]["nodeSelectorTerms"];
+  for (std::size_t i = 0; i < old_terms.size() && i < new_terms.size(); ++i) {
+    const Value &old_expressions = old_terms[i]["matchExpressions"], &new_expressions = new_terms[i]["matchExpressions"];
+    for (std::size_t k = 0; k < old_expressions.size() && k < new_expressions.size(); ++k) {
+      const std::string_view wanted = new_expressions[k]["key"].as_string();
+      if (newer_label(old_expressions[k]["key"].as_string()) != wanted) continue;
+      renamed.mut("required").mut("nodeSelectorTerms").mut(i).mut("matchExpressions").mut(k).set("key", wanted);
+    }
+  }
+  if (renamed == after) return;
+  report.invalid_shown("nodeAffinity", shown_as_go(after, "io.k8s.api.core.v1.VolumeNodeAffinity"), "field is immutable, except for updating from beta label to GA");
 }
 
 // The recycler scrubs what a volume holds: the whole machine, here.
@@ -206,24 +255,39 @@ void validate_claim(Report& report, const Value& object) { validate_claim_spec(r
 
 void validate_claim_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
+  validate_claim(report, after);
   Value old_spec = before["spec"], new_spec = after["spec"];
+  const Value &old_class = old_spec["storageClassName"], &new_class = new_spec["storageClassName"];
   // A claim is bound once, may get its class late, and may grow while it is bound.
-  if (old_spec["volumeName"].as_string().empty() && !new_spec["volumeName"].as_string().empty()) old_spec.set("volumeName", new_spec["volumeName"]);
-  if (old_spec["storageClassName"].is_null() && !new_spec["storageClassName"].is_null()) old_spec.set("storageClassName", new_spec["storageClassName"]);
-  if (!new_spec["volumeAttributesClassName"].is_null()) old_spec.set("volumeAttributesClassName", new_spec["volumeAttributesClassName"]);
-  Result<Quantity> old_size = Quantity::parse(old_spec["resources"]["requests"]["storage"].as_string());
-  Result<Quantity> new_size = Quantity::parse(new_spec["resources"]["requests"]["storage"].as_string());
-  bool bound = before["status"]["phase"].as_string() == "Bound";
-  if (bound && old_size.ok() && new_size.ok()) {
-    if (*new_size < *old_size) {
-      const Value& reached = before["status"]["capacity"]["storage"];
-      Result<Quantity> capacity = Quantity::parse(reached.as_string());
-      if (!capacity.ok() || *new_size <= *capacity) report.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
+  if (old_spec["volumeName"].as_string().empty()) adopt(old_spec, new_spec, "volumeName");
+  const Value &old_annotation = before["metadata"]["annotations"][kClassAnnotation], &new_annotation = after["metadata"]["annotations"][kClassAnnotation];
+  const bool is_late = old_class.is_null() && !new_class.is_null();
+  if (is_late && !old_annotation.is_null() && old_annotation == new_class && new_annotation.as_string().empty()) {
+    adopt(new_spec, old_spec, "storageClassName");
+  } else {
+    if (old_annotation.as_string() != new_annotation.as_string()) {
+      const Path annotations("metadata.annotations");
+      report.invalid(annotations / kClassAnnotation, new_annotation.as_string(), "field is immutable");
     }
-    old_spec.mut("resources").mut("requests").set("storage", new_spec["resources"]["requests"]["storage"]);
+    if (is_late && old_annotation.is_null()) adopt(new_spec, old_spec, "storageClassName");
+  }
+  if (after["status"]["phase"].as_string() == "Bound") {
+    if (new_spec["resources"]["requests"].is_object()) adopt(new_spec.mut("resources").mut("requests"), old_spec["resources"]["requests"], "storage");
+    adopt(new_spec, old_spec, "volumeAttributesClassName");
   }
   if (old_spec != new_spec) {
-    report.forbidden("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims");
+    report.forbidden("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n" +
+                                 go_diff(old_spec, new_spec, "io.k8s.api.core.v1.PersistentVolumeClaimSpec"));
+  }
+  const Quantity size = storage_of(after["spec"]["resources"]["requests"]);
+  if (size < storage_of(before["spec"]["resources"]["requests"]) && size <= storage_of(before["status"]["capacity"])) {
+    report.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
+  }
+  validate_immutable(report, "volumeMode", before["spec"]["volumeMode"], after["spec"]["volumeMode"]);
+  constexpr const char* kAttributes = "volumeAttributesClassName";
+  const bool cleared = !before["spec"][kAttributes].is_null() && after["spec"][kAttributes].is_null();
+  if (cleared && !before["status"]["currentVolumeAttributesClassName"].is_null()) {
+    report.forbidden("spec.volumeAttributesClassName", "update to nil is forbidden when status.currentVolumeAttributesClassName is not nil");
   }
 }
 
@@ -262,8 +326,21 @@ void validate_volume(Report& report, const Value& object) {
 
 void validate_volume_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
-  if (volume_source(before["spec"]) != volume_source(after["spec"])) report.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
-  validate_immutable(report, "spec.volumeMode", before["spec"]["volumeMode"], after["spec"]["volumeMode"]);
+  const Value old_source = volume_source(before["spec"]);
+  Value new_source = volume_source(after["spec"]);
+  // A CSI volume may get the secret for its growth late.
+  constexpr const char* kGrowth = "controllerExpandSecretRef";
+  if (old_source["csi"].is_object() && old_source["csi"][kGrowth].is_null() && !new_source["csi"][kGrowth].is_null()) new_source.mut("csi").erase(kGrowth);
+  if (old_source != new_source) {
+    report.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation\n" +
+                                                        go_diff(old_source, new_source, "io.k8s.api.core.v1.PersistentVolumeSpec"));
+  }
+  validate_immutable(report, "volumeMode", before["spec"]["volumeMode"], after["spec"]["volumeMode"]);
+  if (!before["spec"]["nodeAffinity"].is_null()) validate_volume_affinity_update(report, before["spec"]["nodeAffinity"], after["spec"]["nodeAffinity"]);
+  constexpr const char* kAttributes = "volumeAttributesClassName";
+  if (!before["spec"][kAttributes].is_null() && after["spec"][kAttributes].is_null()) {
+    report.forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden");
+  }
 }
 
 void validate_storage_class(Report& report, const Value& object) {
