@@ -1,5 +1,6 @@
 // Events: the old form is barely looked at; the form of events.k8s.io is held to its rules. Both are one object, whose causes name the
 // fields of the core form.
+#include "api/validation/go_value.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
 
@@ -65,6 +66,36 @@ void validate_new_event(Report& report, const Value& object) {
   }
   const Value& source = object["deprecatedSource"];
   if (!source["component"].as_string().empty() || !source["host"].as_string().empty()) report.invalid("source", "", "needs to be unset");
+}
+
+void validate_event_update(Report& report, const Value& before, const Value& after) {
+  check_plain(report, Event(after, false));
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+}
+
+void validate_new_event_update(Report& report, const Value& before, const Value& after) {
+  check_plain(report, Event(after, true));
+  validate_metadata_update(report, before["metadata"], after["metadata"]);
+  if (before["series"] != after["series"]) check_series(report, after["series"]);
+  constexpr std::string_view kImmutable = "field is immutable", kReference = "io.k8s.api.core.v1.ObjectReference";
+  struct Part {
+    const char *field, *named;
+    std::string_view type;
+  };
+  for (const auto& [field, named, type] : {Part{"regarding", "involvedObject", kReference}, Part{"related", "related", kReference},
+                                           Part{"deprecatedSource", "source", "io.k8s.api.core.v1.EventSource"}}) {
+    if (before[field] != after[field]) report.invalid_shown(named, shown_as_go(after[field], type), kImmutable);
+  }
+  constexpr std::pair<const char*, const char*> kTexts[] = {
+      {"reason", "reason"}, {"note", "message"}, {"type", "type"}, {"action", "action"}, {"reportingController", "reportingController"},
+      {"reportingInstance", "reportingInstance"}};
+  for (auto [field, named] : kTexts) {
+    if (before[field].as_string() != after[field].as_string()) report.invalid(named, after[field].as_string(), kImmutable);
+  }
+  constexpr std::pair<const char*, const char*> kTimes[] = {
+      {"deprecatedFirstTimestamp", "firstTimestamp"}, {"deprecatedLastTimestamp", "lastTimestamp"}, {"eventTime", "eventTime"}};
+  for (auto [field, named] : kTimes) validate_immutable(report, named, before[field], after[field]);
+  if (const std::int64_t count = after["deprecatedCount"].as_int(); count != before["deprecatedCount"].as_int()) report.invalid("count", Value(count), kImmutable);
 }
 
 }  // namespace berth::validation

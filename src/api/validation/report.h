@@ -149,6 +149,8 @@ void validate_node(Report& report, const Value& object);                        
 void validate_namespace(Report& report, const Value& object);
 void validate_revision(Report& report, const Value& object);
 void validate_event(Report& report, const Value& object);                                   // events.cc: core/v1
+void validate_event_update(Report& report, const Value& before, const Value& after);
 void validate_new_event(Report& report, const Value& object);                               // events.k8s.io/v1
+void validate_new_event_update(Report& report, const Value& before, const Value& after);
 
 }  // namespace berth::validation

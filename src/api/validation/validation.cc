@@ -53,7 +53,7 @@ const KindRules kRules[] = {
     {"", "Namespace", NameRule::kLabel, validate_namespace, validate_plain_update, false},
     {"", "Node", NameRule::kSubdomain, validate_node, validate_node_update, true},
     {"", "ServiceAccount", NameRule::kSubdomain, validate_nothing, validate_plain_update, false},
-    {"", "Event", NameRule::kPathSegment, validate_event, validate_plain_update, false},
+    {"", "Event", NameRule::kPathSegment, validate_event, validate_event_update, false},
     {"", "PersistentVolume", NameRule::kSubdomain, validate_volume, validate_volume_update, true},
     {"", "PersistentVolumeClaim", NameRule::kSubdomain, validate_claim, validate_claim_update, false},
     {"apps", "StatefulSet", NameRule::kSet, validate_stateful_set, validate_stateful_set_update, false},
@@ -70,7 +70,7 @@ const KindRules kRules[] = {
     {"node.k8s.io", "RuntimeClass", NameRule::kSubdomain, validate_nothing, validate_runtime_class_update, true},
     {"coordination.k8s.io", "Lease", NameRule::kSubdomain, validate_nothing, validate_plain_update, true},
     {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_nothing, validate_endpoint_slice_update, true},
-    {"events.k8s.io", "Event", NameRule::kSubdomain, validate_new_event, validate_plain_update, false},
+    {"events.k8s.io", "Event", NameRule::kSubdomain, validate_new_event, validate_new_event_update, false},
 };
 
 const KindRules& rules_of(const schema::Kind& kind) {
@@ -79,6 +79,11 @@ const KindRules& rules_of(const schema::Kind& kind) {
     if (rules.group == kind.group && rules.kind == kind.kind) return rules;
   }
   return kPlain;
+}
+
+void validate_finalizer_names(Report& report, const Value& finalizers) {
+  const Path path("metadata.finalizers");
+  for (std::size_t i = 0; i < finalizers.size(); ++i) validate_finalizer_name(report, path.at(i), finalizers[i].as_string());
 }
 
 }  // namespace
@@ -103,6 +108,7 @@ std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object
 std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource) {
   const KindRules& rules = rules_of(kind);
   Report report;
+  if (rules.name != NameRule::kPathSegment) validate_finalizer_names(report, after["metadata"]["finalizers"]);
   if (!subresource.empty()) {
     // What a subresource may not touch is not taken from it in the first place.
     validate_metadata_update(report, before["metadata"], after["metadata"]);
