@@ -70,7 +70,10 @@ class StreamsTest : public ::testing::Test {
   void SetUp() override {
     server_ = make_server(loop_, [this](std::shared_ptr<Exchange> e) {
       if (e->request().path == "/forward") {
-        serve_port_forward(e, [this](std::unique_ptr<ForwardedPort> port) { port_ = std::move(port); });
+        serve_port_forward(e, [this](std::unique_ptr<ForwardedPort> port) {
+          if (port_) ports_.push_back(std::move(port_));
+          port_ = std::move(port);
+        });
         return;
       }
       serve_remote_command(loop_, e, remote_options(e->request()), [this](std::unique_ptr<RemoteSession> session) {
@@ -101,7 +104,8 @@ class StreamsTest : public ::testing::Test {
   std::unique_ptr<Server> server_;
   std::string address_;
   std::unique_ptr<RemoteSession> session_;
-  std::unique_ptr<ForwardedPort> port_;
+  std::unique_ptr<ForwardedPort> port_;  // the last one
+  std::vector<std::unique_ptr<ForwardedPort>> ports_;  // those before
   std::string input_, size_;
   bool input_ended_ = false, closed_ = false;
 };
@@ -238,6 +242,52 @@ TEST_F(StreamsTest, ForwardsAPort) {
   port_->on_close([&] { closed = true; });
   socket.reset();
   EXPECT_TRUE(drive(loop_, [&] { return closed; }));
+}
+
+TEST_F(StreamsTest, ForwardsPortsInNumberedChannels) {
+  auto socket = websocket("/forward?ports=80,8080", "v4.channel.k8s.io");
+  EXPECT_NE(socket->got.find("Sec-Websocket-Protocol: v4.channel.k8s.io"), std::string::npos);
+  // Each channel begins with the number of its port.
+  const std::string greeting("\x82\x03\x00\x50\x00\x82\x03\x01\x50\x00\x82\x03\x02\x90\x1f\x82\x03\x03\x90\x1f", 20);
+  ASSERT_TRUE(drive(loop_, [&] { return socket->has(greeting) && port_ && ports_.size() == 1; }));
+  EXPECT_EQ(ports_[0]->port(), 80);
+  EXPECT_EQ(port_->port(), 8080);
+  std::string first, second;
+  ports_[0]->on_read([&](std::string_view bytes) { first += bytes; });
+  port_->on_read([&](std::string_view bytes) { second += bytes; });
+  socket->send(frame(2, std::string("\0one", 4)) + frame(2, "\x02two") + frame(2, "\x01nothing") + frame(2, "\x09nothing"));
+  ASSERT_TRUE(drive(loop_, [&] { return first == "one" && second == "two"; }));
+  port_->write("answer");
+  ports_[0]->fail("connection refused");
+  ASSERT_TRUE(drive(loop_, [&] { return socket->has("\x82\x07\x02" "answer") && socket->has("\x82\x13\x01" "connection refused"); }));
+  EXPECT_FALSE(socket->over());  // the other one goes on
+  port_->end();
+  EXPECT_TRUE(drive(loop_, [&] { return socket->over(); }));
+}
+
+TEST_F(StreamsTest, ForwardsAPortInBase64) {
+  auto socket = websocket("/forward?ports=80", "v4.base64.channel.k8s.io");
+  ASSERT_TRUE(drive(loop_, [&] { return socket->has("\x81\x05" "0UAA=") && socket->has("\x81\x05" "1UAA=") && port_; }));
+  std::string read;
+  bool closed = false;
+  port_->on_read([&](std::string_view bytes) { read += bytes; });
+  port_->on_close([&] { closed = true; });
+  socket->send(frame(1, "0" + base64_encode("hello")) + frame(1, "0?not base64?"));
+  EXPECT_TRUE(drive(loop_, [&] { return read == "hello"; }));
+  port_->write("yes");
+  EXPECT_TRUE(drive(loop_, [&] { return socket->has("0" + base64_encode("yes")); }));
+  socket.reset();
+  EXPECT_TRUE(drive(loop_, [&] { return closed; }));
+}
+
+TEST_F(StreamsTest, RefusesNumberedChannelsWithoutPorts) {
+  for (const char* query : {"", "?ports=0", "?ports=65536", "?ports=http", "?ports=80,"}) {
+    EXPECT_TRUE(websocket(std::string("/forward") + query, "v4.channel.k8s.io")->got.starts_with("HTTP/1.1 400 ")) << query;
+  }
+  std::string many = "?ports=1";
+  for (int i = 0; i < 100; ++i) many += ",1";
+  EXPECT_TRUE(websocket("/forward" + many, "v4.channel.k8s.io")->got.starts_with("HTTP/1.1 400 "));
+  EXPECT_FALSE(port_);
 }
 
 TEST_F(StreamsTest, RefusesAForwardWithoutAPort) {

@@ -123,6 +123,18 @@ class WebSocketImpl final : public WebSocket {
 
 bool wants_websocket(const Request& request) { return has_token(header(request.headers, "upgrade"), "websocket"); }
 
+namespace {
+std::string offered_protocols(const Request& request) {
+  std::string offered;
+  for (const auto& [name, value] : request.headers) {
+    if (iequals(name, "sec-websocket-protocol")) offered += (offered.empty() ? "" : ",") + value;
+  }
+  return offered;
+}
+}  // namespace
+
+bool offers_protocol(const Request& request, std::string_view protocol) { return has_token(offered_protocols(request), protocol); }
+
 Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<std::string>& accepted) {
   const Headers& headers = exchange.request().headers;
   std::string_view key = header(headers, "sec-websocket-key");
@@ -132,10 +144,7 @@ Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<st
     return error(Code::kBadRequest, "malformed WebSocket handshake");
   }
   AcceptedSocket socket;
-  std::string offered;
-  for (const auto& [name, value] : headers) {
-    if (iequals(name, "sec-websocket-protocol")) offered += (offered.empty() ? "" : ",") + value;
-  }
+  const std::string offered = offered_protocols(exchange.request());
   auto chosen = std::find_if(accepted.begin(), accepted.end(), [&](const std::string& protocol) {
     return protocol.empty() ? offered.empty() : has_token(offered, protocol);
   });
