@@ -164,7 +164,9 @@ class Cluster:
 
     # --- the API without a client in between
 
-    def connection(self):
+    @property
+    def tls(self):
+        """The administrator's, for connections of one's own."""
         if self._tls is None:
             config = yaml.safe_load(pathlib.Path(self.data_dir, "kubeconfig").read_text())
             user, cluster = config["users"][0]["user"], config["clusters"][0]["cluster"]
@@ -173,7 +175,10 @@ class Cluster:
                 pem.write(base64.b64decode(user["client-certificate-data"]) + b"\n" + base64.b64decode(user["client-key-data"]))
                 pem.flush()
                 self._tls.load_cert_chain(pem.name)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self._tls, timeout=60 * PATIENCE)
+        return self._tls
+
+    def connection(self):
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=60 * PATIENCE)
 
     def request(self, method, path, body=None, content_type="application/json"):
         """(status code, answer as JSON)."""

@@ -1,10 +1,15 @@
 """Logs, exec, attach, cp and port-forward, with each kubectl."""
+import base64
 import json
 import pathlib
 import re
 import urllib.request
 
+import kubernetes.client
+import kubernetes.config
+import kubernetes.stream
 import pytest
+import websocket
 
 import lab
 from lab import wait_for
@@ -147,3 +152,47 @@ def test_port_forward(kubectl):
         port = forward.wait_text(r"Forwarding from 127\.0\.0\.1:(\d+) -> 80").group(1)
         for _ in range(3):
             assert opener.open(f"http://127.0.0.1:{port}/", timeout=100).read() == b"shell\n"
+
+
+def test_port_forward_of_the_python_client(session):
+    """It names the ports in the request and gets two numbered WebSocket channels for each."""
+    session.apply(SHELL)
+    session.wait_ready("shell")
+    kubernetes.config.load_kube_config(f"{session.cluster.data_dir}/kubeconfig")
+    pods = kubernetes.client.CoreV1Api()
+    forward = kubernetes.stream.portforward(pods.connect_get_namespaced_pod_portforward, "shell", session.ns, ports="80,81")
+    web = forward.socket(80)
+    web.settimeout(100)
+    web.sendall(b"GET / HTTP/1.1\r\nHost: shell\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while more := web.recv(4096):
+        answer += more
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nshell\n"), answer
+    assert forward.error(80) is None
+    wait_for("a refusal", lambda: "refused" in (forward.error(81) or ""))
+
+
+def listen(session, path, *protocols):
+    """A WebSocket of the API."""
+    address = f"wss://127.0.0.1:{session.cluster.port}/api/v1/namespaces/{session.ns}/{path}"
+    return websocket.create_connection(address, sslopt={"context": session.cluster.tls}, subprotocols=protocols, timeout=100)
+
+
+def test_logs_and_watches_as_websockets(session):
+    session.apply(TALKER)
+    session.wait_ready("talker")
+    for protocols, decode in ((), bytes), (("binary.k8s.io",), bytes), (("base64.binary.k8s.io",), base64.b64decode):
+        log = listen(session, "pods/talker/log?follow=true", *protocols)
+        text = b""
+        while b"to out" not in text or b"to err" not in text:
+            text += decode(log.recv())
+        log.close()
+    watch = listen(session, "pods?watch=true")
+    assert json.loads(watch.recv())["object"]["metadata"]["name"] == "talker"
+    session.k("annotate", "pod", "talker", "a=b")
+    while True:
+        event = json.loads(watch.recv())
+        if event["object"]["metadata"].get("annotations", {}).get("a") == "b":
+            break
+    assert event["type"] == "MODIFIED"
+    watch.close()

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "http/streams/message_exchange.h"
 
 namespace berth::rest {
 namespace {
@@ -16,12 +17,14 @@ constexpr std::string_view kCredentialId = "authentication.kubernetes.io/credent
 
 Error unauthorized() { return error(Code::kUnauthorized, "Unauthorized"); }
 
-// The token of "Bearer <token>", or empty: other schemes are none of ours and say nothing.
-std::string_view bearer_token(const http::Request& request) {
+// The token of "Bearer <token>", or empty: other schemes are none of ours and say nothing. Browsers cannot set that header
+// for a WebSocket; they offer the token as a protocol.
+std::string bearer_token(const http::Request& request) {
   std::string_view authorization = trim(http::header(request.headers, "authorization"));
   const Cut parts = cut(authorization, " ");
-  if (!parts.found || !iequals(parts.before, "bearer")) return {};
-  return cut(trim(parts.after), " ").before;
+  std::string token;
+  if (parts.found && iequals(parts.before, "bearer")) token = cut(trim(parts.after), " ").before;
+  return token.empty() ? http::offered_token(request) : token;
 }
 
 Result<User> authenticate(const RestConfig& config, Time now, const http::Request& request) {
@@ -36,7 +39,7 @@ Result<User> authenticate(const RestConfig& config, Time now, const http::Reques
     user.extra[std::string(kCredentialId)] = {"X509SHA256=" + peer.certificate_sha256};
     return user;
   }
-  if (std::string_view token = bearer_token(request); !token.empty()) {
+  if (const std::string token = bearer_token(request); !token.empty()) {
     if (!config.authenticate_token) return unauthorized();
     Result<TokenHolder> holder = config.authenticate_token(token, config.audiences);
     if (!holder.ok()) return unauthorized();

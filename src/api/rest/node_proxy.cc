@@ -5,6 +5,7 @@
 #include "api/rest/log_options.h"
 #include "api/status.h"
 #include "base/text.h"
+#include "http/streams/message_exchange.h"
 
 namespace berth::rest {
 namespace {
@@ -170,6 +171,11 @@ void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> clie
       });
 }
 
+// A log as a WebSocket: the handshake is ours, the agent sends plain text.
+http::MessageForm log_messages() { return {{"", "binary.k8s.io", "base64.binary.k8s.io"}, false, true}; }
+
+bool is_handshake(std::string_view name) { return name == "connection" || name == "upgrade" || name.starts_with("sec-websocket-"); }
+
 void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::Outgoing outgoing) {
   outgoing.timeout = kAgentAnswers;
   // The client is held by its own callback until that is called, or until ours has gone.
@@ -204,6 +210,7 @@ void handle_node_stream(const ContextPtr& context) {
   const std::string& verb = context->route.subresource;
   std::string container;
   if (verb == "log") {
+    context->exchange = http::answer_in_messages(*context->loop, std::move(context->exchange), log_messages());
     if (Status valid = check_log_options(*context); !valid.ok()) return answer_error(context, valid.error());
   }
   if (verb != "portforward") {
@@ -229,7 +236,7 @@ void handle_node_stream(const ContextPtr& context) {
   outgoing.target = "/" + (verb == "log" ? std::string("containerLogs") : verb) + "/" + context->call.ns + "/" +
                     context->call.name + query_text(*context, container);
   for (const auto& [name, value] : context->request().headers) {
-    if (name == "host" || name == "authorization" || name == "content-length") continue;
+    if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name))) continue;
     outgoing.headers.emplace_back(name, value);
   }
   outgoing.headers.emplace_back("x-berth-pod-uid", std::string(api::uid_of(pod)));

@@ -1,5 +1,6 @@
 // log, exec and attach through the server, with a node's agent played by the test.
 #include "api/rest/test_server.h"
+#include "base/text.h"
 
 namespace berth::rest::testing {
 namespace {
@@ -40,6 +41,53 @@ TEST_F(NodeProxyTest, LogsComeFromTheAgent) {
   EXPECT_EQ(log.header("content-type"), "text/plain");
   EXPECT_EQ(asked, "/containerLogs/default/one?tailLines=2&container=c");
   EXPECT_EQ(uid, server_.ask("GET", kPods + "/one").json()["metadata"]["uid"].as_string());
+}
+
+TEST_F(NodeProxyTest, LogsAsAWebSocket) {
+  std::shared_ptr<http::Exchange> inside;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    EXPECT_EQ(http::header(exchange->request().headers, "upgrade"), "");
+    inside = std::move(exchange);
+    inside->start(200, {{"content-type", "text/plain"}});
+  });
+  struct Case {
+    const char* protocol;
+    int opcode;
+    std::string text;
+  };
+  const std::string as_admin = "Authorization: Bearer admin-token\r\n", target = kPods + "/one/log?follow=true";
+  for (const Case& one : {Case{"", 2, "line\n"}, Case{"binary.k8s.io", 2, "line\n"}, Case{"base64.binary.k8s.io", 1, base64_encode("line\n")}}) {
+    const std::string protocol = one.protocol[0] == '\0' ? "" : std::string("Sec-WebSocket-Protocol: ") + one.protocol + "\r\n";
+    inside.reset();
+    SocketWatching log(server_, target, as_admin + protocol);
+    ASSERT_TRUE(log.socket.got.starts_with("HTTP/1.1 101 ")) << log.socket.got;
+    // An empty message first: the connection stands.
+    ASSERT_TRUE(server_.drive([&] { return inside && log.messages().size() == 1; }));
+    EXPECT_EQ(log.messages()[0].text, "");
+    inside->write({http::Piece::of("line\n")});
+    ASSERT_TRUE(server_.drive([&] { return log.messages().size() == 2; }));
+    EXPECT_EQ(log.messages()[1].opcode, one.opcode);
+    EXPECT_EQ(log.messages()[1].text, one.text);
+    inside->finish();
+    ASSERT_TRUE(server_.drive([&] { return log.socket.over(); }));
+    EXPECT_EQ(log.messages().back().opcode, 8);
+  }
+  // The agent learns of a client that leaves, and of one that speaks something else.
+  bool left = false;
+  {
+    SocketWatching log(server_, target, as_admin);
+    ASSERT_TRUE(server_.drive([&] { return inside && log.messages().size() == 1; }));
+    inside->on_close([&] { left = true; });
+  }
+  EXPECT_TRUE(server_.drive([&] { return left; }));
+  left = false;
+  inside.reset();
+  SocketWatching other(server_, target, as_admin + "Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n");
+  EXPECT_TRUE(other.socket.got.starts_with("HTTP/1.1 400 ")) << other.socket.got;
+  inside->on_close([&] { left = true; });
+  EXPECT_TRUE(server_.drive([&] { return left; }));
+  // What is refused is refused as ever.
+  EXPECT_TRUE(SocketWatching(server_, kPods + "/none/log", as_admin).socket.got.starts_with("HTTP/1.1 404 "));
 }
 
 TEST_F(NodeProxyTest, TheAgentsRefusalIsOurs) {

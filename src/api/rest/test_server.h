@@ -165,4 +165,36 @@ class TestServer {
   std::unique_ptr<http::Client> admin_, anonymous_;
 };
 
+// A WebSocket that only listens.
+struct SocketWatching {
+  http::testing::RawSocket socket;
+  SocketWatching(TestServer& server, const std::string& target, const std::string& headers) : socket(server.address()) {
+    socket.send("GET " + target + " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + headers + "\r\n");
+    EXPECT_TRUE(server.drive([&] { return socket.has("\r\n\r\n"); }));
+  }
+  struct Message {
+    int opcode;
+    std::string text;
+  };
+  // The complete ones so far.
+  std::vector<Message> messages() {
+    socket.poll();
+    std::vector<Message> out;
+    std::size_t at = socket.got.find("\r\n\r\n") + 4;
+    auto byte = [&](std::size_t i) { return static_cast<unsigned char>(socket.got[i]); };
+    while (at + 4 <= socket.got.size() || at + 2 == socket.got.size()) {
+      std::size_t size = byte(at + 1), head = 2;
+      if (size == 126) {
+        size = byte(at + 2) * 256u + byte(at + 3);
+        head = 4;
+      }
+      if (at + head + size > socket.got.size()) break;
+      out.push_back({byte(at) & 15, socket.got.substr(at + head, size)});
+      at += head + size;
+    }
+    return out;
+  }
+};
+
 }  // namespace berth::rest::testing

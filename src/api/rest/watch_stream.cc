@@ -2,6 +2,7 @@
 #include "api/rest/options.h"
 #include "api/status.h"
 #include "base/text.h"
+#include "http/streams/message_exchange.h"
 
 namespace berth::rest {
 namespace {
@@ -13,6 +14,10 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   explicit WatchStream(ContextPtr context) : context_(std::move(context)) {}
 
   void start() {
+    // As a WebSocket each event is one text message, whatever protocol the client offers.
+    std::vector<std::string> protocols = http::offered_subprotocols(context_->request());
+    if (protocols.empty()) protocols.emplace_back();
+    context_->exchange = http::answer_in_messages(*context_->loop, std::move(context_->exchange), {std::move(protocols), true, false});
     Result<WatchOptions> options = read_watch_options(*context_);
     if (!options.ok()) return answer_error(context_, options.error());
     registry::WatchCall& call = options->call;

@@ -1,4 +1,5 @@
 #include "api/rest/test_server.h"
+#include "base/text.h"
 
 namespace berth::rest::testing {
 namespace {
@@ -40,6 +41,29 @@ TEST_F(WatchTest, StartsWithThePresentAndFollows) {
   }
   EXPECT_EQ(events[1]["object"]["data"]["k"].as_string(), "2");
   EXPECT_FALSE(watching->ended);
+}
+
+TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
+  server_.create(kConfigMaps, config_map("a"));
+  // A browser names its token as a protocol, beside one that it wants to be answered with.
+  const std::string token = "base64url.bearer.authorization.k8s.io." + base64url_encode("admin-token");
+  SocketWatching watching(server_, std::string(kConfigMaps) + "?watch=true", "Sec-WebSocket-Protocol: " + token + ", base64.binary.k8s.io\r\n");
+  EXPECT_TRUE(watching.socket.got.starts_with("HTTP/1.1 101 ")) << watching.socket.got;
+  EXPECT_TRUE(watching.socket.has("Sec-Websocket-Protocol: base64.binary.k8s.io\r\n"));
+  server_.create(kConfigMaps, config_map("b"));
+  ASSERT_TRUE(server_.drive([&] { return watching.messages().size() == 2; }));
+  for (int i : {0, 1}) {
+    const SocketWatching::Message message = watching.messages()[static_cast<std::size_t>(i)];
+    EXPECT_EQ(message.opcode, 1);
+    // What the protocol is called makes no difference to a watch.
+    Result<Value> event = json::parse(message.text);
+    EXPECT_EQ((*event)["object"]["metadata"]["name"].as_string(), i == 0 ? "a" : "b");
+  }
+  SocketWatching nobody(server_, std::string(kConfigMaps) + "?watch=true", "");
+  EXPECT_TRUE(nobody.socket.got.starts_with("HTTP/1.1 403 "));
+  SocketWatching short_one(server_, std::string(kConfigMaps) + "?watch=true&timeoutSeconds=1", "Authorization: Bearer admin-token\r\n");
+  ASSERT_TRUE(server_.drive([&] { return short_one.socket.over(); }));
+  EXPECT_EQ(short_one.messages().back().opcode, 8);
 }
 
 TEST_F(WatchTest, ContinuesAfterAVersion) {

@@ -1,0 +1,129 @@
+#include "http/streams/message_exchange.h"
+
+#include <utility>
+
+#include "base/text.h"
+#include "http/message.h"
+#include "http/streams/mux.h"
+
+namespace berth::http {
+namespace {
+
+constexpr std::string_view kTokenPrefix = "base64url.bearer.authorization.k8s.io.";
+
+std::vector<std::string> all_subprotocols(const Request& request) {
+  std::vector<std::string> out;
+  for (const auto& [name, value] : request.headers) {
+    if (!iequals(name, "sec-websocket-protocol")) continue;
+    for (std::string_view one : split(value, ',')) out.emplace_back(trim(one));
+  }
+  return out;
+}
+
+class MessageExchange final : public Exchange, public std::enable_shared_from_this<MessageExchange> {
+ public:
+  MessageExchange(Runtime& runtime, std::shared_ptr<Exchange> below, MessageForm form)
+      : runtime_(runtime), below_(std::move(below)), form_(std::move(form)) {}
+
+  const Request& request() const override { return below_->request(); }
+  void respond(int status, Headers headers, std::vector<Piece> body) override { below_->respond(status, std::move(headers), std::move(body)); }
+
+  void start(int status, Headers headers) override {
+    if (status != 200) return below_->start(status, std::move(headers));
+    Result<AcceptedSocket> accepted = accept_websocket(*below_, form_.protocols);
+    if (!accepted.ok()) {
+      over_ = true;
+      below_->Exchange::respond(400, "text/plain; charset=utf-8", accepted.error().message);
+      // Whoever streams has nobody to stream to.
+      runtime_.post([weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->tell_closed();
+      });
+      return;
+    }
+    base64_ = !form_.text && accepted->protocol.find("base64") != std::string::npos;
+    below_->on_close({});
+    below_->on_drain({});
+    WebSocket::Events events;
+    events.drained = [this] { tell_drained(); };
+    events.closed = [this] {
+      const bool told = std::exchange(over_, true);
+      if (!told) tell_closed();
+    };
+    socket_ = make_websocket(std::move(accepted->channel), std::move(events));
+    if (form_.greeting) socket_->send("", form_.text || base64_);
+  }
+
+  bool write(std::vector<Piece> pieces) override {
+    if (over_) return true;
+    if (!socket_) return below_->write(std::move(pieces));
+    std::string message;
+    for (const Piece& piece : pieces) message += piece.bytes;
+    return socket_->send(base64_ ? base64_encode(message) : message, form_.text || base64_);
+  }
+
+  void finish() override {
+    if (over_) return;
+    over_ = true;
+    if (!socket_) return below_->finish();
+    socket_->close(1000, "");
+  }
+
+  void on_drain(Task drained) override {
+    drained_ = std::move(drained);
+    if (!socket_) below_->on_drain([this] { tell_drained(); });
+  }
+  void on_close(Task closed) override {
+    closed_ = std::move(closed);
+    if (!socket_) below_->on_close([this] { tell_closed(); });
+  }
+  Result<std::unique_ptr<Channel>> upgrade(Headers headers) override { return below_->upgrade(std::move(headers)); }
+
+ private:
+  // Both may destroy this object.
+  void tell_drained() {
+    if (!drained_) return;
+    std::weak_ptr<bool> alive = alive_;
+    Task drained = std::move(drained_);
+    drained_ = nullptr;
+    drained();
+    if (!alive.expired() && !drained_) drained_ = std::move(drained);
+  }
+  void tell_closed() {
+    Task closed = std::move(closed_);
+    closed_ = nullptr;
+    if (closed) closed();
+  }
+
+  Runtime& runtime_;
+  std::shared_ptr<Exchange> below_;
+  const MessageForm form_;
+  std::unique_ptr<WebSocket> socket_;
+  Task drained_, closed_;
+  bool base64_ = false, over_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+std::vector<std::string> offered_subprotocols(const Request& request) {
+  std::vector<std::string> out = all_subprotocols(request);
+  std::erase_if(out, [](const std::string& one) { return one.starts_with(kTokenPrefix); });
+  return out;
+}
+
+std::string offered_token(const Request& request) {
+  if (!wants_websocket(request)) return {};
+  for (const std::string& one : all_subprotocols(request)) {
+    if (!one.starts_with(kTokenPrefix)) continue;
+    Result<std::string> token = base64url_decode(std::string_view(one).substr(kTokenPrefix.size()));
+    return token.ok() ? *token : std::string();
+  }
+  return {};
+}
+
+std::shared_ptr<Exchange> answer_in_messages(Runtime& runtime, std::shared_ptr<Exchange> exchange, MessageForm form) {
+  if (exchange->request().http2 || !wants_websocket(exchange->request())) return exchange;
+  return std::make_shared<MessageExchange>(runtime, std::move(exchange), std::move(form));
+}
+
+}  // namespace berth::http
