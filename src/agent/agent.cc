@@ -376,6 +376,9 @@ Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::s
     init_names.push_back(c["name"].str());
     if (c["name"].as_string() == container) wanted = &c;
   }
+  for (const Value& c : spec["ephemeralContainers"]) {
+    if (c["name"].as_string() == container) wanted = &c;
+  }
   if (container.empty()) {
     if (names.size() != 1) {
       std::string choice = "a container name must be specified for pod " + pod + ", choose one of: [" + join(names, " ") + "]";

@@ -73,6 +73,7 @@ struct Planner {
       return running = true;
     };
     for (const Value& c : spec["containers"]) awaited = stop_if_running(c, true) || awaited;
+    for (const Value& c : spec["ephemeralContainers"]) stop_if_running(c, true);
     const Value& inits = spec["initContainers"];
     for (std::size_t i = inits.size(); i-- > 0;) {
       if (!is_sidecar(inits[i])) {
@@ -108,6 +109,13 @@ struct Planner {
       }
     }
     plan.initialized = through || in.record.initialized;
+  }
+
+  // Each is run once, and before all others: it may be there to look at what does not start.
+  void run_ephemeral() {
+    for (const Value& c : spec["ephemeralContainers"]) {
+      if (record(c).state == State::kWaiting) start(c);
+    }
   }
 
   void run_mains() {
@@ -206,6 +214,7 @@ PodPlan plan_pod(const PlanInput& in) {
     plan.prepare = true;
     return plan;
   }
+  planner.run_ephemeral();
   planner.run_inits();
   if (plan.initialized) planner.run_mains();
   return plan;

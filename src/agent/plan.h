@@ -52,6 +52,8 @@ Duration restart_delay(const ContainerRecord& record);
 void raise_back_off(ContainerRecord& record, Time now);
 
 bool is_sidecar(const Value& init_container);
+// The lists of a pod's containers in its spec.
+inline constexpr const char* kContainerLists[] = {"containers", "initContainers", "ephemeralContainers"};
 // Whether a container that ended so is to run again.
 bool restarts(const Value& pod, const Value& container, bool init, int exit_code);
 // Every main container is over for good, or an init container is: the pod will be Succeeded or Failed.

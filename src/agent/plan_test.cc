@@ -283,6 +283,22 @@ TEST(Plan, WhatAProbeCondemnedIsEndedWithTheProbesOwnGrace) {
   EXPECT_FALSE(plan.tear_down);
 }
 
+TEST(Plan, EphemeralContainersRunOnceBesideWhatDoesNotStart) {
+  Value pod = pod_of(R"({"initContainers":[{"name":"i"}],"containers":[{"name":"a"}],"ephemeralContainers":[{"name":"d"}]})");
+  PodRecord r = prepared();
+  exit(r, "i", 1, 0);
+  r.containers["i"].back_off = 100s;
+  r.containers["i"].back_off_at = at(0);
+  EXPECT_EQ(plan_pod({pod, r, at(1)}).start, Names{"d"});
+  exit(r, "d", 1, 1);
+  exit(r, "i", 0, 2);
+  run(r, "a");
+  EXPECT_TRUE(plan_pod({pod, r, at(500)}).start.empty());
+  run(r, "d");
+  EXPECT_EQ(stopped(plan_pod({deleted(pod, 5), r, at(3)})), (Names{"a", "d"}));
+  EXPECT_FALSE(work_is_over(pod, r));
+}
+
 TEST(Plan, AVanishedPodEndsAtOnce) {
   Value pod = pod_of(R"({"terminationGracePeriodSeconds":30,"containers":[{"name":"a"}]})");
   PodRecord r = prepared();

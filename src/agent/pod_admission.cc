@@ -1,5 +1,6 @@
 #include "agent/pod_admission.h"
 
+#include "agent/plan.h"
 #include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -8,7 +9,6 @@ namespace berth::agent {
 namespace {
 
 constexpr std::string_view kAppArmorAnnotation = "container.apparmor.security.beta.kubernetes.io/";
-constexpr const char* kContainerLists[] = {"initContainers", "containers", "ephemeralContainers"};
 
 std::optional<PodRejection> reject_sysctls(const Value& pod, const std::vector<std::string>& allowed) {
   const Value& spec = pod["spec"];

@@ -209,7 +209,9 @@ PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& en
   bool over = api::is_pod_terminal(pod);
   r.torn_down = over;
   if (over) r.initialized = true;
-  for (const Value& s : status["containerStatuses"]) r.containers[s["name"].str()] = container_from_status(s, now, ends);
+  for (const char* list : {"containerStatuses", "ephemeralContainerStatuses"}) {
+    for (const Value& s : status[list]) r.containers[s["name"].str()] = container_from_status(s, now, ends);
+  }
   for (const Value& s : status["initContainerStatuses"]) {
     ContainerRecord c = container_from_status(s, now, ends);
     // In a new sandbox the init containers run again.

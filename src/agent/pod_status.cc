@@ -100,6 +100,18 @@ Value container_statuses(const char* field, bool init, const StatusInput& in) {
   return out;
 }
 
+// They are never ready, and never started as others are.
+Value ephemeral_statuses(const StatusInput& in) {
+  Value out = Value::array();
+  for (const Value& container : in.pod["spec"]["ephemeralContainers"]) {
+    Value status = container_status(container, false, in);
+    status.set("ready", false);
+    status.erase("started");
+    out.push(std::move(status));
+  }
+  return out;
+}
+
 struct Verdict {
   bool good;
   std::string reason, message;
@@ -252,6 +264,7 @@ Value make_pod_status(const StatusInput& in) {
   out.set("conditions", std::move(conditions));
   out.set("containerStatuses", std::move(statuses));
   if (!init_statuses.empty()) out.set("initContainerStatuses", std::move(init_statuses));
+  if (Value ephemeral = ephemeral_statuses(in); !ephemeral.empty()) out.set("ephemeralContainerStatuses", std::move(ephemeral));
   return out;
 }
 

@@ -487,14 +487,13 @@ void PodWorker::event(std::string_view type, std::string_view reason, std::strin
                       std::string_view container) {
   if (record_.name.empty()) return;  // of a pod of which nobody knows more than that it was here
   std::string path;
-  if (!container.empty())
-    path = (is_init(container) ? "spec.initContainers{" : "spec.containers{") + std::string(container) + "}";
+  if (!container.empty()) path = "spec." + std::string(list_of(container)) + "{" + std::string(container) + "}";
   services_->events.event(context_.pod, type, reason, message, path);
 }
 
 const Value& PodWorker::spec_of(std::string_view container) const {
   static const Value none;
-  for (const char* field : {"containers", "initContainers"}) {
+  for (const char* field : kContainerLists) {
     for (const Value& c : context_.pod["spec"][field]) {
       if (c["name"].as_string() == container) return c;
     }
@@ -502,11 +501,13 @@ const Value& PodWorker::spec_of(std::string_view container) const {
   return none;
 }
 
-bool PodWorker::is_init(std::string_view container) const {
-  for (const Value& c : context_.pod["spec"]["initContainers"]) {
-    if (c["name"].as_string() == container) return true;
+std::string_view PodWorker::list_of(std::string_view container) const {
+  for (const char* field : kContainerLists) {
+    for (const Value& c : context_.pod["spec"][field]) {
+      if (c["name"].as_string() == container) return field;
+    }
   }
-  return false;
+  return "containers";
 }
 
 std::string PodWorker::log_path(const std::string& container, int attempt) const {

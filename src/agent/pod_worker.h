@@ -112,6 +112,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void image_ready(const std::string& name, ImageStep::Outcome outcome);
   void read_env_files(const std::string& name, std::shared_ptr<const Image> image);
   void run_with_image(const std::string& name, std::shared_ptr<const Image> image);
+  Status fill_ephemeral(const Value& container, ContainerSpec& spec) const;
   void configure(const std::string& name, std::shared_ptr<const Image> image, const ImageUsers& users);
   Status fill_spec(const Value& container, const Image& image, const ImageUsers& users, ContainerSpec& spec,
                    std::vector<SubPath>& sub_paths);
@@ -139,7 +140,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void rotate_logs();
 
   const Value& spec_of(std::string_view container) const;
-  bool is_init(std::string_view container) const;
+  std::string_view list_of(std::string_view container) const;  // "containers", "initContainers", "ephemeralContainers"
+  bool is_init(std::string_view container) const { return list_of(container) == "initContainers"; }
+  bool is_ephemeral(std::string_view container) const { return list_of(container) == "ephemeralContainers"; }
   Runtime& runtime() const { return services_->runtime; }
   std::string termination_file(const std::string& container, int attempt) const;
 

@@ -10,6 +10,7 @@
 #include "agent/hooks/resources.h"
 #include "agent/hooks/security.h"
 #include "agent/log_files.h"
+#include "agent/pod_admission.h"
 #include "agent/pod_worker.h"
 #include "agent/runtime/mounts.h"
 #include "api/object.h"
@@ -166,6 +167,7 @@ Status PodWorker::fill_spec(const Value& container, const Image& image, const Im
                container_mounts(context_, container, variables, termination_file(spec.name, spec.attempt)));
   spec.mounts = std::move(mounts.mounts);
   sub_paths = std::move(mounts.sub_paths);
+  if (is_ephemeral(spec.name)) BERTH_TRY(fill_ephemeral(container, spec));
   spec.limits = container_limits(container);
   spec.oom_score_adj = oom_score(context_.pod, container, node_memory_bytes());
   spec.tty = container["tty"].as_bool();
@@ -175,6 +177,20 @@ Status PodWorker::fill_spec(const Value& container, const Image& image, const Im
     if (!spec.rootfs_layers.empty()) spec.rootfs_layers += ":";
     spec.rootfs_layers += overlay_option(*layer);
   }
+  return {};
+}
+
+// What only ephemeral containers have: a target. And what was looked at when the pod came, without them.
+Status PodWorker::fill_ephemeral(const Value& container, ContainerSpec& spec) const {
+  if (auto no = reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules()))
+    return error(Code::kInvalid, no->message);
+  if (!container["volumeDevices"].empty())
+    return error(Code::kInvalid, "this node does not support raw block devices (volumeDevices)");
+  std::string target = container["targetContainerName"].str();
+  if (target.empty()) return {};
+  const ContainerRecord& r = record_.at(target);
+  if (r.state != ContainerRecord::State::kRunning) return error(Code::kInvalid, "unable to find target container " + quoted(target));
+  spec.processes_of = r.id;
   return {};
 }
 
@@ -258,8 +274,10 @@ void PodWorker::started(const std::string& name, const ContainerSpec& spec, Resu
   if (!result.ok()) {
     r.state = ContainerRecord::State::kExited;
     r.ended = Termination{128, 0, "StartError", result.error().message, spec.id, Time{}, runtime().now()};
-    r.waiting_reason = "RunContainerError";
-    r.waiting_message = result.error().message;
+    if (!is_ephemeral(name)) {
+      r.waiting_reason = "RunContainerError";
+      r.waiting_message = result.error().message;
+    }
     event("Normal", "Created", "Container created", name);
     event("Warning", "Failed", "Error: " + result.error().message, name);
     return look();

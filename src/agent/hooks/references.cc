@@ -1,5 +1,6 @@
 #include "agent/hooks/references.h"
 
+#include "agent/plan.h"
 #include "api/client.h"
 
 namespace berth::agent {
@@ -19,7 +20,7 @@ std::set<std::pair<api::Resource, api::Name>> references_of(const Value& pod) {
       add(api::resources::kSecrets, source["secret"]["name"]);
     }
   }
-  for (const char* field : {"containers", "initContainers"}) {
+  for (const char* field : kContainerLists) {
     for (const Value& container : spec[field]) {
       for (const Value& from : container["envFrom"]) {
         add(api::resources::kConfigMaps, from["configMapRef"]["name"]);

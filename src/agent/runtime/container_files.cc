@@ -215,7 +215,7 @@ Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundi
 }
 
 Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
-                                 const ContainerSpec& spec, const SandboxSpec& sandbox) {
+                                 const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes) {
   std::string at = paths.container(spec.id);
   BERTH_TRY(make_root(at, spec, sandbox));
   fault::step("container.root");
@@ -225,7 +225,7 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   around.network_namespace = sandbox.network_namespace;
   around.ipc_namespace = surroundings.ipc_namespace;
   around.uts_namespace = surroundings.uts_namespace;
-  around.pid_namespace = surroundings.pid_namespace;
+  around.pid_namespace = processes.empty() ? surroundings.pid_namespace : processes;
   around.host_pid = sandbox.host_pid;
   around.user_namespace = sandbox.user_namespace;
   around.first_user = sandbox.first_user;

@@ -55,9 +55,10 @@ struct Created {
   pid_t conmon_pid = 0;
   Fd sync;  // conmon writes one line: the pid of the first process, or why there is none
 };
-// Mounts the root, writes config.json, starts conmon (which runs `crun create`).
+// Mounts the root, writes config.json, starts conmon (which runs `crun create`). `processes`: the process namespace to join in
+// place of the pod's, where not empty.
 Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
-                                 const ContainerSpec& spec, const SandboxSpec& sandbox);
+                                 const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes);
 // Lets the created process go on to its program. Nothing where that process has ended or has been let go.
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
 // The container was marked as started by an agent that may have been killed before it let it go: done now, if so.

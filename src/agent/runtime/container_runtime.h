@@ -73,6 +73,7 @@ struct ContainerSpec {
   std::string apparmor;                   // name of a loaded profile; empty: none
   std::string selinux_label;              // empty: none
   bool unmasked_proc = false;             // all of /proc as it is
+  std::string processes_of;               // the id of another container of the pod, in whose process namespace it is to be; empty: none
   std::string log_path;                   // CRI-format log
   std::int64_t log_limit = 0;             // bytes at which its writer starts the log anew by itself, however fast it grows; 0: none
   std::string termination_log_target;     // where the node-side termination file is mounted, already in mounts

@@ -268,6 +268,16 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
     });
     return;
   }
+  const bool own_processes = !sandbox->second.share_pid && !sandbox->second.host_pid;
+  std::string processes;  // of another container
+  if (own_processes && !spec.processes_of.empty()) {
+    auto target = find(spec.processes_of);
+    if (!target || target->status().state != ContainerState::kRunning) {
+      loop_.post([done = std::move(done)] { done(error(Code::kNotFound, "the target container does not run")); });
+      return;
+    }
+    processes = "/proc/" + std::to_string(target->status().pid) + "/ns/pid";
+  }
   auto c = std::make_shared<Container>();
   ContainerStatus& s = c->status();
   s.id = spec.id;
@@ -277,12 +287,12 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   s.state = ContainerState::kCreated;
   s.created = loop_.now();
   c->stored.cgroup = sandbox->second.cgroup_parent + "/" + spec.id;
-  c->stored.own_pid_namespace = !sandbox->second.share_pid && !sandbox->second.host_pid;
+  c->stored.own_pid_namespace = own_processes && processes.empty();
   c->run_done = std::move(done);
   containers_[spec.id] = c;
   auto result = std::make_shared<Result<Created>>(error(Code::kInternal, "not run"));
-  loop_.offload([this, result, spec,
-                 sandbox = sandbox->second] { *result = create_container(config_, paths_, cgroups_, spec, sandbox); },
+  loop_.offload([this, result, spec, sandbox = sandbox->second,
+                 processes] { *result = create_container(config_, paths_, cgroups_, spec, sandbox, processes); },
                 [this, result, c, alive = alive_] {
                   if (*alive) created(c, std::move(*result));
                 });

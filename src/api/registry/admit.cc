@@ -1,4 +1,5 @@
 // Admission: what the cluster adds to new objects, and what it refuses whatever their content.
+#include "api/qos.h"
 #include "api/registry/state.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
@@ -143,7 +144,7 @@ Status admit_create(Registry::State& state, const Call& call, const schema::Kind
   if (kind.kind == "Pod") {
     BERTH_TRY(admit_pod(state, call, object));
     schema::apply_defaults(kind, object);
-    object.mut("status").set("qosClass", qos_class(object));
+    object.mut("status").set("qosClass", api::qos_class(object));
   } else if (kind.kind == "PersistentVolumeClaim") {
     admit_claim(state, object);
   } else if (kind.kind == "PersistentVolume") {

@@ -161,9 +161,10 @@ void apply_limit_defaults(const Registry::State& state, const std::string& ns, V
 
 Status check_limits(const Registry::State& state, const Call& call, const Value& before, const Value& object) {
   const schema::Kind& kind = *call.kind;
-  const bool pod = kind.group.empty() && kind.kind == "Pod" && before.is_null();
+  const bool resized = call.subresource == "resize";
+  const bool pod = kind.group.empty() && kind.kind == "Pod" && (before.is_null() || resized);
   const bool claim = kind.group.empty() && kind.kind == "PersistentVolumeClaim";
-  if ((!pod && !claim) || !call.subresource.empty()) return ok_status();
+  if ((!pod && !claim) || !(call.subresource.empty() || resized)) return ok_status();
   for (const store::RecordPtr& range : ranges_of(state, call.ns)) {
     std::vector<std::string> complaints;
     if (pod) check_pod(range->value, object, complaints);

@@ -50,8 +50,9 @@ Result<std::vector<QuotaCharge>> check_quota(const Registry::State& state, const
   std::vector<QuotaCharge> charges;
   const schema::Kind& kind = *call.kind;
   const api::Resource resource = kind.resource();
-  const bool ignored = kind.kind == "Event";
-  if (!kind.namespaced || ignored || !call.subresource.empty() || (!before.is_null() && !quota::charges_updates(resource))) return charges;
+  const bool ignored = kind.kind == "Event", resized = call.subresource == "resize";
+  if (!kind.namespaced || ignored || !(call.subresource.empty() || resized)) return charges;
+  if (!before.is_null() && !resized && !quota::charges_updates(resource)) return charges;
   const store::Listing quotas = state.store.list(store_key(state.kind(api::resources::kResourceQuotas), call.ns, ""));
   if (quotas.records.empty()) return charges;
   auto refuse = [&](std::string why) { return api::forbidden(kind.resource(), api::name_of(object), why); };

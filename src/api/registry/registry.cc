@@ -177,9 +177,6 @@ void Registry::update(const Call& call, Value object, Done done) {
     if (!scale.ok()) return refuse(scale.error());
     return update_scale(state_, call, *scale, warning(std::move(warnings), std::move(done)));
   }
-  if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
-    return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
-  }
   std::vector<std::string> warnings;
   bool empty = false;
   Result<Value> taken = take_in_new(call, std::move(object), warnings, empty);
@@ -199,9 +196,6 @@ void Registry::patch(const Call& call, api::PatchType type, Value patch, bool fo
   if (call.subresource == "scale" && type == api::PatchType::kApply) return apply_scale(state_, call, patch, force, std::move(done));
   if (call.subresource == "scale") return patch_scale(state_, call, type, patch, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
-  if (call.subresource == "ephemeralcontainers" || call.subresource == "resize") {
-    return refuse(error(Code::kUnimplemented, "pods/" + call.subresource + " is not served yet"));
-  }
   store::RecordPtr head = state_->store.head(key);
   if (type == api::PatchType::kApply) return apply_patch(state_, call, head, patch, force, std::move(done));
   if (!head) return refuse(api::not_found(call.kind->resource(), call.name));

@@ -127,8 +127,14 @@ void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std:
 void drop_fields_of_former_type(const Value& before, Value& after);
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run);
 
+// --- pod_parts.cc
+// `before` with the part of `after` that the subresource is about ("ephemeralcontainers", "resize"). Containers that were
+// added, removed or renamed are left as sent, for validation to refuse.
+Value with_pod_part(const Value& before, Value after, std::string_view subresource);
+// Refuses a resize that the pod's node can never hold, or does not know how to do.
+Status check_resize(const Registry::State& state, const Call& call, const Value& before, const Value& after);
+
 // --- pods.cc
-std::string qos_class(const Value& pod);
 // What a new pod is given besides defaults: the condition that names its gates, and the label keys of its affinity terms and spread
 // constraints as requirements of their selectors.
 void prepare_pod(Value& pod, Time now);

@@ -1,6 +1,7 @@
 // What each kind does to its objects when they are written: upstream's strategies.
 #include <algorithm>
 
+#include "api/qos.h"
 #include "api/registry/state.h"
 #include "base/ids.h"
 #include "base/text.h"
@@ -135,7 +136,7 @@ void prepare_create(Registry::State& state, const schema::Kind& kind, Value& obj
   // A node brings its own first status.
   if (keeps_status(kind) && !is_kind(kind, "", "Node")) object.erase("status");
   if (is_kind(kind, "", "Pod")) {
-    object.set("status", Value::object({{"phase", "Pending"}, {"qosClass", qos_class(object)}}));
+    object.set("status", Value::object({{"phase", "Pending"}, {"qosClass", api::qos_class(object)}}));
     prepare_pod(object, state.runtime.now());
   } else if (is_kind(kind, "", "Namespace")) {
     object.set("status", Value::object({{"phase", "Active"}}));
@@ -198,6 +199,8 @@ Value prepare_update(Registry::State& state, const schema::Kind& kind, const Val
     }
     // A pod's class of service is decided once.
     if (is_kind(kind, "", "Pod") && !before["status"]["qosClass"].is_null()) after.mut("status").set("qosClass", before["status"]["qosClass"]);
+  } else if (is_kind(kind, "", "Pod") && (subresource == "ephemeralcontainers" || subresource == "resize")) {
+    after = with_pod_part(before, std::move(after), subresource);
   } else if (subresource.empty() && keeps_status(kind)) {
     if (before["status"].is_null()) {
       after.erase("status");

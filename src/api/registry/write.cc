@@ -299,6 +299,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   }
   if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse(safe.error());
   if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse(allowed.error());
+  if (Status fits = check_resize(*state, call, before, after); !fits.ok()) return refuse(fits.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
   if (!charges.ok()) return refuse(charges.error());
   if (service && !call.dry_run) {
@@ -311,8 +312,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   const bool hands_over = call.subresource.empty() && !owners.is_null() && owners != before["metadata"]["managedFields"];
   if (track) {
     std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
-    std::string_view tracked = call.subresource == "status" ? "status" : call.subresource == "scale" ? "scale" : "";
-    after = patch::track_update(kind, before, std::move(after), manager, tracked, state->runtime.now());
+    after = patch::track_update(kind, before, std::move(after), manager, call.subresource, state->runtime.now());
   }
   count_template(kind, before, after);
   Commit commit{call, head->key, head->mod_revision, 200, std::move(warnings)};

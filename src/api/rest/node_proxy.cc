@@ -64,22 +64,23 @@ constexpr Duration kAgentAnswers = 60s;
 // The container a request means, or upstream's refusal.
 Result<std::string> choose_container(const Context& context, const Value& pod) {
   std::string wanted(context.parameter("container"));
-  std::vector<std::string> names, init_names;
+  std::vector<std::string> names, init_names, ephemeral_names;
   for (const Value& c : pod["spec"]["containers"]) names.push_back(c["name"].str());
+  for (const Value& c : pod["spec"]["ephemeralContainers"]) ephemeral_names.push_back(c["name"].str());
   for (const Value& c : pod["spec"]["initContainers"]) init_names.push_back(c["name"].str());
   const std::string& name = context.call.name;
   if (wanted.empty()) {
     if (names.size() == 1) return names[0];
     std::string text = "a container name must be specified for pod " + name + ", choose one of: [";
     if (context.route.subresource != "log") {
-      init_names.insert(init_names.end(), names.begin(), names.end());
+      for (const auto* more : {&names, &ephemeral_names}) init_names.insert(init_names.end(), more->begin(), more->end());
       return error(Code::kBadRequest, text + join(init_names, " ") + "]");
     }
     text += join(names, " ") + "]";
     if (!init_names.empty()) text += " or one of the init containers: [" + join(init_names, " ") + "]";
     return error(Code::kBadRequest, text);
   }
-  for (const auto* list : {&names, &init_names}) {
+  for (const auto* list : {&names, &init_names, &ephemeral_names}) {
     for (const std::string& n : *list) {
       if (n == wanted) return wanted;
     }

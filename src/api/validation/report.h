@@ -87,6 +87,8 @@ void validate_pod(Report& report, const Value& pod);
 void validate_pod_create(Report& report, const Value& pod);
 void validate_pod_template(Report& report, const Path& path, const Value& pod_template);
 void validate_pod_update(Report& report, const Value& before, const Value& after);
+void validate_ephemeral_update(Report& report, const Value& before, const Value& after);  // pod_parts.cc
+void validate_resize(Report& report, const Value& before, const Value& after);            // pod_parts.cc
 void validate_containers(Report& report, const Path& path, const PodScope& scope);  // containers.cc; path is the spec's
 void validate_volumes(Report& report, const Path& path, const Value& volumes, PodScope& scope);  // volumes.cc
 void validate_affinity(Report& report, const Path& path, const Value& affinity);                  // scheduling.cc

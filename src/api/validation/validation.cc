@@ -112,6 +112,8 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
   if (!subresource.empty()) {
     // What a subresource may not touch is not taken from it in the first place.
     validate_metadata_update(report, before["metadata"], after["metadata"]);
+    if (rules.update == validate_pod_update && subresource == "ephemeralcontainers") validate_ephemeral_update(report, before, after);
+    if (rules.update == validate_pod_update && subresource == "resize") validate_resize(report, before, after);
     if (rules.update == validate_job_update && subresource == "status") validate_job_status_update(report, before, after);
     if (subresource == "status" && (kind.group == "apps" || kind.group.empty())) {
       validate_workload_status(report, kind.kind, before["status"], after["status"]);
