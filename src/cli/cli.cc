@@ -36,6 +36,8 @@ int run(int argc, char** argv, const Roles& roles) {
   up_command->add_option("--allowed-unsafe-sysctls", up_options.allowed_unsafe_sysctls,
                          "sysctls that pods may set beside the safe ones, separated by commas; a * at the end stands for any "
                          "rest (default: the last ones, or none)")->delimiter(',')->allow_extra_args(false);
+  up_command->add_option("--accept-loss", up_options.accepted_losses, "NAME,...: go on although the store has lost writes, as the error that named the loss says; for this once")
+      ->delimiter(',')->allow_extra_args(false);
   up_command->callback([&] { code = up(up_options); });
 
   DownOptions down_options;

@@ -13,6 +13,7 @@ struct UpOptions {
   std::string node_name;
   std::optional<std::string> feature_gates;  // absent: as before
   std::optional<std::vector<std::string>> allowed_unsafe_sysctls;  // nothing: as before
+  std::vector<std::string> accepted_losses;  // of the store, by name
 };
 struct DownOptions {
   std::string data_dir;

@@ -22,6 +22,7 @@
 #include "lab/reserve.h"
 #include "lab/restarts.h"
 #include "lab/settings.h"
+#include "store/loss.h"
 
 namespace berth::cli {
 namespace {
@@ -126,7 +127,7 @@ void say_what_is_left_alone(const ClusterDir& dir) {
 // All that a cluster that is down has on disk.
 int purge(const ClusterDir& dir) {
   Step data("data");
-  for (const std::string& path : {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.root + "/lock", dir.reserve(),
+  for (const std::string& path : {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.store_witness(), dir.root + "/lock", dir.reserve(),
                                   dir.root + "/cache"}) {
     if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
   }
@@ -169,6 +170,21 @@ int up(const UpOptions& options) {
       settings->allowed_unsafe_sysctls.push_back(one);
     }
     if (lab::running_daemon(dir->agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
+  }
+  std::string losses;
+  for (const std::string& name : options.accepted_losses) {
+    if (!store::loss_named(name)) {
+      return fail(error(Code::kInvalid, "--accept-loss: there is no loss " + quoted(name) + "; there are " + store::loss_names()));
+    }
+    losses += name + "\n";
+  }
+  if (server_runs && !losses.empty()) {
+    return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up, so its store was read without a loss; --accept-loss is not needed"));
+  }
+  if (losses.empty()) {
+    ::unlink(dir->accepted_losses().c_str());  // of one that did not come up
+  } else if (Status written = write_file(dir->accepted_losses(), losses, 0600); !written.ok()) {
+    return fail(written.error());
   }
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());

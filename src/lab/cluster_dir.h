@@ -15,9 +15,11 @@ struct ClusterDir {
   std::string settings() const { return root + "/cluster.json"; }      // what `up` was told; kept between runs
   std::string pki() const { return root + "/pki"; }
   std::string store() const { return root + "/store/berth.db"; }
+  std::string store_witness() const { return root + "/store.json"; }   // how far the store was, to tell an older copy of it
   std::string node() const { return root + "/node"; }                  // the agent's images, volumes and pods
   std::string logs() const { return root + "/logs"; }
   std::string run() const { return root + "/run"; }                    // sockets, pids, namespaces: gone after `down`
+  std::string accepted_losses() const { return run() + "/accept-loss"; }  // of the store: names, given to the next server
   std::string api_socket() const { return run() + "/api.sock"; }
   std::string agent_socket() const { return run() + "/agent.sock"; }
   std::string server_pid() const { return run() + "/server.pid"; }

@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/text.h"
 #include "base/time/clock_watch.h"
 #include "base/version.h"
 #include "controllers/driver.h"
@@ -28,7 +29,7 @@
 #include "main/roles.h"
 #include "main/signals.h"
 #include "main/token_authority.h"
-#include "store/store.h"
+#include "store/guard.h"
 
 namespace berth {
 namespace {
@@ -53,7 +54,7 @@ class ServerRole {
   Status start() {
     BERTH_ASSIGN(ClusterPki pki, ClusterPki::open(dir_, settings_, loop_.now()));
     pki_ = std::make_unique<ClusterPki>(std::move(pki));
-    BERTH_ASSIGN(store_, store::open_sqlite_store(loop_, dir_.store()));
+    BERTH_TRY(open_store());
     registry::Config config;
     config.service_cidr = settings_.service_cidr;
     config.token_issuer = kIssuer;
@@ -79,6 +80,22 @@ class ServerRole {
   }
 
  private:
+  Status open_store() {
+    store::Guard guard;
+    guard.witness = dir_.store_witness();
+    if (Result<std::vector<std::string>> pods = list_directory(dir_.node() + "/pods"); pods.ok()) guard.lived_here = !pods->empty();
+    std::vector<store::Loss> accepted;
+    if (Result<std::string> names = read_file(dir_.accepted_losses()); names.ok()) {
+      for (std::string_view name : split(*names, '\n')) {
+        if (std::optional<store::Loss> loss = store::loss_named(name)) accepted.push_back(*loss);
+      }
+    }
+    guard.accepted = store::AcceptedLosses(std::move(accepted));
+    BERTH_ASSIGN(store_, store::open_guarded_store(loop_, dir_.store(), {}, guard));
+    ::unlink(dir_.accepted_losses().c_str());  // it was for this once
+    return ok_status();
+  }
+
   Status start_rest() {
     rest::RestConfig config;
     config.issuer = kIssuer;

@@ -24,7 +24,10 @@ static_assert(std::endian::native == std::endian::little, "the layout is the mac
 
 constexpr std::size_t kBlock = BlockBuffer::kBlock;
 constexpr char kMagic[8] = {'B', 'e', 'r', 't', 'h', 'J', 'n', 'l'};
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kFormat = 2;
+constexpr std::uint32_t kFormatWithoutProof = 1;
+constexpr char kFiller = '~';                  // of what is not written yet, and behind the entries of a batch
+constexpr std::size_t kSector = 512;           // disks write it whole or not at all
 constexpr std::size_t kHeadBytes = 40;         // of the file, without the sum
 constexpr std::size_t kBatchHeadBytes = 24;    // with the sum
 constexpr std::size_t kEntryHeadBytes = 25;
@@ -61,8 +64,8 @@ std::uint64_t random_word() {
 
 Error unusable(const std::string& path, const std::string& what) {
   return error(Code::kInternal, path + " " + what +
-                                    ". Put back a copy of the store with all its files, or move them all away to start "
-                                    "with an empty store");
+                                    ". Put back a copy of the store with all its files, or move them all away and start "
+                                    "with an empty store: berth up --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
 }
 
 void BlockBuffer::Free::operator()(char* memory) const { std::free(memory); }
@@ -106,10 +109,10 @@ void JournalBatch::add(const JournalEntry& entry) {
   append(entry.value.data(), entry.value.size());
 }
 
-std::string_view JournalBatch::seal(std::uint64_t salt, std::uint64_t number) {
+std::string_view JournalBatch::seal(std::uint64_t salt, std::uint64_t number, char filler) {
   buffer_.reserve(blocks(), size_);
   char* data = buffer_.data();
-  std::memset(data + size_, 0, blocks() - size_);
+  std::memset(data + size_, filler, blocks() - size_);
   set(data, salt);
   set(data + 8, number);
   set(data + 16, static_cast<std::uint32_t>(size_ - kBatchHeadBytes));
@@ -191,7 +194,8 @@ Status JournalFile::write_head() {
   char* data = block.data();
   std::memset(data, 0, kBlock);
   std::memcpy(data, kMagic, sizeof kMagic);
-  set(data + 8, kFormat);
+  set(data + 8, format_);
+  set(data + 12, static_cast<std::uint32_t>(room_ / kBlock));
   set(data + 16, identity_);
   set(data + 24, generation_);
   set(data + 32, salt_);
@@ -199,24 +203,49 @@ Status JournalFile::write_head() {
   return write({data, kBlock}, 0);
 }
 
-// Zeros behind the end of the file. Where there is no space for all of it, as much as there is, down to nothing.
-void JournalFile::make_room(std::size_t room) {
-  struct ::stat info {};
-  struct ::statvfs disk {};
+// Makes the file at least that long, with filler that is on disk when it returns.
+Status JournalFile::fill_up_to(std::size_t size) {
   Fd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd || ::fstat(fd.get(), &info) != 0 || ::fstatvfs(fd.get(), &disk) != 0) return;
-  auto size = static_cast<std::size_t>(info.st_size) / kBlock * kBlock;
-  while (room > kLeastRoom && room > size && disk.f_bavail * disk.f_frsize / kSpare < room) room /= 2;
-  const std::string zeros(std::min(room, kWindow), '\0');
-  while (size < room) {
-    const std::size_t piece = std::min(zeros.size(), room - size);
-    if (::pwrite(fd.get(), zeros.data(), piece, static_cast<off_t>(size)) != static_cast<ssize_t>(piece)) break;
-    size += piece;
+  struct ::stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return errno_error("writing " + path_);
+  auto at = static_cast<std::size_t>(info.st_size) / kBlock * kBlock;
+  const std::string filler(std::min(size, kWindow), kFiller);
+  room_ = std::min(at, size);
+  while (at < size) {
+    const std::size_t piece = std::min(filler.size(), size - at);
+    const ssize_t n = ::pwrite(fd.get(), filler.data(), piece, static_cast<off_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < static_cast<ssize_t>(kBlock)) {
+      const int why = n < 0 ? errno : ENOSPC;
+      (void)!::ftruncate(fd.get(), static_cast<off_t>(room_));
+      return errno_error("writing " + path_, why);
+    }
+    at += static_cast<std::size_t>(n) / kBlock * kBlock;
   }
+  if (::fdatasync(fd.get()) != 0) return errno_error("writing " + path_);
+  room_ = size;
+  return ok_status();
+}
+
+// Where there is no space for all of it, as much as there is, down to nothing.
+Status JournalFile::make_room(std::size_t room) {
+  struct ::statvfs disk {};
+  // What an earlier life left counts as filler where it had none of its own to leave out.
+  Window window(path_, fd_.get());
+  JournalFile before(path_);
+  Result<bool> known = before.read_head(window);
+  struct ::stat info {};
+  if (::fstat(fd_.get(), &info) != 0 || ::fstatvfs(fd_.get(), &disk) != 0) return errno_error("reading " + path_);
+  auto size = static_cast<std::size_t>(info.st_size);
+  if (!known.ok() || !*known || !before.proves_its_end() || size < before.room_) {
+    if (::ftruncate(fd_.get(), 0) != 0) return errno_error("writing " + path_);
+    size = 0;
+  }
+  while (room > kLeastRoom && room > size && disk.f_bavail * disk.f_frsize / kSpare < room) room /= 2;
   // Longer than asked for where a batch had made it so.
-  (void)!::ftruncate(fd.get(), static_cast<off_t>(std::min(size, room)));
-  (void)::fdatasync(fd.get());
-  room_ = std::min(size, room);
+  if (size > room && ::ftruncate(fd_.get(), static_cast<off_t>(BlockBuffer::whole_blocks(room))) != 0) return errno_error("writing " + path_);
+  while (!fill_up_to(BlockBuffer::whole_blocks(room)).ok() && room > kBlock) room /= 2;
+  return ok_status();  // append() tells what is wrong with a file that cannot be made longer
 }
 
 Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path, std::int64_t identity,
@@ -224,7 +253,8 @@ Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path,
   if (fault::hit("store.journal")) return error(Code::kUnavailable, "writing " + path + ": injected fault");
   std::unique_ptr<JournalFile> file(new JournalFile(path));
   BERTH_TRY(file->open(O_CREAT));
-  file->make_room(room);
+  BERTH_TRY(file->make_room(room));
+  file->format_ = kFormat;
   file->identity_ = identity;
   file->generation_ = generation;
   file->salt_ = random_word();
@@ -237,14 +267,26 @@ Result<std::unique_ptr<JournalFile>> JournalFile::find(const std::string& path) 
   if (!path_exists(path)) return std::unique_ptr<JournalFile>();
   std::unique_ptr<JournalFile> file(new JournalFile(path));
   BERTH_TRY(file->open(0));
-  struct ::stat info {};
-  if (::fstat(file->fd_.get(), &info) != 0) return errno_error("reading " + path);
-  file->room_ = static_cast<std::size_t>(info.st_size);
   Window window(path, file->fd_.get());
   BERTH_ASSIGN(bool begun, file->read_head(window));
   if (!begun) return std::unique_ptr<JournalFile>();
-  BERTH_TRY(file->find_end(window));
   return file;
+}
+
+Status JournalFile::recover() {
+  struct ::stat info {};
+  if (::fstat(fd_.get(), &info) != 0) return errno_error("reading " + path_);
+  const auto size = static_cast<std::size_t>(info.st_size);
+  if (!proves_its_end()) room_ = size;
+  Window window(path_, fd_.get());
+  BERTH_TRY(find_end(window));
+  if (ended_) return ok_status();
+  if (size < room_) {
+    lose(Loss::kJournalShortened, "has " + std::to_string(size) + " bytes, but was made with " + std::to_string(room_));
+    return ok_status();
+  }
+  BERTH_TRY(look_behind_end(window));
+  return loss_ || !proves_its_end() ? ok_status() : look_for_zeros(window);
 }
 
 Result<bool> JournalFile::read_head(Window& window) {
@@ -253,14 +295,16 @@ Result<bool> JournalFile::read_head(Window& window) {
       get<std::uint32_t>(head.data() + kHeadBytes) != sum(head.substr(0, kHeadBytes))) {
     return false;
   }
-  if (auto format = get<std::uint32_t>(head.data() + 8); format != kFormat) {
-    return error(Code::kInternal, path_ + " has format " + std::to_string(format) +
+  format_ = get<std::uint32_t>(head.data() + 8);
+  if (format_ != kFormat && format_ != kFormatWithoutProof) {
+    return error(Code::kInternal, path_ + " has format " + std::to_string(format_) +
                                       "; this version of berth reads format " + std::to_string(kFormat) +
                                       ". Use the version that wrote it");
   }
   identity_ = get<std::int64_t>(head.data() + 16);
   generation_ = get<std::int64_t>(head.data() + 24);
   salt_ = get<std::uint64_t>(head.data() + 32);
+  if (proves_its_end()) room_ = get<std::uint32_t>(head.data() + 12) * kBlock;
   return true;
 }
 
@@ -280,22 +324,43 @@ Result<std::string_view> JournalFile::batch_at(Window& window, std::size_t at, s
 }
 
 Status JournalFile::find_end(Window& window) {
-  while (true) {
+  while (!ended_) {
     BERTH_ASSIGN(std::string_view entries, batch_at(window, used_, number_ + 1));
     if (!entries.data()) break;
     ++number_;
     used_ += BlockBuffer::whole_blocks(kBatchHeadBytes + entries.size());
+    ended_ = !entries.empty() && entries[0] == static_cast<char>(JournalEntry::Kind::kEnd);
   }
+  return ok_status();
+}
+
+Status JournalFile::look_behind_end(Window& window) {
   for (std::size_t at = used_ + kBlock; at < room_; at += kBlock) {
     BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
     if (block.size() < kBatchHeadBytes || get<std::uint64_t>(block.data()) != salt_) continue;
     const auto number = get<std::uint64_t>(block.data() + 8);
     if (number <= number_ + 1) continue;
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
-    if (entries.data()) {
-      return unusable(path_, "is damaged: batch " + std::to_string(number_ + 1) + " cannot be read, although batch " +
-                     std::to_string(number) + " was written after it");
+    if (!entries.data()) continue;
+    lose(Loss::kJournalDamaged, "is damaged: batch " + std::to_string(number_ + 1) + " cannot be read, although batch " +
+                                    std::to_string(number) + " was written after it");
+    break;
+  }
+  return ok_status();
+}
+
+// Zeros behind a block that this life has not written hide nothing.
+Status JournalFile::look_for_zeros(Window& window) {
+  constexpr char kZeros[kSector] = {};
+  for (std::size_t at = used_; at < room_; at += kBlock) {
+    BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
+    for (std::size_t sector = 0; sector + kSector <= block.size(); sector += kSector) {
+      if (std::memcmp(block.data() + sector, kZeros, kSector) != 0) continue;
+      lose(Loss::kJournalZeroed, "has zeros at byte " + std::to_string(at + sector) + ", where batch " + std::to_string(number_ + 1) +
+                                     " or filler was written");
+      return ok_status();
     }
+    if (at == used_ && get<std::uint64_t>(block.data()) != salt_) break;
   }
   return ok_status();
 }
@@ -333,7 +398,19 @@ Status JournalFile::read(const Take& take) const {
 }
 
 Status JournalFile::append(JournalBatch& batch) {
-  const std::string_view blocks = batch.seal(salt_, number_ + 1);
+  if (proves_its_end() && !fits(batch)) {
+    const std::size_t before = room_;
+    Status longer = fill_up_to(used_ + batch.blocks() + end_bytes());
+    if (longer.ok()) longer = write_head();
+    if (!longer.ok()) {
+      room_ = before;
+      return error(Code::kUnavailable, longer.error().message);
+    }
+  }
+  return append_blocks(batch.seal(salt_, number_ + 1, proves_its_end() ? kFiller : '\0'));
+}
+
+Status JournalFile::append_blocks(std::string_view blocks) {
   if (Status status = write(blocks, used_); !status.ok()) {
     // What a batch beyond the room has got of a full disk is given back.
     if (used_ + blocks.size() > room_) (void)!::ftruncate(fd_.get(), static_cast<off_t>(std::max(used_, room_)));
@@ -344,8 +421,19 @@ Status JournalFile::append(JournalBatch& batch) {
   return ok_status();
 }
 
+Status JournalFile::end() {
+  if (ended_ || !proves_its_end()) return ok_status();
+  JournalBatch batch;
+  batch.clear();
+  batch.add({JournalEntry::Kind::kEnd, static_cast<Revision>(number_)});
+  BERTH_TRY(append_blocks(batch.seal(salt_, number_ + 1, kFiller)));
+  ended_ = true;
+  return ok_status();
+}
+
 bool JournalFile::begin_append(JournalBatch& batch, AsyncWrite& write, int alarm) {
-  return direct_ && fits(batch) && write.begin(fd_.get(), batch.seal(salt_, number_ + 1), used_, alarm);
+  return direct_ && fits(batch) &&
+         write.begin(fd_.get(), batch.seal(salt_, number_ + 1, proves_its_end() ? kFiller : '\0'), used_, alarm);
 }
 
 Status JournalFile::finish_append(JournalBatch& batch, std::int64_t result) {

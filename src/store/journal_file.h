@@ -4,21 +4,34 @@
 // written again in the same life of the file. Blocking; one thread at a time.
 //
 // Layout, little endian, in blocks of 4096 bytes:
-//   block 0   "BerthJnl", format (4 bytes), 0 (4), identity (8), generation (8), salt (8), CRC-32 of what stands before (4)
+//   block 0   "BerthJnl", format (4 bytes), room in blocks (4), identity (8), generation (8), salt (8), CRC-32 of what stands
+//             before (4)
 //   batches   each from the beginning of a block: salt (8), number in the file (8, from 1), bytes of its entries (4),
-//             CRC-32 of these 20 bytes and the entries (4), entries, zeros to the end of the block
+//             CRC-32 of these 20 bytes and the entries (4), entries, filler to the end of the block
 //   entry     kind (1), revision (8), create revision (8), bytes of the key (4), bytes of the value (4), key, value
+//   the rest  filler, or what an earlier life of the file wrote
 // A batch is valid with the file's salt, the next number and a matching sum. One batch is under way at a time, so only what
 // follows the last valid one can be half written; a valid batch behind a bad one means damage.
+//
+// What proves that nothing acknowledged is missing behind the last valid batch:
+//   * The file never gets shorter than the room in its head, and no batch goes beyond the room.
+//   * No sector in the room is ever zero: it holds filler before anything else, and entries are not long runs of zeros. A torn
+//     batch leaves each sector as it was or as it was to be, so zeros were put there by something else.
+//   * Before the first batch of the next journal this one gets a batch with the entry kEnd. One that has it is whole; one that
+//     does not, while the next journal holds batches, is not.
+// Format 1 has zeros for filler, no room and no kEnd: of it only damage before the end can be told. It is still read, and
+// appended to until its life ends.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/files.h"
 #include "base/function.h"
 #include "store/async_write.h"
+#include "store/loss.h"
 #include "store/store.h"
 
 namespace berth::store {
@@ -36,6 +49,7 @@ struct JournalEntry {
     kForget = 3,   // the row of `revision` is not needed any more
     kReserve = 4,  // numbers up to `revision` may be handed out without an entry
     kCompact = 5,  // below `revision` nothing of the past is promised
+    kEnd = 6,      // alone in its batch: the last of this life; `revision`: the batches before it
   };
   Kind kind;
   Revision revision;
@@ -74,7 +88,7 @@ class JournalBatch {
 
  private:
   friend class JournalFile;
-  std::string_view seal(std::uint64_t salt, std::uint64_t number);
+  std::string_view seal(std::uint64_t salt, std::uint64_t number, char filler);
   void append(const void* bytes, std::size_t size);
 
   BlockBuffer buffer_;
@@ -89,22 +103,29 @@ class JournalFile {
   // that makes a file longer has to wait for the file system's own journal as well). What it held is gone.
   static Result<std::unique_ptr<JournalFile>> begin(const std::string& path, std::int64_t identity,
                                                     std::int64_t generation, std::size_t room);
-  // The file as it was left, to be read and appended to; null where there is none, or one that never was begun.
-  // Errors: damage, a newer format.
+  // The file by its head alone; null where there is none, or one that never was begun. Errors: a newer format.
   static Result<std::unique_ptr<JournalFile>> find(const std::string& path);
+  // Finds the end of what find() found, which can then be read and appended to. Where acknowledged writes are missing, what
+  // is read ends before them; the file must not be appended to then. Nothing is changed.
+  Status recover();
+  const std::optional<LossFound>& loss() const { return loss_; }
 
   // Every entry, in order. Ends with the first error.
   Status read(const Take& take) const;
   // Appends a batch, whole or not at all, and has it on disk. kUnavailable: nothing was stored, and the next batch takes its
-  // place. kUnknown: that too, but a crash before then may bring it back.
+  // place. kUnknown: that too, but a crash before then may bring it back. One that does not fit makes the file longer first.
   Status append(JournalBatch& batch);
+  // Nothing is appended after this. Until it has succeeded, everything may be.
+  Status end();
   // The same in two steps, without waiting: false where that cannot be. `batch` stays as it is until then. Between the two
   // only finish_append() is called, when `write` has a result.
   bool begin_append(JournalBatch& batch, AsyncWrite& write, int alarm);
   Status finish_append(JournalBatch& batch, std::int64_t result);
 
-  bool fits(const JournalBatch& batch) const { return used_ + batch.blocks() <= room_; }
+  bool fits(const JournalBatch& batch) const { return used_ + batch.blocks() + end_bytes() <= room_; }
   bool empty() const { return number_ == 0; }
+  bool ended() const { return ended_; }
+  bool proves_its_end() const { return format_ > 1; }  // a life that is over without ended() has lost writes
   std::size_t used() const { return used_; }  // bytes
   std::size_t room() const { return room_; }
   const std::string& path() const { return path_; }
@@ -118,9 +139,15 @@ class JournalFile {
   Status open(int flags);
   Status write(std::string_view blocks, std::size_t at);
   Status write_head();
-  void make_room(std::size_t room);
+  Status make_room(std::size_t room);
+  Status fill_up_to(std::size_t size);
+  Status append_blocks(std::string_view blocks);
+  std::size_t end_bytes() const { return proves_its_end() ? BlockBuffer::kBlock : 0; }
   Result<bool> read_head(Window& window);
   Status find_end(Window& window);
+  Status look_behind_end(Window& window);
+  Status look_for_zeros(Window& window);
+  void lose(Loss loss, std::string what) { loss_ = LossFound{loss, path_, std::move(what)}; }
   // The entries of batch `number` at `at`; a view without data where there is no such batch.
   Result<std::string_view> batch_at(Window& window, std::size_t at, std::uint64_t number) const;
   Status take_entries(std::string_view bytes, const Take& take) const;
@@ -132,6 +159,9 @@ class JournalFile {
   std::uint64_t number_ = 0;               // of the last batch
   std::size_t used_ = BlockBuffer::kBlock;
   std::size_t room_ = 0;
+  std::uint32_t format_ = 0;
+  bool ended_ = false;
+  std::optional<LossFound> loss_;
   bool direct_ = false;                    // past the page cache
 };
 

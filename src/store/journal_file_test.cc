@@ -25,9 +25,26 @@ class JournalFileTest : public ::testing::Test {
     return std::move(file).value();
   }
   std::unique_ptr<JournalFile> find() {
+    std::unique_ptr<JournalFile> file = find_any();
+    EXPECT_TRUE(!file || !file->loss()) << to_error(*file->loss()).message;
+    return file;
+  }
+  // Also one that has lost something.
+  std::unique_ptr<JournalFile> find_any() {
     auto file = JournalFile::find(path());
     EXPECT_TRUE(file.ok()) << (file.ok() ? "" : file.error().message);
-    return file.ok() ? std::move(file).value() : nullptr;
+    if (!file.ok() || !*file) return nullptr;
+    Status recovered = (*file)->recover();
+    EXPECT_TRUE(recovered.ok()) << (recovered.ok() ? "" : recovered.error().message);
+    return std::move(file).value();
+  }
+  // Its name, and what is read before it.
+  std::string loss_of(const std::string& content) {
+    set_bytes(content);
+    std::unique_ptr<JournalFile> file = find_any();
+    EXPECT_EQ(bytes(), content) << "nothing was changed";
+    if (!file) return "none begun";
+    return (file->loss() ? std::string(name_of(file->loss()->loss)) : "whole") + " " + text(*file);
   }
   static void append(JournalFile& file, Revision revision, std::string_view value = "v") {
     JournalBatch batch;
@@ -84,11 +101,12 @@ TEST_F(JournalFileTest, IsFullWhenItsRoomIs) {
   EXPECT_EQ(batch.blocks(), 8192u);
   int appended = 0;
   for (; file->fits(batch); ++appended) ASSERT_TRUE(file->append(batch).ok());
-  EXPECT_EQ(appended, 7) << "of 15 blocks behind the first";
+  EXPECT_EQ(appended, 7) << "of 15 blocks behind the first, one of which is for its end";
   EXPECT_EQ(bytes().size(), 64u << 10);
   // What does not fit makes it longer.
   ASSERT_TRUE(file->append(batch).ok());
-  EXPECT_EQ(bytes().size(), 68u << 10);
+  EXPECT_EQ(bytes().size(), 72u << 10);
+  EXPECT_EQ(file->room(), 72u << 10);
   EXPECT_EQ(text(*find()), text(*file));
 }
 
@@ -140,9 +158,112 @@ TEST_F(JournalFileTest, AHalfWrittenBatchIsNone) {
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v 1:4/1:key=v ");
   // A file that ends in the middle of it.
   for (std::size_t size : {at, at + 1, at + 24, at + 4096, at + 6000}) {
-    set_bytes(after.substr(0, size));
-    EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v ") << size;
+    EXPECT_EQ(loss_of(after.substr(0, size)), "journal-shortened 1:1/1:key=v 1:2/1:key=v ") << size;
   }
+}
+
+// The same over what an earlier life of the file has left, and with a batch that made the file longer.
+TEST_F(JournalFileTest, NoTornWriteLooksLikeALoss) {
+  for (const std::size_t bytes_of_it : {std::size_t{50}, std::size_t{9000}, std::size_t{100'000}}) {
+    auto file = begin(1);
+    for (int i = 1; i <= 5; ++i) append(*file, i, std::string(5000, 'o'));
+    JournalBatch forgets;  // whose bytes are zeros for the greater part
+    forgets.clear();
+    for (int i = 0; i < 400; ++i) forgets.add({Kind::kForget, 0});
+    ASSERT_TRUE(file->append(forgets).ok());
+    file = begin(2);
+    if (bytes_of_it < 50'000) append(*file, 1);
+    const std::size_t at = file->used();
+    const std::string whole = text(*file);
+    std::string before = bytes();
+    append(*file, 2, std::string(bytes_of_it, 'x'));
+    const std::size_t written = file->used() - at;
+    const std::string after = bytes();
+    ASSERT_GE(after.size(), before.size());
+    before = after.substr(0, 4096) + before.substr(4096) + std::string(after.size() - before.size(), '~');
+    const std::size_t sectors = written / 512;
+    for (std::size_t first = 0; first < sectors; ++first) {
+      for (std::size_t last = first + 1; last <= sectors; last += 1 + sectors / 20) {
+        std::string torn = after;
+        torn.replace(at + first * 512, (last - first) * 512, before, at + first * 512, (last - first) * 512);
+        set_bytes(torn);
+        ASSERT_TRUE(text(*find()).starts_with(whole)) << first << " to " << last;
+      }
+    }
+  }
+}
+
+TEST_F(JournalFileTest, AShorterFileIsALoss) {
+  auto file = begin();
+  for (int i = 1; i <= 3; ++i) append(*file, i);
+  const std::string whole = bytes();
+  EXPECT_EQ(loss_of(whole), "whole 1:1/1:key=v 1:2/1:key=v 1:3/1:key=v ");
+  for (std::size_t blocks = 1; blocks < 16; ++blocks) {
+    std::string left = "journal-shortened ";
+    for (std::size_t i = 1; i < std::min(blocks, std::size_t{4}); ++i) left += "1:" + std::to_string(i) + "/1:key=v ";
+    EXPECT_EQ(loss_of(whole.substr(0, blocks * 4096)), left);
+  }
+  const std::string error = to_error(*find_any()->loss()).message;
+  EXPECT_TRUE(contains(error, path() + " has 61440 bytes, but was made with 65536: acknowledged writes may be missing (journal-shortened). "
+                              "Nothing has been changed. Put back a copy of the store with all its files, or go on with"));
+  EXPECT_TRUE(contains(error, "berth up --accept-loss=journal-shortened"));
+  // A batch beyond the room cannot be cut off either.
+  file = begin(2);
+  append(*file, 1, std::string(100'000, 'x'));
+  const std::string longer = bytes();
+  EXPECT_EQ(loss_of(longer), "whole 1:1/1:key=xxxxxxxxxx ");
+  EXPECT_EQ(loss_of(longer.substr(0, 64 << 10)), "journal-shortened ");
+}
+
+TEST_F(JournalFileTest, ZerosFromAnywhereToTheEndAreALoss) {
+  for (std::int64_t life = 1; life <= 2; ++life) {  // the second over what the first has left
+    auto file = begin(life);
+    for (int i = 1; i <= 2; ++i) append(*file, i);
+    append(*file, 3, std::string(5000, 'x'));
+    if (life == 1) {
+      for (int i = 4; i <= 8; ++i) append(*file, i);
+      continue;
+    }
+    const std::string whole = bytes();
+    const std::size_t sectors_of_last = 4096 * 3 + 5120;  // behind them it has filler
+    for (std::size_t at = 4096; at <= 4096 * 5; at += 512) {
+      std::string left;  // the small ones have all they hold in their first sector
+      for (std::size_t i = 1; i <= std::min<std::size_t>((at - 1) / 4096, 2); ++i) left += "1:" + std::to_string(i) + "/1:key=v ";
+      if (at >= sectors_of_last) left += "1:3/1:key=xxxxxxxxxx ";
+      std::string zeroed = whole;
+      zeroed.replace(at, std::string::npos, whole.size() - at, '\0');
+      EXPECT_EQ(loss_of(zeroed), "journal-zeroed " + left) << at;
+      // A single sector of the last batch, too.
+      if (at < 4096 * 3 || at >= sectors_of_last) continue;
+      std::string hole = whole;
+      hole.replace(at, 512, 512, '\0');
+      EXPECT_EQ(loss_of(hole), "journal-zeroed 1:1/1:key=v 1:2/1:key=v ") << at;
+    }
+    // Behind a block that was not written nothing was.
+    std::string behind = whole;
+    behind.replace(4096 * 6, std::string::npos, whole.size() - 4096 * 6, '\0');
+    EXPECT_TRUE(loss_of(behind).starts_with("whole "));
+  }
+}
+
+TEST_F(JournalFileTest, AnEndProvesItself) {
+  auto file = begin();
+  append(*file, 1);
+  append(*file, 2);
+  EXPECT_FALSE(find()->ended());
+  ASSERT_TRUE(file->end().ok());
+  ASSERT_TRUE(file->end().ok()) << "once is enough";
+  EXPECT_TRUE(find()->ended());
+  EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v 6:2/0:= ");
+  // There is room for it in a full one.
+  file = begin(2);
+  JournalBatch batch;
+  batch.clear();
+  batch.add({Kind::kPut, 1, 1, "key", "v"});
+  while (file->fits(batch)) ASSERT_TRUE(file->append(batch).ok());
+  ASSERT_TRUE(file->end().ok());
+  EXPECT_EQ(bytes().size(), 64u << 10);
+  EXPECT_TRUE(find()->ended());
 }
 
 // A file system that has no direct writes.
@@ -182,10 +303,9 @@ TEST_F(JournalFileTest, DamageBeforeTheEndIsNotTakenForTheEnd) {
   for (int i = 1; i <= 5; ++i) append(*file, i);
   std::string wrong = bytes();
   wrong[4096 * 2 + 50] ^= 1;
-  set_bytes(wrong);
-  auto found = JournalFile::find(path());
-  ASSERT_FALSE(found.ok());
-  EXPECT_TRUE(contains(found.error().message, path() + " is damaged: batch 2 cannot be read, although batch 3 was written"));
+  EXPECT_EQ(loss_of(wrong), "journal-damaged 1:1/1:key=v ");
+  EXPECT_TRUE(contains(to_error(*find_any()->loss()).message,
+                       path() + " is damaged: batch 2 cannot be read, although batch 3 was written after it"));
   // What was good when it was written and goes bad later is noticed as well.
   file = begin(2);
   for (int i = 1; i <= 5; ++i) append(*file, i);
@@ -205,24 +325,50 @@ TEST_F(JournalFileTest, WhatWasNeverBegunIsNone) {
   EXPECT_FALSE(find());
 }
 
-TEST_F(JournalFileTest, RefusesANewerFormat) {
-  (void)begin();
-  std::string newer = bytes();
-  newer[8] = 2;
-  set_bytes(newer);
-  EXPECT_FALSE(find()) << "without its sum it is no journal";
-  // crc32 of the 40 bytes, by a table-free loop of its own.
+// crc32 of the head's 40 bytes, by a table-free loop of its own.
+std::string with_sum(std::string file) {
   std::uint32_t crc = ~0u;
   for (int i = 0; i < 40; ++i) {
-    crc ^= static_cast<unsigned char>(newer[static_cast<std::size_t>(i)]);
+    crc ^= static_cast<unsigned char>(file[static_cast<std::size_t>(i)]);
     for (int bit = 0; bit < 8; ++bit) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
   }
   crc = ~crc;
-  for (int i = 0; i < 4; ++i) newer[40 + static_cast<std::size_t>(i)] = static_cast<char>(crc >> 8 * i);
+  for (int i = 0; i < 4; ++i) file[40 + static_cast<std::size_t>(i)] = static_cast<char>(crc >> 8 * i);
+  return file;
+}
+
+TEST_F(JournalFileTest, RefusesANewerFormat) {
+  (void)begin();
+  std::string newer = bytes();
+  newer[8] = 3;
   set_bytes(newer);
+  EXPECT_FALSE(find()) << "without its sum it is no journal";
+  set_bytes(with_sum(newer));
   auto found = JournalFile::find(path());
   ASSERT_FALSE(found.ok());
-  EXPECT_TRUE(contains(found.error().message, "has format 2; this version of berth reads format 1"));
+  EXPECT_TRUE(contains(found.error().message, "has format 3; this version of berth reads format 2"));
+}
+
+// As earlier versions of berth left it: zeros for filler, and no room in the head.
+TEST_F(JournalFileTest, GoesOnWithFormatOne) {
+  auto file = begin();
+  append(*file, 1);
+  std::string old = bytes();
+  old[8] = 1;
+  old.replace(12, 4, 4, '\0');
+  old.replace(8192, std::string::npos, old.size() - 8192, '\0');
+  set_bytes(with_sum(old));
+  file = find();
+  EXPECT_FALSE(file->proves_its_end());
+  append(*file, 2);
+  ASSERT_TRUE(file->end().ok());
+  EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=v ");
+  EXPECT_EQ(bytes().substr(4096 * 2 + 100, 10), std::string(10, '\0'));
+  // The next life has filler everywhere.
+  file = begin(2);
+  EXPECT_EQ(bytes().find('\0', 4096), std::string::npos);
+  append(*file, 3);
+  EXPECT_EQ(text(*find()), "1:3/1:key=v ");
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
-#include <thread>
 
 #include "base/fault.h"
 #include "base/text.h"
@@ -19,10 +19,6 @@ namespace {
 constexpr int kApplicationId = 0x42727468;  // "Brth"
 constexpr int kFormat = 2;
 constexpr int kFormatWithoutJournal = 1;
-
-// Between which a move lets others have its core: the writes that go on meanwhile are answered there too, and would wait for
-// the end of its time slice.
-constexpr unsigned kEntriesInARow = 8;
 
 constexpr const char* kCreate = R"(
   PRAGMA page_size = 8192;
@@ -135,10 +131,13 @@ Status SqliteFile::create() {
        {std::pair("-wal", "write-ahead log"), {kJournalSuffixes[0], "journal"}, {kJournalSuffixes[1], "journal"}}) {
     if (!path_exists(path_ + suffix)) continue;
     return error(Code::kInternal, path_ + " is missing, but its " + what + " " + path_ + suffix +
-                                      " is there. Put the file back, or move the " + what + " away to start empty");
+                                      " is there. Put the file back, or move the " + what + " away and start empty: berth up --accept-loss=store-emptied");
   }
   const std::string fresh = path_ + ".new";
   for (const char* suffix : {"", "-journal"}) ::unlink((fresh + suffix).c_str());
+  // SQLite gives its own files the mode of the database.
+  Fd made(::open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!made) return errno_error("creating " + path_);
   sqlite3* db = nullptr;
   Status status;
   if (sqlite3_open_v2(fresh.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
@@ -176,6 +175,7 @@ Status SqliteFile::connect() {
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(path_.c_str(), &db_, kFlags, nullptr) != SQLITE_OK) return open_error();
   sqlite3_busy_timeout(db_, 10'000);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   BERTH_ASSIGN(const int format, read_format());
   Statement wal(db_, "PRAGMA journal_mode = WAL");
   if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error();
@@ -239,6 +239,10 @@ Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path) {
   } else if (info.st_size == 0) {
     return file->damaged("it is empty");
   }
+  // Stores of earlier versions have what the umask left.
+  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0 && ::chmod(path.c_str(), 0600) != 0) {
+    return errno_error("setting the mode of " + path);
+  }
   BERTH_TRY(file->connect());
   BERTH_TRY(file->prepare());
   return file;
@@ -251,6 +255,7 @@ Status SqliteFile::load(const Function<Status(const Row&)>& take) {
   while ((code = sqlite3_step(read.get())) == SQLITE_ROW) {
     Row row;
     row.revision = sqlite3_column_int64(read.get(), 0);
+    newest_ = std::max(newest_, row.revision);
     row.key = column_text(read.get(), 1);
     row.value = column_text(read.get(), 2);
     row.deletes = column_int(read.get(), 3) != 0;
@@ -275,6 +280,7 @@ Status SqliteFile::set_meta(const char* name, std::int64_t value) {
 
 Status SqliteFile::insert_row(const JournalEntry& entry) {
   const bool deletes = entry.kind == JournalEntry::Kind::kDelete;
+  newest_ = std::max(newest_, entry.revision);
   sqlite3_bind_int64(insert_, 1, entry.revision);
   sqlite3_bind_text(insert_, 2, entry.key.data(), static_cast<int>(entry.key.size()), SQLITE_STATIC);
   if (deletes) {
@@ -290,15 +296,14 @@ Status SqliteFile::insert_row(const JournalEntry& entry) {
 
 Status SqliteFile::insert(const JournalFile& journal) {
   Revision reserved = 0, compacted = 0;
-  unsigned entries = 0;
   BERTH_TRY(journal.read([&](const JournalEntry& entry) {
-    if (++entries % kEntriesInARow == 0) std::this_thread::yield();
     switch (entry.kind) {
       case JournalEntry::Kind::kPut:
       case JournalEntry::Kind::kDelete: return insert_row(entry);
       case JournalEntry::Kind::kForget: sqlite3_bind_int64(remove_, 1, entry.revision); return step_once(remove_);
       case JournalEntry::Kind::kReserve: reserved = entry.revision; break;
       case JournalEntry::Kind::kCompact: compacted = entry.revision; break;
+      case JournalEntry::Kind::kEnd: break;
     }
     return ok_status();
   }));
@@ -332,6 +337,24 @@ Status SqliteFile::move(const JournalFile& journal) {
   ++generation_;
   return ok_status();
 }
+
+Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation, Revision floor) {
+  BERTH_TRY(in_transaction([&]() -> Status {
+    for (const JournalFile* journal : {full, active}) {
+      if (journal) BERTH_TRY(insert(*journal));
+    }
+    BERTH_TRY(set_meta("generation", generation));
+    BERTH_TRY(set_meta("journal", 0));
+    BERTH_TRY(set_meta("compacted", floor));
+    return set_meta("reserved", floor);
+  }));
+  generation_ = generation;
+  journal_ = 0;
+  compacted_ = reserved_ = floor;
+  return ok_status();
+}
+
+void SqliteFile::settle() { sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr); }
 
 Status SqliteFile::close(const JournalFile* journal, Revision last) {
   BERTH_TRY(in_transaction([&]() -> Status {

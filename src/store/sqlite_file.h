@@ -54,6 +54,12 @@ class SqliteFile {
   Status move(const JournalFile& journal);
   // The same for the last one (null: none was begun), after which there is none, with the last revision handed out.
   Status close(const JournalFile* journal, Revision last);
+  // After a loss: stores what the journals (oldest first; null: none) still hold, and begins a new time: journals are of
+  // `generation` from now on, there is none yet, and revisions go on above `floor`, with no history before.
+  Status begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation, Revision floor);
+  // Until this is called, the file and its write-ahead log stay as they are. What only reads need not do it.
+  void settle();
+  Revision newest() const { return newest_; }  // of the rows that were loaded or moved
 
  private:
   class Statement;
@@ -84,7 +90,7 @@ class SqliteFile {
   sqlite3_stmt* insert_ = nullptr;
   sqlite3_stmt* remove_ = nullptr;
   sqlite3_stmt* meta_ = nullptr;
-  Revision reserved_ = 0, compacted_ = 0;
+  Revision reserved_ = 0, compacted_ = 0, newest_ = 0;
   std::int64_t identity_ = 0, generation_ = 0, journal_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "store/sqlite_log.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "store/witness.h"
 
 namespace berth::store {
 
@@ -50,27 +52,58 @@ Metrics& log_metrics() {
 
 }  // namespace
 
-Result<Journals> Journals::find(const std::string& path, const SqliteFile& file) {
-  Journals found;
+Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
   for (const char* suffix : kJournalSuffixes) {
     BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::find(path + suffix));
     if (!journal) continue;
     const bool ours = journal->identity() == file.identity();
+    if (ours) generation = std::max(generation, journal->generation() + 1);
     if (ours && journal->generation() < file.generation()) continue;  // it has been moved
+    BERTH_TRY(journal->recover());
     if (!ours || !file.journal_begun()) {
-      if (journal->empty()) continue;
+      if (journal->empty() && !journal->loss()) continue;
       return unusable(path, std::string("knows nothing of the writes in its journal ") + journal->path() +
                               ": they are of another store, or of another time");
     }
     const std::int64_t ahead = journal->generation() - file.generation();
     if (ahead > 1) {
-      return unusable(path, "is older than its journal " + journal->path() + ", or another journal is missing");
+      loss = LossFound{Loss::kJournalMissing, path, "is older than its journal " + journal->path() + ", or another journal is missing"};
+      continue;
     }
-    (ahead == 0 ? found.full : found.active) = std::move(journal);
+    (ahead == 0 ? full : active) = std::move(journal);
   }
-  if (file.journal_begun() && !found.full) return unusable(path, "is damaged: the journal with its last writes is missing");
+  return ok_status();
+}
+
+// Leaves what is before the loss.
+void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
+  auto beyond = [](const std::unique_ptr<JournalFile>& journal) { return journal && (!journal->empty() || journal->loss()); };
+  if (file.journal_begun() && !full) {
+    if (!loss) loss = LossFound{Loss::kJournalMissing, path, "is damaged: the journal with its last writes is missing"};
+    active = nullptr;
+  } else if (full && full->loss()) {
+    loss = full->loss();
+    active = nullptr;
+  } else if (full && full->ended() && !active) {
+    loss = LossFound{Loss::kJournalMissing, path, "is damaged: the journal after " + full->path() + " is missing, or its head cannot be read"};
+  } else if (full && full->proves_its_end() && !full->ended() && beyond(active)) {
+    loss = LossFound{Loss::kJournalDamaged, full->path(), "is damaged: its last batches cannot be read, although " + active->path() +
+                                                              " was begun after them"};
+    active = nullptr;
+  } else if (active && active->loss()) {
+    loss = active->loss();
+  }
+}
+
+Result<Journals> Journals::find(const std::string& path, const SqliteFile& file, const AcceptedLosses& accepted) {
+  Journals found;
+  found.generation = file.generation() + 1;
+  BERTH_TRY(found.sort_out(path, file));
+  found.look_for_loss(path, file);
+  if (found.loss && !accepted.has(found.loss->loss)) return to_error(*found.loss);
   // The second one may have been begun and not used: it is then begun once more.
-  if (!found.active || found.active->empty()) found.active = std::exchange(found.full, nullptr);
+  const bool ended = found.full && found.full->ended();
+  if (!ended && (!found.active || found.active->empty())) found.active = std::exchange(found.full, nullptr);
   for (const JournalFile* journal : {found.full.get(), found.active.get()}) {
     if (!journal) continue;
     BERTH_TRY(journal->read([&found](const JournalEntry& entry) {
@@ -83,10 +116,11 @@ Result<Journals> Journals::find(const std::string& path, const SqliteFile& file)
 }
 
 SqliteLog::SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteFile> file, Journals journals,
-                     std::size_t room)
+                     std::size_t room, std::string witness)
     : runtime_(runtime),
       path_(std::move(path)),
       room_(room),
+      witness_(std::move(witness)),
       reserved_(std::max(file->reserved(), journals.reserved)),
       active_(std::move(journals.active)),
       file_(std::move(file)),
@@ -265,6 +299,12 @@ Status SqliteLog::take_spare() {
     moved_.wait(guard, [&] { return spare_ || attempts_ != before; });
     if (!spare_) return error(Code::kUnavailable, last_attempt_.error().message);
   }
+  if (active_) {
+    // Nobody else takes the spare, nor has the active one.
+    guard.unlock();
+    BERTH_TRY(active_->end());
+    guard.lock();
+  }
   full_ = std::exchange(active_, std::move(spare_));
   if (full_) ask_mover();
   return ok_status();
@@ -275,7 +315,15 @@ void SqliteLog::ask_mover() {
   mover_.notify_one();
 }
 
+void SqliteLog::tell_witness(Revision revision) const {
+  write_witness(witness_, {file_->identity(), file_->generation(), revision});
+}
+
 void SqliteLog::move_when_asked() {
+  // The writes that go on meanwhile are answered on the same cores: whoever wakes up for one has the core at once. Where it is
+  // not permitted, they wait for the end of a time slice.
+  const sched_param none{};
+  (void)::sched_setscheduler(0, SCHED_BATCH, &none);
   std::unique_lock<std::mutex> guard(mutex_);
   while (true) {
     mover_.wait(guard, [this] { return writer_ended_ || mover_asked_; });
@@ -302,6 +350,7 @@ void SqliteLog::move_when_asked() {
 Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
   if (full) {
     BERTH_TRY(file_->move(*full));
+    tell_witness(file_->newest());
     log_metrics().moves.add();
     full.reset();
   }
@@ -346,6 +395,7 @@ void SqliteLog::close(Revision last) {
     log_warning("store", "closing", {{"reason", status.error().message}});
     return;
   }
+  tell_witness(last);
   for (const char* suffix : kJournalSuffixes) ::unlink((path_ + suffix).c_str());
 }
 

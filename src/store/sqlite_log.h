@@ -7,6 +7,9 @@
 //   active ──── full: the spare is ────────> in the database ───────> spare
 //               the active one now
 //
+// The active journal is ended (journal_file.h) before the spare takes its place. So of the two that a crash leaves behind, the
+// older one is complete or damaged, and a newer one that is missing is missed.
+//
 // Where the mover cannot go on (a full disk), writes are refused from the moment that both files are full, and each write
 // makes it try again. Before it comes to that, while the disk is almost full, whatever adds to the store is refused, so that
 // deletions still find room in the journals; and the mover has a file of its own, <path>.reserve, whose space it frees when
@@ -32,15 +35,24 @@ struct Journals {
   std::unique_ptr<JournalFile> active;  // to be appended to; null where a first one is to be begun
   // Numbers that the journals hold; 0 where they hold none.
   Revision reserved = 0, compacted = 0;
+  // Set: there were more acknowledged writes than these. `full` and `active` are what is before the loss, and are not to be
+  // appended to; `generation` is greater than any that was seen.
+  std::optional<LossFound> loss;
+  std::int64_t generation = 0;
 
-  // Of the database at `path`. Errors: damage, a journal that is missing or of another database.
-  static Result<Journals> find(const std::string& path, const SqliteFile& file);
+  // Of the database at `path`. Errors: a loss that is not accepted, journals of another database, a newer format.
+  static Result<Journals> find(const std::string& path, const SqliteFile& file, const AcceptedLosses& accepted = {});
+
+ private:
+  Status sort_out(const std::string& path, const SqliteFile& file);
+  void look_for_loss(const std::string& path, const SqliteFile& file);
 };
 
 class SqliteLog final : public Log {
  public:
-  // `room`: bytes of a journal.
-  SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteFile> file, Journals journals, std::size_t room);
+  // `room`: bytes of a journal. `witness`: see witness.h; empty: none.
+  SqliteLog(Runtime& runtime, std::string path, std::unique_ptr<SqliteFile> file, Journals journals, std::size_t room,
+            std::string witness = "");
   ~SqliteLog() override;
 
   void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) override;
@@ -71,11 +83,13 @@ class SqliteLog final : public Log {
   Status move_and_begin(Journal& full, Journal& fresh);
   void keep_reserve() const;
   bool spend_reserve() const;
+  void tell_witness(Revision revision) const;
   void stop_threads();
 
   Runtime& runtime_;
   const std::string path_;
   const std::size_t room_;
+  const std::string witness_;
   Revision reserved_;  // the loop's
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool disk_full_ = false;     // as last seen

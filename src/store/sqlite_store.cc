@@ -1,6 +1,13 @@
+#include <cstdio>
+#include <limits>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "store/guard.h"
 #include "store/sqlite_file.h"
 #include "store/sqlite_log.h"
 #include "store/versioned_map.h"
+#include "store/witness.h"
 
 namespace berth::store {
 
@@ -54,11 +61,62 @@ class Replay {
   const Revision compacted_;  // of the store; the map forgets more where its limits ask for it
 };
 
+// Above everything that may have been handed out before a loss.
+constexpr Revision kBeyondLoss = 1'000'000;
+
+std::optional<LossFound> emptied(const std::string& path, const Guard& guard, const std::optional<Witness>& witness) {
+  if (path_exists(path)) return std::nullopt;
+  for (const char* suffix : {"-wal", kJournalSuffixes[0], kJournalSuffixes[1]}) {
+    if (path_exists(path + suffix)) return std::nullopt;  // SqliteFile names it
+  }
+  if (witness) {
+    return LossFound{Loss::kStoreEmptied, path, "is missing, although " + guard.witness + " tells of a store with revision " +
+                                                    std::to_string(witness->revision)};
+  }
+  if (guard.lived_here) return LossFound{Loss::kStoreEmptied, path, "is missing, although pods of a cluster are in the data directory"};
+  return std::nullopt;
+}
+
+std::optional<LossFound> other_time(const std::string& path, const SqliteFile& file, Revision revision, const std::string& name,
+                                    const std::optional<Witness>& witness) {
+  if (!witness) return std::nullopt;
+  if (witness->identity != file.identity()) {
+    return LossFound{Loss::kStoreForeign, path, "is not the store that " + name + " tells of"};
+  }
+  if (file.generation() >= witness->generation && revision >= witness->revision) return std::nullopt;
+  return LossFound{Loss::kStoreOlder, path, "is an older copy: it has revision " + std::to_string(revision) + " and generation " +
+                                                std::to_string(file.generation()) + ", but " + name + " tells of revision " +
+                                                std::to_string(witness->revision) + " and generation " + std::to_string(witness->generation)};
+}
+
+// What the user has accepted: the rest becomes the whole store. Journals are kept under other names.
+Status go_on_after(const LossFound& loss, const std::string& path, SqliteFile& file, const Journals& journals, Revision revision,
+                   const Guard& guard, const std::optional<Witness>& witness) {
+  const Revision floor = std::max(revision, witness ? witness->revision : 0) + kBeyondLoss;
+  const std::int64_t generation = std::max(journals.generation, witness ? witness->generation + 1 : 0);
+  file.settle();
+  BERTH_TRY(file.begin_anew(journals.full.get(), journals.active.get(), generation, floor));
+  write_witness(guard.witness, {file.identity(), file.generation(), floor});
+  for (const char* suffix : kJournalSuffixes) {
+    const std::string name = path + suffix;
+    if (path_exists(name)) (void)!::rename(name.c_str(), (name + ".lost").c_str());
+  }
+  log_warning("store", "goes on after an accepted loss", {{"loss", std::string(name_of(loss.loss))}, {"file", loss.path}, {"found", loss.what}});
+  return sync_directory_of(path);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path, const Limits& limits) {
+  return open_guarded_store(runtime, path, limits, {});
+}
+
+Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits, const Guard& guard) {
+  const std::optional<Witness> witness = read_witness(guard.witness);
+  std::optional<LossFound> loss = emptied(path, guard, witness);
+  if (loss && !guard.accepted.has(loss->loss)) return to_error(*loss);
   BERTH_ASSIGN(std::unique_ptr<SqliteFile> file, SqliteFile::open(path));
-  BERTH_ASSIGN(Journals journals, Journals::find(path, *file));
+  BERTH_ASSIGN(Journals journals, Journals::find(path, *file, guard.accepted));
   auto map = std::make_unique<VersionedMap>(limits, true);
   map->set_compacted(std::max(file->compacted(), journals.compacted));
   Replay replay(*map);
@@ -69,7 +127,22 @@ Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::st
     if (!status.ok()) return status.error().in("reading " + journal->path());
   }
   map->advance(std::max({file->reserved(), file->compacted(), journals.reserved, journals.compacted}));
-  auto log = std::make_unique<SqliteLog>(runtime, path, std::move(file), std::move(journals), limits.journal_bytes);
+  if (!loss) {
+    // A journal that ends early has lost its reserve of revisions as well.
+    const Revision reached = journals.loss ? std::numeric_limits<Revision>::max() : map->revision();
+    loss = other_time(path, *file, reached, guard.witness, witness);
+    if (loss && !guard.accepted.has(loss->loss)) return to_error(*loss);
+  }
+  if (journals.loss) loss = journals.loss;
+  if (loss) {
+    BERTH_TRY(go_on_after(*loss, path, *file, journals, map->revision(), guard, witness));
+    file.reset();
+    return open_guarded_store(runtime, path, limits, {guard.witness, false, {}});
+  }
+  file->settle();
+  const Witness now{file->identity(), file->generation(), map->revision()};
+  if (!witness || *witness != now) write_witness(guard.witness, now);
+  auto log = std::make_unique<SqliteLog>(runtime, path, std::move(file), std::move(journals), limits.journal_bytes, guard.witness);
   return std::unique_ptr<Store>(std::make_unique<QueuedStore>(runtime, limits, std::move(map), std::move(log)));
 }
 

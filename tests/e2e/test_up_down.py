@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import time
@@ -167,3 +168,34 @@ def test_needs_no_host_route(c):
     """Nothing of the node is reachable, or even visible, in the host's own network."""
     routes = lab.run(["ip", "route", "show", "table", "all"]).stdout
     assert not re.search(r"10\.244\.|10\.96\.", routes)
+
+
+def test_a_store_that_is_not_the_last_one_is_refused_until_that_is_accepted():
+    c = lab.Cluster()
+    store = pathlib.Path(c.data_dir, "store")
+    kept = f"{c.data_dir}-copy"
+    try:
+        c.up()
+        c.kubectl("create", "configmap", "early")
+        c.down()
+        shutil.copytree(store, kept)
+        c.up()
+        c.kubectl("create", "configmap", "late")
+        before = int(c.api("/api/v1/namespaces/default/configmaps")["metadata"]["resourceVersion"])
+        c.down()
+        for prepare, name in ((lambda: None, "store-emptied"), (lambda: shutil.copytree(kept, store), "store-older")):
+            shutil.rmtree(store)
+            prepare()
+            refused = c.up(check=False)
+            assert refused.returncode != 0
+            assert f"--accept-loss={name}" in refused.stderr and "Nothing has been changed" in refused.stderr, refused.stderr
+        wrong = c.berth("up", "--accept-loss=everything", check=False)
+        assert "there is no loss \"everything\"" in wrong.stderr, wrong.stderr
+        c.berth("up", "--api-port", str(c.port), "--accept-loss=store-older")
+        found = c.api("/api/v1/namespaces/default/configmaps")
+        names = {one["metadata"]["name"] for one in found["items"]}
+        assert "early" in names and "late" not in names
+        assert int(found["metadata"]["resourceVersion"]) > before
+    finally:
+        c.down("--purge", check=False)
+        shutil.rmtree(kept, ignore_errors=True)

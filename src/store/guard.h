@@ -1,0 +1,21 @@
+#pragma once
+// Guard: what opening a store on disk takes into account beside its own files.
+
+#include <string>
+
+#include "store/loss.h"
+#include "store/store.h"
+
+namespace berth::store {
+
+struct Guard {
+  std::string witness;      // a file outside of the store's directory (witness.h); empty: none is kept
+  bool lived_here = false;  // other things beside the store show that there was one
+  AcceptedLosses accepted;  // what the user has decided to go on after
+};
+
+// open_sqlite_store() that also refuses a store that was emptied, or is not the one that was here last. Each Loss is an error
+// until it is accepted, and nothing on disk has been changed then.
+Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits, const Guard& guard);
+
+}  // namespace berth::store

@@ -1,0 +1,57 @@
+#include "store/loss.h"
+
+#include <algorithm>
+
+namespace berth::store {
+
+namespace {
+
+struct Description {
+  Loss loss;
+  std::string_view name, meaning, going_on;
+};
+
+constexpr std::string_view kPrefix = "go on with the writes before that place; the journals are kept beside the store as .lost files";
+
+constexpr Description kDescriptions[] = {
+    {Loss::kJournalShortened, "journal-shortened", "acknowledged writes may be missing", kPrefix},
+    {Loss::kJournalZeroed, "journal-zeroed", "acknowledged writes may be missing", kPrefix},
+    {Loss::kJournalDamaged, "journal-damaged", "acknowledged writes cannot be read", kPrefix},
+    {Loss::kJournalMissing, "journal-missing", "the last acknowledged writes are not there", kPrefix},
+    {Loss::kStoreEmptied, "store-emptied", "all objects of the cluster are gone", "start with an empty store"},
+    {Loss::kStoreOlder, "store-older", "the writes since then are not there", "go on from the older state"},
+    {Loss::kStoreForeign, "store-foreign", "the objects are those of another cluster", "take them over"},
+};
+
+const Description& describe(Loss loss) {
+  return *std::find_if(std::begin(kDescriptions), std::end(kDescriptions), [loss](const Description& each) { return each.loss == loss; });
+}
+
+}  // namespace
+
+std::string_view name_of(Loss loss) { return describe(loss).name; }
+
+std::optional<Loss> loss_named(std::string_view name) {
+  for (const Description& each : kDescriptions) {
+    if (each.name == name) return each.loss;
+  }
+  return std::nullopt;
+}
+
+std::string loss_names() {
+  std::string all;
+  for (const Description& each : kDescriptions) all += (all.empty() ? "" : ", ") + std::string(each.name);
+  return all;
+}
+
+Error to_error(const LossFound& found) {
+  const Description& about = describe(found.loss);
+  std::string text = found.path + " " + found.what + ": " + std::string(about.meaning) + " (" + std::string(about.name) +
+                     "). Nothing has been changed. Put back a copy of the store with all its files, or " + std::string(about.going_on) +
+                     ": berth up --accept-loss=" + std::string(about.name);
+  return error(Code::kInternal, std::move(text));
+}
+
+bool AcceptedLosses::has(Loss loss) const { return std::find(losses_.begin(), losses_.end(), loss) != losses_.end(); }
+
+}  // namespace berth::store

@@ -1,0 +1,349 @@
+// Stores that are without acknowledged writes: by a bad disk, by other hands, by a copy put back.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include "store/guard.h"
+#include "store/journal_file.h"
+#include "store/sqlite_test_support.h"
+#include "store/witness.h"
+
+namespace berth::store {
+namespace {
+
+using Files = std::map<std::string, std::string>;  // by their names
+
+class SqliteLossTest : public SqliteStoreTest {
+ protected:
+  SqliteLossTest() {
+    EXPECT_EQ(::mkdir(directory().c_str(), 0700), 0);
+    limits_.journal_bytes = 64 << 10;
+  }
+
+  std::string directory() const { return folder_ / "store"; }
+  std::string witness() const { return folder_ / "witness.json"; }
+  std::string name(const std::string& suffix) const { return directory() + "/berth.db" + suffix; }
+
+  Result<std::unique_ptr<Store>> try_open(std::vector<Loss> accepted = {}, bool lived_here = false) {
+    store_.reset();
+    return open_guarded_store(loop_, name(""), limits_, {witness(), lived_here, AcceptedLosses(std::move(accepted))});
+  }
+  void open_guarded(std::vector<Loss> accepted = {}) {
+    auto opened = try_open(std::move(accepted));
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    store_ = std::move(opened).value();
+  }
+  // The name of the loss, or the text where it is no loss. Also: opening has changed nothing, and is refused again.
+  std::string refused(bool lived_here = false) {
+    const Files before = files();
+    std::string text[2];
+    for (std::string& each : text) {
+      auto opened = try_open({}, lived_here);
+      if (opened.ok()) return "opened";
+      each = opened.error().message;
+      EXPECT_TRUE(files() == before) << each;
+    }
+    EXPECT_EQ(text[0], text[1]);
+    const std::size_t at = text[0].find("--accept-loss=");
+    return at == std::string::npos ? text[0] : text[0].substr(at + 14);
+  }
+  std::vector<std::string> names() const { return list_directory(directory()).value(); }
+  // As they are, but for what SQLite makes for its readers, and the lock.
+  Files files() const {
+    Files all;
+    for (const std::string& each : names()) {
+      if (each == "berth.db-shm" || each == "berth.db.lock" || each == "berth.db.reserve") continue;
+      std::string content = *read_file(directory() + "/" + each);
+      if (each != "berth.db-wal" || !content.empty()) all[each] = std::move(content);
+    }
+    return all;
+  }
+  void put_back(const Files& all) {
+    store_.reset();
+    for (const std::string& each : names()) ::unlink((directory() + "/" + each).c_str());
+    for (const auto& [file, content] : all) ASSERT_TRUE(write_file(directory() + "/" + file, content).ok());
+  }
+  // As after a crash, which the witness has seen the same of.
+  Files crashed() {
+    const Files all = files();
+    const std::string seen = *read_file(witness());
+    put_back(all);
+    EXPECT_TRUE(write_file(witness(), seen).ok());
+    return all;
+  }
+  void write_numbers(int first, int last) {
+    for (int i = first; i <= last; ++i) must_write(put("n" + std::to_string(i), i));
+  }
+  int numbers() const { return static_cast<int>(store_->count("/registry/")); }
+
+  // A store with both journals in use: the older one is ended and not moved, the newer one has batches.
+  Files with_two_journals() {
+    open_guarded();
+    write_numbers(1, 4);  // the first journal is half empty: no spare yet
+    fault::arm("store.move", 1'000'000);
+    const auto used = [&](const std::string& suffix) {
+      auto file = JournalFile::find(name(suffix));
+      return file.ok() && *file && (*file)->recover().ok() && !(*file)->empty();
+    };
+    int last = 4;
+    while (!(used(".journal-1") && used(".journal-2")) && last < 100) {
+      ++last;
+      write_numbers(last, last);
+    }
+    EXPECT_LT(last, 100);
+    write_numbers(last + 1, last + 2);
+    count_ = last + 2;
+    const Files all = crashed();
+    fault::disarm_all();
+    return all;
+  }
+
+  Limits limits_;
+  int count_ = 0;
+};
+
+TEST_F(SqliteLossTest, AJournalThatEndsEarlyIsRefusedByName) {
+  open_guarded();
+  write_numbers(1, 5);
+  const Files whole = crashed();
+  const std::string& journal = whole.at("berth.db.journal-1");
+  auto with = [&](const std::string& content) {
+    Files changed = whole;
+    changed["berth.db.journal-1"] = content;
+    put_back(changed);
+    return refused();
+  };
+  EXPECT_EQ(with(journal.substr(0, 4096 * 4)), "journal-shortened");
+  EXPECT_EQ(with(journal.substr(0, 4096)), "journal-shortened");
+  EXPECT_EQ(with(journal.substr(0, journal.size() - 4096)), "journal-shortened");
+  for (std::size_t at : {4096, 4096 * 3, 4096 * 5, 4096 * 6}) {
+    EXPECT_EQ(with(journal.substr(0, at) + std::string(journal.size() - at, '\0')), "journal-zeroed") << at;
+  }
+  EXPECT_EQ(with(std::string(journal.size(), '\0')), "journal-missing");
+  EXPECT_EQ(with(""), "journal-missing");
+  std::string damaged = journal;
+  damaged[4096 * 2 + 60] = 'x';
+  EXPECT_EQ(with(damaged), "journal-damaged");
+  put_back(whole);
+  EXPECT_EQ(refused(), "opened");
+}
+
+TEST_F(SqliteLossTest, AnAcceptedLossIsGoneOnAfter) {
+  open_guarded();
+  write_numbers(1, 5);
+  const Revision last = store_->revision();
+  Files changed = crashed();
+  std::string& journal = changed["berth.db.journal-1"];
+  journal.replace(4096 * 4, std::string::npos, journal.size() - 4096 * 4, '\0');
+  put_back(changed);
+  EXPECT_FALSE(try_open({Loss::kJournalShortened, Loss::kStoreOlder}).ok()) << "only what it is";
+  open_guarded({Loss::kJournalZeroed});
+  EXPECT_EQ(numbers(), 3);
+  EXPECT_EQ(*read_file(name(".journal-1.lost")), journal);
+  EXPECT_GT(store_->revision(), last + 100'000) << "no revision is given twice";
+  EXPECT_TRUE(store_->watch("/registry/", last, nullptr).failed_with(Code::kExpired)) << "nor is the history";
+  must_write(put("after", 1));
+  crashed();
+  open_guarded();
+  EXPECT_EQ(numbers(), 4);
+}
+
+TEST_F(SqliteLossTest, OfTwoJournalsEachIsMissed) {
+  const Files whole = with_two_journals();
+  const auto older = whole.at("berth.db.journal-1")[24] < whole.at("berth.db.journal-2")[24] ? "berth.db.journal-1" : "berth.db.journal-2";
+  const auto newer = older == std::string("berth.db.journal-1") ? "berth.db.journal-2" : "berth.db.journal-1";
+  auto with = [&](const std::string& file, const std::optional<std::string>& content) {
+    Files changed = whole;
+    changed.erase(file);
+    if (content) changed[file] = *content;
+    put_back(changed);
+    return refused();
+  };
+  for (const char* file : {older, newer}) {
+    const std::string& content = whole.at(file);
+    EXPECT_EQ(with(file, std::nullopt), "journal-missing") << file;
+    EXPECT_EQ(with(file, ""), "journal-missing") << file;
+    EXPECT_EQ(with(file, content.substr(0, 30)), "journal-missing") << file;
+    EXPECT_EQ(with(file, std::string(4096, '\0') + content.substr(4096)), "journal-missing") << file;
+    EXPECT_EQ(with(file, content.substr(0, 4096)), "journal-shortened") << file;
+    EXPECT_EQ(with(file, content.substr(0, 4096) + std::string(content.size() - 4096, '\0')), "journal-zeroed") << file;
+  }
+  // The older one without its last batches, as an earlier copy of it would be.
+  const std::string& ended = whole.at(older);
+  EXPECT_EQ(with(older, ended.substr(0, 4096 * 10) + std::string(ended.size() - 4096 * 10, '~')), "journal-damaged");
+  put_back(whole);
+  open_guarded();
+  EXPECT_EQ(numbers(), count_);
+  // Of both, what is before the first loss is a state that there once was.
+  Files changed = whole;
+  changed[older].replace(4096 * 10, std::string::npos, ended.size() - 4096 * 10, '\0');
+  put_back(changed);
+  (void)::unlink(witness().c_str());
+  open_guarded({Loss::kJournalZeroed});
+  const int left = numbers();
+  EXPECT_GE(left, 9);
+  EXPECT_LT(left, count_);
+  for (int i = 1; i <= left; ++i) EXPECT_EQ(value_of("n" + std::to_string(i)), i);
+}
+
+TEST_F(SqliteLossTest, AnEndedJournalAndItsEmptySuccessorAreACrashOfTheirKind) {
+  Files files = with_two_journals();
+  const bool first_is_older = files["berth.db.journal-1"][24] < files["berth.db.journal-2"][24];
+  std::string& newer = files[first_is_older ? "berth.db.journal-2" : "berth.db.journal-1"];
+  newer.replace(4096, std::string::npos, newer.size() - 4096, '~');  // its first batch is not there yet
+  put_back(files);
+  open_guarded();
+  const int before = numbers();
+  EXPECT_GT(before, 4);
+  write_numbers(100, 140);
+  crashed();
+  open_guarded();
+  EXPECT_EQ(numbers(), before + 41);
+}
+
+TEST_F(SqliteLossTest, AnEmptiedStoreIsNotANewOne) {
+  open_guarded();
+  write_numbers(1, 5);
+  const Revision last = store_->revision();
+  store_.reset();
+  put_back({});
+  EXPECT_EQ(refused(), "store-emptied");
+  EXPECT_EQ(names(), std::vector<std::string>());
+  // Without the witness, the pods tell.
+  const std::string seen = *read_file(witness());
+  ::unlink(witness().c_str());
+  EXPECT_EQ(refused(true), "store-emptied");
+  ASSERT_TRUE(write_file(witness(), seen).ok());
+  open_guarded({Loss::kStoreEmptied});
+  EXPECT_EQ(numbers(), 0);
+  EXPECT_GT(must_write(put("a", 1)), last);
+  open_guarded();
+  EXPECT_EQ(numbers(), 1);
+}
+
+TEST_F(SqliteLossTest, AnOlderCopyIsNotTheStore) {
+  open_guarded();
+  write_numbers(1, 5);
+  const Files running = files();  // as a copy of a running store
+  store_.reset();
+  const Files stopped = files();
+  open_guarded();
+  write_numbers(6, 7);
+  const Revision last = store_->revision();
+  store_.reset();
+  put_back(stopped);
+  EXPECT_EQ(refused(), "store-older");
+  put_back(running);
+  EXPECT_EQ(refused(), "store-older");
+  open_guarded({Loss::kStoreOlder});
+  EXPECT_EQ(numbers(), 5);
+  EXPECT_GT(must_write(put("a", 1)), last);
+  open_guarded();
+  EXPECT_EQ(numbers(), 6);
+  // Older by moved journals, while it ran and crashed.
+  const Files before = files();
+  write_numbers(1, 60);
+  crashed();
+  put_back(before);
+  EXPECT_EQ(refused(), "store-older");
+}
+
+TEST_F(SqliteLossTest, TheStoreOfAnotherClusterIsRefused) {
+  open_guarded();
+  write_numbers(1, 5);
+  store_.reset();
+  const Files mine = files();
+  put_back({});
+  ::unlink(witness().c_str());
+  open_guarded();
+  write_numbers(1, 1);
+  store_.reset();
+  put_back(mine);
+  EXPECT_EQ(refused(), "store-foreign");
+  open_guarded({Loss::kStoreForeign});
+  EXPECT_EQ(numbers(), 5);
+  open_guarded();
+}
+
+TEST_F(SqliteLossTest, TheWitnessIsNotWrittenForSingleWrites) {
+  open_guarded();
+  must_write(put("a", 0));
+  struct ::stat before {}, after {};
+  ASSERT_EQ(::stat(witness().c_str(), &before), 0);
+  for (int i = 1; i < 6; ++i) must_write(put("a", i));
+  ASSERT_EQ(::stat(witness().c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  EXPECT_EQ(before.st_mode & 0777, 0600u);
+  // One that cannot be read, or written, is no reason to stay down.
+  store_.reset();
+  ASSERT_TRUE(write_file(witness(), "{\"identity\":").ok());
+  open_guarded();
+  store_.reset();
+  ::unlink(witness().c_str());
+  ASSERT_EQ(::mkdir(witness().c_str(), 0700), 0);
+  ASSERT_TRUE(write_file(witness() + "/x", "").ok());
+  open_guarded();
+  EXPECT_EQ(value_of("a"), 5);
+}
+
+TEST_F(SqliteLossTest, FilesAreTheirOwnersAlone) {
+  const mode_t umask_before = ::umask(0);
+  open_guarded();
+  write_numbers(1, 60);
+  for (const std::string& each : names()) {
+    struct ::stat info {};
+    ASSERT_EQ(::stat((directory() + "/" + each).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << each;
+  }
+  store_.reset();
+  ASSERT_EQ(::chmod(name("").c_str(), 0644), 0) << "as earlier versions made it";
+  open_guarded();
+  ::umask(umask_before);
+  struct ::stat info {};
+  ASSERT_EQ(::stat(name("").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+// Whatever the moment, a crash is no loss: copies of the files in the order that the store writes them.
+TEST_F(SqliteLossTest, NoCrashIsTakenForALoss) {
+  int opened = 0;
+  for (int round = 0; round < 24; ++round) {
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Loop loop(1);
+      auto store = open_guarded_store(loop, name(""), limits_, {witness(), false, {}});
+      if (!store.ok()) {
+        ::dprintf(2, "%s\n", store.error().message.c_str());
+        ::_exit(3);
+      }
+      for (int i = 0;; ++i) {
+        // Now and then one that is larger than a journal.
+        const Value data = i % 40 == 39 ? Value(std::string(100'000, 'x')) : Value(i);
+        if (!write_now(loop, **store, put("k" + std::to_string(i % 30), data)).ok()) ::_exit(4);
+        if (::write(ends[1], "w", 1) != 1) ::_exit(5);
+      }
+    }
+    ASSERT_GT(child, 0);
+    ::close(ends[1]);
+    char one = 0;
+    for (int written = 0; written < round * 13 && ::read(ends[0], &one, 1) == 1; ++written) {
+    }
+    ::kill(child, SIGKILL);  // in the middle of the next one
+    ::close(ends[0]);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+    auto store = try_open();
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    ++opened;
+    if (round % 3 == 0) continue;  // and end it in order
+    std::move(store).value().reset();
+  }
+  EXPECT_EQ(opened, 24);
+}
+
+}  // namespace
+}  // namespace berth::store
