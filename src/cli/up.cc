@@ -19,6 +19,7 @@
 #include "controllers/handling.h"
 #include "lab/daemon.h"
 #include "lab/node_space.h"
+#include "lab/ownership.h"
 #include "lab/reserve.h"
 #include "lab/restarts.h"
 #include "lab/settings.h"
@@ -142,6 +143,7 @@ int up(const UpOptions& options) {
   if (::geteuid() != 0) return fail(error(Code::kForbidden, "up needs root: it makes namespaces, mounts and cgroups; try sudo berth up"));
   Result<ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
+  if (Status owned = lab::check_ownership(*dir); !owned.ok()) return fail(owned.error());
   if (Status made = make_cluster_directories(*dir); !made.ok()) return fail(made.error());
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
   lab::spend_reserve(*dir);

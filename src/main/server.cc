@@ -22,6 +22,7 @@
 #include "http/server.h"
 #include "lab/daemon.h"
 #include "lab/node_space.h"
+#include "lab/ownership.h"
 #include "lab/settings.h"
 #include "main/certificate_renewal.h"
 #include "main/cluster_pki.h"
@@ -52,6 +53,7 @@ class ServerRole {
   ServerRole(lab::ClusterDir dir, lab::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
 
   Status start() {
+    BERTH_TRY(lab::check_ownership(dir_));
     BERTH_ASSIGN(ClusterPki pki, ClusterPki::open(dir_, settings_, loop_.now()));
     pki_ = std::make_unique<ClusterPki>(std::move(pki));
     BERTH_TRY(open_store());

@@ -172,7 +172,7 @@ def test_needs_no_host_route(c):
 
 def test_a_store_that_is_not_the_last_one_is_refused_until_that_is_accepted():
     c = lab.Cluster()
-    store = pathlib.Path(c.data_dir, "store")
+    store, pki = pathlib.Path(c.data_dir, "store"), pathlib.Path(c.data_dir, "pki")
     kept = f"{c.data_dir}-copy"
     try:
         c.up()
@@ -196,6 +196,13 @@ def test_a_store_that_is_not_the_last_one_is_refused_until_that_is_accepted():
         names = {one["metadata"]["name"] for one in found["items"]}
         assert "early" in names and "late" not in names
         assert int(found["metadata"]["resourceVersion"]) > before
+        c.down()
+        # What others may read is not used either.
+        pki.chmod(0o755)
+        refused = c.up(check=False)
+        assert f"{pki} has mode 0755" in refused.stderr and f"chmod 0700 {pki}" in refused.stderr, refused.stderr
+        pki.chmod(0o700)
+        c.up()
     finally:
         c.down("--purge", check=False)
         shutil.rmtree(kept, ignore_errors=True)
