@@ -29,6 +29,7 @@
 #include "main/pod_shutdown.h"
 #include "main/roles.h"
 #include "main/signals.h"
+#include "net/dns/forwarder.h"
 #include "net/dns/server.h"
 #include "net/pod_network.h"
 
@@ -114,6 +115,8 @@ class AgentRole {
     net::dns::ServerConfig config;
     config.address = settings_.dns_service_ip;
     if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) config.upstreams = net::dns::nameservers_of(*resolv);
+    // The machine's own resolver (127.0.0.53) is not in this network namespace.
+    std::erase_if(config.upstreams, net::dns::is_loopback);
     BERTH_ASSIGN(dns_, net::dns::start_server(loop_, settings_.cluster_domain, config));
     informers_ = std::make_unique<controllers::InformerSet>(loop_, *client_);
     cluster_dns_ = std::make_unique<agent::ClusterDns>(*informers_, *dns_);

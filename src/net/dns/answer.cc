@@ -139,6 +139,15 @@ void copy_question(const ldns_pkt* question, ldns_pkt* reply) {
   ldns_pkt_push_rr(reply, LDNS_SECTION_QUESTION, ldns_rr_clone(asked));
 }
 
+std::string bare_reply(std::string_view question, ldns_pkt_rcode code) {
+  Packet asked = read_packet(question);
+  if (!asked) return "";
+  Packet reply = begin_reply(asked.get());
+  if (ldns_rr_list_rr_count(ldns_pkt_question(asked.get())) == 1) copy_question(asked.get(), reply.get());
+  ldns_pkt_set_rcode(reply.get(), static_cast<std::uint8_t>(code));
+  return to_wire(reply.get());
+}
+
 }  // namespace
 
 Answered answer(const Zone& zone, std::string_view question, bool tcp) {
@@ -188,13 +197,8 @@ Answered answer(const Zone& zone, std::string_view question, bool tcp) {
   return {wire, false};
 }
 
-std::string server_failure(std::string_view question) {
-  Packet asked = read_packet(question);
-  if (!asked) return "";
-  Packet reply = begin_reply(asked.get());
-  if (ldns_rr_list_rr_count(ldns_pkt_question(asked.get())) == 1) copy_question(asked.get(), reply.get());
-  ldns_pkt_set_rcode(reply.get(), LDNS_RCODE_SERVFAIL);
-  return to_wire(reply.get());
-}
+std::string server_failure(std::string_view question) { return bare_reply(question, LDNS_RCODE_SERVFAIL); }
+
+std::string name_error(std::string_view question) { return bare_reply(question, LDNS_RCODE_NXDOMAIN); }
 
 }  // namespace berth::net::dns

@@ -21,5 +21,7 @@ Answered answer(const Zone& zone, std::string_view question, bool tcp);
 
 // SERVFAIL for a question that could not be forwarded.
 std::string server_failure(std::string_view question);
+// NXDOMAIN for one that nobody can be asked about. Not to be kept.
+std::string name_error(std::string_view question);
 
 }  // namespace berth::net::dns

@@ -12,14 +12,13 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "net/dns/answer.h"
+#include "net/dns/forwarder.h"
 
 namespace berth::net::dns {
 namespace {
 
-constexpr std::size_t kMaxForwards = 512;   // under way at once; more are refused
 constexpr std::size_t kMaxConnections = 128;
 constexpr int kTriesForAnyPort = 16;
-constexpr Duration kUpstreamPatience = 2s;
 constexpr Duration kConnectionPatience = 10s;
 
 Result<sockaddr_in> socket_address(const std::string& ip, int port) {
@@ -30,15 +29,6 @@ Result<sockaddr_in> socket_address(const std::string& ip, int port) {
   return address;
 }
 
-// One question on its way to an upstream server. The socket is its own, so ids cannot be mixed up or guessed across.
-struct Forward {
-  Fd socket;
-  TimerId timer = 0;
-  std::size_t upstream = 0;
-  std::string question;
-  Function<void(std::string)> answered;
-};
-
 struct Connection {
   Fd socket;
   std::string in, out;
@@ -47,18 +37,14 @@ struct Connection {
 
 class LoopServer final : public Server {
  public:
-  LoopServer(Loop& loop, std::string domain, ServerConfig config) : loop_(loop), zone_(std::move(domain)), config_(std::move(config)) {}
+  LoopServer(Loop& loop, std::string domain, ServerConfig config) : loop_(loop), zone_(std::move(domain)), config_(std::move(config)), forwarder_(loop, {config_.upstreams, config_.upstream_port}) {}
 
   ~LoopServer() override {
     if (udp_) loop_.unwatch_fd(udp_.get());
     if (tcp_) loop_.unwatch_fd(tcp_.get());
-    for (auto& [fd, connection] : connections_) {
-      loop_.unwatch_fd(fd);
+    for (auto& [id, connection] : connections_) {
+      loop_.unwatch_fd(connection.socket.get());
       loop_.cancel(connection.timer);
-    }
-    for (auto& [fd, forward] : forwards_) {
-      loop_.unwatch_fd(fd);
-      loop_.cancel(forward.timer);
     }
   }
 
@@ -106,7 +92,7 @@ class LoopServer final : public Server {
         send_datagram(from, answered.wire);
         continue;
       }
-      forward(std::string(question), [this, from](std::string wire) { send_datagram(from, wire); });
+      forwarder_.ask(std::string(question), [this, from](std::string wire) { send_datagram(from, wire); });
     }
   }
 
@@ -121,29 +107,31 @@ class LoopServer final : public Server {
       Fd socket(::accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!socket) return;
       if (connections_.size() >= kMaxConnections) continue;
-      int fd = socket.get();
-      Connection& connection = connections_[fd];
+      // An answer that comes late finds no connection, instead of a later one with the same descriptor.
+      const std::uint64_t id = ++last_connection_;
+      const int fd = socket.get();
+      Connection& connection = connections_[id];
       connection.socket = std::move(socket);
-      connection.timer = loop_.after(kConnectionPatience, [this, fd] { close_connection(fd); });
-      if (!loop_.watch_fd(fd, EPOLLIN, [this, fd](std::uint32_t events) { serve_connection(fd, events); }).ok()) close_connection(fd);
+      connection.timer = loop_.after(kConnectionPatience, [this, id] { close_connection(id); });
+      if (!loop_.watch_fd(fd, EPOLLIN, [this, id](std::uint32_t events) { serve_connection(id, events); }).ok()) close_connection(id);
     }
   }
 
-  void serve_connection(int fd, std::uint32_t events) {
-    auto found = connections_.find(fd);
+  void serve_connection(std::uint64_t id, std::uint32_t events) {
+    auto found = connections_.find(id);
     if (found == connections_.end()) return;
     Connection& connection = found->second;
     if ((events & EPOLLOUT) != 0) {
-      flush(fd);
-      if (!connections_.contains(fd)) return;
+      flush(id);
+      if (!connections_.contains(id)) return;
     }
     char buffer[4096];
     for (;;) {
-      ssize_t size = ::read(fd, buffer, sizeof buffer);
+      ssize_t size = ::read(connection.socket.get(), buffer, sizeof buffer);
       if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
-      if (size <= 0) return close_connection(fd);
+      if (size <= 0) return close_connection(id);
       connection.in.append(buffer, static_cast<std::size_t>(size));
-      if (connection.in.size() > 128 * 1024) return close_connection(fd);
+      if (connection.in.size() > 128 * 1024) return close_connection(id);
     }
     while (connection.in.size() >= 2) {
       std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(connection.in[0])) << 8 | static_cast<unsigned char>(connection.in[1]);
@@ -151,97 +139,44 @@ class LoopServer final : public Server {
       std::string question = connection.in.substr(2, length);
       connection.in.erase(0, length + 2);
       Answered answered = answer(zone_, question, true);
-      if (answered.malformed) return close_connection(fd);
+      if (answered.malformed) return close_connection(id);
       if (!answered.wire.empty()) {
-        send_on(fd, answered.wire);
+        send_on(id, answered.wire);
       } else {
-        forward(std::move(question), [this, fd](std::string wire) { send_on(fd, wire); });
+        forwarder_.ask(std::move(question), [this, id](std::string wire) { send_on(id, wire); });
       }
-      if (!connections_.contains(fd)) return;
+      if (!connections_.contains(id)) return;
     }
   }
 
-  void send_on(int fd, const std::string& wire) {
-    auto found = connections_.find(fd);
+  void send_on(std::uint64_t id, const std::string& wire) {
+    auto found = connections_.find(id);
     if (found == connections_.end() || wire.empty()) return;
     found->second.out += static_cast<char>(wire.size() >> 8);
     found->second.out += static_cast<char>(wire.size() & 255);
     found->second.out += wire;
-    flush(fd);
+    flush(id);
   }
 
-  void flush(int fd) {
-    Connection& connection = connections_[fd];
+  void flush(std::uint64_t id) {
+    auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    Connection& connection = found->second;
     while (!connection.out.empty()) {
-      ssize_t size = ::send(fd, connection.out.data(), connection.out.size(), MSG_NOSIGNAL);
+      ssize_t size = ::send(connection.socket.get(), connection.out.data(), connection.out.size(), MSG_NOSIGNAL);
       if (size < 0 && errno == EAGAIN) break;
-      if (size < 0) return close_connection(fd);
+      if (size < 0) return close_connection(id);
       connection.out.erase(0, static_cast<std::size_t>(size));
     }
-    (void)loop_.change_fd(fd, connection.out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    (void)loop_.change_fd(connection.socket.get(), connection.out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
   }
 
-  void close_connection(int fd) {
-    auto found = connections_.find(fd);
+  void close_connection(std::uint64_t id) {
+    auto found = connections_.find(id);
     if (found == connections_.end()) return;
-    loop_.unwatch_fd(fd);
+    loop_.unwatch_fd(found->second.socket.get());
     loop_.cancel(found->second.timer);
     connections_.erase(found);
-  }
-
-  // --- forwarding, always over UDP: upstream's truncation bit reaches the asker, who comes again over TCP
-
-  void forward(std::string question, Function<void(std::string)> answered) {
-    Forward request;
-    request.question = std::move(question);
-    request.answered = std::move(answered);
-    if (forwards_.size() >= kMaxForwards) return request.answered(server_failure(request.question));
-    try_upstream(std::move(request));
-  }
-
-  void try_upstream(Forward request) {
-    for (; request.upstream < config_.upstreams.size(); ++request.upstream) {
-      Result<sockaddr_in> address = socket_address(config_.upstreams[request.upstream], config_.upstream_port);
-      if (!address.ok()) continue;
-      request.socket = Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      if (::connect(request.socket.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0 ||
-          ::send(request.socket.get(), request.question.data(), request.question.size(), 0) < 0) {
-        continue;  // no route: the next, at once
-      }
-      int fd = request.socket.get();
-      request.timer = loop_.after(kUpstreamPatience, [this, fd] { next_upstream(fd); });
-      forwards_[fd] = std::move(request);
-      (void)loop_.watch_fd(fd, EPOLLIN, [this, fd](std::uint32_t) { take_forwarded(fd); });
-      return;
-    }
-    request.answered(server_failure(request.question));
-  }
-
-  void take_forwarded(int fd) {
-    char buffer[4096];
-    ssize_t size = ::recv(fd, buffer, sizeof buffer, 0);
-    if (size < 0 && errno == EAGAIN) return;
-    Forward& request = forwards_.at(fd);
-    bool same_id = size >= 12 && request.question.size() >= 2 && std::equal(buffer, buffer + 2, request.question.begin());
-    if (!same_id) return next_upstream(fd);
-    Forward done = release(fd);
-    done.answered(std::string(buffer, static_cast<std::size_t>(size)));
-  }
-
-  void next_upstream(int fd) {
-    if (!forwards_.contains(fd)) return;
-    Forward request = release(fd);
-    ++request.upstream;
-    try_upstream(std::move(request));
-  }
-
-  Forward release(int fd) {
-    loop_.unwatch_fd(fd);
-    auto found = forwards_.find(fd);
-    Forward request = std::move(found->second);
-    forwards_.erase(found);
-    loop_.cancel(request.timer);
-    return request;
   }
 
   Loop& loop_;
@@ -249,8 +184,9 @@ class LoopServer final : public Server {
   ServerConfig config_;
   Fd udp_, tcp_;
   int port_ = 0;
-  std::map<int, Connection> connections_;
-  std::map<int, Forward> forwards_;
+  std::uint64_t last_connection_ = 0;
+  std::map<std::uint64_t, Connection> connections_;
+  Forwarder forwarder_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 #pragma once
-// The node's DNS server: UDP and TCP on a Loop, answers from a Zone, forwards everything else to upstream servers.
+// The node's DNS server: UDP and TCP on a Loop, answers from a Zone, forwards everything else (forwarder.h).
 
 #include <memory>
 #include <string>
@@ -14,8 +14,8 @@ namespace berth::net::dns {
 struct ServerConfig {
   std::string address = "10.96.0.10";
   int port = 53;                          // 0: any, for tests
-  std::vector<std::string> upstreams;     // addresses, port 53; tried in order, two seconds each
-  int upstream_port = 53;
+  std::vector<std::string> upstreams;     // see forwarder.h
+  int upstream_port = 53;                 // of those that name none
 };
 
 class Server {

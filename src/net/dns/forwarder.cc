@@ -1,0 +1,218 @@
+#include "net/dns/forwarder.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/text.h"
+#include "net/dns/answer.h"
+
+namespace berth::net::dns {
+namespace {
+
+constexpr std::size_t kMostAsked = 512;  // at once
+constexpr Duration kLookAgain = 1s;
+constexpr std::size_t kHeader = 12;
+
+// Where an error of connect() or send() means that there is nothing on the way to this address.
+bool no_route(int why) { return why == ENETUNREACH || why == ENETDOWN || why == EADDRNOTAVAIL || why == EAFNOSUPPORT || why == EINVAL; }
+
+unsigned number_at(std::string_view wire, std::size_t at) {
+  return static_cast<unsigned>(static_cast<unsigned char>(wire[at])) << 8 | static_cast<unsigned char>(wire[at + 1]);
+}
+
+// Name, type and class of the only question, with its letters in lower case (lengths are below the letters). Empty: not one question.
+std::string question_of(std::string_view wire) {
+  if (wire.size() < kHeader || number_at(wire, 4) != 1) return "";
+  std::size_t at = kHeader;
+  while (at < wire.size() && wire[at] != 0) {
+    if ((static_cast<unsigned char>(wire[at]) & 0xc0) != 0) return "";  // nothing stands before it to point to
+    at += 1 + static_cast<unsigned char>(wire[at]);
+  }
+  if (at + 5 > wire.size()) return "";
+  return lower(wire.substr(kHeader, at + 5 - kHeader));
+}
+
+enum class Reply { kForeign, kTake, kFailure };
+Reply look_at(std::string_view reply, std::uint16_t id, std::string_view question) {
+  if (reply.size() < kHeader || number_at(reply, 0) != id || (reply[2] & 0x80) == 0) return Reply::kForeign;
+  const unsigned code = static_cast<unsigned char>(reply[3]) & 15;
+  const bool fails = code == 2 || code == 4 || code == 5;  // SERVFAIL, NOTIMP, REFUSED: another one may know
+  const std::string wanted = question_of(question);
+  if (!wanted.empty() && question_of(reply) == wanted) return fails ? Reply::kFailure : Reply::kTake;
+  // Servers that understand nothing of a question do not repeat it.
+  return code != 0 && number_at(reply, 4) == 0 ? Reply::kFailure : Reply::kForeign;
+}
+
+void set_id(std::string& wire, unsigned id) {
+  wire[0] = static_cast<char>(id >> 8);
+  wire[1] = static_cast<char>(id & 255);
+}
+
+}  // namespace
+
+Result<SocketAddress> upstream_address(std::string_view text, int port) {
+  const auto invalid = [text] { return error(Code::kInvalid, quoted(text) + " is no address of a name server"); };
+  std::string_view host = text, port_text;
+  if (text.starts_with('[')) {
+    const std::size_t end = text.find(']');
+    if (end == std::string_view::npos) return invalid();
+    host = text.substr(1, end - 1);
+    port_text = text.substr(end + 1);
+    if (!port_text.empty() && !port_text.starts_with(':')) return invalid();
+  } else if (std::count(text.begin(), text.end(), ':') == 1) {
+    host = text.substr(0, text.find(':'));
+    port_text = text.substr(host.size());
+  }
+  if (!port_text.empty()) {
+    Result<long> number = parse_int(port_text.substr(1));
+    if (!number.ok() || *number < 1 || *number > 65535) return invalid();
+    port = static_cast<int>(*number);
+  }
+  SocketAddress address;
+  sockaddr_in v4{};
+  if (::inet_pton(AF_INET, std::string(host).c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.length = sizeof v4;
+    std::memcpy(&address.storage, &v4, sizeof v4);
+    return address;
+  }
+  sockaddr_in6 v6{};
+  if (const std::size_t percent = host.find('%'); percent != std::string_view::npos) {
+    const std::string scope(host.substr(percent + 1));
+    Result<long> number = parse_int(scope);
+    v6.sin6_scope_id = number.ok() && *number > 0 ? static_cast<std::uint32_t>(*number) : ::if_nametoindex(scope.c_str());
+    if (v6.sin6_scope_id == 0) return error(Code::kInvalid, quoted(text) + " names an interface that is not there");
+    host = host.substr(0, percent);
+  }
+  if (::inet_pton(AF_INET6, std::string(host).c_str(), &v6.sin6_addr) != 1) return invalid();
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(static_cast<std::uint16_t>(port));
+  address.length = sizeof v6;
+  std::memcpy(&address.storage, &v6, sizeof v6);
+  return address;
+}
+
+bool is_loopback(std::string_view upstream) {
+  Result<SocketAddress> address = upstream_address(upstream, 53);
+  if (!address.ok()) return false;
+  if (address->storage.ss_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &address->storage, sizeof v4);
+    return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+  }
+  sockaddr_in6 v6{};
+  std::memcpy(&v6, &address->storage, sizeof v6);
+  return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) != 0;
+}
+
+Forwarder::Forwarder(Loop& loop, ForwarderConfig config) : loop_(loop), config_(std::move(config)) {
+  for (const std::string& name : config_.upstreams) upstreams_.push_back({name, {}, {}});
+}
+
+Forwarder::~Forwarder() {
+  for (auto& [number, asked] : asked_) {
+    loop_.unwatch_fd(asked.socket.get());
+    loop_.cancel(asked.timer);
+  }
+}
+
+void Forwarder::ask(std::string question, Function<void(std::string)> answered) {
+  Asked asked;
+  asked.question = std::move(question);
+  asked.answered = std::move(answered);
+  asked.until = loop_.monotonic() + 2 * config_.patience;
+  if (asked_.size() >= kMostAsked) return asked.answered(server_failure(asked.question));
+  try_upstream(std::move(asked));
+}
+
+bool Forwarder::left_out(Upstream& upstream) {
+  const Duration now = loop_.monotonic();
+  if (now >= upstream.silent_until) return false;
+  if (now < upstream.look_again) return true;
+  upstream.look_again = now + kLookAgain;
+  return false;
+}
+
+// Errors of no route are kNotFound.
+Status Forwarder::send(Asked& asked) const {
+  BERTH_ASSIGN(const SocketAddress address, upstream_address(upstreams_[asked.upstream].name, config_.port));
+  const auto failed = [] { return error(no_route(errno) ? Code::kNotFound : Code::kUnavailable, std::strerror(errno)); };
+  asked.socket = Fd(::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!asked.socket) return failed();
+  if (::connect(asked.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) return failed();
+  asked.id = static_cast<std::uint16_t>(loop_.random());
+  std::string wire = asked.question;
+  set_id(wire, asked.id);
+  if (::send(asked.socket.get(), wire.data(), wire.size(), 0) < 0) return failed();
+  return ok_status();
+}
+
+void Forwarder::try_upstream(Asked asked) {
+  for (; asked.upstream < upstreams_.size() && loop_.monotonic() < asked.until; ++asked.upstream) {
+    if (left_out(upstreams_[asked.upstream])) {
+      asked.reachable = true;
+      continue;
+    }
+    Status sent = send(asked);
+    asked.reachable |= sent.ok() || sent.failed_with(Code::kUnavailable);
+    if (!sent.ok()) continue;
+    const Id number = ++last_;
+    const int fd = asked.socket.get();
+    asked.timer = loop_.after(std::min(config_.patience, asked.until - loop_.monotonic()), [this, number] {
+      Upstream& silent = upstreams_[asked_.at(number).upstream];
+      silent.silent_until = loop_.monotonic() + config_.left_out;
+      silent.look_again = loop_.monotonic() + kLookAgain;
+      next_upstream(number);
+    });
+    asked_.emplace(number, std::move(asked));
+    // A socket that cannot be watched is one that does not answer.
+    (void)loop_.watch_fd(fd, EPOLLIN, [this, number](std::uint32_t) { read(number); });
+    return;
+  }
+  asked.answered(asked.reachable ? server_failure(asked.question) : name_error(asked.question));
+}
+
+void Forwarder::read(Id number) {
+  static thread_local char buffer[65536];
+  for (;;) {
+    auto found = asked_.find(number);
+    if (found == asked_.end()) return;
+    Asked& asked = found->second;
+    const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size < 0) return next_upstream(number);  // nobody has that port
+    std::string reply(buffer, static_cast<std::size_t>(size));
+    const Reply kind = look_at(reply, asked.id, asked.question);
+    if (kind == Reply::kForeign) continue;
+    upstreams_[asked.upstream].silent_until = {};
+    const bool last = asked.upstream + 1 == upstreams_.size();
+    if (kind == Reply::kFailure && (!last || question_of(reply).empty())) return next_upstream(number);
+    Asked done = release(number);
+    set_id(reply, number_at(done.question, 0));
+    return done.answered(std::move(reply));
+  }
+}
+
+void Forwarder::next_upstream(Id number) {
+  Asked asked = release(number);
+  ++asked.upstream;
+  try_upstream(std::move(asked));
+}
+
+Forwarder::Asked Forwarder::release(Id number) {
+  auto found = asked_.find(number);
+  Asked asked = std::move(found->second);
+  asked_.erase(found);
+  loop_.unwatch_fd(asked.socket.get());
+  loop_.cancel(asked.timer);
+  return asked;
+}
+
+}  // namespace berth::net::dns
