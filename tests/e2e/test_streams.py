@@ -131,6 +131,33 @@ def test_run_on_a_terminal_shows_all_that_was_said(kubectl):
     kubectl.wait_gone("pods", "asks")
 
 
+def test_what_a_client_has_read_of_the_log_is_not_said_again(kubectl):
+    """kubectl run -i of 1.36 reads the log before it attaches."""
+    def made(name, script):
+        kubectl.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "c", "image": lab.WEB, "command": ["sh", "-c", script], "stdin": True, "stdinOnce": True}]}}))
+        wait_for("a first line", lambda: kubectl.k("logs", name, check=False).stdout.startswith("first\n"))
+        return kubectl.out("logs", name)
+
+    assert made("waits", "echo first; read name; echo hello $name") == "first\n"
+    assert kubectl.out("attach", "-i", "waits", stdin="ann\n") == "hello ann\n"
+    # The container has ended in between.
+    for name, reads, said in (("quick", True, b""), ("late", False, b"first\nlast\n")):
+        made(name, "echo first; sleep 0.1; echo last")
+        wait_for("its end", lambda: kubectl.pod(name)["status"]["phase"] == "Succeeded")
+        if reads:
+            assert kubectl.cluster.request("GET", f"/api/v1/namespaces/{kubectl.ns}/pods/{name}/log") == (200, "first\nlast\n")
+        channels = {1: b"", 3: b""}
+        attached = listen(kubectl, f"pods/{name}/attach?stdin=true&stdout=true", "v5.channel.k8s.io")
+        while message := attached.recv():
+            channels[message[0]] += message[1:]
+        assert channels[1] == said and json.loads(channels[3])["status"] == "Success", channels
+    # Only the first client.
+    with pytest.raises(websocket.WebSocketBadStatusException, match="500"):
+        listen(kubectl, "pods/late/attach?stdin=true&stdout=true", "v5.channel.k8s.io")
+
+
 def test_copy(kubectl, tmp_path):
     kubectl.apply(SHELL)
     kubectl.wait_ready("shell")

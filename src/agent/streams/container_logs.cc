@@ -91,6 +91,11 @@ void LogReader::resume() {
   read_more();
 }
 
+std::int64_t LogReader::offset() const {
+  const off_t at = file_ ? ::lseek(file_.get(), 0, SEEK_CUR) : 0;
+  return std::max<std::int64_t>(0, at - static_cast<std::int64_t>(pending_.size()));
+}
+
 // A log may grow faster than it is read: after so many blocks others have their turn.
 void LogReader::read_more() {
   constexpr int kBlocksATurn = 16;

@@ -46,6 +46,8 @@ class LogReader {
   // kNotFound where there is no such file.
   Status open(const std::string& path);
   void resume();
+  // Where in the file the first line begins that was not handed on.
+  std::int64_t offset() const;
 
  private:
   void read_more();

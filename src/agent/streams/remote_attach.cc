@@ -40,8 +40,8 @@ Result<Fd> connect_to_monitor(const std::string& path) {
 
 class AttachWork final : public RemoteWork {
  public:
-  AttachWork(Loop& loop, std::unique_ptr<http::RemoteSession> session, Task over, std::string missed_log)
-      : loop_(loop), session_(std::move(session)), over_(std::move(over)), missed_log_(std::move(missed_log)) {}
+  AttachWork(Loop& loop, std::unique_ptr<http::RemoteSession> session, Task over, MissedLog missed)
+      : loop_(loop), session_(std::move(session)), over_(std::move(over)), missed_log_(std::move(missed.path)), read_before_(missed.read) {}
 
   ~AttachWork() override { stop_timer(); }
 
@@ -51,7 +51,10 @@ class AttachWork final : public RemoteWork {
     session_->on_close([this] { end(); });
     Result<Fd> connected = connect_to_monitor(containers.attach_socket(id));
     if (!connected.ok()) {
-      if (catch_up()) return take_leave();
+      if (!missed_log_.empty()) {
+        catch_up();
+        return take_leave();
+      }
       session_->fail(error(connected.error().code,
                            "Internal error occurred: error attaching to container: " + connected.error().message));
       return end();
@@ -114,15 +117,13 @@ class AttachWork final : public RemoteWork {
   }
 
   // Tells what the container said before the monitor knew of the client: what the log has in front of what was heard. The
-  // monitor logs first and tells then. From the first word that was heard, nothing is missed any more. Answers whether the
-  // log has anything.
-  bool catch_up() {
-    if (missed_log_.empty()) return false;
-    const bool any = tell_log();
-    if (heard_.empty()) return any;
+  // monitor logs first and tells then. From the first word that was heard, nothing is missed any more.
+  void catch_up() {
+    if (missed_log_.empty()) return;
+    tell_log();
+    if (heard_.empty()) return;
     missed_log_.clear();
     for (const std::string& message : std::exchange(heard_, {})) tell(message[0], std::string_view(message).substr(1));
-    return any;
   }
 
   struct Said {
@@ -140,16 +141,18 @@ class AttachWork final : public RemoteWork {
     return all;
   }
 
-  // The log from where it was joined: at most its last kLogBefore bytes, and what came after those.
+  // The log from where it was joined: what the client has not read, at most its last kLogBefore bytes, and what came after those.
   Result<std::string> read_log() {
     BERTH_ASSIGN(std::int64_t length, file_length(missed_log_));
-    if (log_from_ < 0 || log_from_ > length) log_from_ = std::max<std::int64_t>(0, length - static_cast<std::int64_t>(kLogBefore));
+    if (log_from_ < 0 || log_from_ > length) {
+      log_from_ = std::max(read_before_ <= length ? read_before_ : 0, length - static_cast<std::int64_t>(kLogBefore));
+    }
     return read_part(missed_log_, log_from_, kLogRead);
   }
 
-  bool tell_log() {
+  void tell_log() {
     Result<std::string> log = read_log();
-    if (!log.ok() || log->empty()) return false;
+    if (!log.ok() || log->empty()) return;
     const std::vector<Said> all = parse_log(*log);
     std::size_t until[2];
     for (char stream : {kOutput, kErrors}) {
@@ -166,7 +169,6 @@ class AttachWork final : public RemoteWork {
       until[stream == kErrors] = std::max(end, told_[stream == kErrors]);
     }
     tell_until(until, all);
-    return true;
   }
 
   // Of each stream what was not told yet, up to there, in the log's order; at most the last kMissed bytes.
@@ -223,6 +225,7 @@ class AttachWork final : public RemoteWork {
   std::unique_ptr<http::RemoteSession> session_;
   Task over_;
   std::string missed_log_;
+  const std::int64_t read_before_;
   std::int64_t log_from_ = -1;  // where in missed_log_ this client joined; -1: not read yet
   http::RemoteOptions options_;
   std::unique_ptr<Sink> input_;
@@ -240,8 +243,8 @@ class AttachWork final : public RemoteWork {
 
 std::unique_ptr<RemoteWork> run_attach(Loop& loop, ContainerRuntime& containers, const std::string& id,
                                        const http::RemoteOptions& options, std::unique_ptr<http::RemoteSession> session,
-                                       Task over, std::string missed_log) {
-  auto work = std::make_unique<AttachWork>(loop, std::move(session), std::move(over), std::move(missed_log));
+                                       Task over, MissedLog missed) {
+  auto work = std::make_unique<AttachWork>(loop, std::move(session), std::move(over), std::move(missed));
   work->start(containers, id, options);
   return work;
 }

@@ -39,11 +39,30 @@ std::optional<ContainerPlace> StreamServer::running_container(http::Exchange& ex
     return std::nullopt;
   }
   std::optional<ContainerStatus> status = found.ok() ? containers_.status(found->id) : std::nullopt;
-  if (!status || status->state != ContainerState::kRunning) {
-    answer_text(exchange, 500, "container not found (" + quoted(found.ok() ? found->container : name) + ")");
+  if (status && status->state == ContainerState::kRunning) return *found;
+  const std::string missing = found.ok() ? found->container : name;
+  if (place.verb != "attach") {
+    answer_text(exchange, 500, "container not found (" + quoted(missing) + ")");
     return std::nullopt;
   }
-  return *found;
+  // Who comes too late for a container that was made for it is told what was said.
+  const bool ended = found.ok() && (!status || status->state == ContainerState::kExited);
+  if (ended && found->stdin_once && !attached_.contains(found->log_path)) return *found;
+  answer_text(exchange, 500, "container " + missing + " not found in pod " + place.pod + "_" + place.ns);
+  return std::nullopt;
+}
+
+MissedLog StreamServer::take_missed(const http::Request& request, const ContainerPlace& container) {
+  auto gone = [](const std::string& log) { return !path_exists(log); };
+  std::erase_if(attached_, gone);
+  std::erase_if(read_, [&gone](const auto& entry) { return gone(entry.first); });
+  if (!container.stdin_once || !attached_.insert(container.log_path).second) return {};
+  MissedLog missed{container.log_path};
+  auto known = read_.extract(container.log_path);
+  if (known.empty()) return missed;
+  auto read = known.mapped().find(std::string(http::header(request.headers, kClient)));
+  if (read != known.mapped().end()) missed.read = read->second;
+  return missed;
 }
 
 // A pod of the same name that came after the one that is meant is another one.
@@ -72,15 +91,13 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
     return answer_text(*exchange, 400, "you must specify at least one command for the container");
   http::serve_remote_command(
       loop_, exchange, streams,
-      [this, alive = alive_, attach, streams, options,
-       id = container->id, log = container->stdin_once ? container->log_path : ""](std::unique_ptr<http::RemoteSession> session) {
+      [this, alive = alive_, attach, streams, options, container = *container,
+       request = exchange](std::unique_ptr<http::RemoteSession> session) {
         if (!*alive) return;
-        // The one client that such a container has.
-        std::erase_if(attached_, [](const std::string& each) { return !path_exists(each); });
-        const std::string missed_log = attach && !log.empty() && attached_.insert(log).second ? log : "";
+        MissedLog missed = attach ? take_missed(request->request(), container) : MissedLog();
         begin([&](Task over) {
-          return attach ? run_attach(loop_, containers_, id, streams, std::move(session), std::move(over), missed_log)
-                        : run_exec(loop_, containers_, id, options, std::move(session), std::move(over));
+          return attach ? run_attach(loop_, containers_, container.id, streams, std::move(session), std::move(over), std::move(missed))
+                        : run_exec(loop_, containers_, container.id, options, std::move(session), std::move(over));
         });
       });
 }

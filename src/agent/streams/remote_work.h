@@ -26,12 +26,17 @@ std::unique_ptr<RemoteWork> run_exec(Loop& loop, ContainerRuntime& containers, c
                                      const ContainerRuntime::ExecOptions& options,
                                      std::unique_ptr<http::RemoteSession> session, Task over);
 
-// The container's own streams, from now on, through its monitor. It ends with the container or with the client.
-// `missed_log`, where not empty, is the log of a container that was made for this one client: if it ended before the client
-// heard anything, the client gets what the log says.
+// The log of a container that was made for one client.
+struct MissedLog {
+  std::string path;       // empty: the container has no such client
+  std::int64_t read = 0;  // how much of the file that client has read already
+};
+
+// The container's own streams, from now on, through its monitor. It ends with the container or with the client. The client of
+// `missed` is told first what was said before; that is all, where the container has ended already.
 std::unique_ptr<RemoteWork> run_attach(Loop& loop, ContainerRuntime& containers, const std::string& id,
                                        const http::RemoteOptions& options, std::unique_ptr<http::RemoteSession> session,
-                                       Task over, std::string missed_log = "");
+                                       Task over, MissedLog missed = {});
 
 // One connection to a port of the loopback address in a network namespace (a path; empty: ours). `pod` is for messages.
 std::unique_ptr<RemoteWork> forward_port(Loop& loop, const std::string& network_namespace, const std::string& pod,

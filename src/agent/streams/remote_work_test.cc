@@ -455,7 +455,7 @@ TEST_F(AttachTest, AClientThatComesTooLateHearsWhatWasSaid) {
   ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n2026-01-01T00:00:00.000000000Z stderr F oh\n"
                               "2026-01-01T00:00:00.000000000Z stdout P tw\n2026-01-01T00:00:00.000000000Z stdout F o\n").ok());
   auto attach_late = [&] {
-    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   };
   attach_late();
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -473,10 +473,31 @@ TEST_F(AttachTest, AClientThatComesTooLateHearsWhatWasSaid) {
   EXPECT_TRUE(said_->failure.empty());
 }
 
+TEST_F(AttachTest, WhatTheClientHasReadIsNotToldAgain) {
+  const std::string log = directory_ + "/log", first = "2026-01-01T00:00:00.000000000Z stdout F one\n";
+  ASSERT_TRUE(write_file(log, first).ok());
+  const auto read = static_cast<std::int64_t>(first.size());
+  process_.socket_path += "-of-another";  // the container has ended
+  auto attach_late = [&](std::int64_t from) {
+    said_ = std::make_shared<Said>();
+    over_ = false;
+    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log, from});
+    ASSERT_TRUE(drive([&] { return over_; }));
+    EXPECT_TRUE(said_->failure.empty()) << said_->failure;
+  };
+  attach_late(read);
+  EXPECT_EQ(said_->output, "");
+  ASSERT_TRUE(write_file(log, first + "2026-01-01T00:00:00.000000000Z stdout F two\n").ok());
+  attach_late(read);
+  EXPECT_EQ(said_->output, "two\n");
+  attach_late(10'000);  // the log was begun anew
+  EXPECT_EQ(said_->output, "one\ntwo\n");
+}
+
 TEST_F(AttachTest, AClientThatHeardSomethingHearsNothingTwice) {
   const std::string log = directory_ + "/log";
   ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n").ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   ASSERT_EQ(::send(monitor_.get(), "\2one\n", 5, 0), 5);
   monitor_.reset();
@@ -490,7 +511,7 @@ TEST_F(AttachTest, AClientThatComesInTheMiddleHearsItAllOnce) {
   auto line = [](const std::string& rest) { return "2026-01-01T00:00:00.000000000Z " + rest + "\n"; };
   std::string logged = line("stdout F +--+") + line("stderr F oh") + line("stdout F | x |");
   ASSERT_TRUE(write_file(log, logged).ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   // Two messages, logged first; the second is like one that was missed.
   logged += line("stdout F | y |") + line("stdout F +--+");
@@ -513,7 +534,7 @@ TEST_F(AttachTest, AQuestionThatWasMissedIsShown) {
   const std::string log = directory_ + "/log";
   const std::string first = "2026-01-01T00:00:00.000000000Z stdout F hello\n2026-01-01T00:00:00.000000000Z stdout P name? \n";
   ASSERT_TRUE(write_file(log, first).ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), over(), log);
+  work_ = run_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   ASSERT_TRUE(drive([&] { return said_->output == "hello\nname? "; })) << said_->output;
   // What was logged between that look and the first word that is heard is not lost either.
@@ -529,7 +550,7 @@ TEST_F(AttachTest, OfAFloodTheEndIsShown) {
   std::string logged;
   for (int i = 0; i < 40'000; ++i) logged += "2026-01-01T00:00:00.000000000Z stdout F " + std::string(60, 'x') + std::to_string(i) + "\n";
   ASSERT_TRUE(write_file(log, logged).ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), log);
+  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   monitor_.reset();
   ASSERT_TRUE(drive([&] { return over_; }));

@@ -93,19 +93,20 @@ void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, c
     std::optional<ContainerStatus> status = containers_.status(id);
     return status && (status->state == ContainerState::kRunning || status->state == ContainerState::kCreated);
   };
+  auto ended = [this, weak, follow = options->follow || previous, place = *found, client = std::string(http::header(request.headers, kClient))] {
+    auto self = weak.lock();
+    if (!self) return;
+    if (!follow && place.stdin_once && !attached_.contains(place.log_path)) read_[place.log_path][client] = self->reader->offset();
+    self->exchange->finish();
+    self->release(loop_);
+  };
   stream->reader = std::make_unique<LogReader>(
       loop_, *options,
       [weak](std::string text) {
         auto self = weak.lock();
         return self && self->exchange->write({http::Piece::of(std::move(text))});
       },
-      [weak, this] {
-        auto self = weak.lock();
-        if (!self) return;
-        self->exchange->finish();
-        self->release(loop_);
-      },
-      running);
+      ended, running);
   if (Status opened = stream->reader->open(found->log_path); !opened.ok()) {
     // A container that was made and never wrote has an empty log.
     exchange->respond(200, "text/plain", "");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -13,12 +14,12 @@
 
 #include "agent/agent.h"
 #include "agent/runtime/container_runtime.h"
+#include "agent/streams/remote_work.h"
 #include "base/loop.h"
 #include "http/server.h"
 
 namespace berth::agent {
 
-class RemoteWork;
 
 class StreamServer {
  public:
@@ -38,6 +39,8 @@ class StreamServer {
   void serve_ports(const std::shared_ptr<http::Exchange>& exchange, const Place& place);
   std::optional<PodPlace> check_pod(http::Exchange& exchange, const Place& place);
   std::optional<ContainerPlace> running_container(http::Exchange& exchange, const Place& place);
+  // What the one client of a container with stdinOnce has missed of its log; for all others nothing.
+  MissedLog take_missed(const http::Request& request, const ContainerPlace& container);
   void begin(const std::function<std::unique_ptr<RemoteWork>(Task over)>& make);
 
   Loop& loop_;
@@ -46,8 +49,13 @@ class StreamServer {
   std::unordered_map<std::uint64_t, std::unique_ptr<RemoteWork>> works_;
   std::uint64_t last_work_ = 0;
   std::set<std::string> attached_;  // logs of containers with stdinOnce that had their client
+  // Of such a log, before: how much of it each client has read, since newer versions of kubectl do that first.
+  std::map<std::string, std::map<std::string, std::int64_t>> read_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// The request's header that names its client: the same for requests of one user and program.
+inline constexpr std::string_view kClient = "x-berth-client";
 
 // A Status body with this error's code.
 void answer_error(http::Exchange& exchange, const Error& error);

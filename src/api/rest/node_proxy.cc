@@ -201,6 +201,11 @@ void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> cl
   });
 }
 
+// The same for all requests of one user's program.
+std::string client_of(const Context& context) {
+  return std::to_string(fnv64a(context.call.user.name + '\n' + std::string(http::header(context.request().headers, "user-agent"))));
+}
+
 }  // namespace
 
 void handle_node_stream(const ContextPtr& context) {
@@ -237,10 +242,13 @@ void handle_node_stream(const ContextPtr& context) {
   outgoing.target = "/" + (verb == "log" ? std::string("containerLogs") : verb) + "/" + context->call.ns + "/" +
                     context->call.name + query_text(*context, container);
   for (const auto& [name, value] : context->request().headers) {
+    // What names begin like that is between the server and its agents.
+    if (name.starts_with("x-berth-")) continue;
     if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name))) continue;
     outgoing.headers.emplace_back(name, value);
   }
   outgoing.headers.emplace_back("x-berth-pod-uid", std::string(api::uid_of(pod)));
+  outgoing.headers.emplace_back("x-berth-client", client_of(*context));
   auto client = http::make_client(*context->loop, *endpoint);
   if (verb == "log") return stream_answer(context, std::move(client), std::move(outgoing));
   if (http::header(context->request().headers, "upgrade").empty()) {
