@@ -7,9 +7,11 @@
 
 #include "agent/background.h"
 #include "agent/disk_space.h"
+#include "agent/node_object.h"
 #include "agent/node_registration.h"
 #include "agent/object_cache.h"
 #include "agent/pod_worker.h"
+#include "agent/resize.h"
 #include "agent/runtime/mounts.h"
 #include "agent/storage_keeper.h"
 #include "agent/storage_limits.h"
@@ -112,6 +114,10 @@ struct Agent::State : std::enable_shared_from_this<State> {
     Services& services = core->services;
     core->cluster_services = controllers::make_informer(runtime, services.client, api::resources::kServices);
     services.cluster_services = core->cluster_services.get();
+    services.refuse_resize = [this](const Value& pod) { return refuse_resize(pod); };
+    services.room_changed = [this] {
+      for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
+    };
     pod_informer = controllers::make_informer(runtime, services.client, api::resources::kPods,
                                               api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
     storage = std::make_unique<StorageKeeper>(
@@ -302,6 +308,17 @@ struct Agent::State : std::enable_shared_from_this<State> {
     if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->begin();
   }
 
+  // What the node's other pods have been granted counts.
+  std::optional<ResizeRefusal> refuse_resize(const Value& pod) const {
+    const Value allocatable = node_allocatable(core->config, read_node_facts(core->config.data_dir));
+    api::ResourceList used;
+    for (const auto& [uid, worker] : workers) {
+      if (uid == api::uid_of(pod) || worker->record().torn_down || api::is_pod_terminal(worker->pod())) continue;
+      api::add(used, api::pod_resources(worker->granted_pod(), "requests"));
+    }
+    return agent::refuse_resize(pod, api::resource_list(allocatable), used);
+  }
+
   // Images that nothing uses go when the disk gets full. Looked at only while pods are here.
   void collect_garbage() {
     garbage_timer = runtime.after(core->config.garbage_check, [self = weak_from_this()] {
@@ -346,6 +363,8 @@ Agent::~Agent() {
   state_->clock.reset();
   state_->core->services.containers.on_change({});
   for (auto& [uid, worker] : state_->workers) worker->stop();
+  state_->core->services.refuse_resize = nullptr;
+  state_->core->services.room_changed = nullptr;
   state_->workers.clear();
   state_->core->objects.close();
   state_->subscription.reset();

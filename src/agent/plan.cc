@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/resize.h"
 #include "api/object.h"
 
 namespace berth::agent {
@@ -50,6 +51,14 @@ struct Planner {
       stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
       plan.stop.back().new_image = true;
       return false;
+    }
+    if (!init || is_sidecar(container)) {
+      const Value &from = in_force_for(in.record, container), &to = granted_to(in.record, container);
+      if (from != to && resize_restarts(container, from, to)) {
+        stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
+        plan.stop.back().resize = true;
+        return false;
+      }
     }
     if (!record(container).must_restart) return true;
     std::int64_t grace = spec["terminationGracePeriodSeconds"].as_int(30);

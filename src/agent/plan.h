@@ -25,8 +25,9 @@ struct PodPlan {
   struct Stop {
     std::string container;
     std::int64_t grace_seconds;  // from the moment the container was first told to stop
-    bool to_restart = false;     // because of a probe or a new image, not because the pod ends
+    bool to_restart = false;     // because of a probe, a new image or a resize, not because the pod ends
     bool new_image = false;      // the spec names another image than the one it was started from
+    bool resize = false;         // it has been granted other resources, and is to be restarted for that
     bool turn = true;            // false: a sidecar that others are to end before
   };
   std::vector<Stop> stop;

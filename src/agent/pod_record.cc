@@ -56,6 +56,7 @@ Value to_json(const ContainerRecord& c) {
   }
   if (c.state == ContainerRecord::State::kExited) out.set("ended", to_json(c.ended));
   if (c.last) out.set("last", to_json(*c.last));
+  if (!c.in_force.is_null()) out.set("inForce", c.in_force);
   return out;
 }
 
@@ -84,6 +85,7 @@ ContainerRecord container_of(const Value& v) {
   c.replace = v["replace"].as_bool();
   c.back_off = Duration(v["backOff"].as_int());
   c.back_off_at = time_of(v["backOffAt"]);
+  c.in_force = v["inForce"];
   return c;
 }
 
@@ -169,6 +171,12 @@ Value to_json(const PodRecord& r) {
                         {"failedMessage", r.failed_message},
                         {"rejected", r.rejected},
                         {"disruption", r.disruption},
+                        {"granted", r.granted},
+                        {"podInForce", r.pod_in_force},
+                        {"resizeRefused", r.resize_refused},
+                        {"resizeMessage", r.resize_message},
+                        {"resizing", r.resizing},
+                        {"resizeFailure", r.resize_failure},
                         {"containers", std::move(containers)}});
 }
 
@@ -189,6 +197,12 @@ Result<PodRecord> record_from_json(const Value& v) {
   r.failed_message = v["failedMessage"].str();
   r.rejected = v["rejected"].as_bool();
   r.disruption = v["disruption"].as_bool();
+  r.granted = v["granted"];
+  r.pod_in_force = v["podInForce"];
+  r.resize_refused = v["resizeRefused"].str();
+  r.resize_message = v["resizeMessage"].str();
+  r.resizing = v["resizing"].as_bool();
+  r.resize_failure = v["resizeFailure"].str();
   for (auto [name, c] : v["containers"].entries()) r.containers[std::string(name)] = container_of(c);
   return r;
 }

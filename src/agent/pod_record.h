@@ -42,7 +42,8 @@ struct ContainerRecord {
   bool ready = false;
   bool must_restart = false;  // a probe or a hook failed: it is being ended and runs again where the policy says so
   std::string spec_image;     // what the spec named when the current attempt was started
-  bool replace = false;       // ended for a new image: it runs again whatever the policy
+  bool replace = false;       // ended for a new image or size: it runs again whatever the policy
+  Value in_force;             // the resources it runs with; null: what it has been granted
   // Delay before the next restart after an exit, and when it was last raised. Zero before the first restart.
   Duration back_off{};
   Time back_off_at{};
@@ -61,6 +62,11 @@ struct PodRecord {
   bool rejected = false;                      // refused at admission: it is over, and its status shows nothing else
   bool disruption = false;                    // evicted for the node's sake: condition DisruptionTarget
   std::map<std::string, ContainerRecord> containers;
+  // What its containers may take (resize.h): as granted, and as the pod's own control group has it. Null: as the spec says.
+  Value granted, pod_in_force;
+  std::string resize_refused, resize_message;  // "Deferred", "Infeasible": why the spec asks for something else than is granted
+  bool resizing = false;                       // what has been granted is not in force yet
+  std::string resize_failure;                  // why that takes so long
 
   const ContainerRecord& at(std::string_view container) const;
 };

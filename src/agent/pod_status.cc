@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/plan.h"
+#include "agent/resize.h"
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
@@ -79,9 +80,9 @@ Value container_status(const Value& container, bool init, const StatusInput& in)
                              {"started", running && r.running_fully && !(init && !sidecar)}});
   if (!r.id.empty()) {
     out.set("containerID", std::string(kScheme) + r.id);
-    const Value& resources = container["resources"];
+    const Value &resources = in_force_for(in.record, container), &granted = granted_to(in.record, container);
     out.set("resources", resources.is_null() ? Value::object() : resources);
-    if (!resources["requests"].empty()) out.set("allocatedResources", resources["requests"]);
+    if (!granted["requests"].empty()) out.set("allocatedResources", granted["requests"]);
   }
   if (r.uid >= 0) {
     Value groups = Value::array({r.gid});
@@ -253,6 +254,10 @@ Value make_pod_status(const StatusInput& in) {
   Value init_statuses = container_statuses("initContainers", true, in);
   Verdict ready = containers_ready(in, statuses, init_statuses, phase);
   Value conditions = Value::array();
+  if (!in.record.resize_refused.empty())
+    conditions.push(condition(in, "PodResizePending", {true, in.record.resize_refused, in.record.resize_message}));
+  if (in.record.resizing)
+    conditions.push(condition(in, "PodResizeInProgress", {true, in.record.resize_failure.empty() ? "" : "Error", in.record.resize_failure}));
   conditions.push(condition(in, "PodReadyToStartContainers", {in.record.prepared && !in.record.torn_down, "", ""}));
   conditions.push(condition(in, "Initialized", initialized(in, phase)));
   conditions.push(condition(in, "Ready", pod_ready(in, ready)));
@@ -263,6 +268,10 @@ Value make_pod_status(const StatusInput& in) {
   }
   out.set("conditions", std::move(conditions));
   out.set("containerStatuses", std::move(statuses));
+  if (const Value &granted = in.record.granted["pod"], &in_force = in.record.pod_in_force["pod"]; granted.is_object()) {
+    if (!granted["requests"].empty()) out.set("allocatedResources", granted["requests"]);
+    if (in_force.is_object()) out.set("resources", in_force);
+  }
   if (!init_statuses.empty()) out.set("initContainerStatuses", std::move(init_statuses));
   if (Value ephemeral = ephemeral_statuses(in); !ephemeral.empty()) out.set("ephemeralContainerStatuses", std::move(ephemeral));
   return out;
@@ -289,10 +298,17 @@ Value status_patch(const Value& pod, const Value& status) {
     }
     conditions.push(std::move(patch));
   }
+  // What is no longer under way.
+  for (const char* type : {"PodResizePending", "PodResizeInProgress"}) {
+    const bool told = std::any_of(order.begin(), order.end(), [&](const Value& one) { return one["type"].as_string() == type; });
+    if (told || status["conditions"].empty() || api::condition_of(pod, type).is_null()) continue;
+    conditions.push(Value::object({{"$patch", "delete"}, {"type", type}}));
+  }
   if (!conditions.empty()) {
     for (const Value& other : before["conditions"]) {
       bool ours = false;
       for (const Value& mine : order) ours = ours || mine["type"] == other["type"];
+      for (const Value& gone : conditions) ours = ours || (gone.contains("$patch") && gone["type"] == other["type"]);
       if (!ours) order.push(Value::object({{"type", other["type"]}}));
     }
     changed.set("conditions", std::move(conditions));

@@ -208,6 +208,7 @@ void PodWorker::look() {
 
 void PodWorker::sync() {
   if (done_) return;
+  consider_resize();
   PodPlan plan = plan_pod({context_.pod, record_, runtime().now(), gone_});
   if (!plan.fail_reason.empty()) {
     record_.failed_reason = plan.fail_reason;
@@ -229,6 +230,7 @@ void PodWorker::sync() {
   if (!unknown) {
     for (const auto& name : plan.start) start_container(name);
   }
+  apply_resize();
   if (plan.tear_down) tear_down();
   if (timer_) runtime().cancel(std::exchange(timer_, 0));
   if (plan.look_again) {
@@ -350,6 +352,7 @@ void PodWorker::clean_up(std::size_t left) {
   if (left == 0) {
     tearing_down_ = false;
     record_.torn_down = true;
+    if (services_->room_changed) services_->room_changed();
     return look();
   }
   hooks_[left - 1]->cleanup(context_, [self = shared_from_this(), left](std::optional<HookFailure> failure) {
@@ -520,7 +523,7 @@ std::string PodWorker::termination_file(const std::string& container, int attemp
 }
 
 bool PodWorker::idle() const {
-  if (look_posted_ || preparing_ || tearing_down_ || status_in_flight_ || deleting_ || refreshing_) return false;
+  if (look_posted_ || resize_under_way_ || preparing_ || tearing_down_ || status_in_flight_ || deleting_ || refreshing_) return false;
   return std::none_of(live_.begin(), live_.end(), [](const auto& l) { return l.second.starting || l.second.stopping; });
 }
 

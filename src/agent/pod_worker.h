@@ -55,6 +55,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void evict(const std::string& message, bool for_the_node);
   // A pod of which nothing has begun is turned away: phase Failed.
   void reject(const std::string& reason, const std::string& message);
+  void room_changed();  // the node's other pods take less
+  // The pod with what it has been granted in place of what its spec asks for.
+  Value granted_pod() const;
   bool may_be_evicted() const;  // it has begun, does not end, and is not critical
   StoragePlaces storage_places() const;
   // The agent ends: nothing more is done, containers run on.
@@ -72,6 +75,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
     bool starting = false;    // up to the runtime's answer
     bool in_runtime = false;  // the runtime has been asked to run it
     std::string wanted_image;  // that the image step is looking for
+    Value resources;           // that it is being started with
     std::string condemned_by;  // "liveness", "startup", "postStart"
     // While it is being stopped. Monotonic times.
     bool stopping = false;
@@ -106,6 +110,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void write_status();
   void status_written(Result<Value> answer);
   void event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container = {});
+
+  // pod_worker_resize.cc
+  void consider_resize();
+  void apply_resize();
+  void finish_resize();
+  std::vector<const Value*> to_be_resized() const;
+  Status check_usage(const Value& container, const Limits& limits) const;
+  void resize_failed(const Error& why);
 
   // pod_worker_start.cc
   void start_container(const std::string& name);
@@ -162,6 +174,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Duration next_prepare_{};  // monotonic
   bool status_in_flight_ = false, status_again_ = false;
   std::int64_t seen_revision_ = 0;
+  Value considered_;  // what the spec asks for, where that has been refused
+  Value widened_;     // the grant that the pod's control group has been given room for
+  bool resize_under_way_ = false;
+  Duration next_resize_{};  // monotonic
   TimerId timer_ = 0, status_timer_ = 0, log_timer_ = 0;
   std::string saved_;
 };

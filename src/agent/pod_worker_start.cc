@@ -12,6 +12,7 @@
 #include "agent/log_files.h"
 #include "agent/pod_admission.h"
 #include "agent/pod_worker.h"
+#include "agent/resize.h"
 #include "agent/runtime/mounts.h"
 #include "api/object.h"
 #include "base/fault.h"
@@ -169,7 +170,7 @@ Status PodWorker::fill_spec(const Value& container, const Image& image, const Im
   sub_paths = std::move(mounts.sub_paths);
   if (is_ephemeral(spec.name)) BERTH_TRY(fill_ephemeral(container, spec));
   spec.limits = container_limits(container);
-  spec.oom_score_adj = oom_score(context_.pod, container, node_memory_bytes());
+  spec.oom_score_adj = oom_score(granted_pod(), container, node_memory_bytes());
   spec.tty = container["tty"].as_bool();
   spec.stdin_open = container["stdin"].as_bool();
   spec.stdin_once = container["stdinOnce"].as_bool();
@@ -208,7 +209,10 @@ void PodWorker::run_with_image(const std::string& name, std::shared_ptr<const Im
 }
 
 void PodWorker::configure(const std::string& name, std::shared_ptr<const Image> image, const ImageUsers& users) {
-  const Value& container = spec_of(name);
+  Value container = spec_of(name);
+  const Value resources = granted_to(record_, container);
+  if (resources.is_object()) container.set("resources", resources);
+  live_[name].resources = resources;
   ContainerRecord& r = record_.containers[name];
   ContainerSpec spec;
   spec.id = new_container_id(runtime());
@@ -284,6 +288,7 @@ void PodWorker::started(const std::string& name, const ContainerSpec& spec, Resu
   }
   r.state = ContainerRecord::State::kRunning;
   r.started = result->started;
+  r.in_force = live.resources;
   r.uid = spec.uid;
   r.gid = spec.gid;
   r.groups = spec.groups;

@@ -63,7 +63,7 @@ void PodWorker::stop_container(const PodPlan::Stop& stop) {
   live.deadline = now + grace;
   if (live.prober) live.prober->only_readiness();
   event("Normal", "Killing", killing_text(stop), stop.container);
-  if (stop.new_image) {
+  if (stop.new_image || stop.resize) {
     ContainerRecord& r = record_.containers[stop.container];
     r.replace = true;
     r.back_off = {};
@@ -76,6 +76,7 @@ std::string PodWorker::killing_text(const PodPlan::Stop& stop) const {
   const std::string& by = live_.at(stop.container).condemned_by;
   if (stop.new_image && is_init(stop.container)) return "Init container " + stop.container + " definition changed";
   if (stop.new_image) return "Container " + stop.container + " definition changed, will be restarted";
+  if (stop.resize) return "Container " + stop.container + " resize requires restart";
   if (stop.to_restart && by == "postStart") return "FailedPostStartHook";
   if (stop.to_restart && (by == "liveness" || by == "startup")) {
     bool again = is_init(stop.container) || context_.pod["spec"]["restartPolicy"].as_string() != "Never";

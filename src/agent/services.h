@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,11 @@ class ProbeRunner {
                    Function<void(ProbeResult)> done) = 0;
 };
 
+struct ResizeRefusal {
+  std::string reason;  // "Deferred", "Infeasible"
+  std::string message;
+};
+
 struct Services {
   const AgentConfig& config;
   Runtime& runtime;
@@ -88,6 +94,9 @@ struct Services {
   LogFiles* logs = nullptr;  // may be null: logs are not followed
   controllers::Informer* cluster_services = nullptr;  // for service links; may be null
   Trash* trash = nullptr;  // null: trees are removed at once
+  // Whether the node has room for what the pod's spec asks for; null: always. And to be told where a pod takes less.
+  std::function<std::optional<ResizeRefusal>(const Value& pod)> refuse_resize{};
+  std::function<void()> room_changed{};
 };
 
 }  // namespace berth::agent

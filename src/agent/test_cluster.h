@@ -107,7 +107,8 @@ class FakeContainers final : public ContainerRuntime {
   void kill_container(const std::string& id, Done done) override;
   void remove_container(const std::string& id, Done done) override;
   std::optional<ContainerStatus> status(const std::string& id) const override;
-  void update_limits(const std::string&, const Limits&, Done done) override { done({}); }
+  void resize(const std::string& pod_uid, PodResize order, Function<void(std::size_t, Status)> done) override;
+  std::string resize_error;  // where not empty, the next resize fails so
   void exec(const std::string&, std::vector<std::string>, Duration, Function<void(Result<ExecResult>)> done) override {
     done(exec_answer);
   }
@@ -117,7 +118,8 @@ class FakeContainers final : public ContainerRuntime {
   std::string attach_socket(const std::string&) const override { return {}; }
   void resize_terminal(const std::string&, int, int, Done done) override { done({}); }
   void reopen_log(const std::string&, Done done) override { done({}); }
-  std::optional<ContainerUsage> usage(const std::string&) const override { return {}; }
+  std::optional<ContainerUsage> usage(const std::string&) const override { return used; }
+  std::optional<ContainerUsage> used;
   std::set<std::string> found_sandboxes() const override { return sandboxes; }
   std::string writable_layer(const std::string& id) const override { return layers.empty() ? layers : layers + "/" + id; }
   std::string layers;  // where not empty, the directory of their writable layers

@@ -219,6 +219,14 @@ void merge(Value& into, const Value& patch, bool strategic) {
     } else if (strategic && value.is_array() && key == "conditions") {
       Value list = into[key].is_array() ? into[key] : Value::array();
       for (const Value& one : value) {
+        if (one["$patch"].as_string() == "delete") {
+          Value kept = Value::array();
+          for (const Value& old : list) {
+            if (old["type"] != one["type"]) kept.push(old);
+          }
+          list = std::move(kept);
+          continue;
+        }
         bool found = false;
         for (std::size_t i = 0; i < list.size(); ++i) {
           if (list[i]["type"] != one["type"]) continue;
@@ -283,6 +291,18 @@ void FakeContainers::recover(Function<void(Result<std::vector<ContainerStatus>>)
 void FakeContainers::create_sandbox(const SandboxSpec& spec, Done done) {
   if (sandboxes.insert(spec.pod_uid).second) log.push_back("sandbox " + spec.name);
   runtime_.post([done = std::move(done)] { done({}); });
+}
+
+void FakeContainers::resize(const std::string&, PodResize order, Function<void(std::size_t, Status)> done) {
+  auto text = [](const Limits& l) { return " " + std::to_string(l.cpu_milli_limit) + "m " + std::to_string(l.memory_bytes >> 20) + "Mi"; };
+  if (!resize_error.empty()) {
+    runtime_.post([done = std::move(done), why = std::exchange(resize_error, "")] { done(0, error(Code::kInternal, why)); });
+    return;
+  }
+  if (order.before) log.push_back("widen" + text(*order.before));
+  for (const auto& [id, limits] : order.containers) log.push_back("resize " + containers_[id].name + text(limits));
+  if (order.after) log.push_back("narrow" + text(*order.after));
+  runtime_.post([done = std::move(done), count = order.containers.size()] { done(count, {}); });
 }
 
 void FakeContainers::remove_sandbox(const std::string& uid, Done done) {

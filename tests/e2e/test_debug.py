@@ -1,4 +1,7 @@
 """Ephemeral containers and resizes of running pods: `kubectl debug`, `kubectl patch --subresource resize`. Kubectls of 1.20 know neither."""
+import json
+import pathlib
+
 import lab
 from lab import wait_for
 
@@ -53,3 +56,76 @@ def test_debug_a_running_pod(session):
     assert 'existing ephemeral containers "alone" may not be changed' in session.fails("patch", "pod", "plain", "--subresource", "ephemeralcontainers", "-p", change)
     session.k("delete", "pod", "plain")
     session.wait_gone("pods", "plain")
+
+
+SIZED = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: sized}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: main
+    image: {lab.WEB}
+    command: [sleep, "100000"]
+    resizePolicy: [{{resourceName: cpu, restartPolicy: NotRequired}}, {{resourceName: memory, restartPolicy: RestartContainer}}]
+    resources: {{requests: {{cpu: 50m, memory: 32Mi}}, limits: {{cpu: 200m, memory: 64Mi}}}}
+  - {{name: side, image: {lab.WEB}, command: [sleep, "100000"], resources: {{limits: {{cpu: 100m, memory: 64Mi}}}}}}
+"""
+
+
+def control_group(session, container, controller, files):
+    """A value of the container's control group: the file's name in version 1, and in version 2."""
+    status = next(s for s in session.pod("sized")["status"]["containerStatuses"] if s["name"] == container)
+    name = status["containerID"].removeprefix("berth://")
+    for root, file in zip([f"/sys/fs/cgroup/{controller}", "/sys/fs/cgroup"], files):
+        for found in pathlib.Path(root, session.cluster.cgroup_name()).glob(f"*/{name}/{file}"):
+            return found.read_text().split()[0]
+    raise lab.Failed(f"no control group of {container}")
+
+
+def test_resize_a_running_pod(session):
+    session.apply(SIZED)
+    session.wait_ready("sized")
+
+    def resize(name, resources):
+        container = {"name": name, "resources": resources}
+        session.k("patch", "pod", "sized", "--subresource", "resize", "-p", json.dumps({"spec": {"containers": [container]}}))
+
+    def done(generation):
+        pod = session.pod("sized")
+        under_way = [c for c in pod["status"]["conditions"] if c["type"].startswith("PodResize")]
+        return pod["status"]["observedGeneration"] == generation == pod["metadata"]["generation"] and not under_way and pod
+
+    quota = ("cpu", ("cpu.cfs_quota_us", "cpu.max"))
+    limit = ("memory", ("memory.limit_in_bytes", "memory.max"))
+    assert control_group(session, "main", *quota) == "20000"
+    resize("main", {"requests": {"cpu": "100m"}, "limits": {"cpu": "400m"}})
+    pod = wait_for("the resize", lambda: done(2))
+    main = pod["status"]["containerStatuses"][0]
+    assert control_group(session, "main", *quota) == "40000"
+    assert main["restartCount"] == 0 and main["allocatedResources"] == {"cpu": "100m", "memory": "32Mi"}
+    assert main["resources"]["limits"] == {"cpu": "400m", "memory": "64Mi"}
+    assert session.wait_event("Pod", "sized", "ResizeCompleted")
+
+    resize("main", {"requests": {"memory": "48Mi"}, "limits": {"memory": "128Mi"}})
+    pod = wait_for("the restart", lambda: (pod := done(3)) and pod["status"]["containerStatuses"][0]["restartCount"] == 1 and lab.is_ready(pod) and pod)
+    assert control_group(session, "main", *limit) == str(128 << 20) and control_group(session, "main", *quota) == "40000"
+    assert pod["status"]["containerStatuses"][1]["restartCount"] == 0
+    resize("side", {size: {"cpu": "50m", "memory": "48Mi"} for size in ("requests", "limits")})
+    wait_for("the smaller size", lambda: done(4))
+    assert control_group(session, "side", *quota) == "5000" and control_group(session, "side", *limit) == str(48 << 20)
+
+    # A restart of the agent changes nothing of it.
+    session.cluster.kill("agent")
+    session.wait_ready("sized")
+    assert control_group(session, "main", *quota) == "40000"
+
+    refused = session.fails("patch", "pod", "sized", "--subresource", "resize", "-p",
+                            '{"spec":{"containers":[{"name":"main","resources":{"requests":{"cpu":"1000"},"limits":{"cpu":"1000"}}}]}}')
+    assert "node didn't have enough allocatable resources: cpu, requested: 1000" in refused
+    assert "Pod QOS Class may not change" in session.fails(
+        "patch", "pod", "sized", "--subresource", "resize", "-p",
+        '{"spec":{"containers":[{"name":"main","resources":{"requests":{"cpu":"400m","memory":"128Mi"}}},'
+        '{"name":"side","resources":{"requests":{"cpu":"50m","memory":"48Mi"}}}]}}')
+    assert "pod updates may not change fields" in session.fails("patch", "pod", "sized", "-p", '{"spec":{"containers":[{"name":"main","resources":{"limits":{"cpu":"1"}}}]}}')

@@ -2,6 +2,7 @@
 
 #include "agent/hooks/pod_hook.h"
 #include "agent/hooks/resources.h"
+#include "agent/resize.h"
 #include "api/object.h"
 
 namespace berth::agent {
@@ -25,7 +26,9 @@ class Sandbox final : public PodHook {
     sandbox.host_ipc = spec["hostIPC"].as_bool();
     sandbox.share_pid = spec["shareProcessNamespace"].as_bool();
     sandbox.cgroup_parent = pod_cgroup(pod.services.config.cgroup, pod.uid());
-    sandbox.limits = pod_limits(pod.pod);
+    // After a restart of the agent, what its control group had stays until the containers have been changed too.
+    if (!pod.record.pod_in_force.is_object()) pod.record.pod_in_force = pod.record.granted;
+    sandbox.limits = pod_limits(with_grant(pod.pod, pod.record.pod_in_force));
     for (const Value& sysctl : spec["securityContext"]["sysctls"])
       sandbox.sysctls[sysctl["name"].str()] = sysctl["value"].str();
     pod.services.containers.create_sandbox(sandbox, [done = std::move(done)](Status made) {

@@ -157,6 +157,14 @@ Status Cgroups::set_limits(const std::string& path, const Limits& limits) const 
   return {};
 }
 
+Status Cgroups::lift_limits(const std::string& path, const Limits& limits) const {
+  const std::string none = unified_ ? "max" : "-1";
+  const std::string cpu = unified_ ? root_ + "/" + path + "/cpu.max" : in("cpu", path) + "/cpu.cfs_quota_us";
+  const std::string memory = unified_ ? root_ + "/" + path + "/memory.max" : in("memory", path) + "/memory.limit_in_bytes";
+  if (limits.cpu_milli_limit == 0) BERTH_TRY(write_value(cpu, none));
+  return limits.memory_bytes == 0 ? write_value(memory, none) : Status();
+}
+
 Status Cgroups::remove(const std::string& path) const {
   if (path.empty() || path.find("..") != std::string::npos)
     return error(Code::kInvalid, "not a control group of ours: \"" + path + "\"");

@@ -22,6 +22,8 @@ class Cgroups {
   bool unified() const { return unified_; }
   Status create(const std::string& path, const Limits& limits) const;
   Status set_limits(const std::string& path, const Limits& limits) const;
+  // Takes away the limits of cpu and memory that are none in `limits`.
+  Status lift_limits(const std::string& path, const Limits& limits) const;
   // Ends what still runs in it and removes it with everything below. Nothing there is fine.
   Status remove(const std::string& path) const;
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below

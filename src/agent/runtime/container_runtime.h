@@ -35,6 +35,13 @@ struct Limits {                // zero: none
   std::int64_t pids = 0;
 };
 
+// New limits for containers that run, in this order: the pod's own, so that they have room; theirs; the pod's own again.
+struct PodResize {
+  std::optional<Limits> before;
+  std::vector<std::pair<std::string, Limits>> containers;  // by id
+  std::optional<Limits> after;                             // written where nothing before failed
+};
+
 // A pod's own surroundings: namespaces (net, ipc, uts) held by bind mounts, a cgroup, /etc/hosts, /etc/resolv.conf.
 struct SandboxSpec {
   std::string pod_uid, ns, name;
@@ -120,7 +127,8 @@ class ContainerRuntime {
   virtual void kill_container(const std::string& id, Done done) = 0;                // SIGKILL to all of it
   virtual void remove_container(const std::string& id, Done done) = 0;              // its rootfs and state; not its log
   virtual std::optional<ContainerStatus> status(const std::string& id) const = 0;
-  virtual void update_limits(const std::string& id, const Limits& limits, Done done) = 0;
+  // Answers how many of `containers` have their new limits, and what went wrong with the next step, if anything.
+  virtual void resize(const std::string& pod_uid, PodResize order, Function<void(std::size_t, Status)> done) = 0;
 
   // Runs to the end or to the timeout (kTimeout; killed). For exec probes and hooks.
   virtual void exec(const std::string& id, std::vector<std::string> argv, Duration timeout,

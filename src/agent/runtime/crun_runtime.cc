@@ -83,7 +83,7 @@ class CrunRuntime final : public ContainerRuntime {
   void kill_container(const std::string& id, Done done) override;
   void remove_container(const std::string& id, Done done) override;
   std::optional<ContainerStatus> status(const std::string& id) const override;
-  void update_limits(const std::string& id, const Limits& limits, Done done) override;
+  void resize(const std::string& pod_uid, PodResize order, Function<void(std::size_t, Status)> done) override;
   void exec(const std::string& id, std::vector<std::string> argv, Duration timeout,
             Function<void(Result<ExecResult>)> done) override;
   void exec_interactive(const std::string& id, const ExecOptions& options, Function<void(Result<ExecStreams>)> started,
@@ -516,11 +516,31 @@ std::optional<ContainerStatus> CrunRuntime::status(const std::string& id) const 
   return c->status();
 }
 
-void CrunRuntime::update_limits(const std::string& id, const Limits& limits, Done done) {
-  auto c = find(id);
-  Status result =
-      c ? cgroups_.set_limits(c->stored.cgroup, limits) : Status(error(Code::kNotFound, "no container " + id));
-  loop_.post([done = std::move(done), result] { done(result); });
+void CrunRuntime::resize(const std::string& pod_uid, PodResize order, Function<void(std::size_t, Status)> done) {
+  auto group_of = [this](const std::string& id) {
+    auto c = find(id);
+    return c ? c->stored.cgroup : std::string();
+  };
+  auto sandbox = sandboxes_.find(pod_uid);
+  std::string pod = sandbox == sandboxes_.end() ? "" : sandbox->second.cgroup_parent;
+  std::vector<std::pair<std::string, Limits>> containers;
+  for (auto& [id, limits] : order.containers) containers.emplace_back(group_of(id), limits);
+  auto changed = std::make_shared<std::size_t>(0);
+  auto work = [this, pod, before = order.before, after = order.after, containers = std::move(containers), changed]() -> Status {
+    if (pod.empty()) return error(Code::kNotFound, "the pod has no sandbox");
+    auto write = [this](const std::string& group, const Limits& limits) -> Status {
+      BERTH_TRY(cgroups_.lift_limits(group, limits));
+      return cgroups_.set_limits(group, limits);
+    };
+    if (before) BERTH_TRY(write(pod, *before));
+    for (const auto& [group, limits] : containers) {
+      if (group.empty()) return error(Code::kNotFound, "no such container");
+      BERTH_TRY(write(group, limits));
+      ++*changed;
+    }
+    return after ? write(pod, *after) : Status();
+  };
+  blocking(std::move(work), [changed, done = std::move(done)](Status result) { done(*changed, std::move(result)); });
 }
 
 std::optional<ContainerUsage> CrunRuntime::usage(const std::string& id) const {

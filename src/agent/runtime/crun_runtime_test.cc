@@ -228,8 +228,29 @@ TEST_F(CrunRuntimeTest, LimitsAreSetAndChanged) {
   EXPECT_EQ(value(cgroup_ + "/" + s.id, "cpu", "cpu.cfs_quota_us", "cpu.max").substr(0, 5), "50000");
   Limits larger;
   larger.memory_bytes = 128 << 20;
-  ASSERT_TRUE(wait([&](auto done) { runtime_->update_limits(s.id, larger, std::move(done)); }).ok());
+  larger.cpu_milli_limit = 800;
+  auto resize = [&](PodResize order) {
+    return wait([&](auto done) {
+      runtime_->resize(pod_, std::move(order), [done = std::move(done)](std::size_t, Status result) { done(std::move(result)); });
+    });
+  };
+  Limits whole = larger;
+  whole.memory_bytes = 512 << 20;
+  ASSERT_TRUE(resize({whole, {{s.id, larger}}, std::nullopt}).ok());
   EXPECT_EQ(value(cgroup_ + "/" + s.id, "memory", "memory.limit_in_bytes", "memory.max"), std::to_string(128 << 20));
+  EXPECT_EQ(value(cgroup_ + "/" + s.id, "cpu", "cpu.cfs_quota_us", "cpu.max").substr(0, 5), "80000");
+  EXPECT_EQ(value(cgroup_, "memory", "memory.limit_in_bytes", "memory.max"), std::to_string(512 << 20));
+  // And down again: the container first.
+  Limits smaller = larger;
+  smaller.cpu_milli_limit = 300;
+  ASSERT_TRUE(resize({std::nullopt, {{s.id, smaller}}, smaller}).ok());
+  EXPECT_EQ(value(cgroup_, "cpu", "cpu.cfs_quota_us", "cpu.max").substr(0, 5), "30000");
+  // No limit is a limit too.
+  Limits none;
+  ASSERT_TRUE(resize({none, {{s.id, none}}, none}).ok());
+  EXPECT_EQ(value(cgroup_ + "/" + s.id, "cpu", "cpu.cfs_quota_us", "cpu.max").substr(0, 2), v2 ? "ma" : "-1");
+  EXPECT_NE(value(cgroup_ + "/" + s.id, "memory", "memory.limit_in_bytes", "memory.max"), std::to_string(128 << 20));
+  EXPECT_FALSE(resize({std::nullopt, {{"nobody", smaller}}, std::nullopt}).ok());
   auto usage = runtime_->usage(s.id);
   ASSERT_TRUE(usage.has_value());
   EXPECT_GT(usage->memory_working_set_bytes, 0u);

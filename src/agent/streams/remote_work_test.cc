@@ -128,7 +128,7 @@ class OneProcess final : public ContainerRuntime {
   void kill_container(const std::string&, Done) override {}
   void remove_container(const std::string&, Done) override {}
   std::optional<ContainerStatus> status(const std::string&) const override { return {}; }
-  void update_limits(const std::string&, const Limits&, Done) override {}
+  void resize(const std::string&, PodResize, Function<void(std::size_t, Status)>) override {}
   void exec(const std::string&, std::vector<std::string>, Duration, Function<void(Result<ExecResult>)>) override {}
   void reopen_log(const std::string&, Done) override {}
   std::optional<ContainerUsage> usage(const std::string&) const override { return {}; }
