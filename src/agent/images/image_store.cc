@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <deque>
 #include <map>
 #include <set>
 
 #include "agent/images/disk_room.h"
 #include "agent/images/unpack.h"
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -26,8 +28,8 @@ constexpr int kImagesAtOnce = 3;
 struct Entry {
   std::shared_ptr<const Image> image;
   std::vector<std::string> diff_ids;
-  Time used{};
 };
+using Images = std::map<std::string, Entry>;  // by id
 
 std::string hex_of(std::string_view digest) { return std::string(cut(digest, ":").after); }
 
@@ -202,66 +204,82 @@ class FileImageStore final : public ImageStore {
     threads_.submit([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
                     [this, alive = std::weak_ptr<int>(alive_), result, name = *name] {
                        if (alive.expired()) return;
-                       Result<std::vector<std::shared_ptr<const Image>>> entered = enter(*result);
-                       std::vector<PullDone> waiting = std::move(pulls_[name]);
-                       pulls_.erase(name);
-                       for (PullDone& one : waiting) {
-                         if (!entered.ok()) {
-                           one(entered.error());
-                         } else {
-                           one(entered->front());
+                       enter(std::move(*result), [this, name](const Found& entered) {
+                         std::vector<PullDone> waiting = std::move(pulls_[name]);
+                         pulls_.erase(name);
+                         for (PullDone& one : waiting) {
+                           if (!entered.ok()) {
+                             one(entered.error());
+                           } else {
+                             one(entered->front());
+                           }
                          }
-                       }
+                       });
                      });
   }
 
   void import(const std::string& file, const std::string& reference,
               Function<void(Result<std::vector<std::shared_ptr<const Image>>>)> done) override {
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
-    auto finished = std::make_shared<Function<void(Result<std::vector<std::shared_ptr<const Image>>>)>>(std::move(done));
+    auto finished = std::make_shared<Function<void(Found)>>(std::move(done));
     threads_.submit([this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
                     [this, alive = std::weak_ptr<int>(alive_), result, finished] {
-                      if (!alive.expired()) (*finished)(enter(*result));
+                      if (!alive.expired()) enter(std::move(*result), [finished](Found entered) { (*finished)(std::move(entered)); });
                     });
   }
 
   void remove(const std::string& reference, Function<void(Status)> done) override {
-    std::shared_ptr<const Image> image = find(reference);
-    Status status = ok_status();
-    if (!image) {
-      status = error(Code::kNotFound, "no image " + quoted(reference) + " on this node");
-    } else {
-      status = forget(image->id);
-    }
-    runtime_.post([done = std::move(done), status] { done(status); });
+    in_turn([this, reference, done = std::move(done)]() mutable {
+      std::shared_ptr<const Image> image = find(reference);
+      if (image) return forget({image->id}, std::move(done));
+      end_turn();
+      done(error(Code::kNotFound, "no image " + quoted(reference) + " on this node"));
+    });
   }
 
   void collect(std::vector<std::string> in_use, std::int64_t bytes, Function<void(Result<std::int64_t>)> done) override {
-    std::vector<std::pair<Time, std::string>> candidates;
-    for (const auto& [id, entry] : images_) {
-      if (std::find(in_use.begin(), in_use.end(), id) == in_use.end()) candidates.emplace_back(entry.used, id);
-    }
-    std::sort(candidates.begin(), candidates.end());
-    Result<std::int64_t> freed = std::int64_t{0};
-    for (const auto& [used, id] : candidates) {
-      if (*freed >= bytes) break;
-      std::int64_t size = images_[id].image->size_bytes;
-      Status gone = forget(id);
-      if (!gone.ok()) {
-        freed = gone.error();
-        break;
+    in_turn([this, in_use = std::move(in_use), bytes, done = std::move(done)]() mutable {
+      std::vector<std::pair<Time, std::string>> candidates;
+      for (const auto& [id, entry] : images_) {
+        if (std::find(in_use.begin(), in_use.end(), id) == in_use.end()) candidates.emplace_back(used_[id], id);
       }
-      *freed += size;
-    }
-    runtime_.post([done = std::move(done), freed] { done(freed); });
+      std::sort(candidates.begin(), candidates.end());
+      std::vector<std::string> unused;
+      std::int64_t freed = 0;
+      for (const auto& [used, id] : candidates) {
+        if (freed >= bytes) break;
+        freed += images_[id].image->size_bytes;
+        unused.push_back(id);
+      }
+      forget(unused, [freed, done = std::move(done)](const Status& gone) { done(gone.ok() ? Result<std::int64_t>(freed) : gone.error()); });
+    });
   }
 
   void touch(const std::string& id) override {
-    if (auto found = images_.find(id); found != images_.end()) found->second.used = runtime_.now();
+    if (images_.contains(id)) used_[id] = runtime_.now();
   }
 
  private:
   using PullDone = Function<void(Result<std::shared_ptr<const Image>>)>;
+  using Found = Result<std::vector<std::shared_ptr<const Image>>>;
+
+  // Changes of the index follow each other: each is on disk, or has failed, before the next one begins. A turn ends with
+  // save() or end_turn().
+  void in_turn(Task turn) {
+    turns_.push_back(std::move(turn));
+    if (turns_.size() == 1) begin_turn();
+  }
+  void begin_turn() {
+    runtime_.post([this, alive = std::weak_ptr<int>(alive_)] {
+      if (alive.expired()) return;
+      Task turn = std::move(turns_.front());  // its place stays, until it ends
+      turn();
+    });
+  }
+  void end_turn() {
+    turns_.pop_front();
+    if (!turns_.empty()) begin_turn();
+  }
 
   Result<std::int64_t> room_left() const {
     BERTH_ASSIGN(RootedDir root, RootedDir::open(root_));
@@ -313,36 +331,66 @@ class FileImageStore final : public ImageStore {
     return last;
   }
 
-  Result<std::vector<std::shared_ptr<const Image>>> enter(const Result<std::vector<Imported>>& imported) {
-    if (!imported.ok()) return imported.error();
-    std::vector<std::shared_ptr<const Image>> out;
-    for (const Imported& one : *imported) {
+  void enter(Result<std::vector<Imported>> imported, Function<void(Found)> done) {
+    if (!imported.ok()) return done(imported.error());
+    in_turn([this, imported = std::move(*imported), done = std::move(done)]() mutable { enter_now(imported, std::move(done)); });
+  }
+
+  // Nobody sees an image before the index on disk has it.
+  void enter_now(const std::vector<Imported>& imported, Function<void(Found)> done) {
+    for (const Imported& one : imported) {
       // A layer that was here when the import began may have gone with the last image that had it.
       for (const std::string& layer : layer_paths(one.diff_ids)) {
-        if (!path_exists(layer)) return error(Code::kUnavailable, "layer " + layer + " was removed meanwhile; try again");
+        if (path_exists(layer)) continue;
+        end_turn();
+        return done(error(Code::kUnavailable, "layer " + layer + " was removed meanwhile; try again"));
       }
     }
-    for (const Imported& one : *imported) {
-      for (auto& [id, entry] : images_) {  // a tag names one image only
-        Image other = *entry.image;
-        auto taken = [&](const std::string& tag) { return std::find(one.tags.begin(), one.tags.end(), tag) != one.tags.end(); };
-        if (std::erase_if(other.tags, taken) > 0) entry.image = std::make_shared<Image>(other);
-      }
-      Image image;
-      if (auto known = images_.find(one.id); known != images_.end()) image = *known->second.image;
-      image.id = one.id;
-      image.tags.insert(image.tags.end(), one.tags.begin(), one.tags.end());
-      for (const std::string& digest : one.digests) {
-        if (std::find(image.digests.begin(), image.digests.end(), digest) == image.digests.end()) image.digests.push_back(digest);
-      }
-      image.config = one.config;
-      image.size_bytes = one.size;
-      image.layers = layer_paths(one.diff_ids);
-      images_[one.id] = Entry{std::make_shared<Image>(image), one.diff_ids, runtime_.now()};
-      out.push_back(images_[one.id].image);
+    Images next = images_;
+    std::vector<std::shared_ptr<const Image>> entered;
+    std::set<std::string> brought;
+    for (const Imported& one : imported) {
+      entered.push_back(enter_one(one, next));
+      brought.insert(one.diff_ids.begin(), one.diff_ids.end());
+      used_[one.id] = runtime_.now();
     }
-    BERTH_TRY(save());
-    return out;
+    save(next, {}, [this, next, brought = std::move(brought), entered = std::move(entered), done = std::move(done)](const Status& saved) mutable {
+      if (saved.ok()) {
+        images_ = std::move(next);
+        return done(std::move(entered));
+      }
+      // What nobody can use takes no space of a disk that is full.
+      for (const std::string& layer : unneeded(brought)) discard(layer);
+      done(saved.error());
+    });
+  }
+
+  std::shared_ptr<const Image> enter_one(const Imported& one, Images& images) const {
+    for (auto& [id, entry] : images) {  // a tag names one image only
+      Image other = *entry.image;
+      auto taken = [&](const std::string& tag) { return std::find(one.tags.begin(), one.tags.end(), tag) != one.tags.end(); };
+      if (std::erase_if(other.tags, taken) > 0) entry.image = std::make_shared<Image>(other);
+    }
+    Image image;
+    if (auto known = images.find(one.id); known != images.end()) image = *known->second.image;
+    image.id = one.id;
+    image.tags.insert(image.tags.end(), one.tags.begin(), one.tags.end());
+    for (const std::string& digest : one.digests) {
+      if (std::find(image.digests.begin(), image.digests.end(), digest) == image.digests.end()) image.digests.push_back(digest);
+    }
+    image.config = one.config;
+    image.size_bytes = one.size;
+    image.layers = layer_paths(one.diff_ids);
+    images[one.id] = Entry{std::make_shared<Image>(image), one.diff_ids};
+    return images[one.id].image;
+  }
+
+  // Those of `diff_ids` that no image has, as paths.
+  std::vector<std::string> unneeded(std::set<std::string> diff_ids) const {
+    for (const auto& [id, entry] : images_) {
+      for (const std::string& diff_id : entry.diff_ids) diff_ids.erase(diff_id);
+    }
+    return layer_paths({diff_ids.begin(), diff_ids.end()});
   }
 
   std::vector<std::string> layer_paths(const std::vector<std::string>& diff_ids) const {
@@ -375,63 +423,105 @@ class FileImageStore final : public ImageStore {
         return;
       }
     }
-    if (Result<Time> used = parse_time(row["used"].as_string()); used.ok()) entry.used = *used;
+    if (Result<Time> used = parse_time(row["used"].as_string()); used.ok()) used_[image.id] = *used;
     entry.image = std::make_shared<Image>(image);
     images_[image.id] = entry;
   }
 
-  Status save() {
+  std::string index_of(const Images& images) {
     Value rows = Value::array();
     auto strings = [](const std::vector<std::string>& list) {
       Value out = Value::array();
       for (const std::string& text : list) out.push(text);
       return out;
     };
-    for (const auto& [id, entry] : images_) {
+    for (const auto& [id, entry] : images) {
       rows.push(Value::object({{"id", id},
                                {"tags", strings(entry.image->tags)},
                                {"digests", strings(entry.image->digests)},
                                {"diffIDs", strings(entry.diff_ids)},
                                {"size", static_cast<long>(entry.image->size_bytes)},
-                               {"used", format_time(entry.used)},
+                               {"used", format_time(used_[id])},
                                {"config", entry.image->config}}));
     }
-    return write_file_durably(root_ + "/images.json", json::encode(Value::object({{"images", rows}})));
+    return json::encode(Value::object({{"images", rows}}));
+  }
+
+  // A thread writes the index, as it was or as it is to be after any crash, and then takes away `layers`. Where there is not
+  // even space for a smaller index they go first: an image without its layers is forgotten when the store is opened.
+  void save(const Images& images, std::vector<std::string> layers, Function<void(const Status&)> saved) {
+    auto status = std::make_shared<Status>();
+    auto done = std::make_shared<Function<void(const Status&)>>(std::move(saved));
+    std::vector<std::string> moved(layers.size());
+    for (std::string& name : moved) name = fresh_work() + "-gone";
+    index_.submit(
+        [file = root_ + "/images.json", text = index_of(images), layers, moved, status] {
+          fault::step("images.index");
+          *status = write_file_durably(file, text);
+          if (!status->ok() && layers.empty()) return;
+          for (std::size_t i = 0; i < layers.size(); ++i) (void)move_away(layers[i], moved[i]);
+          if (status->ok()) return;
+          for (const std::string& layer : moved) (void)remove_all(layer);
+          log_warning("images", "removed an image although the index could not be written", {{"reason", status->error().message}});
+          (void)write_file_durably(file, text);
+          *status = ok_status();
+        },
+        [this, alive = std::weak_ptr<int>(alive_), status, done, moved] {
+          if (alive.expired()) return;
+          // A layer may have many files, and the next turn has other things to do. What is not removed goes when the store is opened next.
+          for (const std::string& layer : moved) threads_.submit([layer] { (void)remove_all(layer); }, [] {});
+          (*done)(*status);
+          end_turn();
+        });
   }
 
   // Out of the index first, then the layers that nobody else has: a crash in between leaves rubbish, never a hole.
-  Status forget(const std::string& id) {
-    Entry entry = images_[id];
-    images_.erase(id);
-    if (Status saved = save(); !saved.ok()) {
-      images_[id] = std::move(entry);
-      return saved;
+  void forget(const std::vector<std::string>& ids, Function<void(Status)> done) {
+    Images gone;
+    std::set<std::string> diff_ids;
+    for (const std::string& id : ids) {
+      auto image = images_.extract(id);
+      diff_ids.insert(image.mapped().diff_ids.begin(), image.mapped().diff_ids.end());
+      gone.insert(std::move(image));
     }
-    std::set<std::string> needed;
-    for (const auto& [other, kept] : images_) needed.insert(kept.diff_ids.begin(), kept.diff_ids.end());
-    for (const std::string& diff_id : entry.diff_ids) {
-      if (!needed.contains(diff_id)) BERTH_TRY(discard(root_ + "/layers/" + hex_of(diff_id)));
+    if (gone.empty()) {
+      end_turn();
+      return done(ok_status());
     }
-    return remove_all(root_ + "/blobs/sha256/" + hex_of(id));
+    save(images_, unneeded(std::move(diff_ids)), [this, gone, done = std::move(done)](const Status& saved) mutable {
+      for (const auto& [id, entry] : gone) {
+        if (saved.ok()) {
+          used_.erase(id);
+          (void)remove_all(root_ + "/blobs/sha256/" + hex_of(id));
+        }
+      }
+      if (!saved.ok()) images_.merge(gone);
+      done(saved);
+    });
   }
 
-  // Moved away at once, removed by a thread: a layer may have many files, and the loop has other things to do. What is
-  // not removed goes when the store is opened next.
-  Status discard(const std::string& layer) {
-    std::string gone = fresh_work() + "-gone";
-    if (::rename(layer.c_str(), gone.c_str()) != 0) return errno == ENOENT ? ok_status() : Status(errno_error("removing " + layer));
-    threads_.submit([gone] { (void)remove_all(gone); }, [] {});
+  static Status move_away(const std::string& layer, const std::string& to) {
+    if (::rename(layer.c_str(), to.c_str()) != 0 && errno != ENOENT) return errno_error("removing " + layer);
     return {};
+  }
+
+  // Moved away at once, removed by a thread.
+  void discard(const std::string& layer) {
+    std::string gone = fresh_work() + "-gone";
+    if (move_away(layer, gone).ok()) threads_.submit([gone] { (void)remove_all(gone); }, [] {});
   }
 
   Runtime& runtime_;
   std::string root_, pull_network_;
-  std::map<std::string, Entry> images_;
+  Images images_;                     // as the index on disk has them, but for those that are being forgotten
+  std::map<std::string, Time> used_;  // by id
+  std::deque<Task> turns_;            // the first one is under way
   std::map<std::string, std::vector<PullDone>> pulls_;
   int works_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   // A registry that does not answer, or a large layer, holds up nothing but images. Last, so that it ends first.
   ThreadPool threads_{runtime_, kImagesAtOnce};
+  ThreadPool index_{runtime_, 1};  // which waits for the disk, but for no pull
 };
 
 }  // namespace

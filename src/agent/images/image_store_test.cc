@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <set>
+#include <thread>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/loop.h"
 #include "base/process.h"
@@ -201,6 +204,82 @@ TEST_F(ImageStoreTest, ARegistryThatDoesNotAnswerHoldsUpNothingElse) {
   EXPECT_EQ(answers, 0) << "no pull has ended";
   listener.reset();
   while (answers < 4) loop_.run_once(10s);
+}
+
+TEST_F(ImageStoreTest, TheIndexIsNotWrittenOnTheLoop) {
+  static std::set<std::thread::id> writers;
+  writers.clear();
+  fault::on_step([](std::string_view name) {
+    if (name == "images.index") writers.insert(std::this_thread::get_id());
+  });
+  ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
+  ASSERT_TRUE(remove("a:1").ok());
+  store_.reset();
+  fault::on_step(nullptr);
+  EXPECT_EQ(writers.size(), 1u);
+  EXPECT_FALSE(writers.contains(std::this_thread::get_id()));
+}
+
+TEST_F(ImageStoreTest, AFullDiskNeitherLosesNorHalvesTheIndex) {
+  ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
+  const std::string index = directory_ + "/store/images.json";
+  const std::string before = *read_file(index);
+  const std::string file = archive("b:1", "echo 2 > x");
+  // Where the bytes cannot be written, or not be kept.
+  for (const char* point : {"files.write", "files.fsync", "files.rename"}) {
+    fault::on_step([point](std::string_view name) {
+      if (name == "images.index") fault::arm(point, 1);
+    });
+    EXPECT_FALSE(import(file).ok()) << point;
+    fault::on_step(nullptr);
+    fault::disarm_all();
+    EXPECT_EQ(*read_file(index), before) << point;
+    EXPECT_EQ(store_->list().size(), 1u) << "what the index does not have is not served";
+    EXPECT_EQ(list_directory(directory_ + "/store/layers")->size(), 1u) << "and takes no space";
+    EXPECT_EQ(list_directory(directory_ + "/store")->size(), 4u) << "nor does what was half written";
+  }
+  ASSERT_TRUE(import(file).ok());
+  reopen();
+  EXPECT_EQ(store_->list().size(), 2u);
+}
+
+// Removing images is what frees a full disk.
+TEST_F(ImageStoreTest, AnImageCanBeRemovedWhereTheIndexCannotBeWritten) {
+  ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
+  ASSERT_TRUE(import(archive("b:1", "echo 2 > x")).ok());
+  fault::arm("files.write", 1'000);
+  EXPECT_TRUE(remove("a:1").ok());
+  fault::disarm_all();
+  EXPECT_EQ(list_directory(directory_ + "/store/layers")->size(), 1u);
+  EXPECT_EQ(store_->list().size(), 1u);
+  reopen();
+  EXPECT_FALSE(store_->find("a:1"));
+  EXPECT_TRUE(store_->find("b:1"));
+  // One whose layers all belong to another as well would free nothing: it stays as it is.
+  ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
+  shell("sed -i 's/\\[\"x\"\\]/[\"y\"]/' out/config.json; sed -i 's/a:1/c:1/' out/manifest.json; tar -C out -cf image.tar .");
+  ASSERT_TRUE(import(directory_ + "/image.tar").ok());
+  ASSERT_EQ(store_->find("a:1")->layers, store_->find("c:1")->layers);
+  fault::arm("files.write", 1'000);
+  EXPECT_FALSE(remove("a:1").ok());
+  fault::disarm_all();
+  EXPECT_TRUE(store_->find("a:1"));
+  EXPECT_TRUE(remove("a:1").ok());
+  EXPECT_TRUE(path_exists(store_->find("c:1")->layers[0]));
+}
+
+TEST_F(ImageStoreTest, ChangesOfTheIndexFollowEachOther) {
+  ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
+  ASSERT_TRUE(import(archive("b:1", "echo 2 > x")).ok());
+  std::vector<std::string> ended;
+  store_->remove("a:1", [&](const Status& status) { ended.push_back(status.ok() ? "removed" : status.error().message); });
+  store_->remove("a:1", [&](const Status& status) { ended.push_back(status.ok() ? "removed" : "absent"); });
+  store_->collect({}, 1, [&](const Result<std::int64_t>& freed) { ended.push_back(freed.ok() ? "collected" : freed.error().message); });
+  store_->collect({}, 1, [&](const Result<std::int64_t>& freed) { ended.push_back(freed.ok() && *freed == 0 ? "nothing left" : "?"); });
+  while (ended.size() < 4) loop_.run_once(10s);
+  EXPECT_EQ(ended, (std::vector<std::string>{"removed", "absent", "collected", "nothing left"}));
+  reopen();
+  EXPECT_TRUE(store_->list().empty());
 }
 
 TEST_F(ImageStoreTest, AMissingLayerIsNotServed) {
