@@ -463,8 +463,8 @@ class RawSession final : public Session {
           c_.out().push(std::move(piece));
         }
         break;
-      case Command::Kind::kClose:
-      case Command::Kind::kAbandon: c_.close_after_output(true); break;
+      case Command::Kind::kClose: c_.close_after_output(true); break;
+      case Command::Kind::kAbandon: c_.abort(); break;
       default: break;  // kResumeReading: the connection reads again after any command
     }
   }

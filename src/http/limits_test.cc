@@ -5,6 +5,7 @@
 
 #include "http/server.h"
 #include "http/test_support.h"
+#include "http/unread.h"
 
 namespace berth::http {
 namespace {
@@ -122,6 +123,88 @@ TEST_F(LimitsTest, AnswersThatNobodyReads) {
     third = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     return drive(loop_, [&] { return third->has("\r\n\r\n"); }) && third->has("small");
   }));
+}
+
+// One who reads nothing uses up a share, not everything.
+TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
+  Config config;
+  config.max_unread = 40u << 20;
+  const std::string big(4u << 20, 'x');
+  std::vector<std::shared_ptr<Exchange>> streams;
+  int closed = 0;
+  serve([&](std::shared_ptr<Exchange> e) {
+    e->belongs_to(std::string(header(e->request().headers, "user")));
+    if (e->over_share()) return e->respond(429, "text/plain", "later");
+    if (e->request().path == "/stream") {
+      e->start(200, {{"content-type", "text/plain"}});
+      e->on_close([&] { ++closed; });
+      streams.push_back(std::move(e));
+      return;
+    }
+    e->respond(200, "text/plain", e->request().path == "/big" ? big : "small");
+  }, config);
+  auto as = [&](const std::string& user, const std::string& path) {
+    auto socket = ask("GET " + path + " HTTP/1.1\r\nHost: h\r\nUser: " + user + "\r\n\r\n");
+    EXPECT_TRUE(drive(loop_, [&] { return streams.size() > 0 || socket->has("\r\n\r\n"); }));
+    return socket;
+  };
+  auto peek = [&](const std::string& user) {
+    auto socket = as(user, "/");
+    EXPECT_TRUE(drive(loop_, [&] { return socket->has("\r\n\r\n"); }));
+    return socket->got.substr(9, 3);
+  };
+  // An answer's first bytes are read here, and no more: 40 of them would be far more than there is.
+  std::vector<std::unique_ptr<RawSocket>> unread;
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    auto socket = std::make_unique<RawSocket>(address_);
+    socket->send("GET /big HTTP/1.1\r\nHost: h\r\nUser: greedy\r\n\r\n");
+    EXPECT_TRUE(drive(loop_, [&] {
+      socket->poll(64);
+      return socket->got.size() >= 12;
+    }));
+    if (socket->got.substr(9, 3) == "429") ++refused;
+    unread.push_back(std::move(socket));
+  }
+  // A quarter of the total for one of two: two or three answers, less what the kernel holds.
+  EXPECT_GE(refused, 30);
+  EXPECT_LT(refused, 39);
+  EXPECT_EQ(peek("greedy"), "429");
+  EXPECT_EQ(peek("other"), "200");
+  // A stream of the one who is over is cut once it is behind, another one's is not.
+  auto slow = as("other", "/stream");
+  ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 1; }));
+  for (int i = 0; i < 10; ++i) streams[0]->write({Piece::of(std::string(100'000, 'e'))});
+  EXPECT_FALSE(drive(loop_, [&] { return closed > 0; }, 50ms));
+  streams[0]->belongs_to("greedy");
+  for (int i = 0; i < 10; ++i) streams[0]->write({Piece::of(std::string(1'000'000, 'e'))});
+  EXPECT_TRUE(drive(loop_, [&] { return closed == 1; }));
+  unread.clear();
+  EXPECT_TRUE(drive(loop_, [&] { return peek("greedy") == "200"; }));
+}
+
+// What several answers of a user share counts once for it, and is given back with the last of them.
+TEST(UnreadTest, SharedTextsCountOnceForEachUser) {
+  auto all = std::make_shared<Unread>();
+  UnreadUsers users;
+  auto text = std::make_shared<const std::string>(1000, 'x');
+  auto one = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.of("one"), nullptr});
+  auto two = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.of("two"), nullptr});
+  std::vector<std::shared_ptr<const void>> owners;
+  for (int i = 0; i < 100; ++i) owners.push_back(charge_shared(*one, text));
+  EXPECT_EQ(all->bytes.load(), 1000u);
+  EXPECT_EQ(all->users.load(), 1);
+  owners.push_back(charge_shared(*two, text));
+  EXPECT_EQ(all->bytes.load(), 2000u);
+  EXPECT_EQ(all->users.load(), 2);
+  EXPECT_FALSE(one->over_share(6000));  // a sixth for each of two
+  EXPECT_TRUE(one->over_share(5999));
+  owners.clear();
+  EXPECT_EQ(all->bytes.load(), 0u);
+  EXPECT_EQ(all->users.load(), 0);
+  EXPECT_EQ(text.use_count(), 1);
+  owners.push_back(charge_shared(*one, text));
+  EXPECT_EQ(users.of("one")->bytes.load(), 1000u);
 }
 
 // Bytes that an answer shares with a cache cost nothing.

@@ -10,6 +10,11 @@ Piece Piece::of(std::string text) {
   return Piece{std::move(owner), bytes, true};
 }
 
+Piece Exchange::shared(std::shared_ptr<const std::string> text) const {
+  const std::string_view bytes = *text;
+  return Piece{std::move(text), bytes};
+}
+
 std::string_view header(const Headers& headers, std::string_view name) {
   for (const auto& [key, value] : headers) {
     if (iequals(key, name)) return value;
@@ -159,21 +164,6 @@ std::string http_date(std::time_t seconds) {
   int n = std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[t.tm_wday], t.tm_mday,
                         kMonths[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
   return std::string(text, static_cast<std::size_t>(n));
-}
-
-void charge(const std::shared_ptr<std::atomic<std::size_t>>& total, std::vector<Piece>& pieces) {
-  struct Charged {
-    std::shared_ptr<const void> owner;
-    std::shared_ptr<std::atomic<std::size_t>> total;
-    std::size_t bytes;
-    ~Charged() { total->fetch_sub(bytes); }
-  };
-  for (Piece& piece : pieces) {
-    if (!piece.made_for_answer || piece.bytes.size() < kChargedFrom) continue;
-    total->fetch_add(piece.bytes.size());
-    piece.owner = std::shared_ptr<const void>(new Charged{std::move(piece.owner), total, piece.bytes.size()});
-    piece.made_for_answer = false;
-  }
 }
 
 Config::Rendered render_error(const Config& config, int status, std::string_view message) {

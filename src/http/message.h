@@ -1,7 +1,6 @@
 #pragma once
 // What HTTP/1.1 and HTTP/2 share about messages.
 
-#include <atomic>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -20,10 +19,6 @@ bool has_token(std::string_view list, std::string_view token);
 // Whether it can stand in a header: a token, and a value without control characters.
 bool valid_header(std::string_view name, std::string_view value);
 std::string http_date(std::time_t seconds);        // "Sun, 06 Nov 1994 08:49:37 GMT"
-// Adds the pieces that were made for one answer to the total, until the last of each is gone. Those below kChargedFrom are
-// copied together on the way out, and are bounded by their number.
-inline constexpr std::size_t kChargedFrom = 256;
-void charge(const std::shared_ptr<std::atomic<std::size_t>>& total, std::vector<Piece>& pieces);
 Config::Rendered render_error(const Config& config, int status, std::string_view message);
 
 }  // namespace berth::http

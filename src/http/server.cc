@@ -13,6 +13,7 @@
 #include "http/message.h"
 #include "http/socket_address.h"
 #include "http/transport.h"
+#include "http/unread.h"
 #include "http/wire.h"
 
 namespace berth::http {
@@ -45,7 +46,12 @@ class Core : public std::enable_shared_from_this<Core> {
   bool open() const { return open_; }
 
   // More is on its way to peers that do not take it than memory is given for.
-  bool too_much_unread() const { return totals->unread->load() > max_unread_; }
+  bool too_much_unread() const { return totals->unread->bytes.load() > max_unread_; }
+  bool over_share(const UnreadAccount& account) const { return account.over_share(max_unread_); }
+  UnreadAccountPtr account(const Wire& wire, std::shared_ptr<UnreadOfUser> user) const {
+    return std::make_shared<const UnreadAccount>(UnreadAccount{totals->unread, std::move(user), wire.load->unread});
+  }
+  UnreadUsers& users() { return users_; }
 
   const std::shared_ptr<Totals> totals;
   std::vector<std::unique_ptr<Transport>> transports;
@@ -75,6 +81,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<const Handler> handler_;  // shared, so that a handler may destroy the server it runs for
   std::shared_ptr<const std::function<bool(Exchange&)>> screen_;
   const std::size_t max_unread_;
+  UnreadUsers users_;
   const Config::Rendered busy_;
   std::vector<std::vector<Command>> outbox_;
   bool open_ = true, handling_ = false, flush_posted_ = false;
@@ -100,7 +107,9 @@ std::size_t size_of(const std::vector<Piece>& pieces) {
 
 class ChannelEnd final : public Channel, public LoopEnd {
  public:
-  ChannelEnd(std::shared_ptr<Core> core, std::shared_ptr<Wire> wire) : core_(std::move(core)), wire_(std::move(wire)) {
+  // `account` is null where nothing is bounded.
+  ChannelEnd(std::shared_ptr<Core> core, std::shared_ptr<Wire> wire, UnreadAccountPtr account)
+      : core_(std::move(core)), wire_(std::move(wire)), account_(std::move(account)) {
     wire_->end = this;
   }
   ~ChannelEnd() override {
@@ -119,8 +128,14 @@ class ChannelEnd final : public Channel, public LoopEnd {
   void write(std::string bytes) override {
     if (gone_ || closing_ || bytes.empty()) return;
     std::size_t left = wire_->backlog.fetch_add(bytes.size()) + bytes.size();
+    if (left > kLowWater && account_ && core_->over_share(*account_)) {
+      // The peer does not keep up; closed() tells the owner.
+      closing_ = true;
+      return core_->send(make_command(Command::Kind::kAbandon, *wire_), wire_->transport);
+    }
     Command command = make_command(Command::Kind::kWrite, *wire_);
     command.pieces.push_back(Piece::of(std::move(bytes)));
+    if (account_) charge(account_, command.pieces);
     core_->send(std::move(command), wire_->transport);
     if (left > kLowWater) wire_->wants_drain.store(true);
   }
@@ -182,6 +197,7 @@ class ChannelEnd final : public Channel, public LoopEnd {
 
   std::shared_ptr<Core> core_;
   std::shared_ptr<Wire> wire_;
+  const UnreadAccountPtr account_;
   Function<void(std::string_view)> read_;
   Task closed_, drained_;
   std::deque<std::string> waiting_;
@@ -191,7 +207,7 @@ class ChannelEnd final : public Channel, public LoopEnd {
 class ExchangeEnd final : public Exchange, public LoopEnd {
  public:
   ExchangeEnd(std::shared_ptr<Core> core, std::shared_ptr<Wire> wire, std::unique_ptr<Request> request)
-      : core_(std::move(core)), wire_(std::move(wire)), request_(std::move(request)) {
+      : core_(std::move(core)), wire_(std::move(wire)), request_(std::move(request)), account_(core_->account(*wire_, nullptr)) {
     wire_->end = this;
   }
   ~ExchangeEnd() override {
@@ -203,6 +219,13 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
 
   const Request& request() const override { return *request_; }
 
+  void belongs_to(const std::string& user) override { account_ = core_->account(*wire_, core_->users().of(user)); }
+  bool over_share() const override { return !request_->peer.unix_socket && core_->over_share(*account_); }
+  Piece shared(std::shared_ptr<const std::string> text) const override {
+    std::shared_ptr<const void> owner = charge_shared(*account_, text);
+    return Piece{std::move(owner), *text};
+  }
+
   void respond(int status, Headers headers, std::vector<Piece> body) override {
     if (done_ || started_) return;
     done_ = true;
@@ -210,7 +233,7 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
     command.status = status;
     command.headers = std::move(headers);
     command.pieces = std::move(body);
-    charge(core_->totals->unread, command.pieces);
+    charge(account_, command.pieces);
     core_->send(std::move(command), wire_->transport);
   }
 
@@ -235,13 +258,13 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
     std::size_t size = size_of(pieces);
     if (size == 0) return true;
     std::size_t left = wire_->backlog.fetch_add(size) + size;
-    if (left > kLowWater && core_->too_much_unread() && !request_->peer.unix_socket) {
+    if (left > kLowWater && over_share()) {
       cut_off();
       return false;
     }
     Command command = make_command(Command::Kind::kWrite, *wire_);
     command.pieces = std::move(pieces);
-    charge(core_->totals->unread, command.pieces);
+    charge(account_, command.pieces);
     core_->send(std::move(command), wire_->transport);
     if (left <= kHighWater) return true;
     wire_->wants_drain.store(true);
@@ -275,7 +298,7 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
     Command command = make_command(Command::Kind::kUpgrade, *wire_);
     command.headers = std::move(headers);
     core_->send(std::move(command), wire_->transport);
-    return std::unique_ptr<Channel>(std::make_unique<ChannelEnd>(core_, wire_));
+    return std::unique_ptr<Channel>(std::make_unique<ChannelEnd>(core_, wire_, request_->peer.unix_socket ? nullptr : account_));
   }
 
   // LoopEnd
@@ -309,6 +332,7 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
   std::shared_ptr<Core> core_;
   std::shared_ptr<Wire> wire_;
   std::unique_ptr<Request> request_;
+  UnreadAccountPtr account_;
   Task drained_, closed_;
   bool started_ = false, done_ = false, gone_ = false;
 };

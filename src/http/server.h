@@ -79,9 +79,16 @@ class Exchange {
   virtual void respond(int status, Headers headers, std::vector<Piece> body) = 0;
   void respond(int status, std::string content_type, std::string body);
 
+  // Whose the answer is: of what peers leave unread each user has a share (unread.h). Nobody's is bounded by the total alone.
+  virtual void belongs_to(const std::string&) {}
+  // Whether that user, or this connection, has more unread than its share. Peers at Unix sockets never have.
+  virtual bool over_share() const { return false; }
+  // A piece of a text that other answers have as well, which counts once for each user.
+  virtual Piece shared(std::shared_ptr<const std::string> text) const;
+
   // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
   // high-water mark (1 MiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing for
-  // Config::idle_timeout, or while too many bytes are unread in all, loses its connection (stream, in HTTP/2).
+  // Config::idle_timeout, or while too many bytes are unread in all or by its user, loses its connection (stream, in HTTP/2).
   virtual void start(int status, Headers headers) = 0;
   virtual bool write(std::vector<Piece> pieces) = 0;
   virtual void on_drain(Task drained) = 0;

@@ -20,6 +20,7 @@ namespace berth::http {
 
 namespace {
 
+constexpr int kUnsentInKernel = 256 << 10;  // bytes of one connection
 constexpr std::uint64_t kWakeTag = 0;
 constexpr std::uint64_t kListenerTag = std::uint64_t{1} << 63;
 constexpr Millis kAcceptPause = 100;
@@ -276,6 +277,8 @@ bool Transport::adopt(Fd fd, const std::string& address, Listener& listener) {
   if (tcp) {
     int on = 1;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // What a peer does not take waits here, where it is counted, and not by megabytes in the kernel.
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentInKernel, sizeof kUnsentInKernel);
     setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     int idle = 30, interval = 10, count = 4;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);

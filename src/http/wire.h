@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "http/server.h"
+#include "http/unread.h"
 
 namespace berth::http {
 
@@ -30,12 +31,14 @@ class LoopEnd {
 // streams can make the loop do.
 struct Load {
   std::atomic<int> live{0};
+  // Bytes of the connection's answers that its peer has not taken.
+  std::shared_ptr<std::atomic<std::size_t>> unread = std::make_shared<std::atomic<std::size_t>>(0);
 };
 
-// What all connections of a server add up to. The bytes are charged by message.h's charge() and by BodyCharge.
+// What all connections of a server add up to. The bytes are charged by unread.h's charge() and by BodyCharge.
 struct Totals {
   std::atomic<int> connections{0};
-  std::shared_ptr<std::atomic<std::size_t>> unread = std::make_shared<std::atomic<std::size_t>>(0);      // of answers
+  std::shared_ptr<Unread> unread = std::make_shared<Unread>();  // of answers
   std::shared_ptr<std::atomic<std::size_t>> unanswered = std::make_shared<std::atomic<std::size_t>>(0);  // of requests
 };
 

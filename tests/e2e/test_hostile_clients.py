@@ -101,6 +101,39 @@ def test_numbers_beyond_their_type(cluster, unharmed):
         cluster.request("DELETE", path + "/big")
 
 
+def test_who_reads_nothing_is_refused_and_nobody_else(session):
+    """A thousand answers of 900 KB that nobody reads, tables and watches of tables."""
+    cluster = session.cluster
+    path = f"/api/v1/namespaces/{session.ns}/configmaps"
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+    def wide(letter):
+        return json.dumps({"metadata": {"name": "wide"}, "data": {"k": letter * 900_000}})
+    assert cluster.request("POST", path, wide("x"))[0] == 201
+    token = cluster.request("POST", f"/api/v1/namespaces/{session.ns}/serviceaccounts/default/token", json.dumps({"spec": {}}))[1]["status"]["token"]
+    before, pid, unread, codes = resident(cluster), cluster.pid("server"), [], []
+    for i in range(1000):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", cluster.port))
+        connection = cluster.tls.wrap_socket(connection, server_hostname="127.0.0.1")
+        connection.settimeout(100)
+        connection.sendall(f"GET {path}?includeObject=Object{'&watch=true' if i % 2 else ''} HTTP/1.1\r\nHost: x\r\nAccept: {table}\r\n\r\n".encode())
+        codes.append(connection.recv(12)[9:12])
+        unread.append(connection)
+    assert codes.count(b"429") > 300 and set(codes) == {b"200", b"429"}, {code: codes.count(code) for code in codes}
+    for letter in "yz":
+        # The administrator's share is used up; the server's own socket is not counted.
+        subprocess.run(["curl", "-sSf", "-o", "/dev/null", "--unix-socket", f"{cluster.data_dir}/run/api.sock", "-X", "PUT", "-H", "Content-Type: application/json",
+                        "--data-binary", "@-", "http://x" + path + "/wide"], input=wide(letter).encode(), check=True, timeout=300)
+        assert bearer(cluster, token, "/api/v1") == 200
+    for connection in unread:
+        connection.close()
+    wait_for("the administrator's share", lambda: cluster.request("GET", path)[0] == 200)
+    assert cluster.pid("server") == pid
+    assert resident(cluster) - before < 300
+
+
 def test_certificates_of_others(cluster, tmp_path):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
                     "-subj", "/O=system:masters/CN=kubernetes-admin", "-keyout", tmp_path / "key", "-out", tmp_path / "crt"],

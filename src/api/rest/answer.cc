@@ -119,6 +119,12 @@ Value view_object(const Context& context, const Value& object, bool with_columns
   return object;
 }
 
+std::string view_form(const Context& context, bool with_columns) {
+  if (context.accept.as == As::kPartialMetadata) return "partial";
+  return "table " + context.accept.table_version + " " + context.call.kind->api_version() + " " + std::string(context.parameter("includeObject")) +
+         (with_columns ? " columns" : "");
+}
+
 void answer_value(const ContextPtr& context, int http, const Value& value) {
   context->exchange->respond(http, common_headers(content_type_of(context->accept)),
                              {http::Piece::of(render(context->accept, value))});

@@ -7,6 +7,7 @@
 #include "api/rest/negotiate.h"
 #include "api/rest/rest_server.h"
 #include "api/rest/route.h"
+#include "api/rest/shared_views.h"
 
 namespace berth::rest {
 
@@ -18,6 +19,7 @@ struct Context {
   Loop* loop = nullptr;
   registry::Registry* registry = nullptr;
   const RestConfig* config = nullptr;
+  SharedViews* views = nullptr;
   bool ends_connection = false;     // a refusal is the last answer of the connection
   std::shared_ptr<void> in_flight;  // counts the request while it is there
 
@@ -40,6 +42,8 @@ void answer_text(const ContextPtr& context, int http, std::string text);
 http::Headers watch_headers(const Context& context);  // of a stream of events
 // Table or PartialObjectMetadata form of one object, for answers and watch events; the object itself for As::kObject.
 Value view_object(const Context& context, const Value& object, bool with_columns);
+// Everything of the request that says what view_object() makes of an object.
+std::string view_form(const Context& context, bool with_columns);
 
 // --- body.cc: the request's body as a value
 // JSON, YAML or Kubernetes' protobuf envelope. `kind` gives the meaning of protobuf bytes.

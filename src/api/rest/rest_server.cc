@@ -135,6 +135,7 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   Loop& loop;
   registry::Registry& registry;
   RestConfig config;
+  SharedViews views{loop};
   metrics::Counter& requests = metrics::counter("apiserver_request_total", "Requests answered by the API server");
 
   std::map<std::string, int, std::less<>> in_flight;  // requests by user
@@ -160,6 +161,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   context->loop = &loop;
   context->registry = &registry;
   context->config = &config;
+  context->views = &views;
   const http::Request& request = context->request();
   context->route = parse_route(request.path);
   bool watch = context->flag("watch") && context->route.is_resource && context->route.name.empty();
@@ -176,6 +178,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
     return nullptr;
   }
   context->call.user = std::move(*user);
+  context->exchange->belongs_to(context->call.user.name);
   const Decision decision = decide(registry, context->call.user, verb, context->route, request.parameter("fieldSelector"));
   if (!decision.allowed) {
     answer_error(context, forbidden_request(context->call.user, verb, context->route, request.path, decision.reason));
@@ -184,15 +187,20 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   return context;
 }
 
-// Counts the request until its context is gone. False: there are too many, and it has been answered.
+// Counts the request until its context is gone. False: there are too many, or its user does not read the answers, and it has
+// been answered.
 bool RestServer::State::begin(Context& context, std::string_view verb) {
+  auto refuse = [&context] {
+    context.exchange->respond(429, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}, {"retry-after", "1"}},
+                              {http::Piece::of("Too many requests, please try again later.\n")});
+    return false;
+  };
+  if (context.exchange->over_share()) return refuse();
   if (context.request().peer.unix_socket || verb == "watch" || is_node_stream(context.route)) return true;
   auto [at, fresh] = in_flight.try_emplace(context.call.user.name, 0);
   if (all_in_flight >= config.max_in_flight || at->second >= config.max_in_flight_of_user) {
     if (at->second == 0) in_flight.erase(at);
-    context.exchange->respond(429, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}, {"retry-after", "1"}},
-                              {http::Piece::of("Too many requests, please try again later.\n")});
-    return false;
+    return refuse();
   }
   ++at->second;
   ++all_in_flight;

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "api/rest/context.h"
 #include "api/rest/options.h"
 #include "api/status.h"
@@ -43,17 +45,16 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
 
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
     std::vector<http::Piece> pieces;
-    std::string head = "{\"type\":\"" + std::string(type) + "\",\"object\":";
+    pieces.push_back(http::Piece::of("{\"type\":\"" + std::string(type) + "\",\"object\":"));
     if (context_->accept.as == As::kObject) {
-      pieces.push_back(http::Piece::of(std::move(head)));
       pieces.push_back(http::Piece{record, record->json()});
-      pieces.push_back(http::Piece{nullptr, "}\n"});
     } else {
-      json::encode_to(view_object(*context_, record->value, !columns_sent_), head);
-      columns_sent_ = true;
-      head += "}\n";
-      pieces.push_back(http::Piece::of(std::move(head)));
+      const bool columns = !std::exchange(columns_sent_, true);
+      pieces.push_back(context_->exchange->shared(context_->views->get(record, view_form(*context_, columns), [&] {
+        return json::encode(view_object(*context_, record->value, columns));
+      })));
     }
+    pieces.push_back(http::Piece{nullptr, "}\n"});
     return context_->exchange->write(std::move(pieces));
   }
 

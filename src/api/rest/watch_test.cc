@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "api/rest/test_server.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 namespace berth::rest::testing {
@@ -64,6 +67,32 @@ TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
   SocketWatching short_one(server_, std::string(kConfigMaps) + "?watch=true&timeoutSeconds=1", "Authorization: Bearer admin-token\r\n");
   ASSERT_TRUE(server_.drive([&] { return short_one.socket.over(); }));
   EXPECT_EQ(short_one.messages().back().opcode, 8);
+}
+
+// Twenty that watch cost as much as one: the views of a version are made once.
+TEST_F(WatchTest, TheTableOfAVersionIsMadeOnce) {
+  metrics::Counter& made = metrics::counter("berth_watch_views_made_total", "");
+  std::vector<std::shared_ptr<Watching>> all;
+  for (int i = 0; i < 20; ++i) all.push_back(watch("&includeObject=Object", {{"accept", kTable}}));
+  auto partial = watch("", {{"accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}});
+  ASSERT_TRUE(server_.drive([&] { return partial->status == 200 && all.back()->status == 200; }));
+  auto everybody_has = [&](std::size_t count) {
+    return server_.drive([&] {
+      return partial->events().size() == count && std::all_of(all.begin(), all.end(), [&](const auto& one) { return one->events().size() == count; });
+    });
+  };
+  std::uint64_t before = made.value();
+  server_.create(kConfigMaps, config_map("a"));
+  ASSERT_TRUE(everybody_has(1));
+  EXPECT_LE(made.value() - before, 4u);  // a table with columns, and partial metadata; each again where a second begins in between
+  EXPECT_EQ(all[0]->text, all[19]->text);
+  EXPECT_FALSE(all[0]->events()[0]["object"]["columnDefinitions"].empty());
+  before = made.value();
+  server_.ask("PUT", std::string(kConfigMaps) + "/a", json::encode(config_map("a", "2")), TestServer::kJson);
+  ASSERT_TRUE(everybody_has(2));
+  EXPECT_LE(made.value() - before, 4u);
+  EXPECT_TRUE(all[7]->events()[1]["object"]["columnDefinitions"].empty());
+  EXPECT_EQ(all[7]->events()[1]["object"]["rows"][0]["object"]["data"]["k"].as_string(), "2");
 }
 
 TEST_F(WatchTest, ContinuesAfterAVersion) {
