@@ -1,5 +1,6 @@
 #include "api/autoscaler_versions.h"
 
+#include <algorithm>
 #include <string>
 
 #include "api/object.h"
@@ -54,6 +55,16 @@ Value renamed(const Value& from, const Renamed (&table)[N], bool to_v2) {
   return out;
 }
 
+// A quantity that v1's struct has no pointer for is 0 where v2 has none, and the other way round.
+void fill_amount(Value& status, bool to_v2) {
+  constexpr const char* kAmount = "currentAverageValue";
+  if (!to_v2) {
+    if (status[kAmount].is_null()) status.set(kAmount, "0");
+  } else if (status["current"].is_object() && status["current"]["averageValue"].as_string() == "0" && status["current"].contains("averageUtilization")) {
+    status.mut("current").erase("averageValue");
+  }
+}
+
 // v2 says what a target is; v1 leaves that to which field is there.
 void name_target(Value& source) {
   Value& target = source.mut("target");
@@ -67,6 +78,7 @@ Value convert_metric(const Value& metric, bool status, bool to_v2) {
     if (!metric[field].is_object()) return;
     Value part = status ? renamed(metric[field], status_table, to_v2) : renamed(metric[field], source_table, to_v2);
     if (to_v2 && !status) name_target(part);
+    if (status && std::string_view(field).ends_with("esource")) fill_amount(part, to_v2);
     out.set(field, std::move(part));
   };
   convert("resource", kResourceSource, kResourceStatus);
@@ -117,8 +129,36 @@ Value take(Value& object, const char* annotation) {
   return parsed.ok() ? *parsed : Value();
 }
 
+// The members of v1's Go structs, in their order.
+constexpr std::string_view kOrder[] = {
+    "type", "object", "pods", "resource", "containerResource", "external", "target", "kind", "name", "metricName", "targetAverageUtilization",
+    "currentAverageUtilization", "metricSelector", "targetValue", "currentValue", "targetAverageValue", "currentAverageValue", "selector", "averageValue",
+    "container", "apiVersion", "status", "lastTransitionTime", "reason", "message", "ScaleUp", "ScaleDown", "StabilizationWindowSeconds", "SelectPolicy",
+    "Policies", "Tolerance", "Type", "Value", "PeriodSeconds", "matchLabels", "matchExpressions", "key", "operator", "values"};
+
+std::string as_go(const Value& value) {
+  std::string out;
+  if (value.is_array()) {
+    for (const Value& element : value) out += (out.empty() ? "" : ",") + as_go(element);
+    return "[" + out + "]";
+  }
+  if (!value.is_object()) return json::encode(value);
+  auto add = [&](std::string_view key, const Value& member) {
+    if (!out.empty()) out += ",";
+    json::append_string(key, out);
+    out += ":" + as_go(member);
+  };
+  for (std::string_view key : kOrder) {
+    if (const Value* member = value.find(key)) add(key, *member);
+  }
+  for (auto [key, member] : value.entries()) {
+    if (std::find(std::begin(kOrder), std::end(kOrder), key) == std::end(kOrder)) add(key, member);
+  }
+  return "{" + out + "}";
+}
+
 void annotate(Value& object, const char* annotation, const Value& content) {
-  if (!content.empty()) object.mut("metadata").mut("annotations").set(annotation, json::encode(content));
+  if (!content.empty()) object.mut("metadata").mut("annotations").set(annotation, as_go(content));
 }
 
 }  // namespace

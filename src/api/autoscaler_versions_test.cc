@@ -40,7 +40,7 @@ TEST(AutoscalerVersions, TheRestGoesIntoAnnotationsAndComesBack) {
   EXPECT_EQ(from(annotations["autoscaling.alpha.kubernetes.io/behavior"].as_string()),
             from(R"({"ScaleUp":{"Policies":[{"Type":"Pods","Value":1,"PeriodSeconds":15}],"SelectPolicy":"Max","Tolerance":"50m"}})"));
   EXPECT_EQ(annotations["autoscaling.alpha.kubernetes.io/current-metrics"].as_string(),
-            R"([{"resource":{"currentAverageUtilization":7,"currentAverageValue":"70m","name":"cpu"},"type":"Resource"}])");
+            R"([{"type":"Resource","resource":{"name":"cpu","currentAverageUtilization":7,"currentAverageValue":"70m"}}])");
   EXPECT_EQ(json::encode(autoscaler_to_v2(old)), json::encode(now));
   Value broken = old;
   broken.mut("metadata").mut("annotations").set("autoscaling.alpha.kubernetes.io/metrics", "{");

@@ -11,5 +11,7 @@ namespace berth::api {
 // A Code::kInternal whose Status has only a message and a code.
 Error plain_error(std::string message);
 bool is_plain_error(const Error& error);
+// A Code::kInternal as upstream words a failure that it did not expect: with the text as its cause.
+Error internal_error(const std::string& text);
 
 }  // namespace berth::api

@@ -97,6 +97,12 @@ Error plain_error(std::string message) {
   return Error{Code::kInternal, std::move(message), kPlain};
 }
 
+Error internal_error(const std::string& text) {
+  auto details = std::make_shared<ErrorDetails>();
+  details->causes.push_back(Cause{"", text, ""});
+  return Error{Code::kInternal, "Internal error occurred: " + text, std::move(details)};
+}
+
 bool is_plain_error(const Error& error) { return error.details != nullptr && error.details == plain_error("").details; }
 
 int http_code(Code code) { return row_of(code).http; }

@@ -64,9 +64,6 @@ TEST_F(EvictionTest, WhatABudgetSaysWhenItRefuses) {
   EXPECT_EQ(evict("p"), std::string(kRefused) + "one does not allow evicting pods currently | 0");
   status(R"({"conditions":[{"type":"DisruptionAllowed","status":"False","reason":"SyncFailed","message":"no controllers","lastTransitionTime":"2026-01-01T00:00:00Z"}]})");
   EXPECT_EQ(evict("p"), std::string(kRefused) + "one does not allow evicting pods currently because it failed sync: no controllers | 0");
-  status(R"({"disruptionsAllowed":-1})");
-  EXPECT_EQ(evict("p"), "403 poddisruptionbudget.policy \"one\" is forbidden: pdb disruptions allowed is negative | DisruptionBudget: The disruption budget one "
-                        "does not allow evicting pods currently: pdb disruptions allowed is negative | 0");
   EXPECT_FALSE(api::is_terminating(pod("p")));
   EXPECT_EQ(evict("p", R"({"metadata":{"name":"q"}})"), "400 name in URL does not match name in Eviction object");
 }

@@ -128,7 +128,7 @@ class RecordedUpdates : public RegistryFixture {
 };
 
 TEST_F(RecordedUpdates, AreAnsweredAsRecorded) {
-  constexpr double kFloor = 0.97;
+  constexpr double kFloor = 0.999;
   Call quota = call(api::resources::kNamespaces);
   ASSERT_TRUE(wait([&](Done done) { registry_->create(quota, parsed(R"({"metadata":{"name":"quota"}})"), std::move(done)); }).ok());
   // The recorded cluster had no default class.

@@ -66,7 +66,10 @@ void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, 
 void update_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, Done done) {
   store::RecordPtr head = parent_of(state, call);
   if (!head) return answer_later(*state, std::move(done), api::not_found(call.kind->resource(), call.name));
-  if (std::string_view name = api::name_of(scale); !name.empty() && name != call.name) {
+  if (api::name_of(scale).empty()) {
+    return answer_later(*state, std::move(done), error(Code::kBadRequest, "the name of the object (" + call.name + " based on URL) was undeterminable: name must be provided"));
+  }
+  if (std::string_view name = api::name_of(scale); name != call.name) {
     return answer_later(*state, std::move(done), error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")"));
   }
   write_scale(state, call, head, scale, std::move(done));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/plain_error.h"
 #include "api/status.h"
 #include "base/text.h"
 
@@ -29,6 +30,9 @@ bool wants_ports(const Value& spec) {
   if (spec["type"].as_string() == "NodePort") return true;
   return spec["type"].as_string() == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"].as_bool(true);
 }
+
+// Of a dry run nothing is kept, and its numbers are no promise: upstream counts up from one that no range has.
+constexpr int kFirstProposed = 32769;
 
 }  // namespace
 
@@ -104,29 +108,8 @@ int ServiceAddresses::any_port(std::uint64_t chance) {
   return 0;
 }
 
-bool ServiceAddresses::take_ports(const Value& before, Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
+bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
   std::vector<int> taken;
-  auto had = [&](int number) {
-    for (const Value& port : before["spec"]["ports"]) {
-      if (port["nodePort"].as_int() == number) return true;
-    }
-    return false;
-  };
-  // A port that was there keeps its number where the client does not name one.
-  auto former = [&](const Value& port) {
-    for (const Value& old : before["spec"]["ports"]) {
-      if (old["port"] == port["port"] && old["protocol"].as_string("TCP") == port["protocol"].as_string("TCP")) {
-        return static_cast<int>(old["nodePort"].as_int());
-      }
-    }
-    return 0;
-  };
-  auto named = [&](int number) {
-    for (const Value& port : spec["ports"]) {
-      if (port["nodePort"].as_int() == number) return true;
-    }
-    return false;
-  };
   auto undo = [&] {
     for (int number : taken) ports_.erase(number);
     return false;
@@ -139,15 +122,13 @@ bool ServiceAddresses::take_ports(const Value& before, Value& spec, std::uint64_
     const std::string path = "spec.ports[" + std::to_string(i) + "].nodePort";
     auto shared = by_port.find(port);
     if (wanted != 0) {
-      if (had(wanted) || (shared != by_port.end() && shared->second == wanted)) continue;
+      if (shared != by_port.end() && shared->second == wanted) continue;
       if (!take_port(wanted, path, problem)) return undo();
       taken.push_back(wanted);
       by_port.emplace(port, wanted);
       continue;
     }
-    int found = former(spec["ports"][i]);
-    if (found != 0 && named(found)) found = 0;
-    if (found == 0 && shared != by_port.end()) found = shared->second;
+    int found = shared != by_port.end() ? shared->second : 0;
     if (found == 0) {
       found = any_port(chance + i);
       if (found == 0) {
@@ -162,12 +143,12 @@ bool ServiceAddresses::take_ports(const Value& before, Value& spec, std::uint64_
   return true;
 }
 
-bool ServiceAddresses::take_health_port(const Value& before, Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
-  const Value& old = before["spec"]["healthCheckNodePort"];
-  const int wanted = static_cast<int>(spec["healthCheckNodePort"].as_int());
-  if (!wants_health_port(spec) || (wanted != 0 && old.as_int() == wanted)) return true;
-  if (wanted != 0) return take_port(wanted, "spec.healthCheckNodePort", problem);
-  const int found = old.as_int() != 0 ? static_cast<int>(old.as_int()) : any_port(chance);
+bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
+  if (!wants_health_port(spec)) return true;
+  if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
+    return take_port(wanted, "spec.healthCheckNodePort", problem);
+  }
+  const int found = any_port(chance);
   if (found == 0) {
     problem.push_back(api::invalid_value("spec.healthCheckNodePort", 0, "failed to allocate a nodePort: range is full"));
     return false;
@@ -192,46 +173,26 @@ void ServiceAddresses::free_former(const Value& before, const Value& spec) {
   if (health != 0 && !kept(health)) ports_.erase(static_cast<int>(health));
 }
 
-bool ServiceAddresses::allocate(const Value& before, Value& service, std::uint64_t chance, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, std::vector<Cause>& problem) {
   Value& spec = service.mut("spec");
-  const Value old_spec = before["spec"];
-  const bool had_ip = !old_spec["clusterIP"].as_string().empty();
-  bool took_ip = false;
   if (wants_ip(spec)) {
-    if (had_ip && spec["clusterIP"].as_string().empty()) spec.set("clusterIP", old_spec["clusterIP"]);
-    if (!had_ip) {
-      if (!take_ip(spec, chance, problem)) return false;
-      took_ip = true;
-    }
+    if (!take_ip(spec, chance, problem)) return false;
     if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
     if (spec["ipFamilies"].empty()) spec.set("ipFamilies", Value::array({"IPv4"}));
     if (spec["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", "SingleStack");
-  } else if (had_ip) {
-    for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) spec.erase(field);
   }
-  bool good = !wants_ports(spec) || take_ports(before, spec, chance >> 20, problem);
-  if (good && !take_health_port(before, spec, chance >> 40, problem)) {
+  bool good = !wants_ports(spec) || take_ports(spec, chance >> 20, problem);
+  if (good && !take_health_port(spec, chance >> 40, problem)) {
     good = false;
-    for (const Value& port : spec["ports"]) {
-      bool before_too = false;
-      for (const Value& old : old_spec["ports"]) before_too = before_too || old["nodePort"] == port["nodePort"];
-      if (!before_too) ports_.erase(static_cast<int>(port["nodePort"].as_int()));
-    }
+    for (const Value& port : spec["ports"]) ports_.erase(static_cast<int>(port["nodePort"].as_int()));
   }
-  if (!good) {
-    if (took_ip) ips_.erase(to_number(spec["clusterIP"].str()));
-    return false;
-  }
-  free_former(before, spec);
-  return true;
+  if (!good && wants_ip(spec)) ips_.erase(to_number(spec["clusterIP"].str()));
+  return good;
 }
 
-bool ServiceAddresses::propose(const Value& before, Value& service, std::uint64_t chance, std::vector<Cause>& problem) const {
-  // Of a dry run nothing is kept, and its numbers are no promise: upstream counts up from one that no range has.
-  constexpr int kFirst = 32769;
+bool ServiceAddresses::propose(Value& service, std::uint64_t chance, std::vector<Cause>& problem) const {
   ServiceAddresses copy = *this;
-  if (!before.is_null()) return copy.allocate(before, service, chance, problem);
-  int next = kFirst;
+  int next = kFirstProposed;
   Value& spec = service.mut("spec");
   std::map<std::int64_t, int> by_port;
   if (wants_ports(spec)) {
@@ -252,11 +213,110 @@ bool ServiceAddresses::propose(const Value& before, Value& service, std::uint64_
       spec.mut("ports").mut(i).set("nodePort", number);
     }
   }
-  if (wants_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0) spec.set("healthCheckNodePort", kFirst);
+  if (wants_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0) spec.set("healthCheckNodePort", kFirstProposed);
   if (!wants_ip(spec)) return true;
   if (!copy.take_ip(spec, chance, problem)) return false;
   if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   return true;
+}
+
+// What one change of a Service took.
+struct ServiceAddresses::Taken {
+  bool dry_run;
+  std::vector<std::uint32_t> ips = {};
+  std::vector<int> ports = {};
+
+  // Whether `port` was free; a dry run does not ask whether it is in the range.
+  bool take(ServiceAddresses& addresses, int port, std::string& problem) {
+    if (!dry_run && (port < addresses.first_port_ || port > addresses.last_port_)) {
+      problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(addresses.first_port_) + "-" +
+                std::to_string(addresses.last_port_);
+      return false;
+    }
+    if (!addresses.ports_.insert(port).second) {
+      problem = "provided port is already allocated";
+      return false;
+    }
+    ports.push_back(port);
+    return true;
+  }
+  // 0: none is free.
+  int take_any(ServiceAddresses& addresses, std::uint64_t chance) {
+    int port = 0;
+    if (dry_run) {
+      port = ports.empty() ? kFirstProposed : *std::max_element(ports.begin(), ports.end()) + 1;
+      addresses.ports_.insert(port);
+    } else {
+      port = addresses.any_port(chance);
+    }
+    if (port != 0) ports.push_back(port);
+    return port;
+  }
+};
+
+Status ServiceAddresses::update(const Value& before, Value& service, std::uint64_t chance, bool dry_run) {
+  Taken ports{dry_run}, health{dry_run};
+  Status taken = take_changes(before, service, chance, ports);
+  if (taken.ok()) taken = take_changed_health_port(before, service.mut("spec"), chance >> 40, health);
+  if (taken.ok() && !dry_run) {
+    free_former(before, service["spec"]);
+    return taken;
+  }
+  for (std::uint32_t ip : ports.ips) ips_.erase(ip);
+  for (const Taken& each : {ports, health}) {
+    for (int port : each.ports) ports_.erase(port);
+  }
+  return taken;
+}
+
+Status ServiceAddresses::take_changes(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
+  Value& spec = service.mut("spec");
+  if (wants_ip(spec) && before["spec"]["clusterIP"].as_string().empty()) {
+    std::vector<Cause> problem;
+    if (!take_ip(spec, chance, problem)) return api::invalid("", "Service", api::name_of(service), std::move(problem));
+    if (const std::uint32_t ip = to_number(spec["clusterIP"].str()); ip != 0) taken.ips.push_back(ip);
+    if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
+  }
+  return take_changed_ports(before, service, chance >> 20, taken);
+}
+
+Status ServiceAddresses::take_changed_ports(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
+  Value& spec = service.mut("spec");
+  const std::string_view type = spec["type"].as_string();
+  if (type != "NodePort" && type != "LoadBalancer") return ok_status();
+  std::set<std::int64_t> known;
+  for (const Value& port : before["spec"]["ports"]) known.insert(port["nodePort"].as_int());
+  std::set<std::pair<std::string, std::int64_t>> named;
+  for (std::size_t i = 0; i < spec["ports"].size(); ++i) {
+    auto number = static_cast<int>(spec["ports"][i]["nodePort"].as_int());
+    if (number == 0 && !wants_ports(spec)) continue;
+    if (number == 0) {
+      number = taken.take_any(*this, chance + i);
+      if (number == 0) return api::internal_error("failed to allocate a nodePort: range is full");
+      spec.mut("ports").mut(i).set("nodePort", number);
+    } else if (known.insert(number).second) {
+      std::string problem;
+      if (!taken.take(*this, number, problem)) {
+        return api::invalid("", "Service", api::name_of(service), {api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", number, problem)});
+      }
+    }
+    const std::string protocol = spec["ports"][i]["protocol"].str();
+    if (!named.emplace(protocol, number).second) return api::plain_error("duplicate nodePort: {" + protocol + " " + std::to_string(number) + "}");
+  }
+  return ok_status();
+}
+
+Status ServiceAddresses::take_changed_health_port(const Value& before, Value& spec, std::uint64_t chance, Taken& taken) {
+  if (wants_health_port(before["spec"]) || !wants_health_port(spec)) return ok_status();
+  if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
+    std::string problem;
+    if (taken.take(*this, wanted, problem)) return ok_status();
+    return api::internal_error("failed to allocate requested HealthCheck NodePort " + std::to_string(wanted) + ": " + problem);
+  }
+  const int found = taken.take_any(*this, chance);
+  if (found == 0) return api::internal_error("failed to allocate a HealthCheck NodePort 0: range is full");
+  spec.set("healthCheckNodePort", found);
+  return ok_status();
 }
 
 }  // namespace berth::registry

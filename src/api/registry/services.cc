@@ -1,4 +1,7 @@
 // What a new Service is given before it is looked at: families, addresses and node ports.
+#include <map>
+#include <set>
+
 #include "api/registry/state.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
@@ -30,7 +33,14 @@ void infer_families(Value& spec) {
   }
 }
 
-std::vector<Cause> settle_families(Value& spec) {
+bool is_preferred_twice(const Value& old, const Value& spec) {
+  constexpr std::string_view kPrefer = "PreferDualStack";
+  if (old["ipFamilyPolicy"].as_string() != kPrefer || spec["ipFamilyPolicy"].as_string() != kPrefer || old["type"] != spec["type"]) return false;
+  return old["clusterIPs"] == spec["clusterIPs"] && old["ipFamilies"] == spec["ipFamilies"];
+}
+
+// `old`: the spec that is there, or null.
+std::vector<Cause> settle_families(const Value& old, Value& spec) {
   if (!spec["clusterIP"].as_string().empty() && spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   if (spec["type"].as_string() == "ExternalName") {
     // No policy belongs to it; one that nobody knows is still complained of.
@@ -38,8 +48,17 @@ std::vector<Cause> settle_families(Value& spec) {
     if (policy == "Cluster" || policy == "Local") spec.erase("internalTrafficPolicy");
     return {};
   }
+  if (spec["ipFamilyPolicy"].is_null() && !old["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", old["ipFamilyPolicy"]);
+  if (spec["ipFamilies"].empty() && !old["ipFamilies"].empty()) spec.set("ipFamilies", old["ipFamilies"]);
+  if (is_preferred_twice(old, spec)) return {};
   if (spec["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", is_free(spec) ? "RequireDualStack" : "SingleStack");
-  if (std::vector<Cause> causes = validation::validate_service_addresses(spec); !causes.empty()) return causes;
+  if (std::vector<Cause> causes = validation::validate_service_addresses(spec, old["clusterIPs"]); !causes.empty()) return causes;
+  // One stack instead of two: the first address and family stay.
+  if (!old.is_null() && old["ipFamilyPolicy"].as_string() != "SingleStack" && spec["ipFamilyPolicy"].as_string() == "SingleStack") {
+    for (const char* list : {"clusterIPs", "ipFamilies"}) {
+      if (spec[list].size() > 1 && spec[list] == old[list]) spec.set(list, Value::array({old[list][0]}));
+    }
+  }
   std::vector<Cause> causes;
   check_stack(spec, causes);
   infer_families(spec);
@@ -62,8 +81,9 @@ std::vector<Cause> settle_families(Value& spec) {
 
 bool has_node_ports(const Value& spec) {
   const std::string_view type = spec["type"].as_string();
-  return type == "NodePort" || (type == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"].as_bool(true));
+  return type == "NodePort" || type == "LoadBalancer";
 }
+bool has_address(const Value& spec) { return spec["type"].as_string() != "ExternalName"; }
 
 bool is_reached_from_outside(const Value& spec) {
   const std::string_view type = spec["type"].as_string();
@@ -80,8 +100,45 @@ bool same_node_ports(const Value& before, const Value& after) {
   return true;
 }
 
-}  // namespace
+// What the client did not name and the Service has is kept.
+void keep_allocated(const Value& old, Value& spec) {
+  if (has_address(old) && has_address(spec)) {
+    if (spec["clusterIP"].as_string().empty() && !old["clusterIP"].is_null()) spec.set("clusterIP", old["clusterIP"]);
+    if (spec["clusterIPs"].empty() && spec["clusterIP"] == old["clusterIP"] && !old["clusterIPs"].is_null()) spec.set("clusterIPs", old["clusterIPs"]);
+  }
+  if (has_node_ports(old) && has_node_ports(spec)) {
+    // By the names of ports; a number that the client gave to another one is not given twice.
+    std::map<std::string, std::int64_t> numbers;
+    std::set<std::int64_t> named;
+    for (const Value& port : old["ports"]) numbers[port["name"].str()] = port["nodePort"].as_int();
+    for (const Value& port : spec["ports"]) named.insert(port["nodePort"].as_int());
+    for (std::size_t i = 0; i < spec["ports"].size(); ++i) {
+      if (spec["ports"][i]["nodePort"].as_int() != 0) continue;
+      auto found = numbers.find(spec["ports"][i]["name"].str());
+      if (found == numbers.end() || found->second == 0 || named.contains(found->second)) continue;
+      spec.mut("ports").mut(i).set("nodePort", static_cast<long>(found->second));
+    }
+  }
+  if (has_health_port(old) && has_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0 && !old["healthCheckNodePort"].is_null()) {
+    spec.set("healthCheckNodePort", old["healthCheckNodePort"]);
+  }
+}
 
+// A client that knows the one address only, and changes it, means the list too.
+void match_addresses(const Value& old, Value& spec) {
+  if (spec["clusterIP"].as_string() == old["clusterIP"].as_string()) {
+    if (spec["clusterIPs"].empty() && !old["clusterIPs"].empty()) spec.set("clusterIPs", old["clusterIPs"]);
+    return;
+  }
+  if (spec["clusterIPs"] != old["clusterIPs"]) return;
+  if (spec["clusterIP"].as_string().empty()) {
+    spec.erase("clusterIPs");
+  } else {
+    spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
+  }
+}
+
+// What only the former type of a Service had goes, where the client did not change it.
 void drop_fields_of_former_type(const Value& before, Value& after) {
   auto drop_unchanged = [&](const char* field) {
     if (!after[field].is_null() && after[field] == before[field]) after.erase(field);
@@ -102,14 +159,28 @@ void drop_fields_of_former_type(const Value& before, Value& after) {
   if (is_reached_from_outside(before) && !is_reached_from_outside(after)) drop_unchanged("externalTrafficPolicy");
 }
 
+}  // namespace
+
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run) {
-  std::vector<Cause> causes = settle_families(service.mut("spec"));
+  std::vector<Cause> causes = settle_families(Value(), service.mut("spec"));
   if (causes.empty()) {
     const std::uint64_t chance = state.runtime.random();
-    dry_run ? state.addresses.propose(Value(), service, chance, causes) : state.addresses.allocate(Value(), service, chance, causes);
+    dry_run ? state.addresses.propose(service, chance, causes) : state.addresses.allocate(service, chance, causes);
   }
   if (causes.empty()) return ok_status();
   return api::invalid("", "Service", api::name_of(service), std::move(causes));
+}
+
+Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run) {
+  const Value& old = before["spec"];
+  Value& spec = after.mut("spec");
+  keep_allocated(old, spec);
+  match_addresses(old, spec);
+  if (std::vector<Cause> causes = settle_families(old, spec); !causes.empty()) return api::invalid("", "Service", api::name_of(after), std::move(causes));
+  BERTH_TRY(state.addresses.update(before, after, state.runtime.random(), dry_run));
+  drop_fields_of_former_type(old, after.mut("spec"));
+  if (old["type"].as_string() == "LoadBalancer" && after["spec"]["type"].as_string() != "LoadBalancer") after.mut("status").set("loadBalancer", Value::object());
+  return ok_status();
 }
 
 }  // namespace berth::registry

@@ -123,9 +123,9 @@ void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std:
 
 // --- services.cc
 // Gives a new Service its families, addresses and node ports (a dry run: what they could be). Refused: nothing was taken.
-// What only the former type of a Service had goes, where the client did not change it.
-void drop_fields_of_former_type(const Value& before, Value& after);
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run);
+// The same for one that changes: what it had is kept where the client does not name it, what its former type had goes.
+Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run);
 
 // --- pod_parts.cc
 // `before` with the part of `after` that the subresource is about ("ephemeralcontainers", "resize"). Containers that were

@@ -26,7 +26,7 @@ bool counts_generation(const schema::Kind& kind) {
 const Value& generation_part(const schema::Kind& kind, const Value& object, Value& scratch) {
   if (is_kind(kind, "discovery.k8s.io", "EndpointSlice")) {
     scratch = object;
-    scratch.erase("metadata");
+    scratch.set("metadata", object["metadata"]["labels"]);
     return scratch;
   }
   return is_kind(kind, "", "PodTemplate") ? object["template"] : object["spec"];
@@ -34,9 +34,8 @@ const Value& generation_part(const schema::Kind& kind, const Value& object, Valu
 
 // The status sub-strategies that also let metadata through, as upstream's do.
 bool status_takes_metadata(const schema::Kind& kind) {
-  if (kind.group == "apps" || kind.group == "batch" || is_kind(kind, "", "ReplicationController")) return true;
-  return is_kind(kind, "", "Pod") || is_kind(kind, "", "Node") || is_kind(kind, "", "PersistentVolume") || is_kind(kind, "", "PersistentVolumeClaim") ||
-         is_kind(kind, "", "Service") || is_kind(kind, "", "Namespace");
+  if (kind.group.empty() || is_kind(kind, "networking.k8s.io", "Ingress")) return true;
+  return kind.group == "apps" || kind.group == "batch" || kind.group == "autoscaling" || kind.group == "policy" || kind.group == "certificates.k8s.io";
 }
 
 // Daemon sets count the changes of their template in an annotation that only the server writes.
@@ -73,7 +72,7 @@ void fill_secret(Value& object) {
 // `before`: of the claim that is there, or null; what it has is not taken away.
 void settle_data_source(const schema::FeatureGates& gates, const Value& before, Value& spec) {
   // Of another namespace: as if it were not there.
-  const bool crosses = gates.enabled("CrossNamespaceVolumeDataSource") || !before["dataSourceRef"]["namespace"].as_string().empty();
+  const bool crosses = gates.enabled("CrossNamespaceVolumeDataSource") || before["dataSourceRef"].is_object();
   if (!crosses && !spec["dataSourceRef"]["namespace"].as_string().empty()) spec.erase("dataSourceRef");
   const Value& source = spec["dataSource"];
   if (source.is_object() && !spec["dataSourceRef"].is_object() && !before["dataSource"].is_object()) {
@@ -197,8 +196,14 @@ Value prepare_update(Registry::State& state, const schema::Kind& kind, const Val
         after.mut("metadata").set("labels", labels);
       }
     }
-    // A pod's class of service is decided once.
-    if (is_kind(kind, "", "Pod") && !before["status"]["qosClass"].is_null()) after.mut("status").set("qosClass", before["status"]["qosClass"]);
+    // A pod's class of service is decided once, and the generation that was seen is not forgotten.
+    if (is_kind(kind, "", "Pod")) {
+      for (const char* field : {"qosClass", "observedGeneration"}) {
+        const Value &old = before["status"][field], &fresh = after["status"][field];
+        const bool named = field == std::string_view("qosClass") ? !fresh.as_string().empty() : fresh.as_int() != 0;
+        if (!old.is_null() && !named) after.mut("status").set(field, old);
+      }
+    }
   } else if (is_kind(kind, "", "Pod") && (subresource == "ephemeralcontainers" || subresource == "resize")) {
     after = with_pod_part(before, std::move(after), subresource);
   } else if (subresource.empty() && keeps_status(kind)) {
@@ -210,9 +215,11 @@ Value prepare_update(Registry::State& state, const schema::Kind& kind, const Val
   }
   if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler") && subresource.empty()) keep_annotated_status(before, after);
   if (is_kind(kind, "", "Secret")) fill_secret(after);
+  if (is_kind(kind, "", "ServiceAccount")) keep_secret_names(after);
   if (is_kind(kind, "", "PersistentVolumeClaim") && subresource.empty()) settle_data_source(state.config.gates, before["spec"], after.mut("spec"));
   if (is_kind(kind, "", "PersistentVolume") && subresource == "status") time_phase(before["status"], after.mut("status"), state.runtime.now());
   if (is_kind(kind, "", "Pod") && subresource.empty()) {
+    if (after["spec"]["terminationGracePeriodSeconds"].as_int() < 0) after.mut("spec").set("terminationGracePeriodSeconds", 1);
     // What the server worked out at creation need not be repeated.
     for (const char* field : {"priority", "preemptionPolicy"}) {
       if (after["spec"][field].is_null() && !before["spec"][field].is_null()) after.mut("spec").set(field, before["spec"][field]);

@@ -1,5 +1,6 @@
 // The last part of every write: validated objects go to the store, answers come back when they are durable.
 #include <algorithm>
+#include <set>
 
 #include "api/patch/patch.h"
 #include "api/plain_error.h"
@@ -100,9 +101,10 @@ Status check_version_is_stated(const Call& call, const Value& after) {
   if (!version.empty() && !parse_int(version).ok()) {
     return api::plain_error("strconv.ParseUint: parsing " + quoted(version) + ": invalid syntax");
   }
-  const std::string& kind = call.kind->kind;
-  const bool conditional = kind == "PodDisruptionBudget" || kind == "RuntimeClass";
-  if (!conditional || !call.subresource.empty() || (!version.empty() && version != "0")) return ok_status();
+  static const std::set<std::string_view> kConditional = {
+      "PodDisruptionBudget", "RuntimeClass", "Lease", "CustomResourceDefinition", "CSIDriver", "CSINode", "CSIStorageCapacity", "VolumeAttachment"};
+  const bool conditional = kConditional.contains(call.kind->kind) || call.kind->group == "admissionregistration.k8s.io";
+  if (!conditional || (!version.empty() && version != "0")) return ok_status();
   Error refused = api::invalid(call.kind->group, call.kind->plural, call.name,
                                {api::invalid_value("metadata.resourceVersion", 0, "must be specified for an update")});
   return refused;
@@ -271,24 +273,32 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
   // Defaults first: what a client left out and the server fills in is no change.
   schema::apply_defaults(kind, after);
-  schema::drop_disabled(kind, state->config.gates, before, after);
+  // An EndpointSlice counts a change of what is dropped as one.
+  const bool dropped_late = kind.kind == "EndpointSlice";
+  if (!dropped_late) schema::drop_disabled(kind, state->config.gates, before, after);
   const Value stored = before;
   if (empty) before = schema::with_same_empty(kind, std::move(before), after);
-  after = prepare_update(*state, kind, before, std::move(after), call.subresource);
   admit_update(kind, call, after);
+  after = prepare_update(*state, kind, before, std::move(after), call.subresource);
+  if (dropped_late) schema::drop_disabled(kind, state->config.gates, before, after);
   if (kind.kind == "PriorityClass") {
     if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
   }
   bool service = kind.kind == "Service" && kind.group.empty() && call.subresource.empty();
+  // A Service is looked at with its addresses; those of one that is refused go back, and what the stored one holds stays taken.
+  auto give_back = [state, key = head->key](const Value& taken) {
+    state->addresses.release(taken);
+    if (store::RecordPtr still = state->store.head(key)) state->addresses.note(still->value);
+  };
   if (service) {
-    // What the server chose once is kept where the client did not name it.
-    for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"}) {
-      bool external = after["spec"]["type"].as_string() == "ExternalName";
-      if (after["spec"][field].is_null() && !before["spec"][field].is_null() && !external) after.mut("spec").set(field, before["spec"][field]);
-    }
-    drop_fields_of_former_type(before["spec"], after.mut("spec"));
+    if (Status settled = settle_updated_service(*state, before, after, call.dry_run); !settled.ok()) return refuse(settled.error());
   }
-  if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse(valid.error());
+  const Value allocated = service && !call.dry_run ? after : Value();
+  auto refuse_valid = [&](Error e) {
+    if (!allocated.is_null()) give_back(allocated);
+    refuse(std::move(e));
+  };
+  if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse_valid(valid.error());
   if (empty) {
     before = stored;
     after = schema::without_empty(kind, after);
@@ -297,17 +307,11 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     for (std::string& warning : validation::warnings_on_update(kind, before, after)) warnings.push_back(std::move(warning));
     validation::warn(kind, after, warnings);
   }
-  if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse(safe.error());
-  if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse(allowed.error());
-  if (Status fits = check_resize(*state, call, before, after); !fits.ok()) return refuse(fits.error());
+  if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse_valid(safe.error());
+  if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse_valid(allowed.error());
+  if (Status fits = check_resize(*state, call, before, after); !fits.ok()) return refuse_valid(fits.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
-  if (!charges.ok()) return refuse(charges.error());
-  if (service && !call.dry_run) {
-    std::vector<Cause> problem;
-    if (!state->addresses.allocate(before, after, state->runtime.random(), problem)) {
-      return refuse(api::invalid(kind.group, kind.kind, call.name, std::move(problem)));
-    }
-  }
+  if (!charges.ok()) return refuse_valid(charges.error());
   const Value& owners = after["metadata"]["managedFields"];
   const bool hands_over = call.subresource.empty() && !owners.is_null() && owners != before["metadata"]["managedFields"];
   if (track) {
@@ -338,13 +342,8 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     if (!call.dry_run) charge_quota(state, std::move(*charges));
     return;
   }
-  const Value taken = after;
-  commit_put(state, std::move(commit), std::move(after), false, [state, taken, key = head->key, done = std::move(done)](Result<Answer> answer) {
-    if (!answer.ok()) {
-      // What the refused version would have held goes back; what the stored one holds stays taken.
-      state->addresses.release(taken);
-      if (store::RecordPtr still = state->store.head(key)) state->addresses.note(still->value);
-    }
+  commit_put(state, std::move(commit), std::move(after), false, [give_back, allocated, done = std::move(done)](Result<Answer> answer) {
+    if (!answer.ok()) give_back(allocated);
     done(std::move(answer));
   });
   charge_quota(state, std::move(*charges));

@@ -425,7 +425,7 @@ void namespace_(Value& n) {
 }
 
 void node_status(Value& s) {
-  if (s["allocatable"].is_null() && !s["capacity"].is_null()) {
+  if (s["allocatable"].empty() && !s["capacity"].is_null()) {
     Value capacity = s["capacity"];
     s.set("allocatable", std::move(capacity));
   }

@@ -265,7 +265,8 @@ void validate_spec(Report& report, const std::string& path, const Value& spec) {
   }
 }
 
-void validate_generated_selector(Report& report, const Value& job) {
+// `prefixed`: the labels with a domain are asked for, too.
+void validate_generated_selector(Report& report, const Value& job, bool prefixed) {
   const Value& spec = job["spec"];
   if (spec["manualSelector"].as_bool() || !spec["selector"].is_object()) return;
   const std::string_view uid = api::uid_of(job), name = api::name_of(job);
@@ -282,6 +283,7 @@ void validate_generated_selector(Report& report, const Value& job) {
     }
   };
   for (std::size_t i = 0; i < std::size(kUidLabels); ++i) {
+    if (!prefixed && std::string_view(kUidLabels[i]).find('/') != std::string_view::npos) continue;
     must_have(kUidLabels[i], uid);
     must_have(kNameLabels[i], name);
   }
@@ -515,11 +517,9 @@ void validate_cron_job_spec(Report& report, const Value* before, const Value& af
   report.not_negative("spec.failedJobsHistoryLimit", after["failedJobsHistoryLimit"]);
 }
 
-}  // namespace
-
-void validate_job(Report& report, const Value& job) {
+void check_job(Report& report, const Value& job, bool prefixed) {
   const Value& spec = job["spec"];
-  validate_generated_selector(report, job);
+  validate_generated_selector(report, job, prefixed);
   validate_spec(report, "spec", spec);
   bool usable = true;
   if (!spec["selector"].is_object()) {
@@ -542,8 +542,14 @@ void validate_job(Report& report, const Value& job) {
   }
 }
 
+}  // namespace
+
+void validate_job(Report& report, const Value& job) { check_job(report, job, true); }
+
 void validate_job_update(Report& report, const Value& before, const Value& after) {
   const Value &old = before["spec"], &spec = after["spec"];
+  const Value& labels = old["template"]["metadata"]["labels"];
+  check_job(report, after, labels.contains("batch.kubernetes.io/controller-uid") && labels.contains("batch.kubernetes.io/job-name"));
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   validate_completions_update(report, old, spec);
   constexpr std::string_view kImmutable = "field is immutable";

@@ -40,7 +40,6 @@ constexpr Named kFunctions[] = {
     {"quobyte", check_quobyte},
     {"runtime_overhead", check_runtime_overhead},
     {"seccomp_profile", check_seccomp_profile},
-    {"slice_endpoints", check_slice_endpoints},
     {"slice_ports", check_slice_ports},
     {"spread_min_domains", check_spread_min_domains},
     {"template_metadata", check_template_metadata},

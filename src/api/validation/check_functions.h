@@ -55,7 +55,6 @@ void check_template_metadata(Report& report, const Path& path, const Value& meta
 // --- endpoints.cc
 void check_endpoint_ip(Report& report, const Path& path, const Value& address);
 void check_endpoint_subset(Report& report, const Path& path, const Value& subset);
-void check_slice_endpoints(Report& report, const Path& path, const Value& slice);
 void check_slice_ports(Report& report, const Path& path, const Value& ports);
 
 // --- config.cc

@@ -1,8 +1,10 @@
 // ConfigMap, Secret and the small kinds.
+#include <algorithm>
 #include <set>
 
 #include "api/validation/addresses.h"
 #include "api/validation/check_functions.h"
+#include "api/validation/go_value.h"
 #include "api/validation/validation.h"
 #include "base/text.h"
 
@@ -88,7 +90,14 @@ void validate_secret_update(Report& report, const Value& before, const Value& af
 void check_runtime_overhead(Report& report, const Path& path, const Value& overhead) {
   validate_resources(report, path, Value::object({{"limits", overhead["podFixed"]}}), ResourcesOf::kContainer, nullptr);
 }
-void check_tolerations(Report& report, const Path& path, const Value& tolerations) { validate_tolerations(report, path, tolerations); }
+void check_tolerations(Report& report, const Path& path, const Value& tolerations) {
+  validate_tolerations(report, path, tolerations);
+  for (std::size_t i = 1; i < tolerations.size(); ++i) {
+    const auto end = tolerations.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::find(tolerations.begin(), end, tolerations[i]) == end) continue;
+    report.add(Cause{"FieldValueDuplicate", "Duplicate value: " + shown_as_go(tolerations[i], "io.k8s.api.core.v1.Toleration"), path.at(i).text()});
+  }
+}
 
 namespace {
 
@@ -118,7 +127,16 @@ void check_pod_networks(Report& report, const Value& networks) {
     report.complaints(path.at(i), networks[i], complaints);
     good = good && complaints.empty();
   }
-  if (!good || networks.size() < 2) return;
+  if (networks.size() < 2) return;
+  if (!good) {
+    std::size_t bad = 0;
+    while (is_legacy_cidr(networks[bad].as_string()).empty()) ++bad;
+    report.add(Cause{"InternalError",
+                     "Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[" + std::to_string(bad) +
+                         "]: <nil> (invalid CIDR address: " + networks[bad].str() + ")",
+                     path.text()});
+    return report.invalid(path, networks, "may specify no more than one CIDR for each IP family");
+  }
   auto six = [&](std::size_t i) { return networks[i].as_string().find(':') != std::string_view::npos; };
   if (networks.size() > 2 || six(0) == six(1)) report.invalid(path, networks, "may specify no more than one CIDR for each IP family");
 }

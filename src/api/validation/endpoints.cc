@@ -1,4 +1,5 @@
 // Endpoints and EndpointSlices: what schema/*.checks cannot say.
+#include <algorithm>
 #include <set>
 
 #include "api/validation/addresses.h"
@@ -71,7 +72,7 @@ void check_endpoint_subset(Report& report, const Path& path, const Value& subset
   }
 }
 
-void check_slice_endpoints(Report& report, const Path&, const Value& slice) {
+void validate_slice_endpoints(Report& report, const Value& old, const Value& slice) {
   constexpr std::size_t kMostEndpoints = 1000, kMostAddresses = 100;
   const Path root("endpoints");
   const Value& endpoints = slice["endpoints"];
@@ -80,6 +81,11 @@ void check_slice_endpoints(Report& report, const Path&, const Value& slice) {
     return;
   }
   const std::string_view type = slice["addressType"].as_string();
+  auto had = [&](const Value& address) {
+    return std::any_of(old.begin(), old.end(), [&](const Value& endpoint) {
+      return std::find(endpoint["addresses"].begin(), endpoint["addresses"].end(), address) != endpoint["addresses"].end();
+    });
+  };
   std::size_t index = 0;
   for (const Value& endpoint : endpoints) {
     const Path here = root.at(index++);
@@ -93,7 +99,7 @@ void check_slice_endpoints(Report& report, const Path&, const Value& slice) {
     std::size_t at = 0;
     for (const Value& address : list) {
       const Path element = addresses.at(at++);
-      check_slice_address(report, addresses, element, type, address);
+      if (type == "FQDN" || !had(address)) check_slice_address(report, addresses, element, type, address);
     }
     if (const Value& node = endpoint["nodeName"]; !node.is_null()) report.complaints(here / "nodeName", node, is_dns1123_subdomain(node.as_string()));
     if (const Value& host = endpoint["hostname"]; !host.is_null()) report.complaints(here / "hostname", host, is_dns1123_label(host.as_string()));

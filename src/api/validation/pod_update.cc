@@ -29,7 +29,12 @@ bool adopt_images(Report& report, Value& spec, const Value& before, const char* 
 
 // Whether the rest is to be looked at.
 bool check_deadline(Report& report, const Value& before, const Value& after) {
+  constexpr std::int64_t kMostSeconds = 2147483647;
   const Value &old = before["activeDeadlineSeconds"], &fresh = after["activeDeadlineSeconds"];
+  if (fresh.is_int() && (fresh.as_int() < 0 || fresh.as_int() > kMostSeconds)) {
+    report.invalid("spec.activeDeadlineSeconds", fresh, "must be between 0 and 2147483647, inclusive");
+    return false;
+  }
   if (fresh.is_int() && old.is_int() && old.as_int() < fresh.as_int()) {
     report.invalid("spec.activeDeadlineSeconds", fresh, "must be less than or equal to previous value");
     return false;
@@ -50,10 +55,13 @@ void check_tolerations(Report& report, const Value& before, const Value& after) 
 }
 
 void check_gates(Report& report, const Value& before, const Value& after) {
+  const Path gates("spec.schedulingGates");
+  std::size_t index = 0;
   for (const Value& gate : after["schedulingGates"]) {
     const Value& old = before["schedulingGates"];
+    const Path here = gates.at(index++);
     if (std::find(old.begin(), old.end(), gate) != old.end()) continue;
-    report.forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling gate '" + gate["name"].str() + "'");
+    report.forbidden(here / "name", "only deletion is allowed, but found new scheduling gate '" + gate["name"].str() + "'");
   }
 }
 

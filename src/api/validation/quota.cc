@@ -158,9 +158,9 @@ bool conflict(const std::set<std::string>& scopes) {
   return both("BestEffort", "NotBestEffort") || both("Terminating", "NotTerminating");
 }
 
-void validate_hard(Report& report, const Value& hard) {
+void validate_hard(Report& report, const std::string& where, const Value& hard) {
   for (auto [name, amount] : hard.entries()) {
-    const std::string path = at_key("spec.hard", name);
+    const std::string path = at_key(where, name);
     validate_resource_name(report, path, name);
     if (!is_qualified(name) && !is_standard_quota_resource(name)) report.invalid(path, name, "must be a standard resource for quota");
     report.quantity_not_negative(path, amount);
@@ -246,7 +246,7 @@ void validate_limit_range(Report& report, const Value& object) {
 }
 
 void validate_quota(Report& report, const Value& object) {
-  validate_hard(report, object["spec"]["hard"]);
+  validate_hard(report, "spec.hard", object["spec"]["hard"]);
   validate_scopes(report, object["spec"]);
   validate_scope_selector(report, object["spec"]);
 }
@@ -254,6 +254,11 @@ void validate_quota(Report& report, const Value& object) {
 void validate_quota_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   if (scope_set(before["spec"]) != scope_set(after["spec"])) report.invalid("spec.scopes", after["spec"]["scopes"], "field is immutable");
+}
+
+void validate_quota_status(Report& report, const Value&, const Value& after) {
+  validate_hard(report, "status.hard", after["status"]["hard"]);
+  validate_hard(report, "status.used", after["status"]["used"]);
 }
 
 }  // namespace berth::validation

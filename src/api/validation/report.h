@@ -83,6 +83,9 @@ void validate_immutable(Report& report, const Path& path, const Value& before, c
 void validate_pod_spec(Report& report, const Path& path, const Value& spec, const Value* metadata);  // pod_spec.cc
 // The statuses of workloads. workload_status.cc.
 void validate_workload_status(Report& report, std::string_view kind, const Value& before, const Value& after);
+// Those of other objects, and what is written to a namespace's finalizers. object_status.cc.
+void validate_object_status(Report& report, std::string_view group, std::string_view kind, const Value& before, const Value& after);
+void validate_namespace_finalizers(Report& report, const Value& after);
 void validate_pod(Report& report, const Value& pod);
 void validate_pod_create(Report& report, const Value& pod);
 void validate_pod_template(Report& report, const Path& path, const Value& pod_template);
@@ -120,10 +123,12 @@ void validate_stored_template(Report& report, const Value& object);  // kind Pod
 void validate_budget(Report& report, const Value& object);
 void validate_priority_class(Report& report, const Value& object);                           // scheduling.cc
 void validate_priority_class_update(Report& report, const Value& before, const Value& after);
+// endpoints.cc. Addresses of the endpoints `old` may stay what they are.
+void validate_slice_endpoints(Report& report, const Value& old, const Value& slice);
 void validate_service(Report& report, const Value& object);                                  // services.cc
 void validate_service_update(Report& report, const Value& before, const Value& after);
-// Addresses and families alone, as they are looked at before any are given.
-void validate_cluster_ips(Report& report, const Value& spec);
+// Addresses and families alone, as they are looked at before any are given. Addresses of the list `old` may stay what they are.
+void validate_cluster_ips(Report& report, const Value& spec, const Value& old = {});
 void validate_claim(Report& report, const Value& object);                                    // storage.cc
 void validate_claim_spec(Report& report, const Path& path, const Value& spec);
 void validate_claim_update(Report& report, const Value& before, const Value& after);
@@ -140,7 +145,9 @@ void validate_container_resource_name(Report& report, const Path& path, std::str
 void validate_limit_range(Report& report, const Value& object);                              // quota.cc
 void validate_quota(Report& report, const Value& object);
 void validate_quota_update(Report& report, const Value& before, const Value& after);
+void validate_quota_status(Report& report, const Value& before, const Value& after);
 void validate_job(Report& report, const Value& job);                                         // batch.cc
+// With the checks of a new job.
 void validate_job_update(Report& report, const Value& before, const Value& after);
 void validate_job_status_update(Report& report, const Value& before, const Value& after);
 void validate_cron_job(Report& report, const Value& cron_job);

@@ -188,7 +188,7 @@ void check_families(Report& report, const Value& spec) {
 }
 
 // Whether each is an address; `None` only alone.
-bool check_each_ip(Report& report, const Path& path, const Value& ips) {
+bool check_each_ip(Report& report, const Path& path, const Value& ips, const Value& old) {
   bool good = true;
   for (std::size_t i = 0; i < ips.size(); ++i) {
     if (i == 0 && ips[0].as_string() == "None") {
@@ -198,6 +198,7 @@ bool check_each_ip(Report& report, const Path& path, const Value& ips) {
       }
       continue;
     }
+    if (std::find(old.begin(), old.end(), ips[i]) != old.end()) continue;
     const Path here = path.at(i);
     const auto complaints = is_legacy_ip(ips[i].as_string());
     report.complaints(here, ips[i], complaints);
@@ -209,7 +210,7 @@ bool check_each_ip(Report& report, const Path& path, const Value& ips) {
 
 }  // namespace
 
-void validate_cluster_ips(Report& report, const Value& spec) {
+void validate_cluster_ips(Report& report, const Value& spec, const Value& old) {
   if (spec["type"].as_string() == "ExternalName") return;
   const Path path("spec.clusterIPs");
   const Value &ips = spec["clusterIPs"], &ip = spec["clusterIP"];
@@ -221,7 +222,7 @@ void validate_cluster_ips(Report& report, const Value& spec) {
     report.invalid(path, ips, "first value must match `clusterIP`");
   }
   check_families(report, spec);
-  if (!check_each_ip(report, path, ips)) return;
+  if (!check_each_ip(report, path, ips, old)) return;
   if (ips.size() > 1 && (ips.size() != 2 || is_ipv6(ips[0].as_string()) == is_ipv6(ips[1].as_string()))) {
     report.invalid(path, ips, "may specify no more than one IP for each IP family");
   }
@@ -236,9 +237,9 @@ void validate_cluster_ips(Report& report, const Value& spec) {
   }
 }
 
-std::vector<Cause> validate_service_addresses(const Value& spec) {
+std::vector<Cause> validate_service_addresses(const Value& spec, const Value& old) {
   Report report;
-  validate_cluster_ips(report, spec);
+  validate_cluster_ips(report, spec, old);
   return report.take();
 }
 
@@ -275,9 +276,21 @@ void validate_service(Report& report, const Value& object) {
 void validate_service_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   const Value &old_spec = before["spec"], &new_spec = after["spec"];
-  bool had_ip = old_spec["type"].as_string() != "ExternalName" && !old_spec["clusterIP"].as_string().empty();
-  if (had_ip && new_spec["type"].as_string() != "ExternalName" && old_spec["clusterIP"] != new_spec["clusterIP"]) {
-    report.invalid("spec.clusterIPs[0]", new_spec["clusterIP"].as_string(), "may not change once set");
+  const auto has_ip = [](const Value& spec) { return spec["type"].as_string() != "ExternalName"; };
+  if (has_ip(old_spec) && has_ip(new_spec) && !old_spec["clusterIPs"].empty()) {
+    const Value &old_ips = old_spec["clusterIPs"], &ips = new_spec["clusterIPs"];
+    if (ips.empty()) {
+      report.invalid("spec.clusterIPs[0]", ips, "primary clusterIP can not be unset");
+    } else if (ips[0] != old_ips[0]) {
+      report.invalid("spec.clusterIPs[0]", ips, "may not change once set");
+    }
+  }
+  const auto has_health_port = [](const Value& spec) {
+    return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local";
+  };
+  const Value &old_health = old_spec["healthCheckNodePort"], &health = new_spec["healthCheckNodePort"];
+  if (has_health_port(old_spec) && has_health_port(new_spec) && old_health.as_int() != health.as_int()) {
+    report.forbidden("spec.healthCheckNodePort", "field is immutable");
   }
   const bool balanced = old_spec["type"].as_string() == "LoadBalancer" && new_spec["type"].as_string() == "LoadBalancer";
   if (balanced && old_spec["loadBalancerClass"] != new_spec["loadBalancerClass"]) {

@@ -20,16 +20,25 @@ void validate_revision_update(Report& report, const Value& before, const Value& 
   validate_immutable(report, "data", before["data"], after["data"]);
 }
 
+void validate_endpoint_slice(Report& report, const Value& object) { validate_slice_endpoints(report, Value(), object); }
+
 void validate_endpoint_slice_update(Report& report, const Value& before, const Value& after) {
+  if (const CheckBlock* block = builtin_checks().find("discovery.EndpointSlice")) run_checks(report, {}, *block, after);
+  validate_slice_endpoints(report, before["endpoints"], after);
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   validate_immutable(report, "addressType", before["addressType"], after["addressType"]);
 }
 
 void validate_node_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
-  if (!before["spec"]["podCIDR"].as_string().empty() && before["spec"]["podCIDR"] != after["spec"]["podCIDR"]) {
+  const Value &old = before["spec"], &spec = after["spec"];
+  if (!old["podCIDRs"].empty() && old["podCIDRs"] != spec["podCIDRs"]) {
     report.forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid");
   }
+  if (!old["providerID"].as_string().empty() && old["providerID"] != spec["providerID"]) {
+    report.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid");
+  }
+  if (old["externalID"].as_string() != spec["externalID"].as_string()) report.forbidden("spec.externalID", "may not be updated");
 }
 
 struct KindRules {
@@ -62,14 +71,14 @@ const KindRules kRules[] = {
     {"apps", "ReplicaSet", NameRule::kSubdomain, validate_replica_set, validate_selector_update, true},
     {"apps", "ControllerRevision", NameRule::kSubdomain, validate_revision, validate_revision_update, false},
     {"batch", "CronJob", NameRule::kSubdomain, validate_cron_job, validate_cron_job_update, false},
-    {"batch", "Job", NameRule::kSubdomain, validate_job, validate_job_update, true},
+    {"batch", "Job", NameRule::kSubdomain, validate_job, validate_job_update, false},
     {"autoscaling", "HorizontalPodAutoscaler", NameRule::kSubdomain, validate_autoscaler, validate_autoscaler_update, true},
     {"policy", "PodDisruptionBudget", NameRule::kPathSegment, validate_budget, validate_plain_update, true},
     {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class, validate_priority_class_update, true},
     {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, true},
     {"node.k8s.io", "RuntimeClass", NameRule::kSubdomain, validate_nothing, validate_runtime_class_update, true},
     {"coordination.k8s.io", "Lease", NameRule::kSubdomain, validate_nothing, validate_plain_update, true},
-    {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_nothing, validate_endpoint_slice_update, true},
+    {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_endpoint_slice, validate_endpoint_slice_update, false},
     {"events.k8s.io", "Event", NameRule::kSubdomain, validate_new_event, validate_new_event_update, false},
 };
 
@@ -118,6 +127,8 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
     if (subresource == "status" && (kind.group == "apps" || kind.group.empty())) {
       validate_workload_status(report, kind.kind, before["status"], after["status"]);
     }
+    if (subresource == "status") validate_object_status(report, kind.group, kind.kind, before, after);
+    if (subresource == "finalize") validate_namespace_finalizers(report, after);
     return report.take();
   }
   // Labels and annotations are checked anew; a name that was good once stays good.

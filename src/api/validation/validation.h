@@ -20,7 +20,8 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
 void warn(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
 
 // Families and addresses of a Service's spec alone, before it is given what it lacks.
-std::vector<Cause> validate_service_addresses(const Value& spec);
+// `old`: the addresses that it has.
+std::vector<Cause> validate_service_addresses(const Value& spec, const Value& old);
 
 // Also used on their own. Each returns the text of the complaint, or an empty list.
 std::vector<std::string> is_dns1123_label(std::string_view text);

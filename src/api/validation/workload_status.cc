@@ -53,7 +53,8 @@ void validate_workload_status(Report& report, std::string_view kind, const Value
     if (!rules.too_available.empty() && available > after["readyReplicas"].as_int()) {
       report.invalid(path / "availableReplicas", Value(available), rules.too_available);
     }
-    if (collisions < before["collisionCount"].as_int()) report.invalid(path / "collisionCount", Value(collisions), "cannot be decremented");
+    const Value &old = before["collisionCount"], &fresh = after["collisionCount"];
+    if (!old.is_null() && (fresh.is_null() || fresh.as_int() < old.as_int())) report.invalid(path / "collisionCount", Value(collisions), "cannot be decremented");
   }
 }
 
