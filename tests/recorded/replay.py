@@ -306,6 +306,9 @@ def changes(before, after, path=()):
 def make_bases(admin, bases):
     """Makes the objects that the recorded updates change; returns the names of those that the server serves."""
     admin.json("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "quota"}})
+    # The recorded cluster had no default class.
+    for item in admin.json("GET", "/apis/storage.k8s.io/v1/storageclasses")[1].get("items", []):
+        admin.json("DELETE", f"/apis/storage.k8s.io/v1/storageclasses/{item['metadata']['name']}")
     made = set()
     for name, base in bases.items():
         url = f"{base['path']}/{base['name']}"
