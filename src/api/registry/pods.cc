@@ -48,6 +48,14 @@ Status check_binding(const Call& call, const Value& binding) {
   return ok_status();
 }
 
+void set_scheduled(Value& pod, std::string_view status, std::string_view reason, std::string_view message, Time now) {
+  Value& conditions = pod.mut("status").mut("conditions");
+  api::set_condition(conditions, "PodScheduled", status, reason, message, now);
+  for (std::size_t i = 0; i < conditions.size(); ++i) {
+    if (!conditions[i].contains("lastProbeTime")) conditions.mut(i).set("lastProbeTime", Value());
+  }
+}
+
 }  // namespace
 
 void prepare_pod(Value& pod, Time now) {
@@ -60,9 +68,7 @@ void prepare_pod(Value& pod, Time now) {
     merge_label_keys(spec.mut("topologySpreadConstraints").mut(i), "matchLabelKeys", "In", labels);
   }
   if (spec["schedulingGates"].empty()) return;
-  api::set_condition(pod.mut("status").mut("conditions"), "PodScheduled", "False", "SchedulingGated",
-                     "Scheduling is blocked due to non-empty scheduling gates", now);
-  pod.mut("status").mut("conditions").mut(0).set("lastProbeTime", Value());
+  set_scheduled(pod, "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", now);
 }
 
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done) {
@@ -89,7 +95,7 @@ void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, c
   after.mut("spec").set("nodeName", node);
   const Value annotations = binding["metadata"]["annotations"];
   for (auto [key, value] : annotations.entries()) after.mut("metadata").mut("annotations").set(key, value);
-  api::set_condition(after.mut("status").mut("conditions"), "PodScheduled", "True", "", "", state->runtime.now());
+  set_scheduled(after, "True", "", "", state->runtime.now());
   after.mut("status").erase("nominatedNodeName");
   Commit commit{call, head->key, head->mod_revision, 201, {}};
   commit_put(state, std::move(commit), std::move(after), false, [done = std::move(done)](Result<Answer> answer) {

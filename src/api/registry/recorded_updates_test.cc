@@ -145,8 +145,6 @@ TEST_F(RecordedUpdates, AreAnsweredAsRecorded) {
   std::string shown;
   for (const Value& row : recorded::rows_of("updates")) {
     if (!made.contains(row["base"].str())) continue;
-    // Sizes and ephemeral containers of pods are not served yet.
-    if (row["sub"].as_string() == "resize" || row["sub"].as_string() == "ephemeralcontainers") continue;
     ++seen;
     const Value& base = bases[row["base"].as_string()];
     Call update = call_of(base, row["sub"].str());
