@@ -107,6 +107,43 @@ TEST_F(AdmissionTest, ServicesLoseWhatBelongsToTheirFormerType) {
   EXPECT_TRUE(back->value()["spec"]["clusterIP"].as_string().starts_with("10.96."));
 }
 
+TEST_F(AdmissionTest, ARefusedChangeOfAServiceTakesNoNumbers) {
+  (void)create(call(kServices), R"({"metadata":{"name":"s"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30100}]}})");
+  Value bad = parsed(R"({"metadata":{"name":"s","labels":{"a b":""}},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30101}]}})");
+  const auto put = [&](const std::string& name, const Value& object) {
+    return outcome(wait([&](Done done) { registry_->update(call(kServices, name), object, std::move(done)); }));
+  };
+  EXPECT_TRUE(put("s", bad).starts_with("422 "));
+  (void)create(call(kServices), R"({"metadata":{"name":"other"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30101}]}})");
+  bad.mut("metadata").erase("labels");
+  EXPECT_EQ(put("s", bad), "422 Service \"s\" is invalid: spec.ports[0].nodePort: Invalid value: 30101: provided port is already allocated");
+  bad.mut("spec").mut("ports").mut(0).set("nodePort", 30102);
+  EXPECT_EQ(put("s", bad), "ok");
+  bad = parsed(R"({"metadata":{"name":"other"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30100}]}})");
+  EXPECT_EQ(put("other", bad), "ok") << "the number that was left is free";
+}
+
+TEST_F(AdmissionTest, ClaimsGrowWhereTheirClassLetsThem) {
+  const std::string refused = "403 persistentvolumeclaims \"c\" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that "
+                              "provisions the pvc must support resize";
+  ASSERT_EQ(outcome(create(call(kStorageClasses), R"({"metadata":{"name":"grows"},"provisioner":"a.b/c","allowVolumeExpansion":true})")), "ok");
+  ASSERT_EQ(outcome(create(call(kStorageClasses), R"({"metadata":{"name":"stays"},"provisioner":"a.b/c"})")), "ok");
+  const auto make = [&](const std::string& storage_class) {
+    (void)wait([&](Done done) { registry_->remove(call(kPersistentVolumeClaims, "c"), {}, std::move(done)); });
+    (void)patch(call(kPersistentVolumeClaims, "c"), R"({"metadata":{"finalizers":null}})");
+    const std::string spec = R"({"accessModes":["ReadWriteOnce"],"storageClassName":")" + storage_class + R"(","resources":{"requests":{"storage":"1Gi"}}})";
+    const std::string created = outcome(create(call(kPersistentVolumeClaims), R"({"metadata":{"name":"c"},"spec":)" + spec + "}"));
+    return created + outcome(patch(call(kPersistentVolumeClaims, "c", "status"), R"({"status":{"phase":"Bound"}})"));
+  };
+  const auto grow = [&] { return outcome(patch(call(kPersistentVolumeClaims, "c"), R"({"spec":{"resources":{"requests":{"storage":"2Gi"}}}})")); };
+  for (const char* unable : {"stays", "missing", ""}) {
+    ASSERT_EQ(make(unable), "okok");
+    EXPECT_EQ(grow(), refused) << unable;
+  }
+  ASSERT_EQ(make("grows"), "okok");
+  EXPECT_EQ(grow(), "ok");
+}
+
 TEST_F(AdmissionTest, NodesBringTheirStatusAndStartTainted) {
   Value node = create(call(kNodes), R"({"metadata":{"name":"n"},"status":{"capacity":{"cpu":"2"}}})")->value();
   EXPECT_EQ(node["status"]["allocatable"]["cpu"].as_string(), "2");

@@ -4,6 +4,7 @@
 #include "api/status.h"
 #include "api/validation/validation.h"
 #include "base/ids.h"
+#include "base/quantity.h"
 #include "base/text.h"
 
 namespace berth::registry {
@@ -135,6 +136,23 @@ void admit_node(Value& node) {
 
 void admit_update(const schema::Kind& kind, const Call& call, Value& after) {
   if (kind.group.empty() && kind.kind == "Pod" && call.subresource.empty()) add_default_tolerations(after.mut("spec"));
+}
+
+Status check_growth(const Registry::State& state, const Call& call, const Value& before, const Value& after) {
+  if (!call.kind->group.empty() || call.kind->kind != "PersistentVolumeClaim" || !call.subresource.empty()) return ok_status();
+  const auto size_of = [](const Value& claim) { return Quantity::parse(claim["spec"]["resources"]["requests"]["storage"].as_string()); };
+  const Result<Quantity> old_size = size_of(before), size = size_of(after);
+  if (!old_size.ok() || !size.ok() || *size <= *old_size) return ok_status();
+  auto refuse = [&](std::string_view why) { return api::forbidden(api::resources::kPersistentVolumeClaims, api::name_of(after), why); };
+  if (before["status"]["phase"].as_string() != "Bound") return refuse("Only bound persistent volume claims can be expanded");
+  const auto class_of = [](const Value& claim) {
+    const Value& annotated = claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
+    return annotated.is_null() ? claim["spec"]["storageClassName"].str() : annotated.str();
+  };
+  const std::string name = class_of(after);
+  const store::RecordPtr found = name.empty() || name != class_of(before) ? nullptr : state.find(api::resources::kStorageClasses, "", name);
+  if (found && found->value["allowVolumeExpansion"].as_bool()) return ok_status();
+  return refuse("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize");
 }
 
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object) {

@@ -79,6 +79,8 @@ bool is_heartbeat(const schema::Kind& kind, const Value& before, const Value& af
 Status admit_create(Registry::State& state, const Call& call, const schema::Kind& kind, Value& object);
 // What an update is given: pods that lost the tolerations they all have get them back.
 void admit_update(const schema::Kind& kind, const Call& call, Value& after);
+// A claim may only grow where its class says so. Asked when the claim is found valid.
+Status check_growth(const Registry::State& state, const Call& call, const Value& before, const Value& after);
 
 // --- runtime_class.cc
 // Gives a new pod its class's overhead and scheduling.

@@ -308,6 +308,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
     validation::warn(kind, after, warnings);
   }
   if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse_valid(safe.error());
+  if (Status grows = check_growth(*state, call, before, after); !grows.ok()) return refuse_valid(grows.error());
   if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse_valid(allowed.error());
   if (Status fits = check_resize(*state, call, before, after); !fits.ok()) return refuse_valid(fits.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
