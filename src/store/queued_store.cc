@@ -88,7 +88,7 @@ std::optional<Error> QueuedStore::refusal(const Write& write, std::size_t bytes,
                                       " bytes; at most " + std::to_string(limits_.max_value_bytes) + " are stored");
   }
   const bool grows = !now || (bytes > kGrowth && bytes > kGrowth + approximate_size(now->value));
-  if (!write.ephemeral && grows) return log_->no_room_to_grow();
+  if (!write.ephemeral && (grows || write.expendable)) return log_->no_room_to_grow(write.expendable);
   return std::nullopt;
 }
 

@@ -48,8 +48,8 @@ class Log {
   // Ephemeral writes up to this revision need no disk: a restart begins above it.
   virtual Revision reserved() const = 0;
   // Why nothing may be added at present: the disk is so full that what is left is kept for deletions and for changes that
-  // do not grow. Asked before each such write; fast.
-  virtual std::optional<Error> no_room_to_grow() { return std::nullopt; }
+  // do not grow; of `expendable` writes somewhat earlier. Asked before each such write; fast.
+  virtual std::optional<Error> no_room_to_grow([[maybe_unused]] bool expendable) { return std::nullopt; }
   // Orderly end: no revision above this one was handed out. Blocks.
   virtual void close(Revision last) = 0;
 };

@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +166,62 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
   REQUIRE((*again)->get(key_of("after")));
   REQUIRE(!(*again)->get(key_of("group0")));
   ::_exit(0);
+}
+
+[[noreturn]] void run_short_of_space(const TemporaryFolder& folder) {
+  REQUIRE(::unshare(CLONE_NEWNS) == 0);
+  REQUIRE(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+  REQUIRE(::mount("tiny", folder.path().c_str(), "tmpfs", 0, "size=20m") == 0);
+  Loop loop(1);
+  auto opened = open_sqlite_store(loop, folder / "store.db");
+  REQUIRE(opened.ok());
+  Store& store = **opened;
+  auto event = [](const std::string& name, int value) {
+    Write write = put(name, value);
+    write.expendable = true;
+    return write;
+  };
+  REQUIRE(write_now(loop, store, event("event", 1)).ok());
+  REQUIRE(write_now(loop, store, put("a", 1)).ok());
+  // A tenth of it is for events, half of that for other things.
+  Fd filler(::open((folder / "filler").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  auto leave = [&](std::int64_t bytes) {
+    struct ::statvfs disk {};
+    struct ::stat info {};
+    REQUIRE(::fstatvfs(filler.get(), &disk) == 0 && ::fstat(filler.get(), &info) == 0);
+    const auto size = static_cast<std::int64_t>(disk.f_bavail * disk.f_frsize) + info.st_size - bytes;
+    REQUIRE(::ftruncate(filler.get(), 0) == 0 && ::fallocate(filler.get(), 0, 0, size) == 0);
+    // The free space is looked at now and then.
+    REQUIRE(run_until(loop, [&, until = loop.monotonic() + 150ms] { return loop.monotonic() > until; }));
+  };
+  leave(1500 << 10);
+  Result<RecordPtr> refused = write_now(loop, store, event("event-2", 1));
+  REQUIRE(!refused.ok() && refused.error().code == Code::kUnavailable);
+  REQUIRE(refused.error().message.find("No space left on device") != std::string::npos);
+  REQUIRE(refused.error().message.find("kept for objects that are needed more") != std::string::npos);
+  REQUIRE(!write_now(loop, store, event("event", 2)).ok());
+  REQUIRE(write_now(loop, store, put("b", 1)).ok());
+  REQUIRE(write_now(loop, store, removal("event")).ok());
+  leave(500 << 10);
+  REQUIRE(!write_now(loop, store, put("c", 1)).ok());
+  REQUIRE(write_now(loop, store, put("b", 2)).ok());
+  REQUIRE(::ftruncate(filler.get(), 0) == 0);
+  REQUIRE(write_now(loop, store, event("event", 3)).ok());
+  ::_exit(0);
+}
+
+TEST(SqliteStoreCrash, EventsAreTheFirstToBeRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root for a mount of its own";
+  TemporaryFolder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    set_log_file("/dev/null");
+    run_short_of_space(folder);
+  }
+  ASSERT_GT(child, 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
 }
 
 TEST(SqliteStoreCrash, AFullDiskFailsWritesAndNothingElse) {

@@ -154,15 +154,16 @@ void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)
   });
 }
 
-std::optional<Error> SqliteLog::no_room_to_grow() {
+std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
   const Duration now = runtime_.monotonic();
-  if (!disk_full_ && disk_seen_ != Duration{} && now - disk_seen_ < kDiskSeen) return std::nullopt;
+  if (!disk_short_ && disk_seen_ != Duration{} && now - disk_seen_ < kDiskSeen) return std::nullopt;
   disk_seen_ = now;
   const Disk disk = look_at_disk(path_);
-  disk_full_ = disk.total > 0 && disk.free < std::min(kKeptFree, disk.total / 20);
-  if (!disk_full_) return std::nullopt;
-  return error(Code::kUnavailable, "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) +
-                                       " bytes are free, which are kept for deletions and for changes that do not grow. Free some space");
+  const std::int64_t kept = std::min(kKeptFree, disk.total / 20), kept_from_expendable = 2 * kept;
+  disk_short_ = disk.total > 0 && disk.free < kept_from_expendable;
+  if (!disk_short_ || (!expendable && disk.free >= kept)) return std::nullopt;
+  return error(Code::kUnavailable, "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) + " bytes are free, which are kept for " +
+                                       (expendable ? "objects that are needed more" : "deletions and for changes that do not grow") + ". Free some space");
 }
 
 void SqliteLog::keep_reserve() const {

@@ -57,7 +57,7 @@ class SqliteLog final : public Log {
 
   void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) override;
   Revision reserved() const override { return reserved_; }
-  std::optional<Error> no_room_to_grow() override;
+  std::optional<Error> no_room_to_grow(bool expendable) override;
   void close(Revision last) override;
 
  private:
@@ -92,7 +92,7 @@ class SqliteLog final : public Log {
   const std::string witness_;
   Revision reserved_;  // the loop's
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  bool disk_full_ = false;     // as last seen
+  bool disk_short_ = false;    // as last seen: too short for something
   Duration disk_seen_{};
 
   // Of whoever has the batch: the writer, or a thread that lends itself.

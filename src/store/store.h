@@ -73,6 +73,8 @@ struct Write {
   bool ephemeral = false;
   // The record's json() will be asked for: a log that encodes the value anyway leaves it there, made off the loop.
   bool keep_json = false;
+  // The first to be refused, also where it does not grow, while space is short. For events.
+  bool expendable = false;
 };
 
 struct Listing {
