@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 
 #include "api/registry/registry.h"
 #include "base/time/time.h"
@@ -12,7 +13,7 @@ namespace {
 // A clock that only the test moves.
 class HandRuntime final : public Runtime {
  public:
-  Time now() const override { return Time(std::chrono::hours(500'000)) + passed_; }
+  Time now() const override { return Time(std::chrono::hours(500'000)) + passed_ + step_; }
   Duration monotonic() const override { return passed_; }
   void post(Task task) override { posted_.push_back(std::move(task)); }
   TimerId after(Duration delay, Task task) override {
@@ -26,6 +27,7 @@ class HandRuntime final : public Runtime {
   }
   std::uint64_t random() override { return state_ = state_ * 6364136223846793005u + 1442695040888963407u; }
 
+  void step(Duration by) { step_ += by; }  // somebody sets the clock
   void settle() {
     while (!posted_.empty()) {
       std::vector<Task> round = std::move(posted_);
@@ -51,42 +53,105 @@ class HandRuntime final : public Runtime {
   }
 
  private:
-  Duration passed_{0};
+  Duration passed_{0}, step_{0};
   std::vector<Task> posted_;
   std::map<TimerId, std::pair<Duration, Task>> timers_;
   TimerId last_ = 0;
   std::uint64_t state_ = 1;
 };
 
-TEST(EventExpiry, EventsToldAfterAnEmptyStartEndWhenTheirHourIsOver) {
-  HandRuntime runtime;
-  auto store = store::open_memory_store(runtime);
-  Registry registry(runtime, *store, schema::builtin());
-  registry.bootstrap([] {});
-  runtime.settle();
-  Call call;
-  call.user = {"test", {"system:masters"}};
-  call.kind = schema::builtin().find(api::resources::kEvents);
-  call.ns = "default";
-  int told = 0;
-  auto tell = [&](const std::string& name) {
+class EventExpiry : public ::testing::Test {
+ protected:
+  EventExpiry() {
+    call_.user = {"test", {"system:masters"}};
+    call_.kind = schema::builtin().find(api::resources::kEvents);
+    call_.ns = "default";
+    start();
+  }
+  // Also: again, over what the last one has left.
+  void start() {
+    registry_.reset();
+    registry_.emplace(runtime_, *store_, schema::builtin());
+    registry_->bootstrap([] {});
+    runtime_.settle();
+  }
+  void tell(const std::string& name, Duration ago = {}) {
     Value object = json::parse(R"({"metadata":{"namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"type":"Normal","reason":"R"})").value();
     object.mut("metadata").set("name", name);
-    object.set("lastTimestamp", format_time(runtime.now()));
-    registry.create(call, object, [&](Result<Answer> answer) { told += answer.ok(); });
-    runtime.settle();
-  };
-  auto left = [&] { return registry.list(call, {}).value().records.size(); };
-  runtime.pass(10min);
+    object.set("lastTimestamp", format_time(runtime_.now() - ago));
+    bool told = false;
+    registry_->create(call_, object, [&](Result<Answer> answer) { told = answer.ok(); });
+    runtime_.settle();
+    EXPECT_TRUE(told);
+  }
+  void tell_again(const std::string& name) {
+    Call call = call_;
+    call.name = name;
+    bool told = false;
+    registry_->patch(call, api::PatchType::kMerge, json::parse(R"({"count":2})").value(), false, [&](Result<Answer> answer) { told = answer.ok(); });
+    runtime_.settle();
+    EXPECT_TRUE(told);
+  }
+  std::size_t left() { return registry_->list(call_, {}).value().records.size(); }
+
+  HandRuntime runtime_;
+  std::unique_ptr<store::Store> store_ = store::open_memory_store(runtime_);
+  std::optional<Registry> registry_;
+  Call call_;
+};
+
+TEST_F(EventExpiry, EventsToldAfterAnEmptyStartEndWhenTheirHourIsOver) {
+  runtime_.pass(10min);
   tell("early");
-  runtime.pass(30min);
+  runtime_.pass(30min);
   tell("late");
-  ASSERT_EQ(told, 2);
-  runtime.pass(28min);
+  runtime_.pass(28min);
   EXPECT_EQ(left(), 2u);
-  runtime.pass(10min);
+  runtime_.pass(10min);
   EXPECT_EQ(left(), 1u);
-  runtime.pass(30min);
+  runtime_.pass(30min);
+  EXPECT_EQ(left(), 0u);
+}
+
+TEST_F(EventExpiry, AnHourIsAnHourWhereverTheClockIsSetTo) {
+  for (const Duration step : {Duration(24h * 365), Duration(-24h * 365)}) {
+    tell("a");
+    runtime_.pass(10min);
+    runtime_.step(step);
+    tell("b");
+    runtime_.pass(45min);
+    EXPECT_EQ(left(), 2u) << "a step forward ends none";
+    runtime_.pass(10min);
+    EXPECT_EQ(left(), 1u) << "a step back keeps none";
+    runtime_.pass(10min);
+    EXPECT_EQ(left(), 0u);
+  }
+}
+
+TEST_F(EventExpiry, TheTimesThatAClientWritesDoNotDecide) {
+  tell("of-last-year", 24h * 365);
+  tell("of-next-year", -24h * 365);
+  runtime_.pass(50min);
+  EXPECT_EQ(left(), 2u);
+  tell_again("of-last-year");
+  runtime_.pass(20min);
+  EXPECT_EQ(left(), 1u) << "told again, it lives on";
+  runtime_.pass(45min);
+  EXPECT_EQ(left(), 0u);
+}
+
+TEST_F(EventExpiry, AfterARestartTheirOwnTimesTell) {
+  tell("a");
+  runtime_.pass(40min);
+  start();
+  EXPECT_EQ(left(), 1u);
+  runtime_.pass(25min);
+  EXPECT_EQ(left(), 0u);
+  // However the clock was set meanwhile, none stays for more than its hour.
+  tell("b");
+  runtime_.step(-24h * 365);
+  start();
+  runtime_.pass(65min);
   EXPECT_EQ(left(), 0u);
 }
 

@@ -1,4 +1,6 @@
 // Events have two API forms and one storage, as autoscalers have; events live for an hour.
+#include <algorithm>
+
 #include "api/autoscaler_versions.h"
 #include "api/registry/state.h"
 #include "base/time/time.h"
@@ -74,13 +76,20 @@ void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
   if (state->event_timer != 0) return;
   constexpr std::size_t kBatch = 500;
   store::Listing events = state->store.list("/registry/core/events/");
-  // Whatever is told from now on lives at least that long: with no event there is one look an hour.
-  Time now = state->runtime.now(), next = now + state->config.event_lifetime;
+  // Counted from the last write by the clock that nobody sets; of what was written before this server began, only the event's
+  // own times tell how much is left of its hour. Whatever is told from now on lives at least that long: with no event there is one
+  // look an hour.
+  const Duration lifetime = state->config.event_lifetime, now = state->runtime.monotonic();
+  Duration next = now + lifetime;
+  std::unordered_map<std::string, Duration> told;
   std::size_t removed = 0;
   for (const store::RecordPtr& record : events.records) {
-    Time ends = last_activity(record->value) + state->config.event_lifetime;
-    if (ends > now) {
-      next = std::min(next, ends);
+    auto known = state->event_told.find(record->key);
+    const Duration since = known != state->event_told.end()
+                               ? known->second
+                               : now - std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
+    if (since + lifetime > now) {
+      next = std::min(next, since + lifetime);
     } else if (removed++ < kBatch) {
       store::Write write;
       write.kind = store::Write::Kind::kDelete;
@@ -88,7 +97,13 @@ void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
       write.expected = record->mod_revision;
       state->store.write(std::move(write), [](Result<store::RecordPtr>) {});
     }
+    told.emplace(record->key, since);  // until it is seen to be gone
   }
+  // What is on its way is not listed yet.
+  for (auto& [key, since] : state->event_told) {
+    if (since + lifetime > now && state->store.head(key)) told.emplace(key, since);
+  }
+  state->event_told = std::move(told);
   if (removed > kBatch) next = now;
   // Not to the second: events that end soon after each other go in one batch.
   Duration wait = std::max<Duration>(next - now, 1s) + 60s;

@@ -142,6 +142,10 @@ void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Va
   write.expected = commit.expected;
   write.ephemeral = ephemeral;
   write.keep_json = commit.call.answered_in_json;
+  if (commit.call.kind->kind == "Event") {
+    write.expendable = true;
+    state->event_told[write.key] = state->runtime.monotonic();
+  }
   state->store.write(std::move(write), [commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
     if (!record.ok()) return done(store_error(commit, record.error()));
     Answer answer;
