@@ -77,6 +77,13 @@ class BridgeNetwork final : public PodNetwork {
     return address;
   }
 
+  Status pin_namespace(const std::string& pod_uid, const std::string& users) override {
+    const std::string path = namespace_path(pod_uid);
+    if (is_network_namespace(path)) return ok_status();
+    BERTH_TRY(remove_network_namespace(path));
+    return pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}});
+  }
+
   Status detach(const std::string& pod_uid) override {
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
     std::optional<int> link = netlink.find_link(veth_name(pod_uid));
@@ -130,8 +137,12 @@ class BridgeNetwork final : public PodNetwork {
 
   Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path,
               const std::string& users) {
-    BERTH_TRY(remove_network_namespace(path));
-    BERTH_TRY(users.empty() ? make_network_namespace(path) : pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}}));
+    if (users.empty()) {
+      BERTH_TRY(remove_network_namespace(path));
+      BERTH_TRY(make_network_namespace(path));
+    } else {
+      BERTH_TRY(pin_namespace(pod_uid, users));
+    }
     fault::step("network.namespace");
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return errno_error("opening " + path);

@@ -35,6 +35,9 @@ class PodNetwork {
   // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The same uid gets the same
   // address again. The namespace belongs to the user namespace at `users`, where not empty. kUnavailable where the range is used up (the text says how many and by whom).
   virtual Result<PodAddress> attach(const std::string& pod_uid, const std::string& users = {}) = 0;
+  // For a pod with users of its own, before attach(), which would wait for another process otherwise: makes and pins the namespace
+  // where there is none. Any thread; one at a time for a pod.
+  virtual Status pin_namespace([[maybe_unused]] const std::string& pod_uid, [[maybe_unused]] const std::string& users) { return ok_status(); }
   // Removes all of it and frees the address (reused as late as possible).
   virtual Status detach(const std::string& pod_uid) = 0;
   // Frees what belongs to no pod of `alive`.

@@ -11,8 +11,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <thread>
 
 #include "base/files.h"
+#include "base/owned_namespaces.h"
 #include "base/text.h"
 #include "net/address_pool.h"
 #include "net/netlink.h"
@@ -119,6 +121,34 @@ TEST_F(PodNetworkTest, PodsReachEachOther) {
   EXPECT_EQ(b->ip, "10.99.7.3");
   Status talked = talk(*a, *b);
   EXPECT_TRUE(talked.ok()) << talked.error().message;
+}
+
+// A pod with users of its own: its namespace may be made on another thread, before it is attached.
+TEST_F(PodNetworkTest, ANamespaceThatIsThereIsTheOneAttached) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  const std::string users = directory_ + "/users";
+  Status pinned = pin_user_namespace(users, 1 << 30, 65536);
+  ASSERT_TRUE(pinned.ok()) << pinned.error().message;
+  auto inode = [](const std::string& path) {
+    struct ::stat info {};
+    return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+  };
+  Status made = ok_status();
+  std::thread([&] { made = network->pin_namespace("uid-a", users); }).join();
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const auto before = inode(directory_ + "/netns/uid-a");
+  EXPECT_TRUE(network->pin_namespace("uid-a", users).ok());
+  Result<PodAddress> a = network->attach("uid-a", users), b = network->attach("uid-b", users);
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_EQ(inode(a->namespace_path), before);
+  Status talked = talk(*a, *b);
+  EXPECT_TRUE(talked.ok()) << talked.error().message;
+  // One that was made and not attached goes like any other.
+  EXPECT_TRUE(network->pin_namespace("uid-c", users).ok());
+  ASSERT_TRUE(network->recover({}).ok());
+  EXPECT_EQ(list_directory(directory_ + "/netns")->size(), 0u);
+  ASSERT_EQ(::umount2(users.c_str(), MNT_DETACH), 0);
 }
 
 TEST_F(PodNetworkTest, AddressesSurviveARestartOfTheAgent) {

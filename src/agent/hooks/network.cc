@@ -15,15 +15,12 @@ class Network final : public PodHook {
       pod.network_namespace.clear();
       return done(std::nullopt);
     }
-    auto address = pod.services.network.attach(pod.uid(), pod.user_namespace);
-    if (!address.ok()) {
-      return done(
-          HookFailure{"FailedCreatePodSandBox",
-                      "Failed to create pod sandbox: failed to setup network for sandbox: " + address.error().message});
-    }
-    pod.record.ip = address->ip;
-    pod.network_namespace = address->namespace_path;
-    done(std::nullopt);
+    if (pod.user_namespace.empty()) return attach(pod, done);
+    auto pin = [&network = pod.services.network, uid = pod.uid(), users = pod.user_namespace] { return network.pin_namespace(uid, users); };
+    blocking(pod.services.runtime, pin, [&pod, done = std::move(done)](const Status& pinned) mutable {
+      if (!pinned.ok()) return done(failure(pinned.error()));
+      attach(pod, done);
+    });
   }
 
   void cleanup(PodContext& pod, HookDone done) override {
@@ -32,6 +29,19 @@ class Network final : public PodHook {
     if (!detached.ok())
       return done(HookFailure{"FailedKillPod",
                               "error killing pod: failed to tear down the network: " + detached.error().message});
+    done(std::nullopt);
+  }
+
+ private:
+  static HookFailure failure(const Error& why) {
+    return {"FailedCreatePodSandBox", "Failed to create pod sandbox: failed to setup network for sandbox: " + why.message};
+  }
+
+  static void attach(PodContext& pod, HookDone& done) {
+    auto address = pod.services.network.attach(pod.uid(), pod.user_namespace);
+    if (!address.ok()) return done(failure(address.error()));
+    pod.record.ip = address->ip;
+    pod.network_namespace = address->namespace_path;
     done(std::nullopt);
   }
 };

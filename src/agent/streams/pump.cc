@@ -10,6 +10,8 @@
 #include <array>
 #include <cerrno>
 
+#include "base/fault.h"
+
 namespace berth::agent {
 namespace {
 
@@ -34,7 +36,12 @@ auto call_kept(const std::shared_ptr<bool>& owner, F& kept, Args&&... args) {
 
 }  // namespace
 
-Fd duplicate(int fd) { return Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+Result<Fd> duplicate(int fd) {
+  if (fault::hit("streams.duplicate")) return errno_error("duplicating a stream", EMFILE);
+  Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return errno_error("duplicating a stream");
+  return copy;
+}
 
 Source::Source(Loop& loop, Fd fd, Function<bool(std::string_view)> take, Task ended)
     : loop_(loop), fd_(std::move(fd)), take_(std::move(take)), ended_(std::move(ended)) {

@@ -75,6 +75,6 @@ class Sink {
 };
 
 // A second descriptor of the same file, so that one can be read and the other written.
-Fd duplicate(int fd);
+Result<Fd> duplicate(int fd);
 
 }  // namespace berth::agent

@@ -60,11 +60,16 @@ class AttachWork final : public RemoteWork {
       return end();
     }
     if (options.standard_input) {
+      Result<Fd> input = duplicate(connected->get());
+      if (!input.ok()) {
+        session_->fail(error(input.error().code, "Internal error occurred: error attaching to container: " + input.error().message));
+        return end();
+      }
       Sink::Options half;
       half.end = Sink::End::kHalfClose;
       half.largest = kMessage;
       input_ = std::make_unique<Sink>(
-          loop_, duplicate(connected->get()), half, [this](bool behind) { session_->pause_input(behind); }, [] {});
+          loop_, std::move(*input), half, [this](bool behind) { session_->pause_input(behind); }, [] {});
     }
     output_ = std::make_unique<Source>(
         loop_, std::move(*connected), [this](std::string_view message) { return pass(message); },

@@ -43,9 +43,11 @@ class ExecWork final : public RemoteWork {
 
   void join(Ends ends) {
     if (ends.terminal) {
-      terminal_ = duplicate(ends.terminal.get());
+      Result<Fd> sizes = duplicate(ends.terminal.get()), input = duplicate(ends.terminal.get());
+      if (!sizes.ok() || !input.ok()) return fail(sizes.ok() ? input.error() : sizes.error());
+      terminal_ = std::move(*sizes);
       // A terminal has no end of input of its own; the client's is not passed on, as upstream.
-      make_input(duplicate(ends.terminal.get()), Sink::End::kNothing);
+      make_input(std::move(*input), Sink::End::kNothing);
       output_ = make_output(std::move(ends.terminal), false);
       session_->on_resize([this](int columns, int rows) {
         winsize size{};

@@ -93,12 +93,13 @@ class PortWork final : public RemoteWork {
   void join() {
     Sink::Options half;
     half.end = Sink::End::kHalfClose;
-    Fd reading = duplicate(connecting_.get());
+    Result<Fd> reading = duplicate(connecting_.get());
+    if (!reading.ok()) return fail(reading.error().message);
     sink_ = std::make_unique<Sink>(
         loop_, std::move(connecting_), half, [this](bool behind) { port_->pause_reading(behind); },
         [this] { settle(); });
     source_ = std::make_unique<Source>(
-        loop_, std::move(reading), [this](std::string_view bytes) { return port_->write(bytes); },
+        loop_, std::move(*reading), [this](std::string_view bytes) { return port_->write(bytes); },
         [this] {
           port_->end();
           settle();

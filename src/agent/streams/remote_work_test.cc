@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "agent/streams/pump.h"
+#include "base/fault.h"
 
 namespace berth::agent {
 namespace {
@@ -356,6 +357,17 @@ TEST_F(RemoteWorkTest, ATerminal) {
   EXPECT_EQ(said_->code, 9);
 }
 
+TEST_F(RemoteWorkTest, WithoutADescriptorForATerminalThereIsAnError) {
+  exec(true);
+  fault::arm("streams.duplicate", 1);
+  process_.begin();
+  fault::disarm_all();
+  EXPECT_EQ(said_->failure, "Internal error occurred: error executing command in container: duplicating a stream: Too many open files");
+  EXPECT_TRUE(over_);
+  char room[16];
+  EXPECT_EQ(::read(process_.terminal.get(), room, sizeof room), 0);  // hung up
+}
+
 TEST_F(RemoteWorkTest, ATerminalHangsUpWithItsClient) {
   exec(true);
   process_.begin();
@@ -417,6 +429,14 @@ TEST_F(AttachTest, StreamsAreToldApartAndInputIsRaw) {
   monitor_.reset();
   ASSERT_TRUE(drive([&] { return over_; }));
   EXPECT_EQ(said_->code, 0);
+}
+
+TEST_F(AttachTest, WithoutADescriptorForInputThereIsAnError) {
+  fault::arm("streams.duplicate", 1);
+  attach({true, true, true, false});
+  fault::disarm_all();
+  EXPECT_EQ(said_->failure, "Internal error occurred: error attaching to container: duplicating a stream: Too many open files");
+  EXPECT_TRUE(over_);
 }
 
 TEST_F(AttachTest, OnlyWhatWasAskedFor) {
@@ -622,6 +642,16 @@ TEST_F(PortTest, Refused) {
   EXPECT_EQ(told_->failure,
             "error forwarding port " + number + " to pod the-pod, uid : failed to connect to localhost:" + number +
                 " inside the pod's network namespace: dial tcp4 127.0.0.1:" + number + ": connect: connection refused");
+}
+
+TEST_F(PortTest, WithoutADescriptorForTheOtherDirectionThereIsAnError) {
+  listen();
+  ASSERT_EQ(::listen(listener_.get(), 1), 0);
+  fault::arm("streams.duplicate", 1);
+  work_ = forward_port(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), over());
+  ASSERT_TRUE(drive([&] { return over_; }));
+  fault::disarm_all();
+  EXPECT_TRUE(told_->failure.ends_with("duplicating a stream: Too many open files")) << told_->failure;
 }
 
 TEST_F(PortTest, APodWithoutANamespace) {
