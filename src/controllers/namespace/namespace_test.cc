@@ -109,5 +109,28 @@ TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {
   EXPECT_EQ(api.calls.size(), calls);
 }
 
+// An Event that a finalizer holds: no informer tells when it goes.
+TEST(NamespaceTest, WhatIsHeldIsLookedAtNowAndThen) {
+  controllers::testing::TestRuntime runtime;
+  controllers::testing::FakeApi api{runtime};
+  InformerSet informers{runtime, api};
+  api.put(kNamespaces, leaving());
+  Value held = thing("Event", "e");
+  held.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z").set("finalizers", from(R"(["example.com/hold"])"));
+  api.put(kEvents, held);
+  Driver driver(informers, make_controller(informers, {{kPods, "Pod", true}, {kConfigMaps, "ConfigMap", true}, {kEvents, "Event", true}}));
+  runtime.advance(1s);
+  const std::size_t calls = api.calls.size();
+  runtime.advance(60s);
+  EXPECT_LE(api.calls.size() - calls, 8u * 3);  // three lists each time
+  // What comes to a watched kind is told at once.
+  api.put(kConfigMaps, thing("ConfigMap", "late"));
+  runtime.advance(10ms);
+  EXPECT_EQ(api.count(kConfigMaps), 0u);
+  api.erase(kEvents, {"a", "e"});
+  runtime.advance(8s);
+  EXPECT_TRUE(api.read(kNamespaces, {"", "a"})["spec"]["finalizers"].empty());
+}
+
 }  // namespace
 }  // namespace berth::controllers::namespaces

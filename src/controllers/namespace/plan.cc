@@ -14,6 +14,7 @@ using namespace api::resources;  // NOLINT
 
 constexpr std::string_view kFinalizer = "kubernetes";
 constexpr Duration kLookAgain = 100ms;  // after deletions that no informer tells of
+constexpr Duration kHeld = 8s;          // where all that is left has been deleted and is held by finalizers; upstream's time
 
 Value conditions_of(const View& view, Time now) {
   Value out = view.object["status"]["conditions"];
@@ -110,7 +111,9 @@ Plan plan_namespace(const View& view, Time now) {
     Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
     plan.then.push_back(patch_status(kNamespaces, object, Value::object({{"status", std::move(status)}})));
   }
-  if (view.live) plan.look_again(kLookAgain);
+  // Informers tell of the kinds that are watched. Of the others, what was deleted just now is looked for soon, and what only
+  // waits now and then.
+  if (view.live) plan.look_again(plan.chains.empty() ? kHeld : kLookAgain);
   return plan;
 }
 
