@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
+#include <tuple>
 #include <unordered_map>
 
 #include "agent/background.h"
@@ -10,6 +12,7 @@
 #include "agent/node_object.h"
 #include "agent/node_registration.h"
 #include "agent/object_cache.h"
+#include "agent/pod_fit.h"
 #include "agent/pod_worker.h"
 #include "agent/resize.h"
 #include "agent/runtime/mounts.h"
@@ -115,6 +118,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     core->cluster_services = controllers::make_informer(runtime, services.client, api::resources::kServices);
     services.cluster_services = core->cluster_services.get();
     services.refuse_resize = [this](const Value& pod) { return refuse_resize(pod); };
+    services.unfit = [this](const Value& pod) { return reject_unfit(pod, room_for(pod)); };
     services.room_changed = [this] {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
     };
@@ -203,7 +207,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     }
     core->services.volumes.release_unused();
     taken_over = true;
-    for (auto& [uid, worker] : std::unordered_map(workers)) {
+    for (const std::shared_ptr<PodWorker>& worker : by_age()) {
       worker->adopted();
       worker->begin();
     }
@@ -215,6 +219,18 @@ struct Agent::State : std::enable_shared_from_this<State> {
     });
     collect_garbage();
     maybe_ready();
+  }
+
+  // What has been prepared already first, then the oldest: those that are new here find the room that the others leave.
+  std::vector<std::shared_ptr<PodWorker>> by_age() const {
+    std::vector<std::shared_ptr<PodWorker>> all;
+    for (const auto& [uid, worker] : workers) all.push_back(worker);
+    auto key = [](const std::shared_ptr<PodWorker>& worker) {
+      return std::make_tuple(!worker->record().prepared, worker->pod()["metadata"]["creationTimestamp"].as_string(), std::string_view(worker->record().ns),
+                             std::string_view(worker->record().name), std::string_view(worker->record().uid));
+    };
+    std::sort(all.begin(), all.end(), [&key](const auto& a, const auto& b) { return key(a) < key(b); });
+    return all;
   }
 
   // Pods that are in no record and not in the API, and of which there is something on this node all the same: they were
@@ -306,6 +322,16 @@ struct Agent::State : std::enable_shared_from_this<State> {
     if (another) return;  // it is waited for as well
     auto next = waiting.extract(name);
     if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->begin();
+  }
+
+  NodeRoom room_for(const Value& pod) const {
+    NodeRoom room{registration->node(), api::resource_list(node_allocatable(core->config, read_node_facts(core->config.data_dir))), {}};
+    // What somebody else gave the node stands in its object only.
+    for (auto& [name, amount] : api::resource_list(room.node["status"]["allocatable"])) room.allocatable.try_emplace(name, amount);
+    for (const auto& [uid, worker] : workers) {
+      if (uid != api::uid_of(pod) && worker->takes_room()) room.pods.push_back(worker->granted_pod());
+    }
+    return room;
   }
 
   // What the node's other pods have been granted counts.

@@ -8,6 +8,7 @@
 #include "agent/test_cluster.h"
 #include "api/object.h"
 #include "base/files.h"
+#include "base/quantity.h"
 #include "base/text.h"
 
 namespace berth::agent {
@@ -278,6 +279,44 @@ TEST_F(AgentTest, APodThatAsksForWhatTheNodeMayNotGiveIsFailed) {
   api_.delete_pod({"default", "web-0"}, 30);
   runtime_.settle();
   EXPECT_TRUE(get("web-0").is_null());
+}
+
+// Named in the pod's spec, past every scheduler.
+TEST_F(AgentTest, APodThatDoesNotFitIsFailedAndWhatRunsStays) {
+  const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  auto asking = [](std::int64_t milli) {
+    return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":")" + std::to_string(milli) + R"(m"}}}]})";
+  };
+  const std::string most = asking(1000 * cpus - 100);
+  put("first", most);
+  EXPECT_EQ(get("first")["status"]["phase"].as_string(), "Running");
+  put("second", asking(101));
+  const std::string why = "Node didn't have enough resource: cpu, requested: 101, used: " + std::to_string(1000 * cpus - 100) +
+                          ", capacity: " + std::to_string(1000 * cpus);
+  EXPECT_EQ(get("second")["status"]["phase"].as_string(), "Failed");
+  EXPECT_EQ(get("second")["status"]["reason"].as_string(), "OutOfcpu");
+  EXPECT_EQ(get("second")["status"]["message"].as_string(), "Pod was rejected: " + why);
+  EXPECT_TRUE(has_event("Warning OutOfcpu second: " + why)) << all_events();
+  put("third", asking(100));  // what was refused takes no room
+  EXPECT_EQ(get("third")["status"]["phase"].as_string(), "Running");
+  // Whatever the node is like meanwhile, a new agent leaves what runs alone, and counts it.
+  Value node = api_.object(kNodes, api::Name{"", "node1"});
+  node.mut("spec").set("taints", Value::array({Value::object({{"key", "out"}, {"effect", "NoExecute"}})}));
+  agent_.reset();
+  api_.put(kNodes, node);
+  api_.put(kPods, pod("fourth", most));
+  api_.put(kPods, pod("fifth", asking(0)));
+  start();
+  for (const char* name : {"first", "third"}) EXPECT_EQ(get(name)["status"]["phase"].as_string(), "Running") << name;
+  EXPECT_EQ(get("fourth")["status"]["reason"].as_string(), "OutOfcpu");
+  EXPECT_EQ(get("fifth")["status"]["reason"].as_string(), "TaintToleration");
+  // What has gone leaves its room.
+  node.mut("spec").erase("taints");
+  api_.put(kNodes, node);
+  api_.delete_pod({"default", "first"}, 1);
+  runtime_.advance(5s);
+  put("sixth", most);
+  EXPECT_EQ(get("sixth")["status"]["phase"].as_string(), "Running");
 }
 
 TEST_F(AgentTest, APodThatAsksForWhatTheNodeHasNotGotWaitsAndSaysSo) {

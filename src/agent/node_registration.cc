@@ -251,6 +251,8 @@ NodeRegistration::~NodeRegistration() {
 
 void NodeRegistration::begin() { state_->find(); }
 
+const Value& NodeRegistration::node() const { return state_->node; }
+
 void NodeRegistration::status_changed() {
   if (state_->registered && !state_->over) state_->write_status();
 }

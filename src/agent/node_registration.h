@@ -16,6 +16,7 @@ class NodeRegistration {
   ~NodeRegistration();
   void begin();
   void status_changed();  // written now, not at the next heartbeat
+  const Value& node() const;  // as last seen; null before that
 
  private:
   struct State;

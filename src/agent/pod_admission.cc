@@ -113,10 +113,13 @@ std::string selinux_label(const Value& pod, const Value& container) {
          part("level", "s0");
 }
 
-std::optional<PodRejection> reject_pod(const Value& pod, const std::vector<std::string>& allowed_unsafe_sysctls,
-                                       const SecurityModules& modules) {
+std::optional<PodRejection> reject_pod(const Value& pod, const std::vector<std::string>& allowed_unsafe_sysctls, const SecurityModules& modules,
+                                       const std::function<std::optional<PodRejection>(const Value& pod)>& unfit) {
   if (auto no = reject_sysctls(pod, allowed_unsafe_sysctls)) return no;
   if (auto no = reject_system(pod)) return no;
+  if (unfit) {
+    if (auto no = unfit(pod)) return no;
+  }
   if (auto no = reject_apparmor(pod, modules)) return no;
   return reject_selinux(pod, modules);
 }

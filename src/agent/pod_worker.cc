@@ -57,6 +57,7 @@ void PodWorker::begin() {
   };
   if (record_.started == Time{}) record_.started = runtime().now();
   admit();
+  admitted_ = !record_.rejected;
   if (!record_.rejected) follow_references();
   for (auto& [name, r] : record_.containers) {
     if (r.state != State::kRunning) continue;
@@ -73,7 +74,7 @@ void PodWorker::admit() {
   if (record_.prepared || gone_ || !record_.failed_reason.empty() || phase != "Pending" ||
       api::is_terminating(context_.pod))
     return;
-  auto no = reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules());
+  auto no = reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules(), services_->unfit);
   if (!no) return;
   event("Warning", no->reason, no->message);
   record_.rejected = true;
@@ -176,6 +177,8 @@ void PodWorker::reject(const std::string& reason, const std::string& message) {
   record_.failed_message = "Pod was rejected: " + message;
   event("Warning", reason, message);
 }
+
+bool PodWorker::takes_room() const { return admitted_ && !gone_ && !record_.torn_down && !api::is_pod_terminal(context_.pod); }
 
 bool PodWorker::may_be_evicted() const {
   return !stopped_ && !ending_ && !done_ && record_.failed_reason.empty() && !api::is_terminating(context_.pod) && !is_critical(context_.pod);

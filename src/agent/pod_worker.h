@@ -58,6 +58,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void room_changed();  // the node's other pods take less
   // The pod with what it has been granted in place of what its spec asks for.
   Value granted_pod() const;
+  // It has begun, and takes room until its containers have ended for good or the API has forgotten it.
+  bool takes_room() const;
   bool may_be_evicted() const;  // it has begun, does not end, and is not critical
   StoragePlaces storage_places() const;
   // The agent ends: nothing more is done, containers run on.
@@ -160,6 +162,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   std::shared_ptr<Services> services_;
   PodRecord record_;
+  bool admitted_ = false;
   PodContext context_;
   std::function<void(const std::string&)> finished_;
   std::vector<std::unique_ptr<PodHook>> hooks_;

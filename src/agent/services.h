@@ -9,6 +9,7 @@
 
 #include "agent/agent_config.h"
 #include "agent/images/image_store.h"
+#include "agent/pod_admission.h"
 #include "agent/runtime/container_runtime.h"
 #include "api/client.h"
 #include "base/function.h"
@@ -97,6 +98,8 @@ struct Services {
   // Whether the node has room for what the pod's spec asks for; null: always. And to be told where a pod takes less.
   std::function<std::optional<ResizeRefusal>(const Value& pod)> refuse_resize{};
   std::function<void()> room_changed{};
+  // Why a pod that is new here does not fit on the node beside the others; null: every pod does.
+  std::function<std::optional<PodRejection>(const Value& pod)> unfit{};
 };
 
 }  // namespace berth::agent

@@ -187,3 +187,23 @@ def test_the_api_by_its_endpoints(kubectl):
     kubectl.k("delete", "endpoints,endpointslices", "kubernetes", "-n", "default")
     wait_for("both again", lambda: kubectl.out("get", "endpoints,endpointslices", "-n", "default", "-o", "name").split() ==
              ["endpoints/kubernetes", "endpointslice.discovery.k8s.io/kubernetes"])
+
+
+def test_a_pod_that_names_its_node_must_fit(session):
+    node = session.cluster.api("/api/v1/nodes")["items"][0]
+    cpus = int(node["status"]["allocatable"]["cpu"])
+    here = {"nodeName": node["metadata"]["name"]}
+    session.apply(pod("large", {"resources": {"requests": {"cpu": str(cpus + 1)}}}, **here))
+    session.apply(pod("elsewhere", {}, nodeSelector={"disk": "tape"}, **here))
+    session.apply(pod("first", {"ports": [{"containerPort": 80, "hostPort": 17499}]}, **here))
+    session.wait_ready("first")
+    session.apply(pod("again", {"ports": [{"containerPort": 80, "hostPort": 17499}]}, **here))
+    for name, reason, text in (
+            ("large", "OutOfcpu", f"Node didn't have enough resource: cpu, requested: {cpus + 1}000, used: \\d+, capacity: {cpus}000"),
+            ("elsewhere", "NodeAffinity", r"Predicate NodeAffinity failed: node\(s\) didn't match Pod's node affinity/selector"),
+            ("again", "NodePorts", r"Predicate NodePorts failed: node\(s\) didn't have free ports for the requested pod ports")):
+        status = wait_for("a refusal", lambda: session.pod(name)["status"].get("reason") and session.pod(name)["status"])
+        assert status["phase"] == "Failed" and status["reason"] == reason
+        assert re.fullmatch("Pod was rejected: " + text, status["message"])
+        session.wait_event("Pod", name, reason, text)
+    assert [line.split()[2] for line in session.out("get", "pods", "--no-headers").splitlines()] == ["NodePorts", "NodeAffinity", "Running", "OutOfcpu"]
