@@ -248,12 +248,20 @@ def in_threads(kubeconfig, rows, compare, threads=3):
     return sorted(found, key=lambda d: (d.kind, d.row))
 
 
+def take_classes_away(admin):
+    """The recorded cluster had no default class."""
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    for item in admin.json("GET", classes)[1].get("items", []):
+        admin.json("DELETE", f"{classes}/{item['metadata']['name']}")
+
+
 def replay_requests(kubeconfig):
     """Creates, each a dry run of a good object with one field changed."""
     bases = bases_of("requests")
     admin = Connection(kubeconfig)
     served = {name for name, base in bases.items() if admin.json("GET", base["path"].replace("/token", ""))[0] != 404}
     rows = [row for row in rows_of("requests") if row["base"] in served]
+    take_classes_away(admin)
 
     def compare(connection, row):
         base = bases[row["base"]]
@@ -306,9 +314,7 @@ def changes(before, after, path=()):
 def make_bases(admin, bases):
     """Makes the objects that the recorded updates change; returns the names of those that the server serves."""
     admin.json("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "quota"}})
-    # The recorded cluster had no default class.
-    for item in admin.json("GET", "/apis/storage.k8s.io/v1/storageclasses")[1].get("items", []):
-        admin.json("DELETE", f"/apis/storage.k8s.io/v1/storageclasses/{item['metadata']['name']}")
+    take_classes_away(admin)
     made = set()
     for name, base in bases.items():
         url = f"{base['path']}/{base['name']}"

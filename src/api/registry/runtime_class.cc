@@ -1,6 +1,8 @@
 // RuntimeClasses: what a pod gets from the class that it names, and what it may not say against it.
+#include "api/plain_error.h"
 #include "api/registry/state.h"
 #include "api/status.h"
+#include "api/validation/validation.h"
 #include "base/text.h"
 
 namespace berth::registry {
@@ -65,6 +67,10 @@ store::RecordPtr class_of(const Registry::State& state, const Value& pod) {
 Status admit_runtime_class(const Registry::State& state, Value& pod) {
   const Value name = pod["spec"]["runtimeClassName"];
   if (name.is_null()) return ok_status();
+  if (name.as_string().empty()) return api::plain_error("resource name may not be empty");
+  if (const std::vector<std::string> problems = validation::is_path_segment(name.as_string()); !problems.empty()) {
+    return api::plain_error("invalid resource name " + quoted(name.as_string()) + ": [" + join(problems, " ") + "]");
+  }
   const store::RecordPtr found = class_of(state, pod);
   if (!found) return refuse(pod, "pod rejected: RuntimeClass " + quoted(name.as_string()) + " not found");
   const Value& overhead = found->value["overhead"];
@@ -76,12 +82,11 @@ Status admit_runtime_class(const Registry::State& state, Value& pod) {
   return found->value["scheduling"].is_object() ? add_scheduling(found->value["scheduling"], pod) : ok_status();
 }
 
-Status check_overhead(const Registry::State& state, const Value& pod) {
-  const Value& own = pod["spec"]["overhead"];
+Status check_overhead(const Registry::State& state, const Value& pod, const Value& own) {
   const store::RecordPtr found = class_of(state, pod);
   const Value defined = found ? found->value["overhead"] : Value();
   if (!defined.is_object()) {
-    if (own.empty()) return ok_status();
+    if (own.is_null()) return ok_status();
     return refuse(pod, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
   }
   const bool same = own == defined["podFixed"] || (own.empty() && defined["podFixed"].empty());

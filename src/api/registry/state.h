@@ -86,8 +86,8 @@ Status check_growth(const Registry::State& state, const Call& call, const Value&
 // --- runtime_class.cc
 // Gives a new pod its class's overhead and scheduling.
 Status admit_runtime_class(const Registry::State& state, Value& pod);
-// Overhead comes from a class, and only from there. Asked when the pod is found valid.
-Status check_overhead(const Registry::State& state, const Value& pod);
+// Overhead comes from a class, and only from there. Asked when the pod is found valid; `own`: what it was given, empty or not.
+Status check_overhead(const Registry::State& state, const Value& pod, const Value& own);
 
 // --- pod_security.cc
 // By the labels of the namespace (or of this object, where it is one): refuses pods that violate its enforced level, warns of pods

@@ -242,12 +242,13 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
     refuse(e);
   };
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return give_back(valid.error());
+  const Value overhead = object["spec"]["overhead"];
   if (empty) drop_empty(kind, object);
   if (kind.group == "batch" && kind.kind == "Job") label_job(object);
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
   validation::warn(kind, object, warnings);
   if (kind.kind == "Pod" && kind.group.empty()) {
-    if (Status fits = check_overhead(*state, object); !fits.ok()) return refuse(fits.error());
+    if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return refuse(fits.error());
   }
   if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok()) return give_back(safe.error());
   if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return give_back(allowed.error());

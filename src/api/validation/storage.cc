@@ -115,6 +115,8 @@ void validate_data_source(Report& report, const Path& path, const Value& source)
   if (kind.empty()) report.required(path / "kind");
   if (group.empty() && kind != "PersistentVolumeClaim") report.invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
   if (!group.empty()) report.complaints(path / "apiGroup", group, is_dns1123_subdomain(group));
+  const Value& ns = source["namespace"];
+  if (!ns.as_string().empty()) report.complaints(path / "namespace", ns, is_dns1123_label(ns.as_string()));
 }
 
 void adopt(Value& to, const Value& from, const char* field) {
