@@ -203,27 +203,31 @@ Status JournalFile::write_head() {
   return write({data, kBlock}, 0);
 }
 
-// Makes the file at least that long, with filler that is on disk when it returns.
+// Makes the file at least that long, with filler that is on disk when it returns. Where it fails, the file is as long as before.
 Status JournalFile::fill_up_to(std::size_t size) {
   Fd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
   struct ::stat info {};
   if (!fd || ::fstat(fd.get(), &info) != 0) return errno_error("writing " + path_);
-  auto at = static_cast<std::size_t>(info.st_size) / kBlock * kBlock;
-  const std::string filler(std::min(size, kWindow), kFiller);
-  room_ = std::min(at, size);
-  while (at < size) {
-    const std::size_t piece = std::min(filler.size(), size - at);
-    const ssize_t n = ::pwrite(fd.get(), filler.data(), piece, static_cast<off_t>(at));
+  const std::size_t before = static_cast<std::size_t>(info.st_size) / kBlock * kBlock;
+  room_ = std::min(before, size);
+  Status filled = write_filler(fd.get(), before, size);
+  if (filled.ok() && (fault::hit("store.fill") ? (errno = ENOSPC, -1) : ::fdatasync(fd.get())) != 0) filled = errno_error("writing " + path_);
+  if (filled.ok()) {
+    room_ = size;
+  } else if (before < size) {
+    (void)!::ftruncate(fd.get(), static_cast<off_t>(before));  // it may be zeros after a crash
+  }
+  return filled;
+}
+
+Status JournalFile::write_filler(int fd, std::size_t at, std::size_t end) const {
+  const std::string filler(std::min(end, kWindow), kFiller);
+  while (at < end) {
+    const ssize_t n = ::pwrite(fd, filler.data(), std::min(filler.size(), end - at), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
-    if (n < static_cast<ssize_t>(kBlock)) {
-      const int why = n < 0 ? errno : ENOSPC;
-      (void)!::ftruncate(fd.get(), static_cast<off_t>(room_));
-      return errno_error("writing " + path_, why);
-    }
+    if (n < static_cast<ssize_t>(kBlock)) return errno_error("writing " + path_, n < 0 ? errno : ENOSPC);
     at += static_cast<std::size_t>(n) / kBlock * kBlock;
   }
-  if (::fdatasync(fd.get()) != 0) return errno_error("writing " + path_);
-  room_ = size;
   return ok_status();
 }
 

@@ -141,6 +141,7 @@ class JournalFile {
   Status write_head();
   Status make_room(std::size_t room);
   Status fill_up_to(std::size_t size);
+  Status write_filler(int fd, std::size_t at, std::size_t end) const;
   Status append_blocks(std::string_view blocks);
   std::size_t end_bytes() const { return proves_its_end() ? BlockBuffer::kBlock : 0; }
   Result<bool> read_head(Window& window);

@@ -193,6 +193,31 @@ TEST_F(JournalFileTest, NoTornWriteLooksLikeALoss) {
   }
 }
 
+TEST_F(JournalFileTest, AFullDiskMakesNoFileLonger) {
+  auto file = begin();
+  const std::string before = bytes();
+  JournalBatch batch;
+  batch.clear();
+  batch.add({Kind::kPut, 1, 1, "key", std::string(100'000, 'x')});
+  fault::arm("store.fill", 1);
+  Status refused = file->append(batch);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kUnavailable);
+  EXPECT_TRUE(contains(refused.error().message, "No space left on device"));
+  EXPECT_TRUE(bytes() == before);
+  EXPECT_EQ(file->room(), 64u << 10);
+  append(*file, 1);
+  ASSERT_TRUE(file->append(batch).ok()) << "when there is space again";
+  EXPECT_EQ(text(*find()), "1:1/1:key=v 1:1/1:key=xxxxxxxxxx ");
+  // A new life has what room there is.
+  fault::arm("store.fill", 2);
+  ::unlink(path().c_str());
+  file = begin(2, 64 << 10);
+  EXPECT_EQ(file->room(), 16u << 10);
+  append(*file, 2);
+  EXPECT_EQ(text(*find()), "1:2/1:key=v ");
+}
+
 TEST_F(JournalFileTest, AShorterFileIsALoss) {
   auto file = begin();
   for (int i = 1; i <= 3; ++i) append(*file, i);

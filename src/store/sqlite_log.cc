@@ -70,7 +70,14 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
       loss = LossFound{Loss::kJournalMissing, path, "is older than its journal " + journal->path() + ", or another journal is missing"};
       continue;
     }
-    (ahead == 0 ? full : active) = std::move(journal);
+    std::unique_ptr<JournalFile>& place = ahead == 0 ? full : active;
+    // Of two of one time one is empty: a last spare that an orderly end was about to remove, when a new first journal was begun.
+    const bool in_use = !journal->empty() || journal->loss();
+    if (!place || (in_use && place->empty() && !place->loss())) {
+      place = std::move(journal);
+    } else if (in_use) {
+      return unusable(path, "has two journals of one time, " + place->path() + " and " + journal->path());
+    }
   }
   return ok_status();
 }
