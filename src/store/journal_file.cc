@@ -258,11 +258,13 @@ Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path,
   std::unique_ptr<JournalFile> file(new JournalFile(path));
   BERTH_TRY(file->open(O_CREAT));
   BERTH_TRY(file->make_room(room));
+  fault::step("store.room");
   file->format_ = kFormat;
   file->identity_ = identity;
   file->generation_ = generation;
   file->salt_ = random_word();
   BERTH_TRY(file->write_head());
+  fault::step("store.begun");
   BERTH_TRY(sync_directory_of(path));
   return file;
 }
@@ -405,7 +407,9 @@ Status JournalFile::append(JournalBatch& batch) {
   if (proves_its_end() && !fits(batch)) {
     const std::size_t before = room_;
     Status longer = fill_up_to(used_ + batch.blocks() + end_bytes());
+    fault::step("store.filled");
     if (longer.ok()) longer = write_head();
+    fault::step("store.longer");
     if (!longer.ok()) {
       room_ = before;
       return error(Code::kUnavailable, longer.error().message);
@@ -432,6 +436,7 @@ Status JournalFile::end() {
   batch.add({JournalEntry::Kind::kEnd, static_cast<Revision>(number_)});
   BERTH_TRY(append_blocks(batch.seal(salt_, number_ + 1, kFiller)));
   ended_ = true;
+  fault::step("store.ended");
   return ok_status();
 }
 

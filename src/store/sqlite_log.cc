@@ -358,6 +358,7 @@ void SqliteLog::move_when_asked() {
 Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
   if (full) {
     BERTH_TRY(file_->move(*full));
+    fault::step("store.moved");
     tell_witness(file_->newest());
     log_metrics().moves.add();
     full.reset();
@@ -366,6 +367,7 @@ Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
   const std::size_t room = newest_path_.empty() ? std::min(room_, kFirstRoom) : room_;
   BERTH_ASSIGN(Journal begun, JournalFile::begin(path, file_->identity(), begun_ + 1, room));
   if (!file_->journal_begun()) BERTH_TRY(file_->begin_journal());
+  fault::step("store.spare");
   ++begun_;
   newest_path_ = path;
   fresh = std::move(begun);
@@ -403,8 +405,12 @@ void SqliteLog::close(Revision last) {
     log_warning("store", "closing", {{"reason", status.error().message}});
     return;
   }
+  fault::step("store.closed");
   tell_witness(last);
-  for (const char* suffix : kJournalSuffixes) ::unlink((path_ + suffix).c_str());
+  for (const char* suffix : kJournalSuffixes) {
+    fault::step("store.emptied");
+    ::unlink((path_ + suffix).c_str());
+  }
 }
 
 }  // namespace berth::store

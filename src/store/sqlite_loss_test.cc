@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include <atomic>
+
 #include "store/guard.h"
 #include "store/journal_file.h"
 #include "store/sqlite_test_support.h"
@@ -327,6 +329,86 @@ TEST_F(SqliteLossTest, FilesAreTheirOwnersAlone) {
   struct ::stat info {};
   ASSERT_EQ(::stat(name("").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+// A life of a store, killed at its `moment`th step. What was acknowledged is told through the pipe. True: it came to its end.
+class Life {
+ public:
+  Life(std::string path, std::string witness, Limits limits) : path_(std::move(path)), witness_(std::move(witness)), limits_(limits) {}
+
+  // The numbers below the one that is given back had been acknowledged.
+  int live_until(int moment, const std::vector<Loss>& accepted, bool& ended) {
+    int ends[2];
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const pid_t child = ::fork();
+    if (child == 0) run(moment, accepted, ends[1]);
+    ::close(ends[1]);
+    int last = -1, told = 0;
+    while (::read(ends[0], &told, sizeof told) == static_cast<ssize_t>(sizeof told)) last = told;
+    ::close(ends[0]);
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "moment " << moment << ": " << WEXITSTATUS(status);
+    ended = WIFEXITED(status);
+    return last;
+  }
+
+ private:
+  [[noreturn]] void run(int moment, const std::vector<Loss>& accepted, int pipe) const {
+    fault::on_step([left = std::make_shared<std::atomic<int>>(moment)](std::string_view name) {
+      if (name.starts_with("store.") && --*left == 0) ::kill(::getpid(), SIGKILL);
+    });
+    Loop loop(1);
+    auto store = open_guarded_store(loop, path_, limits_, {witness_, false, AcceptedLosses(accepted)});
+    if (!store.ok()) {
+      ::dprintf(2, "%s\n", store.error().message.c_str());
+      ::_exit(3);
+    }
+    for (int i = 0; i < 50; ++i) {
+      const Value data = i == 25 ? Value(std::string(100'000, 'x')) : Value(i);  // larger than a journal
+      if (!write_now(loop, **store, put("k" + std::to_string(i), data)).ok()) ::_exit(4);
+      if (::write(pipe, &i, sizeof i) != sizeof i) ::_exit(5);
+    }
+    std::move(store).value().reset();
+    ::_exit(0);
+  }
+
+  const std::string path_, witness_;
+  const Limits limits_;
+};
+
+TEST_F(SqliteLossTest, KilledAtAnyStepItOpensWithWhatWasAcknowledged) {
+  Life life(name(""), witness(), limits_);
+  int moment = 1;
+  for (bool ended = false; !ended; ++moment) {
+    ASSERT_LT(moment, 1000);
+    put_back({});
+    ::unlink(witness().c_str());
+    const int last = life.live_until(moment, {}, ended);
+    auto store = try_open();
+    ASSERT_TRUE(store.ok()) << "moment " << moment << ": " << store.error().message;
+    for (int i = 0; i <= last; ++i) ASSERT_TRUE((*store)->get(key_of("k" + std::to_string(i)))) << "moment " << moment << ", " << i << " of " << last;
+  }
+  EXPECT_GT(moment, 30);
+}
+
+TEST_F(SqliteLossTest, KilledWhileALossIsAcceptedItCanBeAcceptedAgain) {
+  open_guarded();
+  write_numbers(1, 5);
+  Files cut = crashed();
+  cut["berth.db.journal-1"].resize(4096 * 4);
+  const std::string seen = *read_file(witness());
+  Life life(name(""), witness(), limits_);
+  int moment = 1;
+  for (bool ended = false; !ended && moment < 8; ++moment) {
+    put_back(cut);
+    ASSERT_TRUE(write_file(witness(), seen).ok());
+    const int last = life.live_until(moment, {Loss::kJournalShortened}, ended);
+    auto store = try_open({Loss::kJournalShortened});
+    ASSERT_TRUE(store.ok()) << "moment " << moment << ": " << store.error().message;
+    EXPECT_EQ((*store)->count("/registry/"), static_cast<std::size_t>(3 + last + 1)) << "moment " << moment;
+  }
+  EXPECT_EQ(moment, 8);
 }
 
 // Whatever the moment, a crash is no loss: copies of the files in the order that the store writes them.

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "store/guard.h"
@@ -96,9 +97,11 @@ Status go_on_after(const LossFound& loss, const std::string& path, SqliteFile& f
   const std::int64_t generation = std::max(journals.generation, witness ? witness->generation + 1 : 0);
   file.settle();
   BERTH_TRY(file.begin_anew(journals.full.get(), journals.active.get(), generation, floor));
+  fault::step("store.anew");
   write_witness(guard.witness, {file.identity(), file.generation(), floor});
   for (const char* suffix : kJournalSuffixes) {
     const std::string name = path + suffix;
+    fault::step("store.lost");
     if (path_exists(name)) (void)!::rename(name.c_str(), (name + ".lost").c_str());
   }
   log_warning("store", "goes on after an accepted loss", {{"loss", std::string(name_of(loss.loss))}, {"file", loss.path}, {"found", loss.what}});

@@ -1,5 +1,6 @@
 #include "store/witness.h"
 
+#include "base/fault.h"
 #include "base/files.h"
 #include "base/json/json.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ std::optional<Witness> read_witness(const std::string& path) {
 void write_witness(const std::string& path, const Witness& witness) {
   if (path.empty()) return;
   const Value value = Value::object({{"identity", witness.identity}, {"generation", witness.generation}, {"revision", witness.revision}});
+  fault::step("store.witness");
   if (Status written = write_file_durably(path, json::encode(value) + "\n"); !written.ok()) {
     log_warning("store", "cannot note how far the store is", {{"reason", written.error().message}});
   }
