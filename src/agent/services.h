@@ -67,6 +67,7 @@ struct ProbeResult {
   std::string output;  // kubelet's words, for the event
   bool errored = false;  // it could not be carried out: says nothing about the container
   bool warned = false;   // good, but the user should know `output`
+  bool refused = false;  // nobody listened: the try has cost the container nothing
 };
 // Runs one probe (or hook) action: exec, httpGet, tcpSocket, grpc. Faked in tests.
 class ProbeRunner {
@@ -74,6 +75,7 @@ class ProbeRunner {
   virtual ~ProbeRunner() = default;
   virtual void run(const Value& action, const ProbeTarget& target, Duration timeout,
                    Function<void(ProbeResult)> done) = 0;
+  int eager_probes = 0;  // probes of the node that are tried frequently now; counted by Prober
 };
 
 struct ResizeRefusal {

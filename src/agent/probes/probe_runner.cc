@@ -34,6 +34,7 @@ class Runner final : public ProbeRunner {
     auto finished = [this, key, done = std::move(done)](ProbeResult result) {
       auto self = std::move(connections_[key]);
       connections_.erase(key);
+      result.refused = !result.good && result.output.ends_with(kRefused);
       done(std::move(result));
     };
     if (!http.is_null()) {
@@ -87,6 +88,7 @@ class Runner final : public ProbeRunner {
   }
 
   inline static const Value kNone;
+  static constexpr std::string_view kRefused = "connect: connection refused";
   Loop& loop_;
   ContainerRuntime& containers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<ProbeConnection>> connections_;

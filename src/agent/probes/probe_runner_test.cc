@@ -196,6 +196,7 @@ TEST_F(ProbeRunnerTest, TellsRefusalSilenceAndNonsense) {
   auto refused = run(R"({"httpGet":{"path":"/h","port":)" + std::to_string(port) + "}}");
   EXPECT_FALSE(refused.good);
   EXPECT_EQ(refused.output, "Get \"http://" + at + "/h\": dial tcp " + at + ": connect: connection refused");
+  EXPECT_TRUE(refused.refused);
   EXPECT_EQ(run(R"({"tcpSocket":{"port":)" + std::to_string(port) + "}}").output,
             "dial tcp " + at + ": connect: connection refused");
   Listener silent(loop_, "");

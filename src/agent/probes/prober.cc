@@ -1,16 +1,20 @@
 #include "agent/probes/prober.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace berth::agent {
 namespace {
 
 constexpr Duration kYoung = 10s;  // how long after its first try a container is young
-constexpr Duration kSoonest = 10ms;
+constexpr Duration kSoonest = 2ms;
 constexpr Duration kSoonestExec = 50ms;
 // The pause between two eager tries, in lengths of a try: they take at most a twentieth of a core.
 constexpr int kRest = 20;
+// And between two of one container for each container of the node that is tried so: all of them together take their share
+// of a core, not each.
+constexpr Duration kShare = 250us;
 
 }  // namespace
 
@@ -74,11 +78,15 @@ struct Prober::State : std::enable_shared_from_this<State> {
     // A container that an earlier agent found ready is asked again after a period, not at once from all pods.
     bool known = probe.kind == "readiness" ? start.ready : probe.kind == "liveness" ? age > 2 * kYoung : false;
     if (known) delay = std::max(delay, period(probe));
-    probe.eager = start.eager && probe.kind != "liveness" && !known;
+    set_eager(probe, start.eager && probe.kind != "liveness" && !known);
     probe.fast_delay = probe.spec["exec"].is_null() ? kSoonest : kSoonestExec;
     probe.first_try = runtime.monotonic() + delay;
     probe.next_counted = probe.first_try + (probe.eager ? period(probe) : Duration::zero());
     arm(i, delay);
+  }
+
+  void set_eager(Probe& probe, bool eager) {
+    runner.eager_probes += static_cast<int>(eager) - static_cast<int>(std::exchange(probe.eager, eager));
   }
 
   static Duration period(const Probe& probe) { return seconds(probe.spec["periodSeconds"], 1); }
@@ -113,17 +121,20 @@ struct Prober::State : std::enable_shared_from_this<State> {
   void take(std::size_t i, bool counted, const ProbeResult& result) {
     Probe& probe = probes[i];
     Duration now = runtime.monotonic();
-    Duration pause = std::min(std::max(probe.fast_delay, kRest * (now - probe.began)), period(probe));
+    // Where nobody listens the answer comes at once, however long the loop has kept it.
+    const Duration took = result.refused ? Duration::zero() : now - probe.began;
+    const Duration rest = std::max(kRest * took, runner.eager_probes * kShare);
+    Duration pause = std::min(std::max(probe.fast_delay, rest), period(probe));
     if (!result.good && !counted) {
       probe.fast_delay =
           std::min<Duration>(probe.fast_delay + probe.fast_delay / 4, now - probe.first_try > 1s ? 100ms : 40ms);
       if (!probe.spec["exec"].is_null()) probe.fast_delay = std::max<Duration>(probe.fast_delay, kSoonestExec);
-      if (now - probe.first_try > kYoung) probe.eager = false;
+      if (now - probe.first_try > kYoung) set_eager(probe, false);
       Duration until_counted = std::max<Duration>(probe.next_counted - now, Duration::zero());
       return arm(i, probe.eager ? std::min(pause, until_counted) : until_counted);
     }
     if (result.good) {
-      probe.eager = false;
+      set_eager(probe, false);
       ++probe.successes;
       probe.failures = 0;
     } else if (!result.errored) {
@@ -131,7 +142,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
       probe.successes = 0;
     }
     probe.next_counted = now + period(probe);
-    if (probe.eager && now - probe.first_try > kYoung) probe.eager = false;
+    if (probe.eager && now - probe.first_try > kYoung) set_eager(probe, false);
     arm(i, probe.eager ? pause : period(probe));
     judge(i, result);
   }
@@ -165,6 +176,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
   }
 
   void stop(std::size_t i) {
+    set_eager(probes[i], false);
     if (probes[i].timer) runtime.cancel(std::exchange(probes[i].timer, 0));
   }
 };
