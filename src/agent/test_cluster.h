@@ -190,7 +190,8 @@ class FakeVolumes final : public VolumeProvider {
 class FakeNetwork final : public net::PodNetwork {
  public:
   Status prepare() override { return {}; }
-  Result<net::PodAddress> attach(const std::string& uid, const std::string& users) override;
+  Result<net::PodAddress> lease(const std::string& uid) override;
+  Status connect(const std::string& uid, const net::PodAddress& address, const std::string& users) override;
   Status detach(const std::string& uid) override;
   Status recover(const std::vector<std::string>&) override { return {}; }
   std::vector<std::pair<std::string, std::string>> leases() const override { return {}; }

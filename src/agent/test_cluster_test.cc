@@ -432,16 +432,15 @@ void FakeVolumes::release(const std::string& name, const std::string& uid, Funct
   runtime_.post([done = std::move(done)] { done({}); });
 }
 
-Result<net::PodAddress> FakeNetwork::attach(const std::string& uid, const std::string&) {
-  if (!addresses.contains(uid)) {
-    addresses[uid] = "10.244.0." + std::to_string(next_++);
-    if (!directory.empty()) {
-      std::string path = directory + "/" + uid;
-      BERTH_TRY(write_file(path, ""));
-      BERTH_TRY(in_new_namespaces(CLONE_NEWNET, [&] { return bind_mount("/proc/thread-self/ns/net", path); }));
-    }
-  }
+Result<net::PodAddress> FakeNetwork::lease(const std::string& uid) {
+  if (!addresses.contains(uid)) addresses[uid] = "10.244.0." + std::to_string(next_++);
   return net::PodAddress{addresses[uid], directory.empty() ? "/proc/self/ns/net" : directory + "/" + uid};
+}
+
+Status FakeNetwork::connect(const std::string&, const net::PodAddress& address, const std::string&) {
+  if (directory.empty() || is_mount_point(address.namespace_path)) return {};
+  BERTH_TRY(write_file(address.namespace_path, ""));
+  return in_new_namespaces(CLONE_NEWNET, [&] { return bind_mount("/proc/thread-self/ns/net", address.namespace_path); });
 }
 
 Status FakeNetwork::detach(const std::string& uid) {

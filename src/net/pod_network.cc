@@ -52,7 +52,7 @@ class BridgeNetwork final : public PodNetwork {
     return ok_status();
   }
 
-  Result<PodAddress> attach(const std::string& pod_uid, const std::string& users) override {
+  Result<PodAddress> lease(const std::string& pod_uid) override {
     bool known = pool_.leases().contains(pod_uid);
     BERTH_ASSIGN(std::uint32_t ip, pool_.take(pod_uid));
     if (!known) {
@@ -62,26 +62,20 @@ class BridgeNetwork final : public PodNetwork {
       }
     }
     fault::step("network.lease");
-    PodAddress address{format_ipv4(ip), namespace_path(pod_uid)};
-    BERTH_ASSIGN(Netlink netlink, Netlink::open());
-    const bool begun = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid));
-    if (begun && netlink.find_master(veth_name(pod_uid))) return address;
-    Status made = begun ? ok_status() : make(netlink, pod_uid, ip, address.namespace_path, users);
-    if (made.ok()) made = connect(netlink, pod_uid, ip, address.namespace_path);
-    if (!made.ok() && begun) return made.error();  // a running pod may be in it
-    if (!made.ok()) {
-      (void)netlink.delete_link(veth_name(pod_uid));
-      (void)remove_network_namespace(address.namespace_path);
-      return made.error();
-    }
-    return address;
+    return PodAddress{format_ipv4(ip), namespace_path(pod_uid)};
   }
 
-  Status pin_namespace(const std::string& pod_uid, const std::string& users) override {
-    const std::string path = namespace_path(pod_uid);
-    if (is_network_namespace(path)) return ok_status();
-    BERTH_TRY(remove_network_namespace(path));
-    return pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}});
+  Status connect(const std::string& pod_uid, const PodAddress& address, const std::string& users) override {
+    BERTH_ASSIGN(std::uint32_t ip, parse_ipv4(address.ip));
+    BERTH_ASSIGN(Netlink netlink, Netlink::open());
+    const bool begun = is_network_namespace(address.namespace_path) && netlink.find_link(veth_name(pod_uid));
+    if (begun && netlink.find_master(veth_name(pod_uid))) return ok_status();
+    Status made = begun ? ok_status() : make(netlink, pod_uid, ip, address.namespace_path, users);
+    if (made.ok()) made = join(netlink, pod_uid, ip, address.namespace_path);
+    if (made.ok() || begun) return made;  // a running pod may be in what was begun
+    (void)netlink.delete_link(veth_name(pod_uid));
+    (void)remove_network_namespace(address.namespace_path);
+    return made;
   }
 
   Status detach(const std::string& pod_uid) override {
@@ -137,12 +131,8 @@ class BridgeNetwork final : public PodNetwork {
 
   Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path,
               const std::string& users) {
-    if (users.empty()) {
-      BERTH_TRY(remove_network_namespace(path));
-      BERTH_TRY(make_network_namespace(path));
-    } else {
-      BERTH_TRY(pin_namespace(pod_uid, users));
-    }
+    BERTH_TRY(remove_network_namespace(path));
+    BERTH_TRY(users.empty() ? make_network_namespace(path) : pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}}));
     fault::step("network.namespace");
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return errno_error("opening " + path);
@@ -153,7 +143,7 @@ class BridgeNetwork final : public PodNetwork {
 
   // That our end has joined the bridge says that all the rest is done: it comes last. Whoever was killed in the middle does
   // it again.
-  Status connect(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
+  Status join(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
     fault::step("network.pair");
     BERTH_TRY(in_network_namespace(path, [&]() -> Status {
       BERTH_ASSIGN(Netlink inside, Netlink::open());

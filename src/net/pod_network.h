@@ -1,6 +1,6 @@
 #pragma once
 // The pod network of one node: a bridge, a veth pair per pod, addresses that survive restarts. rtnetlink through libmnl,
-// no programs run. Used by the agent inside the node's network namespace; calls block for well under a millisecond.
+// no programs run. Used by the agent inside the node's network namespace. One thread, but for connect().
 
 #include <functional>
 #include <memory>
@@ -23,7 +23,7 @@ struct PodNetworkConfig {
 };
 
 struct PodAddress {
-  std::string ip;                      // "10.244.0.7"
+  std::string ip;  // "10.244.0.7"
   std::string namespace_path;
 };
 
@@ -32,12 +32,13 @@ class PodNetwork {
   virtual ~PodNetwork() = default;
   // The bridge is up and the leases are read. Idempotent.
   virtual Status prepare() = 0;
-  // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The same uid gets the same
-  // address again. The namespace belongs to the user namespace at `users`, where not empty. kUnavailable where the range is used up (the text says how many and by whom).
-  virtual Result<PodAddress> attach(const std::string& pod_uid, const std::string& users = {}) = 0;
-  // For a pod with users of its own, before attach(), which would wait for another process otherwise: makes and pins the namespace
-  // where there is none. Any thread; one at a time for a pod.
-  virtual Status pin_namespace([[maybe_unused]] const std::string& pod_uid, [[maybe_unused]] const std::string& users) { return ok_status(); }
+  // The pod's address and the place of its namespace; the same uid gets the same again. kUnavailable where the range is used
+  // up (the text says how many and by whom).
+  virtual Result<PodAddress> lease(const std::string& pod_uid) = 0;
+  // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The namespace belongs to the
+  // user namespace at `users`, where not empty. What is there already stays. Blocks for some milliseconds; any thread, for
+  // one pod at a time, and not while the pod is detached.
+  virtual Status connect(const std::string& pod_uid, const PodAddress& address, const std::string& users = {}) = 0;
   // Removes all of it and frees the address (reused as late as possible).
   virtual Status detach(const std::string& pod_uid) = 0;
   // Frees what belongs to no pod of `alive`.

@@ -107,6 +107,12 @@ class PodNetworkTest : public ::testing::Test {
     });
   }
 
+  static Result<PodAddress> attach(PodNetwork& network, const std::string& uid) {
+    BERTH_ASSIGN(PodAddress address, network.lease(uid));
+    BERTH_TRY(network.connect(uid, address));
+    return address;
+  }
+
   std::string directory_;
   PodNetworkConfig config_;
 };
@@ -114,7 +120,7 @@ class PodNetworkTest : public ::testing::Test {
 TEST_F(PodNetworkTest, PodsReachEachOther) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
-  Result<PodAddress> a = network->attach("uid-a"), b = network->attach("uid-b");
+  Result<PodAddress> a = attach(*network, "uid-a"), b = attach(*network, "uid-b");
   ASSERT_TRUE(a.ok()) << a.error().message;
   ASSERT_TRUE(b.ok()) << b.error().message;
   EXPECT_EQ(a->ip, "10.99.7.2");
@@ -123,29 +129,26 @@ TEST_F(PodNetworkTest, PodsReachEachOther) {
   EXPECT_TRUE(talked.ok()) << talked.error().message;
 }
 
-// A pod with users of its own: its namespace may be made on another thread, before it is attached.
-TEST_F(PodNetworkTest, ANamespaceThatIsThereIsTheOneAttached) {
+// On other threads, for several pods at once; one of them has users of its own.
+TEST_F(PodNetworkTest, PodsAreConnectedAtOnce) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
   const std::string users = directory_ + "/users";
   Status pinned = pin_user_namespace(users, 1 << 30, 65536);
   ASSERT_TRUE(pinned.ok()) << pinned.error().message;
-  auto inode = [](const std::string& path) {
-    struct ::stat info {};
-    return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
-  };
-  Status made = ok_status();
-  std::thread([&] { made = network->pin_namespace("uid-a", users); }).join();
-  ASSERT_TRUE(made.ok()) << made.error().message;
-  const auto before = inode(directory_ + "/netns/uid-a");
-  EXPECT_TRUE(network->pin_namespace("uid-a", users).ok());
-  Result<PodAddress> a = network->attach("uid-a", users), b = network->attach("uid-b", users);
-  ASSERT_TRUE(a.ok() && b.ok());
-  EXPECT_EQ(inode(a->namespace_path), before);
-  Status talked = talk(*a, *b);
-  EXPECT_TRUE(talked.ok()) << talked.error().message;
-  // One that was made and not attached goes like any other.
-  EXPECT_TRUE(network->pin_namespace("uid-c", users).ok());
+  std::vector<PodAddress> addresses;
+  std::vector<Status> made(8, ok_status());
+  for (std::size_t i = 0; i < made.size(); ++i) addresses.push_back(network->lease("uid-" + std::to_string(i)).value());
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < made.size(); ++i)
+      threads.emplace_back([&, i] { made[i] = network->connect("uid-" + std::to_string(i), addresses[i], i == 3 ? users : ""); });
+  }
+  for (const Status& one : made) EXPECT_TRUE(one.ok()) << one.error().message;
+  for (std::size_t i = 1; i < made.size(); ++i) {
+    Status talked = talk(addresses[i], addresses[i - 1]);
+    EXPECT_TRUE(talked.ok()) << talked.error().message;
+  }
   ASSERT_TRUE(network->recover({}).ok());
   EXPECT_EQ(list_directory(directory_ + "/netns")->size(), 0u);
   ASSERT_EQ(::umount2(users.c_str(), MNT_DETACH), 0);
@@ -156,31 +159,31 @@ TEST_F(PodNetworkTest, AddressesSurviveARestartOfTheAgent) {
   {
     auto network = make_pod_network(config_);
     ASSERT_TRUE(network->prepare().ok());
-    (void)network->attach("uid-x");
-    ip = network->attach("uid-a")->ip;
+    (void)attach(*network, "uid-x");
+    ip = attach(*network, "uid-a")->ip;
   }
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
   ASSERT_TRUE(network->recover({"uid-a"}).ok());
   ASSERT_EQ(network->leases().size(), 1u);
-  EXPECT_EQ(network->attach("uid-a")->ip, ip);
+  EXPECT_EQ(attach(*network, "uid-a")->ip, ip);
 }
 
 TEST_F(PodNetworkTest, DetachLeavesNothing) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
-  PodAddress a = network->attach("uid-a").value();
+  PodAddress a = attach(*network, "uid-a").value();
   ASSERT_TRUE(network->detach("uid-a").ok());
   ASSERT_TRUE(network->detach("uid-a").ok());
   EXPECT_FALSE(path_exists(a.namespace_path));
   EXPECT_TRUE(network->leases().empty());
-  EXPECT_NE(network->attach("uid-b")->ip, a.ip);
+  EXPECT_NE(attach(*network, "uid-b")->ip, a.ip);
 }
 
 TEST_F(PodNetworkTest, DetachDoesNotWaitForConnectionsToEnd) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
-  PodAddress a = network->attach("uid-a").value();
+  PodAddress a = attach(*network, "uid-a").value();
   Netlink netlink = std::move(Netlink::open().value());
   std::string link = "veth" + sha256_hex("uid-a").substr(0, 8);
   ASSERT_TRUE(netlink.find_link(link).has_value());
@@ -199,10 +202,10 @@ TEST_F(PodNetworkTest, WorkPutAsideDoesNotHitTheNextInterfaceOfThatName) {
   config_.aside = [&](Task work) { aside.push_back(std::move(work)); };
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
-  PodAddress b = network->attach("uid-b").value();
-  (void)network->attach("uid-a").value();
+  PodAddress b = attach(*network, "uid-b").value();
+  (void)attach(*network, "uid-a").value();
   ASSERT_TRUE(network->detach("uid-a").ok());
-  PodAddress again = network->attach("uid-a").value();
+  PodAddress again = attach(*network, "uid-a").value();
   ASSERT_EQ(aside.size(), 1u);
   aside[0]();
   EXPECT_TRUE(talk(b, again).ok());
@@ -212,9 +215,9 @@ TEST_F(PodNetworkTest, WorkPutAsideDoesNotHitTheNextInterfaceOfThatName) {
 TEST_F(PodNetworkTest, HalfAnAttachmentIsMended) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
-  PodAddress a = network->attach("uid-a").value(), b = network->attach("uid-b").value();
+  PodAddress a = attach(*network, "uid-a").value(), b = attach(*network, "uid-b").value();
   ASSERT_TRUE(remove_network_namespace(a.namespace_path).ok());  // as after a crash half-way
-  Result<PodAddress> again = network->attach("uid-a");
+  Result<PodAddress> again = attach(*network, "uid-a");
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(again->ip, a.ip);
   EXPECT_TRUE(talk(b, *again).ok());
@@ -224,7 +227,7 @@ TEST_F(PodNetworkTest, HalfAnAttachmentIsMended) {
 TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
-  PodAddress a = network->attach("uid-a").value(), b = network->attach("uid-b").value();
+  PodAddress a = attach(*network, "uid-a").value(), b = attach(*network, "uid-b").value();
   Netlink netlink = std::move(Netlink::open().value());
   const std::string link = "veth" + sha256_hex("uid-a").substr(0, 8);
   // Nothing but the pair.
@@ -232,14 +235,14 @@ TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   Fd inside(::open(a.namespace_path.c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(netlink.add_veth(link, "eth0", inside.get(), 1500, {0x0a, 0x58, 10, 99, 7, 2}).ok());
   EXPECT_FALSE(talk(b, a).ok());
-  Result<PodAddress> again = network->attach("uid-a");
+  Result<PodAddress> again = attach(*network, "uid-a");
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(again->ip, a.ip);
   EXPECT_TRUE(talk(b, a).ok());
   // All but the bridge; the namespace stays the one that containers may be in.
   ASSERT_TRUE(netlink.set_master(*netlink.find_link(link), 0).ok());
   EXPECT_FALSE(netlink.find_master(link));
-  ASSERT_TRUE(network->attach("uid-a").ok());
+  ASSERT_TRUE(attach(*network, "uid-a").ok());
   EXPECT_EQ(netlink.find_master(link), netlink.find_link(config_.bridge));
   struct ::stat before {}, after {};
   ASSERT_EQ(::fstat(inside.get(), &before), 0);

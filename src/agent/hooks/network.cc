@@ -15,12 +15,19 @@ class Network final : public PodHook {
       pod.network_namespace.clear();
       return done(std::nullopt);
     }
-    if (pod.user_namespace.empty()) return attach(pod, done);
-    auto pin = [&network = pod.services.network, uid = pod.uid(), users = pod.user_namespace] { return network.pin_namespace(uid, users); };
-    blocking(pod.services.runtime, pin, [&pod, done = std::move(done)](const Status& pinned) mutable {
-      if (!pinned.ok()) return done(failure(pinned.error()));
-      attach(pod, done);
-    });
+    auto address = pod.services.network.lease(pod.uid());
+    if (!address.ok()) return done(setup_failure(address.error()));
+    blocking(
+        pod.services.runtime,
+        [&network = pod.services.network, uid = std::string(pod.uid()), address = *address, users = pod.user_namespace] {
+          return network.connect(uid, address, users);
+        },
+        [&pod, address = *address, done = std::move(done)](Status connected) {
+          if (!connected.ok()) return done(setup_failure(connected.error()));
+          pod.record.ip = address.ip;
+          pod.network_namespace = address.namespace_path;
+          done(std::nullopt);
+        });
   }
 
   void cleanup(PodContext& pod, HookDone done) override {
@@ -33,16 +40,8 @@ class Network final : public PodHook {
   }
 
  private:
-  static HookFailure failure(const Error& why) {
+  static HookFailure setup_failure(const Error& why) {
     return {"FailedCreatePodSandBox", "Failed to create pod sandbox: failed to setup network for sandbox: " + why.message};
-  }
-
-  static void attach(PodContext& pod, HookDone& done) {
-    auto address = pod.services.network.attach(pod.uid(), pod.user_namespace);
-    if (!address.ok()) return done(failure(address.error()));
-    pod.record.ip = address->ip;
-    pod.network_namespace = address->namespace_path;
-    done(std::nullopt);
   }
 };
 
