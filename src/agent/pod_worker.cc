@@ -255,6 +255,7 @@ void PodWorker::prepare() {
   if (preparing_ || tearing_down_) return;
   if (next_prepare_ > runtime().monotonic()) return;
   preparing_ = true;
+  services_->containers.expect_container();
   run_hook(0);
 }
 

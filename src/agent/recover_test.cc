@@ -226,7 +226,7 @@ class RecoverTest : public ::testing::Test {
   // What there still is of the pod.
   std::vector<std::string> leftovers() {
     std::vector<std::string> out;
-    for (const char* part : {"run/containers", "run/exits", "run/sandboxes", "run/sockets", "run/crun", "netns", "data/pods", "data/logs",
+    for (const char* part : {"run/containers", "run/exits", "run/run/containers", "run/run/sandboxes", "run/run/sockets", "run/run/crun", "netns", "data/pods", "data/logs",
                              "data/memory/pods", "data/memory/records"}) {
       auto names = list_directory(directory_ / part);
       if (!names.ok()) continue;
@@ -235,12 +235,12 @@ class RecoverTest : public ::testing::Test {
     auto mounts = read_file("/proc/thread-self/mountinfo");
     for (auto line : split(*mounts, '\n')) {
       auto fields = split(line, ' ');
-      if (fields.size() > 4 && fields[4].starts_with(directory_.path()) && fields[4] != directory_ / "data/memory") {
+      if (fields.size() > 4 && fields[4].starts_with(directory_.path()) && fields[4] != directory_ / "data/memory" && fields[4] != directory_ / "run/run") {
         out.push_back("mount " + std::string(fields[4]));
       }
     }
-    for (const char* program : {"/usr/bin/conmon", "/usr/bin/crun"}) {
-      for (pid_t pid : processes(program, directory_.path())) out.push_back(std::string(program) + " " + std::to_string(pid));
+    for (const std::string& program : {std::string("/usr/bin/conmon"), crun_}) {
+      for (pid_t pid : processes(program, directory_.path())) out.push_back(program + " " + std::to_string(pid));
     }
     for (pid_t pid : Cgroups().processes(cgroup_)) out.push_back("process " + std::to_string(pid));
     for (const char* hierarchy : {"", "/memory", "/cpu", "/pids", "/systemd", "/freezer"}) {
@@ -294,6 +294,7 @@ class RecoverTest : public ::testing::Test {
   }
 
   testing::TemporaryDirectory directory_;
+  const std::string crun_ = directory_ / "run/run/program/crun";
   std::string cgroup_ = "berth-test-" + std::to_string(::getpid());
   Fd outside_;
   Forward forward_;
@@ -311,7 +312,7 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
     Fd file(::open(list.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     const std::string line = moment.step + "\t" + std::to_string(moment.times) + "\t" +
                              (processes("/usr/bin/conmon", directory_.path()).empty() ? "0" : "1") + "\t" +
-                             (processes("/usr/bin/crun", directory_.path()).empty() ? "0" : "1") + "\n";
+                             (processes(crun_, directory_.path()).empty() ? "0" : "1") + "\n";
     (void)!::write(file.get(), line.data(), line.size());
   });
   ASSERT_TRUE(WIFEXITED(whole) && WEXITSTATUS(whole) == 0) << "status " << whole;
@@ -335,7 +336,7 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
   for (const Moment& moment : moments) {
     // The steps that a life takes over and over: the first times and the last.
     if (!all && moment.times > 3 && moment.times != last[moment.step]) continue;
-    for (const std::string& victim : {std::string("agent"), std::string("/usr/bin/conmon"), std::string("/usr/bin/crun")}) {
+    for (const std::string& victim : {std::string("agent"), std::string("/usr/bin/conmon"), crun_}) {
       if (victim != "agent" && (moment.times > 1 || !(victim.ends_with("conmon") ? moment.conmon : moment.crun))) continue;
       const std::string when = victim + " is killed at " + moment.text();
       if (only && when.find(only) == std::string::npos) continue;

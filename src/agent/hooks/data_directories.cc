@@ -27,8 +27,7 @@ class DataDirectories final : public PodHook {
     blocking(
         pod.services.runtime,
         [directory = pod.directory, memory = pod.memory, trash = pod.services.trash]() -> Status {
-          unmount_below(directory);
-          unmount_below(memory);
+          unmount_below({directory, memory});
           BERTH_TRY(trash ? trash->take(directory) : remove_all(directory));
           return remove_all(memory);
         },

@@ -404,7 +404,7 @@ class SubPaths : public ::testing::Test {
     for (const char* name : {"v", "pod", "secret"}) ASSERT_TRUE(make_directories(directory_ / name).ok());
     ASSERT_TRUE(write_file(directory_ / "secret/file", "precious").ok());
   }
-  void TearDown() override { unmount_below(directory_.path()); }
+  void TearDown() override { unmount_below({directory_.path()}); }
   testing::TemporaryDirectory directory_;
 };
 
@@ -436,7 +436,7 @@ TEST_F(SubPaths, MayBeFilesAndAreMountedAfreshEachTime) {
   EXPECT_TRUE(path_exists(directory_ / "pod/subpaths/v/c/0/d"));
   ASSERT_TRUE(bind_sub_path(sub_path("file/d")).ok());
   EXPECT_EQ(list_directory(directory_ / "pod/subpaths/v/c/0").value(), std::vector<std::string>{});
-  unmount_below(directory_ / "pod");
+  unmount_below({directory_ / "pod"});
   EXPECT_FALSE(is_mount_point(directory_ / "pod/subpaths/v/c/0")) << "no mount was left under another";
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/hooks/pod_hook.h"
 #include "agent/runtime/mounts.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/rooted_dir.h"
 #include "base/text.h"
@@ -66,7 +67,7 @@ class SubPaths final : public PodHook {
     blocking(
         pod.services.runtime,
         [at = pod.directory + "/subpaths"]() -> Status {
-          unmount_below(at);
+          if (path_exists(at)) unmount_below({at});
           return {};
         },
         [done = std::move(done)](Status) { done(std::nullopt); });

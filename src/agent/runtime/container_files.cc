@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,6 +39,15 @@ Time modified(const struct stat& at) {
   return Time(std::chrono::seconds(at.st_mtim.tv_sec) + Duration(at.st_mtim.tv_nsec));
 }
 
+bool write_whole(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n <= 0 && errno != EINTR) return false;
+    if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
 // Lowering oom_score_adj below our own needs CAP_SYS_RESOURCE.
 int oom_score_floor() {
   if (::prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) == 1) return -1000;
@@ -69,10 +79,12 @@ Result<std::string> seccomp_for(const ContainerSpec& spec) {
 }
 
 // A mount's target inside the image must be there before crun mounts onto it; crun makes it, through the overlay.
-Status make_root(const std::string& at, const ContainerSpec& spec, const SandboxSpec& sandbox) {
-  for (const char* name : {"", "/upper", "/work", "/rootfs"}) {
-    if (::mkdir((at + name).c_str(), *name ? 0755 : 0711) != 0 && errno != EEXIST)
-      return errno_error("making " + at + name);
+Status make_root(const RuntimePaths& paths, const ContainerSpec& spec, const SandboxSpec& sandbox) {
+  const std::string at = paths.container(spec.id), rootfs = paths.running(spec.id) + "/rootfs";
+  const std::vector<std::pair<std::string, mode_t>> directories = {
+      {at, 0711}, {paths.running(spec.id), 0711}, {at + "/upper", 0755}, {at + "/work", 0755}, {rootfs, 0755}};
+  for (const auto& [directory, mode] : directories) {
+    if (::mkdir(directory.c_str(), mode) != 0 && errno != EEXIST) return errno_error("making " + directory);
   }
   fault::step("container.directories");
   if (!sandbox.user_namespace.empty()) {
@@ -82,7 +94,7 @@ Status make_root(const std::string& at, const ContainerSpec& spec, const Sandbox
     return mount_mapped_overlay(spec.rootfs_layers, at + "/upper", at + "/work", place + "/rootfs", place + "/lower",
                                 sandbox.user_namespace, sandbox.first_user);
   }
-  return mount_overlay(spec.rootfs_layers, at + "/upper", at + "/work", at + "/rootfs");
+  return mount_overlay(spec.rootfs_layers, at + "/upper", at + "/work", rootfs);
 }
 
 Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths, const ContainerSpec& spec) {
@@ -90,7 +102,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd reading(ends[0]), writing(ends[1]);
   ::fcntl(reading.get(), F_SETFL, O_NONBLOCK);
-  std::string at = paths.container(spec.id);
+  std::string at = paths.running(spec.id);
   // conmon takes what follows a second colon for something else; seen from where it runs there is none.
   std::string log = spec.log_path;
   if (log.find(':') != std::string::npos) log = std::filesystem::path(log).lexically_relative(at).string();
@@ -107,7 +119,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
                   "-n",
                   spec.name,
                   "-r",
-                  config.crun,
+                  paths.program(),
                   "-b",
                   at,
                   "-p",
@@ -137,6 +149,42 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
 
 }  // namespace
 
+Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
+  const std::string memory = root + "/run";
+  BERTH_TRY(make_directories(memory, 0711));
+  // What an earlier release has started goes on where it is.
+  bool earlier = false;
+  for (const char* part : {"/sandboxes", "/crun"}) {
+    auto names = list_directory(root + part);
+    earlier = earlier || (names.ok() && !names->empty());
+  }
+  if (!earlier && !is_mount_point(memory)) BERTH_TRY(mount_tmpfs(memory, "mode=0711"));
+  RuntimePaths paths(root, earlier ? root : memory);
+  for (const auto& directory :
+       {paths.containers(), paths.exits(), paths.running_containers(), paths.sandboxes(), paths.sockets(), paths.crun()})
+    BERTH_TRY(make_directories(directory, 0711));
+  for (const char* directory : {"/etc", "/proc", "/sys", "/dev"}) BERTH_TRY(make_directories(paths.mount_points() + directory));
+  for (const char* file : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
+    if (!path_exists(paths.mount_points() + file)) BERTH_TRY(write_file(paths.mount_points() + file, ""));
+  }
+  return paths;
+}
+
+Result<Fd> prepare_program(const RuntimePaths& paths, const std::string& crun) {
+  BERTH_ASSIGN(std::string program, read_file(crun));
+  Fd copy(::memfd_create("crun", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const bool sealed = copy && write_whole(copy.get(), program) &&
+                      ::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
+  const std::string held = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(copy.get());
+  const std::string next = paths.program() + ".next";
+  BERTH_TRY(make_directories(paths.program().substr(0, paths.program().rfind('/')), 0711));
+  ::unlink(next.c_str());
+  const bool runs = sealed && ::access(held.c_str(), X_OK) == 0;
+  if (::symlink(runs ? held.c_str() : crun.c_str(), next.c_str()) != 0 || ::rename(next.c_str(), paths.program().c_str()) != 0)
+    return errno_error("making " + paths.program());
+  return copy;
+}
+
 Status store_container(const RuntimePaths& paths, const StoredContainer& stored) {
   const ContainerStatus& s = stored.status;
   Value value = Value::object({{"id", s.id},
@@ -163,7 +211,7 @@ bool read_exit(const RuntimePaths& paths, const Cgroups& cgroups, const std::str
   struct stat at {};
   if (::stat(paths.exit_file(status.id).c_str(), &at) == 0) status.finished = modified(at);
   status.oom_killed =
-      status.exit_code != 0 && (cgroups.oom_kills(cgroup) > 0 || path_exists(paths.container(status.id) + "/oom"));
+      status.exit_code != 0 && (cgroups.oom_kills(cgroup) > 0 || path_exists(paths.running(status.id) + "/oom"));
   return true;
 }
 
@@ -185,7 +233,7 @@ Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups&
   out.conmon_start = static_cast<std::uint64_t>(value["conmonStart"].as_int());
   out.init_start = static_cast<std::uint64_t>(value["initStart"].as_int());
   struct stat started {};
-  bool was_started = ::stat((at + "/started").c_str(), &started) == 0;
+  bool was_started = ::stat((paths.running(id) + "/started").c_str(), &started) == 0;
   if (was_started) out.status.started = modified(started);
   if (read_exit(paths, cgroups, out.cgroup, out.status)) return out;
   // While its conmon lives, that one tells how it ended, or will.
@@ -216,8 +264,12 @@ Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundi
 
 Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
                                  const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes) {
-  std::string at = paths.container(spec.id);
-  BERTH_TRY(make_root(at, spec, sandbox));
+  std::string at = paths.running(spec.id);
+  ContainerSpec mapped = spec;
+  // At the bottom: an image that has them shows its own. Otherwise crun would make them anew for each container.
+  if (!mapped.rootfs_layers.empty()) mapped.rootfs_layers += ":";
+  mapped.rootfs_layers += overlay_option(paths.mount_points());
+  BERTH_TRY(make_root(paths, mapped, sandbox));
   fault::step("container.root");
   SandboxPaths surroundings = sandbox_paths(paths.sandboxes(), sandbox);
   OciSurroundings around;
@@ -236,7 +288,6 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   around.oom_score_floor = oom_score_floor();
   BERTH_ASSIGN(around.seccomp_filter, seccomp_for(spec));
   if (spec.privileged) around.devices = device_nodes();
-  ContainerSpec mapped = spec;
   if (!sandbox.user_namespace.empty()) BERTH_TRY(map_sources(sandbox, mapped, around));
   BERTH_TRY(write_file(at + "/config.json", json::encode(oci_config(mapped, around)), 0600));
   if (auto slash = spec.log_path.rfind('/'); slash != std::string::npos)
@@ -261,7 +312,7 @@ Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
 
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored) {
   const std::string& id = stored.status.id;
-  const std::string mark = paths.container(id) + "/started";
+  const std::string mark = paths.running(id) + "/started";
   // The mark is made first: a container that ran is never taken for one that did not. And before the pipe is opened: the first process
   // ends when its pipe is closed without a word, as it is where the agent is killed in between.
   BERTH_TRY(write_file(mark, ""));
@@ -292,13 +343,13 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
 
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash) {
-  std::string at = paths.container(id);
+  const std::string at = paths.container(id), run = paths.running(id);
   if (!cgroup.empty()) {
     cgroups.kill(cgroup);
     BERTH_TRY(cgroups.remove(cgroup));
   }
   fault::step("container.delete_cgroup");
-  unmount(at + "/rootfs");
+  unmount(run + "/rootfs");
   fault::step("container.delete_root");
   BERTH_TRY(remove_mapped_place(id));
   BERTH_TRY(remove_all(paths.crun() + "/" + id));
@@ -308,6 +359,7 @@ Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const
   ::unlink(paths.exit_file(id).c_str());
   fault::step("container.delete_state");
   ::unlink((paths.sockets() + "/" + paths.socket_name(id)).c_str());
+  BERTH_TRY(remove_all(run));
   return trash ? trash->take(at) : remove_all(at);
 }
 
@@ -325,6 +377,7 @@ void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& id
   auto known = [&](const std::string& name) { return whole.contains(name); };
   sweep(paths.exits(), known);
   sweep(paths.crun(), known);
+  sweep(paths.running_containers(), known);
   sweep(paths.sockets(), [&](const std::string& name) { return short_names.contains(name); });
 }
 

@@ -18,23 +18,33 @@ namespace berth::agent {
 
 class RuntimePaths {
  public:
-  explicit RuntimePaths(std::string root) : root_(std::move(root)) {}
-  const std::string& root() const { return root_; }
+  // `run`: for what is of no use once the machine was restarted.
+  RuntimePaths(std::string root, std::string run) : root_(std::move(root)), run_(std::move(run)) {}
   std::string containers() const { return root_ + "/containers"; }
   std::string container(const std::string& id) const { return containers() + "/" + id; }
+  std::string running_containers() const { return run_ + "/containers"; }
+  std::string running(const std::string& id) const { return running_containers() + "/" + id; }
   std::string writable_layer(const std::string& id) const { return container(id) + "/upper"; }
   std::string exits() const { return root_ + "/exits"; }
   std::string exit_file(const std::string& id) const { return exits() + "/" + id; }
-  std::string sandboxes() const { return root_ + "/sandboxes"; }
-  std::string sockets() const { return root_ + "/sockets"; }
+  std::string sandboxes() const { return run_ + "/sandboxes"; }
+  std::string sockets() const { return run_ + "/sockets"; }
   std::string socket_name(const std::string& id) const { return id.substr(0, 20); }  // socket paths are short
   std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
-  std::string crun() const { return root_ + "/crun"; }
+  std::string crun() const { return run_ + "/crun"; }
+  std::string program() const { return run_ + "/program/crun"; }
+  std::string mount_points() const { return root_ + "/mount-points"; }
   std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
 
  private:
-  std::string root_;
+  std::string root_, run_;
 };
+// Makes the directories below `root`, and mounts the tmpfs.
+Result<RuntimePaths> prepare_runtime_paths(const std::string& root);
+// Makes paths.program() stand for `crun`: a sealed copy in memory, which lives as long as what is returned, or the file
+// itself where the kernel allows no such programs. A crun that is not sealed copies itself at each start, since a
+// container could otherwise write to it.
+Result<Fd> prepare_program(const RuntimePaths& paths, const std::string& crun);
 
 // state.json: written once the container is created, before it is started.
 struct StoredContainer {

@@ -153,6 +153,9 @@ class ContainerRuntime {
   virtual void resize_terminal(const std::string& id, int columns, int rows, Done done) = 0;
   virtual void reopen_log(const std::string& id, Done done) = 0;  // after the agent renamed it (rotation)
 
+  // A container of some pod is about to be run: what takes the kernel time, and is not of that pod, may begin.
+  virtual void expect_container() {}
+
   // The directory that holds what the container has written to its root file system; empty where there is none such.
   virtual std::string writable_layer(const std::string& id) const {
     (void)id;

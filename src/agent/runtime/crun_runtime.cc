@@ -70,7 +70,7 @@ std::string path_of(const Value& process) {
 
 class CrunRuntime final : public ContainerRuntime {
  public:
-  CrunRuntime(Loop& loop, CrunConfig config) : loop_(loop), config_(std::move(config)), paths_(config_.root) {}
+  CrunRuntime(Loop& loop, CrunConfig config) : loop_(loop), config_(std::move(config)), paths_(config_.root, config_.root) {}
   ~CrunRuntime() override;
   Status prepare();
 
@@ -95,6 +95,7 @@ class CrunRuntime final : public ContainerRuntime {
   }
   void reopen_log(const std::string& id, Done done) override { control(id, "2 0 0\n", std::move(done)); }
   std::optional<ContainerUsage> usage(const std::string& id) const override;
+  void expect_container() override;
   std::set<std::string> found_sandboxes() const override { return found_sandboxes_; }
 
  private:
@@ -124,6 +125,7 @@ class CrunRuntime final : public ContainerRuntime {
   Loop& loop_;
   CrunConfig config_;
   RuntimePaths paths_;
+  Fd program_;  // crun, as paths_.program() stands for it
   Cgroups cgroups_;
   Fd inotify_;
   std::function<void(const ContainerStatus&)> changed_;
@@ -133,6 +135,7 @@ class CrunRuntime final : public ContainerRuntime {
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
   std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
   std::uint64_t next_ = 0;
+  bool expecting_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -146,13 +149,11 @@ CrunRuntime::~CrunRuntime() {
 }
 
 Status CrunRuntime::prepare() {
-  for (const auto& directory :
-       {paths_.containers(), paths_.exits(), paths_.sandboxes(), paths_.sockets(), paths_.crun()}) {
-    BERTH_TRY(make_directories(directory, 0711));
-  }
   for (const auto& program : {config_.crun, config_.conmon}) {
     if (::access(program.c_str(), X_OK) != 0) return errno_error("the program " + program);
   }
+  BERTH_ASSIGN(paths_, prepare_runtime_paths(config_.root));
+  BERTH_ASSIGN(program_, prepare_program(paths_, config_.crun));
   inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify_) return errno_error("inotify");
   if (::inotify_add_watch(inotify_.get(), paths_.exits().c_str(), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
@@ -190,7 +191,7 @@ void CrunRuntime::recover(Function<void(Result<std::vector<ContainerStatus>>)> d
       // Being made or removed when the agent ended: it never ran its program, or is over.
       end_monitor(config_, paths_, id);
       std::string cgroup;
-      if (auto text = read_file(paths_.container(id) + "/config.json"); text.ok()) {
+      if (auto text = read_file(paths_.running(id) + "/config.json"); text.ok()) {
         if (auto config = json::parse(*text); config.ok()) cgroup = (*config)["linux"]["cgroupsPath"].str().substr(1);
       }
       Status removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
@@ -248,6 +249,17 @@ void CrunRuntime::create_sandbox(const SandboxSpec& spec, Done done) {
              if (result.ok()) sandboxes_[spec.pod_uid] = spec;
              done(std::move(result));
            });
+}
+
+// In parallel to what comes before crun moves the container's first process.
+void CrunRuntime::expect_container() {
+  if (std::exchange(expecting_, true)) return;
+  blocking(
+      [this]() -> Status {
+        cgroups_.expect_move();
+        return {};
+      },
+      [this](Status) { expecting_ = false; });
 }
 
 void CrunRuntime::remove_sandbox(const std::string& pod_uid, Done done) {
@@ -553,7 +565,7 @@ std::optional<ContainerUsage> CrunRuntime::usage(const std::string& id) const {
 // a description of the whole process only; it is passed in memory.
 Result<Fd> CrunRuntime::process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty) {
   if (c->process.is_null()) {
-    BERTH_ASSIGN(std::string text, read_file(paths_.container(c->status().id) + "/config.json"));
+    BERTH_ASSIGN(std::string text, read_file(paths_.running(c->status().id) + "/config.json"));
     BERTH_ASSIGN(Value config, json::parse(text));
     c->process = config["process"];
   }
@@ -578,7 +590,7 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     loop_.post([done = std::move(done), id] { done(error(Code::kNotFound, "container " + id + " is not running")); });
     return;
   }
-  std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath, id};
+  std::vector<std::string> command = {paths_.program(), "--root=" + paths_.crun(), "exec", "-p", kProcessPath, id};
   SpawnOptions options{std::move(command), {}, {}};
   auto process = process_file(c, argv, false);
   if (!process.ok()) {
@@ -631,7 +643,7 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
 void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score, Function<void(Result<ExecStreams>)> started,
                                 Function<void(int)> exited) {
   std::uint64_t key = ++next_;
-  std::vector<std::string> command = {config_.crun, "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
+  std::vector<std::string> command = {paths_.program(), "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
   sessions_[key] = InteractiveExec::start(loop_, std::move(command), std::move(process), id,
                                           paths_.sockets() + "/t" + std::to_string(key), oom_score, options, std::move(started),
                                           [this, key, exited = std::move(exited)](int code) {
@@ -654,7 +666,7 @@ Error CrunRuntime::start_error(const Error& why) {
 
 void CrunRuntime::control(const std::string& id, const std::string& line, Done done) {
   Status result;
-  Fd fd(::open((paths_.container(id) + "/ctl").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  Fd fd(::open((paths_.running(id) + "/ctl").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fd || ::write(fd.get(), line.data(), line.size()) < 0)
     result = errno_error("telling the monitor of container " + id);
   loop_.post([done = std::move(done), result] { done(result); });

@@ -1,5 +1,6 @@
 #include "agent/runtime/crun_runtime.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -7,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <map>
 
 #include "agent/runtime/cgroup.h"
@@ -339,7 +341,7 @@ TEST_F(CrunRuntimeTest, ContainersOfAPodShareMemoryAndTheHostNameButNotProcesses
   ASSERT_TRUE(run(writer).ok());
   ASSERT_TRUE(run_until(loop_, [&] {
     loop_.after(10ms, [] {});
-    return path_exists(directory_ / ("run/sandboxes/" + pod_ + "/shm/x"));
+    return path_exists(directory_ / ("run/run/sandboxes/" + pod_ + "/shm/x"));
   }));
   auto reader = shell("cat /dev/shm/x; hostname; ps | grep -c '[s]leep 100'");
   ASSERT_TRUE(run(reader).ok());
@@ -401,6 +403,66 @@ TEST_F(CrunRuntimeTest, AdoptsWhatRunsAfterARestart) {
   EXPECT_EQ(exec(lives.id, {"echo", "here"})->output, "here\n");
   ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(lives.id, std::move(done)); }).ok());
   ASSERT_TRUE(until_exited(lives.id));
+}
+
+// What an earlier release started lies in the root itself: it is found, and what is new goes there until none is left.
+TEST_F(CrunRuntimeTest, KeepsTheLayoutOfAnEarlierReleaseWhileItsContainersAreThere) {
+  runtime_.reset();
+  unmount(directory_ / "run/run");
+  ASSERT_TRUE(make_directories(directory_ / "run/sandboxes/older").ok());
+  make_runtime();
+  sandbox();
+  auto s = shell("sleep 100");
+  ASSERT_TRUE(run(s).ok());
+  EXPECT_TRUE(path_exists(directory_ / ("run/containers/" + s.id + "/config.json")));
+  EXPECT_EQ(exec(s.id, {"echo", "here"})->output, "here\n");
+  remove(s.id);
+  ASSERT_TRUE(wait([&](auto done) { runtime_->remove_sandbox(pod_, std::move(done)); }).ok());
+  ASSERT_TRUE(wait([&](auto done) { runtime_->remove_sandbox("older", std::move(done)); }).ok());
+  runtime_.reset();
+  make_runtime();
+  sandbox();
+  auto later = shell("sleep 100");
+  ASSERT_TRUE(run(later).ok());
+  EXPECT_TRUE(path_exists(directory_ / ("run/run/containers/" + later.id + "/config.json")));
+  EXPECT_FALSE(path_exists(directory_ / ("run/containers/" + later.id + "/config.json")));
+}
+
+// The tmpfs is empty then, and nothing runs.
+TEST_F(CrunRuntimeTest, FindsWhatARestartOfTheMachineHasLeft) {
+  sandbox();
+  auto s = shell("echo kept > /file; sleep 100"), over = shell("exit 3");
+  ASSERT_TRUE(run(s).ok());
+  ASSERT_TRUE(run(over).ok());
+  ASSERT_TRUE(until_exited(over.id));
+  auto pid = runtime_->status(s.id)->pid;
+  auto conmon = json::parse(read_file(directory_ / ("run/containers/" + s.id + "/state.json")).value()).value()["conmon"].as_int();
+  ::kill(static_cast<pid_t>(conmon), SIGKILL);
+  ::kill(pid, SIGKILL);
+  runtime_.reset();
+  unmount_below({directory_ / "run/run"});
+  make_runtime();
+  std::optional<Result<std::vector<ContainerStatus>>> found;
+  runtime_->recover([&](auto r) { found = std::move(r); });
+  ASSERT_TRUE(run_until(loop_, [&] { return found.has_value(); }));
+  ASSERT_TRUE(found->ok()) << found->error().message;
+  std::map<std::string, int> codes;
+  for (const ContainerStatus& status : **found) {
+    EXPECT_EQ(status.state, ContainerState::kExited) << status.id;
+    codes[status.id] = status.exit_code;
+  }
+  EXPECT_EQ(codes, (std::map<std::string, int>{{s.id, 255}, {over.id, 3}}));
+}
+
+TEST_F(CrunRuntimeTest, TheProgramCannotBeWrittenTo) {
+  std::array<char, 256> target{};
+  const ssize_t size = ::readlink((directory_ / "run/run/program/crun").c_str(), target.data(), target.size());
+  ASSERT_GT(size, 0);
+  const std::string program(target.data(), static_cast<std::size_t>(size));
+  ASSERT_TRUE(program.starts_with("/proc/" + std::to_string(::getpid()) + "/fd/")) << program;
+  Fd file(::open(program.c_str(), O_RDWR | O_CLOEXEC));
+  EXPECT_EQ(::write(file.get(), "x", 1), -1);
+  EXPECT_EQ(read_file(program).value(), read_file("/usr/bin/crun").value());
 }
 
 TEST_F(CrunRuntimeTest, AContainerWithoutItsMonitorEnds) {
@@ -486,7 +548,7 @@ TEST_F(CrunRuntimeTest, RemovingTakesEverythingButTheLog) {
   ASSERT_TRUE(run(s).ok());
   remove(s.id);
   EXPECT_FALSE(runtime_->status(s.id).has_value());
-  for (const char* name : {"containers", "exits", "crun", "sockets"}) {
+  for (const char* name : {"containers", "exits", "run/containers", "run/crun", "run/sockets"}) {
     auto left = list_directory(directory_ / (std::string("run/") + name));
     ASSERT_TRUE(left.ok());
     for (const auto& entry : *left) EXPECT_TRUE(entry == ".cache") << name << "/" << entry;

@@ -83,7 +83,7 @@ Status make_mapped_place(const std::string& container_id) {
 Status remove_mapped_place(const std::string& container_id) {
   std::string place = mapped_place(container_id);
   if (!path_exists(place)) return {};
-  unmount_below(place);
+  unmount_below({place});
   // Mount points only, one by one: what is still mounted on one of them keeps it, and its content.
   for (const std::string& directory : {place + "/lower", place}) {
     auto names = list_directory(directory);

@@ -152,18 +152,21 @@ void unmount(const std::string& target) {
   }
 }
 
-void unmount_below(const std::string& directory) {
+void unmount_below(const std::vector<std::string>& directories) {
   auto points = mount_points();
-  std::string below = directory + "/";
   std::reverse(points.begin(), points.end());  // later mounts first, which are on top or deeper
   for (const auto& point : points) {
-    if (point == directory || point.starts_with(below)) (void)::umount2(point.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    const bool below = std::any_of(directories.begin(), directories.end(), [&](const std::string& directory) {
+      return point == directory || point.starts_with(directory + "/");
+    });
+    if (below) (void)::umount2(point.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
   }
 }
 
 bool is_mount_point(const std::string& path) {
-  auto points = mount_points();
-  return std::find(points.begin(), points.end(), path) != points.end();
+  struct statx at {};
+  return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &at) == 0 &&
+         (at.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 Status in_new_namespaces(int flags, const std::function<Status()>& inside) {

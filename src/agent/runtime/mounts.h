@@ -24,8 +24,8 @@ Status bind_mount(const std::string& source, const std::string& target);
 Status bind_descriptor(int source, int target);
 // Takes every mount off `target` (lazily). Nothing mounted is fine.
 void unmount(const std::string& target);
-// Takes off whatever is mounted at or below `directory`, deepest first.
-void unmount_below(const std::string& directory);
+// Takes off whatever is mounted at or below these directories, deepest first. Reads the list of all mounts.
+void unmount_below(const std::vector<std::string>& directories);
 bool is_mount_point(const std::string& path);
 
 // Runs `inside` in new namespaces (CLONE_NEWIPC | CLONE_NEWUTS of this thread only), then goes back.

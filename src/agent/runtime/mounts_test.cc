@@ -17,7 +17,7 @@ class MountsTest : public ::testing::Test {
     if (!testing::enter_private_mounts()) GTEST_SKIP() << "no private mount namespace";
     for (const char* name : {"upper", "work", "target"}) ASSERT_TRUE(make_directories(directory_ / name).ok());
   }
-  void TearDown() override { unmount_below(directory_.path()); }
+  void TearDown() override { unmount_below({directory_.path()}); }
   // Layers with names as long as digests, joined, topmost first.
   std::string layers(int count) {
     std::string out;

@@ -154,6 +154,14 @@ Status make_owned_namespaces(const SandboxSpec& spec, const SandboxPaths& paths)
                               {{"ipc", paths.ipc_namespace}, {"uts", paths.uts_namespace}}, settings);
 }
 
+// By name: a search among all mounts of the node would take longer the more pods there are.
+void unmount_all(const SandboxPaths& paths) {
+  for (const std::string& path : {paths.ipc_namespace, paths.uts_namespace}) {
+    if (!path.empty()) unmount(path);
+  }
+  if (!paths.shm.empty() && paths.shm != "/dev/shm") unmount(paths.shm);
+}
+
 Status make_namespaces(const SandboxSpec& spec, const SandboxPaths& paths) {
   if (!spec.user_namespace.empty()) return make_owned_namespaces(spec, paths);
   int flags = (paths.ipc_namespace.empty() ? 0 : CLONE_NEWIPC) | (paths.uts_namespace.empty() ? 0 : CLONE_NEWUTS);
@@ -196,7 +204,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
                (paths.uts_namespace.empty() || is_mount_point(paths.uts_namespace)) &&
                (spec.host_ipc || is_mount_point(paths.shm));
   if (!whole) {
-    unmount_below(at);
+    unmount_all(paths);
     BERTH_TRY(make_namespaces(spec, paths));
     fault::step("sandbox.namespaces");
     if (!spec.host_ipc) {
@@ -251,7 +259,7 @@ Status destroy_sandbox(const std::string& root, const Cgroups& cgroups, const st
   }
   auto spec = read_sandbox(root, pod_uid);
   fault::step("sandbox.holder_ended");
-  unmount_below(at);
+  unmount_all({.ipc_namespace = at + "/ipc", .uts_namespace = at + "/uts", .shm = at + "/shm"});
   fault::step("sandbox.unmounted");
   if (spec.ok() && !spec->cgroup_parent.empty()) BERTH_TRY(cgroups.remove(spec->cgroup_parent));
   fault::step("sandbox.cgroup_removed");

@@ -37,7 +37,7 @@ TemporaryDirectory::TemporaryDirectory() {
 }
 
 TemporaryDirectory::~TemporaryDirectory() {
-  unmount_below(path_);
+  unmount_below({path_});
   (void)remove_all(path_);
 }
 
