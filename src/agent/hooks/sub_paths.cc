@@ -5,7 +5,6 @@
 
 #include "agent/hooks/pod_hook.h"
 #include "agent/runtime/mounts.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "base/rooted_dir.h"
 #include "base/text.h"
@@ -67,7 +66,7 @@ class SubPaths final : public PodHook {
     blocking(
         pod.services.runtime,
         [at = pod.directory + "/subpaths"]() -> Status {
-          if (path_exists(at)) unmount_below({at});
+          unmount_below({at});
           return {};
         },
         [done = std::move(done)](Status) { done(std::nullopt); });

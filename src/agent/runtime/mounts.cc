@@ -153,6 +153,7 @@ void unmount(const std::string& target) {
 }
 
 void unmount_below(const std::vector<std::string>& directories) {
+  if (std::none_of(directories.begin(), directories.end(), path_exists)) return;  // the list of all mounts may be long
   auto points = mount_points();
   std::reverse(points.begin(), points.end());  // later mounts first, which are on top or deeper
   for (const auto& point : points) {
