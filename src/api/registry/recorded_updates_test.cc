@@ -1,4 +1,4 @@
-// The recorded updates (tests/data/recorded-1.36), answered as Kubernetes 1.36.2 did: code, causes, message, and what changed. With
+// The recorded updates (tests/data/recorded-1.36), answered as Kubernetes 1.36.2 did: code, causes, message, warnings, and what changed. With
 // BERTH_RECORDED_DIFFERENCES naming a file, each row that is not goes there as a line of JSON.
 #include <cstdlib>
 #include <fstream>
@@ -62,6 +62,11 @@ Facts expected(const Value& row) {
   Facts facts = recorded::refusal(row);
   if (row.contains("varies")) return facts;
   if (row["code"].as_int() >= 300) facts.insert("reason: " + row["reason"].str());
+  for (const Value& warning : row["warnings"]) {
+    // What the version is warned of is said by rest/.
+    const bool of_version = warning.as_string().starts_with("v1 Endpoints is deprecated");
+    if (row["code"].as_int() < 300 && !of_version) facts.insert("warning: " + warning.str());
+  }
   for (const Value& difference : row["diff"]) {
     std::string path;
     for (const Value& step : difference[0]) path += "/" + (step.is_int() ? std::to_string(step.as_int()) : step.str());
@@ -74,6 +79,9 @@ Facts answered(const Value& stored, const Result<Answer>& answer, bool code_only
   Facts facts;
   if (answer.ok()) {
     facts.insert(std::to_string(answer->http));
+    for (const std::string& warning : answer->warnings) {
+      if (!code_only) facts.insert("warning: " + warning);
+    }
     if (!code_only) compare(without_versions(stored), without_versions(answer->value()), "", facts);
     return facts;
   }

@@ -246,7 +246,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (empty) drop_empty(kind, object);
   if (kind.group == "batch" && kind.kind == "Job") label_job(object);
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
-  validation::warn(kind, object, warnings);
+  validation::warn(kind, object, true, warnings);
   if (kind.kind == "Pod" && kind.group.empty()) {
     if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return refuse(fits.error());
   }
@@ -310,7 +310,7 @@ void write_update(const std::shared_ptr<Registry::State>& state, const Call& cal
   }
   if (call.subresource.empty()) {
     for (std::string& warning : validation::warnings_on_update(kind, before, after)) warnings.push_back(std::move(warning));
-    validation::warn(kind, after, warnings);
+    validation::warn(kind, after, false, warnings);
   }
   if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse_valid(safe.error());
   if (Status grows = check_growth(*state, call, before, after); !grows.ok()) return refuse_valid(grows.error());

@@ -17,7 +17,8 @@ std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object
 std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource);
 
 // What is accepted and still worth a word: deprecated or ignored fields. Appended as upstream words it.
-void warn(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
+// `is_new`: created, not changed.
+void warn(const schema::Kind& kind, const Value& object, bool is_new, std::vector<std::string>& warnings);
 
 // Families and addresses of a Service's spec alone, before it is given what it lacks.
 // `old`: the addresses that it has.

@@ -161,6 +161,7 @@ void warn_of_slice(const Value& slice, Warnings& out) {
 struct KindWarnings {
   std::string_view group, kind;
   void (*warn)(const Value&, Warnings&);
+  bool of_new_only = false;
 };
 constexpr KindWarnings kWarnings[] = {
     {"", "Node", warn_of_node},
@@ -169,16 +170,16 @@ constexpr KindWarnings kWarnings[] = {
     {"", "Secret", warn_of_secret},
     {"", "Service", warn_of_service},
     {"", "ServiceAccount", warn_of_account},
-    {"discovery.k8s.io", "EndpointSlice", warn_of_slice},
+    {"discovery.k8s.io", "EndpointSlice", warn_of_slice, true},
     {"node.k8s.io", "RuntimeClass", warn_of_runtime_class},
     {"storage.k8s.io", "StorageClass", warn_of_class},
 };
 
 }  // namespace
 
-void warn(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings) {
+void warn(const schema::Kind& kind, const Value& object, bool is_new, std::vector<std::string>& warnings) {
   for (const KindWarnings& entry : kWarnings) {
-    if (entry.kind == kind.kind && entry.group == kind.group) entry.warn(object, warnings);
+    if (entry.kind == kind.kind && entry.group == kind.group && (is_new || !entry.of_new_only)) entry.warn(object, warnings);
   }
 }
 
