@@ -96,6 +96,9 @@ inline std::string told(std::string_view message) {
   return scrubbed(message);
 }
 
+// What is warned of a whole version is said by rest/.
+inline bool is_of_version(const Value& warning) { return warning.as_string().starts_with("v1 Endpoints is deprecated"); }
+
 // What counts of an answer, one line a fact, in any order; upstream says some causes twice.
 using Facts = std::set<std::string>;
 

@@ -63,9 +63,7 @@ Facts expected(const Value& row) {
   if (row.contains("varies")) return facts;
   if (row["code"].as_int() >= 300) facts.insert("reason: " + row["reason"].str());
   for (const Value& warning : row["warnings"]) {
-    // What the version is warned of is said by rest/.
-    const bool of_version = warning.as_string().starts_with("v1 Endpoints is deprecated");
-    if (row["code"].as_int() < 300 && !of_version) facts.insert("warning: " + warning.str());
+    if (row["code"].as_int() < 300 && !recorded::is_of_version(warning)) facts.insert("warning: " + warning.str());
   }
   for (const Value& difference : row["diff"]) {
     std::string path;
