@@ -123,8 +123,9 @@ Forwarder::~Forwarder() {
   }
 }
 
-void Forwarder::ask(std::string question, Function<void(std::string)> answered) {
+void Forwarder::ask(std::string question, bool tcp, Function<void(std::string)> answered) {
   Asked asked;
+  asked.tcp = tcp;
   asked.question = std::move(question);
   asked.answered = std::move(answered);
   asked.until = loop_.monotonic() + 2 * config_.patience;
@@ -144,12 +145,17 @@ bool Forwarder::left_out(Upstream& upstream) {
 Status Forwarder::send(Asked& asked) const {
   BERTH_ASSIGN(const SocketAddress address, upstream_address(upstreams_[asked.upstream].name, config_.port));
   const auto failed = [] { return error(no_route(errno) ? Code::kNotFound : Code::kUnavailable, std::strerror(errno)); };
-  asked.socket = Fd(::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  asked.socket = Fd(::socket(address.storage.ss_family, (asked.tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!asked.socket) return failed();
-  if (::connect(asked.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) return failed();
+  if (::connect(asked.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 && errno != EINPROGRESS) return failed();
   asked.id = static_cast<std::uint16_t>(loop_.random());
   std::string wire = asked.question;
   set_id(wire, asked.id);
+  if (asked.tcp) {
+    asked.out = std::string{static_cast<char>(wire.size() >> 8), static_cast<char>(wire.size() & 255)} + wire;
+    asked.in.clear();
+    return ok_status();
+  }
   if (::send(asked.socket.get(), wire.data(), wire.size(), 0) < 0) return failed();
   return ok_status();
 }
@@ -165,6 +171,7 @@ void Forwarder::try_upstream(Asked asked) {
     if (!sent.ok()) continue;
     const Id number = ++last_;
     const int fd = asked.socket.get();
+    const bool tcp = asked.tcp;
     asked.timer = loop_.after(std::min(config_.patience, asked.until - loop_.monotonic()), [this, number] {
       Upstream& silent = upstreams_[asked_.at(number).upstream];
       silent.silent_until = loop_.monotonic() + config_.left_out;
@@ -173,7 +180,7 @@ void Forwarder::try_upstream(Asked asked) {
     });
     asked_.emplace(number, std::move(asked));
     // A socket that cannot be watched is one that does not answer.
-    (void)loop_.watch_fd(fd, EPOLLIN, [this, number](std::uint32_t) { read(number); });
+    (void)loop_.watch_fd(fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN, [this, number, tcp](std::uint32_t) { tcp ? talk(number) : read(number); });
     return;
   }
   asked.answered(asked.reachable ? server_failure(asked.question) : name_error(asked.question));
@@ -189,15 +196,42 @@ void Forwarder::read(Id number) {
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size < 0) return next_upstream(number);  // nobody has that port
     std::string reply(buffer, static_cast<std::size_t>(size));
-    const Reply kind = look_at(reply, asked.id, asked.question);
-    if (kind == Reply::kForeign) continue;
-    upstreams_[asked.upstream].silent_until = {};
-    const bool last = asked.upstream + 1 == upstreams_.size();
-    if (kind == Reply::kFailure && (!last || question_of(reply).empty())) return next_upstream(number);
-    Asked done = release(number);
-    set_id(reply, number_at(done.question, 0));
-    return done.answered(std::move(reply));
+    if (look_at(reply, asked.id, asked.question) != Reply::kForeign) return take(number, std::move(reply));
   }
+}
+
+void Forwarder::talk(Id number) {
+  auto found = asked_.find(number);
+  if (found == asked_.end()) return;
+  Asked& asked = found->second;
+  while (!asked.out.empty()) {
+    const ssize_t size = ::send(asked.socket.get(), asked.out.data(), asked.out.size(), MSG_NOSIGNAL);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size < 0) return next_upstream(number);
+    asked.out.erase(0, static_cast<std::size_t>(size));
+    if (asked.out.empty()) (void)loop_.change_fd(asked.socket.get(), EPOLLIN);
+  }
+  char buffer[4096];
+  while (asked.in.size() < 2 || asked.in.size() < 2 + number_at(asked.in, 0)) {
+    const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size <= 0) return next_upstream(number);
+    asked.in.append(buffer, static_cast<std::size_t>(size));
+  }
+  std::string reply = asked.in.substr(2, number_at(asked.in, 0));
+  // Nothing else is asked on this connection.
+  if (look_at(reply, asked.id, asked.question) == Reply::kForeign) return next_upstream(number);
+  take(number, std::move(reply));
+}
+
+void Forwarder::take(Id number, std::string reply) {
+  const Asked& asked = asked_.at(number);
+  upstreams_[asked.upstream].silent_until = {};
+  const bool failed = look_at(reply, asked.id, asked.question) == Reply::kFailure, last = asked.upstream + 1 == upstreams_.size();
+  if (failed && (!last || question_of(reply).empty())) return next_upstream(number);
+  Asked done = release(number);
+  set_id(reply, number_at(done.question, 0));
+  done.answered(std::move(reply));
 }
 
 void Forwarder::next_upstream(Id number) {

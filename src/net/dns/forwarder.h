@@ -1,5 +1,6 @@
 #pragma once
-// Forwarder: takes questions about names outside of the cluster to upstream servers, one after the other, over UDP.
+// Forwarder: takes questions about names outside of the cluster to upstream servers, one after the other; over UDP, whose truncated
+// answers the asker hears of, and over TCP for askers that have come over TCP.
 //
 // Each question travels from a socket of its own, so from a port that the kernel chooses, and with an id of its own choice; what comes
 // back is taken only with that id and the same question, and otherwise waited on for.
@@ -38,7 +39,7 @@ class Forwarder {
 
   // `answered` gets an answer for the asker of `question`: upstream's, SERVFAIL or NXDOMAIN. Once, at once or later, and not after
   // the end of the forwarder.
-  void ask(std::string question, Function<void(std::string)> answered);
+  void ask(std::string question, bool tcp, Function<void(std::string)> answered);
 
  private:
   using Id = std::uint64_t;
@@ -50,10 +51,12 @@ class Forwarder {
     Fd socket;
     TimerId timer = 0;
     std::size_t upstream = 0;
+    bool tcp = false;
     bool reachable = false;  // some upstream was
     Duration until{};        // with all upstreams
     std::uint16_t id = 0;    // on its way
     std::string question;    // as it came
+    std::string out, in;     // of the connection
     Function<void(std::string)> answered;
   };
 
@@ -61,6 +64,8 @@ class Forwarder {
   Status send(Asked& asked) const;
   bool left_out(Upstream& upstream);
   void read(Id number);
+  void talk(Id number);  // over TCP: each message behind its length in two bytes
+  void take(Id number, std::string reply);
   void next_upstream(Id number);
   Asked release(Id number);
 

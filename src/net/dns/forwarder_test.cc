@@ -90,6 +90,43 @@ class Upstream {
   bool usable_ = false;
 };
 
+// The same over TCP.
+class TcpUpstream {
+ public:
+  TcpUpstream() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof any;
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&any), length), 0);
+    EXPECT_EQ(::listen(listener_.get(), 16), 0);
+    ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&any), &length);
+    port_ = ntohs(any.sin_port);
+  }
+  std::string name() const { return "127.0.0.1:" + std::to_string(port_); }
+  Fd accept() { return Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)); }
+  // The message that has come, without its length.
+  static std::string get(const Fd& connection) {
+    char buffer[4096];
+    const ssize_t size = ::recv(connection.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    return size <= 2 ? std::string() : std::string(buffer + 2, static_cast<std::size_t>(size) - 2);
+  }
+  static std::string framed(const std::string& wire) {
+    return std::string{static_cast<char>(wire.size() >> 8), static_cast<char>(wire.size() & 255)} + wire;
+  }
+  static void send(const Fd& connection, const std::string& bytes) {
+    for (std::size_t done = 0; done < bytes.size();) {
+      const ssize_t n = ::send(connection.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+      ASSERT_GT(n, 0);
+      done += static_cast<std::size_t>(n);
+    }
+  }
+
+ private:
+  Fd listener_;
+  int port_ = 0;
+};
+
 class ForwarderTest : public ::testing::Test {
  protected:
   void make(std::vector<std::string> upstreams, Duration patience = 2s) {
@@ -99,10 +136,10 @@ class ForwarderTest : public ::testing::Test {
     forwarder_.emplace(loop_, std::move(config));
   }
   // The answer appears in answers_ under this number.
-  std::size_t ask(const std::string& name) {
+  std::size_t ask(const std::string& name, bool tcp = false) {
     const std::size_t number = answers_.size();
     answers_.emplace_back();
-    forwarder_->ask(question(name), [this, number](std::string wire) { answers_[number] = std::move(wire); });
+    forwarder_->ask(question(name), tcp, [this, number](std::string wire) { answers_[number] = std::move(wire); });
     return number;
   }
   const std::string& wait_for(std::size_t number) {
@@ -195,7 +232,7 @@ TEST_F(ForwarderTest, NoRouteToAnyoneIsNo) {
     Loop loop(1);
     Forwarder forwarder(loop, {{"192.0.2.1", "2001:db8::1"}});
     int code = -1;
-    forwarder.ask(question("example.com."), [&code](std::string wire) { code = code_of(wire); });
+    forwarder.ask(question("example.com."), false, [&code](std::string wire) { code = code_of(wire); });
     ::_exit(code == LDNS_RCODE_NXDOMAIN ? 0 : 2);
   }
   int status = 0;
@@ -261,6 +298,51 @@ TEST_F(ForwarderTest, WhoRefusesIsNotTheLastOneAsked) {
   EXPECT_EQ(code_of(wait_for(number)), LDNS_RCODE_NXDOMAIN) << "which is an answer";
 }
 
+TEST_F(ForwarderTest, AskersOverTcpGetTheWholeAnswer) {
+  TcpUpstream upstream, closing;
+  make({closing.name(), upstream.name()}, 1h);
+  const std::size_t number = ask("example.com.", true);
+  turn();
+  Fd first = closing.accept();
+  ASSERT_TRUE(first);
+  first.reset();  // without a word
+  turn();
+  Fd connection = upstream.accept();
+  ASSERT_TRUE(connection);
+  turn();
+  const std::string wire = TcpUpstream::get(connection);
+  ASSERT_NE(wire, "");
+  const std::string answer = TcpUpstream::framed(response_to(wire, std::string(60'000, 'y') + "yes"));
+  TcpUpstream::send(connection, answer.substr(0, 1));
+  turn();
+  TcpUpstream::send(connection, answer.substr(1, 5000));
+  turn();
+  EXPECT_EQ(answers_[number], "");
+  TcpUpstream::send(connection, answer.substr(5001));
+  EXPECT_TRUE(wait_for(number).ends_with("yes"));
+  EXPECT_EQ(answers_[number].size(), answer.size() - 2);
+  EXPECT_EQ(id_of(answers_[number]), kAskersId);
+  // An answer to something else ends the connection.
+  make({upstream.name()}, 1h);
+  const std::size_t wrong = ask("example.com.", true);
+  turn();
+  connection = upstream.accept();
+  ASSERT_TRUE(connection);
+  turn();
+  std::string other = TcpUpstream::get(connection);
+  ASSERT_NE(other, "");
+  other[1] = static_cast<char>(other[1] ^ 1);
+  TcpUpstream::send(connection, TcpUpstream::framed(response_to(other, "no")));
+  EXPECT_EQ(code_of(wait_for(wrong)), LDNS_RCODE_SERVFAIL);
+}
+
+TEST_F(ForwarderTest, AClosedPortIsAFailureAtOnceOverTcpToo) {
+  Upstream closed;
+  closed.close();
+  make({closed.name()}, 1h);
+  EXPECT_EQ(code_of(wait_for(ask("example.com.", true))), LDNS_RCODE_SERVFAIL);
+}
+
 TEST(Upstreams, AreReadInTheirForms) {
   auto text = [](std::string_view name) -> std::string {
     auto address = upstream_address(name, 53);
@@ -301,7 +383,7 @@ int other_end(int client) {
 
 TEST(DnsServer, AnAnswerDoesNotReachWhoeverHasTheDescriptorNow) {
   Loop loop(1);
-  Upstream upstream;
+  TcpUpstream upstream;
   ServerConfig config;
   config.address = "127.0.0.1";
   config.port = 0;
@@ -332,20 +414,26 @@ TEST(DnsServer, AnAnswerDoesNotReachWhoeverHasTheDescriptorNow) {
   send(first, question("first.example.com."));
   turn();
   const int descriptor = other_end(first.get());
-  auto asked_first = upstream.get();
-  ASSERT_TRUE(asked_first);
+  Fd to_first = upstream.accept();
+  ASSERT_TRUE(to_first);
+  turn();
+  const std::string asked_first = TcpUpstream::get(to_first);
+  ASSERT_NE(asked_first, "");
   first.reset();
   turn();
   Fd second = connect();
   send(second, question("second.example.com."));
   turn();
   ASSERT_EQ(other_end(second.get()), descriptor) << "the case to be looked at";
-  auto asked_second = upstream.get();
-  ASSERT_TRUE(asked_second);
-  upstream.send(*asked_first, response_to(asked_first->wire, "first"));
+  Fd to_second = upstream.accept();
+  ASSERT_TRUE(to_second);
+  turn();
+  const std::string asked_second = TcpUpstream::get(to_second);
+  ASSERT_NE(asked_second, "");
+  TcpUpstream::send(to_first, TcpUpstream::framed(response_to(asked_first, "first")));
   turn();
   EXPECT_EQ(receive(second), "");
-  upstream.send(*asked_second, response_to(asked_second->wire, "second"));
+  TcpUpstream::send(to_second, TcpUpstream::framed(response_to(asked_second, "second")));
   turn();
   EXPECT_TRUE(receive(second).ends_with("second"));
 }

@@ -92,7 +92,7 @@ class LoopServer final : public Server {
         send_datagram(from, answered.wire);
         continue;
       }
-      forwarder_.ask(std::string(question), [this, from](std::string wire) { send_datagram(from, wire); });
+      forwarder_.ask(std::string(question), false, [this, from](std::string wire) { send_datagram(from, wire); });
     }
   }
 
@@ -143,7 +143,7 @@ class LoopServer final : public Server {
       if (!answered.wire.empty()) {
         send_on(id, answered.wire);
       } else {
-        forwarder_.ask(std::move(question), [this, id](std::string wire) { send_on(id, wire); });
+        forwarder_.ask(std::move(question), true, [this, id](std::string wire) { send_on(id, wire); });
       }
       if (!connections_.contains(id)) return;
     }
