@@ -55,6 +55,18 @@ TEST(TrackUpdate, AChangeMovesOwnership) {
   EXPECT_EQ(owners(fourth), (Lines{R"(one Update {"f:data":{}})", R"(two Update {"f:data":{"f:a":{}}})"}));
 }
 
+TEST(TrackUpdate, AnAppliersEmptyMapStaysWhenItsKeysAreTaken) {
+  auto applied = [](const Value& live, const char* data, const char* manager) {
+    return apply(configmaps(), live, configmap(data), manager, true, "", at(0)).value().object;
+  };
+  Value first = applied(nullptr, R"({"a":"1","b":"1"})", "m1");
+  Value second = applied(first, R"({"a":"2"})", "m2");
+  Value third = applied(second, "{}", "m1");
+  EXPECT_EQ(owners(third), (Lines{R"(m1 Apply {"f:data":{}})", R"(m2 Apply {"f:data":{"f:a":{}}})"}));
+  Value fourth = track_update(configmaps(), third, configmap(R"({"a":"7","u":"1"})"), "u", "", at(5));
+  EXPECT_EQ(owners(fourth), (Lines{R"(m1 Apply {"f:data":{}})", R"(u Update {"f:data":{"f:a":{},"f:u":{}}})"}));
+}
+
 TEST(TrackUpdate, SubresourcesHaveEntriesOfTheirOwn) {
   Value pod = j(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"nodeName":"n"},"status":{}})");
   pod = track_update(pods(), nullptr, pod, "kubelet", "", at(0));

@@ -101,7 +101,10 @@ TEST_F(Recorded, AppliesOfAConfigMap) {
                        false, "", now);
   ASSERT_TRUE(dropped.ok());
   EXPECT_TRUE(dropped->conflicts.empty());
-  EXPECT_EQ(managed(dropped->object), managed(response("apply drops a field")));
+  // 1.20 forgot an applier of an empty map; newer versions do not.
+  EXPECT_EQ(managed(dropped->object).size(), 2u);
+  EXPECT_EQ(json::encode(managed(dropped->object)[0]["fieldsV1"]), R"({"f:data":{}})");
+  EXPECT_EQ(managed(dropped->object)[1], managed(response("apply drops a field"))[0]);
   EXPECT_EQ(dropped->object["data"], response("apply drops a field")["data"]);
 
   expect_tracked(configmaps_, response("apply drops a field"), "update after apply");

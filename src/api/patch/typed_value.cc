@@ -153,8 +153,8 @@ void collect(const Place& place, const Value& value, FieldPath& path, FieldSet& 
     Step step(path, "f:" + std::string(name));
     const Place below = place.member(name);
     collect(below, member, path, out);
-    // An empty object says something by being there (emptyDir: {}); an empty map of names does not.
-    if (!place.type() || member.is_null() || (below.type() && member.empty())) out.insert(path);
+    // An empty object says something by being there: emptyDir: {}.
+    if (!place.type() || member.is_null() || (member.is_object() && member.empty())) out.insert(path);
   }
 }
 

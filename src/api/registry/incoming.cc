@@ -5,6 +5,7 @@
 #include "api/schema/registered_kinds.h"
 #include "api/status.h"
 #include "base/check.h"
+#include "base/json/text_order.h"
 #include "base/text.h"
 
 namespace berth::registry {
@@ -62,9 +63,12 @@ Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
 
 Status report_fields(const Call& call, const schema::Kind& kind, const schema::DecodeProblems& problems, std::vector<std::string>& warnings) {
   if (call.field_validation == Call::FieldValidation::kIgnore || (problems.unknown.empty() && call.duplicates.empty())) return ok_status();
+  std::vector<json::FieldInText> fields;
+  for (const std::string& path : call.duplicates) fields.push_back({path, true});
+  for (const std::string& path : problems.unknown) fields.push_back({path, false});
+  if (call.json_body != nullptr) json::sort_by_text(*call.json_body, fields);
   std::vector<std::string> texts;
-  for (const std::string& path : call.duplicates) texts.push_back("duplicate field \"" + path + "\"");
-  for (const std::string& path : problems.unknown) texts.push_back("unknown field \"" + path + "\"");
+  for (const json::FieldInText& field : fields) texts.push_back((field.again ? "duplicate field \"" : "unknown field \"") + field.path + "\"");
   if (call.field_validation == Call::FieldValidation::kWarn) {
     for (std::string& text : texts) warnings.push_back(std::move(text));
     return ok_status();

@@ -35,6 +35,15 @@ void merge_term_keys(Value& spec, const char* side, const Value& labels) {
   }
 }
 
+// null: it names none.
+Value annotated_profile(std::string_view text) {
+  constexpr std::string_view kLocal = "localhost/";
+  if (text == "runtime/default") return Value::object({{"type", "RuntimeDefault"}});
+  if (text == "unconfined") return Value::object({{"type", "Unconfined"}});
+  if (!text.starts_with(kLocal)) return Value();
+  return Value::object({{"type", "Localhost"}, {"localhostProfile", text.substr(kLocal.size())}});
+}
+
 // Upstream has no type for these refusals but the first.
 Status check_binding(const Call& call, const Value& binding) {
   if (std::string_view name = api::name_of(binding); !name.empty() && name != call.name) {
@@ -69,6 +78,22 @@ void prepare_pod(Value& pod, Time now) {
   }
   if (spec["schedulingGates"].empty()) return;
   set_scheduled(pod, "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", now);
+}
+
+void adopt_annotated_profiles(Value& pod, std::vector<std::string>& warnings) {
+  const Value annotations = pod["metadata"]["annotations"];
+  if (annotations.empty() || pod["spec"]["os"]["name"].as_string() == "windows") return;
+  for (const char* list : {"initContainers", "containers"}) {
+    for (std::size_t i = 0; i < pod["spec"][list].size(); ++i) {
+      const Value& container = pod["spec"][list][i];
+      const std::string key = "container.apparmor.security.beta.kubernetes.io/" + container["name"].str();
+      if (!annotations.contains(key) || container["securityContext"]["appArmorProfile"].is_object()) continue;
+      const Value profile = annotated_profile(annotations[key].as_string());
+      if (profile.is_null() || profile == pod["spec"]["securityContext"]["appArmorProfile"]) continue;
+      warnings.push_back("metadata.annotations[" + key + "]: deprecated since v1.30; use the \"appArmorProfile\" field instead");
+      pod.mut("spec").mut(list).mut(i).mut("securityContext").set("appArmorProfile", profile);
+    }
+  }
 }
 
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done) {

@@ -2,6 +2,7 @@
 #include "api/registry/state.h"
 #include "api/plain_error.h"
 #include "api/status.h"
+#include "base/json/go_error.h"
 #include "base/text.h"
 
 namespace berth::registry {
@@ -24,7 +25,7 @@ Result<ContinueToken> decode_token(const std::string& text, const std::string& p
   Result<std::string> decoded = base64url_decode(text);
   if (!decoded.ok()) return bad("it is not base64");
   Result<Value> value = json::parse(*decoded);
-  if (!value.ok()) return bad(value.error().message);
+  if (!value.ok()) return bad(json::go_error_text(*decoded, value.error()));
   // The key is relative to its collection: a token of one collection can be used with another, where it means the same name.
   std::string start = (*value)["start"].str();
   if ((*value)["v"].as_string() != "meta.k8s.io/v1" || start.empty()) return bad("incorrect encoded start resourceVersion or key");

@@ -42,6 +42,7 @@ struct Call {
   bool dry_run = false;
   bool answered_in_json = false;    // a stored version will be answered as its json()
   std::vector<std::string> duplicates;  // paths of fields that the parser of the body saw twice
+  const std::string* json_body = nullptr;  // the text of the object, where it is JSON; only while the call is being made
   std::string body_start;           // the first 31 bytes of the body, for errors about what cannot be recognized
   enum class FieldValidation { kIgnore, kWarn, kStrict } field_validation = FieldValidation::kWarn;
 };

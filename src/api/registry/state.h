@@ -141,6 +141,8 @@ Status check_resize(const Registry::State& state, const Call& call, const Value&
 // What a new pod is given besides defaults: the condition that names its gates, and the label keys of its affinity terms and spread
 // constraints as requirements of their selectors.
 void prepare_pod(Value& pod, Time now);
+// AppArmor profiles that a new pod names in annotations, as clients did before there were fields.
+void adopt_annotated_profiles(Value& pod, std::vector<std::string>& warnings);
 
 // --- write.cc
 // Hands a write to the store; the answer carries the record in the caller's form.

@@ -210,6 +210,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   std::string generate = metadata["generateName"].str();
   const bool generated = metadata["name"].as_string().empty() && !generate.empty();
   prepare_create(*state, kind, object);
+  if (kind.kind == "Pod" && kind.group.empty()) adopt_annotated_profiles(object, warnings);
   if (!generated && !api::name_of(object).empty()) {
     if (state->store.head(store_key(kind, call.ns, api::name_of(object)))) {
       return refuse(api::already_exists(kind.resource(), api::name_of(object)));

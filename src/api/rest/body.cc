@@ -46,7 +46,7 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
   json::ParseOptions options;
   options.duplicates = duplicates;
   Result<Value> parsed = json::parse(request.body, options);
-  if (!parsed.ok()) return unreadable(context, kNoTypeMeta + json_error_text(request.body, parsed.error()));
+  if (!parsed.ok()) return unreadable(context, kNoTypeMeta + go_error_text(request.body, parsed.error()));
   return object_of(context, std::move(*parsed));
 }
 

@@ -5,14 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "base/json/go_error.h"
 #include "base/json/json.h"
 #include "base/result.h"
 
 namespace berth::rest {
 
-// Of encoding/json: "unexpected end of JSON input", "invalid character 'x' looking for beginning of value".
-// `problem` is what json::parse() said about `text`.
-std::string json_error_text(std::string_view text, const Error& problem);
+// Of encoding/json: see base/json/go_error.h.
+using json::go_error_text;
 // Of go-yaml: "yaml: line 6: did not find expected key".
 std::string yaml_error_text(const Error& problem);
 // Of reading apiVersion and kind of something that is no object.

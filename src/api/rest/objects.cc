@@ -18,10 +18,12 @@ registry::Done answering(const ContextPtr& context) {
 void handle_write(const ContextPtr& context, bool create) {
   Result<Value> body = decode_body(*context, &context->call.duplicates);
   if (!body.ok()) return answer_error(context, body.error());
+  registry::Call call = context->call;
+  if (const std::string& text = context->request().body; text.starts_with('{')) call.json_body = &text;
   if (create) {
-    context->registry->create(context->call, std::move(*body), answering(context));
+    context->registry->create(call, std::move(*body), answering(context));
   } else {
-    context->registry->update(context->call, std::move(*body), answering(context));
+    context->registry->update(call, std::move(*body), answering(context));
   }
 }
 
@@ -46,17 +48,29 @@ void handle_patch(const ContextPtr& context) {
   const std::string& text = context->request().body;
   json::ParseOptions options;
   options.duplicates = &context->call.duplicates;
+  std::vector<std::string> repeated;  // of what is applied
   Result<Value> patch =
-      patch_type == api::PatchType::kApply ? yaml::parse(text, options.duplicates) : json::parse(text, options);
+      patch_type == api::PatchType::kApply ? yaml::parse(text, nullptr, &repeated) : json::parse(text, options);
   if (!patch.ok()) {
     return answer_error(context, error(Code::kBadRequest, patch_type == api::PatchType::kApply
                                                               ? "error decoding YAML: error converting YAML to JSON: " + yaml_error_text(patch.error())
-                                                              : "error decoding patch: " + json_error_text(text, patch.error())));
+                                                              : "error decoding patch: " + go_error_text(text, patch.error())));
   }
   if (patch_type == api::PatchType::kJson && !patch->is_array()) return answer_error(context, wrong_patch(*patch, "[]handlers.jsonPatchOp"));
   bool merges = patch_type == api::PatchType::kMerge || patch_type == api::PatchType::kStrategic;
   if (merges && !patch->is_object()) return answer_error(context, wrong_patch(*patch, "map[string]interface {}"));
-  context->registry->patch(context->call, patch_type, std::move(*patch), context->flag("force"), answering(context));
+  using FieldValidation = registry::Call::FieldValidation;
+  if (!repeated.empty() && context->call.field_validation == FieldValidation::kStrict) {
+    const std::string why = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  " + join(repeated, "\n  ");
+    return answer_error(context, error(Code::kBadRequest, why));
+  }
+  if (context->call.field_validation == FieldValidation::kIgnore) repeated.clear();
+  auto done = [context, repeated](Result<registry::Answer> answer) {
+    if (!answer.ok()) return answer_error(context, answer.error());
+    answer->warnings.insert(answer->warnings.begin(), repeated.begin(), repeated.end());
+    answer_object(context, *answer);
+  };
+  context->registry->patch(context->call, patch_type, std::move(*patch), context->flag("force"), std::move(done));
 }
 
 void handle_remove(const ContextPtr& context, bool collection) {

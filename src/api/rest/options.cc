@@ -105,7 +105,7 @@ Result<Value> parse_delete_options(const Context& context) {
     return parsed;
   }
   Result<Value> parsed = json::parse(request.body);
-  if (!parsed.ok()) return error(Code::kBadRequest, "couldn't get version/kind; json parse error: " + json_error_text(request.body, parsed.error()));
+  if (!parsed.ok()) return error(Code::kBadRequest, "couldn't get version/kind; json parse error: " + go_error_text(request.body, parsed.error()));
   if (!parsed->is_object() && !parsed->is_null()) {
     return error(Code::kBadRequest, "couldn't get version/kind; json parse error: " + wrong_type_meta_text(*parsed));
   }

@@ -11,6 +11,7 @@
 #include "api/status.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "base/time/time.h"
 
 namespace berth::rest {
 namespace {
@@ -130,12 +131,13 @@ std::string_view group_of_path(std::string_view path) {
 }
 
 struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
-  State(Loop& l, registry::Registry& r, RestConfig c) : loop(l), registry(r), config(std::move(c)) {}
+  State(Loop& l, registry::Registry& r, RestConfig c) : loop(l), registry(r), config(std::move(c)), started(l.now()) {}
 
   Loop& loop;
   registry::Registry& registry;
   RestConfig config;
   SharedViews views{loop};
+  Time started;
   metrics::Counter& requests = metrics::counter("apiserver_request_total", "Requests answered by the API server");
 
   std::map<std::string, int, std::less<>> in_flight;  // requests by user
@@ -150,6 +152,7 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   void answer_unknown_path(const ContextPtr& context, std::string_view group);
   bool has_group(std::string_view group) const;
   void handle_resource(const ContextPtr& context, const std::string& verb);
+  void answer_page(const ContextPtr& context, const std::string& path);
   void fill_call(Context& context, const schema::Kind* kind);
   bool handle_discovery(const ContextPtr& context, const std::string& path);
   bool handle_openapi(const ContextPtr& context, const std::string& path);
@@ -340,6 +343,22 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
   return true;
 }
 
+// Pages for people: text, and only for who asks for text.
+void RestServer::State::answer_page(const ContextPtr& context, const std::string& path) {
+  if (!accepts_type(http::header(context->request().headers, "accept"), "text/plain")) {
+    return answer_error(context, error(Code::kNotAcceptable, "only the following media types are accepted: application/json, application/yaml, text/plain"));
+  }
+  std::string text = "berth " + path.substr(1) + "\n\n";
+  if (path == "/statusz") {
+    const Duration up = loop.now() - started;
+    text += "Started: " + format_time(started) + "\nUp: " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(up).count()) +
+            "s\nVersion: " + config.git_version + "\n";
+  } else {
+    text += "max-requests-inflight=" + std::to_string(config.max_in_flight) + "\nservice-account-issuer=" + config.issuer + "\n";
+  }
+  answer_text(context, 200, std::move(text));
+}
+
 void RestServer::State::handle_path(const ContextPtr& context, const std::string& raw_path) {
   std::string path = raw_path;
   if (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -364,6 +383,7 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
     if (!is_health_check(path)) return answer_text(context, 404, "404 page not found\n");
     return answer_health(context, !config.ready || config.ready() || path.starts_with("/livez"), path);
   }
+  if (path == "/statusz" || path == "/flagz") return answer_page(context, path);
   if (path == "/metrics") {
     context->exchange->respond(200, {{"content-type", "text/plain; version=0.0.4"}},
                                {http::Piece::of(metrics::render())});

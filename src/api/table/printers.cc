@@ -28,7 +28,7 @@ Value stateful_set_cells(const Value& o, Time now) {
 Value deployment_cells(const Value& o, Time now) {
   const Value& status = o["status"];
   return Value::array({api::name_of(o), number_text(status["readyReplicas"]) + "/" + number_text(o["spec"]["replicas"]),
-                       number_text(status["updatedReplicas"]), number_text(status["availableReplicas"]), age_of(o, now),
+                       count_of(status["updatedReplicas"]), count_of(status["availableReplicas"]), age_of(o, now),
                        template_containers(o), template_images(o), selector_text(o["spec"]["selector"])});
 }
 
@@ -64,15 +64,15 @@ std::string controller_text(const Value& object) {
 }
 
 Value controller_revision_cells(const Value& o, Time now) {
-  return Value::array({api::name_of(o), controller_text(o), number_text(o["revision"]), age_of(o, now)});
+  return Value::array({api::name_of(o), controller_text(o), count_of(o["revision"]), age_of(o, now)});
 }
 
 Value config_map_cells(const Value& o, Time now) {
-  return Value::array({api::name_of(o), std::to_string(o["data"].size() + o["binaryData"].size()), age_of(o, now)});
+  return Value::array({api::name_of(o), static_cast<long>(o["data"].size() + o["binaryData"].size()), age_of(o, now)});
 }
 
 Value secret_cells(const Value& o, Time now) {
-  return Value::array({api::name_of(o), o["type"].as_string(), std::to_string(o["data"].size()), age_of(o, now)});
+  return Value::array({api::name_of(o), o["type"].as_string(), static_cast<long>(o["data"].size()), age_of(o, now)});
 }
 
 Value namespace_cells(const Value& o, Time now) { return Value::array({api::name_of(o), o["status"]["phase"].as_string(), age_of(o, now)}); }
@@ -140,7 +140,7 @@ Value event_cells(const Value& o, Time now) {
   std::string target = lower(object["kind"].as_string());
   if (!object["name"].as_string().empty()) target += "/" + object["name"].str();
   return Value::array({last, o["type"].as_string(), o["reason"].as_string(), target, object["fieldPath"].as_string(), source,
-                       trim(o["message"].as_string(o["note"].as_string())), first, std::to_string(count == 0 ? 1 : count), api::name_of(o)});
+                       trim(o["message"].as_string(o["note"].as_string())), first, static_cast<long>(count == 0 ? 1 : count), api::name_of(o)});
 }
 
 Value lease_cells(const Value& o, Time now) { return Value::array({api::name_of(o), o["spec"]["holderIdentity"].as_string(), age_of(o, now)}); }

@@ -188,7 +188,7 @@ TEST(Table, WholeTable) {
   Value object = parsed(R"({"kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"b"}})");
   Value whole = make_table(kind("", "ConfigMap"), {object}, Value::object({{"resourceVersion", "7"}}), IncludeObject::kMetadata, "meta.k8s.io/v1", true, kNow);
   EXPECT_EQ(whole["rows"][0]["object"]["kind"].as_string(), "PartialObjectMetadata");
-  EXPECT_EQ(whole["rows"][0]["cells"], parsed(R"(["c","1","<unknown>"])"));
+  EXPECT_EQ(whole["rows"][0]["cells"], parsed(R"(["c",1,"<unknown>"])"));
   EXPECT_EQ(whole["columnDefinitions"].size(), 3u);
   Value next = make_table(kind("", "ConfigMap"), {object}, Value::object(), IncludeObject::kNone, "meta.k8s.io/v1", false, kNow);
   EXPECT_TRUE(next["columnDefinitions"].empty());

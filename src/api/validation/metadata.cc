@@ -32,6 +32,22 @@ std::vector<std::string> check_name(std::string_view name, NameRule rule, bool p
   return {};
 }
 
+// As JSON with the fields in the order of Go's struct.
+std::string shown_references(const Value& references) {
+  std::string out = "[";
+  for (const Value& reference : references) {
+    out += out.size() > 1 ? ",{" : "{";
+    bool first = true;
+    for (const char* field : {"apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"}) {
+      if (reference[field].is_null()) continue;
+      out += (first ? "\"" : ",\"") + std::string(field) + "\":" + json::encode(reference[field]);
+      first = false;
+    }
+    out += "}";
+  }
+  return out + "]";
+}
+
 // Upstream reports what is wrong with a reference at the list, without the reference's index.
 void validate_owner_references(Report& report, const Path& path, const Value& references) {
   std::string controller;
@@ -46,7 +62,7 @@ void validate_owner_references(Report& report, const Path& path, const Value& re
     if (version == "v1" && reference["kind"].as_string() == "Event") report.invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner");
     if (!reference["controller"].as_bool()) continue;
     if (!controller.empty()) {
-      report.invalid(path, references,
+      report.invalid_shown(path, shown_references(references),
                      "Only one reference can have Controller set to true. Found \"true\" in references for " + controller + " and " +
                          reference["kind"].str() + "/" + reference["name"].str());
     }

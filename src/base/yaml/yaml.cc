@@ -54,7 +54,8 @@ class Event {
 
 class Reader {
  public:
-  Reader(std::string_view text, std::vector<std::string>* duplicates) : duplicates_(duplicates) {
+  Reader(std::string_view text, std::vector<std::string>* duplicates, std::vector<std::string>* repeated)
+      : duplicates_(duplicates), repeated_keys_(repeated) {
     ready_ = yaml_parser_initialize(&parser_) == 1;
     if (!ready_) return;
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
@@ -95,7 +96,11 @@ class Reader {
     if (!ready_) return error(Code::kInternal, "out of memory");
     if (event_.read(&parser_)) return ok_status();
     std::string what = parser_.problem != nullptr ? parser_.problem : "malformed";
-    return problem(parser_.problem_mark.line + 1, what);
+    // As go-yaml counts: from zero, but for what the scanner finds; and the first line is not told.
+    std::size_t line = parser_.problem_mark.line;
+    if (line != 0 && parser_.error == YAML_SCANNER_ERROR) ++line;
+    if (line == 0) line = parser_.context_mark.line;
+    return line == 0 ? error(Code::kBadRequest, what) : problem(line, what);
   }
 
   Status count(std::size_t nodes) {
@@ -240,12 +245,15 @@ class Reader {
     } else {
       return problem(line, std::string("a mapping's key must be a string, not ") + key.type_name());
     }
+    constexpr std::size_t kMostDuplicates = 100;
+    if (repeated_keys_ != nullptr && repeated_keys_->size() < kMostDuplicates && out.contains(name)) {
+      repeated_keys_->push_back("line " + std::to_string(line) + ": key " + (key.is_string() ? quoted(name) : name) + " already set in map");
+    }
     std::size_t mark = path_.size();
     if (duplicates_ != nullptr) {
       if (mark > 0) path_ += '.';
       path_ += name;
       bool again = out.contains(name);
-      constexpr std::size_t kMostDuplicates = 100;
       if (again && duplicates_->size() < kMostDuplicates && std::find(duplicates_->begin(), duplicates_->end(), path_) == duplicates_->end()) {
         duplicates_->push_back(path_);
       }
@@ -265,24 +273,22 @@ class Reader {
   std::size_t nodes_ = 0;
   std::size_t bytes_ = 0, repeated_ = 0;  // of scalars, aliases unfolded; of those, what aliases repeat
   std::vector<std::string>* duplicates_;
+  std::vector<std::string>* repeated_keys_;
   std::string path_;  // of the current node; kept only where duplicates are wanted
 };
 
 }  // namespace
 
-Result<Value> parse(std::string_view text, std::vector<std::string>* duplicates) {
-  Reader reader(text, duplicates);
-  Value first, second;
+Result<Value> parse(std::string_view text, std::vector<std::string>* duplicates, std::vector<std::string>* repeated) {
+  Reader reader(text, duplicates, repeated);
+  Value first;
   bool more = false;
   BERTH_TRY(reader.next(first, more));
-  if (!more) return Value();
-  BERTH_TRY(reader.next(second, more));
-  if (more && !second.is_null()) return error(Code::kBadRequest, "more than one document where one was expected");
   return first;
 }
 
 Result<std::vector<Value>> parse_all(std::string_view text) {
-  Reader reader(text, nullptr);
+  Reader reader(text, nullptr, nullptr);
   std::vector<Value> documents;
   for (;;) {
     Value document;

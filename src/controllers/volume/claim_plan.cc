@@ -106,9 +106,10 @@ void ClaimPlanner::sync_unbound() {
   options.waits = waits;
   const Value found = find_match(claim_, view_.volumes, options);
   if (!found.is_null()) return bind(found);
+  const bool nobody_yet = waits && api::annotation_of(claim_, kSelectedNode).empty();
+  if (!nobody_yet && !class_of(claim_).empty()) return provision();
   set_phase("Pending");
-  if (waits && api::annotation_of(claim_, kSelectedNode).empty()) return wait_for_consumer();
-  if (!class_of(claim_).empty()) return provision();
+  if (nobody_yet) return wait_for_consumer();
   tell(kNormal, "FailedBinding", "no persistent volumes available for this claim and no storage class is set");
 }
 
