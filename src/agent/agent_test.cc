@@ -281,6 +281,49 @@ TEST_F(AgentTest, APodThatAsksForWhatTheNodeMayNotGiveIsFailed) {
   EXPECT_TRUE(get("web-0").is_null());
 }
 
+TEST_F(AgentTest, AllContainersBeginAnewWhereARuleSaysSo) {
+  put("web-0", R"({"restartPolicy":"Never","initContainers":[{"name":"setup","image":"busybox"}],"containers":[
+      {"name":"a","image":"busybox","lifecycle":{"preStop":{"exec":{"command":["never"]}}}},
+      {"name":"b","image":"busybox","restartPolicy":"Never","restartPolicyRules":[{"action":"RestartAllContainers","exitCodes":{"operator":"In","values":[88]}}]}]})");
+  auto begin = [&] {
+    runtime_.advance(3s);
+    containers_.exit("setup", 0);
+    runtime_.advance(100ms);
+    ASSERT_EQ(get("web-0")["status"]["phase"].as_string(), "Running");
+  };
+  begin();
+  EXPECT_EQ(condition("web-0", "AllContainersRestarting"), "False");
+  const std::string ip = get("web-0")["status"]["podIP"].str();
+  containers_.ignores_kill = {"a"};
+  containers_.exit("b", 88);
+  runtime_.settle();
+  EXPECT_EQ(condition("web-0", "AllContainersRestarting"), "True");
+  EXPECT_EQ(api::condition_of(get("web-0"), "AllContainersRestarting")["reason"].as_string(), "RestartAllContainersStarted");
+  // An agent that begins now goes on with it.
+  agent_.reset();
+  containers_.ignores_kill.clear();
+  containers_.exit("a", 137);
+  start();
+  runtime_.settle();
+  EXPECT_EQ(condition("web-0", "AllContainersRestarting"), "False");
+  EXPECT_EQ(get("web-0")["status"]["phase"].as_string(), "Pending");
+  begin();
+  for (int i : {0, 1}) {
+    const Value status = container("web-0", i);
+    EXPECT_EQ(status["restartCount"].as_int(), 1);
+    EXPECT_EQ(status["lastState"]["terminated"],
+              json::parse(R"({"exitCode":137,"reason":"RestartingAllContainers","message":"The container is removed because RestartAllContainers in place"})").value());
+  }
+  EXPECT_EQ(get("web-0")["status"]["initContainerStatuses"][0]["restartCount"].as_int(), 1);
+  EXPECT_EQ(get("web-0")["status"]["podIP"].as_string(), ip);
+  EXPECT_TRUE(probes_.log.empty()) << "no hook was run";
+  // Another code leaves the others alone, and what is over stays so.
+  containers_.exit("b", 1);
+  runtime_.advance(5s);
+  EXPECT_EQ(container("web-0", 1)["state"]["terminated"]["exitCode"].as_int(), 1);
+  EXPECT_EQ(container("web-0", 0)["restartCount"].as_int(), 1);
+}
+
 // Named in the pod's spec, past every scheduler.
 TEST_F(AgentTest, APodThatDoesNotFitIsFailedAndWhatRunsStays) {
   const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();

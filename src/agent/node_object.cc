@@ -139,7 +139,8 @@ Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const 
   Value features = Value::object({{"recursiveReadOnlyMounts", true}, {"userNamespaces", true}});
   status.set("runtimeHandlers", Value::array({Value::object({{"name", ""}, {"features", features}}),
                                               Value::object({{"name", "crun"}, {"features", features}})}));
-  status.set("declaredFeatures", Value::array({"InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers"}));
+  status.set("declaredFeatures", Value::array({"InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers",
+                                                "RestartAllContainersOnContainerExits"}));
   status.set("features", Value::object({{"supplementalGroupsPolicy", true}}));
   status.set("images", images);
   return status;

@@ -10,6 +10,21 @@ namespace {
 
 using State = ContainerRecord::State;
 
+constexpr std::string_view kRestartAll = "RestartAllContainers";
+
+// A container has ended so that a rule of its asks for all containers anew.
+bool asks_for_all(const PlanInput& in) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const Value& container : in.pod["spec"][list]) {
+      const ContainerRecord& r = in.record.at(container["name"].as_string());
+      if (r.state != State::kExited || r.replace) continue;
+      const Value* rule = matching_rule(container, r.ended.exit_code);
+      if (rule != nullptr && (*rule)["action"].as_string() == kRestartAll) return true;
+    }
+  }
+  return false;
+}
+
 struct Planner {
   const PlanInput& in;
   const Value& spec;
@@ -69,6 +84,19 @@ struct Planner {
     }
     stop(container, grace, true);
     return false;
+  }
+
+  // Containers are killed: who has asked for all of them anew wants that soon. True when nothing runs.
+  bool kill_everything() {
+    bool running = false;
+    for (const char* list : kContainerLists) {
+      for (const Value& c : spec[list]) {
+        if (record(c).state != State::kRunning) continue;
+        stop(c, 0, false);
+        plan.stop.back().at_once = running = true;
+      }
+    }
+    return !running;
   }
 
   // Every container is told to stop, and a sidecar also whether its turn has come: after all main containers and after
@@ -143,15 +171,30 @@ struct Planner {
 
 bool is_sidecar(const Value& init_container) { return init_container["restartPolicy"].as_string() == "Always"; }
 
-bool restarts(const Value& pod, const Value& container, bool init, int exit_code) {
-  if (init && is_sidecar(container)) return true;
-  // The first rule that names the exit code comes before the policy. RestartAllContainers is refused (node_support.cc).
+const Value* matching_rule(const Value& container, int exit_code) {
   for (const Value& rule : container["restartPolicyRules"]) {
     const Value& codes = rule["exitCodes"];
     bool named = false;
     for (const Value& code : codes["values"]) named = named || code.as_int() == exit_code;
-    if (named == (codes["operator"].as_string() == "In")) return true;
+    if (named == (codes["operator"].as_string() == "In")) return &rule;
   }
+  return nullptr;
+}
+
+bool may_restart_all(const Value& pod) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const Value& container : pod["spec"][list]) {
+      for (const Value& rule : container["restartPolicyRules"]) {
+        if (rule["action"].as_string() == kRestartAll) return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool restarts(const Value& pod, const Value& container, bool init, int exit_code) {
+  if (init && is_sidecar(container)) return true;
+  if (matching_rule(container, exit_code) != nullptr) return true;
   std::string_view policy = container["restartPolicy"].as_string(pod["spec"]["restartPolicy"].as_string("Always"));
   if (init) return exit_code != 0 && policy != "Never";
   return policy == "Always" || (policy == "OnFailure" && exit_code != 0);
@@ -159,6 +202,7 @@ bool restarts(const Value& pod, const Value& container, bool init, int exit_code
 
 bool work_is_over(const Value& pod, const PodRecord& record) {
   const Value& spec = pod["spec"];
+  if (record.restarting_all) return false;  // what has been killed for that begins anew
   if (!record.initialized) {
     for (const Value& c : spec["initContainers"]) {
       const ContainerRecord& r = record.at(c["name"].as_string());
@@ -221,6 +265,12 @@ PodPlan plan_pod(const PlanInput& in) {
   }
   if (!in.record.prepared) {
     plan.prepare = true;
+    return plan;
+  }
+  if (in.record.restarting_all || asks_for_all(in)) {
+    plan.restart_all = true;
+    plan.initialized = in.record.initialized;
+    plan.reset = planner.kill_everything();
     return plan;
   }
   planner.run_ephemeral();

@@ -29,6 +29,7 @@ struct PodPlan {
     bool new_image = false;      // the spec names another image than the one it was started from
     bool resize = false;         // it has been granted other resources, and is to be restarted for that
     bool turn = true;            // false: a sidecar that others are to end before
+    bool at_once = false;        // without a hook, and killed
   };
   std::vector<Stop> stop;
   struct Wait {  // in CrashLoopBackOff
@@ -36,6 +37,8 @@ struct PodPlan {
     Duration delay;
   };
   std::vector<Wait> backing_off;
+  bool restart_all = false;               // a rule asks for all containers anew: nothing is started while any runs
+  bool reset = false;                     // then, when none runs: they all begin again
   bool initialized = false;               // all init containers are through: to be remembered
   bool ending = false;                    // nothing is to be started any more
   bool tear_down = false;                 // nothing runs: sandbox, network and volumes go
@@ -55,6 +58,9 @@ void raise_back_off(ContainerRecord& record, Time now);
 bool is_sidecar(const Value& init_container);
 // The lists of a pod's containers in its spec.
 inline constexpr const char* kContainerLists[] = {"containers", "initContainers", "ephemeralContainers"};
+// The first of a container's restartPolicyRules that names the exit code; null: none does.
+const Value* matching_rule(const Value& container, int exit_code);
+bool may_restart_all(const Value& pod);  // some rule asks for it
 // Whether a container that ended so is to run again.
 bool restarts(const Value& pod, const Value& container, bool init, int exit_code);
 // Every main container is over for good, or an init container is: the pod will be Succeeded or Failed.

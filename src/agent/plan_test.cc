@@ -190,6 +190,49 @@ TEST(Plan, RulesComeBeforeTheRestartPolicy) {
   EXPECT_FALSE(restarts(other, other["spec"]["containers"][0], false, 0));
 }
 
+// All containers anew: what runs is killed, whatever is starting or done, and then everything begins again.
+TEST(Plan, ARuleMayAskForAllContainersAnew) {
+  Value pod = pod_of(
+      R"({"restartPolicy":"Never","initContainers":[{"name":"i"},{"name":"s","restartPolicy":"Always","restartPolicyRules":[
+      {"action":"Restart","exitCodes":{"operator":"In","values":[1]}},{"action":"RestartAllContainers","exitCodes":{"operator":"NotIn","values":[0]}}]}],
+      "containers":[{"name":"a"},{"name":"b"}],"ephemeralContainers":[{"name":"e"}]})");
+  EXPECT_TRUE(may_restart_all(pod));
+  PodRecord r = prepared();
+  r.initialized = true;
+  exit(r, "i", 0);
+  exit(r, "b", 0);
+  run(r, "a");
+  run(r, "e");
+  exit(r, "s", 1);  // the first rule that matches counts
+  PodPlan plan = plan_pod({pod, r, at(20)});
+  EXPECT_FALSE(plan.restart_all);
+  EXPECT_EQ(plan.start, Names{"s"});
+  exit(r, "s", 88);
+  plan = plan_pod({pod, r, at(20)});
+  EXPECT_TRUE(plan.restart_all);
+  EXPECT_FALSE(plan.reset);
+  EXPECT_EQ(stopped(plan), (Names{"a", "e"}));
+  EXPECT_TRUE(plan.stop[0].at_once);
+  EXPECT_TRUE(plan.start.empty());
+  r.restarting_all = true;
+  exit(r, "a", 137);
+  exit(r, "e", 137);
+  plan = plan_pod({pod, r, at(20)});
+  EXPECT_TRUE(plan.reset);
+  EXPECT_FALSE(plan.ending) << "though every main container is over, as the policy says";
+  // Once it has begun it goes on, whatever the code was.
+  r.containers["s"] = {};
+  EXPECT_TRUE(plan_pod({pod, r, at(20)}).restart_all);
+  // The end of the pod comes first.
+  Value leaving = pod;
+  leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  EXPECT_FALSE(plan_pod({leaving, r, at(20)}).restart_all);
+  // A sidecar that ends because the work is done asks for nothing.
+  r.restarting_all = false;
+  exit(r, "s", 88);
+  EXPECT_FALSE(plan_pod({pod, r, at(20)}).restart_all);
+}
+
 TEST(Plan, SidecarsEndWhenTheWorkIsOver) {
   Value pod = pod_of(
       R"({"restartPolicy":"Never","initContainers":[{"name":"s","restartPolicy":"Always"}],"containers":[{"name":"a"}]})");

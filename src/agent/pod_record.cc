@@ -165,6 +165,8 @@ Value to_json(const PodRecord& r) {
                         {"prepared", r.prepared},
                         {"initialized", r.initialized},
                         {"tornDown", r.torn_down},
+                        {"restartingAll", r.restarting_all},
+                        {"restartedAll", ns(r.restarted_all)},
                         {"firstUser", r.first_user},
                         {"claims", std::move(claims)},
                         {"failedReason", r.failed_reason},
@@ -191,6 +193,8 @@ Result<PodRecord> record_from_json(const Value& v) {
   r.prepared = v["prepared"].as_bool();
   r.initialized = v["initialized"].as_bool();
   r.torn_down = v["tornDown"].as_bool();
+  r.restarting_all = v["restartingAll"].as_bool();
+  r.restarted_all = time_of(v["restartedAll"]);
   r.first_user = v["firstUser"].as_int();
   for (const Value& claim : v["claims"]) r.claims.push_back(claim.str());
   r.failed_reason = v["failedReason"].str();

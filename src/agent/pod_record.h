@@ -21,6 +21,9 @@ struct Termination {
   Time started{}, finished{};
 };
 
+// The reason of a Termination of which nothing else is told: all containers of the pod began anew.
+inline constexpr const char* kRestartingAll = "RestartingAllContainers";
+
 struct ContainerRecord {
   enum class State { kWaiting, kRunning, kExited };
   State state = State::kWaiting;
@@ -56,6 +59,8 @@ struct PodRecord {
   bool prepared = false;     // volumes, network and sandbox are there
   bool initialized = false;  // every init container is through
   bool torn_down = false;
+  bool restarting_all = false;  // a rule has asked for all containers anew, and not all have ended
+  Time restarted_all{};         // when they last began anew
   std::int64_t first_user = 0;                // of its range, where it has users of its own
   std::vector<std::string> claims;            // names of the PersistentVolumes acquired for it
   std::string failed_reason, failed_message;  // "DeadlineExceeded", "Evicted": the pod is over

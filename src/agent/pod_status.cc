@@ -16,9 +16,9 @@ constexpr std::string_view kScheme = "berth://";
 
 Value terminated(const Termination& t) {
   Value out = Value::object({{"exitCode", t.exit_code},
-                             {"reason", t.reason},
-                             {"startedAt", format_time(t.started)},
-                             {"finishedAt", format_time(t.finished)}});
+                             {"reason", t.reason}});
+  // What ended for a restart of all containers has no times, as with kubelet, which has forgotten it.
+  if (t.reason != kRestartingAll) out.set("startedAt", format_time(t.started)).set("finishedAt", format_time(t.finished));
   if (t.signal != 0) out.set("signal", t.signal);
   if (!t.message.empty()) out.set("message", t.message);
   if (!t.container_id.empty()) out.set("containerID", std::string(kScheme) + t.container_id);
@@ -166,6 +166,13 @@ Verdict pod_ready(const StatusInput& in, const Verdict& containers) {
   return {false, "ReadinessGatesNotReady", join(words, ", ")};
 }
 
+Verdict all_restarting(const StatusInput& in, const std::string& phase) {
+  if (phase == "Succeeded") return {false, "PodCompleted", ""};
+  if (phase == "Failed") return {false, "PodFailed", ""};
+  if (!in.record.restarting_all) return {false, "", ""};
+  return {true, "RestartAllContainersStarted", "container exited with restart policy rule"};
+}
+
 Value condition(const StatusInput& in, std::string_view type, const Verdict& verdict) {
   const Value& before = api::condition_of(in.pod, type);
   std::string_view status = verdict.good ? "True" : "False";
@@ -263,6 +270,7 @@ Value make_pod_status(const StatusInput& in) {
   conditions.push(condition(in, "Ready", pod_ready(in, ready)));
   conditions.push(condition(in, "ContainersReady", ready));
   conditions.push(condition(in, "PodScheduled", {true, "", ""}));
+  if (may_restart_all(in.pod)) conditions.push(condition(in, "AllContainersRestarting", all_restarting(in, phase)));
   if (in.record.disruption) {
     conditions.push(condition(in, "DisruptionTarget", {true, "TerminationByKubelet", in.record.failed_message}));
   }

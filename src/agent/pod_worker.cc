@@ -18,6 +18,10 @@ namespace berth::agent {
 
 using State = ContainerRecord::State;
 
+namespace {
+constexpr Duration kRestartAllPause = 2s;  // between two beginnings of all containers of a pod
+}  // namespace
+
 PodWorker::PodWorker(std::shared_ptr<Services> services, Value pod, PodRecord record,
                      std::function<void(const std::string&)> finished)
     : services_(std::move(services)),
@@ -84,6 +88,8 @@ void PodWorker::admit() {
 
 bool PodWorker::adopt(const ContainerStatus& status) {
   ContainerRecord& r = record_.containers[status.name];
+  // Its end has been dealt with, and it is to begin anew.
+  if (status.id == r.id && r.state == State::kWaiting && r.last && r.last->reason == kRestartingAll) return false;
   if (status.id != r.id) {
     // Started just before the old agent ended, and not written down any more.
     if (status.attempt <= r.attempt || status.state == ContainerState::kCreated) return false;
@@ -220,6 +226,7 @@ void PodWorker::sync() {
     plan = plan_pod({context_.pod, record_, runtime().now(), gone_});
   }
   record_.initialized = plan.initialized;
+  record_.restarting_all = plan.restart_all;
   if (plan.ending && !ending_) {
     ending_ = true;
     for (auto& [name, live] : live_) {
@@ -234,6 +241,7 @@ void PodWorker::sync() {
     for (const auto& name : plan.start) start_container(name);
   }
   apply_resize();
+  if (plan.reset) reset_containers();
   if (plan.tear_down) tear_down();
   if (timer_) runtime().cancel(std::exchange(timer_, 0));
   if (plan.look_again) {
@@ -248,6 +256,32 @@ void PodWorker::sync() {
   save();
   write_status();
   finish();
+}
+
+// All containers have ended, and begin anew in what the pod has: its volumes, its network, its sandbox.
+void PodWorker::reset_containers() {
+  for (const auto& [name, live] : live_) {
+    if (live.starting) return;  // it will be there in a moment, and has to end first
+  }
+  // Kubelet needs a second or two for it, which holds back what ends again and again.
+  const Time now = runtime().now(), from = std::max(now, record_.restarted_all + kRestartAllPause);
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const Value& container : context_.pod["spec"][list]) {
+      ContainerRecord& r = record_.containers[container["name"].str()];
+      r.retry_at = from;
+      if (r.attempt < 0) continue;
+      r.state = State::kWaiting;
+      r.last = Termination{137, 0, kRestartingAll, "The container is removed because RestartAllContainers in place", "", Time{}, Time{}};
+      r.waiting_reason.clear();
+      r.waiting_message.clear();
+      r.back_off = {};
+      r.ready = r.running_fully = r.must_restart = r.replace = false;
+    }
+  }
+  record_.initialized = record_.restarting_all = false;
+  record_.restarted_all = from;
+  fault::step("pod.restart_all");
+  look();
 }
 
 // The surroundings, hook after hook. Failures are told as an event and tried again with growing delays.

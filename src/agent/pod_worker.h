@@ -84,6 +84,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
     bool hook_running = false;  // preStop
     bool turn = false;          // nothing else is to end before it
     bool signalled = false;     // with the stop signal
+    bool killed = false;        // at once, for a restart of all containers
     Duration stop_began{}, deadline{}, signalled_at{}, kill_at{};
     TimerId stop_timer = 0;
     bool post_start_running = false;
@@ -102,6 +103,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void hook_failed(const HookFailure& failure);
   void refresh();
   void images_changed(const Value& before);
+  void reset_containers();
   void tear_down();
   void remove_containers(std::vector<std::string> ids);
   void clean_up(std::size_t left);
@@ -142,6 +144,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // pod_worker_stop.cc
   void stop_container(const PodPlan::Stop& stop);
+  void stop_at_once(const PodPlan::Stop& stop);
   void pre_stop(const std::string& name);
   void advance_stop(const std::string& name);
   void signal_container(const std::string& name);

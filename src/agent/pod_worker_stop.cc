@@ -47,6 +47,7 @@ std::string log_tail(const std::string& path) {
 // As kubelet ends a container: the hook, then the wait for its turn, then the stop signal, all within the grace period; and
 // at least kShortestGrace from the signal to SIGKILL, also where the period is over by then.
 void PodWorker::stop_container(const PodPlan::Stop& stop) {
+  if (stop.at_once) return stop_at_once(stop);
   Live& live = live_[stop.container];
   Duration now = runtime().monotonic();
   Duration grace = std::chrono::seconds(std::max<std::int64_t>(0, stop.grace_seconds));
@@ -58,7 +59,7 @@ void PodWorker::stop_container(const PodPlan::Stop& stop) {
   }
   live.stopping = true;
   live.turn = stop.turn;
-  live.hook_running = live.signalled = false;
+  live.hook_running = live.signalled = live.killed = false;
   live.stop_began = now;
   live.deadline = now + grace;
   if (live.prober) live.prober->only_readiness();
@@ -70,6 +71,20 @@ void PodWorker::stop_container(const PodPlan::Stop& stop) {
   }
   if (grace > Duration::zero() && !spec_of(stop.container)["lifecycle"]["preStop"].is_null()) pre_stop(stop.container);
   advance_stop(stop.container);
+}
+
+void PodWorker::stop_at_once(const PodPlan::Stop& stop) {
+  Live& live = live_[stop.container];
+  if (live.killed) return;
+  if (!live.stopping) {
+    live.stop_began = runtime().monotonic();
+    event("Normal", "Killing", killing_text(stop), stop.container);
+  }
+  live.stopping = live.signalled = live.killed = live.turn = true;
+  live.hook_running = false;
+  live.deadline = live.signalled_at = runtime().monotonic();
+  if (live.prober) live.prober->only_readiness();
+  kill_container(stop.container);
 }
 
 std::string PodWorker::killing_text(const PodPlan::Stop& stop) const {
@@ -158,7 +173,7 @@ void PodWorker::exited(const std::string& name, const ContainerStatus& status) {
   Live& live = live_[name];
   fault::step("pod.container_exited");
   live.prober.reset();
-  live.stopping = live.hook_running = live.signalled = false;
+  live.stopping = live.hook_running = live.signalled = live.killed = false;
   live.condemned_by.clear();
   if (live.stop_timer) runtime().cancel(std::exchange(live.stop_timer, 0));
   const Value& container = spec_of(name);

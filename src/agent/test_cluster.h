@@ -131,6 +131,7 @@ class FakeContainers final : public ContainerRuntime {
   std::vector<std::string> log;  // "run c", "signal c 15", "kill c", "remove c", "sandbox web-0", ...
   std::vector<ContainerSpec> specs;
   std::set<std::string> ignores_term;  // containers by name; others exit with 143 at SIGTERM
+  std::set<std::string> ignores_kill;  // as if the kernel had not got to it yet
   std::string run_error;               // where not empty, the next run fails so
   std::set<std::string> sandboxes;
 

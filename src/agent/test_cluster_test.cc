@@ -351,7 +351,7 @@ void FakeContainers::signal_container(const std::string& id, int signal, Done do
 void FakeContainers::kill_container(const std::string& id, Done done) {
   if (auto found = containers_.find(id); found != containers_.end()) {
     log.push_back("kill " + found->second.name);
-    end(id, 137, false);
+    if (!ignores_kill.contains(found->second.name)) end(id, 137, false);
   }
   runtime_.post([done = std::move(done)] { done({}); });
 }

@@ -207,3 +207,30 @@ def test_a_pod_that_names_its_node_must_fit(session):
         assert re.fullmatch("Pod was rejected: " + text, status["message"])
         session.wait_event("Pod", name, reason, text)
     assert [line.split()[2] for line in session.out("get", "pods", "--no-headers").splitlines()] == ["NodePorts", "NodeAffinity", "Running", "OutOfcpu"]
+
+
+def test_a_rule_restarts_all_containers(session):
+    """The init container runs again; the pod keeps its address and what is in its volumes."""
+    session.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gang"}, "spec": {
+        "restartPolicy": "Never", "terminationGracePeriodSeconds": 30,
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "initContainers": [{"name": "setup", "image": lab.WEB, "command": ["sh", "-c", "echo set up >> /v/log"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+        "containers": [
+            {"name": "main", "image": lab.WEB, "command": ["sh", "-c", "trap '' TERM; echo main >> /v/log; while :; do sleep 1; done"],
+             "volumeMounts": [{"name": "v", "mountPath": "/v"}], "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /v/log"]}}}},
+            {"name": "watcher", "image": lab.WEB, "command": ["sh", "-c", "until [ -e /v/broken ]; do sleep 0.1; done; rm /v/broken; exit 88"],
+             "volumeMounts": [{"name": "v", "mountPath": "/v"}], "restartPolicy": "Never",
+             "restartPolicyRules": [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}]}]}}))
+    session.wait_ready("gang")
+    before = session.pod("gang")["status"]
+    session.exec("gang", "touch /v/broken", container="main")
+    wait_for("a restart of all", lambda: [c.get("restartCount") for c in session.pod("gang")["status"]["containerStatuses"]] == [1, 1] and
+             is_ready(session.pod("gang")))
+    after = session.pod("gang")["status"]
+    assert after["podIP"] == before["podIP"] and after["phase"] == "Running"
+    assert after["initContainerStatuses"][0]["restartCount"] == 1
+    for one in after["containerStatuses"]:
+        assert one["lastState"]["terminated"] == {"exitCode": 137, "reason": "RestartingAllContainers",
+                                                  "message": "The container is removed because RestartAllContainers in place"} | one["lastState"]["terminated"]
+    assert {c["type"]: c["status"] for c in after["conditions"]}["AllContainersRestarting"] == "False"
+    assert session.exec("gang", "cat /v/log", container="main").split("\n")[:4] == ["set up", "main", "set up", "main"]

@@ -83,12 +83,6 @@ std::optional<HookFailure> unsupported_part(const Value& pod) {
     for (const Value& container : spec[list]) {
       for (const Value& device : container["volumeDevices"])
         return mount_failed(device["name"].str(), "this node does not support raw block devices (volumeDevices)");
-      for (const Value& rule : container["restartPolicyRules"]) {
-        if (rule["action"].as_string() != "RestartAllContainers") continue;
-        return HookFailure{"FailedCreatePodSandBox",
-                           "Failed to create pod sandbox: this node does not support the action RestartAllContainers "
-                           "of restartPolicyRules"};
-      }
     }
   }
   if (spec["hostUsers"].is_bool() && !spec["hostUsers"].as_bool()) {
