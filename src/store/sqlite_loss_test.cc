@@ -204,6 +204,24 @@ TEST_F(SqliteLossTest, AnEndedJournalAndItsEmptySuccessorAreACrashOfTheirKind) {
   EXPECT_EQ(numbers(), before + 41);
 }
 
+// Moved journals may be in SQLite's write-ahead log alone, which SQLite takes for empty where it cannot be read.
+TEST_F(SqliteLossTest, AWriteAheadLogIsMissed) {
+  open_guarded();
+  write_numbers(1, 100);
+  const Files whole = crashed();
+  ASSERT_TRUE(whole.contains("berth.db-wal"));
+  Files changed = whole;
+  changed.erase("berth.db-wal");
+  put_back(changed);
+  EXPECT_NE(refused(), "opened");
+  changed["berth.db-wal"] = std::string(whole.at("berth.db-wal").size(), '\0');
+  put_back(changed);
+  EXPECT_NE(refused(), "opened");
+  put_back(whole);
+  open_guarded();
+  EXPECT_EQ(numbers(), 100);
+}
+
 // An orderly end that was killed before it had removed the last spare leaves one that has the time of the next first journal.
 TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
   open_guarded();
