@@ -16,6 +16,7 @@ constexpr const char* kTunnel = "SPDY/3.1+portforward.k8s.io";
 constexpr const char* kNumbered = "v4.channel.k8s.io";
 constexpr const char* kNumberedBase64 = "v4.base64.channel.k8s.io";
 constexpr std::size_t kHalfOpen = 256;  // connections of which only one of the two streams has come
+constexpr std::size_t kWaiting = 256u << 10;  // bytes of a connection that nobody has taken yet, before its peer has to wait
 constexpr std::size_t kNumberedPorts = 100;  // twice that many channels have numbers of one byte, in base64's form too
 
 // A byte channel inside the binary messages of a WebSocket.
@@ -105,8 +106,10 @@ class PortImpl final : public ForwardedPort {
   void pause_reading(bool pause) override;
 
   void arrived(std::string_view bytes) {
+    auto alive = alive_;
     waiting_.append(bytes);
     give();
+    if (*alive) hold(waiting_.size() > kWaiting);
   }
   void input_ended() {
     input_over_ = true;
@@ -119,6 +122,8 @@ class PortImpl final : public ForwardedPort {
   }
 
  private:
+  // The peer waits while nobody takes what it has sent.
+  void hold(bool on);
   template <class F, class... Args>
   void call(F& kept, Args&&... args) {
     if (!kept) return;
@@ -135,6 +140,7 @@ class PortImpl final : public ForwardedPort {
       waiting_.clear();
       call(read_, bytes);
       if (!*alive) return;
+      hold(false);
     }
     if (!input_over_ || paused_ || !waiting_.empty() || !end_) return;
     Task end = std::move(end_);
@@ -153,7 +159,7 @@ class PortImpl final : public ForwardedPort {
   Function<void(std::string_view)> read_;
   Task end_, closed_, drained_;
   std::string waiting_;
-  bool paused_ = false, input_over_ = false, output_over_ = false, gone_ = false;
+  bool paused_ = false, held_ = false, input_over_ = false, output_over_ = false, gone_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -344,10 +350,17 @@ Result<std::vector<int>> wanted_ports(const Request& request) {
 PortImpl::~PortImpl() {
   *alive_ = false;
   if (paused_) pause_reading(false);
+  hold(false);
   forwarding_->forget(data_);
   if (gone_ || forwarding_->over()) return;
   if (!output_over_) fail("");
   if (!input_over_) forwarding_->reset(data_);
+}
+
+void PortImpl::hold(bool on) {
+  if (held_ == on) return;
+  held_ = on;
+  if (!forwarding_->over()) forwarding_->pause(on ? 1 : -1);
 }
 
 bool PortImpl::write(std::string_view bytes) {

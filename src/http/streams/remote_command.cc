@@ -17,6 +17,7 @@ enum Lane { kInput = 0, kOutput = 1, kError = 2, kStatus = 3, kResize = 4, kLane
 constexpr const char* kLaneNames[kLanes] = {"stdin", "stdout", "stderr", "error", "resize"};
 constexpr unsigned char kCloseSignal = 255;  // v5: followed by the channel that ends
 constexpr Duration kStreamsTime = std::chrono::seconds(30);
+constexpr Duration kGreeting = std::chrono::milliseconds(50);
 
 template <class F, class... Args>
 void call_kept(const std::shared_ptr<bool>& alive, F& kept, Args&&... args) {
@@ -82,7 +83,7 @@ class RemoteImpl final : public RemoteSession {
     spdy_ = make_spdy_connection(std::move(channel), std::move(events));
   }
 
-  void speak_websocket(std::unique_ptr<Channel> channel, int version, bool base64) {
+  void speak_websocket(Runtime& runtime, std::unique_ptr<Channel> channel, int version, bool base64) {
     version_ = version;
     base64_ = base64;
     WebSocket::Events events;
@@ -90,8 +91,13 @@ class RemoteImpl final : public RemoteSession {
     events.drained = [this] { call_kept(alive_, drained_); };
     events.closed = [this] { gone(); };
     socket_ = make_websocket(std::move(channel), std::move(events));
-    // An empty message on the first channel we write to says that the connection stands.
-    send(options_.standard_output ? kOutput : options_.standard_error && !options_.tty ? kError : kStatus, "", false);
+    // An empty message on the first channel we write to says that the connection stands, where nothing else does. Not with the
+    // handshake: kubectl before 1.34 reads before it has made its streams, and complains aloud of a message that none of them awaits.
+    runtime.after(kGreeting, [this, alive = alive()] {
+      auto still = alive.lock();
+      if (!still || !*still || spoke_) return;
+      send(options_.standard_output ? kOutput : options_.standard_error && !options_.tty ? kError : kStatus, "", false);
+    });
     become_ready();
   }
 
@@ -225,6 +231,7 @@ class RemoteImpl final : public RemoteSession {
     if (gone_ || ended_) return true;
     if (spdy_) return ids_[lane] == 0 || spdy_->write(ids_[lane], bytes, last);
     if (bytes.empty() && last) return true;
+    spoke_ = true;
     bool fine = true;
     do {
       std::string_view part = bytes.substr(0, 32u << 10);
@@ -276,7 +283,7 @@ class RemoteImpl final : public RemoteSession {
   Task input_end_, closed_, drained_;
   std::string waiting_, sizes_;
   int columns_ = 0, rows_ = 0;
-  bool paused_ = false, input_over_ = false, gone_ = false, ended_ = false;
+  bool paused_ = false, input_over_ = false, gone_ = false, ended_ = false, spoke_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -299,7 +306,7 @@ void serve_remote_command(Runtime& runtime, std::shared_ptr<Exchange> exchange, 
     const std::string& protocol = socket->protocol;
     int version = protocol.starts_with("v5") ? 5 : protocol.starts_with("v4") ? 4 : 1;
     RemoteImpl::make(options, std::move(ready))
-        ->speak_websocket(std::move(socket->channel), version, protocol.find("base64") != std::string::npos);
+        ->speak_websocket(runtime, std::move(socket->channel), version, protocol.find("base64") != std::string::npos);
     return;
   }
   auto accepted = accept_spdy(*exchange, {"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"});

@@ -265,6 +265,34 @@ TEST_F(StreamsTest, ForwardsPortsInNumberedChannels) {
   EXPECT_TRUE(drive(loop_, [&] { return socket->over(); }));
 }
 
+// A port to which no connection stands yet keeps little of what comes.
+TEST_F(StreamsTest, APortThatNobodyReadsHoldsThePeerBack) {
+  auto socket = websocket("/forward?ports=80", "v4.channel.k8s.io");
+  ASSERT_TRUE(drive(loop_, [&] { return port_ != nullptr; }));
+  const std::string message = frame(2, std::string("\0", 1) + std::string(60'000, 'x'));
+  std::string left;
+  std::size_t sent = 0;
+  // Until nothing is taken for a while: what the kernel and the server keep for it.
+  auto stuck = [&] {
+    return !drive(loop_, [&] {
+      if (left.empty()) left = message;
+      const std::size_t n = socket->send(left);
+      left.erase(0, n);
+      sent += n;
+      return n > 0;
+    }, std::chrono::milliseconds(300));
+  };
+  while (!stuck() && sent < (64u << 20)) {
+  }
+  EXPECT_LT(sent, 32u << 20);
+  std::size_t read = 0;
+  port_->on_read([&](std::string_view bytes) { read += bytes.size(); });
+  EXPECT_TRUE(drive(loop_, [&] { return read > (200u << 10); }));
+  const std::size_t before = sent;
+  EXPECT_FALSE(stuck());
+  EXPECT_GT(sent, before);
+}
+
 TEST_F(StreamsTest, ForwardsAPortInBase64) {
   auto socket = websocket("/forward?ports=80", "v4.base64.channel.k8s.io");
   ASSERT_TRUE(drive(loop_, [&] { return socket->has("\x81\x05" "0UAA=") && socket->has("\x81\x05" "1UAA=") && port_; }));
