@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 
 #include "base/text.h"
@@ -132,30 +133,90 @@ std::uint64_t process_start_time(pid_t pid) {
   return ticks.ok() ? static_cast<std::uint64_t>(*ticks) : 0;
 }
 
-Result<std::unique_ptr<ChildRun>> ChildRun::start(Loop& loop, SpawnOptions options, Duration timeout, std::size_t limit,
-                                                  Function<void(Outcome)> done) {
+struct ChildLaunch::Shared {
+  enum Step { kWaiting, kStarted, kDropped };
+  SpawnOptions options;
+  std::vector<Fd> given;
+  std::atomic<Step> step{kWaiting};  // who moves it from kWaiting last sees to the program's end
+  Result<pid_t> pid = 0;             // from kStarted on
+};
+
+std::unique_ptr<ChildLaunch> ChildLaunch::start(Loop& loop, ThreadPool& spawner, SpawnOptions options, std::vector<Fd> given,
+                                                Function<void(Result<pid_t>)> done) {
+  std::unique_ptr<ChildLaunch> launch(new ChildLaunch(loop));
+  launch->shared_ = std::make_shared<Shared>();
+  launch->shared_->options = std::move(options);
+  launch->shared_->given = std::move(given);
+  launch->done_ = std::move(done);
+  auto work = [shared = launch->shared_] {
+    if (shared->step == Shared::kDropped) return;
+    shared->pid = spawn_child(shared->options);
+    shared->given.clear();
+    Shared::Step waiting = Shared::kWaiting;
+    if (shared->step.compare_exchange_strong(waiting, Shared::kStarted) || !shared->pid.ok()) return;
+    kill_descendants(*shared->pid, SIGKILL);
+    ::kill(*shared->pid, SIGKILL);
+    ::waitpid(*shared->pid, nullptr, 0);
+  };
+  spawner.submit(std::move(work), [self = launch.get(), alive = launch->alive_] {
+    if (*alive) self->finish();
+  });
+  return launch;
+}
+
+ChildLaunch::~ChildLaunch() {
+  *alive_ = false;
+  if (!shared_) return;
+  Shared::Step waiting = Shared::kWaiting;
+  if (shared_->step.compare_exchange_strong(waiting, Shared::kDropped) || !shared_->pid.ok()) return;
+  kill_descendants(*shared_->pid, SIGKILL);
+  ::kill(*shared_->pid, SIGKILL);
+  reap(loop_, *shared_->pid);
+}
+
+void ChildLaunch::finish() {
+  auto shared = std::move(shared_);
+  auto done = std::move(done_);
+  done(std::move(shared->pid));  // may destroy this
+}
+
+Result<std::unique_ptr<ChildRun>> ChildRun::start(Loop& loop, ThreadPool& spawner, SpawnOptions options, std::vector<Fd> given, Duration timeout,
+                                                  std::size_t limit, Function<void(Result<Outcome>)> done) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd read_end(ends[0]), write_end(ends[1]);
   ::fcntl(read_end.get(), F_SETFL, O_NONBLOCK);
   options.descriptors.emplace_back(write_end.get(), 1);
   options.descriptors.emplace_back(write_end.get(), 2);
-  BERTH_ASSIGN(pid_t pid, spawn_child(options));
+  given.push_back(std::move(write_end));
   std::unique_ptr<ChildRun> run(new ChildRun(loop));
-  run->pid_ = pid;
-  run->limit_ = limit;
-  run->done_ = std::move(done);
-  run->output_ = std::move(read_end);
-  auto pidfd = open_pidfd(pid);
-  if (!pidfd.ok()) return pidfd.error();  // the destructor kills and reaps
-  run->pidfd_ = std::move(pidfd).value();
   ChildRun* self = run.get();
-  BERTH_TRY(loop.watch_fd(self->pidfd_.get(), EPOLLIN, [self](std::uint32_t) { self->exited(); }));
-  BERTH_TRY(loop.watch_fd(self->output_.get(), EPOLLIN, [self](std::uint32_t) { self->read_output(); }));
+  self->limit_ = limit;
+  self->done_ = std::move(done);
+  self->output_ = std::move(read_end);
+  self->launch_ = ChildLaunch::start(loop, spawner, std::move(options), std::move(given), [self](Result<pid_t> pid) { self->launched(std::move(pid)); });
   if (timeout > Duration::zero()) {
     self->timer_ = loop.after(timeout, [self] { self->time_is_up(); });
   }
   return run;
+}
+
+void ChildRun::launched(Result<pid_t> pid) {
+  launch_.reset();
+  if (!pid.ok()) return finish(pid.error());
+  pid_ = *pid;  // from here on the destructor kills and reaps
+  auto pidfd = open_pidfd(pid_);
+  if (!pidfd.ok()) return finish(pidfd.error());
+  pidfd_ = std::move(pidfd).value();
+  Status watched = loop_.watch_fd(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { exited(); });
+  if (watched.ok()) watched = loop_.watch_fd(output_.get(), EPOLLIN, [this](std::uint32_t) { read_output(); });
+  if (!watched.ok()) finish(watched.error());
+}
+
+void ChildRun::finish(Result<Outcome> outcome) {
+  if (timer_) loop_.cancel(std::exchange(timer_, 0));
+  auto done = std::move(done_);
+  done(std::move(outcome));  // may destroy this
 }
 
 ChildRun::~ChildRun() {
@@ -173,6 +234,11 @@ ChildRun::~ChildRun() {
 // keep its container's process namespace from ending.
 void ChildRun::time_is_up() {
   outcome_.timed_out = true;
+  if (launch_) {  // it has not even started
+    timer_ = 0;
+    launch_.reset();
+    return finish(std::move(outcome_));
+  }
   kill_descendants(pid_, SIGKILL);
   timer_ = loop_.after(500ms, [this] {
     timer_ = 0;
@@ -210,9 +276,7 @@ void ChildRun::exited() {
   loop_.unwatch_fd(pidfd_.get());
   if (reaped == pid_) outcome_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   pid_ = 0;
-  if (timer_) loop_.cancel(std::exchange(timer_, 0));
-  auto done = std::move(done_);
-  done(std::move(outcome_));  // may destroy this
+  finish(std::move(outcome_));
 }
 
 }  // namespace berth::agent

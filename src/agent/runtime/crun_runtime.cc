@@ -31,6 +31,7 @@ namespace {
 constexpr int kDeleteTries = 80, kDeletePauseMs = 25;
 constexpr std::size_t kExecOutput = 16 * 1024;
 constexpr int kProcessFd = InteractiveExec::kProcessFd;
+constexpr int kSpawners = 4;  // programs that are being started in containers at once
 constexpr const char* kProcessPath = "/proc/self/fd/3";
 
 struct Container {
@@ -132,6 +133,7 @@ class CrunRuntime final : public ContainerRuntime {
   std::unordered_map<std::string, ContainerPtr> containers_;
   std::unordered_map<std::string, SandboxSpec> sandboxes_;
   std::set<std::string> found_sandboxes_;  // by recover()
+  ThreadPool spawner_{loop_, kSpawners};  // its own: what is run in containers does not wait behind what makes and ends them
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
   std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
   std::uint64_t next_ = 0;
@@ -598,16 +600,19 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     return;
   }
   options.descriptors.emplace_back(process->get(), kProcessFd);
+  std::vector<Fd> given;
+  given.push_back(std::move(*process));
   options.oom_score_adj = oom_score_of(c);
   std::uint64_t key = ++next_;
   auto shared = std::make_shared<Function<void(Result<ExecResult>)>>(std::move(done));
-  auto run =
-      ChildRun::start(loop_, std::move(options), timeout, kExecOutput, [this, key, shared](ChildRun::Outcome outcome) {
-        auto self = std::move(execs_[key]);  // lives to the end of this callback
-        execs_.erase(key);
-        if (outcome.timed_out) return (*shared)(error(Code::kTimeout, "command timed out"));
-        (*shared)(ExecResult{outcome.exit_code, std::move(outcome.output)});
-      });
+  auto finished = [this, key, shared](Result<ChildRun::Outcome> outcome) {
+    auto self = std::move(execs_[key]);  // lives to the end of this callback
+    execs_.erase(key);
+    if (!outcome.ok()) return (*shared)(outcome.error());
+    if (outcome->timed_out) return (*shared)(error(Code::kTimeout, "command timed out"));
+    (*shared)(ExecResult{outcome->exit_code, std::move(outcome->output)});
+  };
+  auto run = ChildRun::start(loop_, spawner_, std::move(options), std::move(given), timeout, kExecOutput, std::move(finished));
   if (!run.ok()) {
     loop_.post([shared, e = run.error()] { (*shared)(e); });
     return;
@@ -644,7 +649,7 @@ void CrunRuntime::start_session(const std::string& id, const ExecOptions& option
                                 Function<void(int)> exited) {
   std::uint64_t key = ++next_;
   std::vector<std::string> command = {paths_.program(), "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
-  sessions_[key] = InteractiveExec::start(loop_, std::move(command), std::move(process), id,
+  sessions_[key] = InteractiveExec::start(loop_, spawner_, std::move(command), std::move(process), id,
                                           paths_.sockets() + "/t" + std::to_string(key), oom_score, options, std::move(started),
                                           [this, key, exited = std::move(exited)](int code) {
                                             auto self = std::move(sessions_[key]);

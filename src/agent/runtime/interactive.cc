@@ -39,7 +39,7 @@ Fd receive_descriptor(int socket) {
 
 }  // namespace
 
-std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, std::vector<std::string> command, Fd process,
+std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& spawner, std::vector<std::string> command, Fd process,
                                                         const std::string& id, const std::string& socket, int oom_score_adj,
                                                         const ContainerRuntime::ExecOptions& options,
                                                         Function<void(Result<ContainerRuntime::ExecStreams>)> started,
@@ -48,27 +48,27 @@ std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, std::vector<
   self->socket_path_ = socket;
   self->started_ = std::move(started);
   self->exited_ = std::move(exited);
-  Status launched = self->launch(std::move(command), process, id, oom_score_adj, options);
-  if (!launched.ok()) {
-    for (int* fd : {&self->streams_.standard_input, &self->streams_.standard_output, &self->streams_.standard_error}) {
-      if (*fd >= 0) ::close(std::exchange(*fd, -1));
-    }
-    loop.post([at = self.get(), alive = self->alive_, e = launched.error()] {
-      if (!*alive) return;
-      at->report(e);
-      if (!*alive) return;
-      auto exited = std::move(at->exited_);
-      exited(-1);
-    });
-  } else if (!options.tty) {
-    loop.post([at = self.get(), alive = self->alive_] {
-      if (*alive) at->report(at->streams_);
+  Status begun = self->launch(spawner, std::move(command), std::move(process), id, oom_score_adj, options);
+  if (!begun.ok()) {
+    loop.post([at = self.get(), alive = self->alive_, e = begun.error()] {
+      if (*alive) at->failed(e);
     });
   }
   return self;
 }
 
-Status InteractiveExec::launch(std::vector<std::string> command, const Fd& process, const std::string& id, int oom_score_adj,
+void InteractiveExec::failed(const Error& why) {
+  for (int* fd : {&streams_.standard_input, &streams_.standard_output, &streams_.standard_error}) {
+    if (*fd >= 0) ::close(std::exchange(*fd, -1));
+  }
+  auto alive = alive_;
+  report(why);
+  if (!*alive) return;
+  auto exited = std::move(exited_);
+  exited(-1);
+}
+
+Status InteractiveExec::launch(ThreadPool& spawner, std::vector<std::string> command, Fd process, const std::string& id, int oom_score_adj,
                                const ContainerRuntime::ExecOptions& options) {
   SpawnOptions spawn;
   spawn.oom_score_adj = oom_score_adj;
@@ -94,9 +94,25 @@ Status InteractiveExec::launch(std::vector<std::string> command, const Fd& proce
   command.push_back(id);
   spawn.descriptors.emplace_back(process.get(), kProcessFd);
   spawn.argv = std::move(command);
-  BERTH_ASSIGN(pid_, spawn_child(spawn));
-  streams_.pid = pid_;
+  theirs.push_back(std::move(process));
+  launch_ = ChildLaunch::start(loop_, spawner, std::move(spawn), std::move(theirs),
+                               [this, tty = options.tty](Result<pid_t> pid) { launched(std::move(pid), tty); });
+  return {};
+}
+
+void InteractiveExec::launched(Result<pid_t> pid, bool tty) {
+  launch_.reset();
+  if (!pid.ok()) return failed(pid.error());
+  Status followed = follow(*pid, tty);
+  if (!followed.ok()) return failed(followed.error());
+  if (!tty) report(streams_);
+}
+
+Status InteractiveExec::follow(pid_t pid, bool tty) {
+  streams_.pid = pid_ = pid;  // from here on the destructor kills and reaps
   BERTH_ASSIGN(pidfd_, open_pidfd(pid_));
+  // Not sooner: whoever gets the terminal is told the process with it.
+  if (tty) BERTH_TRY(loop_.watch_fd(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_terminal(); }));
   return loop_.watch_fd(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { process_ended(); });
 }
 
@@ -112,7 +128,7 @@ Status InteractiveExec::listen() {
       ::listen(listener_.get(), 1) != 0) {
     return errno_error("listening at " + socket_path_);
   }
-  return loop_.watch_fd(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_terminal(); });
+  return {};
 }
 
 void InteractiveExec::accept_terminal() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/runtime/child.h"
 #include "agent/runtime/container_runtime.h"
 #include "base/files.h"
 #include "base/loop.h"
@@ -18,7 +19,7 @@ class InteractiveExec {
   // `command`: crun with its global options and "exec ..."; `process`: the description of the process; `socket`: a
   // short path that may be used for the terminal; `oom_score_adj`: the container's.
   // `exited` may destroy the object. Where it does not start, `started` says why and then `exited` is called with -1.
-  static std::unique_ptr<InteractiveExec> start(Loop& loop, std::vector<std::string> command, Fd process,
+  static std::unique_ptr<InteractiveExec> start(Loop& loop, ThreadPool& spawner, std::vector<std::string> command, Fd process,
                                                 const std::string& id, const std::string& socket, int oom_score_adj,
                                                 const ContainerRuntime::ExecOptions& options,
                                                 Function<void(Result<ContainerRuntime::ExecStreams>)> started,
@@ -27,14 +28,18 @@ class InteractiveExec {
 
  private:
   explicit InteractiveExec(Loop& loop) : loop_(loop) {}
-  Status launch(std::vector<std::string> command, const Fd& process, const std::string& id, int oom_score_adj,
+  Status launch(ThreadPool& spawner, std::vector<std::string> command, Fd process, const std::string& id, int oom_score_adj,
                 const ContainerRuntime::ExecOptions& options);
+  void launched(Result<pid_t> pid, bool tty);
+  Status follow(pid_t pid, bool tty);
+  void failed(const Error& why);
   Status listen();
   void accept_terminal();
   void process_ended();
   void report(Result<ContainerRuntime::ExecStreams> streams);
 
   Loop& loop_;
+  std::unique_ptr<ChildLaunch> launch_;
   std::string socket_path_;
   Fd listener_, pidfd_;
   pid_t pid_ = 0;
