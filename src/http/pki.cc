@@ -196,6 +196,18 @@ Result<Time> expiry(const std::string& certificate_pem) {
   return Time(std::chrono::seconds(timegm(&fields)));
 }
 
+bool names_all(const std::string& certificate_pem, const CertificateRequest& request) {
+  Result<Cert> certificate = read_certificate(certificate_pem);
+  if (!certificate.ok()) return false;
+  for (const std::string& address : request.addresses) {
+    if (X509_check_ip_asc(certificate->get(), address.c_str(), 0) != 1) return false;
+  }
+  for (const std::string& name : request.dns_names) {
+    if (X509_check_host(certificate->get(), name.c_str(), name.size(), 0, nullptr) != 1) return false;
+  }
+  return true;
+}
+
 Status verify_signed(const std::string& certificate_pem, const std::string& authorities_pem) {
   BERTH_ASSIGN(Cert certificate, read_certificate(certificate_pem));
   std::unique_ptr<X509_STORE, Freer<X509_STORE_free>> store(X509_STORE_new());

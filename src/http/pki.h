@@ -29,6 +29,8 @@ Result<KeyPair> make_authority(const std::string& common_name, Time now);
 Result<KeyPair> issue(const KeyPair& authority, const CertificateRequest& request);
 // When the first certificate of the text ends.
 Result<Time> expiry(const std::string& certificate_pem);
+// Whether the first certificate stands for every name and address of the request.
+bool names_all(const std::string& certificate_pem, const CertificateRequest& request);
 // Whether the first certificate is signed by one of the authorities, now; the error says why not.
 Status verify_signed(const std::string& certificate_pem, const std::string& authorities_pem);
 

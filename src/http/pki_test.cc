@@ -30,6 +30,14 @@ TEST(Pki, IssuedCertificatesVerifyAndEndInTime) {
   KeyPair pair = issue(pki.authority, request).value();
   EXPECT_TRUE(verify_signed(pair.certificate_pem, pki.authority.certificate_pem).ok());
   EXPECT_FALSE(verify_signed(pair.certificate_pem, Pki("test-ca").authority.certificate_pem).ok()) << "same name, other key";
+  EXPECT_TRUE(names_all(pair.certificate_pem, request));
+  CertificateRequest more = request;
+  more.addresses.push_back("10.0.0.2");
+  EXPECT_FALSE(names_all(pair.certificate_pem, more));
+  more = request;
+  more.dns_names.push_back("c.example");
+  EXPECT_FALSE(names_all(pair.certificate_pem, more));
+  EXPECT_FALSE(names_all("no certificate", request));
   Time end = expiry(pair.certificate_pem).value();
   EXPECT_LE(end, request.not_before + request.lifetime);
   EXPECT_GT(end, request.not_before + request.lifetime - std::chrono::seconds(2));

@@ -45,7 +45,7 @@ http::CertificateRequest admin_request() {
 
 }  // namespace
 
-// A pair that is missing, damaged, signed by another authority or near its end is made anew.
+// A pair that is missing, damaged, signed by another authority, for other addresses or near its end is made anew.
 Status ClusterPki::keep(const std::string& name, const http::CertificateRequest& wanted, http::KeyPair& pair, Time now) {
   std::string base = dir_.pki() + "/" + name;
   if (pair.certificate_pem.empty()) {
@@ -54,7 +54,7 @@ Status ClusterPki::keep(const std::string& name, const http::CertificateRequest&
   }
   if (!pair.certificate_pem.empty()) {
     Result<Time> end = http::expiry(pair.certificate_pem);
-    if (end.ok() && *end - now > kLifetime / 3) return ok_status();
+    if (end.ok() && *end - now > kLifetime / 3 && http::names_all(pair.certificate_pem, wanted)) return ok_status();
   }
   http::CertificateRequest request = wanted;
   request.not_before = now;

@@ -127,6 +127,23 @@ TEST_F(ClusterPkiTest, NewConnectionsGetTheRenewedCertificate) {
   EXPECT_EQ(pki_->serving().certificate_pem, second) << "the next server finds it";
 }
 
+// The node's address was not among the names in an earlier release, and may change.
+TEST_F(ClusterPkiTest, ACertificateForOtherAddressesIsMadeAnew) {
+  const std::string first = on_disk("apiserver"), first_admin = on_disk("admin");
+  open();
+  EXPECT_EQ(on_disk("apiserver"), first);
+  lab::Settings moved;
+  moved.node_ip = "10.244.7.1";
+  pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, moved, clock_.now()).value());
+  EXPECT_NE(on_disk("apiserver"), first);
+  EXPECT_EQ(pki_->serving().certificate_pem, on_disk("apiserver"));
+  EXPECT_EQ(on_disk("admin"), first_admin);
+  EXPECT_TRUE(server_->replace_certificate(pki_->serving()).ok());
+  http::CertificateRequest wanted;
+  wanted.addresses = {"127.0.0.1", "10.244.7.1"};
+  EXPECT_TRUE(http::names_all(presented(), wanted));
+}
+
 TEST_F(ClusterPkiTest, WhatCouldNotBeWrittenIsTriedAgain) {
   const std::string first = presented(), first_admin = admin();
   std::filesystem::rename(dir_.pki(), dir_.pki() + "-away");
