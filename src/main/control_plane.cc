@@ -55,6 +55,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
     : informers_(std::make_unique<controllers::InformerSet>(runtime, client)) {
   controllers::Driver::Options options;
   options.record = config.record;
+  options.field_manager = "kube-controller-manager";  // as upstream's, which are one program
   auto run = [this, &options](std::unique_ptr<controllers::Controller> controller) {
     drivers_.push_back(std::make_unique<controllers::Driver>(*informers_, std::move(controller), options));
   };

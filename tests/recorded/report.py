@@ -1,7 +1,8 @@
 """Why rows of the recordings come out differently: reasons.json matched to Differences, and the list in docs/compatibility.md.
 
-reasons.json is a list of {"recording", "row", "what", "why"}: the first three are regular expressions that must match the whole
+reasons.json is a list of {"recording", "row", "what", "why", "unserved"}: the first three are regular expressions that must match the whole
 name of the recording, the beginning of the row's name, and the whole kind of difference; `what` may be left out. The first match counts.
+`unserved`: the row is about a kind that is not served; it is told, and counts neither for nor against.
 """
 import collections
 import json
@@ -26,6 +27,13 @@ def unexplained(differences):
     return [d for d in differences if reason_of(d) is None]
 
 
+def of_served_kinds(differences, rows):
+    """The same without the rows about kinds that are not served: (differences, rows, rows left out)."""
+    served = [d for d in differences if not (reason_of(d) is not None and REASONS[reason_of(d)].get("unserved"))]
+    left_out = len(differences) - len(served)
+    return served, rows - left_out, left_out
+
+
 def cell(text, limit=150):
     text = re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= limit else text[:limit] + "…"
@@ -39,10 +47,11 @@ def listed(differences):
 
 def text_of(results):
     """The section as Markdown. `results`: recording -> (Differences, number of rows)."""
-    lines = [BEGIN, "", "| recording | rows of served kinds | the same | share |", "| --- | --- | --- | --- |"]
+    lines = [BEGIN, "", "| recording | rows of served kinds | the same | share | rows of other kinds, left out |", "| --- | --- | --- | --- | --- |"]
     for name, (differences, rows) in results.items():
-        same = rows - len(differences)
-        lines.append(f"| {name} | {rows} | {same} | {same / rows:.2%} |")
+        served, rows, left_out = of_served_kinds(differences, rows)
+        same = rows - len(served)
+        lines.append(f"| {name} | {rows} | {same} | {same / rows:.2%} | {left_out} |")
     by_reason = collections.defaultdict(list)
     for differences, _ in results.values():
         for difference in differences:

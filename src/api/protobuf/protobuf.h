@@ -1,7 +1,8 @@
 #pragma once
 // Kubernetes' protobuf form of an object: the bytes "k8s\0" and a runtime.Unknown that wraps the object's own message.
-// Newer kubectl sends request bodies this way. Field numbers come from the schema; pure, any thread.
+// Newer kubectl sends request bodies this way, and Go's typed clients ask for answers so. Field numbers come from the schema; pure, any thread.
 
+#include <string>
 #include <string_view>
 
 #include "api/schema/schema.h"
@@ -18,5 +19,14 @@ Result<Value> decode(const schema::Schema& schema, std::string_view bytes);
 
 // One message of a type.
 Result<Value> decode_message(const schema::Type& type, std::string_view bytes);
+
+// The envelope of an object with apiVersion and kind. kNotAcceptable: its kind has no protobuf form.
+Result<std::string> encode(const schema::Schema& schema, const Value& object);
+std::string encode_message(const schema::Type& type, const Value& value);
+bool can_encode(const schema::Type& type);
+
+// The beginning of one event of a watch, up to the object (its envelope, of so many bytes): a length in four bytes, and a
+// WatchEvent.
+std::string encode_event_head(std::string_view type, std::size_t object_bytes);
 
 }  // namespace berth::protobuf

@@ -63,6 +63,7 @@ Result<Span> span_of(Registry::State& state, const ListCall& options, const std:
       return error(Code::kBadRequest, "specifying resource version is not allowed when using continue");
     }
     BERTH_ASSIGN(ContinueToken token, decode_token(options.continue_token, prefix));
+    if (token.revision < 0) return Span{0, token.start};
     if (token.revision <= state.store.compacted() && token.revision != state.store.revision()) return too_old_token();
     return Span{token.revision, token.start};
   }
@@ -71,11 +72,18 @@ Result<Span> span_of(Registry::State& state, const ListCall& options, const std:
   if (!parsed.ok()) return error(Code::kBadRequest, "invalid resource version: " + parsed.error().message);
   store::Revision wanted = *parsed;
   if (wanted > state.store.revision()) return too_large_version(wanted, state.store.revision());
-  if (options.resource_version_match == "Exact") span.at = wanted;
+  // A page is of the version that was asked for, also where nobody says how it is meant.
+  const std::string& match = options.resource_version_match;
+  if (match == "Exact" || (match.empty() && options.limit > 0)) span.at = wanted;
   return span;
 }
 
 }  // namespace
+
+std::string continue_from_now(const std::string& token) {
+  Result<ContinueToken> read = decode_token(token, "");
+  return read.ok() ? encode_token({-1, read->start}, "") : std::string();
+}
 
 Result<store::Revision> parse_resource_version(std::string_view text) {
   Result<long> number = parse_int(text);
@@ -126,7 +134,10 @@ Result<ListAnswer> Registry::list(const Call& call, const ListCall& options) {
   const std::size_t limit = options.resource_version == "0" && options.continue_token.empty() ? 0 : options.limit;
   // With a selector the limit counts what matches, so the pages are cut here.
   Result<store::Listing> listing = fetch(everything ? limit : 0, span.after);
-  if (!listing.ok()) return listing.failed_with(Code::kExpired) ? too_old_token() : listing.error();
+  if (listing.failed_with(Code::kExpired)) {
+    return options.continue_token.empty() ? error(Code::kExpired, "The resourceVersion for the provided list is too old.") : too_old_token();
+  }
+  if (!listing.ok()) return listing.error();
   revision = listing->revision;
   for (const store::RecordPtr& record : listing->records) {
     if (!everything && !selection.matches(from_storage(*call.kind, record->value))) continue;

@@ -37,7 +37,9 @@ Result<Value> decode_patched(const Call& call, api::PatchType type, const Value&
 // Nothing but a PUT states the uid as a condition: a patch that names another one would change it.
 Status check_same_uid(const Call& call, const Value& before, const Value& after) {
   if (api::uid_of(after).empty() || api::uid_of(after) == api::uid_of(before)) return ok_status();
-  return api::invalid(call.kind->group, call.kind->kind, call.name, {api::invalid_value("metadata.uid", api::uid_of(after), "field is immutable")});
+  // Upstream looks twice.
+  const Cause cause = api::invalid_value("metadata.uid", api::uid_of(after), "field is immutable");
+  return api::invalid(call.kind->group, call.kind->kind, call.name, {cause, cause});
 }
 
 // The answer with these warnings before its own.

@@ -136,6 +136,9 @@ class Registry {
 // Key of an object in the store: "/registry/<group or core>/<resource>/[<namespace>/]<name>".
 std::string store_key(const schema::Kind& kind, std::string_view ns, std::string_view name);
 
+// A continue token for the rest of a list whose version is forgotten: of what is there by then. Empty: `token` is none.
+std::string continue_from_now(const std::string& token);
+
 // An object that is asked about and not stored (a SubjectAccessReview ...), checked and decoded as one that is.
 Result<Value> take_question(const Call& call, Value object, std::vector<std::string>& warnings);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "api/protobuf/protobuf.h"
 #include "api/rest/context.h"
 #include "api/rest/options.h"
 #include "api/status.h"
@@ -19,11 +20,19 @@ const char* content_type_of(const Accept& accept) {
   return accept.encoding == Encoding::kYaml ? "application/yaml" : "application/json";
 }
 
-std::string render(const Accept& accept, const Value& value) {
-  if (accept.encoding == Encoding::kYaml) return yaml::encode(value);
+// The body, with its content type put into `headers`. What has no protobuf form is JSON.
+http::Piece rendered(const Context& context, const Value& value, http::Headers& headers) {
+  const Accept& accept = context.accept;
+  if (accept.encoding == Encoding::kProtobuf && context.registry != nullptr) {
+    if (Result<std::string> bytes = protobuf::encode(context.registry->schema(), value); bytes.ok()) {
+      headers[0].second = protobuf::kMediaType;
+      return http::Piece::of(std::move(*bytes));
+    }
+  }
+  if (accept.encoding == Encoding::kYaml) return http::Piece::of(yaml::encode(value));
   std::string text = accept.pretty ? json::encode_pretty(value) : json::encode(value);
   text += '\n';
-  return text;
+  return http::Piece::of(std::move(text));
 }
 
 void add_warning(http::Headers& headers, std::string_view warning) { headers.emplace_back("warning", "299 - " + quoted(warning)); }
@@ -120,26 +129,27 @@ Value view_object(const Context& context, const Value& object, bool with_columns
 }
 
 std::string view_form(const Context& context, bool with_columns) {
+  if (context.accept.encoding == Encoding::kProtobuf) return "protobuf";
   if (context.accept.as == As::kPartialMetadata) return "partial";
   return "table " + context.accept.table_version + " " + context.call.kind->api_version() + " " + std::string(context.parameter("includeObject")) +
          (with_columns ? " columns" : "");
 }
 
 void answer_value(const ContextPtr& context, int http, const Value& value) {
-  context->exchange->respond(http, common_headers(content_type_of(context->accept)),
-                             {http::Piece::of(render(context->accept, value))});
+  http::Headers headers = common_headers(content_type_of(context->accept));
+  http::Piece body = rendered(*context, value, headers);
+  context->exchange->respond(http, std::move(headers), {std::move(body)});
 }
 
 void answer_error(const ContextPtr& context, const Error& error) {
-  Accept accept = context->accept;
-  http::Headers headers = common_headers(content_type_of(accept));
+  http::Headers headers = common_headers(content_type_of(context->accept));
   add_deprecation(headers, *context);
   if (error.details && error.details->retry_after_seconds > 0) {
     headers.emplace_back("retry-after", std::to_string(error.details->retry_after_seconds));
   }
   if (context->ends_connection) headers.emplace_back("connection", "close");
-  context->exchange->respond(api::http_code(error.code), std::move(headers),
-                             {http::Piece::of(render(accept, api::to_status(error)))});
+  http::Piece body = rendered(*context, api::to_status(error), headers);
+  context->exchange->respond(api::http_code(error.code), std::move(headers), {std::move(body)});
 }
 
 Error router_refusal(Code code, std::string message) {
@@ -151,7 +161,7 @@ Error method_not_allowed() {
 }
 
 http::Headers watch_headers(const Context& context) {
-  http::Headers headers = common_headers("application/json");
+  http::Headers headers = common_headers(context.accept.encoding == Encoding::kProtobuf ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json");
   add_deprecation(headers, context);
   return headers;
 }
@@ -172,7 +182,8 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
     return;
   }
   Value view = view_object(*context, answer.value(), true);
-  context->exchange->respond(answer.http, std::move(headers), {http::Piece::of(render(context->accept, view))});
+  http::Piece body = rendered(*context, view, headers);
+  context->exchange->respond(answer.http, std::move(headers), {std::move(body)});
 }
 
 void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
@@ -216,7 +227,8 @@ void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
                           // Upstream's list of metadata is null where it is empty.
                           {"items", partial && items.empty() ? Value() : Value::array(std::move(items))}});
   }
-  context->exchange->respond(200, std::move(headers), {http::Piece::of(render(context->accept, body))});
+  http::Piece text = rendered(*context, body, headers);
+  context->exchange->respond(200, std::move(headers), {std::move(text)});
 }
 
 }  // namespace berth::rest

@@ -1,5 +1,7 @@
 #include "api/rest/negotiate.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace berth::rest {
@@ -35,7 +37,8 @@ std::vector<MediaRange> parse_accept(std::string_view header) {
 
 // The router knows the wildcard of everything, but none of a group of types.
 bool is_json(std::string_view type) { return type == "application/json" || type == "*/*"; }
-bool is_known(std::string_view type) { return is_json(type) || type == "application/yaml" || type == "application/vnd.kubernetes.protobuf"; }
+bool is_protobuf(std::string_view type) { return type == "application/vnd.kubernetes.protobuf"; }
+bool is_known(std::string_view type) { return is_json(type) || type == "application/yaml" || is_protobuf(type); }
 
 }  // namespace
 
@@ -44,9 +47,15 @@ Accept negotiate(std::string_view header, bool streams) {
   if (trim(header).empty()) return accept;
   Accept refused;
   refused.acceptable = false;
-  for (const MediaRange& range : parse_accept(header)) {
+  const std::vector<MediaRange> ranges = parse_accept(header);
+  for (const MediaRange& range : ranges) {
+    if (is_protobuf(range.type) && range.as.empty()) {
+      accept.encoding = Encoding::kProtobuf;
+      accept.or_json = std::any_of(ranges.begin(), ranges.end(), [](const MediaRange& one) { return is_json(one.type) && one.as.empty(); });
+      return accept;
+    }
     if (is_known(range.type) && !refused.known_type) {
-      refused.known_type = range.type != "application/vnd.kubernetes.protobuf" || !range.as.empty();
+      refused.known_type = true;
       refused.encoding = range.type == "application/yaml" ? Encoding::kYaml : Encoding::kJson;
     }
     bool yaml = range.type == "application/yaml" && !streams;

@@ -7,7 +7,7 @@
 
 namespace berth::rest {
 
-enum class Encoding { kJson, kYaml };
+enum class Encoding { kJson, kYaml, kProtobuf };
 enum class As { kObject, kTable, kPartialMetadata };
 
 struct Accept {
@@ -16,13 +16,14 @@ struct Accept {
   std::string table_version = "v1";  // "v1" or "v1beta1"
   bool acceptable = true;            // false: answer 406
   bool known_type = false;           // with acceptable false: the media type is one of Kubernetes', but not in that form
+  bool or_json = false;              // with Encoding::kProtobuf: JSON will do as well, for what has no protobuf form
   bool wants_list = false;           // with As::kPartialMetadata: PartialObjectMetadataList was named
   bool pretty = false;
   // Whole objects, as they are kept.
   bool plain_json() const { return encoding == Encoding::kJson && as == As::kObject && !pretty; }
 };
-// The first media type of the header that we can serve. Protobuf alone is not acceptable: answers are JSON or YAML.
-// Streams of events are JSON only, as upstream's.
+// The first media type of the header that we can serve. Tables and metadata alone have no protobuf form. Streams of events
+// are JSON or protobuf, as upstream's.
 Accept negotiate(std::string_view accept_header, bool streams = false);
 
 // For the aggregated discovery documents: "v2", "" where plain JSON was asked for first, "-" where nothing served was asked for.

@@ -90,6 +90,11 @@ void handle_object(const ContextPtr& context, const std::string& verb) {
     Result<registry::ListCall> call = read_list_options(*context);
     if (!call.ok()) return answer_error(context, call.error());
     Result<registry::ListAnswer> list = context->registry->list(context->call, *call);
+    if (list.failed_with(Code::kExpired) && !call->continue_token.empty()) {
+      Value status = api::to_status(list.error());
+      status.mut("metadata").set("continue", registry::continue_from_now(call->continue_token));
+      return answer_value(context, api::http_code(Code::kExpired), status);
+    }
     if (!list.ok()) return answer_error(context, list.error());
     return answer_list(context, *list);
   }

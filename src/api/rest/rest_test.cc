@@ -1,3 +1,4 @@
+#include "api/protobuf/protobuf.h"
 #include "api/rest/negotiate.h"
 #include "api/rest/route.h"
 #include "api/rest/test_server.h"
@@ -56,16 +57,20 @@ TEST(Route, Verbs) {
 
 TEST(Negotiate, FirstThatIsServedWins) {
   EXPECT_EQ(negotiate("").encoding, Encoding::kJson);
-  EXPECT_EQ(negotiate("application/vnd.kubernetes.protobuf,application/json").encoding, Encoding::kJson);
+  EXPECT_EQ(negotiate("application/vnd.kubernetes.protobuf,application/json").encoding, Encoding::kProtobuf);
+  EXPECT_TRUE(negotiate("application/vnd.kubernetes.protobuf,application/json").or_json);
+  EXPECT_EQ(negotiate("application/json,application/vnd.kubernetes.protobuf").encoding, Encoding::kJson);
   EXPECT_EQ(negotiate("application/yaml").encoding, Encoding::kYaml);
-  EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf").acceptable);
+  EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf").or_json);
+  EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io").acceptable);
   EXPECT_FALSE(negotiate("application/json;as=Table;v=v2;g=meta.k8s.io").acceptable);
   EXPECT_EQ(negotiate("application/json;as=Table;v=v1beta1;g=meta.k8s.io").table_version, "v1beta1");
   EXPECT_EQ(negotiate("application/json;as=Nonsense;v=v1;g=meta.k8s.io,application/json").as, As::kObject);
   EXPECT_EQ(negotiate("text/html, */*").as, As::kObject);
 }
 
-TEST(Negotiate, StreamsAreJson) {
+TEST(Negotiate, StreamsAreJsonOrProtobuf) {
+  EXPECT_EQ(negotiate("application/vnd.kubernetes.protobuf;stream=watch", true).encoding, Encoding::kProtobuf);
   EXPECT_EQ(negotiate("application/yaml,application/json", true).encoding, Encoding::kJson);
   EXPECT_FALSE(negotiate("application/yaml", true).acceptable);
 }
@@ -81,6 +86,24 @@ TEST_F(RestTest, YamlInAndOut) {
   Answered broken = server_.ask("POST", kConfigMaps, "a: [", kYaml);
   EXPECT_EQ(broken.status, 400);
   EXPECT_EQ(broken.json()["reason"].as_string(), "BadRequest");
+}
+
+TEST_F(RestTest, ProtobufAnswers) {
+  server_.create(kConfigMaps, config_map("a"));
+  const http::Headers accept = {{"accept", "application/vnd.kubernetes.protobuf,application/json"}};
+  auto decoded = [&](const std::string& path, int status) {
+    Answered answer = server_.ask("GET", path, "", accept);
+    EXPECT_EQ(answer.status, status);
+    EXPECT_EQ(answer.header("content-type"), "application/vnd.kubernetes.protobuf");
+    return protobuf::decode(schema::builtin(), answer.body).value();
+  };
+  Value one = decoded(kConfigMaps + "/a", 200), all = decoded(kConfigMaps, 200);
+  EXPECT_EQ(one["metadata"]["name"], "a");
+  EXPECT_EQ(all["kind"], "ConfigMapList");
+  EXPECT_EQ(all["items"][0]["metadata"]["name"], "a");
+  EXPECT_EQ(decoded(kConfigMaps + "/nope", 404)["reason"], "NotFound");
+  // What has no such form is JSON.
+  EXPECT_EQ(server_.ask("GET", "/version", "", accept).header("content-type"), "application/json");
 }
 
 TEST_F(RestTest, Tables) {
@@ -110,6 +133,29 @@ TEST_F(RestTest, PartialMetadata) {
   EXPECT_EQ(list["items"][0]["kind"].as_string(), "PartialObjectMetadata");
   EXPECT_EQ(list["items"][0]["metadata"]["name"].as_string(), "a");
   EXPECT_FALSE(list["items"][0].contains("data"));
+}
+
+TEST_F(RestTest, PagesOfAForgottenVersionGoOnFromNow) {
+  for (int i = 0; i < 3; ++i) server_.create(kConfigMaps, config_map("p" + std::to_string(i)));
+  Value first = server_.ask("GET", kConfigMaps + "?limit=1").json();
+  const std::string version = first["metadata"]["resourceVersion"].str();
+  // A page is of the version that was asked for.
+  server_.create(kConfigMaps, config_map("a"));
+  EXPECT_EQ(server_.ask("GET", kConfigMaps + "?limit=1&resourceVersion=" + version).json()["items"][0]["metadata"]["name"], "p0");
+  server_.create(kConfigMaps, config_map("p1x"));
+  server_.store().compact(server_.store().revision());
+  Answered expired = server_.ask("GET", kConfigMaps + "?limit=1&continue=" + first["metadata"]["continue"].str());
+  EXPECT_EQ(expired.status, 410);
+  const std::string more = expired.json()["metadata"]["continue"].str();
+  ASSERT_FALSE(more.empty());
+  Value rest = server_.ask("GET", kConfigMaps + "?continue=" + more).json();
+  ASSERT_EQ(rest["items"].size(), 3u);
+  EXPECT_EQ(rest["items"][1]["metadata"]["name"], "p1x");
+  for (const char* match : {"", "&resourceVersionMatch=Exact"}) {
+    Answered old = server_.ask("GET", kConfigMaps + "?limit=1&resourceVersion=" + version + match);
+    EXPECT_EQ(old.status, 410);
+    EXPECT_EQ(old.json()["message"], "The resourceVersion for the provided list is too old.");
+  }
 }
 
 TEST_F(RestTest, PagesCoverEverythingOnce) {

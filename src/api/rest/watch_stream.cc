@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "api/protobuf/protobuf.h"
 #include "api/rest/context.h"
 #include "api/rest/options.h"
 #include "api/status.h"
@@ -18,6 +19,8 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   void start() {
     // As a WebSocket each event is one text message, whatever protocol the client offers.
     std::vector<std::string> protocols = http::offered_subprotocols(context_->request());
+    // The messages are text.
+    if (!http::header(context_->request().headers, "upgrade").empty()) context_->accept.encoding = Encoding::kJson;
     if (protocols.empty()) protocols.emplace_back();
     context_->exchange = http::answer_in_messages(*context_->loop, std::move(context_->exchange), {std::move(protocols), true, false});
     Result<WatchOptions> options = read_watch_options(*context_);
@@ -45,6 +48,12 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
 
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
     std::vector<http::Piece> pieces;
+    if (context_->accept.encoding == Encoding::kProtobuf) {
+      auto object = context_->views->get(record, view_form(*context_, false), [&] { return in_protobuf(record->value); });
+      pieces.push_back(http::Piece::of(protobuf::encode_event_head(type, object->size())));
+      pieces.push_back(context_->exchange->shared(std::move(object)));
+      return context_->exchange->write(std::move(pieces));
+    }
     pieces.push_back(http::Piece::of("{\"type\":\"" + std::string(type) + "\",\"object\":"));
     if (context_->accept.as == As::kObject) {
       pieces.push_back(http::Piece{record, record->json()});
@@ -79,7 +88,17 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   }
 
  private:
+  std::string in_protobuf(const Value& object) const {
+    Result<std::string> bytes = protobuf::encode(context_->registry->schema(), object);
+    return bytes.ok() ? std::move(*bytes) : std::string();
+  }
+
   void write(std::string_view type, const Value& object) {
+    if (context_->accept.encoding == Encoding::kProtobuf) {
+      std::string bytes = in_protobuf(object);
+      context_->exchange->write({http::Piece::of(protobuf::encode_event_head(type, bytes.size()) + bytes)});
+      return;
+    }
     std::string line = "{\"type\":\"" + std::string(type) + "\",\"object\":";
     json::encode_to(object, line);
     line += "}\n";

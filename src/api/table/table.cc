@@ -47,7 +47,7 @@ Value make_table(const schema::Kind& kind, const std::vector<Value>& objects, Va
   return Value::object({{"kind", "Table"},
                         {"apiVersion", api_version},
                         {"metadata", std::move(list_metadata)},
-                        {"columnDefinitions", with_columns ? column_definitions(kind) : Value::array()},
+                        {"columnDefinitions", with_columns ? column_definitions(kind) : Value()},
                         {"rows", Value::array(std::move(rows))}});
 }
 

@@ -95,6 +95,40 @@ void validate_finalizer_names(Report& report, const Value& finalizers) {
   for (std::size_t i = 0; i < finalizers.size(); ++i) validate_finalizer_name(report, path.at(i), finalizers[i].as_string());
 }
 
+// How often upstream looks at the metadata of an update, and so how often it says what is wrong with it: at what may not change,
+// and at labels, annotations and owners.
+struct Looks {
+  std::string_view group, kind;
+  int unchanged, content;
+};
+constexpr Looks kLooks[] = {
+    {"", "Event", 1, 2},           {"", "LimitRange", 1, 3},      {"", "PersistentVolume", 1, 4},
+    {"", "ReplicationController", 2, 3}, {"", "ResourceQuota", 2, 3},   {"", "Service", 2, 3},
+    {"apps", "DaemonSet", 2, 3},   {"apps", "Deployment", 2, 3},  {"apps", "ReplicaSet", 2, 3},
+    {"apps", "StatefulSet", 2, 3}, {"batch", "CronJob", 2, 3},    {"autoscaling", "HorizontalPodAutoscaler", 2, 3},
+    {"policy", "PodDisruptionBudget", 1, 2}, {"coordination.k8s.io", "Lease", 2, 3}, {"discovery.k8s.io", "EndpointSlice", 1, 3},
+    {"events.k8s.io", "Event", 2, 3},
+};
+
+std::vector<Cause> repeated(const schema::Kind& kind, std::vector<Cause> causes) {
+  Looks looks{"", "", 2, 4};
+  for (const Looks& other : kLooks) {
+    if (other.group == kind.group && other.kind == kind.kind) looks = other;
+  }
+  std::vector<Cause> out;
+  for (Cause& cause : causes) {
+    int times = 1;
+    for (const char* field : {"metadata.labels", "metadata.annotations", "metadata.ownerReferences"}) {
+      if (cause.field.starts_with(field)) times = looks.content;
+    }
+    for (const char* field : {"uid", "name", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers"}) {
+      if (cause.field == std::string("metadata.") + field) times = looks.unchanged;
+    }
+    for (int i = 0; i < times; ++i) out.push_back(cause);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<Cause> validate_create(const schema::Kind& kind, const Value& object) {
@@ -139,7 +173,7 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
     rules.create(report, after);
   }
   rules.update(report, before, after);
-  return report.take();
+  return repeated(kind, report.take());
 }
 
 }  // namespace berth::validation

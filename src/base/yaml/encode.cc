@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/json/json.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
@@ -131,6 +133,53 @@ class Writer {
     }
   }
 
+  // Long lines are folded as go-yaml folds them: at the first single space beyond this column.
+  static constexpr std::size_t kWidth = 80;
+
+  std::size_t column() const {
+    std::size_t at = 0;
+    for (std::size_t i = out_.rfind('\n') + 1; i < out_.size(); ++i) at += (static_cast<unsigned char>(out_[i]) & 0xC0) != 0x80;
+    return at;
+  }
+
+  enum class Style { kPlain, kSingle, kDouble };
+
+  // The characters of one scalar, those of its following lines indented.
+  void folded(std::string_view text, Style style, std::size_t indent) {
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t space = std::min(text.find(' ', i), text.size());
+      const std::string word(text.substr(i, space - i));
+      const std::string escaped = double_quoted(word);
+      out_ += style == Style::kDouble ? escaped.substr(1, escaped.size() - 2) : style == Style::kSingle ? replace_all(word, "'", "''") : word;
+      if (space == text.size()) return;
+      const bool after_space = space > 0 && text[space - 1] == ' ', before_space = space + 1 < text.size() && text[space + 1] == ' ';
+      const bool inside = style == Style::kPlain || (space > 0 && space + 1 < text.size());
+      if (inside && !after_space && (style == Style::kDouble || !before_space) && column() > kWidth) {
+        out_ += '\n';
+        out_.append(indent, ' ');
+        if (before_space) out_ += '\\';
+      } else {
+        out_ += ' ';
+      }
+      i = space + 1;
+    }
+  }
+
+  void value_line(std::string_view text, std::size_t indent) {
+    if (text.size() + indent <= kWidth) return line(text);
+    if (has_special(text) || text.find('\n') != std::string_view::npos || !plain_is_string(text)) {
+      out_ += '"';
+      folded(text, Style::kDouble, indent);
+      out_ += '"';
+    } else if (plain_allowed(text)) {
+      folded(text, Style::kPlain, indent);
+    } else {
+      out_ += '\'';
+      folded(text, Style::kSingle, indent);
+      out_ += '\'';
+    }
+  }
+
   // YAML readers take a key for one only where its colon is within 1024 characters; longer ones are marked.
   void key(std::string_view text, std::size_t indent) {
     std::size_t from = out_.size();
@@ -157,7 +206,7 @@ class Writer {
       return;
     }
     std::string_view text = value.as_string();
-    if (text.find('\n') == std::string_view::npos || has_special(text) || !literal_allowed(text)) return line(text);
+    if (text.find('\n') == std::string_view::npos || has_special(text) || !literal_allowed(text)) return value_line(text, indent);
     literal(text, indent);
   }
 

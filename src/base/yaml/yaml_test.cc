@@ -83,6 +83,17 @@ TEST(Yaml, Duplicates) {
   EXPECT_EQ(repeated, (std::vector<std::string>{"line 3: key \"a\" already set in map", "line 4: key true already set in map"}));
 }
 
+TEST(Yaml, LongLinesAreFolded) {
+  const std::string words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
+  EXPECT_EQ(yaml::encode(Value::object({{"a", Value::object({{"b", words}})}})),
+            "a:\n  b: one two three four five six seven eight nine ten eleven twelve thirteen fourteen\n    fifteen sixteen\n");
+  EXPECT_EQ(yaml::encode(Value::object({{"message", "only: " + words}})),
+            "message: 'only: one two three four five six seven eight nine ten eleven twelve thirteen\n  fourteen fifteen sixteen'\n");
+  for (const std::string& text : {words + "  " + words + "  x", "\t" + words + "  " + words + " ", "- " + words + " 'q' " + words, words + "\n" + words}) {
+    EXPECT_EQ(yaml::parse(yaml::encode(Value::object({{"a", Value::array({Value(text)})}}))).value()["a"][0].as_string(), text);
+  }
+}
+
 TEST(Yaml, Encodes) {
   Value pod = json::parse(R"({"spec":{"containers":[{"name":"c","args":["-v","5"],"ports":[]}],"x":[[1,2],[]]},
       "kind":"Pod","labels":{},"n":null,"t":true,"text":"a\nb\n","on":"off"})").value();
