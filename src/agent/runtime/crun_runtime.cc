@@ -292,6 +292,7 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
     }
     processes = "/proc/" + std::to_string(target->status().pid) + "/ns/pid";
   }
+  expect_container();  // pulling its image may have taken longer than the last one holds
   auto c = std::make_shared<Container>();
   ContainerStatus& s = c->status();
   s.id = spec.id;
