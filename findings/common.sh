@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: a temporary folder to work in, pinned packages in it, and the comparison at the end.
 set -euo pipefail
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export scripts
 work=$(mktemp -d)
 # A script that starts or mounts something says here how it ends.
 clean_up() { :; }

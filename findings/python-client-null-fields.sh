@@ -5,7 +5,7 @@
 # event that was made through core/v1 (as most controllers and the kubelet do). The API conventions (Optional vs. Required; Lists) have clients
 # take null and nothing for the same as an empty list. This one checks what it receives against the lists of required fields, takes null for
 # missing, and raises ValueError from the list call, so no item of the list can be had. Its option client_side_validation, set to False,
-# does not reach these checks either. (The description of Kubernetes 1.36 says that endpoints may be null.)
+# does not reach these checks either. (Kubernetes 1.36 describes endpoints as optional.)
 . "$(dirname "$0")/common.sh"
 # shellcheck disable=SC2046
 debian python3-kubernetes=22.6.0-2 $(python_needs python3-kubernetes)
