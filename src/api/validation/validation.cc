@@ -118,9 +118,9 @@ std::vector<Cause> repeated(const schema::Kind& kind, std::vector<Cause> causes)
   std::vector<Cause> out;
   for (Cause& cause : causes) {
     int times = 1;
-    for (const char* field : {"metadata.labels", "metadata.annotations", "metadata.ownerReferences"}) {
-      if (cause.field.starts_with(field)) times = looks.content;
-    }
+    // Below single annotations are the kinds' own rules.
+    const bool content = cause.field == "metadata.labels" || cause.field == "metadata.annotations" || cause.field.starts_with("metadata.ownerReferences");
+    if (content) times = looks.content;
     for (const char* field : {"uid", "name", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers"}) {
       if (cause.field == std::string("metadata.") + field) times = looks.unchanged;
     }
