@@ -1,11 +1,13 @@
 #include "agent/log_files.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <memory>
 
 #include "base/log.h"
 
@@ -28,7 +30,8 @@ bool exists(const std::string& path) {
 
 }  // namespace
 
-LogFiles::LogFiles(Loop& loop, int files) : loop_(loop), files_(files), notify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+LogFiles::LogFiles(Loop& loop, ThreadPool& remover, int files)
+    : loop_(loop), remover_(remover), files_(files), notify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
   if (!notify_) {
     log_warning("agent", "logs are only looked at when containers start and end", {{"error", errno_error("inotify_init1").message}});
     return;
@@ -71,11 +74,19 @@ void LogFiles::forget(const std::string& log_path) {
 void LogFiles::keep(const std::string& log_path) {
   if (!exists(log_path) || is_same_file(log_path, kept(log_path))) return;
   if (exists(kept(log_path))) {
+    let_go(log_path + "." + std::to_string(files_ - 1));
     for (int n = files_ - 1; n > 0; --n) {
       (void)std::rename((log_path + "." + std::to_string(n - 1)).c_str(), (log_path + "." + std::to_string(n)).c_str());
     }
   }
   (void)::link(log_path.c_str(), kept(log_path).c_str());
+}
+
+// A descriptor keeps the file until it is closed. Without one it goes at once.
+void LogFiles::let_go(const std::string& path) {
+  auto file = std::make_shared<Fd>(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  ::unlink(path.c_str());
+  if (*file) remover_.submit([file] { file->reset(); }, [] {});
 }
 
 void LogFiles::on_events() {

@@ -2,7 +2,8 @@
 // LogFiles: keeps the logs of running containers short. conmon starts a log anew by itself when it has reached its limit (`--log-size-max`),
 // by renaming a new file over it. A hard link to the present file, `<log>.0`, keeps what is replaced; it then becomes `<log>.1`, that one
 // `<log>.2` and so on. However fast a container writes, its logs take no more than `files` times the limit; what is replaced while this is
-// not looking is gone.
+// not looking is gone. The oldest file loses its name here and its blocks on the thread of `remover`: a disk that is told of each
+// block it may forget takes a tenth of a second for ten megabytes, and a container may fill them several times a second.
 //
 // On the agent's loop. Uses one inotify descriptor; at rest nothing runs.
 
@@ -13,13 +14,14 @@
 
 #include "base/files.h"
 #include "base/loop.h"
+#include "base/thread_pool.h"
 
 namespace berth::agent {
 
 class LogFiles {
  public:
   // `files`: how many files a log has at most, the present one among them.
-  LogFiles(Loop& loop, int files);
+  LogFiles(Loop& loop, ThreadPool& remover, int files);
   ~LogFiles();
   LogFiles(const LogFiles&) = delete;
 
@@ -31,8 +33,10 @@ class LogFiles {
  private:
   void on_events();
   void keep(const std::string& log_path);
+  void let_go(const std::string& path);
 
   Loop& loop_;
+  ThreadPool& remover_;
   int files_;
   Fd notify_;
   std::map<int, std::string> directories_;        // by watch

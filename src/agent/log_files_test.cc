@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <future>
+#include <vector>
 
 #include "base/files.h"
 
@@ -38,11 +40,12 @@ class LogFilesTest : public ::testing::Test {
   }
 
   Loop loop_;
+  ThreadPool remover_{loop_, 1};
   std::string directory_, log_;
 };
 
 TEST_F(LogFilesTest, WhatIsReplacedIsKept) {
-  LogFiles logs(loop_, 3);
+  LogFiles logs(loop_, remover_, 3);
   logs.follow(log_);
   logs.follow(log_);
   for (const char* text : {"b", "c", "d", "e"}) {
@@ -61,16 +64,43 @@ TEST_F(LogFilesTest, WhatIsReplacedIsKept) {
   EXPECT_EQ(text_of(log_ + ".1"), "d") << "nobody follows it any more";
 }
 
+TEST_F(LogFilesTest, TheOldestIsFreedOffTheLoop) {
+  auto deleted = [&] {
+    std::vector<std::string> out;
+    for (const auto& at : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code gone;  // the descriptor that lists them
+      std::string path = std::filesystem::read_symlink(at, gone).string();
+      if (path.starts_with(directory_) && path.ends_with(" (deleted)")) out.push_back(path);
+    }
+    return out;
+  };
+  std::promise<void> released;
+  remover_.submit([held = released.get_future().share()] { held.wait(); }, [] {});
+  LogFiles logs(loop_, remover_, 3);
+  logs.follow(log_);
+  for (const char* text : {"b", "c", "d"}) {
+    replace(text);
+    run();
+  }
+  EXPECT_EQ(text_of(log_ + ".2"), "b");
+  EXPECT_EQ(deleted(), std::vector<std::string>{log_ + ".2 (deleted)"}) << "its blocks are still there";
+  bool freed = false;
+  remover_.submit([] {}, [&] { freed = true; });
+  released.set_value();
+  while (!freed) loop_.run_once(1s);
+  EXPECT_EQ(deleted(), std::vector<std::string>{});
+}
+
 TEST_F(LogFilesTest, AnotherAgentGoesOn) {
-  { LogFiles(loop_, 3).follow(log_); }
+  { LogFiles(loop_, remover_, 3).follow(log_); }
   replace("b");
-  LogFiles logs(loop_, 3);
+  LogFiles logs(loop_, remover_, 3);
   logs.follow(log_);
   EXPECT_EQ(text_of(log_ + ".1"), "a");
 }
 
 TEST_F(LogFilesTest, ADirectoryThatGoesIsForgotten) {
-  LogFiles logs(loop_, 3);
+  LogFiles logs(loop_, remover_, 3);
   logs.follow(log_);
   std::filesystem::remove_all(directory_);
   run();

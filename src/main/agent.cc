@@ -59,7 +59,7 @@ class AgentRole {
     config.resolver_file = "/etc/resolv.conf";
     config.allowed_unsafe_sysctls = settings_.allowed_unsafe_sysctls;
     probes_ = agent::make_probe_runner(loop_, *containers_);
-    logs_ = std::make_unique<agent::LogFiles>(loop_, config.log_files);
+    logs_ = std::make_unique<agent::LogFiles>(loop_, log_remover_, config.log_files);
     agent_ = std::make_unique<agent::Agent>(
         config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_, trash_.get(), &measuring_, logs_.get()});
     BERTH_TRY(start_watchers());
@@ -155,6 +155,7 @@ class AgentRole {
   std::unique_ptr<agent::VolumeProvider> volumes_;
   std::unique_ptr<net::PodNetwork> network_;
   std::unique_ptr<agent::ProbeRunner> probes_;
+  ThreadPool log_remover_{loop_, 1};
   std::unique_ptr<agent::LogFiles> logs_;
   std::unique_ptr<api::Client> client_;
   std::unique_ptr<controllers::InformerSet> informers_;
