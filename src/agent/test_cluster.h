@@ -193,7 +193,8 @@ class FakeNetwork final : public net::PodNetwork {
   Status prepare() override { return {}; }
   Result<net::PodAddress> lease(const std::string& uid) override;
   Status connect(const std::string& uid, const net::PodAddress& address, const std::string& users) override;
-  Status detach(const std::string& uid) override;
+  Status disconnect(const std::string& uid) override;
+  Status release(const std::string& uid) override;
   Status recover(const std::vector<std::string>&) override { return {}; }
   std::vector<std::pair<std::string, std::string>> leases() const override { return {}; }
   std::map<std::string, std::string> addresses;

@@ -443,9 +443,13 @@ Status FakeNetwork::connect(const std::string&, const net::PodAddress& address, 
   return in_new_namespaces(CLONE_NEWNET, [&] { return bind_mount("/proc/thread-self/ns/net", address.namespace_path); });
 }
 
-Status FakeNetwork::detach(const std::string& uid) {
-  addresses.erase(uid);
+Status FakeNetwork::disconnect(const std::string& uid) {
   if (!directory.empty()) unmount(directory + "/" + uid);
+  return {};
+}
+
+Status FakeNetwork::release(const std::string& uid) {
+  addresses.erase(uid);
   return {};
 }
 

@@ -106,7 +106,9 @@ class AgentRole {
     network.cidr = settings_.pod_cidr;
     network.state_file = dir_.node() + "/addresses.json";
     network.namespaces_directory = dir_.node() + "/netns";
-    network.aside = [this](Task work) { loop_.offload(std::move(work), [] {}); };
+    network.aside = [this](Task work) {
+      loop_.post([this, work = std::move(work)]() mutable { loop_.offload(std::move(work), [] {}); });
+    };
     network_ = net::make_pod_network(network);
     return network_->prepare();
   }

@@ -78,12 +78,16 @@ class BridgeNetwork final : public PodNetwork {
     return made;
   }
 
-  Status detach(const std::string& pod_uid) override {
+  Status disconnect(const std::string& pod_uid) override {
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
     std::optional<int> link = netlink.find_link(veth_name(pod_uid));
     BERTH_TRY(remove_network_namespace(namespace_path(pod_uid)));
     fault::step("network.namespace_removed");
     if (link) remove_aside(*link);
+    return ok_status();
+  }
+
+  Status release(const std::string& pod_uid) override {
     if (pool_.release(pod_uid)) return save();
     return ok_status();
   }

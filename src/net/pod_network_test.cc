@@ -180,6 +180,21 @@ TEST_F(PodNetworkTest, DetachLeavesNothing) {
   EXPECT_NE(attach(*network, "uid-b")->ip, a.ip);
 }
 
+TEST_F(PodNetworkTest, AnAddressIsFreeWhenItIsReleased) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  PodAddress a = attach(*network, "uid-a").value();
+  Status gone;
+  std::thread elsewhere([&] { gone = network->disconnect("uid-a"); });
+  elsewhere.join();
+  ASSERT_TRUE(gone.ok());
+  EXPECT_FALSE(path_exists(a.namespace_path));
+  ASSERT_EQ(network->leases().size(), 1u) << "whatever still knows the pod may ask for its address";
+  EXPECT_EQ(network->leases()[0].second, a.ip);
+  ASSERT_TRUE(network->release("uid-a").ok());
+  EXPECT_TRUE(network->leases().empty());
+}
+
 TEST_F(PodNetworkTest, DetachDoesNotWaitForConnectionsToEnd) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());

@@ -32,11 +32,13 @@ class Network final : public PodHook {
 
   void cleanup(PodContext& pod, HookDone done) override {
     if (uses_host_network(pod.pod)) return done(std::nullopt);
-    auto detached = pod.services.network.detach(pod.uid());
-    if (!detached.ok())
-      return done(HookFailure{"FailedKillPod",
-                              "error killing pod: failed to tear down the network: " + detached.error().message});
-    done(std::nullopt);
+    blocking(
+        pod.services.runtime, [&network = pod.services.network, uid = std::string(pod.uid())] { return network.disconnect(uid); },
+        [&pod, done = std::move(done)](Status gone) {
+          if (gone.ok()) gone = pod.services.network.release(pod.uid());
+          if (gone.ok()) return done(std::nullopt);
+          done(HookFailure{"FailedKillPod", "error killing pod: failed to tear down the network: " + gone.error().message});
+        });
   }
 
  private:
