@@ -234,6 +234,18 @@ TEST_F(AgentTest, EagerTriesRestTwentyTimesAsLongAsTheyTake) {
   EXPECT_LE(std::count(probes_.log.begin(), probes_.log.end(), "slow"), 6) << "at most one in a period";
 }
 
+TEST_F(AgentTest, APeriodIsFromOneProbesBeginningToTheNext) {
+  probes_.takes = 600ms;
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox","livenessProbe":{"exec":{"command":["slow"]},"periodSeconds":1,"timeoutSeconds":3}}]})");
+  runtime_.advance(10500ms);
+  EXPECT_EQ(probes_.log.size(), 11u) << "at 0, 1, ... 10 s";
+  probes_.takes = 1500ms;
+  runtime_.advance(500ms);
+  probes_.log.clear();
+  runtime_.advance(6s);
+  EXPECT_EQ(probes_.log.size(), 4u) << "one at a time, and the next as soon as it is over";
+}
+
 TEST_F(AgentTest, AnAnnotationSwitchesEagerProbesOff) {
   probes_.results["/healthz"] = false;
   Value web = pod("web-0",

@@ -141,9 +141,10 @@ struct Prober::State : std::enable_shared_from_this<State> {
       ++probe.failures;
       probe.successes = 0;
     }
-    probe.next_counted = now + period(probe);
+    // The period is from one beginning to the next, so that a slow answer does not put off the next question.
+    probe.next_counted = std::max(probe.began + period(probe), now);
     if (probe.eager && now - probe.first_try > kYoung) set_eager(probe, false);
-    arm(i, probe.eager ? pause : period(probe));
+    arm(i, probe.eager ? pause : probe.next_counted - now);
     judge(i, result);
   }
 
