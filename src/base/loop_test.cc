@@ -8,8 +8,10 @@
 
 #include <array>
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <future>
+#include <iterator>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -17,6 +19,7 @@
 
 #include "base/files.h"
 #include "base/ids.h"
+#include "base/thread_pool.h"
 
 namespace berth {
 namespace {
@@ -474,6 +477,25 @@ TEST(Ids, UidsAreVersionFourAndSuffixesHaveTheirAlphabet) {
   EXPECT_EQ(suffix.find_first_not_of("bcdfghjklmnpqrstvwxz2456789"), std::string::npos);
   EXPECT_NE(suffix.substr(0, 12), suffix.substr(12, 12));
   EXPECT_EQ(random_suffix(loop, 0), "");
+}
+
+TEST(ThreadPoolTest, ThreadsThatWereStartedTakeTheWork) {
+  auto threads = [] {
+    std::filesystem::directory_iterator all("/proc/self/task");
+    return std::distance(begin(all), end(all));
+  };
+  Loop loop;
+  ThreadPool pool(loop, 3);
+  const auto before = threads();
+  pool.start();
+  EXPECT_EQ(threads(), before + 3);
+  std::promise<void> released;
+  auto held = released.get_future().share();
+  int done = 0;
+  for (int n = 0; n < 6; ++n) pool.submit([held] { held.wait(); }, [&] { ++done; });
+  EXPECT_EQ(threads(), before + 3);
+  released.set_value();
+  while (done < 6) loop.run_once(1s);
 }
 
 }  // namespace

@@ -24,6 +24,15 @@ void ThreadPool::submit(Task work, Task done) {
   }
 }
 
+void ThreadPool::start() {
+  std::lock_guard lock(mutex_);
+  while (threads_.size() < limit_) {
+    const std::size_t before = threads_.size();
+    start_thread();
+    if (threads_.size() == before) return;
+  }
+}
+
 void ThreadPool::close() {
   std::deque<Job> dropped;
   {

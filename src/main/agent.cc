@@ -59,6 +59,7 @@ class AgentRole {
     config.resolver_file = "/etc/resolv.conf";
     config.allowed_unsafe_sysctls = settings_.allowed_unsafe_sysctls;
     probes_ = agent::make_probe_runner(loop_, *containers_);
+    log_remover_.start();
     logs_ = std::make_unique<agent::LogFiles>(loop_, log_remover_, config.log_files);
     agent_ = std::make_unique<agent::Agent>(
         config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_, trash_.get(), &measuring_, logs_.get()});

@@ -156,6 +156,7 @@ Status CrunRuntime::prepare() {
   }
   BERTH_ASSIGN(paths_, prepare_runtime_paths(config_.root));
   BERTH_ASSIGN(program_, prepare_program(paths_, config_.crun));
+  spawner_.start();
   inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify_) return errno_error("inotify");
   if (::inotify_add_watch(inotify_.get(), paths_.exits().c_str(), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
