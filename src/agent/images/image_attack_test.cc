@@ -184,6 +184,27 @@ TEST_F(HostileImages, WhiteoutsStayBelowTheLayer) {
   EXPECT_EQ(::lstat((*at + "/outside/file").c_str(), &found), 0);
 }
 
+// A whiteout beside a directory of the same name hides what the layers below have in it, in either order, and whether the
+// layer lists the directory or only what is in it.
+TEST_F(HostileImages, AWhiteoutBesideADirectoryHidesWhatIsBelowIt) {
+  auto at = layer([](Tar& tar) {
+    tar.file(".wh.before", "").directory("before").file("before/y", "1");
+    tar.directory("after").file("after/y", "1").file(".wh.after", "");
+    tar.file("deep/.wh.listed", "").file("deep/listed/in/y", "1");
+    tar.directory("plain").file("plain/y", "1");
+  });
+  ASSERT_TRUE(at.ok()) << at.error().message;
+  for (const char* directory : {"/before", "/after", "/deep/listed"}) {
+    char value[2] = {};
+    EXPECT_EQ(::getxattr((*at + directory).c_str(), "trusted.overlay.opaque", value, 1), 1) << directory;
+  }
+  for (const char* directory : {"/plain", "/deep", "/deep/listed/in"}) {
+    char value[2] = {};
+    EXPECT_LT(::getxattr((*at + directory).c_str(), "trusted.overlay.opaque", value, 1), 0) << directory;
+  }
+  for (const char* file : {"/before/y", "/after/y", "/deep/listed/in/y"}) EXPECT_EQ(text(*at + file), "1") << file;
+}
+
 TEST_F(HostileImages, WhiteoutsOfNothingAreRefused) {
   for (const char* name : {".wh.", ".wh..", ".wh...", "d/.wh..."}) {
     auto at = layer([&](Tar& tar) { tar.file(name, ""); });

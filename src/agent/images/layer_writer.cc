@@ -28,6 +28,9 @@ timespec modified(archive_entry* entry) { return {archive_entry_mtime(entry), ar
 
 bool is_id(la_int64_t id) { return id >= 0 && id < std::numeric_limits<std::uint32_t>::max(); }
 
+// As an overlay takes it.
+bool is_whiteout(const struct stat& file) { return S_ISCHR(file.st_mode) && file.st_rdev == makedev(0, 0); }
+
 }  // namespace
 
 std::optional<std::string> inner_path(std::string_view raw) {
@@ -89,6 +92,7 @@ Result<const RootedDir*> LayerWriter::parent_of(const std::string& path) {
   if (path.empty()) return &root_;
   if (!parent_ || path != parent_path_) {
     parent_.reset();
+    if (Status replaced = replace_whiteouts(path); !replaced.ok()) return wrong(path, "cannot be a directory: " + replaced.error().message);
     auto made = root_.make_directories(
         path, 0755, RootedDir::Links::kInside,
         [this](const RootedDir& made, const std::string& at) { return inherit(made, at); });
@@ -131,15 +135,39 @@ Status LayerWriter::whiteout(const RootedDir& parent, const std::string& name) {
   std::string hidden = name.substr(kWhiteout.size());
   if (hidden.empty() || hidden == "." || hidden == "..") return wrong(name, "hides no file");
   Status made = parent.make_node(hidden, S_IFCHR, makedev(0, 0));
-  // What the same layer holds is not hidden by it.
-  if (made.failed_with(Code::kAlreadyExists)) return {};
-  return made;
+  // What the same layer holds is not hidden by it, but a directory's content below this layer is.
+  if (!made.failed_with(Code::kAlreadyExists)) return made;
+  BERTH_ASSIGN(struct stat there, parent.stat(hidden, RootedDir::Links::kNone));
+  return S_ISDIR(there.st_mode) ? mark_opaque(parent, hidden) : ok_status();
+}
+
+Status LayerWriter::mark_opaque(const RootedDir& parent, const std::string& name) {
+  BERTH_ASSIGN(Fd fd, parent.open(name, O_RDONLY | O_DIRECTORY, RootedDir::Links::kNone));
+  return set_xattr(fd.get(), kOpaqueXattr, "y");
+}
+
+// A whiteout where the layer has a directory that it does not list itself.
+Status LayerWriter::replace_whiteouts(const std::string& path) {
+  for (std::size_t slash = path.find('/');; slash = path.find('/', slash + 1)) {
+    const std::string at = path.substr(0, slash);
+    auto found = root_.stat(at);
+    if (found.failed_with(Code::kNotFound)) return {};
+    if (!found.ok()) return found.error();
+    if (is_whiteout(*found)) {
+      BERTH_TRY(root_.remove_file(at));
+      BERTH_TRY(root_.make_directory(at, 0755));
+      BERTH_TRY(mark_opaque(root_, at));
+    }
+    if (slash == std::string::npos) return {};
+  }
 }
 
 Status LayerWriter::make_directory(const RootedDir& parent, const std::string& name, archive_entry* entry) {
+  auto before = parent.stat(name, RootedDir::Links::kNone);
   BERTH_TRY(clear_way(parent, name, true));
   Status made = parent.make_directory(name, 0755);
   if (!made.ok() && !made.failed_with(Code::kAlreadyExists)) return made;
+  if (before.ok() && is_whiteout(*before)) BERTH_TRY(mark_opaque(parent, name));
   BERTH_ASSIGN(Fd fd, parent.open(name, O_RDONLY | O_DIRECTORY, RootedDir::Links::kNone));
   return describe(fd.get(), entry, false);
 }

@@ -44,6 +44,9 @@ class LayerWriter {
   };
   Result<const RootedDir*> parent_of(const std::string& path);
   Status whiteout(const RootedDir& parent, const std::string& name);
+  // Hides what the layers below have in the directory.
+  Status mark_opaque(const RootedDir& parent, const std::string& name);
+  Status replace_whiteouts(const std::string& path);
   Status make_directory(const RootedDir& parent, const std::string& name, archive_entry* entry);
   Status make_file(const RootedDir& parent, const std::string& name, archive* reader, archive_entry* entry);
   Status make_other(const RootedDir& parent, const std::string& name, archive_entry* entry);
