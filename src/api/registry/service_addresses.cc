@@ -34,6 +34,24 @@ bool wants_ports(const Value& spec) {
 // Of a dry run nothing is kept, and its numbers are no promise: upstream counts up from one that no range has.
 constexpr int kFirstProposed = 32769;
 
+template <class T>
+bool contains(const std::vector<T>& numbers, T number) {
+  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+// The numbers that a Service names, each once.
+ServiceAddresses::Taken held_by(const Value& service) {
+  ServiceAddresses::Taken held;
+  const Value& spec = service["spec"];
+  if (const std::uint32_t ip = to_number(spec["clusterIP"].str()); ip != 0) held.ips.push_back(ip);
+  auto add = [&](const Value& number) {
+    if (const auto port = static_cast<int>(number.as_int()); port > 0 && !contains(held.ports, port)) held.ports.push_back(port);
+  };
+  for (const Value& port : spec["ports"]) add(port["nodePort"]);
+  add(spec["healthCheckNodePort"]);
+  return held;
+}
+
 }  // namespace
 
 ServiceAddresses::ServiceAddresses(const std::string& cidr, int first_port, int last_port) : first_port_(first_port), last_port_(last_port) {
@@ -45,20 +63,41 @@ ServiceAddresses::ServiceAddresses(const std::string& cidr, int first_port, int 
 std::string ServiceAddresses::address(std::uint32_t offset) const { return to_text(base_ + offset); }
 
 void ServiceAddresses::note(const Value& service) {
-  if (std::uint32_t ip = to_number(service["spec"]["clusterIP"].str()); ip != 0) ips_.insert(ip);
-  for (const Value& port : service["spec"]["ports"]) {
-    if (port["nodePort"].as_int() > 0) ports_.insert(static_cast<int>(port["nodePort"].as_int()));
+  const Taken held = held_by(service);
+  for (std::uint32_t ip : held.ips) ips_.share(ip);
+  for (int port : held.ports) ports_.share(port);
+}
+
+void ServiceAddresses::give_back(const Taken& taken) {
+  for (std::uint32_t ip : taken.ips) ips_.drop(ip);
+  for (int port : taken.ports) ports_.drop(port);
+}
+
+void ServiceAddresses::release(const Value& service) { give_back(held_by(service)); }
+
+void ServiceAddresses::release_former(const Value& before, const Value& after) {
+  Taken former = held_by(before);
+  const Taken held = held_by(after);
+  std::erase_if(former.ips, [&](std::uint32_t ip) { return contains(held.ips, ip); });
+  std::erase_if(former.ports, [&](int port) { return contains(held.ports, port); });
+  give_back(former);
+}
+
+void ServiceAddresses::take_rest(const Value& before, const Value& service, Taken& taken) {
+  const Taken former = held_by(before), held = held_by(service);
+  for (std::uint32_t ip : held.ips) {
+    if (contains(former.ips, ip) || contains(taken.ips, ip)) continue;
+    ips_.share(ip);
+    taken.ips.push_back(ip);
   }
-  if (const std::int64_t health = service["spec"]["healthCheckNodePort"].as_int(); health > 0) ports_.insert(static_cast<int>(health));
+  for (int port : held.ports) {
+    if (contains(former.ports, port) || contains(taken.ports, port)) continue;
+    ports_.share(port);
+    taken.ports.push_back(port);
+  }
 }
 
-void ServiceAddresses::release(const Value& service) {
-  if (std::uint32_t ip = to_number(service["spec"]["clusterIP"].str()); ip != 0) ips_.erase(ip);
-  for (const Value& port : service["spec"]["ports"]) ports_.erase(static_cast<int>(port["nodePort"].as_int()));
-  ports_.erase(static_cast<int>(service["spec"]["healthCheckNodePort"].as_int()));
-}
-
-bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
+bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
   std::string wanted = spec["clusterIP"].str();
   if (wanted == "None") return true;
   if (!wanted.empty()) {
@@ -68,11 +107,12 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, std::vector<Ca
                                            "failed to allocate IP " + wanted + ": the provided network does not match the current range"));
       return false;
     }
-    if (!ips_.insert(ip).second) {
+    if (!ips_.take(ip)) {
       problem.push_back(api::invalid_value("spec.clusterIPs", Value::array({wanted}),
                                            "failed to allocate IP " + wanted + ": provided IP is already allocated"));
       return false;
     }
+    taken.ips.push_back(ip);
     return true;
   }
   // The first 256 (the lower band) are left to those who ask for an address by name.
@@ -80,7 +120,8 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, std::vector<Ca
   std::uint32_t span = size_ - 1 - low;
   for (std::uint32_t tried = 0; tried < span; ++tried) {
     std::uint32_t ip = base_ + low + static_cast<std::uint32_t>((chance + tried) % span);
-    if (!ips_.insert(ip).second) continue;
+    if (!ips_.take(ip)) continue;
+    taken.ips.push_back(ip);
     spec.set("clusterIP", to_text(ip));
     return true;
   }
@@ -88,32 +129,37 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, std::vector<Ca
   return false;
 }
 
-bool ServiceAddresses::take_port(int wanted, const std::string& path, std::vector<Cause>& problem) {
-  if (wanted < first_port_ || wanted > last_port_) {
-    problem.push_back(api::invalid_value(path, wanted, "provided port is not in the valid range. The range of valid ports is " +
-                                                           std::to_string(first_port_) + "-" + std::to_string(last_port_)));
+bool ServiceAddresses::take_port(int wanted, Taken& taken, std::string& problem) {
+  if (!taken.dry_run && (wanted < first_port_ || wanted > last_port_)) {
+    problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(first_port_) + "-" + std::to_string(last_port_);
     return false;
   }
-  if (ports_.insert(wanted).second) return true;
-  problem.push_back(api::invalid_value(path, wanted, "provided port is already allocated"));
-  return false;
+  if (!ports_.take(wanted)) {
+    problem = "provided port is already allocated";
+    return false;
+  }
+  taken.ports.push_back(wanted);
+  return true;
 }
 
-int ServiceAddresses::any_port(std::uint64_t chance) {
+int ServiceAddresses::take_any_port(std::uint64_t chance, Taken& taken) {
+  if (taken.dry_run) {
+    const int proposed = taken.ports.empty() ? kFirstProposed : *std::max_element(taken.ports.begin(), taken.ports.end()) + 1;
+    ports_.share(proposed);
+    taken.ports.push_back(proposed);
+    return proposed;
+  }
   const int span = last_port_ - first_port_ + 1;
   for (int tried = 0; tried < span; ++tried) {
     const int candidate = first_port_ + static_cast<int>((chance + static_cast<std::uint64_t>(tried)) % static_cast<std::uint64_t>(span));
-    if (ports_.insert(candidate).second) return candidate;
+    if (!ports_.take(candidate)) continue;
+    taken.ports.push_back(candidate);
+    return candidate;
   }
   return 0;
 }
 
-bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
-  std::vector<int> taken;
-  auto undo = [&] {
-    for (int number : taken) ports_.erase(number);
-    return false;
-  };
+bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
   // One port of several protocols has one number.
   std::map<std::int64_t, int> by_port;
   for (std::size_t i = 0; i < spec["ports"].size(); ++i) {
@@ -123,19 +169,20 @@ bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, std::vector
     auto shared = by_port.find(port);
     if (wanted != 0) {
       if (shared != by_port.end() && shared->second == wanted) continue;
-      if (!take_port(wanted, path, problem)) return undo();
-      taken.push_back(wanted);
+      if (std::string refused; !take_port(wanted, taken, refused)) {
+        problem.push_back(api::invalid_value(path, wanted, refused));
+        return false;
+      }
       by_port.emplace(port, wanted);
       continue;
     }
     int found = shared != by_port.end() ? shared->second : 0;
     if (found == 0) {
-      found = any_port(chance + i);
+      found = take_any_port(chance + i, taken);
       if (found == 0) {
         problem.push_back(api::invalid_value(path, 0, "failed to allocate a nodePort: range is full"));
-        return undo();
+        return false;
       }
-      taken.push_back(found);
     }
     by_port.emplace(port, found);
     spec.mut("ports").mut(i).set("nodePort", found);
@@ -143,51 +190,40 @@ bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, std::vector
   return true;
 }
 
-bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, std::vector<Cause>& problem) {
+bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+  constexpr const char* kPath = "spec.healthCheckNodePort";
   if (!wants_health_port(spec)) return true;
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
-    return take_port(wanted, "spec.healthCheckNodePort", problem);
+    std::string refused;
+    if (take_port(wanted, taken, refused)) return true;
+    problem.push_back(api::invalid_value(kPath, wanted, refused));
+    return false;
   }
-  const int found = any_port(chance);
+  const int found = take_any_port(chance, taken);
   if (found == 0) {
-    problem.push_back(api::invalid_value("spec.healthCheckNodePort", 0, "failed to allocate a nodePort: range is full"));
+    problem.push_back(api::invalid_value(kPath, 0, "failed to allocate a nodePort: range is full"));
     return false;
   }
   spec.set("healthCheckNodePort", found);
   return true;
 }
 
-void ServiceAddresses::free_former(const Value& before, const Value& spec) {
-  const Value& old_spec = before["spec"];
-  if (!old_spec["clusterIP"].as_string().empty() && !wants_ip(spec)) ips_.erase(to_number(old_spec["clusterIP"].str()));
-  auto kept = [&](std::int64_t number) {
-    for (const Value& port : spec["ports"]) {
-      if (port["nodePort"].as_int() == number) return true;
-    }
-    return spec["healthCheckNodePort"].as_int() == number;
-  };
-  for (const Value& port : old_spec["ports"]) {
-    if (!kept(port["nodePort"].as_int())) ports_.erase(static_cast<int>(port["nodePort"].as_int()));
-  }
-  const std::int64_t health = old_spec["healthCheckNodePort"].as_int();
-  if (health != 0 && !kept(health)) ports_.erase(static_cast<int>(health));
-}
-
-bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+  taken = {};
   Value& spec = service.mut("spec");
   if (wants_ip(spec)) {
-    if (!take_ip(spec, chance, problem)) return false;
+    if (!take_ip(spec, chance, taken, problem)) return false;
     if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
     if (spec["ipFamilies"].empty()) spec.set("ipFamilies", Value::array({"IPv4"}));
     if (spec["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", "SingleStack");
   }
-  bool good = !wants_ports(spec) || take_ports(spec, chance >> 20, problem);
-  if (good && !take_health_port(spec, chance >> 40, problem)) {
-    good = false;
-    for (const Value& port : spec["ports"]) ports_.erase(static_cast<int>(port["nodePort"].as_int()));
+  if ((!wants_ports(spec) || take_ports(spec, chance >> 20, taken, problem)) && take_health_port(spec, chance >> 40, taken, problem)) {
+    take_rest(Value(), service, taken);
+    return true;
   }
-  if (!good && wants_ip(spec)) ips_.erase(to_number(spec["clusterIP"].str()));
-  return good;
+  give_back(taken);
+  taken = {};
+  return false;
 }
 
 bool ServiceAddresses::propose(Value& service, std::uint64_t chance, std::vector<Cause>& problem) const {
@@ -201,7 +237,7 @@ bool ServiceAddresses::propose(Value& service, std::uint64_t chance, std::vector
       auto shared = by_port.find(port);
       if (wanted != 0) {
         if (shared != by_port.end() && shared->second == wanted) continue;
-        if (!copy.ports_.insert(static_cast<int>(wanted)).second) {
+        if (!copy.ports_.take(static_cast<int>(wanted))) {
           problem.push_back(api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", wanted, "provided port is already allocated"));
           return false;
         }
@@ -215,66 +251,33 @@ bool ServiceAddresses::propose(Value& service, std::uint64_t chance, std::vector
   }
   if (wants_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0) spec.set("healthCheckNodePort", kFirstProposed);
   if (!wants_ip(spec)) return true;
-  if (!copy.take_ip(spec, chance, problem)) return false;
+  Taken unused;
+  if (!copy.take_ip(spec, chance, unused, problem)) return false;
   if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   return true;
 }
 
-// What one change of a Service took.
-struct ServiceAddresses::Taken {
-  bool dry_run;
-  std::vector<std::uint32_t> ips = {};
-  std::vector<int> ports = {};
-
-  // Whether `port` was free; a dry run does not ask whether it is in the range.
-  bool take(ServiceAddresses& addresses, int port, std::string& problem) {
-    if (!dry_run && (port < addresses.first_port_ || port > addresses.last_port_)) {
-      problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(addresses.first_port_) + "-" +
-                std::to_string(addresses.last_port_);
-      return false;
-    }
-    if (!addresses.ports_.insert(port).second) {
-      problem = "provided port is already allocated";
-      return false;
-    }
-    ports.push_back(port);
-    return true;
+Status ServiceAddresses::update(const Value& before, Value& service, std::uint64_t chance, bool dry_run, Taken& taken) {
+  // A dry run proposes the health check's port without regard to the node ports.
+  Taken ports{.dry_run = dry_run}, health{.dry_run = dry_run};
+  Status status = take_changes(before, service, chance, ports);
+  if (status.ok()) status = take_changed_health_port(before, service.mut("spec"), chance >> 40, health);
+  taken = std::move(ports);
+  taken.ports.insert(taken.ports.end(), health.ports.begin(), health.ports.end());
+  if (status.ok() && !dry_run) {
+    take_rest(before, service, taken);
+    return status;
   }
-  // 0: none is free.
-  int take_any(ServiceAddresses& addresses, std::uint64_t chance) {
-    int port = 0;
-    if (dry_run) {
-      port = ports.empty() ? kFirstProposed : *std::max_element(ports.begin(), ports.end()) + 1;
-      addresses.ports_.insert(port);
-    } else {
-      port = addresses.any_port(chance);
-    }
-    if (port != 0) ports.push_back(port);
-    return port;
-  }
-};
-
-Status ServiceAddresses::update(const Value& before, Value& service, std::uint64_t chance, bool dry_run) {
-  Taken ports{dry_run}, health{dry_run};
-  Status taken = take_changes(before, service, chance, ports);
-  if (taken.ok()) taken = take_changed_health_port(before, service.mut("spec"), chance >> 40, health);
-  if (taken.ok() && !dry_run) {
-    free_former(before, service["spec"]);
-    return taken;
-  }
-  for (std::uint32_t ip : ports.ips) ips_.erase(ip);
-  for (const Taken& each : {ports, health}) {
-    for (int port : each.ports) ports_.erase(port);
-  }
-  return taken;
+  give_back(taken);
+  taken = {};
+  return status;
 }
 
 Status ServiceAddresses::take_changes(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
   Value& spec = service.mut("spec");
   if (wants_ip(spec) && before["spec"]["clusterIP"].as_string().empty()) {
     std::vector<Cause> problem;
-    if (!take_ip(spec, chance, problem)) return api::invalid("", "Service", api::name_of(service), std::move(problem));
-    if (const std::uint32_t ip = to_number(spec["clusterIP"].str()); ip != 0) taken.ips.push_back(ip);
+    if (!take_ip(spec, chance, taken, problem)) return api::invalid("", "Service", api::name_of(service), std::move(problem));
     if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   }
   return take_changed_ports(before, service, chance >> 20, taken);
@@ -291,12 +294,12 @@ Status ServiceAddresses::take_changed_ports(const Value& before, Value& service,
     auto number = static_cast<int>(spec["ports"][i]["nodePort"].as_int());
     if (number == 0 && !wants_ports(spec)) continue;
     if (number == 0) {
-      number = taken.take_any(*this, chance + i);
+      number = take_any_port(chance + i, taken);
       if (number == 0) return api::internal_error("failed to allocate a nodePort: range is full");
       spec.mut("ports").mut(i).set("nodePort", number);
     } else if (known.insert(number).second) {
       std::string problem;
-      if (!taken.take(*this, number, problem)) {
+      if (!take_port(number, taken, problem)) {
         return api::invalid("", "Service", api::name_of(service), {api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", number, problem)});
       }
     }
@@ -310,10 +313,10 @@ Status ServiceAddresses::take_changed_health_port(const Value& before, Value& sp
   if (wants_health_port(before["spec"]) || !wants_health_port(spec)) return ok_status();
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
     std::string problem;
-    if (taken.take(*this, wanted, problem)) return ok_status();
+    if (take_port(wanted, taken, problem)) return ok_status();
     return api::internal_error("failed to allocate requested HealthCheck NodePort " + std::to_string(wanted) + ": " + problem);
   }
-  const int found = taken.take_any(*this, chance);
+  const int found = take_any_port(chance, taken);
   if (found == 0) return api::internal_error("failed to allocate a HealthCheck NodePort 0: range is full");
   spec.set("healthCheckNodePort", found);
   return ok_status();

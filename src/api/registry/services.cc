@@ -161,23 +161,23 @@ void drop_fields_of_former_type(const Value& before, Value& after) {
 
 }  // namespace
 
-Status settle_new_service(Registry::State& state, Value& service, bool dry_run) {
+Status settle_new_service(Registry::State& state, Value& service, bool dry_run, ServiceAddresses::Taken& taken) {
   std::vector<Cause> causes = settle_families(Value(), service.mut("spec"));
   if (causes.empty()) {
     const std::uint64_t chance = state.runtime.random();
-    dry_run ? state.addresses.propose(service, chance, causes) : state.addresses.allocate(service, chance, causes);
+    dry_run ? state.addresses.propose(service, chance, causes) : state.addresses.allocate(service, chance, taken, causes);
   }
   if (causes.empty()) return ok_status();
   return api::invalid("", "Service", api::name_of(service), std::move(causes));
 }
 
-Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run) {
+Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run, ServiceAddresses::Taken& taken) {
   const Value& old = before["spec"];
   Value& spec = after.mut("spec");
   keep_allocated(old, spec);
   match_addresses(old, spec);
   if (std::vector<Cause> causes = settle_families(old, spec); !causes.empty()) return api::invalid("", "Service", api::name_of(after), std::move(causes));
-  BERTH_TRY(state.addresses.update(before, after, state.runtime.random(), dry_run));
+  BERTH_TRY(state.addresses.update(before, after, state.runtime.random(), dry_run, taken));
   drop_fields_of_former_type(old, after.mut("spec"));
   if (old["type"].as_string() == "LoadBalancer" && after["spec"]["type"].as_string() != "LoadBalancer") after.mut("status").set("loadBalancer", Value::object());
   return ok_status();

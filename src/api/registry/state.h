@@ -125,10 +125,10 @@ void label_job(Value& job);
 void warn_of_job(const schema::Kind& kind, const Value& object, std::vector<std::string>& warnings);
 
 // --- services.cc
-// Gives a new Service its families, addresses and node ports (a dry run: what they could be). Refused: nothing was taken.
-Status settle_new_service(Registry::State& state, Value& service, bool dry_run);
+// Gives a new Service its families, addresses and node ports (a dry run: what they could be). Refused, or a dry run: `taken` is empty.
+Status settle_new_service(Registry::State& state, Value& service, bool dry_run, ServiceAddresses::Taken& taken);
 // The same for one that changes: what it had is kept where the client does not name it, what its former type had goes.
-Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run);
+Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run, ServiceAddresses::Taken& taken);
 
 // --- pod_parts.cc
 // `before` with the part of `after` that the subresource is about ("ephemeralcontainers", "resize"). Containers that were

@@ -29,6 +29,8 @@ Value without_bookkeeping(Value object) {
   return object;
 }
 
+bool is_service(const schema::Kind& kind) { return kind.kind == "Service" && kind.group.empty(); }
+
 // Whether a write would store what is there already. An ordinary write that moves the bookkeeping alone stores nothing, unless that is what
 // the client asked for (`hands_over`); an apply may move ownership alone.
 bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_over) {
@@ -177,15 +179,12 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
   write.kind = store::Write::Kind::kDelete;
   write.key = commit.key;
   write.expected = commit.expected;
-  if (commit.call.kind->kind == "Service" && head) state->addresses.release(head->value);
-  state->store.write(std::move(write), [state, commit = std::move(commit), finish, done = std::move(done)](Result<store::RecordPtr> record) {
+  state->store.write(std::move(write), [state, head, commit = std::move(commit), finish, done = std::move(done)](Result<store::RecordPtr> record) {
     if (!record.ok()) {
-      if (commit.call.kind->kind == "Service") {
-        if (store::RecordPtr still = state->store.head(commit.key)) state->addresses.note(still->value);
-      }
       return done(record.failed_with(Code::kNotFound) ? api::not_found(commit.call.kind->resource(), commit.call.name)
                                                       : store_error(commit, record.error()));
     }
+    if (is_service(*commit.call.kind) && head) state->addresses.release(head->value);
     restore_built_in(state, *commit.call.kind, (*record)->value);
     done(finish(*record));
   });
@@ -233,13 +232,13 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (kind.group == "batch") warn_of_job(kind, object, warnings);
   if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
   if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
-  // A Service is looked at with its addresses; those of one that is refused go back.
-  const bool service = kind.kind == "Service" && kind.group.empty();
-  if (service) {
-    if (Status settled = settle_new_service(*state, object, call.dry_run); !settled.ok()) return refuse(settled.error());
+  // A Service is validated with its addresses.
+  ServiceAddresses::Taken taken;
+  if (is_service(kind)) {
+    if (Status settled = settle_new_service(*state, object, call.dry_run, taken); !settled.ok()) return refuse(settled.error());
   }
   auto give_back = [&](const Error& e) {
-    if (service && !call.dry_run) state->addresses.release(object);
+    state->addresses.give_back(taken);
     refuse(e);
   };
   if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return give_back(valid.error());
@@ -249,7 +248,7 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
   validation::warn(kind, object, true, warnings);
   if (kind.kind == "Pod" && kind.group.empty()) {
-    if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return refuse(fits.error());
+    if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return give_back(fits.error());
   }
   if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok()) return give_back(safe.error());
   if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return give_back(allowed.error());
@@ -257,103 +256,140 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (!charges.ok()) return give_back(charges.error());
   Commit commit{call, store_key(kind, call.ns, api::name_of(object)), 0, 201, std::move(warnings)};
   commit.call.name = api::name_of(object);
-  Value taken = service ? object : Value();
   commit_put(state, std::move(commit), to_storage(kind, std::move(object)), false,
-             [state, taken, dry_run = call.dry_run, done = std::move(done)](Result<Answer> answer) {
-               if (!answer.ok() && !taken.is_null() && !dry_run) state->addresses.release(taken);
+             [state, taken = std::move(taken), done = std::move(done)](Result<Answer> answer) {
+               if (!answer.ok()) state->addresses.give_back(taken);
                done(std::move(answer));
              });
   if (!call.dry_run) charge_quota(state, std::move(*charges));
 }
 
-void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
-                  std::vector<std::string> warnings, bool track, Done done, bool empty) {
+namespace {
+
+// An update on its way to the store.
+struct Update {
+  store::RecordPtr head;  // what it replaces
+  Value before, after;
+  std::vector<std::string> warnings;
+  bool track;  // who owns which field is found by comparing
+  bool empty;  // as take_in_new() says
+  Value before_as_stored = {};  // without the empty lists and maps that `before` shares with `after`
+  ServiceAddresses::Taken taken = {};
+  std::vector<QuotaCharge> charges = {};
+};
+
+// Makes `after` what would be stored: preconditions, defaults, admission, the kind's strategy and a Service's addresses.
+Status prepare(Registry::State& state, const Call& call, Update& update) {
   const schema::Kind& kind = *call.kind;
-  auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  Value& before = update.before;
+  Value& after = update.after;
   // What an earlier release stored without a default has it all the same: filling it in is no change of a field that may not change.
-  Value before = from_storage(kind, head->value);
   schema::apply_defaults(kind, before);
-  if (Status is_it = check_uid(call, before, after); !is_it.ok()) return refuse(is_it.error());
-  if (Status stated = check_version_is_stated(call, after); !stated.ok()) return refuse(stated.error());
+  BERTH_TRY(check_uid(call, before, after));
+  BERTH_TRY(check_version_is_stated(call, after));
   std::string_view version = api::resource_version_of(after);
-  if (!version.empty() && version != "0" && version != std::to_string(head->mod_revision)) return refuse(api::conflict(kind.resource(), call.name, kModified));
+  if (!version.empty() && version != "0" && version != std::to_string(update.head->mod_revision)) return api::conflict(kind.resource(), call.name, kModified);
   // Defaults first: what a client left out and the server fills in is no change.
   schema::apply_defaults(kind, after);
   // An EndpointSlice counts a change of what is dropped as one.
   const bool dropped_late = kind.kind == "EndpointSlice";
-  if (!dropped_late) schema::drop_disabled(kind, state->config.gates, before, after);
-  const Value stored = before;
-  if (empty) before = schema::with_same_empty(kind, std::move(before), after);
+  if (!dropped_late) schema::drop_disabled(kind, state.config.gates, before, after);
+  update.before_as_stored = before;
+  if (update.empty) before = schema::with_same_empty(kind, std::move(before), after);
   admit_update(kind, call, after);
-  after = prepare_update(*state, kind, before, std::move(after), call.subresource);
-  if (dropped_late) schema::drop_disabled(kind, state->config.gates, before, after);
-  if (kind.kind == "PriorityClass") {
-    if (Status admitted = admit_priority_class(*state, after); !admitted.ok()) return refuse(admitted.error());
-  }
-  bool service = kind.kind == "Service" && kind.group.empty() && call.subresource.empty();
-  // A Service is looked at with its addresses; those of one that is refused go back, and what the stored one holds stays taken.
-  auto give_back = [state, key = head->key](const Value& taken) {
-    state->addresses.release(taken);
-    if (store::RecordPtr still = state->store.head(key)) state->addresses.note(still->value);
-  };
-  if (service) {
-    if (Status settled = settle_updated_service(*state, before, after, call.dry_run); !settled.ok()) return refuse(settled.error());
-  }
-  const Value allocated = service && !call.dry_run ? after : Value();
-  auto refuse_valid = [&](Error e) {
-    if (!allocated.is_null()) give_back(allocated);
-    refuse(std::move(e));
-  };
-  if (Status valid = validated(kind, validation::validate_update(kind, before, after, call.subresource), after); !valid.ok()) return refuse_valid(valid.error());
-  if (empty) {
-    before = stored;
+  after = prepare_update(state, kind, before, std::move(after), call.subresource);
+  if (dropped_late) schema::drop_disabled(kind, state.config.gates, before, after);
+  if (kind.kind == "PriorityClass") BERTH_TRY(admit_priority_class(state, after));
+  // A Service is validated with its addresses.
+  if (is_service(kind) && call.subresource.empty()) return settle_updated_service(state, before, after, call.dry_run, update.taken);
+  return ok_status();
+}
+
+// Validation, and what other objects have to say.
+Status check(Registry::State& state, const Call& call, Update& update) {
+  const schema::Kind& kind = *call.kind;
+  Value& before = update.before;
+  Value& after = update.after;
+  BERTH_TRY(validated(kind, validation::validate_update(kind, before, after, call.subresource), after));
+  if (update.empty) {
+    before = update.before_as_stored;
     after = schema::without_empty(kind, after);
   }
   if (call.subresource.empty()) {
-    for (std::string& warning : validation::warnings_on_update(kind, before, after)) warnings.push_back(std::move(warning));
-    validation::warn(kind, after, false, warnings);
+    for (std::string& warning : validation::warnings_on_update(kind, before, after)) update.warnings.push_back(std::move(warning));
+    validation::warn(kind, after, false, update.warnings);
   }
-  if (Status safe = check_pod_security(*state, call, before, after, warnings); !safe.ok()) return refuse_valid(safe.error());
-  if (Status grows = check_growth(*state, call, before, after); !grows.ok()) return refuse_valid(grows.error());
-  if (Status allowed = check_limits(*state, call, before, after); !allowed.ok()) return refuse_valid(allowed.error());
-  if (Status fits = check_resize(*state, call, before, after); !fits.ok()) return refuse_valid(fits.error());
-  Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, before, after);
-  if (!charges.ok()) return refuse_valid(charges.error());
+  BERTH_TRY(check_pod_security(state, call, before, after, update.warnings));
+  BERTH_TRY(check_growth(state, call, before, after));
+  BERTH_TRY(check_limits(state, call, before, after));
+  BERTH_TRY(check_resize(state, call, before, after));
+  Result<std::vector<QuotaCharge>> charges = check_quota(state, call, before, after);
+  if (!charges.ok()) return charges.error();
+  update.charges = std::move(*charges);
+  return ok_status();
+}
+
+// Answers with the version that is there, which an update would repeat.
+void answer_unchanged(const std::shared_ptr<Registry::State>& state, const schema::Kind& kind, Update update, Done done) {
+  Answer answer;
+  answer.record = view_of(kind, update.head);
+  answer.warnings = std::move(update.warnings);
+  if (state->store.get(update.head->key) == update.head) return answer_later(*state, std::move(done), std::move(answer));
+  // It is still on its way to the disk: shown only when it is there.
+  state->store.flush([state, head = update.head, answer = std::move(answer), done = std::move(done)]() mutable {
+    store::RecordPtr now = state->store.get(head->key);
+    if (!now || now->mod_revision < head->mod_revision) {
+      return done(error(Code::kUnavailable, "the version this request was based on could not be stored; try again"));
+    }
+    done(std::move(answer));
+  });
+}
+
+void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Update update, Done done) {
+  const schema::Kind& kind = *call.kind;
+  const Value& before = update.before;
+  Value& after = update.after;
   const Value& owners = after["metadata"]["managedFields"];
   const bool hands_over = call.subresource.empty() && !owners.is_null() && owners != before["metadata"]["managedFields"];
-  if (track) {
+  if (update.track) {
     std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
     after = patch::track_update(kind, before, std::move(after), manager, call.subresource, state->runtime.now());
   }
   count_template(kind, before, after);
-  Commit commit{call, head->key, head->mod_revision, 200, std::move(warnings)};
   after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
-  if (may_vanish(kind, after)) return commit_delete(state, std::move(commit), {true, std::move(after)}, std::move(done));
-  if (is_same(before, after, track, hands_over)) {
-    Answer answer;
-    answer.record = view_of(kind, head);
-    answer.warnings = std::move(commit.warnings);
-    if (state->store.get(head->key) == head) return answer_later(*state, std::move(done), std::move(answer));
-    // The version it would repeat is still on its way to the disk: shown only when it is there.
-    return state->store.flush([state, head, answer = std::move(answer), done = std::move(done)]() mutable {
-      store::RecordPtr now = state->store.get(head->key);
-      if (!now || now->mod_revision < head->mod_revision) {
-        return done(error(Code::kUnavailable, "the version this request was based on could not be stored; try again"));
+  const bool vanishes = may_vanish(kind, after);
+  if (vanishes || is_same(before, after, update.track, hands_over)) {
+    state->addresses.give_back(update.taken);
+    if (!vanishes) return answer_unchanged(state, kind, std::move(update), std::move(done));
+    Commit deletion{call, update.head->key, update.head->mod_revision, 200, std::move(update.warnings)};
+    return commit_delete(state, std::move(deletion), {true, std::move(after)}, std::move(done));
+  }
+  const bool ephemeral = is_heartbeat(kind, before, after);
+  if (is_service(kind) && !call.dry_run) {
+    done = [state, former = update.head, taken = std::move(update.taken), done = std::move(done)](Result<Answer> answer) mutable {
+      if (answer.ok()) {
+        state->addresses.release_former(former->value, answer->value());
+      } else {
+        state->addresses.give_back(taken);
       }
       done(std::move(answer));
-    });
+    };
   }
-  bool ephemeral = is_heartbeat(kind, before, after);
-  if (!service || call.dry_run) {
-    commit_put(state, std::move(commit), to_storage(kind, std::move(after)), ephemeral, std::move(done));
-    if (!call.dry_run) charge_quota(state, std::move(*charges));
-    return;
-  }
-  commit_put(state, std::move(commit), std::move(after), false, [give_back, allocated, done = std::move(done)](Result<Answer> answer) {
-    if (!answer.ok()) give_back(allocated);
-    done(std::move(answer));
-  });
-  charge_quota(state, std::move(*charges));
+  Commit put{call, update.head->key, update.head->mod_revision, 200, std::move(update.warnings)};
+  commit_put(state, std::move(put), to_storage(kind, std::move(after)), ephemeral, std::move(done));
+  if (!call.dry_run) charge_quota(state, std::move(update.charges));
+}
+
+}  // namespace
+
+void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
+                  std::vector<std::string> warnings, bool track, Done done, bool empty) {
+  Update update{head, from_storage(*call.kind, head->value), std::move(after), std::move(warnings), track, empty};
+  Status accepted = prepare(*state, call, update);
+  if (accepted.ok()) accepted = check(*state, call, update);
+  if (accepted.ok()) return commit(state, call, std::move(update), std::move(done));
+  state->addresses.give_back(update.taken);
+  answer_later(*state, std::move(done), accepted.error());
 }
 
 }  // namespace berth::registry
