@@ -207,6 +207,26 @@ TEST(UnreadTest, SharedTextsCountOnceForEachUser) {
   EXPECT_EQ(users.of("one")->bytes.load(), 1000u);
 }
 
+// However many texts of a user are unread, a look for expired ones costs each new text a few entries.
+TEST(UnreadTest, ExpiredTextsAreLookedForAfterDoubling) {
+  UnreadUsers users;
+  auto user = users.of("one");
+  const UnreadAccount account{std::make_shared<Unread>(), user, nullptr};
+  std::vector<std::shared_ptr<const void>> owners;
+  constexpr std::size_t kTexts = 5000;
+  for (std::size_t i = 0; i < kTexts; ++i) owners.push_back(charge_shared(account, std::make_shared<const std::string>(300, 'x')));
+  EXPECT_EQ(user->shared.size(), kTexts);
+  EXPECT_LE(user->looked_at, 2 * kTexts);
+  EXPECT_EQ(user->bytes.load(), 300 * kTexts);
+  owners.clear();
+  user->looked_at = 0;
+  std::vector<std::shared_ptr<const std::string>> texts;  // at an address each
+  for (std::size_t i = 0; i < 4 * kTexts; ++i) charge_shared(account, texts.emplace_back(std::make_shared<const std::string>(300, 'x')));
+  EXPECT_LE(user->shared.size(), 128u) << "expired ones go";
+  EXPECT_LE(user->looked_at, 16 * kTexts);
+  EXPECT_EQ(user->bytes.load(), 0u);
+}
+
 // Bytes that an answer shares with a cache cost nothing.
 TEST_F(LimitsTest, SharedAnswersAreNotCounted) {
   Config config;

@@ -7,8 +7,6 @@ namespace berth::http {
 
 namespace {
 
-constexpr std::size_t kSharedKept = 64;  // texts of one user, before those that are gone are looked for
-
 struct Charged {
   std::shared_ptr<const void> owner;
   UnreadAccountPtr account;
@@ -49,9 +47,13 @@ void charge(const UnreadAccountPtr& account, std::vector<Piece>& pieces) {
 
 std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text) {
   if (!account.user) return text;
-  auto& shared = account.user->shared;
-  if (shared.size() > kSharedKept) std::erase_if(shared, [](const auto& entry) { return entry.second.expired(); });
-  std::weak_ptr<const void>& known = shared[text.get()];
+  UnreadOfUser& user = *account.user;
+  if (user.shared.size() >= user.look_at) {
+    user.looked_at += user.shared.size();
+    std::erase_if(user.shared, [](const auto& entry) { return entry.second.expired(); });
+    user.look_at = 2 * user.shared.size() + 64;
+  }
+  std::weak_ptr<const void>& known = user.shared[text.get()];
   std::shared_ptr<const void> owner = known.lock();
   if (!owner) {
     owner = std::make_shared<const Charged>(text, std::make_shared<const UnreadAccount>(UnreadAccount{account.all, account.user, nullptr}), text->size());

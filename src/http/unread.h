@@ -25,6 +25,8 @@ struct UnreadOfUser {
   std::atomic<std::size_t> bytes{0};
   // Texts that several answers of this user have, each counted once. Loop thread only.
   std::unordered_map<const std::string*, std::weak_ptr<const void>> shared;
+  std::size_t look_at = 64;  // entries of `shared`: with so many, expired ones are looked for
+  std::size_t looked_at = 0;  // entries, by all looks together
 };
 
 // Whom the bytes of one answer are counted for.
