@@ -245,7 +245,12 @@ void handle_node_stream(const ContextPtr& context) {
     // What names begin like that is between the server and its agents.
     if (name.starts_with("x-berth-")) continue;
     if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name))) continue;
+    if (name == "sec-websocket-protocol") continue;
     outgoing.headers.emplace_back(name, value);
+  }
+  // Without the bearer token that may be among them.
+  if (const std::vector<std::string> protocols = http::offered_subprotocols(context->request()); verb != "log" && !protocols.empty()) {
+    outgoing.headers.emplace_back("sec-websocket-protocol", join(protocols, ", "));
   }
   outgoing.headers.emplace_back("x-berth-pod-uid", std::string(api::uid_of(pod)));
   outgoing.headers.emplace_back("x-berth-client", client_of(*context));

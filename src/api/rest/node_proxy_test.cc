@@ -185,6 +185,29 @@ TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftBeforeItAnswered) {
   EXPECT_TRUE(server_.drive([&] { return inside_closed; }));
 }
 
+// The client's token is the server's business, in whichever header it comes.
+TEST_F(NodeProxyTest, TheAgentIsNotToldTheToken) {
+  http::Headers asked;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    asked = exchange->request().headers;
+    exchange->respond(500, "text/plain", "no");
+  });
+  const std::string token = "base64url.bearer.authorization.k8s.io.YWRtaW4tdG9rZW4";
+  for (const char* verb : {"exec?command=ls&", "attach?", "portforward?", "log?"}) {
+    for (const std::string& protocols : {token + ", v5.channel.k8s.io,v4.channel.k8s.io", "v5.channel.k8s.io, v4.channel.k8s.io, " + token}) {
+      asked.clear();
+      SocketWatching socket(server_, kPods + "/one/" + verb + "stdout=true", "Sec-WebSocket-Protocol: " + protocols + "\r\n");
+      ASSERT_FALSE(asked.empty()) << socket.socket.got;
+      for (const auto& [name, value] : asked) EXPECT_EQ(value.find("YWRtaW4"), std::string::npos) << verb << name;
+      EXPECT_EQ(http::header(asked, "sec-websocket-protocol"), std::string_view(verb) == "log?" ? "" : "v5.channel.k8s.io, v4.channel.k8s.io") << verb;
+    }
+    asked.clear();
+    SocketWatching socket(server_, kPods + "/one/" + verb + "stdout=true", "Sec-WebSocket-Protocol: " + token + "\r\n");
+    ASSERT_FALSE(asked.empty()) << socket.socket.got;
+    EXPECT_EQ(http::header(asked, "sec-websocket-protocol"), "") << verb;
+  }
+}
+
 TEST_F(NodeProxyTest, ExecPassesBytesBothWaysAndEnds) {
   std::unique_ptr<http::Channel> inside;
   std::string target;
