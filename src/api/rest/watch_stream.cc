@@ -6,6 +6,7 @@
 #include "api/status.h"
 #include "base/text.h"
 #include "http/streams/message_exchange.h"
+#include "http/streams/mux.h"
 
 namespace berth::rest {
 namespace {
@@ -19,8 +20,8 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   void start() {
     // As a WebSocket each event is one text message, whatever protocol the client offers.
     std::vector<std::string> protocols = http::offered_subprotocols(context_->request());
-    // The messages are text.
-    if (!http::header(context_->request().headers, "upgrade").empty()) context_->accept.encoding = Encoding::kJson;
+    // The messages are text. Another protocol to upgrade to (h2c) is not spoken here, and changes nothing.
+    if (!context_->request().http2 && http::wants_websocket(context_->request())) context_->accept.encoding = Encoding::kJson;
     if (protocols.empty()) protocols.emplace_back();
     context_->exchange = http::answer_in_messages(*context_->loop, std::move(context_->exchange), {std::move(protocols), true, false});
     Result<WatchOptions> options = read_watch_options(*context_);

@@ -70,6 +70,18 @@ TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
 }
 
 // Twenty that watch cost as much as one: the views of a version are made once.
+// Who offers to go on in another protocol than WebSocket is answered as one that offers nothing.
+TEST_F(WatchTest, AnotherUpgradeChangesNothing) {
+  server_.create(kConfigMaps, config_map("a"));
+  for (const char* protocol : {"h2c", "SPDY/3.1"}) {
+    auto watching = watch("", {{"upgrade", protocol}, {"connection", "Upgrade"}, {"accept", "application/vnd.kubernetes.protobuf;stream=watch"}});
+    ASSERT_TRUE(server_.drive([&] { return !watching->text.empty(); }));
+    EXPECT_EQ(watching->status, 200);
+    EXPECT_EQ(http::header(watching->headers, "content-type"), "application/vnd.kubernetes.protobuf;stream=watch") << protocol;
+    EXPECT_NE(watching->text.find(std::string("k8s\0", 4)), std::string::npos);
+  }
+}
+
 TEST_F(WatchTest, TheTableOfAVersionIsMadeOnce) {
   metrics::Counter& made = metrics::counter("berth_watch_views_made_total", "");
   std::vector<std::shared_ptr<Watching>> all;
