@@ -9,6 +9,7 @@
 
 #include "agent/background.h"
 #include "agent/disk_space.h"
+#include "agent/images_in_use.h"
 #include "agent/node_object.h"
 #include "agent/node_registration.h"
 #include "agent/object_cache.h"
@@ -358,16 +359,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
   void collect_images() {
     DiskSpace space = read_disk_space(core->config.data_dir);
     if (space.free >= kept_from_volumes(space)) return;
-    std::vector<std::string> in_use;
-    for (const auto& [uid, worker] : workers) {
-      for (const auto& [name, c] : worker->record().containers) {
-        if (auto image = core->services.images.find(c.image)) in_use.push_back(image->id);
-      }
-      for (const Value& volume : worker->pod()["spec"]["volumes"]) {
-        if (auto image = core->services.images.find(volume["image"]["reference"].as_string())) in_use.push_back(image->id);
-      }
-    }
-    core->services.images.collect(std::move(in_use), 2 * kept_from_volumes(space) - space.free, [](Result<std::int64_t> freed) {
+    core->services.images.collect(images_in_use(by_age(), core->services.images), 2 * kept_from_volumes(space) - space.free, [](Result<std::int64_t> freed) {
       if (freed.ok()) log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
     });
   }

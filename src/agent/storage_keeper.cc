@@ -6,6 +6,7 @@
 #include <map>
 
 #include "agent/disk_usage.h"
+#include "agent/images_in_use.h"
 #include "agent/storage_limits.h"
 #include "api/object.h"
 #include "base/log.h"
@@ -213,18 +214,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     victim.reset();
     reclaiming = true;
     tell(controllers::kWarning, "EvictionThresholdMet", "Attempting to reclaim " + resource_of(shortage));
-    std::vector<std::string> in_use;
-    for (const auto& worker : workers()) {
-      for (const auto& [name, container] : worker->record().containers) {
-        if (auto image = services.images.find(container.image)) in_use.push_back(image->id);
-      }
-      for (const char* field : {"containers", "initContainers"}) {
-        for (const Value& container : worker->pod()["spec"][field]) {
-          if (auto image = services.images.find(container["image"].as_string())) in_use.push_back(image->id);
-        }
-      }
-    }
-    services.images.collect(std::move(in_use), 2 * pressure_threshold(space) - space.free, [self = weak_from_this()](Result<std::int64_t> freed) {
+    services.images.collect(images_in_use(workers(), services.images), 2 * pressure_threshold(space) - space.free, [self = weak_from_this()](Result<std::int64_t> freed) {
       auto state = self.lock();
       if (!state || state->over) return;
       if (freed.ok() && *freed > 0) log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});

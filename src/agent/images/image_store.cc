@@ -238,10 +238,12 @@ class FileImageStore final : public ImageStore {
   }
 
   void collect(std::vector<std::string> in_use, std::int64_t bytes, Function<void(Result<std::int64_t>)> done) override {
-    in_turn([this, in_use = std::move(in_use), bytes, done = std::move(done)]() mutable {
+    // Other turns may come first, and the disk has to be waited for: an image that is used since is in use as well.
+    in_turn([this, in_use = std::move(in_use), asked = uses_, bytes, done = std::move(done)]() mutable {
       std::vector<std::pair<Time, std::string>> candidates;
       for (const auto& [id, entry] : images_) {
-        if (std::find(in_use.begin(), in_use.end(), id) == in_use.end()) candidates.emplace_back(used_[id], id);
+        const bool used = last_use_[id] > asked || std::find(in_use.begin(), in_use.end(), id) != in_use.end();
+        if (!used) candidates.emplace_back(used_[id], id);
       }
       std::sort(candidates.begin(), candidates.end());
       std::vector<std::string> unused;
@@ -256,7 +258,7 @@ class FileImageStore final : public ImageStore {
   }
 
   void touch(const std::string& id) override {
-    if (images_.contains(id)) used_[id] = runtime_.now();
+    if (images_.contains(id)) note_use(id);
   }
 
  private:
@@ -285,6 +287,11 @@ class FileImageStore final : public ImageStore {
     BERTH_ASSIGN(RootedDir root, RootedDir::open(root_));
     BERTH_ASSIGN(DiskRoom room, DiskRoom::of(root.fd(), root_));
     return room.bytes();
+  }
+
+  void note_use(const std::string& id) {
+    used_[id] = runtime_.now();
+    last_use_[id] = ++uses_;
   }
 
   std::string fresh_work() { return root_ + "/tmp/" + std::to_string(++works_); }
@@ -352,7 +359,7 @@ class FileImageStore final : public ImageStore {
     for (const Imported& one : imported) {
       entered.push_back(enter_one(one, next));
       brought.insert(one.diff_ids.begin(), one.diff_ids.end());
-      used_[one.id] = runtime_.now();
+      note_use(one.id);
     }
     save(next, {}, [this, next, brought = std::move(brought), entered = std::move(entered), done = std::move(done)](const Status& saved) mutable {
       if (saved.ok()) {
@@ -492,6 +499,7 @@ class FileImageStore final : public ImageStore {
       for (const auto& [id, entry] : gone) {
         if (saved.ok()) {
           used_.erase(id);
+          last_use_.erase(id);
           (void)remove_all(root_ + "/blobs/sha256/" + hex_of(id));
         }
       }
@@ -515,13 +523,15 @@ class FileImageStore final : public ImageStore {
   std::string root_, pull_network_;
   Images images_;                     // as the index on disk has them, but for those that are being forgotten
   std::map<std::string, Time> used_;  // by id
+  std::map<std::string, std::uint64_t> last_use_;  // by id: which of the uses_ it was; clocks can be set back
+  std::uint64_t uses_ = 0;
   std::deque<Task> turns_;            // the first one is under way
   std::map<std::string, std::vector<PullDone>> pulls_;
   int works_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
-  // A registry that does not answer, or a large layer, holds up nothing but images. Last, so that it ends first.
-  ThreadPool threads_{runtime_, kImagesAtOnce};
-  ThreadPool index_{runtime_, 1};  // which waits for the disk, but for no pull
+  // The pools are the last members, so that their threads end before what they work with.
+  ThreadPool threads_{runtime_, kImagesAtOnce};  // a registry that does not answer, or a large layer, holds up nothing but images
+  ThreadPool index_{runtime_, 1};                // waits for the disk, but for no pull
 };
 
 }  // namespace

@@ -282,6 +282,20 @@ TEST_F(ImageStoreTest, ChangesOfTheIndexFollowEachOther) {
   EXPECT_TRUE(store_->list().empty());
 }
 
+TEST_F(ImageStoreTest, AnImageThatIsUsedWhileACollectionWaitsForItsTurnStays) {
+  for (const char* tag : {"a:1", "b:1", "c:1"}) ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
+  std::optional<Result<std::int64_t>> freed;
+  store_->remove("c:1", [](const Status&) {});  // the turn before
+  store_->collect({}, 1 << 30, [&](Result<std::int64_t> bytes) { freed = bytes; });
+  store_->touch(store_->find("a:1")->id);
+  while (!freed) loop_.run_once(10s);
+  ASSERT_TRUE(freed->ok());
+  ASSERT_TRUE(store_->find("a:1"));
+  EXPECT_TRUE(path_exists(store_->find("a:1")->layers[0]));
+  EXPECT_FALSE(store_->find("b:1"));
+  EXPECT_FALSE(store_->find("c:1"));
+}
+
 TEST_F(ImageStoreTest, AMissingLayerIsNotServed) {
   ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
   ASSERT_TRUE(remove_all(store_->find("a:1")->layers[0]).ok());
