@@ -4,12 +4,13 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/why.h"
+#include "lab/cluster_dir.h"
 #include "lab/daemon.h"
 
 namespace berth::cli {
 namespace {
 
-constexpr const char* kDefaultDataDir = "/var/lib/berth";
+constexpr const char* kDefaultDataDir = lab::kDefaultRoot;
 const std::string kVersionText = std::string("berth ") + kVersion + " (Kubernetes API 1.36)";
 
 void add_data_dir(CLI::App& app, std::string& data_dir) {

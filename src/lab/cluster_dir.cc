@@ -10,6 +10,15 @@ namespace berth::lab {
 
 std::string ClusterDir::id() const { return sha256_hex(root).substr(0, 8); }
 
+std::string ClusterDir::up() const {
+  if (root == kDefaultRoot) return "berth up";
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%,=";
+  if (root.find_first_not_of(kPlain) == std::string::npos) return "berth up --data-dir " + root;
+  std::string word = "'";
+  for (const char c : root) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return "berth up --data-dir " + word + "'";
+}
+
 Result<ClusterDir> open_cluster_dir(const std::string& path) {
   const auto refused = [&path](const std::string& why) { return error(Code::kInvalid, "--data-dir " + berth::quoted(path) + " " + why); };
   if (path.empty()) return refused("is empty; name a directory");

@@ -7,6 +7,8 @@
 
 namespace berth::lab {
 
+inline constexpr const char* kDefaultRoot = "/var/lib/berth";  // where no other is named
+
 struct ClusterDir {
   std::string root;  // absolute, without links
 
@@ -30,6 +32,9 @@ struct ClusterDir {
   std::string namespaces() const { return run() + "/ns"; }
   std::string network_namespace() const { return namespaces() + "/net"; }
   std::string mount_namespace() const { return namespaces() + "/mnt"; }
+
+  // The command that brings this cluster up, as a shell takes it.
+  std::string up() const;
 
   // A short name that is the same for the same directory: used for cgroups, which are the machine's.
   std::string id() const;

@@ -26,6 +26,12 @@ class ClusterDirTest : public ::testing::Test {
   std::string top_;
 };
 
+TEST_F(ClusterDirTest, TheCommandThatBringsItUpNamesItWhereItIsNotTheDefault) {
+  EXPECT_EQ(ClusterDir{kDefaultRoot}.up(), "berth up");
+  EXPECT_EQ(ClusterDir{"/srv/a-1"}.up(), "berth up --data-dir /srv/a-1");
+  EXPECT_EQ(ClusterDir{"/srv/a b's"}.up(), R"(berth up --data-dir '/srv/a b'\''s')");
+}
+
 TEST_F(ClusterDirTest, ADirectoryIsTheSameWhateverItIsCalled) {
   ASSERT_TRUE(make_directories(top_ + "/a b").ok());
   ASSERT_EQ(::symlink("a b", (top_ + "/link").c_str()), 0);

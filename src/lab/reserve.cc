@@ -1,6 +1,7 @@
 #include "lab/reserve.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -25,8 +26,11 @@ std::int64_t free_bytes(const ClusterDir& dir) {
 bool spend_reserve(const ClusterDir& dir) { return free_bytes(dir) < kBytes && ::unlink(dir.reserve().c_str()) == 0; }
 
 void keep_reserve(const ClusterDir& dir) {
-  if (path_exists(dir.reserve()) || free_bytes(dir) < kPlenty) return;
-  Fd fd(::open(dir.reserve().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  struct ::stat at {};
+  // A shorter one was being made when the process was killed.
+  const bool kept = ::stat(dir.reserve().c_str(), &at) == 0 && at.st_size >= kBytes;
+  if (kept || free_bytes(dir) < kPlenty) return;
+  Fd fd(::open(dir.reserve().c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (fd && ::fallocate(fd.get(), 0, 0, kBytes) != 0) ::unlink(dir.reserve().c_str());
 }
 

@@ -85,6 +85,7 @@ class ServerRole {
   Status open_store() {
     store::Guard guard;
     guard.witness = dir_.store_witness();
+    guard.up = dir_.up();
     if (Result<std::vector<std::string>> pods = list_directory(dir_.node() + "/pods"); pods.ok()) guard.lived_here = !pods->empty();
     std::vector<store::Loss> accepted;
     if (Result<std::string> names = read_file(dir_.accepted_losses()); names.ok()) {

@@ -65,7 +65,7 @@ std::uint64_t random_word() {
 Error unusable(const std::string& path, const std::string& what) {
   return error(Code::kInternal, path + " " + what +
                                     ". Put back a copy of the store with all its files, or move them all away and start "
-                                    "with an empty store: berth up --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
+                                    "with an empty store: berth up with --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
 }
 
 void BlockBuffer::Free::operator()(char* memory) const { std::free(memory); }

@@ -44,14 +44,22 @@ std::string loss_names() {
   return all;
 }
 
-Error to_error(const LossFound& found) {
-  const Description& about = describe(found.loss);
-  std::string text = found.path + " " + found.what + ": " + std::string(about.meaning) + " (" + std::string(about.name) +
-                     "). Nothing has been changed. Put back a copy of the store with all its files, or " + std::string(about.going_on) +
-                     ": berth up --accept-loss=" + std::string(about.name);
+Error to_error(const std::vector<LossFound>& found, std::string_view up) {
+  std::string text, names, going_on;
+  for (const LossFound& each : found) {
+    const Description& about = describe(each.loss);
+    text += each.path + " " + each.what + ": " + std::string(about.meaning) + " (" + std::string(about.name) + "). ";
+    names += (names.empty() ? "" : ",") + std::string(about.name);
+    if (going_on.find(about.going_on) == std::string::npos) going_on += (going_on.empty() ? "" : ", and ") + std::string(about.going_on);
+  }
+  text += "Nothing has been changed. Put back a copy of the store with all its files, or " + going_on + ": " + std::string(up) + " --accept-loss=" + names;
   return error(Code::kInternal, std::move(text));
 }
 
 bool AcceptedLosses::has(Loss loss) const { return std::find(losses_.begin(), losses_.end(), loss) != losses_.end(); }
+
+bool AcceptedLosses::has_all(const std::vector<LossFound>& found) const {
+  return std::all_of(found.begin(), found.end(), [this](const LossFound& each) { return has(each.loss); });
+}
 
 }  // namespace berth::store

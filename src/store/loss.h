@@ -29,8 +29,9 @@ struct LossFound {
   std::string path;  // of the file that shows it
   std::string what;  // "is shorter than ...": goes behind the path
 };
-// Says what was found, what it means and what can be done.
-Error to_error(const LossFound& found);
+// Says what was found, what it means and what can be done: by one call of `up`, whatever it takes to accept all of it.
+Error to_error(const std::vector<LossFound>& found, std::string_view up = "berth up");
+inline Error to_error(const LossFound& found) { return to_error(std::vector{found}); }
 
 // The losses that the user has decided to live with.
 class AcceptedLosses {
@@ -38,6 +39,7 @@ class AcceptedLosses {
   AcceptedLosses() = default;
   explicit AcceptedLosses(std::vector<Loss> losses) : losses_(std::move(losses)) {}
   bool has(Loss loss) const;
+  bool has_all(const std::vector<LossFound>& found) const;
 
  private:
   std::vector<Loss> losses_;

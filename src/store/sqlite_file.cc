@@ -1,6 +1,7 @@
 #include "store/sqlite_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -27,15 +28,15 @@ constexpr const char* kCreate = R"(
   CREATE TABLE log(revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, kind INTEGER NOT NULL,
                    create_revision INTEGER NOT NULL, checksum INTEGER NOT NULL);
   CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-  INSERT INTO meta VALUES('reserved', 0), ('compacted', 0);
-  INSERT INTO meta VALUES('identity', random()), ('generation', 1), ('journal', 0);
+  INSERT INTO meta VALUES('reserved', {0}), ('compacted', {0});
+  INSERT INTO meta VALUES('identity', {1}), ('generation', {2}), ('journal', 0);
   PRAGMA application_id = 1114797160;
   PRAGMA user_version = 2;
   COMMIT;
 )";
 constexpr const char* kUpgrade = R"(
   BEGIN IMMEDIATE;
-  INSERT INTO meta VALUES('identity', random()), ('generation', 1), ('journal', 0);
+  INSERT INTO meta VALUES('identity', {}), ('generation', 1), ('journal', 0);
   PRAGMA user_version = 2;
   COMMIT;
 )";
@@ -47,6 +48,8 @@ std::int64_t checksum(Revision revision, Revision created, bool deletes, std::st
   sum = sum * 31 + static_cast<std::uint64_t>(created);
   return static_cast<std::int64_t>(sum * 31 + (deletes ? 1 : 0));
 }
+
+std::string number_or_chance(const std::optional<std::int64_t>& number) { return number ? std::to_string(*number) : "random()"; }
 
 int column_int(sqlite3_stmt* statement, int column) { return sqlite3_column_int(statement, column); }
 
@@ -126,12 +129,12 @@ Status SqliteFile::lock() {
 }
 
 // Made beside its place and renamed into it, so that an empty or half-made file is never taken for a new store.
-Status SqliteFile::create() {
+Status SqliteFile::create(const Beginning& beginning) {
   for (const auto& [suffix, what] :
        {std::pair("-wal", "write-ahead log"), {kJournalSuffixes[0], "journal"}, {kJournalSuffixes[1], "journal"}}) {
     if (!path_exists(path_ + suffix)) continue;
     return error(Code::kInternal, path_ + " is missing, but its " + what + " " + path_ + suffix +
-                                      " is there. Put the file back, or move the " + what + " away and start empty: berth up --accept-loss=store-emptied");
+                                      " is there. Put the file back, or move the " + what + " away and start with an empty store: berth up with --accept-loss=store-emptied");
   }
   const std::string fresh = path_ + ".new";
   for (const char* suffix : {"", "-journal"}) ::unlink((fresh + suffix).c_str());
@@ -140,8 +143,10 @@ Status SqliteFile::create() {
   if (!made) return errno_error("creating " + path_);
   sqlite3* db = nullptr;
   Status status;
+  const std::string sql = fmt::format(kCreate, beginning.floor, number_or_chance(beginning.identity), beginning.generation);
+  fault::step("store.create");
   if (sqlite3_open_v2(fresh.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
-      sqlite3_exec(db, kCreate, nullptr, nullptr, nullptr) != SQLITE_OK) {
+      sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
     status = error(Code::kUnavailable, "creating " + path_ + ": " + reason(db));
   }
   sqlite3_close(db);
@@ -150,6 +155,7 @@ Status SqliteFile::create() {
     return status;
   }
   if (::rename(fresh.c_str(), path_.c_str()) != 0) return errno_error("creating " + path_);
+  fault::step("store.created");
   return sync_directory_of(path_);
 }
 
@@ -176,7 +182,20 @@ Status SqliteFile::connect() {
   if (sqlite3_open_v2(path_.c_str(), &db_, kFlags, nullptr) != SQLITE_OK) return open_error();
   sqlite3_busy_timeout(db_, 10'000);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  BERTH_ASSIGN(const int format, read_format());
+  BERTH_ASSIGN(format_, read_format());
+  for (const char* sql : {"PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 1000",
+                          "PRAGMA journal_size_limit = 67108864", "PRAGMA cache_size = -4096"}) {
+    if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
+  }
+  return ok_status();
+}
+
+Status SqliteFile::settle(std::optional<std::int64_t> identity) {
+  struct ::stat info {};
+  // Stores of earlier versions have what the umask left.
+  if (::stat(path_.c_str(), &info) == 0 && (info.st_mode & 077) != 0 && ::chmod(path_.c_str(), 0600) != 0) {
+    return errno_error("setting the mode of " + path_);
+  }
   Statement wal(db_, "PRAGMA journal_mode = WAL");
   if (!wal.get() || sqlite3_step(wal.get()) != SQLITE_ROW) return open_error();
   if (column_text(wal.get(), 0) != "wal") {
@@ -184,11 +203,13 @@ Status SqliteFile::connect() {
                  "opening " + path_ + ": its file system cannot hold a write-ahead log. Use a local one");
   }
   sqlite3_reset(wal.get());
-  for (const char* sql : {"PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 1000",
-                          "PRAGMA journal_size_limit = 67108864", "PRAGMA cache_size = -4096"}) {
-    if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
+  if (format_ == kFormatWithoutJournal) {
+    const std::string sql = fmt::format(kUpgrade, number_or_chance(identity));
+    if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
+    format_ = kFormat;
+    BERTH_TRY(read_meta());
   }
-  if (format == kFormatWithoutJournal && sqlite3_exec(db_, kUpgrade, nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   return ok_status();
 }
 
@@ -209,6 +230,10 @@ Status SqliteFile::prepare() {
       return open_error();
     }
   }
+  return read_meta();
+}
+
+Status SqliteFile::read_meta() {
   Statement read(db_, "SELECT name, value FROM meta");
   if (!read.get()) return open_error();
   int code = 0;
@@ -221,27 +246,25 @@ Status SqliteFile::prepare() {
     if (name == "identity") identity_ = value, ++found;
     if (name == "generation") generation_ = value, ++found;
     if (name == "journal") journal_ = value, ++found;
+    if (name == "lost") lost_ = value;
   }
   if (code != SQLITE_DONE) return open_error();
-  if (found != 5) return damaged("its table meta is incomplete");
+  if (format_ == kFormatWithoutJournal) generation_ = 1;
+  if (found != (format_ == kFormatWithoutJournal ? 2 : 5)) return damaged("its table meta is incomplete");
   return ok_status();
 }
 
-Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path) {
+Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const Beginning& beginning) {
   std::unique_ptr<SqliteFile> file(new SqliteFile(path));
   BERTH_TRY(file->lock());
   struct ::stat info {};
   if (::stat(path.c_str(), &info) != 0) {
     if (errno != ENOENT) return errno_error("opening " + path);
-    BERTH_TRY(file->create());
+    BERTH_TRY(file->create(beginning));
   } else if (!S_ISREG(info.st_mode)) {
     return error(Code::kInternal, path + " is no store: it is not a regular file. Name another file");
   } else if (info.st_size == 0) {
     return file->damaged("it is empty");
-  }
-  // Stores of earlier versions have what the umask left.
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0 && ::chmod(path.c_str(), 0600) != 0) {
-    return errno_error("setting the mode of " + path);
   }
   BERTH_TRY(file->connect());
   BERTH_TRY(file->prepare());
@@ -346,15 +369,21 @@ Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active
     BERTH_TRY(set_meta("generation", generation));
     BERTH_TRY(set_meta("journal", 0));
     BERTH_TRY(set_meta("compacted", floor));
+    if (sqlite3_exec(db_, "INSERT OR REPLACE INTO meta VALUES('lost', 1)", nullptr, nullptr, nullptr) != SQLITE_OK) return write_error();
     return set_meta("reserved", floor);
   }));
+  lost_ = 1;
   generation_ = generation;
   journal_ = 0;
   compacted_ = reserved_ = floor;
   return ok_status();
 }
 
-void SqliteFile::settle() { sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr); }
+Status SqliteFile::forget_lost_journals() {
+  if (sqlite3_exec(db_, "DELETE FROM meta WHERE name = 'lost'", nullptr, nullptr, nullptr) != SQLITE_OK) return write_error();
+  lost_ = 0;
+  return ok_status();
+}
 
 Status SqliteFile::close(const JournalFile* journal, Revision last) {
   BERTH_TRY(in_transaction([&]() -> Status {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -102,12 +103,11 @@ void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
   }
 }
 
-Result<Journals> Journals::find(const std::string& path, const SqliteFile& file, const AcceptedLosses& accepted) {
+Result<Journals> Journals::find(const std::string& path, const SqliteFile& file) {
   Journals found;
   found.generation = file.generation() + 1;
   BERTH_TRY(found.sort_out(path, file));
   found.look_for_loss(path, file);
-  if (found.loss && !accepted.has(found.loss->loss)) return to_error(*found.loss);
   // The second one may have been begun and not used: it is then begun once more.
   const bool ended = found.full && found.full->ended();
   if (!ended && (!found.active || found.active->empty())) found.active = std::exchange(found.full, nullptr);
@@ -176,8 +176,11 @@ std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
 void SqliteLog::keep_reserve() const {
   const std::string path = path_ + kReserveSuffix;
   const Disk disk = look_at_disk(path_);
-  if (path_exists(path) || disk.free / kReserveShare < kReserveBytes) return;
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  struct ::stat at {};
+  // A shorter one was being made when the process was killed.
+  const bool kept = ::stat(path.c_str(), &at) == 0 && at.st_size >= kReserveBytes;
+  if (kept || disk.free / kReserveShare < kReserveBytes) return;
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   // On a file system that cannot do it there is no reserve.
   if (fd && ::fallocate(fd.get(), 0, 0, kReserveBytes) != 0) ::unlink(path.c_str());
 }

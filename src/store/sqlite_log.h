@@ -40,8 +40,8 @@ struct Journals {
   std::optional<LossFound> loss;
   std::int64_t generation = 0;
 
-  // Of the database at `path`. Errors: a loss that is not accepted, journals of another database, a newer format.
-  static Result<Journals> find(const std::string& path, const SqliteFile& file, const AcceptedLosses& accepted = {});
+  // Of the database at `path`. Errors: journals of another database, a newer format.
+  static Result<Journals> find(const std::string& path, const SqliteFile& file);
 
  private:
   Status sort_out(const std::string& path, const SqliteFile& file);

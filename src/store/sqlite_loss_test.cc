@@ -56,7 +56,9 @@ class SqliteLossTest : public SqliteStoreTest {
     Files all;
     for (const std::string& each : names()) {
       if (each == "berth.db-shm" || each == "berth.db.lock" || each == "berth.db.reserve") continue;
-      std::string content = *read_file(directory() + "/" + each);
+      Result<std::string> read = read_file(directory() + "/" + each);
+      if (!read.ok()) continue;  // a directory
+      std::string content = std::move(*read);
       if (each != "berth.db-wal" || !content.empty()) all[each] = std::move(content);
     }
     return all;
@@ -355,11 +357,11 @@ class Life {
   Life(std::string path, std::string witness, Limits limits) : path_(std::move(path)), witness_(std::move(witness)), limits_(limits) {}
 
   // The numbers below the one that is given back had been acknowledged.
-  int live_until(int moment, const std::vector<Loss>& accepted, bool& ended) {
+  int live_until(int moment, const std::vector<Loss>& accepted, bool& ended, bool lived_here = false) {
     int ends[2];
     EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     const pid_t child = ::fork();
-    if (child == 0) run(moment, accepted, ends[1]);
+    if (child == 0) run(moment, accepted, ends[1], lived_here);
     ::close(ends[1]);
     int last = -1, told = 0;
     while (::read(ends[0], &told, sizeof told) == static_cast<ssize_t>(sizeof told)) last = told;
@@ -372,12 +374,12 @@ class Life {
   }
 
  private:
-  [[noreturn]] void run(int moment, const std::vector<Loss>& accepted, int pipe) const {
+  [[noreturn]] void run(int moment, const std::vector<Loss>& accepted, int pipe, bool lived_here) const {
     fault::on_step([left = std::make_shared<std::atomic<int>>(moment)](std::string_view name) {
       if (name.starts_with("store.") && --*left == 0) ::kill(::getpid(), SIGKILL);
     });
     Loop loop(1);
-    auto store = open_guarded_store(loop, path_, limits_, {witness_, false, AcceptedLosses(accepted)});
+    auto store = open_guarded_store(loop, path_, limits_, {witness_, lived_here, AcceptedLosses(accepted)});
     if (!store.ok()) {
       ::dprintf(2, "%s\n", store.error().message.c_str());
       ::_exit(3);
@@ -427,6 +429,141 @@ TEST_F(SqliteLossTest, KilledWhileALossIsAcceptedItCanBeAcceptedAgain) {
     EXPECT_EQ((*store)->count("/registry/"), static_cast<std::size_t>(3 + last + 1)) << "moment " << moment;
   }
   EXPECT_EQ(moment, 8);
+}
+
+TEST_F(SqliteLossTest, KilledWhileAnEmptyStoreIsAcceptedItGoesOnAboveWhatWas) {
+  open_guarded();
+  write_numbers(1, 5);
+  const Revision before = store_->revision();
+  store_.reset();
+  const std::string seen = *read_file(witness());
+  Life life(name(""), witness(), limits_);
+  for (const bool told : {true, false}) {  // by the witness, or by pods
+    int moment = 1;
+    bool made = false;
+    for (bool ended = false; !ended && moment < 12; ++moment) {
+      put_back({});
+      ::unlink(witness().c_str());
+      if (told) ASSERT_TRUE(write_file(witness(), seen).ok());
+      const int last = life.live_until(moment, {Loss::kStoreEmptied}, ended, !told);
+      // Once it is there it needs nobody's word any more.
+      made = path_exists(name(""));
+      auto store = try_open(made ? std::vector<Loss>{} : std::vector{Loss::kStoreEmptied}, true);
+      ASSERT_TRUE(store.ok()) << "moment " << moment << ": " << store.error().message;
+      const auto found = static_cast<int>((*store)->count("/registry/"));
+      EXPECT_TRUE(found == last + 1 || found == last + 2) << "moment " << moment << ": " << found << " of " << last + 1;  // one not told yet
+      EXPECT_GT((*store)->revision(), (told ? before : 0) + 100'000) << "moment " << moment;
+    }
+    EXPECT_EQ(moment, 12);
+    EXPECT_TRUE(made);
+  }
+}
+
+TEST_F(SqliteLossTest, TwoLossesAreNamedAndAcceptedAtOnce) {
+  open_guarded();
+  write_numbers(1, 60);  // some moved
+  Files old = crashed();
+  open_guarded();
+  write_numbers(61, 120);
+  const Revision last = store_->revision();
+  store_.reset();
+  old.erase("berth.db.journal-1");
+  old.erase("berth.db.journal-2");
+  put_back(old);
+  EXPECT_EQ(refused(), "journal-missing,store-older");
+  for (const Loss one : {Loss::kJournalMissing, Loss::kStoreOlder}) {
+    auto opened = try_open({one});
+    ASSERT_FALSE(opened.ok());
+    EXPECT_TRUE(contains(opened.error().message, "--accept-loss=journal-missing,store-older")) << opened.error().message;
+  }
+  auto opened = open_guarded_store(loop_, name(""), limits_, {witness(), false, {}, "berth up --data-dir /srv/a"});
+  ASSERT_FALSE(opened.ok());
+  EXPECT_TRUE(contains(opened.error().message, ": berth up --data-dir /srv/a --accept-loss=journal-missing,store-older")) << opened.error().message;
+  open_guarded({Loss::kStoreOlder, Loss::kJournalMissing});
+  EXPECT_GT(numbers(), 0);
+  EXPECT_GT(must_write(put("a", 1)), last);
+  crashed();
+  open_guarded();
+}
+
+TEST_F(SqliteLossTest, JournalsFromBeforeEachLossAreKept) {
+  open_guarded();
+  write_numbers(1, 5);
+  std::vector<std::string> lost;
+  for (int round = 0; round < 2; ++round) {
+    Files cut = crashed();
+    cut["berth.db.journal-1"].resize(4096 * 4);
+    lost.push_back(cut["berth.db.journal-1"]);
+    put_back(cut);
+    ASSERT_EQ(refused(), "journal-shortened") << round;
+    open_guarded({Loss::kJournalShortened});
+    write_numbers(10, 15);
+  }
+  EXPECT_EQ(*read_file(name(".journal-1.lost")), lost[0]);
+  EXPECT_EQ(*read_file(name(".journal-1.lost-2")), lost[1]);
+  // Killed before the first is put aside: the next start does it.
+  Files cut = crashed();
+  cut["berth.db.journal-1"].resize(4096 * 4);
+  put_back(cut);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    fault::arm("store.lost", 1);
+    Loop loop(1);
+    (void)open_guarded_store(loop, name(""), limits_, {witness(), false, AcceptedLosses({Loss::kJournalShortened})});
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(files().at("berth.db.journal-1"), cut["berth.db.journal-1"]);
+  // Whatever has the name already stays.
+  ASSERT_EQ(::mkdir(name(".journal-1.lost-3").c_str(), 0700), 0);
+  open_guarded();
+  EXPECT_EQ(*read_file(name(".journal-1.lost-4")), cut["berth.db.journal-1"]);
+  ::rmdir(name(".journal-1.lost-3").c_str());
+  write_numbers(20, 25);
+  store_.reset();
+  open_guarded();
+  EXPECT_FALSE(path_exists(name(".journal-1.lost-5")));
+}
+
+// A copy of a store that an earlier version made stays readable for that version until it is accepted.
+TEST_F(SqliteLossTest, AnOlderCopyOfAnEarlierFormatIsRefusedAsItIs) {
+  open_guarded();
+  write_numbers(1, 5);
+  const Revision last = store_->revision();
+  store_.reset();
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(name("").c_str(), &db), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(db, "DELETE FROM meta WHERE name NOT IN ('reserved', 'compacted'); PRAGMA user_version = 1; PRAGMA journal_mode = DELETE", nullptr, nullptr,
+                         nullptr),
+            SQLITE_OK);
+  sqlite3_close(db);
+  ASSERT_EQ(::chmod(name("").c_str(), 0644), 0);
+  EXPECT_EQ(refused(), "store-older");
+  struct ::stat info {};
+  ASSERT_EQ(::stat(name("").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0644u);
+  open_guarded({Loss::kStoreOlder});
+  EXPECT_EQ(numbers(), 5);
+  EXPECT_GT(must_write(put("a", 1)), last);
+  open_guarded();
+  EXPECT_EQ(numbers(), 6);
+}
+
+TEST_F(SqliteLossTest, AReserveThatWasNotFinishedIsMadeAgain) {
+  open_guarded();
+  write_numbers(1, 60);
+  store_.reset();
+  struct ::stat info {};
+  if (::stat(name(".reserve").c_str(), &info) != 0) GTEST_SKIP() << "no space for a reserve here";
+  const off_t whole = info.st_size;
+  ASSERT_TRUE(write_file(name(".reserve"), "").ok());
+  open_guarded();
+  write_numbers(1, 60);
+  store_.reset();
+  ASSERT_EQ(::stat(name(".reserve").c_str(), &info), 0);
+  EXPECT_EQ(info.st_size, whole);
 }
 
 // Whatever the moment, a crash is no loss: copies of the files in the order that the store writes them.

@@ -1,3 +1,6 @@
+#include <fcntl.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <limits>
 
@@ -81,31 +84,55 @@ std::optional<LossFound> emptied(const std::string& path, const Guard& guard, co
 std::optional<LossFound> other_time(const std::string& path, const SqliteFile& file, Revision revision, const std::string& name,
                                     const std::optional<Witness>& witness) {
   if (!witness) return std::nullopt;
-  if (witness->identity != file.identity()) {
+  if (file.has_identity() && witness->identity != file.identity()) {
     return LossFound{Loss::kStoreForeign, path, "is not the store that " + name + " tells of"};
   }
-  if (file.generation() >= witness->generation && revision >= witness->revision) return std::nullopt;
-  return LossFound{Loss::kStoreOlder, path, "is an older copy: it has revision " + std::to_string(revision) + " and generation " +
+  // Versions that had no identities had no witnesses either.
+  if (file.has_identity() && file.generation() >= witness->generation && revision >= witness->revision) return std::nullopt;
+  const bool known = revision != std::numeric_limits<Revision>::max();
+  return LossFound{Loss::kStoreOlder, path, "is an older copy: it has " + (known ? "revision " + std::to_string(revision) + " and " : "") + "generation " +
                                                 std::to_string(file.generation()) + ", but " + name + " tells of revision " +
                                                 std::to_string(witness->revision) + " and generation " + std::to_string(witness->generation)};
 }
 
-// What the user has accepted: the rest becomes the whole store. Journals are kept under other names.
-Status go_on_after(const LossFound& loss, const std::string& path, SqliteFile& file, const Journals& journals, Revision revision,
-                   const Guard& guard, const std::optional<Witness>& witness) {
+void warn(const LossFound& loss) {
+  log_warning("store", "goes on after an accepted loss", {{"loss", std::string(name_of(loss.loss))}, {"file", loss.path}, {"found", loss.what}});
+}
+
+// What the user has accepted: the rest becomes the whole store.
+Status go_on_after(const std::vector<LossFound>& losses, SqliteFile& file, const Journals& journals, Revision revision, const Guard& guard,
+                   const std::optional<Witness>& witness) {
   const Revision floor = std::max(revision, witness ? witness->revision : 0) + kBeyondLoss;
   const std::int64_t generation = std::max(journals.generation, witness ? witness->generation + 1 : 0);
-  file.settle();
+  BERTH_TRY(file.settle(witness ? std::optional(witness->identity) : std::nullopt));
   BERTH_TRY(file.begin_anew(journals.full.get(), journals.active.get(), generation, floor));
   fault::step("store.anew");
   write_witness(guard.witness, {file.identity(), file.generation(), floor});
-  for (const char* suffix : kJournalSuffixes) {
-    const std::string name = path + suffix;
-    fault::step("store.lost");
-    if (path_exists(name)) (void)!::rename(name.c_str(), (name + ".lost").c_str());
+  for (const LossFound& each : losses) warn(each);
+  return ok_status();
+}
+
+// Under a name that nothing has: those of an earlier loss stay.
+Status put_aside(const std::string& name) {
+  for (int number = 1;; ++number) {
+    const std::string kept = name + ".lost" + (number == 1 ? "" : "-" + std::to_string(number));
+    if (::renameat2(AT_FDCWD, name.c_str(), AT_FDCWD, kept.c_str(), RENAME_NOREPLACE) == 0) return ok_status();
+    if (errno == EEXIST) continue;
+    // Some file systems know no such way. One process at a time is here.
+    if (errno == EINVAL && path_exists(kept)) continue;
+    if (errno == EINVAL && ::rename(name.c_str(), kept.c_str()) == 0) return ok_status();
+    return errno_error("keeping " + name + " as " + kept);
   }
-  log_warning("store", "goes on after an accepted loss", {{"loss", std::string(name_of(loss.loss))}, {"file", loss.path}, {"found", loss.what}});
-  return sync_directory_of(path);
+}
+
+Status put_lost_journals_aside(const std::string& path, SqliteFile& file) {
+  for (const char* suffix : kJournalSuffixes) {
+    fault::step("store.lost");
+    if (path_exists(path + suffix)) BERTH_TRY(put_aside(path + suffix));
+  }
+  BERTH_TRY(sync_directory_of(path));
+  fault::step("store.aside");
+  return file.forget_lost_journals();
 }
 
 }  // namespace
@@ -116,10 +143,16 @@ Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::st
 
 Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits, const Guard& guard) {
   const std::optional<Witness> witness = read_witness(guard.witness);
-  std::optional<LossFound> loss = emptied(path, guard, witness);
-  if (loss && !guard.accepted.has(loss->loss)) return to_error(*loss);
-  BERTH_ASSIGN(std::unique_ptr<SqliteFile> file, SqliteFile::open(path));
-  BERTH_ASSIGN(Journals journals, Journals::find(path, *file, guard.accepted));
+  SqliteFile::Beginning beginning;
+  if (const std::optional<LossFound> loss = emptied(path, guard, witness)) {
+    if (!guard.accepted.has(loss->loss)) return to_error({*loss}, guard.up);
+    // It takes the place of the one that was here from the moment on that it is there.
+    beginning.floor = (witness ? witness->revision : 0) + kBeyondLoss;
+    if (witness) beginning.identity = witness->identity, beginning.generation = witness->generation + 1;
+    warn(*loss);
+  }
+  BERTH_ASSIGN(std::unique_ptr<SqliteFile> file, SqliteFile::open(path, beginning));
+  BERTH_ASSIGN(Journals journals, Journals::find(path, *file));
   auto map = std::make_unique<VersionedMap>(limits, true);
   map->set_compacted(std::max(file->compacted(), journals.compacted));
   Replay replay(*map);
@@ -130,19 +163,19 @@ Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::s
     if (!status.ok()) return status.error().in("reading " + journal->path());
   }
   map->advance(std::max({file->reserved(), file->compacted(), journals.reserved, journals.compacted}));
-  if (!loss) {
-    // A journal that ends early has lost its reserve of revisions as well.
-    const Revision reached = journals.loss ? std::numeric_limits<Revision>::max() : map->revision();
-    loss = other_time(path, *file, reached, guard.witness, witness);
-    if (loss && !guard.accepted.has(loss->loss)) return to_error(*loss);
-  }
-  if (journals.loss) loss = journals.loss;
-  if (loss) {
-    BERTH_TRY(go_on_after(*loss, path, *file, journals, map->revision(), guard, witness));
+  std::vector<LossFound> losses;
+  if (journals.loss) losses.push_back(*journals.loss);
+  // A journal that ends early has lost its reserve of revisions as well.
+  const Revision reached = journals.loss ? std::numeric_limits<Revision>::max() : map->revision();
+  if (std::optional<LossFound> other = other_time(path, *file, reached, guard.witness, witness)) losses.push_back(std::move(*other));
+  if (!losses.empty()) {
+    if (!guard.accepted.has_all(losses)) return to_error(losses, guard.up);
+    BERTH_TRY(go_on_after(losses, *file, journals, map->revision(), guard, witness));
     file.reset();
-    return open_guarded_store(runtime, path, limits, {guard.witness, false, {}});
+    return open_guarded_store(runtime, path, limits, {guard.witness, false, {}, guard.up});
   }
-  file->settle();
+  BERTH_TRY(file->settle());
+  if (file->lost_journals()) BERTH_TRY(put_lost_journals_aside(path, *file));
   const Witness now{file->identity(), file->generation(), map->revision()};
   if (!witness || *witness != now) write_witness(guard.witness, now);
   auto log = std::make_unique<SqliteLog>(runtime, path, std::move(file), std::move(journals), limits.journal_bytes, guard.witness);
