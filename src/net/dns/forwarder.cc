@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kMostAsked = 512;  // at once
 constexpr Duration kLookAgain = 1s;
+constexpr std::size_t kNamesOfSilence = 3;  // so many have to go unanswered
 constexpr std::size_t kHeader = 12;
 
 // Where an error of connect() or send() means that there is nothing on the way to this address.
@@ -36,6 +37,12 @@ std::string question_of(std::string_view wire) {
   }
   if (at + 5 > wire.size()) return "";
   return lower(wire.substr(kHeader, at + 5 - kHeader));
+}
+
+std::string name_of(std::string_view wire) {
+  std::string question = question_of(wire);
+  if (question.size() >= 4) question.resize(question.size() - 4);
+  return question;
 }
 
 enum class Reply { kForeign, kTake, kFailure };
@@ -113,7 +120,7 @@ bool is_loopback(std::string_view upstream) {
 }
 
 Forwarder::Forwarder(Loop& loop, ForwarderConfig config) : loop_(loop), config_(std::move(config)) {
-  for (const std::string& name : config_.upstreams) upstreams_.push_back({name, {}, {}});
+  for (const std::string& name : config_.upstreams) upstreams_.push_back({.name = name});
 }
 
 Forwarder::~Forwarder() {
@@ -123,22 +130,46 @@ Forwarder::~Forwarder() {
   }
 }
 
-void Forwarder::ask(std::string question, bool tcp, Function<void(std::string)> answered) {
+void Forwarder::ask(std::string question, bool tcp, std::uint32_t asker, Function<void(std::string)> answered) {
   Asked asked;
   asked.tcp = tcp;
+  asked.asker = asker;
   asked.question = std::move(question);
   asked.answered = std::move(answered);
   asked.until = loop_.monotonic() + 2 * config_.patience;
-  if (asked_.size() >= kMostAsked) return asked.answered(server_failure(asked.question));
+  auto own = askers_.find(asker);
+  if (asked_.size() + (own == askers_.end() ? 0 : own->second) >= kMostAsked) return asked.answered(server_failure(asked.question));
   try_upstream(std::move(asked));
 }
 
-bool Forwarder::left_out(Upstream& upstream) {
+bool Forwarder::left_out(Upstream& upstream, std::uint32_t asker) const {
   const Duration now = loop_.monotonic();
   if (now >= upstream.silent_until) return false;
-  if (now < upstream.look_again) return true;
-  upstream.look_again = now + kLookAgain;
+  Duration& next = upstream.look_again.try_emplace(asker, upstream.silent_since + kLookAgain).first->second;
+  if (now < next) return true;
+  next = now + kLookAgain;
   return false;
+}
+
+void Forwarder::unanswered(const Asked& asked) {
+  Upstream& upstream = upstreams_[asked.upstream];
+  if (upstream.heard >= asked.sent) return;
+  if (upstream.unanswered.size() < kNamesOfSilence) upstream.unanswered.insert(name_of(asked.question));
+  if (upstream.unanswered.size() < kNamesOfSilence) return;
+  const Duration now = loop_.monotonic();
+  if (now >= upstream.silent_until) {
+    upstream.silent_since = now;
+    upstream.look_again.clear();
+  }
+  upstream.silent_until = now + config_.left_out;
+}
+
+void Forwarder::heard(const Asked& asked) {
+  Upstream& upstream = upstreams_[asked.upstream];
+  upstream.heard = loop_.monotonic();
+  upstream.silent_until = {};
+  upstream.look_again.clear();
+  upstream.unanswered.clear();
 }
 
 // Errors of no route are kNotFound.
@@ -162,10 +193,11 @@ Status Forwarder::send(Asked& asked) const {
 
 void Forwarder::try_upstream(Asked asked) {
   for (; asked.upstream < upstreams_.size() && loop_.monotonic() < asked.until; ++asked.upstream) {
-    if (left_out(upstreams_[asked.upstream])) {
+    if (left_out(upstreams_[asked.upstream], asked.asker)) {
       asked.reachable = true;
       continue;
     }
+    asked.sent = loop_.monotonic();
     Status sent = send(asked);
     asked.reachable |= sent.ok() || sent.failed_with(Code::kUnavailable);
     if (!sent.ok()) continue;
@@ -173,11 +205,10 @@ void Forwarder::try_upstream(Asked asked) {
     const int fd = asked.socket.get();
     const bool tcp = asked.tcp;
     asked.timer = loop_.after(std::min(config_.patience, asked.until - loop_.monotonic()), [this, number] {
-      Upstream& silent = upstreams_[asked_.at(number).upstream];
-      silent.silent_until = loop_.monotonic() + config_.left_out;
-      silent.look_again = loop_.monotonic() + kLookAgain;
+      unanswered(asked_.at(number));
       next_upstream(number);
     });
+    ++askers_[asked.asker];
     asked_.emplace(number, std::move(asked));
     // A socket that cannot be watched is one that does not answer.
     (void)loop_.watch_fd(fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN, [this, number, tcp](std::uint32_t) { tcp ? talk(number) : read(number); });
@@ -195,6 +226,7 @@ void Forwarder::read(Id number) {
     const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size < 0) return next_upstream(number);  // nobody has that port
+    heard(asked);
     std::string reply(buffer, static_cast<std::size_t>(size));
     if (look_at(reply, asked.id, asked.question) != Reply::kForeign) return take(number, std::move(reply));
   }
@@ -216,6 +248,7 @@ void Forwarder::talk(Id number) {
     const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size <= 0) return next_upstream(number);
+    heard(asked);
     asked.in.append(buffer, static_cast<std::size_t>(size));
   }
   std::string reply = asked.in.substr(2, number_at(asked.in, 0));
@@ -226,7 +259,6 @@ void Forwarder::talk(Id number) {
 
 void Forwarder::take(Id number, std::string reply) {
   const Asked& asked = asked_.at(number);
-  upstreams_[asked.upstream].silent_until = {};
   const bool failed = look_at(reply, asked.id, asked.question) == Reply::kFailure, last = asked.upstream + 1 == upstreams_.size();
   if (failed && (!last || question_of(reply).empty())) return next_upstream(number);
   Asked done = release(number);
@@ -244,6 +276,7 @@ Forwarder::Asked Forwarder::release(Id number) {
   auto found = asked_.find(number);
   Asked asked = std::move(found->second);
   asked_.erase(found);
+  if (auto own = askers_.find(asked.asker); --own->second == 0) askers_.erase(own);
   loop_.unwatch_fd(asked.socket.get());
   loop_.cancel(asked.timer);
   return asked;

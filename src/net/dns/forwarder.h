@@ -5,14 +5,17 @@
 // Each question travels from a socket of its own, so from a port that the kernel chooses, and with an id of its own choice; what comes
 // back is taken only with that id and the same question, and otherwise waited on for.
 //
-// An upstream that did not answer in time is left out for a while, but for a question a second that looks whether it is back, so
-// that askers hear of a failure at once instead of after their own patience. Where no upstream can be reached at all, for none is
+// An upstream that has said nothing at all while questions for several names waited for it in vain is left out for a while, but for a
+// question a second of each asker that looks whether it is back, so that askers hear of a failure at once instead of after their own
+// patience. A single name that nobody answers for takes nothing from the others. Nor does a single asker: it can have no more
+// questions under way than are left for all others. Where no upstream can be reached at all, for none is
 // known or no route leads to one, names outside do not exist: resolvers wait and ask again after a failure, not after a "no".
 
 #include <sys/socket.h>
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,15 +40,18 @@ class Forwarder {
   ~Forwarder();
   Forwarder(const Forwarder&) = delete;
 
-  // `answered` gets an answer for the asker of `question`: upstream's, SERVFAIL or NXDOMAIN. Once, at once or later, and not after
+  // `asker`: a number of its own for each, as its address. `answered` gets an answer for the asker of `question`: upstream's, SERVFAIL or NXDOMAIN. Once, at once or later, and not after
   // the end of the forwarder.
-  void ask(std::string question, bool tcp, Function<void(std::string)> answered);
+  void ask(std::string question, bool tcp, std::uint32_t asker, Function<void(std::string)> answered);
 
  private:
   using Id = std::uint64_t;
   struct Upstream {
     std::string name;
-    Duration silent_until{}, look_again{};
+    Duration silent_since{}, silent_until{};
+    std::map<std::uint32_t, Duration> look_again{};  // by asker, while it is silent
+    Duration heard{};                                // when anything came from it last
+    std::set<std::string> unanswered{};              // some names, since then
   };
   struct Asked {
     Fd socket;
@@ -54,6 +60,8 @@ class Forwarder {
     bool tcp = false;
     bool reachable = false;  // some upstream was
     Duration until{};        // with all upstreams
+    Duration sent{};         // to the present one
+    std::uint32_t asker = 0;
     std::uint16_t id = 0;    // on its way
     std::string question;    // as it came
     std::string out, in;     // of the connection
@@ -62,7 +70,9 @@ class Forwarder {
 
   void try_upstream(Asked asked);
   Status send(Asked& asked) const;
-  bool left_out(Upstream& upstream);
+  bool left_out(Upstream& upstream, std::uint32_t asker) const;
+  void unanswered(const Asked& asked);
+  void heard(const Asked& asked);
   void read(Id number);
   void talk(Id number);  // over TCP: each message behind its length in two bytes
   void take(Id number, std::string reply);
@@ -74,6 +84,7 @@ class Forwarder {
   std::vector<Upstream> upstreams_;
   Id last_ = 0;  // numbers are not used again, as those of descriptors are
   std::map<Id, Asked> asked_;
+  std::map<std::uint32_t, std::size_t> askers_;  // how many of these each has
 };
 
 // "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "fe80::1%eth0", "[fe80::1%2]:5353".

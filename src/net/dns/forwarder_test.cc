@@ -136,10 +136,10 @@ class ForwarderTest : public ::testing::Test {
     forwarder_.emplace(loop_, std::move(config));
   }
   // The answer appears in answers_ under this number.
-  std::size_t ask(const std::string& name, bool tcp = false) {
+  std::size_t ask(const std::string& name, bool tcp = false, std::uint32_t asker = 1) {
     const std::size_t number = answers_.size();
     answers_.emplace_back();
-    forwarder_->ask(question(name), tcp, [this, number](std::string wire) { answers_[number] = std::move(wire); });
+    forwarder_->ask(question(name), tcp, asker, [this, number](std::string wire) { answers_[number] = std::move(wire); });
     return number;
   }
   const std::string& wait_for(std::size_t number) {
@@ -232,7 +232,7 @@ TEST_F(ForwarderTest, NoRouteToAnyoneIsNo) {
     Loop loop(1);
     Forwarder forwarder(loop, {{"192.0.2.1", "2001:db8::1"}});
     int code = -1;
-    forwarder.ask(question("example.com."), false, [&code](std::string wire) { code = code_of(wire); });
+    forwarder.ask(question("example.com."), false, 1, [&code](std::string wire) { code = code_of(wire); });
     ::_exit(code == LDNS_RCODE_NXDOMAIN ? 0 : 2);
   }
   int status = 0;
@@ -257,8 +257,10 @@ TEST_F(ForwarderTest, AClosedPortIsAFailureAtOnce) {
 TEST_F(ForwarderTest, ASilentOneIsLeftOutUntilItAnswers) {
   Upstream silent;
   make({silent.name()}, 50ms);
-  EXPECT_EQ(code_of(wait_for(ask("a.example.com."))), LDNS_RCODE_SERVFAIL);
-  EXPECT_TRUE(silent.get());
+  for (const char* name : {"a.example.com.", "b.example.com.", "c.example.com."}) {
+    EXPECT_EQ(code_of(wait_for(ask(name))), LDNS_RCODE_SERVFAIL);
+    EXPECT_TRUE(silent.get());
+  }
   const std::size_t failed_at_once = ask("b.example.com.");
   EXPECT_EQ(code_of(answers_[failed_at_once]), LDNS_RCODE_SERVFAIL);
   EXPECT_FALSE(silent.get());
@@ -275,6 +277,63 @@ TEST_F(ForwarderTest, ASilentOneIsLeftOutUntilItAnswers) {
   EXPECT_TRUE(wait_for(number).ends_with("yes"));
   number = ask("d.example.com.");
   EXPECT_TRUE(silent.get()) << "it is asked again";
+}
+
+TEST_F(ForwarderTest, ANameThatNobodyAnswersForTakesNothingFromTheOthers) {
+  Upstream upstream;
+  make({upstream.name()}, 100ms);
+  // However often it is asked for.
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(code_of(wait_for(ask("slow.example.com."))), LDNS_RCODE_SERVFAIL);
+    EXPECT_TRUE(upstream.get()) << i;
+  }
+  // Nor do several such names, where another is answered while they wait.
+  std::vector<std::size_t> slow;
+  for (const char* name : {"s1.example.com.", "s2.example.com.", "s3.example.com.", "s4.example.com."}) {
+    slow.push_back(ask(name));
+    EXPECT_TRUE(upstream.get());
+  }
+  const std::size_t quick = ask("quick.example.com.");
+  auto got = upstream.get();
+  ASSERT_TRUE(got);
+  upstream.send(*got, response_to(got->wire, "yes"));
+  EXPECT_TRUE(wait_for(quick).ends_with("yes"));
+  for (std::size_t one : slow) EXPECT_EQ(code_of(wait_for(one)), LDNS_RCODE_SERVFAIL);
+  ask("next.example.com.");
+  EXPECT_TRUE(upstream.get());
+}
+
+TEST_F(ForwarderTest, EachAskerLooksWhetherASilentOneIsBack) {
+  Upstream silent;
+  make({silent.name()}, 50ms);
+  for (const char* name : {"a.example.com.", "b.example.com.", "c.example.com."}) {
+    wait_for(ask(name));
+    EXPECT_TRUE(silent.get());
+  }
+  // Somebody uses up what is let through for it.
+  bool looked = false;
+  for (int i = 0; i < 1000 && !looked; ++i) {
+    loop_.run_once(5ms);
+    ask("d.example.com.", false, 7);
+    looked = silent.get().has_value();
+  }
+  ASSERT_TRUE(looked);
+  const std::size_t number = ask("e.example.com.", false, 8);
+  auto got = silent.get();
+  ASSERT_TRUE(got);
+  silent.send(*got, response_to(got->wire, "yes"));
+  EXPECT_TRUE(wait_for(number).ends_with("yes"));
+}
+
+TEST_F(ForwarderTest, OneAskerLeavesRoomForTheOthers) {
+  Upstream upstream;
+  make({upstream.name()}, 1h);
+  for (int i = 0; i < 600; ++i) ask("x" + std::to_string(i) + ".example.com.", false, 1);
+  const auto refused = [this](std::size_t number) { return code_of(answers_[number]) == LDNS_RCODE_SERVFAIL; };
+  EXPECT_FALSE(refused(0));
+  EXPECT_TRUE(refused(599));
+  EXPECT_FALSE(refused(ask("y.example.com.", false, 2)));
+  EXPECT_TRUE(refused(ask("z.example.com.", false, 1)));
 }
 
 TEST_F(ForwarderTest, WhoRefusesIsNotTheLastOneAsked) {

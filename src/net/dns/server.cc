@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/files.h"
@@ -31,6 +32,7 @@ Result<sockaddr_in> socket_address(const std::string& ip, int port) {
 
 struct Connection {
   Fd socket;
+  in_addr_t peer = 0;
   std::string in, out;
   TimerId timer = 0;
 };
@@ -92,7 +94,7 @@ class LoopServer final : public Server {
         send_datagram(from, answered.wire);
         continue;
       }
-      forwarder_.ask(std::string(question), false, [this, from](std::string wire) { send_datagram(from, wire); });
+      forwarder_.ask(std::string(question), false, from.sin_addr.s_addr, [this, from](std::string wire) { send_datagram(from, wire); });
     }
   }
 
@@ -104,14 +106,19 @@ class LoopServer final : public Server {
 
   void accept_connections() {
     for (;;) {
-      Fd socket(::accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      sockaddr_in from{};
+      socklen_t length = sizeof from;
+      Fd socket(::accept4(tcp_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!socket) return;
-      if (connections_.size() >= kMaxConnections) continue;
+      const in_addr_t peer = from.sin_addr.s_addr;
+      const auto own = std::count_if(connections_.begin(), connections_.end(), [peer](const auto& one) { return one.second.peer == peer; });
+      if (connections_.size() + static_cast<std::size_t>(own) >= kMaxConnections) continue;  // nobody has more than are left for all others
       // An answer that comes late finds no connection, instead of a later one with the same descriptor.
       const std::uint64_t id = ++last_connection_;
       const int fd = socket.get();
       Connection& connection = connections_[id];
       connection.socket = std::move(socket);
+      connection.peer = peer;
       connection.timer = loop_.after(kConnectionPatience, [this, id] { close_connection(id); });
       if (!loop_.watch_fd(fd, EPOLLIN, [this, id](std::uint32_t events) { serve_connection(id, events); }).ok()) close_connection(id);
     }
@@ -143,7 +150,7 @@ class LoopServer final : public Server {
       if (!answered.wire.empty()) {
         send_on(id, answered.wire);
       } else {
-        forwarder_.ask(std::move(question), true, [this, id](std::string wire) { send_on(id, wire); });
+        forwarder_.ask(std::move(question), true, connection.peer, [this, id](std::string wire) { send_on(id, wire); });
       }
       if (!connections_.contains(id)) return;
     }
