@@ -133,6 +133,15 @@ std::uint64_t process_start_time(pid_t pid) {
   return ticks.ok() ? static_cast<std::uint64_t>(*ticks) : 0;
 }
 
+Result<Fd> open_pid_namespace(pid_t pid, std::uint64_t start_time) {
+  Fd space(::open(("/proc/" + std::to_string(pid) + "/ns/pid").c_str(), O_RDONLY | O_CLOEXEC));
+  const int why = errno;
+  // Looked at once it is open: what was opened is of that process then.
+  if (start_time == 0 || process_start_time(pid) != start_time) return error(Code::kNotFound, "process " + std::to_string(pid) + " has ended");
+  if (!space) return errno_error("opening the process namespace of " + std::to_string(pid), why);
+  return space;
+}
+
 struct ChildLaunch::Shared {
   enum Step { kWaiting, kStarted, kDropped };
   SpawnOptions options;

@@ -38,6 +38,8 @@ Result<Fd> open_pidfd(pid_t pid);
 void kill_descendants(pid_t pid, int signal);
 // The start time of a process in clock ticks since boot, which with its pid names it for ever; 0 where there is none.
 std::uint64_t process_start_time(pid_t pid);
+// The process namespace of the process that has this start time. kNotFound: it has ended, whoever has its pid now.
+Result<Fd> open_pid_namespace(pid_t pid, std::uint64_t start_time);
 
 // spawn_child on a pool's thread. Loop thread only. Destroying it ends the program, whether it has started by then or not.
 class ChildLaunch {

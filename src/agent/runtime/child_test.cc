@@ -1,6 +1,8 @@
 #include "agent/runtime/child.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <future>
@@ -89,6 +91,24 @@ TEST_F(ChildTest, WhatCannotBeStartedIsAnError) {
   ASSERT_FALSE(outcome_->ok());
   EXPECT_NE(outcome_->error().message.find("starting /no/such/program"), std::string::npos) << outcome_->error().message;
   EXPECT_TRUE(no_children());
+}
+
+TEST_F(ChildTest, AProcessNamespaceIsThatOfTheProcessThatIsMeant) {
+  auto child = spawn_child({{"/bin/sleep", "100"}, {}, {}, {}, {}});
+  ASSERT_TRUE(child.ok());
+  const std::uint64_t start = process_start_time(*child);
+  ASSERT_NE(start, 0u);
+  auto space = open_pid_namespace(*child, start);
+  ASSERT_TRUE(space.ok()) << space.error().message;
+  struct ::stat opened {}, own {};
+  ASSERT_EQ(::fstat(space->get(), &opened), 0);
+  ASSERT_EQ(::stat("/proc/self/ns/pid", &own), 0);
+  EXPECT_EQ(opened.st_ino, own.st_ino);
+  EXPECT_TRUE(open_pid_namespace(*child, start - 1).failed_with(Code::kNotFound)) << "another one had that pid";
+  EXPECT_TRUE(open_pid_namespace(*child, 0).failed_with(Code::kNotFound));
+  ::kill(*child, SIGKILL);
+  ASSERT_EQ(::waitpid(*child, nullptr, 0), *child);
+  EXPECT_TRUE(open_pid_namespace(*child, start).failed_with(Code::kNotFound));
 }
 
 }  // namespace

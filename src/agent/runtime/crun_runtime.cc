@@ -38,6 +38,7 @@ struct Container {
   StoredContainer stored;
   Fd conmon, init;  // pidfds
   Fd sync;          // while it is being created
+  Fd processes;     // while it is being created: the process namespace that it joins
   std::string sync_text;
   bool starting = false;  // a pool thread is in start_container()
   bool removing = false;
@@ -284,14 +285,16 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
     return;
   }
   const bool own_processes = !sandbox->second.share_pid && !sandbox->second.host_pid;
-  std::string processes;  // of another container
+  Fd processes;  // of another container
   if (own_processes && !spec.processes_of.empty()) {
     auto target = find(spec.processes_of);
-    if (!target || target->status().state != ContainerState::kRunning) {
+    Result<Fd> opened = error(Code::kNotFound, "");
+    if (target && target->status().state == ContainerState::kRunning) opened = open_pid_namespace(target->status().pid, target->stored.init_start);
+    if (!opened.ok()) {
       loop_.post([done = std::move(done)] { done(error(Code::kNotFound, "the target container does not run")); });
       return;
     }
-    processes = "/proc/" + std::to_string(target->status().pid) + "/ns/pid";
+    processes = std::move(*opened);
   }
   expect_container();  // pulling its image may have taken longer than the last one holds
   auto c = std::make_shared<Container>();
@@ -303,12 +306,15 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   s.state = ContainerState::kCreated;
   s.created = loop_.now();
   c->stored.cgroup = sandbox->second.cgroup_parent + "/" + spec.id;
-  c->stored.own_pid_namespace = own_processes && processes.empty();
+  c->stored.own_pid_namespace = own_processes && !processes;
+  // crun opens it by its path, later: the pid of the target may be somebody else's by then, the descriptor's number is ours.
+  std::string namespace_path = processes ? "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(processes.get()) : "";
+  c->processes = std::move(processes);
   c->run_done = std::move(done);
   containers_[spec.id] = c;
   auto result = std::make_shared<Result<Created>>(error(Code::kInternal, "not run"));
   loop_.offload([this, result, spec, sandbox = sandbox->second,
-                 processes] { *result = create_container(config_, paths_, cgroups_, spec, sandbox, processes); },
+                 namespace_path] { *result = create_container(config_, paths_, cgroups_, spec, sandbox, namespace_path); },
                 [this, result, c, alive = alive_] {
                   if (*alive) created(c, std::move(*result));
                 });
@@ -355,6 +361,7 @@ void CrunRuntime::create_failed(const ContainerPtr& c, std::string why) {
 
 void CrunRuntime::start(const ContainerPtr& c, pid_t pid) {
   c->status().pid = pid;
+  c->processes.reset();
   if (!c->conmon) {
     c->stored.init_start = process_start_time(pid);
     follow(c);
