@@ -224,6 +224,14 @@ std::int64_t Cgroups::oom_kills(const std::string& path) const {
                   : read_keyed(in("memory", path) + "/memory.oom_control", "oom_kill");
 }
 
+Status Cgroups::check_pod_use(const std::string& path, const Limits& limits) const {
+  const std::optional<ContainerUsage> now = usage(path);
+  const std::int64_t used = now ? static_cast<std::int64_t>(now->memory_working_set_bytes) : 0;
+  if (limits.memory_bytes == 0 || used <= limits.memory_bytes) return {};
+  return error(Code::kUnavailable, "attempting to set pod memory limit (" + std::to_string(limits.memory_bytes) + ") below current usage (" +
+                                       std::to_string(used) + ")");
+}
+
 std::optional<ContainerUsage> Cgroups::usage(const std::string& path) const {
   ContainerUsage out;
   std::int64_t used = 0, inactive = 0;

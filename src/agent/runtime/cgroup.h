@@ -32,6 +32,8 @@ class Cgroups {
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
   void kill(const std::string& path) const;                     // SIGKILL to all of them
   std::int64_t oom_kills(const std::string& path) const;        // 0 where unknown
+  // kUnavailable where what the pod's group holds, with the files that it has in memory, would not fit into a new limit.
+  Status check_pod_use(const std::string& path, const Limits& limits) const;
   std::optional<ContainerUsage> usage(const std::string& path) const;
 
  private:

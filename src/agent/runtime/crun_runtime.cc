@@ -561,7 +561,10 @@ void CrunRuntime::resize(const std::string& pod_uid, PodResize order, Function<v
       BERTH_TRY(write(group, limits));
       ++*changed;
     }
-    return after ? write(pod, *after) : Status();
+    if (!after) return {};
+    // Memory volumes and shared memory are in no container's own use. The kernel would end processes for them.
+    BERTH_TRY(cgroups_.check_pod_use(pod, *after));
+    return write(pod, *after);
   };
   blocking(std::move(work), [changed, done = std::move(done)](Status result) { done(*changed, std::move(result)); });
 }
