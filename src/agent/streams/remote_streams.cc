@@ -55,13 +55,10 @@ std::optional<ContainerPlace> StreamServer::running_container(http::Exchange& ex
 MissedLog StreamServer::take_missed(const http::Request& request, const ContainerPlace& container) {
   auto gone = [](const std::string& log) { return !path_exists(log); };
   std::erase_if(attached_, gone);
-  std::erase_if(read_, [&gone](const auto& entry) { return gone(entry.first); });
+  read_.forget_gone();
   if (!container.stdin_once || !attached_.insert(container.log_path).second) return {};
   MissedLog missed{container.log_path};
-  auto known = read_.extract(container.log_path);
-  if (known.empty()) return missed;
-  auto read = known.mapped().find(std::string(http::header(request.headers, kClient)));
-  if (read != known.mapped().end()) missed.read = read->second;
+  if (auto read = read_.take(container.log_path, std::string(http::header(request.headers, kClient)))) missed.read = *read;
   return missed;
 }
 

@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/runtime/container_runtime.h"
+#include "agent/streams/read_logs.h"
 #include "agent/streams/remote_work.h"
 #include "base/loop.h"
 #include "http/server.h"
@@ -49,8 +50,7 @@ class StreamServer {
   std::unordered_map<std::uint64_t, std::unique_ptr<RemoteWork>> works_;
   std::uint64_t last_work_ = 0;
   std::set<std::string> attached_;  // logs of containers with stdinOnce that had their client
-  // Of such a log, before: how much of it each client has read, since newer versions of kubectl do that first.
-  std::map<std::string, std::map<std::string, std::int64_t>> read_;
+  ReadLogs read_;                   // before that
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
