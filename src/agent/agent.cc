@@ -340,7 +340,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     const Value allocatable = node_allocatable(core->config, read_node_facts(core->config.data_dir));
     api::ResourceList used;
     for (const auto& [uid, worker] : workers) {
-      if (uid == api::uid_of(pod) || worker->record().torn_down || api::is_pod_terminal(worker->pod())) continue;
+      if (uid == api::uid_of(pod) || !worker->takes_room()) continue;
       api::add(used, api::pod_resources(worker->granted_pod(), "requests"));
     }
     return agent::refuse_resize(pod, api::resource_list(allocatable), used);
@@ -382,6 +382,7 @@ Agent::~Agent() {
   state_->core->services.containers.on_change({});
   for (auto& [uid, worker] : state_->workers) worker->stop();
   state_->core->services.refuse_resize = nullptr;
+  state_->core->services.unfit = nullptr;
   state_->core->services.room_changed = nullptr;
   state_->workers.clear();
   state_->core->objects.close();

@@ -991,6 +991,22 @@ class ResizeTest : public AgentTest {
   }
 };
 
+TEST_F(ResizeTest, WhatWasRefusedTakesNoRoomFromAResize) {
+  const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  auto asking = [](std::int64_t milli) { return R"({"requests":{"cpu":")" + std::to_string(milli) + R"(m"}})"; };
+  auto spec = [&asking](std::int64_t milli) { return R"({"containers":[{"name":"c","image":"busybox","resources":)" + asking(milli) + "}]}"; };
+  put("a", spec(100));
+  // The API does not hear that the second is refused before the resize comes.
+  api_.down = true;
+  put("b", spec(1000 * cpus));
+  resize("a", asking(1000 * cpus - 100));
+  api_.down = false;
+  runtime_.advance(2min);
+  EXPECT_EQ(get("b")["status"]["reason"], "OutOfcpu");
+  EXPECT_EQ(container("a")["allocatedResources"]["cpu"], std::to_string(1000 * cpus - 100) + "m");
+  EXPECT_FALSE(has_event("ResizeDeferred")) << all_events();
+}
+
 TEST_F(ResizeTest, ChangesTheLimitsOfARunningContainer) {
   put("a", R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"200m","memory":"64Mi"}}}]})");
   std::size_t before = containers_.log.size();
