@@ -88,6 +88,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
 
   Status prepare() {
     const AgentConfig& config = core->config;
+    BERTH_TRY(check_mount_points_are_told());
     for (const auto& directory : {config.pods(), config.memory(), config.logs()})
       BERTH_TRY(make_directories(directory, 0711));
     if (!is_mount_point(config.memory())) BERTH_TRY(mount_tmpfs(config.memory(), "mode=0711"));

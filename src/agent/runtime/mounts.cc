@@ -170,6 +170,17 @@ bool is_mount_point(const std::string& path) {
          (at.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
+Status check_mount_points_are_told(std::uint64_t attributes_mask) {
+  if ((attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) return ok_status();
+  return error(Code::kUnavailable, "this kernel does not tell which directories are mount points: Linux 5.8 or later is needed");
+}
+
+Status check_mount_points_are_told() {
+  struct statx at {};
+  if (::statx(AT_FDCWD, "/", AT_STATX_DONT_SYNC, 0, &at) != 0) return errno_error("asking for the attributes of /");
+  return check_mount_points_are_told(at.stx_attributes_mask);
+}
+
 Status in_new_namespaces(int flags, const std::function<Status()>& inside) {
   BERTH_ASSIGN(Kept kept, own_namespaces());
   if (::unshare(flags) != 0) return errno_error("unshare");

@@ -27,6 +27,9 @@ void unmount(const std::string& target);
 // Takes off whatever is mounted at or below these directories, deepest first. Reads the list of all mounts.
 void unmount_below(const std::vector<std::string>& directories);
 bool is_mount_point(const std::string& path);
+// An error where the kernel (before Linux 5.8) does not tell is_mount_point() what it asks.
+Status check_mount_points_are_told();
+Status check_mount_points_are_told(std::uint64_t attributes_mask);  // of statx
 
 // Runs `inside` in new namespaces (CLONE_NEWIPC | CLONE_NEWUTS of this thread only), then goes back.
 Status in_new_namespaces(int flags, const std::function<Status()>& inside);

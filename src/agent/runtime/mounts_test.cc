@@ -59,5 +59,13 @@ TEST_F(MountsTest, ADescriptorIsMountedWhateverItsPathBecomes) {
   EXPECT_FALSE(bind_descriptor(file.get(), target.get()).ok()) << "a file on a directory";
 }
 
+TEST_F(MountsTest, AKernelThatDoesNotTellMountPointsIsRefused) {
+  EXPECT_TRUE(check_mount_points_are_told().ok());
+  EXPECT_TRUE(check_mount_points_are_told(STATX_ATTR_MOUNT_ROOT | STATX_ATTR_AUTOMOUNT).ok());
+  const Status refused = check_mount_points_are_told(STATX_ATTR_AUTOMOUNT);  // as Linux 5.7 says
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("Linux 5.8 or later"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace berth::agent
