@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 
-#include "api/registry/registry.h"
+#include "api/registry/state.h"
 #include "base/time/time.h"
 
 namespace berth::registry {
@@ -153,6 +153,53 @@ TEST_F(EventExpiry, AfterARestartTheirOwnTimesTell) {
   start();
   runtime_.pass(65min);
   EXPECT_EQ(left(), 0u);
+}
+
+// The times of Events are those of stored ones: refused writes leave none, deletions none behind.
+TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
+  auto state = std::make_shared<Registry::State>(runtime_, *store_, schema::builtin(), Config{});
+  auto create = [&](const std::string& name) {
+    std::optional<Result<Answer>> answered;
+    std::vector<std::string> warnings;
+    Value object = json::parse(R"({"metadata":{"namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"type":"Normal","reason":"R"})").value();
+    object.mut("metadata").set("name", name);
+    create_object(state, call_, take_in(call_, object, warnings).value(), {}, true, [&](Result<Answer> answer) { answered.emplace(std::move(answer)); });
+    runtime_.settle();
+    return answered && answered->ok();
+  };
+  auto remove = [&](const std::string& name) {
+    Call call = call_;
+    call.name = name;
+    bool removed = false;
+    remove_object(state, call, {}, [&](const Result<Answer>& answer) { removed = answer.ok(); });
+    runtime_.settle();
+    return removed;
+  };
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "e" + std::to_string(i);
+    EXPECT_TRUE(create(name));
+    EXPECT_EQ(state->event_written_at.size(), 1u);
+    EXPECT_TRUE(remove(name));
+    EXPECT_EQ(state->event_written_at.size(), 0u);
+  }
+  // A version that is not there.
+  Call call = call_;
+  call.name = "absent";
+  Commit commit{call, store_key(*call_.kind, "default", "absent"), 12345, 200, {}};
+  bool refused = false;
+  commit_put(state, std::move(commit), json::parse(R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"absent","namespace":"default"}})").value(), false,
+             [&](const Result<Answer>& answer) { refused = !answer.ok(); });
+  runtime_.settle();
+  EXPECT_TRUE(refused);
+  EXPECT_EQ(state->event_written_at.size(), 0u);
+  // Those that expire.
+  registry_.reset();  // which would delete them too
+  EXPECT_TRUE(create("a"));
+  schedule_event_expiry(state);
+  runtime_.pass(2h);
+  EXPECT_EQ(store_->list("/registry/core/events/").records.size(), 0u);
+  EXPECT_EQ(state->event_written_at.size(), 0u);
+  runtime_.cancel(state->event_timer);
 }
 
 }  // namespace

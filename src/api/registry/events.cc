@@ -76,34 +76,30 @@ void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
   if (state->event_timer != 0) return;
   constexpr std::size_t kBatch = 500;
   store::Listing events = state->store.list("/registry/core/events/");
-  // Counted from the last write by the clock that nobody sets; of what was written before this server began, only the event's
-  // own times tell how much is left of its hour. Whatever is told from now on lives at least that long: with no event there is one
-  // look an hour.
+  // An Event's lifetime counts from its last write in CLOCK_MONOTONIC, which does not jump. Of Events that were written before this
+  // server started, the timestamps in the object tell how much is left. An Event that is written later ends a lifetime from now or later,
+  // so the next look may wait so long.
   const Duration lifetime = state->config.event_lifetime, now = state->runtime.monotonic();
   Duration next = now + lifetime;
-  std::unordered_map<std::string, Duration> told;
   std::size_t removed = 0;
   for (const store::RecordPtr& record : events.records) {
-    auto known = state->event_told.find(record->key);
-    const Duration since = known != state->event_told.end()
-                               ? known->second
-                               : now - std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
-    if (since + lifetime > now) {
-      next = std::min(next, since + lifetime);
+    auto known = state->event_written_at.find(record->key);
+    if (known == state->event_written_at.end()) {
+      const Duration age = std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
+      known = state->event_written_at.emplace(record->key, now - age).first;
+    }
+    if (known->second + lifetime > now) {
+      next = std::min(next, known->second + lifetime);
     } else if (removed++ < kBatch) {
       store::Write write;
       write.kind = store::Write::Kind::kDelete;
       write.key = record->key;
       write.expected = record->mod_revision;
-      state->store.write(std::move(write), [](Result<store::RecordPtr>) {});
+      state->store.write(std::move(write), [state, key = record->key](Result<store::RecordPtr> deleted) {
+        if (deleted.ok()) state->event_written_at.erase(key);
+      });
     }
-    told.emplace(record->key, since);  // until it is seen to be gone
   }
-  // What is on its way is not listed yet.
-  for (auto& [key, since] : state->event_told) {
-    if (since + lifetime > now && state->store.head(key)) told.emplace(key, since);
-  }
-  state->event_told = std::move(told);
   if (removed > kBatch) next = now;
   // Not to the second: events that end soon after each other go in one batch.
   Duration wait = std::max<Duration>(next - now, 1s) + 60s;

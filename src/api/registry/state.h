@@ -21,7 +21,7 @@ struct Registry::State {
   ServiceAddresses addresses;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
   TimerId event_timer = 0;
-  std::unordered_map<std::string, Duration> event_told;  // by key: when it was last written, by the clock that nobody sets
+  std::unordered_map<std::string, Duration> event_written_at;  // by key of each stored Event, in CLOCK_MONOTONIC
 
   const schema::Kind& kind(const api::Resource& resource) const;
   store::RecordPtr find(const api::Resource& resource, std::string_view ns, std::string_view name) const;  // newest submitted

@@ -144,12 +144,10 @@ void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Va
   write.expected = commit.expected;
   write.ephemeral = ephemeral;
   write.keep_json = commit.call.answered_in_json;
-  if (commit.call.kind->kind == "Event") {
-    write.expendable = true;
-    state->event_told[write.key] = state->runtime.monotonic();
-  }
-  state->store.write(std::move(write), [commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
+  write.expendable = commit.call.kind->kind == "Event";
+  state->store.write(std::move(write), [state, commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
     if (!record.ok()) return done(store_error(commit, record.error()));
+    if (commit.call.kind->kind == "Event") state->event_written_at[commit.key] = state->runtime.monotonic();
     Answer answer;
     answer.http = commit.http;
     answer.record = view_of(*commit.call.kind, *record);
@@ -185,6 +183,7 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
                                                       : store_error(commit, record.error()));
     }
     if (is_service(*commit.call.kind) && head) state->addresses.release(head->value);
+    if (commit.call.kind->kind == "Event") state->event_written_at.erase(commit.key);
     restore_built_in(state, *commit.call.kind, (*record)->value);
     done(finish(*record));
   });
