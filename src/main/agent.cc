@@ -1,6 +1,8 @@
 // The agent role: everything a node runs, inside the node's namespaces, on one loop.
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -35,6 +37,8 @@
 
 namespace berth {
 namespace {
+
+constexpr int kLockTries = 50, kLockPauseMs = 100;
 
 class AgentRole {
  public:
@@ -94,7 +98,24 @@ class AgentRole {
   int exit_code() const { return exit_code_; }
 
  private:
+  // Everything below works on what the node holds: a second agent would take it from under the first.
+  Status lock_node() {
+    const std::string path = dir_.node() + "/agent.lock";
+    BERTH_TRY(make_directories(dir_.node(), 0711));
+    lock_ = Fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock_) return errno_error("opening " + path);
+    // One that was killed just now may still be ending.
+    for (int tries = 0; ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; ++tries) {
+      if (errno != EWOULDBLOCK && errno != EINTR) return errno_error("locking " + path);
+      if (tries == kLockTries)
+        return error(Code::kConflict, "another agent runs in " + dir_.node() + "; there is one for each data directory");
+      ::poll(nullptr, 0, kLockPauseMs);
+    }
+    return ok_status();
+  }
+
   Status open_node() {
+    BERTH_TRY(lock_node());
     agent::CrunConfig crun;
     crun.root = dir_.node() + "/runtime";
     BERTH_ASSIGN(trash_, agent::Trash::open(dir_.node() + "/trash"));
@@ -151,6 +172,7 @@ class AgentRole {
   std::string host_network_;
   Loop loop_{4};
   agent::BackgroundThread measuring_;
+  Fd lock_;
   std::unique_ptr<agent::Trash> trash_;
   std::unique_ptr<agent::ContainerRuntime> containers_;
   std::unique_ptr<agent::ImageStore> images_;

@@ -79,6 +79,18 @@ def test_agent_restart(s):
     s.wait_ready("steady-0", "steady-1")
 
 
+def test_a_second_agent_touches_nothing(s):
+    """The first works on: it starts containers, and runs programs in them."""
+    before = lives(s)
+    second = s.cluster.berth("agent", check=False)
+    assert second.returncode == 1 and "another agent runs in " in second.stderr, second
+    assert lives(s) == before
+    assert s.exec("steady-0", "echo here", "ticker").strip() == "here"
+    s.k("run", "late", f"--image={lab.WEB}", "--restart=Never", "--", "true")
+    wait_for("a container that starts", lambda: s.pod("late")["status"].get("phase") == "Succeeded")
+    s.k("delete", "pod", "late")
+
+
 def test_what_dies_is_started_again(s):
     """Nobody calls `berth up`. Pods notice nothing, neither of a daemon's death nor of the supervisor's."""
     before = lives(s)
