@@ -56,10 +56,10 @@ constexpr int kAnyCpu = -1;
   // Mounts of the host still arrive here; none of ours reach the host.
   if (::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr) != 0) fail("making / a slave mount");
   // On a hybrid machine the version 2 tree is taken away, and something of our own put there: crun makes directories
-  // below that path, which would otherwise be the host's.
+  // below that path, which would otherwise be the host's: a page for each container.
   if (is_cgroup2("/sys/fs/cgroup/unified")) {
     if (::umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0) fail("hiding /sys/fs/cgroup/unified");
-    if (::mount("berth", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=1m,mode=755") != 0) fail("covering /sys/fs/cgroup/unified");
+    if (::mount("berth", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=64m,mode=755") != 0) fail("covering /sys/fs/cgroup/unified");
   }
   if (::write(ready_fd, "ok", 2) != 2) _exit(1);
   char byte;
