@@ -226,7 +226,7 @@ class RecoverTest : public ::testing::Test {
   // What there still is of the pod.
   std::vector<std::string> leftovers() {
     std::vector<std::string> out;
-    for (const char* part : {"run/containers", "run/exits", "run/run/containers", "run/run/sandboxes", "run/run/sockets", "run/run/crun", "netns", "data/pods", "data/logs",
+    for (const char* part : {"run/containers", "run/exits", "run/run/containers", "run/run/sandboxes", "run/run/sockets", "run/run/crun", "run/run/exec", "netns", "data/pods", "data/logs",
                              "data/memory/pods", "data/memory/records"}) {
       auto names = list_directory(directory_ / part);
       if (!names.ok()) continue;
@@ -294,7 +294,7 @@ class RecoverTest : public ::testing::Test {
   }
 
   testing::TemporaryDirectory directory_;
-  const std::string crun_ = directory_ / "run/run/program/crun";
+  const std::string crun_ = "/usr/bin/crun";
   std::string cgroup_ = "berth-test-" + std::to_string(::getpid());
   Fd outside_;
   Forward forward_;

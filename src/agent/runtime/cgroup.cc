@@ -206,6 +206,16 @@ void Cgroups::expect_move() const {
   }
 }
 
+std::vector<std::string> Cgroups::task_files(const std::string& path) const {
+  std::vector<std::string> out;
+  if (unified_) return out;
+  for (const std::string& directory : directories(path)) {
+    std::string file = directory + "/tasks";
+    if (path_exists(file)) out.push_back(std::move(file));
+  }
+  return out;
+}
+
 void Cgroups::kill(const std::string& path) const {
   if (unified_ && path_exists(root_ + "/" + path + "/cgroup.kill")) {
     (void)write_value(root_ + "/" + path + "/cgroup.kill", "1");

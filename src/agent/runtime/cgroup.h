@@ -29,6 +29,8 @@ class Cgroups {
   // The first process moved between control groups after a while waits for the kernel's readers of them (an RCU grace
   // period, 10 to 20 ms); those that follow at once do not. This call waits for them, so that a move right after it need not.
   void expect_move() const;
+  // The files by which a thread moves itself there without a lock, one in each hierarchy; none with version 2.
+  std::vector<std::string> task_files(const std::string& path) const;
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
   void kill(const std::string& path) const;                     // SIGKILL to all of them
   std::int64_t oom_kills(const std::string& path) const;        // 0 where unknown

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,15 +36,6 @@ Time nano_time(const Value& value) {
 
 Time modified(const struct stat& at) {
   return Time(std::chrono::seconds(at.st_mtim.tv_sec) + Duration(at.st_mtim.tv_nsec));
-}
-
-bool write_whole(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n <= 0 && errno != EINTR) return false;
-    if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
 }
 
 // Lowering oom_score_adj below our own needs CAP_SYS_RESOURCE.
@@ -119,7 +109,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
                   "-n",
                   spec.name,
                   "-r",
-                  paths.program(),
+                  config.crun,
                   "-b",
                   at,
                   "-p",
@@ -161,28 +151,14 @@ Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
   if (!earlier && !is_mount_point(memory)) BERTH_TRY(mount_tmpfs(memory, "mode=0711"));
   RuntimePaths paths(root, earlier ? root : memory);
   for (const auto& directory :
-       {paths.containers(), paths.exits(), paths.running_containers(), paths.sandboxes(), paths.sockets(), paths.crun()})
+       {paths.containers(), paths.exits(), paths.running_containers(), paths.sandboxes(), paths.sockets(), paths.crun(),
+        paths.exec()})
     BERTH_TRY(make_directories(directory, 0711));
   for (const char* directory : {"/etc", "/proc", "/sys", "/dev"}) BERTH_TRY(make_directories(paths.mount_points() + directory));
   for (const char* file : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
     if (!path_exists(paths.mount_points() + file)) BERTH_TRY(write_file(paths.mount_points() + file, ""));
   }
   return paths;
-}
-
-Result<Fd> prepare_program(const RuntimePaths& paths, const std::string& crun) {
-  BERTH_ASSIGN(std::string program, read_file(crun));
-  Fd copy(::memfd_create("crun", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  const bool sealed = copy && write_whole(copy.get(), program) &&
-                      ::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
-  const std::string held = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(copy.get());
-  const std::string next = paths.program() + ".next";
-  BERTH_TRY(make_directories(paths.program().substr(0, paths.program().rfind('/')), 0711));
-  ::unlink(next.c_str());
-  const bool runs = sealed && ::access(held.c_str(), X_OK) == 0;
-  if (::symlink(runs ? held.c_str() : crun.c_str(), next.c_str()) != 0 || ::rename(next.c_str(), paths.program().c_str()) != 0)
-    return errno_error("making " + paths.program());
-  return copy;
 }
 
 Status store_container(const RuntimePaths& paths, const StoredContainer& stored) {
@@ -341,6 +317,32 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
   }
 }
 
+Status describe_for_exec(const RuntimePaths& paths, const std::string& id) {
+  const std::string crun = paths.crun() + "/" + id, at = paths.exec() + "/" + id;
+  BERTH_ASSIGN(std::string text, read_file(crun + "/status"));
+  BERTH_ASSIGN(Value status, json::parse(text));
+  status.set("cgroup-path", "");
+  BERTH_TRY(make_directories(at, 0700));
+  // Its configuration, its seccomp filter and whatever else it keeps.
+  BERTH_ASSIGN(auto names, list_directory(crun));
+  for (const std::string& name : names) {
+    if (name == "status" || name == "exec.fifo") continue;
+    if (::symlink((crun + "/" + name).c_str(), (at + "/" + name).c_str()) != 0 && errno != EEXIST)
+      return errno_error("linking " + at + "/" + name);
+  }
+  return write_file(at + "/status", json::encode(status), 0600);
+}
+
+std::vector<std::string> exec_command(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored) {
+  const bool described = path_exists(paths.exec() + "/" + stored.status.id + "/status");
+  std::vector<std::string> groups = described ? cgroups.task_files(stored.cgroup) : std::vector<std::string>();
+  if (groups.empty()) return {config.crun, "--root=" + paths.crun(), "exec"};
+  std::vector<std::string> out = {kShell, "-c", R"(while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@")", "crun"};
+  out.insert(out.end(), groups.begin(), groups.end());
+  out.insert(out.end(), {"--", config.crun, "--root=" + paths.exec(), "exec"});
+  return out;
+}
+
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash) {
   const std::string at = paths.container(id), run = paths.running(id);
@@ -352,6 +354,7 @@ Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const
   unmount(run + "/rootfs");
   fault::step("container.delete_root");
   BERTH_TRY(remove_mapped_place(id));
+  BERTH_TRY(remove_all(paths.exec() + "/" + id));
   BERTH_TRY(remove_all(paths.crun() + "/" + id));
   fault::step("container.delete_crun");
   // The exit code goes with the state: what is found without its state is deleted to the end.
@@ -377,6 +380,7 @@ void remove_strays(const RuntimePaths& paths, const std::vector<std::string>& id
   auto known = [&](const std::string& name) { return whole.contains(name); };
   sweep(paths.exits(), known);
   sweep(paths.crun(), known);
+  sweep(paths.exec(), known);
   sweep(paths.running_containers(), known);
   sweep(paths.sockets(), [&](const std::string& name) { return short_names.contains(name); });
 }

@@ -16,6 +16,8 @@
 
 namespace berth::agent {
 
+inline constexpr const char* kShell = "/bin/sh";
+
 class RuntimePaths {
  public:
   // `run`: for what is of no use once the machine was restarted.
@@ -32,7 +34,7 @@ class RuntimePaths {
   std::string socket_name(const std::string& id) const { return id.substr(0, 20); }  // socket paths are short
   std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
   std::string crun() const { return run_ + "/crun"; }
-  std::string program() const { return run_ + "/program/crun"; }
+  std::string exec() const { return run_ + "/exec"; }
   std::string mount_points() const { return root_ + "/mount-points"; }
   std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
 
@@ -41,10 +43,6 @@ class RuntimePaths {
 };
 // Makes the directories below `root`, and mounts the tmpfs.
 Result<RuntimePaths> prepare_runtime_paths(const std::string& root);
-// Makes paths.program() stand for `crun`: a sealed copy in memory, which lives as long as what is returned, or the file
-// itself where the kernel allows no such programs. A crun that is not sealed copies itself at each start, since a
-// container could otherwise write to it.
-Result<Fd> prepare_program(const RuntimePaths& paths, const std::string& crun);
 
 // state.json: written once the container is created, before it is started.
 struct StoredContainer {
@@ -73,6 +71,14 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
 // The container was marked as started by an agent that may have been killed before it let it go: done now, if so.
 void finish_start(const RuntimePaths& paths, const std::string& id);
+// crun with what it needs to run a program in a container, up to "exec". The kernel stops every fork of the machine while
+// crun moves a process between control groups by the process's number, and waits for those under way: behind a pod that
+// forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody. So a shell moves
+// itself into the container's groups and becomes crun, which finds below paths.exec() a container without groups. Version 1
+// only; elsewhere, and for containers of earlier releases, crun moves the process.
+std::vector<std::string> exec_command(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored);
+// Makes what is below paths.exec(), once crun has created the container.
+Status describe_for_exec(const RuntimePaths& paths, const std::string& id);
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash);

@@ -127,7 +127,6 @@ class CrunRuntime final : public ContainerRuntime {
   Loop& loop_;
   CrunConfig config_;
   RuntimePaths paths_;
-  Fd program_;  // crun, as paths_.program() stands for it
   Cgroups cgroups_;
   Fd inotify_;
   std::function<void(const ContainerStatus&)> changed_;
@@ -156,7 +155,6 @@ Status CrunRuntime::prepare() {
     if (::access(program.c_str(), X_OK) != 0) return errno_error("the program " + program);
   }
   BERTH_ASSIGN(paths_, prepare_runtime_paths(config_.root));
-  BERTH_ASSIGN(program_, prepare_program(paths_, config_.crun));
   spawner_.start();
   inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify_) return errno_error("inotify");
@@ -372,6 +370,7 @@ void CrunRuntime::start(const ContainerPtr& c, pid_t pid) {
         fault::step("container.created");
         BERTH_TRY(store_container(paths_, stored));
         fault::step("container.stored");
+        if (!cgroups_.unified()) BERTH_TRY(describe_for_exec(paths_, stored.status.id));
         return start_container(paths_, stored);
       },
       [this, c](Status result) { started(c, std::move(result)); });
@@ -604,7 +603,8 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     loop_.post([done = std::move(done), id] { done(error(Code::kNotFound, "container " + id + " is not running")); });
     return;
   }
-  std::vector<std::string> command = {paths_.program(), "--root=" + paths_.crun(), "exec", "-p", kProcessPath, id};
+  std::vector<std::string> command = exec_command(config_, paths_, cgroups_, c->stored);
+  command.insert(command.end(), {"-p", kProcessPath, id});
   SpawnOptions options{std::move(command), {}, {}};
   auto process = process_file(c, argv, false);
   if (!process.ok()) {
@@ -660,7 +660,10 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
 void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score, Function<void(Result<ExecStreams>)> started,
                                 Function<void(int)> exited) {
   std::uint64_t key = ++next_;
-  std::vector<std::string> command = {paths_.program(), "--root=" + paths_.crun(), "exec", "-p", kProcessPath};
+  auto c = find(id);
+  if (!c) return started(error(Code::kNotFound, "container " + id + " is not running"));
+  std::vector<std::string> command = exec_command(config_, paths_, cgroups_, c->stored);
+  command.insert(command.end(), {"-p", kProcessPath});
   sessions_[key] = InteractiveExec::start(loop_, spawner_, std::move(command), std::move(process), id,
                                           paths_.sockets() + "/t" + std::to_string(key), oom_score, options, std::move(started),
                                           [this, key, exited = std::move(exited)](int code) {

@@ -64,9 +64,10 @@ void end_process(pid_t pid) {
 void end_orphaned_execs(const CrunConfig& config, const RuntimePaths& paths) {
   std::vector<pid_t> orphans;
   auto look = [&](pid_t pid, const Arguments& arguments) {
-    if (has(arguments, "--root=" + paths.crun()) && has(arguments, "exec") && parent_of(pid) != ::getpid()) orphans.push_back(pid);
+    const bool ours = has(arguments, "--root=" + paths.crun()) || has(arguments, "--root=" + paths.exec());
+    if (ours && has(arguments, "exec") && parent_of(pid) != ::getpid()) orphans.push_back(pid);
   };
-  for (const std::string& program : {paths.program(), config.crun}) for_each_process(program, look);
+  for (const std::string& program : {config.crun, std::string(kShell)}) for_each_process(program, look);
   for (pid_t pid : orphans) end_process(pid);
 }
 
