@@ -123,6 +123,39 @@ void put_field(std::string& out, const Field& field, const Value& value) {
 
 bool is_type_meta(const Field& field) { return field.name == "apiVersion" || field.name == "kind"; }
 
+constexpr std::string_view kMagic = std::string_view("k8s\0", 4);
+constexpr int kItemsField = 2;  // of every list
+
+// An envelope up to the object's message, of so many bytes.
+std::string envelope_head(std::string_view api_version, std::string_view kind, std::size_t message_bytes) {
+  std::string type_meta, out(kMagic);
+  put_bytes(type_meta, 1, api_version);
+  put_bytes(type_meta, 2, kind);
+  put_bytes(out, 1, type_meta);
+  put_tag(out, 2, kBytes);
+  put_varint(out, message_bytes);
+  return out;
+}
+
+Result<const schema::Kind*> encodable_kind(const schema::Schema& schema, const Value& object) {
+  const std::string_view kind_name = object["kind"].as_string();
+  const schema::Kind* kind = schema.find_kind(object["apiVersion"].as_string(), kind_name);
+  if (kind != nullptr && can_encode(*kind->type)) return kind;
+  return error(Code::kNotAcceptable, "object *" + std::string(kind_name) + " does not implement the protobuf marshalling interface");
+}
+
+// The number of bytes behind a tag of one byte, which `bytes` is moved beyond.
+std::size_t take_length(std::string_view& bytes) {
+  bytes.remove_prefix(1);
+  std::size_t length = 0;
+  for (int shift = 0;; shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    length |= static_cast<std::size_t>(byte & 0x7f) << shift;
+    if (byte < 0x80) return length;
+  }
+}
+
 }  // namespace
 
 std::string encode_message(const schema::Type& type, const Value& value) {
@@ -143,19 +176,30 @@ bool can_encode(const schema::Type& type) {
 }
 
 Result<std::string> encode(const schema::Schema& schema, const Value& object) {
-  const std::string_view api_version = object["apiVersion"].as_string(), kind_name = object["kind"].as_string();
-  const schema::Kind* kind = schema.find_kind(api_version, kind_name);
-  if (kind == nullptr || !can_encode(*kind->type)) {
-    return error(Code::kNotAcceptable, "object *" + std::string(kind_name) + " does not implement the protobuf marshalling interface");
-  }
-  std::string type_meta, unknown;
-  put_bytes(type_meta, 1, api_version);
-  put_bytes(type_meta, 2, kind_name);
-  put_bytes(unknown, 1, type_meta);
-  put_bytes(unknown, 2, encode_message(*kind->type, object));
-  put_bytes(unknown, 3, "");
-  put_bytes(unknown, 4, "");
-  return std::string("k8s\0", 4) + unknown;
+  BERTH_ASSIGN(const schema::Kind* kind, encodable_kind(schema, object));
+  const std::string message = encode_message(*kind->type, object);
+  return envelope_head(object["apiVersion"].as_string(), object["kind"].as_string(), message.size()).append(message).append(kEnvelopeEnd);
+}
+
+Result<std::string> encode_list_head(const schema::Schema& schema, const Value& list, std::size_t items_bytes) {
+  BERTH_ASSIGN(const schema::Kind* kind, encodable_kind(schema, list));
+  const std::string message = encode_message(*kind->type, list);
+  return envelope_head(list["apiVersion"].as_string(), list["kind"].as_string(), message.size() + items_bytes).append(message);
+}
+
+std::string encode_item_head(std::size_t message_bytes) {
+  std::string out;
+  put_tag(out, kItemsField, kBytes);
+  put_varint(out, message_bytes);
+  return out;
+}
+
+std::string_view message_in(std::string_view envelope) {
+  envelope.remove_prefix(kMagic.size());
+  const std::size_t type_meta = take_length(envelope);
+  envelope.remove_prefix(type_meta);
+  const std::size_t message = take_length(envelope);
+  return envelope.substr(0, message);
 }
 
 std::string encode_event_head(std::string_view type, std::size_t object_bytes) {

@@ -109,6 +109,50 @@ class ItemCutter {
   bool any_shape_ = false;  // a member before `kind` is any JSON
 };
 
+// Bytes of an encoding; they count as made for this answer where no cache and no other answer has it.
+http::Piece part_of(std::shared_ptr<const std::string> envelope, std::string_view bytes) {
+  const bool own = envelope.use_count() == 1;
+  return http::Piece{std::move(envelope), bytes, own};
+}
+
+// A list of stored versions as protobuf; empty where the kind has no such form. The items' encodings are shared with other answers, only
+// the frame around them is made here.
+std::vector<http::Piece> list_in_protobuf(const Context& context, const registry::ListAnswer& list) {
+  const schema::Kind& kind = *context.call.kind;
+  struct Item {
+    std::shared_ptr<const std::string> envelope;
+    std::string_view message;
+  };
+  std::vector<Item> items;
+  items.reserve(list.records.size());
+  auto heads = std::make_shared<std::string>();
+  std::vector<std::size_t> head_ends;
+  std::size_t bytes = 0;
+  for (const store::RecordPtr& record : list.records) {
+    std::shared_ptr<const std::string> envelope = context.encoded->get(context.registry->schema(), record);
+    if (!envelope) return {};
+    const std::string_view message = protobuf::message_in(*envelope);
+    items.push_back({std::move(envelope), message});
+    *heads += protobuf::encode_item_head(message.size());
+    head_ends.push_back(heads->size());
+    bytes += message.size();
+  }
+  const Value frame = Value::object({{"kind", kind.kind + "List"}, {"apiVersion", kind.api_version()}, {"metadata", list_metadata(list)}});
+  Result<std::string> head = protobuf::encode_list_head(context.registry->schema(), frame, heads->size() + bytes);
+  if (!head.ok()) return {};
+  std::vector<http::Piece> pieces;
+  pieces.reserve(2 * items.size() + 2);
+  pieces.push_back(http::Piece::of(std::move(*head)));
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    pieces.push_back(http::Piece{heads, std::string_view(*heads).substr(at, head_ends[i] - at)});
+    at = head_ends[i];
+    pieces.push_back(part_of(std::move(items[i].envelope), items[i].message));
+  }
+  pieces.push_back(http::Piece{nullptr, protobuf::kEnvelopeEnd});
+  return pieces;
+}
+
 }  // namespace
 
 bool Context::flag(std::string_view name) const { return http::query_flag(request(), name); }
@@ -181,6 +225,13 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
                                {http::Piece{answer.record, answer.record->json()}, http::Piece{nullptr, "\n"}});
     return;
   }
+  if (answer.record && context->accept.encoding == Encoding::kProtobuf && context->accept.as == As::kObject) {
+    if (std::shared_ptr<const std::string> envelope = context->encoded->get(context->registry->schema(), answer.record)) {
+      headers[0].second = protobuf::kMediaType;
+      const std::string_view bytes = *envelope;
+      return context->exchange->respond(answer.http, std::move(headers), {part_of(std::move(envelope), bytes)});
+    }
+  }
   Value view = view_object(*context, answer.value(), true);
   http::Piece body = rendered(*context, view, headers);
   context->exchange->respond(answer.http, std::move(headers), {std::move(body)});
@@ -207,6 +258,12 @@ void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
     pieces.push_back(http::Piece{nullptr, "]}\n"});
     context->exchange->respond(200, std::move(headers), std::move(pieces));
     return;
+  }
+  if (context->accept.encoding == Encoding::kProtobuf && context->accept.as == As::kObject) {
+    if (std::vector<http::Piece> pieces = list_in_protobuf(*context, list); !pieces.empty()) {
+      headers[0].second = protobuf::kMediaType;
+      return context->exchange->respond(200, std::move(headers), std::move(pieces));
+    }
   }
   Value body;
   if (context->accept.as == As::kTable) {

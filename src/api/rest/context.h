@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "api/rest/encoded_records.h"
 #include "api/rest/negotiate.h"
 #include "api/rest/rest_server.h"
 #include "api/rest/route.h"
@@ -20,6 +21,7 @@ struct Context {
   registry::Registry* registry = nullptr;
   const RestConfig* config = nullptr;
   SharedViews* views = nullptr;
+  EncodedRecords* encoded = nullptr;
   bool ends_connection = false;     // a refusal is the last answer of the connection
   std::shared_ptr<void> in_flight;  // counts the request while it is there
 

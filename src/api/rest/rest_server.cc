@@ -138,6 +138,7 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   registry::Registry& registry;
   RestConfig config;
   SharedViews views{loop};
+  EncodedRecords encoded;
   Time started;
   metrics::Counter& requests = metrics::counter("apiserver_request_total", "Requests answered by the API server");
 
@@ -166,6 +167,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   context->registry = &registry;
   context->config = &config;
   context->views = &views;
+  context->encoded = &encoded;
   const http::Request& request = context->request();
   context->route = parse_route(request.path);
   bool watch = context->flag("watch") && context->route.is_resource && context->route.name.empty();

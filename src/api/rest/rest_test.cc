@@ -2,6 +2,7 @@
 #include "api/rest/negotiate.h"
 #include "api/rest/route.h"
 #include "api/rest/test_server.h"
+#include "base/metrics.h"
 #include "base/yaml/yaml.h"
 #include "http/query_flag.h"
 
@@ -11,8 +12,8 @@ namespace {
 const std::string kConfigMaps = "/api/v1/namespaces/default/configmaps";
 const http::Headers kYaml = {{"content-type", "application/yaml"}};
 
-Value config_map(const std::string& name) {
-  return Value::object({{"metadata", Value::object({{"name", name}})}, {"data", Value::object({{"k", "1"}})}});
+Value config_map(const std::string& name, const std::string& text = "1") {
+  return Value::object({{"metadata", Value::object({{"name", name}})}, {"data", Value::object({{"k", text}})}});
 }
 
 class RestTest : public ::testing::Test {
@@ -104,6 +105,41 @@ TEST_F(RestTest, ProtobufAnswers) {
   EXPECT_EQ(decoded(kConfigMaps + "/nope", 404)["reason"], "NotFound");
   // What has no such form is JSON.
   EXPECT_EQ(server_.ask("GET", "/version", "", accept).header("content-type"), "application/json");
+}
+
+// Lists share the encodings of their items, whatever their number and size; the bytes are those of the whole list encoded at once.
+TEST_F(RestTest, ProtobufListsEncodeEachVersionOnce) {
+  metrics::Counter& made = metrics::counter("berth_protobuf_encodings_total", "");
+  const http::Headers accept = {{"accept", "application/vnd.kubernetes.protobuf"}};
+  auto expect_list = [&](const std::string& query, std::uint64_t encodings) {
+    Value list = server_.ask("GET", kConfigMaps + query).json();
+    for (std::size_t i = 0; i < list["items"].size(); ++i) list.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
+    const std::uint64_t before = made.value();
+    Answered answer = server_.ask("GET", kConfigMaps + query, "", accept);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.header("content-type"), "application/vnd.kubernetes.protobuf");
+    EXPECT_EQ(made.value() - before, encodings) << query;
+    Value decoded = protobuf::decode(schema::builtin(), answer.body).value();
+    for (std::size_t i = 0; i < decoded["items"].size(); ++i) decoded.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
+    EXPECT_EQ(decoded["items"].size(), list["items"].size());
+    if (!list["items"].empty()) EXPECT_EQ(decoded["items"], list["items"]);  // an empty one has no form
+    EXPECT_EQ(decoded["metadata"]["resourceVersion"], list["metadata"]["resourceVersion"]);
+    EXPECT_EQ(decoded["kind"].as_string(), "ConfigMapList");
+    EXPECT_EQ(answer.body, protobuf::encode(schema::builtin(), list).value());
+  };
+  const std::size_t before = server_.ask("GET", kConfigMaps).json()["items"].size();
+  expect_list("", before);
+  for (int i = 0; i < 20; ++i) server_.create(kConfigMaps, config_map("m" + std::to_string(i), std::string(static_cast<std::size_t>(i) * 20, 'x')));
+  expect_list("", 20);
+  expect_list("", 0);
+  expect_list("?fieldSelector=metadata.name%3Dm7", 0);
+  expect_list("?labelSelector=none", 0);
+  const std::uint64_t made_before = made.value();
+  EXPECT_EQ(protobuf::decode(schema::builtin(), server_.ask("GET", kConfigMaps + "/m3", "", accept).body).value()["metadata"]["name"], "m3");
+  EXPECT_EQ(made.value(), made_before) << "one object shares it too";
+  server_.ask("DELETE", kConfigMaps + "/m3");
+  server_.ask("PUT", kConfigMaps + "/m4", json::encode(config_map("m4", "new")), {{"content-type", "application/json"}});
+  expect_list("", 1);
 }
 
 TEST_F(RestTest, Tables) {

@@ -69,7 +69,6 @@ TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
   EXPECT_EQ(short_one.messages().back().opcode, 8);
 }
 
-// Twenty that watch cost as much as one: the views of a version are made once.
 // Who offers to go on in another protocol than WebSocket is answered as one that offers nothing.
 TEST_F(WatchTest, AnotherUpgradeChangesNothing) {
   server_.create(kConfigMaps, config_map("a"));
@@ -82,6 +81,7 @@ TEST_F(WatchTest, AnotherUpgradeChangesNothing) {
   }
 }
 
+// Twenty that watch cost as much as one: the views of a version are made once.
 TEST_F(WatchTest, TheTableOfAVersionIsMadeOnce) {
   metrics::Counter& made = metrics::counter("berth_watch_views_made_total", "");
   std::vector<std::shared_ptr<Watching>> all;
