@@ -188,7 +188,7 @@ def test_a_store_that_is_not_the_last_one_is_refused_until_that_is_accepted():
             prepare()
             refused = c.up(check=False)
             assert refused.returncode != 0
-            assert f"--accept-loss={name}" in refused.stderr and "Nothing has been changed" in refused.stderr, refused.stderr
+            assert f": berth up --data-dir {c.data_dir} --accept-loss={name}" in refused.stderr and "Nothing has been changed" in refused.stderr, refused.stderr
         wrong = c.berth("up", "--accept-loss=everything", check=False)
         assert "there is no loss \"everything\"" in wrong.stderr, wrong.stderr
         c.berth("up", "--api-port", str(c.port), "--accept-loss=store-older")
