@@ -12,6 +12,7 @@ void add_images_in_use(const Value& pod, const PodRecord& record, const ImageSto
     for (const Value& container : spec[list]) add(container["image"].as_string());
   }
   for (const Value& volume : spec["volumes"]) add(volume["image"]["reference"].as_string());
+  for (const auto& [volume, image] : record.volume_images) add(image);
   for (const auto& [name, container] : record.containers) {
     add(container.image);
     add(container.image_id);  // its tag may name another image by now

@@ -157,6 +157,8 @@ Value to_json(const PodRecord& r) {
   for (const auto& [name, c] : r.containers) containers.set(name, to_json(c));
   Value claims = Value::array();
   for (const auto& claim : r.claims) claims.push(claim);
+  Value volume_images = Value::object();
+  for (const auto& [volume, image] : r.volume_images) volume_images.set(volume, image);
   return Value::object({{"uid", r.uid},
                         {"namespace", r.ns},
                         {"name", r.name},
@@ -169,6 +171,7 @@ Value to_json(const PodRecord& r) {
                         {"restartedAll", ns(r.restarted_all)},
                         {"firstUser", r.first_user},
                         {"claims", std::move(claims)},
+                        {"volumeImages", std::move(volume_images)},
                         {"failedReason", r.failed_reason},
                         {"failedMessage", r.failed_message},
                         {"rejected", r.rejected},
@@ -197,6 +200,7 @@ Result<PodRecord> record_from_json(const Value& v) {
   r.restarted_all = time_of(v["restartedAll"]);
   r.first_user = v["firstUser"].as_int();
   for (const Value& claim : v["claims"]) r.claims.push_back(claim.str());
+  for (auto [volume, image] : v["volumeImages"].entries()) r.volume_images[std::string(volume)] = image.str();
   r.failed_reason = v["failedReason"].str();
   r.failed_message = v["failedMessage"].str();
   r.rejected = v["rejected"].as_bool();

@@ -67,6 +67,7 @@ struct PodRecord {
   bool rejected = false;                      // refused at admission: it is over, and its status shows nothing else
   bool disruption = false;                    // evicted for the node's sake: condition DisruptionTarget
   std::map<std::string, ContainerRecord> containers;
+  std::map<std::string, std::string> volume_images;  // by image volume: the id of what is mounted, whatever its tag names by now
   // What its containers may take (resize.h): as granted, and as the pod's own control group has it. Null: as the spec says.
   Value granted, pod_in_force;
   std::string resize_refused, resize_message;  // "Deferred", "Infeasible": why the spec asks for something else than is granted

@@ -152,6 +152,7 @@ TEST(PodRecord, SurvivesBeingWritten) {
   PodRecord r = running({"a", "b"});
   r.ip = "10.244.0.9";
   r.claims = {"pv1"};
+  r.volume_images = {{"files", "sha256:1"}};
   exit(r, "a", 3);
   r.containers["a"].ended.message = "why";
   r.containers["a"].last = Termination{1, 9, "Error", "before", "old", at(1), at(2)};
@@ -160,6 +161,7 @@ TEST(PodRecord, SurvivesBeingWritten) {
   auto again = record_from_json(to_json(r));
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(to_json(*again), to_json(r));
+  EXPECT_EQ(again->volume_images, r.volume_images);
   EXPECT_EQ(again->containers["a"].last->signal, 9);
   EXPECT_EQ(again->containers["a"].back_off, Duration(20s));
   EXPECT_FALSE(record_from_json(Value::object()).ok());

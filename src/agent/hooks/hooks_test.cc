@@ -12,6 +12,7 @@
 #include "agent/hooks/environment.h"
 #include "agent/hooks/host_path.h"
 #include "agent/hooks/mounts_of_container.h"
+#include "agent/hooks/pod_hook.h"
 #include "agent/hooks/references.h"
 #include "agent/hooks/resolver.h"
 #include "agent/hooks/resources.h"
@@ -372,6 +373,37 @@ TEST(References, AreFoundEverywhere) {
     "containers":[{"env":[{"valueFrom":{"configMapKeyRef":{"name":"h"}}},{"valueFrom":{"secretKeyRef":{"name":"a"}}}]}]})"));
   EXPECT_EQ(found.size(), 9u);
   EXPECT_TRUE(found.contains({api::resources::kSecrets, api::Name{"shop", "a"}}));
+}
+
+TEST(ImageVolumes, TheRecordHasWhatIsMountedWhateverItsTagNamesLater) {
+  if (!testing::enter_private_mounts()) GTEST_SKIP() << "no private mount namespace";
+  testing::TemporaryDirectory directory;
+  AgentConfig config;
+  testing::ManualRuntime runtime;
+  testing::FakeApi api{runtime};
+  testing::FakeContainers containers{runtime};
+  testing::FakeImages images{runtime};
+  testing::FakeVolumes volumes{runtime, ""};
+  testing::FakeNetwork network;
+  testing::FakeProbes probes{runtime};
+  ObjectCache objects{runtime, api};
+  controllers::EventRecorder events{runtime, api, "kubelet"};
+  Services services{config, runtime, api, containers, images, volumes, network, objects, events, probes};
+  PodRecord record;
+  PodContext pod{services, pod_of(R"({"volumes":[{"name":"v","image":{"reference":"files"}}]})"), record, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  pod.directory = directory / "pod";
+  ASSERT_TRUE(make_directories(directory / "layer").ok());
+  images.add("files", {directory / "layer"});
+  for (const char* id : {"sha256:files", "sha256:later"}) {  // an agent, and the one after it
+    images.images["files"]->id = id;
+    auto hook = make_image_volumes_hook();
+    std::optional<std::optional<HookFailure>> prepared;
+    hook->prepare(pod, [&prepared](std::optional<HookFailure> failure) { prepared = std::move(failure); });
+    runtime.settle();
+    ASSERT_TRUE(prepared && !*prepared);
+    EXPECT_EQ(record.volume_images["v"], "sha256:files");
+  }
+  unmount(directory / "pod/images/v");
 }
 
 class SubPaths : public ::testing::Test {

@@ -2,6 +2,7 @@
 
 #include "agent/hooks/image_step.h"
 #include "agent/hooks/pod_hook.h"
+#include "agent/runtime/mounts.h"
 #include "agent/runtime/volume_mounts.h"
 #include "controllers/event_recorder.h"
 
@@ -33,7 +34,14 @@ class ImageVolumes final : public PodHook {
   }
 
   void mount(PodContext& pod, std::size_t at, const std::string& name, const Image& image, HookDone done) {
-    std::string path = pod.directory + "/images/" + name, empty = pod.directory + "/images.empty";
+    std::string path = pod.directory + "/images/" + name;
+    // What is mounted already, for an agent before this one, stays.
+    if (!is_mount_point(path)) {
+      pod.record.volume_images[name] = image.id;
+    } else {
+      pod.record.volume_images.try_emplace(name, image.id);
+    }
+    std::string empty = pod.directory + "/images.empty";
     auto work = [layers = image.layers, path, empty] { return mount_image(layers, path, empty); };
     blocking(pod.services.runtime, work, [this, &pod, at, name, path, done = std::move(done)](Status mounted) mutable {
       if (!mounted.ok()) return done(mount_failure(name, mounted.error().message));
