@@ -1085,6 +1085,40 @@ TEST_F(ResizeTest, TellsWhatWentWrongAndTriesAgain) {
   EXPECT_EQ(container("a")["resources"]["limits"]["memory"], "24Mi");
 }
 
+// A server that keeps to a host address of its own, whatever the agent says.
+TEST_F(AgentTest, DoesNotRepeatAStatusThatChangesNothing) {
+  int writes = 0;
+  api_.admit_pod = [&](Value& pod) {
+    if (++writes < 100) pod.mut("status").set("hostIP", "10.9.9.9");
+    return ok_status();
+  };
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  runtime_.advance(5s);
+  EXPECT_EQ(condition("web-0", "Ready"), "True");
+  EXPECT_LT(writes, 20);
+  const int before = writes;
+  Value pod = get("web-0");
+  pod.mut("metadata").set("labels", Value::object({{"a", "b"}}));
+  api_.put(kPods, pod);
+  runtime_.advance(5s);
+  EXPECT_EQ(writes, before + 1) << "once more where the object has changed";
+  api_.delete_pod({"default", "web-0"}, 5);
+  runtime_.advance(10s);
+  EXPECT_TRUE(get("web-0").is_null());
+  EXPECT_LT(writes, 40);
+}
+
+TEST_F(AgentTest, EndsAPodWhoseStatusIsRefused) {
+  bool refuse = false;
+  api_.admit_pod = [&](Value&) { return refuse ? Status(error(Code::kInternal, "no")) : ok_status(); };
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  runtime_.advance(5s);
+  refuse = true;
+  api_.delete_pod({"default", "web-0"}, 5);
+  runtime_.advance(20s);
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
 TEST_F(AgentTest, FindsContainersForStreams) {
   put("web-0", R"({"containers":[{"name":"c","image":"busybox"},{"name":"d","image":"busybox","tty":true}]})");
   auto place = agent_->find_container("default", "web-0", "d");

@@ -195,6 +195,28 @@ bool has_failed(const PodRecord& record) {
                       [](const auto& each) { return each.second.state == State::kRunning; });
 }
 
+// Whether the server would store the same: it writes null where a time is absent, and may leave out what is empty.
+bool same_stored(const Value& a, const Value& b) {
+  if (a.is_object() && b.is_object()) {
+    for (auto [key, value] : a.entries()) {
+      if (!same_stored(value, b[key])) return false;
+    }
+    for (auto [key, value] : b.entries()) {
+      if (!a.contains(key) && !same_stored(Value(), value)) return false;
+    }
+    return true;
+  }
+  if (a.is_array() && b.is_array()) {
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (!same_stored(a[i], b[i])) return false;
+    }
+    return true;
+  }
+  auto nothing = [](const Value& v) { return v.is_null() || ((v.is_object() || v.is_array()) && v.empty()); };
+  return a == b || (nothing(a) && nothing(b));
+}
+
 }  // namespace
 
 std::string pod_phase(const StatusInput& in) {
@@ -289,7 +311,7 @@ Value status_patch(const Value& pod, const Value& status) {
   const Value& before = pod["status"];
   Value changed = Value::object();
   for (auto [key, value] : status.entries()) {
-    if (key != "conditions" && before[key] != value) changed.set(key, value);
+    if (key != "conditions" && !same_stored(before[key], value)) changed.set(key, value);
   }
   Value conditions = Value::array(), order = Value::array();
   for (const Value& condition : status["conditions"]) {
@@ -299,7 +321,7 @@ Value status_patch(const Value& pod, const Value& status) {
     Value now = condition;
     now.erase("lastProbeTime");
     if (!old.is_null()) old.erase("lastProbeTime");
-    if (old == now) continue;
+    if (same_stored(old, now)) continue;
     Value patch = condition;
     for (const char* optional : {"reason", "message"}) {
       if (!old[optional].is_null() && condition[optional].is_null()) patch.set(optional, nullptr);

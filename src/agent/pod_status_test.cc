@@ -148,6 +148,24 @@ TEST(StatusPatch, TakesAwayWhatNoLongerHolds) {
   EXPECT_TRUE(ready["reason"].is_null());
 }
 
+// As the API server writes an absent time; and what is empty may be there or not.
+TEST(StatusPatch, IsNotMadeForNullsOfTheServer) {
+  Value pod = pod_of(R"({"containers":[{"name":"a"}]})");
+  PodRecord r = running({"a"});
+  r.containers["a"].last = Termination{137, 0, kRestartingAll, "again", "", Time{}, Time{}};
+  Value status = make_pod_status({pod, r, at(0), ""});
+  Value& last = status.mut("containerStatuses").mut(0).mut("lastState").mut("terminated");
+  ASSERT_FALSE(last.contains("startedAt"));
+  last.set("startedAt", nullptr).set("finishedAt", nullptr);
+  status.mut("containerStatuses").mut(0).erase("resources");
+  pod.set("status", status);
+  EXPECT_TRUE(status_patch(pod, make_pod_status({pod, r, at(60), ""})).is_null());
+  r.containers["a"].last->exit_code = 1;
+  EXPECT_FALSE(status_patch(pod, make_pod_status({pod, r, at(60), ""})).is_null());
+  r.containers["a"].last.reset();
+  EXPECT_FALSE(status_patch(pod, make_pod_status({pod, r, at(60), ""})).is_null()) << "what has gone is a change";
+}
+
 TEST(PodRecord, SurvivesBeingWritten) {
   PodRecord r = running({"a", "b"});
   r.ip = "10.244.0.9";

@@ -20,6 +20,7 @@ using State = ContainerRecord::State;
 
 namespace {
 constexpr Duration kRestartAllPause = 2s;  // between two beginnings of all containers of a pod
+constexpr int kMostLastWrites = 5;         // of the status of a pod that is torn down: then it goes as it is
 }  // namespace
 
 PodWorker::PodWorker(std::shared_ptr<Services> services, Value pod, PodRecord record,
@@ -122,7 +123,10 @@ void PodWorker::adopted() {
 void PodWorker::update(const Value& pod) {
   auto revision = parse_int(api::resource_version_of(pod));
   if (revision.ok() && *revision < seen_revision_) return;  // our own write has told us of something newer
-  if (revision.ok()) seen_revision_ = *revision;
+  if (revision.ok()) {
+    if (*revision > seen_revision_) idle_patch_ = nullptr;
+    seen_revision_ = *revision;
+  }
   bool references = context_.pod["spec"] != pod["spec"];
   bool metadata = context_.pod["metadata"]["labels"] != pod["metadata"]["labels"] ||
                   context_.pod["metadata"]["annotations"] != pod["metadata"]["annotations"];
@@ -451,8 +455,10 @@ void PodWorker::write_status() {
   StatusInput input{context_.pod, record_, runtime().now(), services_->config.node_ip,
                     ending_ && !running && !starting};
   Value patch = status_patch(context_.pod, make_pod_status(input));
-  if (patch.is_null()) return;
+  if (patch.is_null() || patch == idle_patch_) return;
+  if (record_.torn_down && api::is_terminating(context_.pod) && ++last_writes_ > kMostLastWrites) return;
   status_in_flight_ = true;
+  sent_patch_ = patch;
   fault::step("pod.status");
   services_->client.patch(api::resources::kPods, api::Name{record_.ns, record_.name}, api::PatchType::kStrategic,
                           std::move(patch), api::WriteOptions{"status", "kubelet"},
@@ -466,7 +472,10 @@ void PodWorker::status_written(Result<Value> answer) {
   status_in_flight_ = false;
   bool again = std::exchange(status_again_, false);
   if (answer.ok()) {
-    if (api::uid_of(*answer) == record_.uid) update(*answer);
+    if (api::uid_of(*answer) == record_.uid) {
+      if (api::resource_version_of(*answer) == api::resource_version_of(context_.pod)) idle_patch_ = std::move(sent_patch_);
+      update(*answer);
+    }
     return look();
   }
   Code code = answer.error().code;

@@ -179,6 +179,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   int hook_failures_ = 0;
   Duration next_prepare_{};  // monotonic
   bool status_in_flight_ = false, status_again_ = false;
+  Value sent_patch_;     // of the status, in flight or answered last
+  Value idle_patch_;     // changed nothing: not sent again before the object has moved
+  int last_writes_ = 0;  // of the status, since the pod was torn down
   std::int64_t seen_revision_ = 0;
   Value considered_;  // what the spec asks for, where that has been refused
   Value widened_;     // the grant that the pod's control group has been given room for

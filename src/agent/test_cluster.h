@@ -68,6 +68,7 @@ class FakeApi final : public api::Client {
   void delete_pod(const api::Name& name, int grace_seconds);
   Value object(const api::Resource& resource, const api::Name& name) const;
 
+  std::function<Status(Value& pod)> admit_pod;  // may change or refuse what a patch makes of a pod
   std::vector<Value> pod_patches;   // in order, as sent
   std::vector<std::string> events;  // "Normal Pulled web-0: text"
   int writes = 0;

@@ -264,8 +264,15 @@ void FakeApi::patch(const api::Resource& resource, const api::Name& name, api::P
   }
   if (resource == api::resources::kPods) pod_patches.push_back(patch);
   if (resource != api::resources::kEvents) ++writes;
+  const Value before = found;
   merge(found, patch, type == api::PatchType::kStrategic);
-  Value stored = put(resource, found);
+  if (resource == api::resources::kPods && admit_pod) {
+    if (Status admitted = admit_pod(found); !admitted.ok()) {
+      runtime_.post([done = std::move(done), e = admitted.error()] { done(e); });
+      return;
+    }
+  }
+  Value stored = found == before ? before : put(resource, found);  // what changes nothing gets no revision
   runtime_.post([done = std::move(done), stored] { done(stored); });
 }
 
