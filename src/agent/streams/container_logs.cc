@@ -24,6 +24,15 @@ bool same_file(int fd, const std::string& path) {
          open_one.st_dev == named.st_dev;
 }
 
+// conmon writes the offset of its time zone ("+00:00"); a log is shown in UTC, with nine digits and "Z".
+std::string shown_time(std::string_view time) {
+  constexpr std::size_t kDigits = std::string_view("2026-01-02T03:04:05.123456789").size();
+  if (time.ends_with("+00:00") && time.size() == kDigits + 6) return std::string(time.substr(0, kDigits)) + "Z";
+  if (time.ends_with("Z") && time.size() == kDigits + 1) return std::string(time);
+  Result<Time> parsed = parse_time(time);
+  return parsed.ok() ? format_nano_time(*parsed) : std::string(time);
+}
+
 }  // namespace
 
 std::optional<LogLine> parse_log_line(std::string_view line) {
@@ -133,7 +142,7 @@ bool LogReader::take_lines() {
       Result<Time> time = parse_time(line->time);
       if (time.ok() && *time < *options_.since) continue;
     }
-    if (options_.timestamps && line_begins_) out.append(line->time).append(" ");
+    if (options_.timestamps && line_begins_) out.append(shown_time(line->time)).append(" ");
     out.append(line->text);
     if (!line->partial) out += '\n';
     line_begins_ = !line->partial;
