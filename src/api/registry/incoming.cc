@@ -61,14 +61,15 @@ Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
   return ok_status();
 }
 
-Status report_fields(const Call& call, const schema::Kind& kind, const schema::DecodeProblems& problems, std::vector<std::string>& warnings) {
+Status report_fields(const Call& call, const schema::Kind& kind, const schema::DecodeProblems& problems, std::string_view json_text,
+                     std::vector<std::string>& warnings) {
   if (call.field_validation == Call::FieldValidation::kIgnore || (problems.unknown.empty() && call.duplicates.empty())) return ok_status();
   std::vector<json::FieldInText> fields;
   for (const std::string& path : call.duplicates) fields.push_back({path, true});
   for (const std::string& path : problems.unknown) fields.push_back({path, false});
-  if (call.json_body != nullptr) json::sort_by_text(*call.json_body, fields);
+  if (!json_text.empty()) json::sort_by_text(json_text, fields);
   std::vector<std::string> texts;
-  for (const json::FieldInText& field : fields) texts.push_back((field.again ? "duplicate field \"" : "unknown field \"") + field.path + "\"");
+  for (const json::FieldInText& field : fields) texts.push_back((field.second_occurrence ? "duplicate field \"" : "unknown field \"") + field.path + "\"");
   if (call.field_validation == Call::FieldValidation::kWarn) {
     for (std::string& text : texts) warnings.push_back(std::move(text));
     return ok_status();
@@ -133,11 +134,11 @@ void drop_repeated_owners(Value& object, std::vector<std::string>& warnings) {
 
 }  // namespace
 
-Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings) {
+Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings, std::string_view json_text) {
   BERTH_TRY(check_kind(kind, call, object));
   schema::DecodeProblems problems;
   BERTH_ASSIGN(object, schema::decode(kind, object, &problems));
-  BERTH_TRY(report_fields(call, kind, problems, warnings));
+  BERTH_TRY(report_fields(call, kind, problems, json_text, warnings));
   return object;
 }
 
@@ -152,18 +153,19 @@ Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& 
   return object;
 }
 
-Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty) {
+Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty, std::string_view json_text) {
   const schema::Kind& kind = *call.kind;
   BERTH_TRY(check_kind(kind, call, object));
   schema::DecodeProblems problems;
   BERTH_ASSIGN(object, schema::decode_with_empty(kind, object, &problems, empty));
-  BERTH_TRY(report_fields(call, kind, problems, warnings));
+  BERTH_TRY(report_fields(call, kind, problems, json_text, warnings));
   BERTH_TRY(fit_to_path(call, object));
   drop_repeated_owners(object, warnings);
   return object;
 }
 
-Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings) {
+Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings,
+                           std::string_view json_text) {
   const schema::Subresource* sub = call.kind->subresource(call.subresource);
   BERTH_CHECK(sub != nullptr, "a subresource without a line in the schema");
   const std::string version = sub->group.empty() ? sub->version : sub->group + "/" + sub->version;
@@ -171,7 +173,7 @@ Result<Value> take_in_body(const Registry::State& state, const Call& call, Value
   BERTH_CHECK(kind != nullptr, "a subresource whose kind is missing from the schema");
   // Evictions of the older version have the same form.
   if (kind->kind == "Eviction" && api::api_version_of(object) == "policy/v1beta1") object.set("apiVersion", version);
-  return decode_as(*kind, call, std::move(object), warnings);
+  return decode_as(*kind, call, std::move(object), warnings, json_text);
 }
 
 Result<Value> take_in_applied(const Call& call, Value object) {

@@ -158,9 +158,8 @@ TEST_F(RegistryValues, UnknownFieldsAreNamedInTheOrderOfTheText) {
   Call c = call(api::resources::kConfigMaps);
   json::ParseOptions options;
   options.duplicates = &c.duplicates;
-  c.json_body = &text;
   Value object = json::parse(text, options).value();
-  Result<Answer> answer = wait([&](Done done) { registry_->create(c, object, std::move(done)); });
+  Result<Answer> answer = wait([&](Done done) { registry_->create(c, object, std::move(done), text); });
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(answer->warnings, (std::vector<std::string>{"unknown field \"zz\"", "unknown field \"metadata.q\"", "duplicate field \"metadata.name\"",
                                                         "unknown field \"aa\""}));

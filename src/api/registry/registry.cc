@@ -138,13 +138,13 @@ Result<Value> Registry::take_in(const Call& call, Value object, std::vector<std:
   return registry::take_in(call, std::move(object), warnings);
 }
 
-void Registry::create(const Call& call, Value object, Done done) {
+void Registry::create(const Call& call, Value object, Done done, std::string_view json_text) {
   const std::string_view name = call.name.empty() ? api::name_of(object) : std::string_view(call.name);
   if (!name.empty()) done = settled(state_, store_key(*call.kind, call.ns, name), std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   if (call.subresource == "binding" || call.subresource == "eviction" || call.subresource == "token") {
     std::vector<std::string> warnings;
-    Result<Value> body = take_in_body(*state_, call, std::move(object), warnings);
+    Result<Value> body = take_in_body(*state_, call, std::move(object), warnings, json_text);
     if (!body.ok()) return refuse(body.error());
     done = warning(std::move(warnings), std::move(done));
     if (call.subresource == "binding") return bind_pod(state_, call, *body, std::move(done));
@@ -158,30 +158,30 @@ void Registry::create(const Call& call, Value object, Done done) {
     pod.name = api::name_of(object);
     pod.subresource = "binding";
     std::vector<std::string> warnings;
-    Result<Value> body = take_in_body(*state_, pod, std::move(object), warnings);
+    Result<Value> body = take_in_body(*state_, pod, std::move(object), warnings, json_text);
     if (!body.ok()) return refuse(body.error());
     return bind_pod(state_, pod, *body, warning(std::move(warnings), std::move(done)));
   }
   std::vector<std::string> warnings;
   bool empty = false;
-  Result<Value> taken = take_in_new(call, std::move(object), warnings, empty);
+  Result<Value> taken = take_in_new(call, std::move(object), warnings, empty, json_text);
   if (!taken.ok()) return refuse(taken.error());
   create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done), empty);
 }
 
-void Registry::update(const Call& call, Value object, Done done) {
+void Registry::update(const Call& call, Value object, Done done, std::string_view json_text) {
   const std::string key = store_key(*call.kind, call.ns, call.name);
   done = settled(state_, key, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   if (call.subresource == "scale") {
     std::vector<std::string> warnings;
-    Result<Value> scale = take_in_body(*state_, call, std::move(object), warnings);
+    Result<Value> scale = take_in_body(*state_, call, std::move(object), warnings, json_text);
     if (!scale.ok()) return refuse(scale.error());
     return update_scale(state_, call, *scale, warning(std::move(warnings), std::move(done)));
   }
   std::vector<std::string> warnings;
   bool empty = false;
-  Result<Value> taken = take_in_new(call, std::move(object), warnings, empty);
+  Result<Value> taken = take_in_new(call, std::move(object), warnings, empty, json_text);
   if (!taken.ok()) return refuse(taken.error());
   store::RecordPtr head = state_->store.head(key);
   if (!head) {

@@ -42,7 +42,6 @@ struct Call {
   bool dry_run = false;
   bool answered_in_json = false;    // a stored version will be answered as its json()
   std::vector<std::string> duplicates;  // paths of fields that the parser of the body saw twice
-  const std::string* json_body = nullptr;  // the text of the object, where it is JSON; only while the call is being made
   std::string body_start;           // the first 31 bytes of the body, for errors about what cannot be recognized
   enum class FieldValidation { kIgnore, kWarn, kStrict } field_validation = FieldValidation::kWarn;
 };
@@ -116,8 +115,9 @@ class Registry {
   void get(const Call& call, Done done);
   Result<ListAnswer> list(const Call& call, const ListCall& options);
   Result<std::unique_ptr<WatchHandle>> watch(const Call& call, const WatchCall& options, WatchSink* sink);
-  void create(const Call& call, Value object, Done done);
-  void update(const Call& call, Value object, Done done);
+  // `json_text`: of the object as it was sent, where that was JSON. Fields are complained of in its order.
+  void create(const Call& call, Value object, Done done, std::string_view json_text = {});
+  void update(const Call& call, Value object, Done done, std::string_view json_text = {});
   // `force` is for kApply.
   void patch(const Call& call, api::PatchType type, Value patch, bool force, Done done);
   void remove(const Call& call, const api::DeleteOptions& options, Done done);

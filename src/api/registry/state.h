@@ -51,11 +51,13 @@ Result<Selection> parse_selection(const schema::Kind& kind, const std::string& l
 // Checks kind and version, decodes strictly or not (warnings are collected), fits name and namespace to the path.
 Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
 // The same for create_object() and write_update(), with the empty lists and maps that the client gave kept; `empty`: whether there are any.
-Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty);
+// `json_text`: as in Registry::create().
+Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty, std::string_view json_text = {});
 // The same without the path, for any kind: an object given to something else than its own collection.
-Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings);
+Result<Value> decode_as(const schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings, std::string_view json_text = {});
 // The body of a subresource with a kind of its own (Scale, Binding, Eviction, TokenRequest).
-Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings);
+Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings,
+                           std::string_view json_text = {});
 // registry.cc. What cannot be decoded after a patch is told with the whole patched text, as upstream does, unless the patch was a
 // strategic one, which is merged as a typed object. Other problems stay as they are.
 Error refused_patch(api::PatchType type, const Value& patch, const Value& patched, const Error& problem);

@@ -18,12 +18,12 @@ registry::Done answering(const ContextPtr& context) {
 void handle_write(const ContextPtr& context, bool create) {
   Result<Value> body = decode_body(*context, &context->call.duplicates);
   if (!body.ok()) return answer_error(context, body.error());
-  registry::Call call = context->call;
-  if (const std::string& text = context->request().body; text.starts_with('{')) call.json_body = &text;
+  const std::string& text = context->request().body;
+  const std::string_view json_text = text.starts_with('{') ? text : std::string_view();
   if (create) {
-    context->registry->create(call, std::move(*body), answering(context));
+    context->registry->create(context->call, std::move(*body), answering(context), json_text);
   } else {
-    context->registry->update(call, std::move(*body), answering(context));
+    context->registry->update(context->call, std::move(*body), answering(context), json_text);
   }
 }
 

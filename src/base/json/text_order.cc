@@ -93,7 +93,7 @@ void sort_by_text(std::string_view text, std::vector<FieldInText>& fields) {
   Walker(text, seen).value();
   auto place = [&](const FieldInText& field) {
     const std::vector<std::size_t>& places = seen[field.path];
-    const std::size_t wanted = field.again ? 1 : 0;
+    const std::size_t wanted = field.second_occurrence ? 1 : 0;
     return wanted < places.size() ? places[wanted] : text.size();
   };
   std::stable_sort(fields.begin(), fields.end(), [&](const FieldInText& a, const FieldInText& b) { return place(a) < place(b); });

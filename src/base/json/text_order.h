@@ -7,10 +7,10 @@
 
 namespace berth::json {
 
-// A field by its path ("a.b[0].c"), as it comes for the first time or, `again`, for the second.
+// A field by its path ("a.b[0].c"), at its first occurrence or its second.
 struct FieldInText {
   std::string path;
-  bool again = false;
+  bool second_occurrence = false;
 };
 // Puts the fields into the order of the text; what is not there comes last.
 void sort_by_text(std::string_view text, std::vector<FieldInText>& fields);
