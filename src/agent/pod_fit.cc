@@ -22,20 +22,15 @@ PodRejection short_of(std::string_view resource, std::int64_t requested, std::in
 PodRejection failed(const std::string& predicate, const std::string& why) { return {predicate, "Predicate " + predicate + " failed: " + why}; }
 
 std::optional<PodRejection> reject_amounts(const Value& pod, const NodeRoom& room) {
-  auto amount = [](const api::ResourceList& list, std::string_view name) {
-    auto found = list.find(name);
-    return found == list.end() ? Quantity() : found->second;
-  };
-  const auto count = static_cast<std::int64_t>(room.pods.size()), most = amount(room.allocatable, "pods").value();
+  const auto count = static_cast<std::int64_t>(room.pods.size()), most = api::amount_of(room.allocatable, "pods").value();
   if (count + 1 > most) return short_of("pods", 1, count, most);
   const api::ResourceList wanted = api::pod_resources(pod, "requests");
   api::ResourceList used;
   for (const Value& other : room.pods) api::add(used, api::pod_resources(other, "requests"));
   auto look_at = [&](std::string_view name) -> std::optional<PodRejection> {
-    const Quantity asked = amount(wanted, name), taken = amount(used, name), there = amount(room.allocatable, name);
+    const Quantity asked = api::amount_of(wanted, name), taken = api::amount_of(used, name), there = api::amount_of(room.allocatable, name);
     if (asked.sign() <= 0 || asked + taken <= there) return std::nullopt;
-    auto told = [name](const Quantity& quantity) { return name == "cpu" ? quantity.milli_value() : quantity.value(); };
-    return short_of(name, told(asked), told(taken), told(there));
+    return short_of(name, api::shown_amount(name, asked), api::shown_amount(name, taken), api::shown_amount(name, there));
   };
   for (const char* name : {"cpu", "memory", "ephemeral-storage"}) {
     if (auto no = look_at(name)) return no;

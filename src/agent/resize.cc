@@ -5,22 +5,14 @@
 namespace berth::agent {
 namespace {
 
-Quantity amount(const api::ResourceList& list, std::string_view name) {
-  auto at = list.find(name);
-  return at == list.end() ? Quantity() : at->second;
-}
-
 Value only(const Value& resources, const char* which) { return resources[which].is_object() ? resources[which] : Value::object(); }
 
 bool differs(const Value& from, const Value& to, const char* resource) {
   for (const char* which : {"requests", "limits"}) {
-    if (amount(api::resource_list(from[which]), resource) != amount(api::resource_list(to[which]), resource)) return true;
+    if (api::amount_of(api::resource_list(from[which]), resource) != api::amount_of(api::resource_list(to[which]), resource)) return true;
   }
   return false;
 }
-
-// Cores are told in thousandths.
-std::int64_t shown(const Quantity& quantity, std::string_view resource) { return resource == "cpu" ? quantity.milli_value() : quantity.value(); }
 
 std::int64_t larger_limit(std::int64_t a, std::int64_t b) { return a == 0 || b == 0 ? 0 : std::max(a, b); }
 
@@ -79,17 +71,17 @@ bool resize_restarts(const Value& container, const Value& from, const Value& to)
 std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable, const api::ResourceList& used) {
   const api::ResourceList wanted = api::pod_resources(pod, "requests");
   for (const char* name : {"memory", "cpu"}) {
-    const Quantity asked = amount(wanted, name), there = amount(allocatable, name);
+    const Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name);
     if (asked <= there) continue;
     return ResizeRefusal{"Infeasible", "Node didn't have enough capacity: " + std::string(name) + ", requested: " +
-                                           std::to_string(shown(asked, name)) + ", capacity: " + std::to_string(shown(there, name))};
+                                           std::to_string(api::shown_amount(name, asked)) + ", capacity: " + std::to_string(api::shown_amount(name, there))};
   }
   for (const char* name : {"cpu", "memory"}) {
-    const Quantity asked = amount(wanted, name), there = amount(allocatable, name), taken = amount(used, name);
+    const Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name), taken = api::amount_of(used, name);
     if (asked.sign() == 0 || asked + taken <= there) continue;
     return ResizeRefusal{"Deferred", "Node didn't have enough resource: " + std::string(name) + ", requested: " +
-                                         std::to_string(shown(asked, name)) + ", used: " + std::to_string(shown(taken, name)) +
-                                         ", capacity: " + std::to_string(shown(there, name))};
+                                         std::to_string(api::shown_amount(name, asked)) + ", used: " + std::to_string(api::shown_amount(name, taken)) +
+                                         ", capacity: " + std::to_string(api::shown_amount(name, there))};
   }
   return std::nullopt;
 }

@@ -4,6 +4,13 @@ namespace berth::api {
 
 bool is_pod_level(std::string_view resource) { return resource == "cpu" || resource == "memory" || resource.starts_with("hugepages-"); }
 
+Quantity amount_of(const ResourceList& list, std::string_view resource) {
+  auto found = list.find(resource);
+  return found == list.end() ? Quantity() : found->second;
+}
+
+std::int64_t shown_amount(std::string_view resource, const Quantity& amount) { return resource == "cpu" ? amount.milli_value() : amount.value(); }
+
 ResourceList resource_list(const Value& map) {
   ResourceList out;
   for (auto [name, amount] : map.entries()) {

@@ -12,6 +12,10 @@ namespace berth::api {
 
 using ResourceList = std::map<std::string, Quantity, std::less<>>;
 
+// The amount of a resource; zero where there is none.
+Quantity amount_of(const ResourceList& list, std::string_view resource);
+// An amount as messages show it: of cpu in thousandths, of others in units.
+std::int64_t shown_amount(std::string_view resource, const Quantity& amount);
 // Of a JSON map from names to quantities; what cannot be read is left out.
 ResourceList resource_list(const Value& map);
 Value to_value(const ResourceList& list);

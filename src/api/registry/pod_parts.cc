@@ -1,6 +1,7 @@
 // The parts of a running pod that subresources of their own change: its ephemeral containers, and what its containers may take.
 #include <algorithm>
 
+#include "api/copy_field.h"
 #include "api/registry/state.h"
 #include "api/resource_list.h"
 #include "api/status.h"
@@ -9,20 +10,12 @@
 namespace berth::registry {
 namespace {
 
-void adopt(Value& to, const Value& from, const char* field) {
-  if (from.contains(field)) {
-    to.set(field, from[field]);
-  } else if (to.contains(field)) {
-    to.erase(field);
-  }
-}
-
 // The old containers with the new ones' resources; the new ones where they are not the same containers.
 Value resized_list(const Value& before, const Value& after) {
   Value out = before;
   for (std::size_t i = 0; i < after.size(); ++i) {
     if (before[i]["name"] != after[i]["name"]) return after;
-    for (const char* field : {"resources", "resizePolicy"}) adopt(out.mut(i), after[i], field);
+    for (const char* field : {"resources", "resizePolicy"}) api::copy_field(out.mut(i), after[i], field);
   }
   return out;
 }
@@ -51,17 +44,12 @@ bool has_feature(const Value& node, const std::string& name) {
 // What the pod asks for beyond all that the node has for pods.
 std::vector<std::string> beyond(const Value& pod, const Value& node) {
   const api::ResourceList requests = api::pod_resources(pod, "requests"), there = api::resource_list(node["status"]["allocatable"]);
-  auto amount = [](const api::ResourceList& list, std::string_view name) {
-    auto at = list.find(name);
-    return at == list.end() ? Quantity() : at->second;
-  };
   std::vector<std::string> out;
   for (const char* name : {"cpu", "memory"}) {
-    const Quantity wanted = amount(requests, name), most = amount(there, name);
+    const Quantity wanted = api::amount_of(requests, name), most = api::amount_of(there, name);
     if (wanted <= most) continue;
-    const bool milli = std::string_view(name) == "cpu";
-    out.push_back(std::string(name) + ", requested: " + std::to_string(milli ? wanted.milli_value() : wanted.value()) +
-                  ", allocatable: " + std::to_string(milli ? most.milli_value() : most.value()));
+    out.push_back(std::string(name) + ", requested: " + std::to_string(api::shown_amount(name, wanted)) +
+                  ", allocatable: " + std::to_string(api::shown_amount(name, most)));
   }
   return out;
 }
@@ -77,13 +65,13 @@ Value with_pod_part(const Value& before, Value after, std::string_view subresour
   Value out = before;
   if (resize) {
     Value& spec = out.mut("spec");
-    adopt(spec, sent, "resources");
+    api::copy_field(spec, sent, "resources");
     spec.set("containers", resized_list(old_spec["containers"], sent["containers"]));
     if (!sent["initContainers"].empty()) spec.set("initContainers", resized_list(old_spec["initContainers"], sent["initContainers"]));
   } else {
-    adopt(out.mut("spec"), sent, "ephemeralContainers");
+    api::copy_field(out.mut("spec"), sent, "ephemeralContainers");
   }
-  adopt(out.mut("metadata"), after["metadata"], "managedFields");
+  api::copy_field(out.mut("metadata"), after["metadata"], "managedFields");
   return out;
 }
 

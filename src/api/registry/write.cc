@@ -236,23 +236,23 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (is_service(kind)) {
     if (Status settled = settle_new_service(*state, object, call.dry_run, taken); !settled.ok()) return refuse(settled.error());
   }
-  auto give_back = [&](const Error& e) {
+  auto refuse_and_give_back = [&](const Error& e) {
     state->addresses.give_back(taken);
     refuse(e);
   };
-  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return give_back(valid.error());
+  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse_and_give_back(valid.error());
   const Value overhead = object["spec"]["overhead"];
   if (empty) drop_empty(kind, object);
   if (kind.group == "batch" && kind.kind == "Job") label_job(object);
   for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
   validation::warn(kind, object, true, warnings);
   if (kind.kind == "Pod" && kind.group.empty()) {
-    if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return give_back(fits.error());
+    if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return refuse_and_give_back(fits.error());
   }
-  if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok()) return give_back(safe.error());
-  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return give_back(allowed.error());
+  if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok()) return refuse_and_give_back(safe.error());
+  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse_and_give_back(allowed.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
-  if (!charges.ok()) return give_back(charges.error());
+  if (!charges.ok()) return refuse_and_give_back(charges.error());
   Commit commit{call, store_key(kind, call.ns, api::name_of(object)), 0, 201, std::move(warnings)};
   commit.call.name = api::name_of(object);
   commit_put(state, std::move(commit), to_storage(kind, std::move(object)), false,

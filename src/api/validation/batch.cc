@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/copy_field.h"
 #include "api/selector.h"
 #include "api/validation/go_value.h"
 #include "api/validation/report.h"
@@ -309,29 +310,22 @@ ComparedTemplate template_to_compare(const Value& before, const Value& after) {
   const Value& fresh = after["spec"]["template"];
   if (!spec["suspend"].as_bool()) return {std::move(old), false};
   const bool at_rest = condition_true(before, "Suspended") && before["status"]["active"].as_int() == 0;
-  auto adopt = [](Value& to, const Value& from, const char* field) {
-    if (from[field].is_null()) {
-      to.erase(field);
-    } else {
-      to.set(field, from[field]);
-    }
-  };
   const bool movable = at_rest || before["status"]["startTime"].is_null();
   if (movable) {
     const Value &node_affinity = fresh["spec"]["affinity"]["nodeAffinity"], &old_affinity = old["spec"]["affinity"];
     if (!old_affinity.is_null() || !node_affinity.is_null()) {
       Value affinity = old_affinity.is_null() ? Value::object() : old_affinity;
-      adopt(affinity, fresh["spec"]["affinity"], "nodeAffinity");
+      api::copy_field(affinity, fresh["spec"]["affinity"], "nodeAffinity");
       if (affinity.empty() && fresh["spec"]["affinity"].is_null()) {
         old.mut("spec").erase("affinity");
       } else {
         old.mut("spec").set("affinity", std::move(affinity));
       }
     }
-    for (const char* field : {"nodeSelector", "tolerations", "schedulingGates"}) adopt(old.mut("spec"), fresh["spec"], field);
+    for (const char* field : {"nodeSelector", "tolerations", "schedulingGates"}) api::copy_field(old.mut("spec"), fresh["spec"], field);
     for (const char* list : {"containers", "initContainers"}) {
       if (old["spec"][list].size() != fresh["spec"][list].size()) continue;
-      for (std::size_t i = 0; i < fresh["spec"][list].size(); ++i) adopt(old.mut("spec").mut(list).mut(i), fresh["spec"][list][i], "resources");
+      for (std::size_t i = 0; i < fresh["spec"][list].size(); ++i) api::copy_field(old.mut("spec").mut(list).mut(i), fresh["spec"][list][i], "resources");
     }
   }
   return {std::move(old), movable};

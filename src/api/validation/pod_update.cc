@@ -1,6 +1,7 @@
 // What may change of a pod: images, a shorter deadline, more tolerations, fewer scheduling gates, and labels and annotations.
 #include <algorithm>
 
+#include "api/copy_field.h"
 #include "api/validation/go_value.h"
 #include "api/validation/report.h"
 #include "api/validation/validation.h"
@@ -8,14 +9,6 @@
 
 namespace berth::validation {
 namespace {
-
-void adopt(Value& to, const Value& from, const char* field) {
-  if (from.contains(field)) {
-    to.set(field, from[field]);
-  } else {
-    to.erase(field);
-  }
-}
 
 // Whether both have as many containers; their images are then those of `before`.
 bool adopt_images(Report& report, Value& spec, const Value& before, const char* list) {
@@ -47,7 +40,7 @@ bool check_deadline(Report& report, const Value& before, const Value& after) {
 void check_tolerations(Report& report, const Value& before, const Value& after) {
   for (const Value& old : before["tolerations"]) {
     const bool kept = std::any_of(after["tolerations"].begin(), after["tolerations"].end(), [&](Value other) {
-      adopt(other, old, "tolerationSeconds");
+      api::copy_field(other, old, "tolerationSeconds");
       return other == old;
     });
     if (!kept) return report.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
@@ -85,13 +78,13 @@ void validate_pod_update(Report& report, const Value& before, const Value& after
   if (!check_deadline(report, old, rest)) return;
   check_tolerations(report, old, rest);
   check_gates(report, old, rest);
-  for (const char* field : {"activeDeadlineSeconds", "tolerations", "schedulingGates"}) adopt(rest, old, field);
+  for (const char* field : {"activeDeadlineSeconds", "tolerations", "schedulingGates"}) api::copy_field(rest, old, field);
   if (rest["terminationGracePeriodSeconds"].as_int() == 1 && old["terminationGracePeriodSeconds"].as_int() < 0) {
-    adopt(rest, old, "terminationGracePeriodSeconds");
+    api::copy_field(rest, old, "terminationGracePeriodSeconds");
   }
   if (!old["schedulingGates"].empty() && old["nodeSelector"] != rest["nodeSelector"]) {
     check_node_selector(report, old, rest);
-    adopt(rest, old, "nodeSelector");
+    api::copy_field(rest, old, "nodeSelector");
   }
   if (old == rest) return;
   report.forbidden("spec",

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/copy_field.h"
 #include "api/validation/check_functions.h"
 #include "api/validation/checks.h"
 #include "api/validation/go_value.h"
@@ -117,14 +118,6 @@ void validate_data_source(Report& report, const Path& path, const Value& source)
   if (!group.empty()) report.complaints(path / "apiGroup", group, is_dns1123_subdomain(group));
   const Value& ns = source["namespace"];
   if (!ns.as_string().empty()) report.complaints(path / "namespace", ns, is_dns1123_label(ns.as_string()));
-}
-
-void adopt(Value& to, const Value& from, const char* field) {
-  if (from.contains(field)) {
-    to.set(field, from[field]);
-  } else {
-    to.erase(field);
-  }
 }
 
 // 0 where there is none.
@@ -261,21 +254,21 @@ void validate_claim_update(Report& report, const Value& before, const Value& aft
   Value old_spec = before["spec"], new_spec = after["spec"];
   const Value &old_class = old_spec["storageClassName"], &new_class = new_spec["storageClassName"];
   // A claim is bound once, may get its class late, and may grow while it is bound.
-  if (old_spec["volumeName"].as_string().empty()) adopt(old_spec, new_spec, "volumeName");
+  if (old_spec["volumeName"].as_string().empty()) api::copy_field(old_spec, new_spec, "volumeName");
   const Value &old_annotation = before["metadata"]["annotations"][kClassAnnotation], &new_annotation = after["metadata"]["annotations"][kClassAnnotation];
   const bool is_late = old_class.is_null() && !new_class.is_null();
   if (is_late && !old_annotation.is_null() && old_annotation == new_class && new_annotation.as_string().empty()) {
-    adopt(new_spec, old_spec, "storageClassName");
+    api::copy_field(new_spec, old_spec, "storageClassName");
   } else {
     if (old_annotation.as_string() != new_annotation.as_string()) {
       const Path annotations("metadata.annotations");
       report.invalid(annotations / kClassAnnotation, new_annotation.as_string(), "field is immutable");
     }
-    if (is_late && old_annotation.is_null()) adopt(new_spec, old_spec, "storageClassName");
+    if (is_late && old_annotation.is_null()) api::copy_field(new_spec, old_spec, "storageClassName");
   }
   if (after["status"]["phase"].as_string() == "Bound") {
-    if (new_spec["resources"]["requests"].is_object()) adopt(new_spec.mut("resources").mut("requests"), old_spec["resources"]["requests"], "storage");
-    adopt(new_spec, old_spec, "volumeAttributesClassName");
+    if (new_spec["resources"]["requests"].is_object()) api::copy_field(new_spec.mut("resources").mut("requests"), old_spec["resources"]["requests"], "storage");
+    api::copy_field(new_spec, old_spec, "volumeAttributesClassName");
   }
   if (old_spec != new_spec) {
     report.forbidden("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n" +

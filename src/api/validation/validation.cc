@@ -95,13 +95,13 @@ void validate_finalizer_names(Report& report, const Value& finalizers) {
   for (std::size_t i = 0; i < finalizers.size(); ++i) validate_finalizer_name(report, path.at(i), finalizers[i].as_string());
 }
 
-// How often upstream looks at the metadata of an update, and so how often it says what is wrong with it: at what may not change,
-// and at labels, annotations and owners.
-struct Looks {
+// How often upstream validates the metadata of an update, and so how often each cause is in its answer: causes of fields that may not
+// change, and of labels, annotations and owners.
+struct CauseRepeats {
   std::string_view group, kind;
   int unchanged, content;
 };
-constexpr Looks kLooks[] = {
+constexpr CauseRepeats kCauseRepeats[] = {
     {"", "Event", 1, 2},           {"", "LimitRange", 1, 3},      {"", "PersistentVolume", 1, 4},
     {"", "ReplicationController", 2, 3}, {"", "ResourceQuota", 2, 3},   {"", "Service", 2, 3},
     {"apps", "DaemonSet", 2, 3},   {"apps", "Deployment", 2, 3},  {"apps", "ReplicaSet", 2, 3},
@@ -110,19 +110,19 @@ constexpr Looks kLooks[] = {
     {"events.k8s.io", "Event", 2, 3},
 };
 
-std::vector<Cause> repeated(const schema::Kind& kind, std::vector<Cause> causes) {
-  Looks looks{"", "", 2, 4};
-  for (const Looks& other : kLooks) {
-    if (other.group == kind.group && other.kind == kind.kind) looks = other;
+std::vector<Cause> with_repeats(const schema::Kind& kind, std::vector<Cause> causes) {
+  CauseRepeats repeats{"", "", 2, 4};
+  for (const CauseRepeats& other : kCauseRepeats) {
+    if (other.group == kind.group && other.kind == kind.kind) repeats = other;
   }
   std::vector<Cause> out;
   for (Cause& cause : causes) {
     int times = 1;
     // Below single annotations are the kinds' own rules.
     const bool content = cause.field == "metadata.labels" || cause.field == "metadata.annotations" || cause.field.starts_with("metadata.ownerReferences");
-    if (content) times = looks.content;
+    if (content) times = repeats.content;
     for (const char* field : {"uid", "name", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers"}) {
-      if (cause.field == std::string("metadata.") + field) times = looks.unchanged;
+      if (cause.field == std::string("metadata.") + field) times = repeats.unchanged;
     }
     for (int i = 0; i < times; ++i) out.push_back(cause);
   }
@@ -173,7 +173,7 @@ std::vector<Cause> validate_update(const schema::Kind& kind, const Value& before
     rules.create(report, after);
   }
   rules.update(report, before, after);
-  return repeated(kind, report.take());
+  return with_repeats(kind, report.take());
 }
 
 }  // namespace berth::validation
