@@ -1119,6 +1119,44 @@ TEST_F(AgentTest, EndsAPodWhoseStatusIsRefused) {
   EXPECT_TRUE(get("web-0").is_null());
 }
 
+TEST_F(AgentTest, ShortensAStatusThatIsTooLarge) {
+  api_.admit_pod = [](Value& pod) {
+    if (pod["status"]["ephemeralContainerStatuses"].size() <= 20) return ok_status();
+    return Status(error(Code::kTooLarge, "too large"));
+  };
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  runtime_.advance(2s);
+  Value pod = get("web-0"), list = Value::array();
+  for (int i = 0; i < 100; ++i) list.push(Value::object({{"name", "e" + std::to_string(i)}, {"image", "busybox"}}));
+  pod.mut("spec").set("ephemeralContainers", list);
+  api_.put(kPods, pod);
+  runtime_.advance(5s);
+  EXPECT_EQ(containers_.running().size(), 101u);
+  EXPECT_EQ(get("web-0")["status"]["ephemeralContainerStatuses"].size(), 6u);
+  EXPECT_TRUE(get("web-0")["status"]["message"].str().starts_with("the statuses of 94 of 100 ephemeral")) << get("web-0")["status"]["message"].str();
+  api_.delete_pod({"default", "web-0"}, 5);
+  runtime_.advance(10s);
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
+TEST_F(AgentTest, APodStartsAFewContainersAtATimeAndNoneOnceItEnds) {
+  put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  runtime_.advance(2s);
+  containers_.hold_runs = true;
+  Value pod = get("web-0"), list = Value::array();
+  for (int i = 0; i < 100; ++i) list.push(Value::object({{"name", "e" + std::to_string(i)}, {"image", "busybox"}}));
+  pod.mut("spec").set("ephemeralContainers", list);
+  api_.put(kPods, pod);
+  runtime_.advance(2s);
+  EXPECT_EQ(containers_.specs.size(), 5u) << "c, and four of them";
+  api_.delete_pod({"default", "web-0"}, 5);
+  runtime_.settle();
+  containers_.release_runs();
+  runtime_.advance(10s);
+  EXPECT_EQ(containers_.specs.size(), 5u);
+  EXPECT_TRUE(get("web-0").is_null());
+}
+
 TEST_F(AgentTest, FindsContainersForStreams) {
   put("web-0", R"({"containers":[{"name":"c","image":"busybox"},{"name":"d","image":"busybox","tty":true}]})");
   auto place = agent_->find_container("default", "web-0", "d");

@@ -104,8 +104,9 @@ Value container_statuses(const char* field, bool init, const StatusInput& in) {
 // They are never ready, and never started as others are.
 Value ephemeral_statuses(const StatusInput& in) {
   Value out = Value::array();
-  for (const Value& container : in.pod["spec"]["ephemeralContainers"]) {
-    Value status = container_status(container, false, in);
+  const Value& containers = in.pod["spec"]["ephemeralContainers"];
+  for (std::size_t i = containers.size() - std::min(containers.size(), in.most_ephemeral); i < containers.size(); ++i) {
+    Value status = container_status(containers[i], false, in);
     status.set("ready", false);
     status.erase("started");
     out.push(std::move(status));
@@ -303,7 +304,11 @@ Value make_pod_status(const StatusInput& in) {
     if (in_force.is_object()) out.set("resources", in_force);
   }
   if (!init_statuses.empty()) out.set("initContainerStatuses", std::move(init_statuses));
-  if (Value ephemeral = ephemeral_statuses(in); !ephemeral.empty()) out.set("ephemeralContainerStatuses", std::move(ephemeral));
+  if (Value ephemeral = ephemeral_statuses(in); !ephemeral.empty() || in.most_ephemeral == 0) out.set("ephemeralContainerStatuses", std::move(ephemeral));
+  if (std::size_t all = in.pod["spec"]["ephemeralContainers"].size(); all > in.most_ephemeral && !has_failed(in.record)) {
+    out.set("message", "the statuses of " + std::to_string(all - in.most_ephemeral) + " of " + std::to_string(all) +
+                           " ephemeral containers are left out: the pod would be larger than what can be stored");
+  }
   return out;
 }
 

@@ -166,6 +166,23 @@ TEST(StatusPatch, IsNotMadeForNullsOfTheServer) {
   EXPECT_FALSE(status_patch(pod, make_pod_status({pod, r, at(60), ""})).is_null()) << "what has gone is a change";
 }
 
+TEST(PodStatus, TellsOnlySoManyEphemeralContainers) {
+  Value pod = pod_of(R"({"containers":[{"name":"a"}],"ephemeralContainers":[{"name":"x"},{"name":"y"},{"name":"z"}]})");
+  PodRecord r = running({"a"});
+  auto names = [&](std::size_t most) {
+    std::string out;
+    Value status = make_pod_status({pod, r, at(0), "", false, most});
+    for (const Value& one : status["ephemeralContainerStatuses"]) out += one["name"].str();
+    return out + " " + status["message"].str();
+  };
+  EXPECT_EQ(names(SIZE_MAX), "xyz ");
+  EXPECT_EQ(names(3), "xyz ");
+  EXPECT_EQ(names(1), "z the statuses of 2 of 3 ephemeral containers are left out: the pod would be larger than what can be stored");
+  pod.set("status", make_pod_status({pod, r, at(0), ""}));
+  Value patch = status_patch(pod, make_pod_status({pod, r, at(0), "", false, 0}));
+  EXPECT_TRUE(patch["status"]["ephemeralContainerStatuses"].is_array()) << "what was there is replaced";
+}
+
 TEST(PodRecord, SurvivesBeingWritten) {
   PodRecord r = running({"a", "b"});
   r.ip = "10.244.0.9";

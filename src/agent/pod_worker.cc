@@ -242,7 +242,7 @@ void PodWorker::sync() {
   for (const auto& wait : plan.backing_off) back_off(wait);
   for (const auto& stop : plan.stop) stop_container(stop);
   if (!unknown) {
-    for (const auto& name : plan.start) start_container(name);
+    start_containers(plan.start);
   }
   apply_resize();
   if (plan.reset) reset_containers();
@@ -453,7 +453,7 @@ void PodWorker::write_status() {
                              [](const auto& c) { return c.second.state == State::kRunning; });
   bool starting = std::any_of(live_.begin(), live_.end(), [](const auto& l) { return l.second.in_runtime; });
   StatusInput input{context_.pod, record_, runtime().now(), services_->config.node_ip,
-                    ending_ && !running && !starting};
+                    ending_ && !running && !starting, most_ephemeral_};
   Value patch = status_patch(context_.pod, make_pod_status(input));
   if (patch.is_null() || patch == idle_patch_) return;
   if (record_.torn_down && api::is_terminating(context_.pod) && ++last_writes_ > kMostLastWrites) return;
@@ -485,6 +485,7 @@ void PodWorker::status_written(Result<Value> answer) {
       log_debug("agent", "status not written", {{"pod", pod_in_messages(record_)}, {"error", answer.error().message}});
     return;
   }
+  if (code == Code::kTooLarge && shorten_status()) return look();
   log_warning("agent", "status not written", {{"pod", pod_in_messages(record_)}, {"error", answer.error().message}});
   if (status_timer_) runtime().cancel(status_timer_);
   status_timer_ = runtime().after(1s, [weak = weak_from_this()] {
@@ -493,6 +494,15 @@ void PodWorker::status_written(Result<Value> answer) {
     self->status_timer_ = 0;
     self->look();
   });
+}
+
+// With fewer statuses of ephemeral containers, the newest. False where it is not because of them.
+bool PodWorker::shorten_status() {
+  const std::size_t told = std::min(most_ephemeral_, context_.pod["spec"]["ephemeralContainers"].size());
+  if (told == 0) return false;
+  most_ephemeral_ = told / 4;
+  last_writes_ = 0;
+  return true;
 }
 
 // Nothing runs and nothing is left: the object may go, and then the worker.

@@ -112,6 +112,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void back_off(const PodPlan::Wait& wait);
   void save();
   void write_status();
+  bool shorten_status();
   void status_written(Result<Value> answer);
   void event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container = {});
 
@@ -124,6 +125,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void resize_failed(const Error& why);
 
   // pod_worker_start.cc
+  void start_containers(const std::vector<std::string>& names);
   void start_container(const std::string& name);
   void image_ready(const std::string& name, ImageStep::Outcome outcome);
   void read_env_files(const std::string& name, std::shared_ptr<const Image> image);
@@ -181,6 +183,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool status_in_flight_ = false, status_again_ = false;
   Value sent_patch_;     // of the status, in flight or answered last
   Value idle_patch_;     // changed nothing: not sent again before the object has moved
+  std::size_t most_ephemeral_ = SIZE_MAX;  // of them a status is told: fewer where the pod would be too large
   int last_writes_ = 0;  // of the status, since the pod was torn down
   std::int64_t seen_revision_ = 0;
   Value considered_;  // what the spec asks for, where that has been refused

@@ -24,6 +24,8 @@ namespace berth::agent {
 namespace {
 
 constexpr Duration kConfigRetry = 10s;
+// Of one pod, at a time: what ends and what other pods start has its turn between them. An end of one start brings the next.
+constexpr int kMostStarts = 8, kMostEphemeralStarts = 4;
 constexpr const char* kEagerProbes = "berth.dev/eager-probes";
 
 std::string new_container_id(Runtime& runtime) {
@@ -67,6 +69,21 @@ std::string shown_image(const Image& image, const std::string& wanted) {
 }
 
 }  // namespace
+
+void PodWorker::start_containers(const std::vector<std::string>& names) {
+  int starts = 0, ephemeral = 0;
+  for (const auto& [name, live] : live_) {
+    if (live.starting) ++(is_ephemeral(name) ? ephemeral : starts);
+  }
+  for (const auto& name : names) {
+    auto live = live_.find(name);
+    if (live != live_.end() && live->second.starting) continue;
+    int& count = is_ephemeral(name) ? ephemeral : starts;
+    if (count >= (&count == &ephemeral ? kMostEphemeralStarts : kMostStarts)) continue;
+    start_container(name);
+    if (live_[name].starting) ++count;
+  }
+}
 
 void PodWorker::start_container(const std::string& name) {
   Live& live = live_[name];

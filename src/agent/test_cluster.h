@@ -133,6 +133,9 @@ class FakeContainers final : public ContainerRuntime {
   std::vector<ContainerSpec> specs;
   std::set<std::string> ignores_term;  // containers by name; others exit with 143 at SIGTERM
   std::set<std::string> ignores_kill;  // as if the kernel had not got to it yet
+  bool hold_runs = false;              // runs are not answered before release_runs()
+  void release_runs();
+  std::vector<std::function<void()>> held_runs;
   std::string run_error;               // where not empty, the next run fails so
   std::set<std::string> sandboxes;
 

@@ -332,7 +332,15 @@ void FakeContainers::run_container(const ContainerSpec& spec, Function<void(Resu
   status.state = ContainerState::kRunning;
   status.created = status.started = runtime_.now();
   containers_[spec.id] = status;
-  runtime_.post([done = std::move(done), status] { done(status); });
+  auto answer = std::make_shared<Function<void(Result<ContainerStatus>)>>(std::move(done));
+  auto tell = [answer, status] { (*answer)(status); };
+  if (hold_runs) return held_runs.push_back(tell);
+  runtime_.post(tell);
+}
+
+void FakeContainers::release_runs() {
+  hold_runs = false;
+  for (auto& tell : std::exchange(held_runs, {})) runtime_.post(tell);
 }
 
 void FakeContainers::end(const std::string& id, int code, bool oom) {
