@@ -50,6 +50,7 @@ struct Imported {
   std::vector<std::string> tags, digests, diff_ids;
   Value config;
   std::int64_t size = 0;
+  bool pulled = false;
 };
 
 class Importer {
@@ -204,6 +205,9 @@ class FileImageStore final : public ImageStore {
     threads_.submit([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
                     [this, alive = std::weak_ptr<int>(alive_), result, name = *name] {
                        if (alive.expired()) return;
+                       if (result->ok()) {
+                         for (Imported& image : **result) image.pulled = true;
+                       }
                        enter(std::move(*result), [this, name](const Found& entered) {
                          std::vector<PullDone> waiting = std::move(pulls_[name]);
                          pulls_.erase(name);
@@ -243,7 +247,8 @@ class FileImageStore final : public ImageStore {
       std::vector<std::pair<Time, std::string>> candidates;
       for (const auto& [id, entry] : images_) {
         const bool used = last_use_[id] > asked || std::find(in_use.begin(), in_use.end(), id) != in_use.end();
-        if (!used) candidates.emplace_back(used_[id], id);
+        const bool kept = !entry.image->pulled && !entry.image->tags.empty();
+        if (!used && !kept) candidates.emplace_back(used_[id], id);
       }
       std::sort(candidates.begin(), candidates.end());
       std::vector<std::string> unused;
@@ -379,7 +384,11 @@ class FileImageStore final : public ImageStore {
       if (std::erase_if(other.tags, taken) > 0) entry.image = std::make_shared<Image>(other);
     }
     Image image;
-    if (auto known = images.find(one.id); known != images.end()) image = *known->second.image;
+    image.pulled = one.pulled;
+    if (auto known = images.find(one.id); known != images.end()) {
+      image = *known->second.image;
+      image.pulled = image.pulled && one.pulled;
+    }
     image.id = one.id;
     image.tags.insert(image.tags.end(), one.tags.begin(), one.tags.end());
     for (const std::string& digest : one.digests) {
@@ -422,6 +431,7 @@ class FileImageStore final : public ImageStore {
       entry.diff_ids.push_back(diff_id.str());
     }
     image.size_bytes = row["size"].as_int();
+    image.pulled = row["pulled"].as_bool(!image.digests.empty());  // earlier releases do not say it
     image.config = row["config"];
     image.layers = layer_paths(entry.diff_ids);
     for (const std::string& layer : image.layers) {
@@ -448,6 +458,7 @@ class FileImageStore final : public ImageStore {
                                {"digests", strings(entry.image->digests)},
                                {"diffIDs", strings(entry.diff_ids)},
                                {"size", static_cast<long>(entry.image->size_bytes)},
+                               {"pulled", entry.image->pulled},
                                {"used", format_time(used_[id])},
                                {"config", entry.image->config}}));
     }

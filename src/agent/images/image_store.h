@@ -21,6 +21,7 @@ struct Image {
   std::vector<std::string> tags;        // normalised: "docker.io/library/nginx:1.25"
   std::vector<std::string> digests;     // "docker.io/library/nginx@sha256:..."
   std::int64_t size_bytes = 0;
+  bool pulled = false;                  // from a registry, and so may be again; false: imported from a file at least once
   std::vector<std::string> layers;      // unpacked directories, lowest first
   Value config;                         // the OCI image config's "config": Env, Entrypoint, Cmd, WorkingDir, User, ...
 };
@@ -47,7 +48,8 @@ class ImageStore {
   virtual void import(const std::string& file, const std::string& reference,
                       Function<void(Result<std::vector<std::shared_ptr<const Image>>>)> done) = 0;
   virtual void remove(const std::string& reference, Function<void(Status)> done) = 0;
-  // Removes unused images, oldest use first, until at least `bytes` are free again. `in_use`: image ids.
+  // Removes unused images, oldest use first, until at least `bytes` are free again. `in_use`: image ids. An image that was
+  // imported stays while it has a tag: nothing would bring it back.
   virtual void collect(std::vector<std::string> in_use, std::int64_t bytes, Function<void(Result<std::int64_t>)> done) = 0;
   // Remembers the use, for collect().
   virtual void touch(const std::string& id) = 0;

@@ -56,6 +56,11 @@ class ImageStoreTest : public ::testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     store_ = std::move(*opened);
   }
+  // The images are as if a registry had them.
+  void take_for_pulled() {
+    shell("sed -i 's/\"pulled\":false/\"pulled\":true/g' store/images.json");
+    reopen();
+  }
   void shell(const std::string& line) {
     Result<std::string> done = run_checked({.argv = {"/bin/sh", "-ec", line}, .working_directory = directory_});
     ASSERT_TRUE(done.ok()) << done.error().message;
@@ -172,6 +177,7 @@ TEST_F(ImageStoreTest, ATagMovesAndSharedLayersStay) {
 
 TEST_F(ImageStoreTest, CollectsTheLongestUnusedButNoneInUse) {
   for (const char* tag : {"a:1", "b:1", "c:1"}) ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
+  take_for_pulled();
   std::optional<Result<std::int64_t>> freed;
   store_->collect({store_->find("a:1")->id}, 1, [&](Result<std::int64_t> bytes) { freed = bytes; });
   while (!freed) loop_.run_once(10s);
@@ -179,6 +185,18 @@ TEST_F(ImageStoreTest, CollectsTheLongestUnusedButNoneInUse) {
   EXPECT_GT(**freed, 0);
   EXPECT_TRUE(store_->find("a:1"));
   EXPECT_EQ(store_->list().size(), 2u);
+}
+
+TEST_F(ImageStoreTest, CollectsNothingThatWasImportedAndCanBeNamed) {
+  ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
+  ASSERT_TRUE(import(archive("a:1", "echo 2 > x")).ok());  // takes the tag from the one before
+  ASSERT_EQ(store_->list().size(), 2u);
+  reopen();
+  std::optional<Result<std::int64_t>> freed;
+  store_->collect({}, std::int64_t{1} << 40, [&](Result<std::int64_t> bytes) { freed = bytes; });
+  while (!freed) loop_.run_once(10s);
+  ASSERT_EQ(store_->list().size(), 1u);
+  EXPECT_EQ(read_file(store_->find("a:1")->layers[0] + "/x").value(), "2\n");
 }
 
 TEST_F(ImageStoreTest, ARegistryThatDoesNotAnswerHoldsUpNothingElse) {
@@ -271,6 +289,7 @@ TEST_F(ImageStoreTest, AnImageCanBeRemovedWhereTheIndexCannotBeWritten) {
 TEST_F(ImageStoreTest, ChangesOfTheIndexFollowEachOther) {
   ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
   ASSERT_TRUE(import(archive("b:1", "echo 2 > x")).ok());
+  take_for_pulled();
   std::vector<std::string> ended;
   store_->remove("a:1", [&](const Status& status) { ended.push_back(status.ok() ? "removed" : status.error().message); });
   store_->remove("a:1", [&](const Status& status) { ended.push_back(status.ok() ? "removed" : "absent"); });
@@ -284,6 +303,7 @@ TEST_F(ImageStoreTest, ChangesOfTheIndexFollowEachOther) {
 
 TEST_F(ImageStoreTest, AnImageThatIsUsedWhileACollectionWaitsForItsTurnStays) {
   for (const char* tag : {"a:1", "b:1", "c:1"}) ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
+  take_for_pulled();
   std::optional<Result<std::int64_t>> freed;
   store_->remove("c:1", [](const Status&) {});  // the turn before
   store_->collect({}, 1 << 30, [&](Result<std::int64_t> bytes) { freed = bytes; });
