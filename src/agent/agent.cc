@@ -458,12 +458,15 @@ Result<PodPlace> Agent::find_pod(const std::string& ns, const std::string& pod) 
   return out;
 }
 
+// What a Duration can hold, and nobody waits for.
+static constexpr std::int64_t kLongestGrace = std::int64_t{100} * 365 * 24 * 3600;
+
 std::vector<Agent::PodSummary> Agent::pods() const {
   std::vector<PodSummary> out;
   for (const auto& [name, uid] : state_->by_name) {
     auto worker = state_->workers.find(uid);
     if (worker == state_->workers.end()) continue;
-    PodSummary one{name.ns, name.name, uid, {}};
+    PodSummary one{name.ns, name.name, uid, {}, std::chrono::seconds(std::clamp<std::int64_t>(grace_seconds(worker->second->pod()), 0, kLongestGrace))};
     for (const auto& [container, r] : worker->second->record().containers) {
       if (r.state == ContainerRecord::State::kRunning) one.containers.emplace_back(container, r.id);
     }

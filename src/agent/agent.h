@@ -72,8 +72,9 @@ class Agent {
   struct PodSummary {
     std::string ns, name, uid;
     std::vector<std::pair<std::string, std::string>> containers;  // {name, id} of those that run
+    Duration grace{};                                             // that it has to end
   };
-  std::vector<PodSummary> pods() const;  // for metrics
+  std::vector<PodSummary> pods() const;  // for metrics, and to end them
 
   // No pod has anything under way; for tests.
   bool idle() const;

@@ -45,7 +45,7 @@ int run(int argc, char** argv, const Roles& roles) {
   CLI::App* down_command = app.add_subcommand("down", "stop everything; data stays unless --purge is given");
   add_data_dir(*down_command, down_options.data_dir);
   down_command->add_flag("--purge", down_options.purge, "also delete the cluster's data, volumes included");
-  down_command->add_option("--grace", down_options.grace_seconds, "seconds that pods get to end")->capture_default_str();
+  down_command->add_option("--grace", down_options.grace_seconds, "the most seconds that a pod gets to end (default: its own terminationGracePeriodSeconds)")->check(CLI::NonNegativeNumber);
   down_command->callback([&] { code = down(down_options); });
 
   std::string status_dir;

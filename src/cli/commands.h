@@ -18,7 +18,7 @@ struct UpOptions {
 struct DownOptions {
   std::string data_dir;
   bool purge = false;
-  int grace_seconds = 30;
+  int grace_seconds = -1;  // at most, for each pod; -1: what each of them has
 };
 int up(const UpOptions& options);
 int down(const DownOptions& options);

@@ -1,15 +1,19 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 
 #include "api/schema/feature_gates.h"
+#include "agent/pod_shutdown.h"
 #include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -137,6 +141,43 @@ int purge(const ClusterDir& dir) {
   return 0;
 }
 
+// SIGUSR1: end the pods in order, then yourself. SIGTERM would leave them running for the next agent.
+Status end_pods(const ClusterDir& dir, const DownOptions& options) {
+  constexpr int kLookMs = 100;
+  constexpr Duration kQuiet = 2s, kMargin = 10s;
+  const std::optional<int> agent = lab::running_daemon(dir.agent_pid());
+  if (!agent) return lab::stop_daemon(dir.agent_pid(), 5s, SIGUSR1);
+  const Fd end(static_cast<int>(::syscall(SYS_pidfd_open, *agent, 0)));  // -1 where it has just ended: poll waits out its time then
+  ::kill(*agent, SIGUSR1);
+  const auto began = std::chrono::steady_clock::now();
+  auto spent = [&] { return std::chrono::steady_clock::now() - began; };
+  // Until it says what it waits for: as long as a pod of which it knows nothing gets.
+  Duration longest = options.grace_seconds < 0 ? agent::PodShutdown::kUnknownGrace : std::chrono::seconds(options.grace_seconds);
+  bool said = false, read = false;
+  while (lab::running_daemon(dir.agent_pid()) && spent() < longest + kMargin) {
+    pollfd waiting{end.get(), POLLIN, 0};
+    ::poll(&waiting, 1, kLookMs);
+    const std::vector<agent::ShutdownLine> lines = agent::read_shutdown_progress(dir.shutdown_progress());
+    std::vector<std::string> pods;
+    std::int64_t most = 0;
+    for (const agent::ShutdownLine& line : lines) {
+      most = std::max(most, line.seconds);
+      if (!line.killed) pods.push_back(line.pod + " (" + std::to_string(line.seconds) + " s)");
+    }
+    if (!read && !lines.empty()) {
+      read = true;
+      longest = std::chrono::seconds(most);
+    }
+    if (said || spent() < kQuiet || pods.empty()) continue;
+    said = true;
+    constexpr std::size_t kShown = 10;
+    const std::size_t more = pods.size() > kShown ? pods.size() - kShown : 0;
+    pods.resize(pods.size() - more);
+    say("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") + "; --grace SECONDS bounds that");
+  }
+  return lab::stop_daemon(dir.agent_pid(), 5s, SIGTERM);
+}
+
 }  // namespace
 
 int up(const UpOptions& options) {
@@ -144,6 +185,11 @@ int up(const UpOptions& options) {
   Result<ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   if (Status owned = lab::check_ownership(*dir); !owned.ok()) return fail(owned.error());
+  // Before anything is made or written: a refused port leaves nothing behind.
+  const bool fresh = !path_exists(dir->settings());
+  if (const int port = options.api_port != 0 ? options.api_port : lab::Settings().api_port; fresh) {
+    if (Status is_free = check_port_free(port); !is_free.ok()) return fail(is_free.error());
+  }
   if (Status made = make_cluster_directories(*dir); !made.ok()) return fail(made.error());
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
   lab::spend_reserve(*dir);
@@ -154,7 +200,10 @@ int up(const UpOptions& options) {
     return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up on port " + std::to_string(settings->api_port) +
                                           "; run berth down first to change it"));
   }
-  if (options.api_port != 0) settings->api_port = options.api_port;
+  if (options.api_port != 0 && options.api_port != settings->api_port) {
+    if (Status is_free = check_port_free(options.api_port); !is_free.ok()) return fail(is_free.error());
+    settings->api_port = options.api_port;
+  }
   if (!options.node_name.empty()) settings->node_name = options.node_name;
   if (options.feature_gates) {
     if (Result<void> known = schema::FeatureGates().set(*options.feature_gates); !known.ok()) return fail(known.error());
@@ -220,14 +269,20 @@ int down(const DownOptions& options) {
     if (Result<lab::Started> agent = lab::start_daemon(lab::agent_daemon(*dir)); agent.ok()) ::close(agent->ready_fd);
   }
   if (lab::running_daemon(dir->agent_pid())) {
-    Status told = write_file(dir->grace(), std::to_string(options.grace_seconds));
-    if (!told.ok()) say("the pods get the default time to end: " + told.error().message);  // a full disk must not keep the cluster up
+    ::unlink(dir->grace().c_str());
+    ::unlink(dir->shutdown_progress().c_str());
+    Status told = options.grace_seconds < 0 ? ok_status() : write_file(dir->grace(), std::to_string(options.grace_seconds));
+    if (!told.ok()) say("each pod gets its own time to end: " + told.error().message);  // a full disk must not keep the cluster up
   }
-  // SIGUSR1: end the pods in order, then yourself. SIGTERM would leave them running for the next agent.
-  Status status = lab::stop_daemon(dir->agent_pid(), std::chrono::seconds(options.grace_seconds + 5), SIGUSR1);
+  Status status = end_pods(*dir, options);
+  std::string killed;
+  for (const agent::ShutdownLine& line : agent::read_shutdown_progress(dir->shutdown_progress())) {
+    if (line.killed) killed += "  killed after " + std::to_string(line.seconds) + " s: " + line.pod + "\n";
+  }
   if (status.ok()) status = lab::destroy_node_space(*dir);
   if (!status.ok()) return fail(status.error());
-  pods.done("stopped");
+  pods.done(killed.empty() ? "stopped" : "stopped; not all pods ended by themselves");
+  if (!killed.empty()) say(killed.substr(0, killed.size() - 1));
   Step server("API server");
   status = lab::stop_daemon(dir->server_pid(), 10s, SIGTERM);
   if (status.ok()) status = remove_all(dir->run());
@@ -252,10 +307,13 @@ int status(const std::string& data_dir) {
   };
   say("API server  " + describe(server) + ", https://127.0.0.1:" + std::to_string(settings->api_port) + restarts("server"));
   say("node agent  " + describe(agent) + ", node " + settings->node_name + restarts("agent"));
-  say("supervisor  " + describe(lab::running_daemon(dir->supervisor_pid())));
+  const std::optional<int> supervisor = lab::running_daemon(dir->supervisor_pid());
+  const bool some = server || agent || supervisor, all = server && agent && supervisor;
+  say("supervisor  " + describe(supervisor) + (server && agent && !supervisor ? ": what ends now is not started again" : ""));
   say("kubeconfig  " + dir->kubeconfig());
   say_what_is_left_alone(*dir);
-  return server && agent ? 0 : 3;
+  if (!all) say(std::string(some ? "incomplete" : "down") + (some ? "  " : "        ") + "berth up --data-dir " + dir->root + " starts what is missing");
+  return all ? 0 : 3;
 }
 
 }  // namespace berth::cli

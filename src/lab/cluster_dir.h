@@ -28,7 +28,8 @@ struct ClusterDir {
   std::string agent_pid() const { return run() + "/agent.pid"; }
   std::string supervisor_pid() const { return run() + "/supervisor.pid"; }
   std::string restarts() const { return run() + "/restarts.json"; }    // how often each daemon was restarted, and why last
-  std::string grace() const { return run() + "/grace"; }               // seconds that `down` gives the pods
+  std::string grace() const { return run() + "/grace"; }               // the most seconds that `down` gives a pod
+  std::string shutdown_progress() const { return run() + "/ending"; }  // which pods the agent waits for (agent/pod_shutdown.h)
   std::string namespaces() const { return run() + "/ns"; }
   std::string network_namespace() const { return namespaces() + "/net"; }
   std::string mount_namespace() const { return namespaces() + "/mnt"; }

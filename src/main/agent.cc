@@ -11,6 +11,7 @@
 #include "agent/dns/cluster_dns.h"
 #include "agent/images/image_store.h"
 #include "agent/log_files.h"
+#include "agent/pod_shutdown.h"
 #include "agent/probes/probe_runner.h"
 #include "agent/runtime/crun_runtime.h"
 #include "agent/streams/stream_server.h"
@@ -28,7 +29,6 @@
 #include "lab/node_space.h"
 #include "lab/settings.h"
 #include "main/image_routes.h"
-#include "main/pod_shutdown.h"
 #include "main/roles.h"
 #include "main/signals.h"
 #include "net/dns/forwarder.h"
@@ -85,11 +85,12 @@ class AgentRole {
   void stop(int signal) {
     if (signal != SIGUSR1 || shutdown_) return loop_.stop();
     log_info("agent", "ending the pods of this node");
-    Duration grace = 25s;
+    agent::PodShutdown::Config config{dir_.node() + "/ends.json", dir_.shutdown_progress(), {}, {}};
     if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
-      if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) grace = std::chrono::seconds(*seconds);
+      if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) config.most = std::chrono::seconds(*seconds);
     }
-    shutdown_ = std::make_unique<PodShutdown>(loop_, *containers_, dir_.node() + "/ends.json", [this] { loop_.stop(); }, grace);
+    for (const agent::Agent::PodSummary& pod : agent_->pods()) config.pods[pod.uid] = {pod.ns + "/" + pod.name, pod.grace};
+    shutdown_ = std::make_unique<agent::PodShutdown>(loop_, *containers_, std::move(config), [this] { loop_.stop(); });
     usage_.reset();
     agent_.reset();  // nothing is restarted from here on
     shutdown_->start();
@@ -192,7 +193,7 @@ class AgentRole {
   std::unique_ptr<agent::UsageService> usage_;
   std::unique_ptr<ImageRoutes> image_routes_;
   std::unique_ptr<http::Server> http_;
-  std::unique_ptr<PodShutdown> shutdown_;
+  std::unique_ptr<agent::PodShutdown> shutdown_;
   int exit_code_ = 0;
 };
 
