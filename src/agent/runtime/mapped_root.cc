@@ -24,8 +24,11 @@ Status mount_mapped(const std::string& layer, const std::string& target, int use
   mount_attr mapped{};
   mapped.attr_set = MOUNT_ATTR_IDMAP;
   mapped.userns_fd = static_cast<std::uint64_t>(users);
-  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | below, &mapped, sizeof mapped) != 0)
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | below, &mapped, sizeof mapped) != 0) {
+    // Where its type knows no mapped mounts, or something mounted below it does not.
+    if (errno == EINVAL) return error(Code::kInvalid, "the file system of " + layer + " cannot map users, which `spec.hostUsers: false` needs");
     return errno_error("mapping the users of " + layer);
+  }
   if (::move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) return errno_error("mounting " + target);
   return {};
 }

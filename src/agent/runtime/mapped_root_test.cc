@@ -60,5 +60,11 @@ TEST_F(MappedRoot, VolumesKeepThePodsOwnNumbers) {
   EXPECT_TRUE(remove_mapped_place(id).ok());
 }
 
+TEST_F(MappedRoot, SaysWhichFileSystemCannotMapUsers) {
+  Status made = mount_mapped_source("/proc/sys", directory_ / "target", directory_ / "users");
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().message, "the file system of /proc/sys cannot map users, which `spec.hostUsers: false` needs");
+}
+
 }  // namespace
 }  // namespace berth::agent
