@@ -164,17 +164,18 @@ void SetPlanner::add_conditions(Value& status, bool refused) const {
     api::set_condition(conditions, type, value, reason, message, now_);
   };
   if (refused) {
-    put(kProgressing, "False", "Refused", "a write was refused while: " + (wait_.message.empty() ? "settling" : wait_.message) +
-                                              "; see kubectl describe statefulset " + shape_.name);
+    put(kProgressing, "False", "Refused", "the API server refused a write" + (wait_.message.empty() ? "" : " while " + wait_.message) +
+                                              "; kubectl -n " + std::string(api::namespace_of(set_)) + " get events names the cause, unless the store's disk is full: then df does, and making room on it helps");
   } else if (!wait_.reason.empty()) {
     put(kProgressing, wait_.stuck ? "False" : "True", wait_.reason, wait_.message);
   } else if (has(kProgressing)) {
     int old = 0;
     for (const Place& place : replicas_) old += place.outdated ? 1 : 0;
-    std::string text = std::to_string(shape_.replicas - old) + " members are available at revision " + update_name_;
+    const int updated = shape_.replicas - old;
+    std::string text = std::to_string(updated) + (updated == 1 ? " member is" : " members are") + " available at revision " + update_name_;
     if (old > 0) {
-      text += "; " + std::to_string(old) + " stay as they are " +
-              (shape_.on_delete ? "until you delete them (OnDelete)" : "below ordinal " + std::to_string(shape_.first_updated()) + " (partition)");
+      text += "; " + std::to_string(old) + (old == 1 ? " stays as it is " : " stay as they are ") +
+              (shape_.on_delete ? std::string(old == 1 ? "until you delete it" : "until you delete them") + " (OnDelete)" : "below ordinal " + std::to_string(shape_.first_updated()) + " (partition)");
     }
     put(kProgressing, "True", old == 0 ? "Complete" : shape_.on_delete ? "OnDelete" : "Partition", text);
   }

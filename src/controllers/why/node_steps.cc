@@ -20,6 +20,16 @@ std::string taint_text(const Value& taint) {
   return out + ":" + taint["effect"].str();
 }
 
+// When the node's last writer of spec.unschedulable wrote.
+std::optional<Time> cordoned_at(const Value& node) {
+  std::optional<Time> at;
+  for (const Value& entry : node["metadata"]["managedFields"]) {
+    const auto time = time_in(entry["time"]);
+    if (entry["fieldsV1"]["f:spec"].contains("f:unschedulable") && time && (!at || *at < *time)) at = time;
+  }
+  return at;
+}
+
 // Taints that the node controllers do not set themselves: those follow from conditions and the cordon, which are told.
 bool is_own_taint(const Value& taint) { return !taint["key"].as_string().starts_with("node.kubernetes.io/"); }
 
@@ -176,7 +186,10 @@ Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood
     line.mood = std::max(line.mood, Mood::kNote);
   }
   tell_silence(story, name, line);
+  // How long it has been Ready is not how long anything has been waited for.
+  const bool well = line.mood < Mood::kBroken;
   if (node["spec"]["unschedulable"].as_bool()) {
+    if (well) line.since = cordoned_at(node);
     line.state += ", cordoned";
     line.mood = std::max(line.mood, obstacle);
     static const std::string kCordoned = "it is cordoned, so no new pods go there";
@@ -189,6 +202,7 @@ Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood
   }
   const Value taint = refusing_taint(node, pod["spec"]["tolerations"]);
   if (!taint.is_null()) {
+    if (well) line.since = time_in(taint["timeAdded"]);
     line.state += ", tainted";
     line.mood = std::max(line.mood, obstacle);
     line.why = "the pod does not tolerate " + taint_text(taint) + (line.why.empty() ? "" : "; " + line.why);

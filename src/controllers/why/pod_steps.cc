@@ -83,6 +83,22 @@ void explain_gates(Story& story, const Value& pod, int depth) {
   }
 }
 
+// It runs on with what it has while it waits for another size.
+void explain_resize(Story& story, const Value& pod, int depth) {
+  const Value& pending = api::condition_of(pod, "PodResizePending");
+  const Value& under_way = api::condition_of(pod, "PodResizeInProgress");
+  const bool waits = pending["status"].as_string() == "True";
+  if (!waits && under_way["status"].as_string() != "True") return;
+  const Value& condition = waits ? pending : under_way;
+  const std::string reason = condition["reason"].str(waits ? "Pending" : "under way");
+  Line& line = story.add(depth, reason == "Infeasible" || reason == "Error" ? Mood::kBroken : Mood::kWaiting, "resize", reason, changed_at(condition));
+  line.why = shortened(condition["message"].as_string());
+  if (line.why.empty()) line.why = waits ? "the node has not granted it" : "the node is bringing it into force";
+  if (!waits) return;
+  const std::string patch = "ask for less: " + story.kubectl("edit pod " + std::string(api::name_of(pod)) + " --subresource=resize");
+  line.hint = reason == "Deferred" ? patch + ", or make room: kubectl describe node " + pod["spec"]["nodeName"].str() : patch;
+}
+
 // A pod that has failed for good: its owner, if any, makes another one.
 void explain_failed(Story& story, const Value& pod, Line& line) {
   const Value& owner = api::controller_of(pod);
@@ -137,6 +153,7 @@ void explain_pod(Story& story, const Value& pod, int depth) {
   explain_containers(story, pod, events, child);
   if (phase == "Failed" || api::is_terminating(pod)) return;
   explain_gates(story, pod, child);
+  explain_resize(story, pod, child);
   if (well) return;
   // Where a step is to blame, the condition says no more than that.
   if (story.waiting_below(line)) return;

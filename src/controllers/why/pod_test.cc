@@ -264,6 +264,19 @@ const Case kCases[] = {
        w.node("n1").mut("status").set("conditions", from(R"([{"type":"Ready","status":"False","message":"no disk"}])"));
      },
      "node/n1", Mood::kBroken, "not ready, cordoned", "no disk; its agent was last heard of 5s ago; it is cordoned", "berth status"},
+    {"a node that was cordoned later than it was Ready",
+     [](World& w) {
+       w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) were unschedulable. preemption: x");
+       w.node("n1").mut("spec").set("unschedulable", true);
+       w.node("n1").mut("metadata").set("managedFields", from(R"([{"time":"2026-01-02T03:04:03Z","fieldsV1":{"f:spec":{"f:unschedulable":{}}}}])"));
+     },
+     "node/n1", Mood::kWaiting, "Ready, cordoned", "it is cordoned, so no new pods go there", "kubectl uncordon n1", "2026-01-02T03:04:03Z"},
+    {"a resize that is deferred",
+     [](World& w) {
+       w.ready_pod("web-0").mut("status").mut("conditions").push(
+           from(R"({"type":"PodResizePending","status":"True","reason":"Deferred","message":"Node didn't have enough resource: cpu","lastTransitionTime":"2026-01-02T03:04:00Z"})"));
+     },
+     "resize", Mood::kWaiting, "Deferred", "Node didn't have enough resource: cpu", "--subresource=resize", "2026-01-02T03:04:00Z"},
     {"tainted node",
      [](World& w) {
        w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: x");

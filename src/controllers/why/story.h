@@ -87,7 +87,7 @@ bool is_warning(const Value& event);
 std::string and_list(const std::vector<std::string>& words);  // "a, b and c"
 std::string counted(std::int64_t count, std::string_view noun);  // "1 pod", "2 pods"
 // Texts of others: without white space at the ends, not beyond a few lines.
-std::string shortened(std::string_view text, std::size_t most = 300);
+std::string shortened(std::string_view text, std::size_t most = 800);
 // What keeps a deleted object: its finalizers as a sentence, or "".
 std::string kept_by(const Value& object);
 // The first of `pods` that is waited for: not there yet is worse than not ready; null where all are ready.

@@ -91,6 +91,11 @@ Result<api::Resource> resource_named(std::string_view word) {
     const api::Resource& resource = kind.resource;
     if (!parts.found || parts.after == resource.group || parts.after == resource.version + "." + resource.group) return resource;
   }
+  if (name == "svc" || name == "service" || name == "services") {
+    return error(Code::kInvalid, "a Service waits for nothing: DNS gives its ClusterIP, or the addresses of its ready pods where it is headless "
+                                 "(clusterIP: None); this cluster forwards no traffic to a ClusterIP but that of `kubernetes` and of DNS. "
+                                 "Ask about what runs its pods, such as deploy/NAME; kubectl get endpointslices shows those that are ready");
+  }
   std::vector<std::string> known;
   for (const Kind& kind : kinds()) known.emplace_back(kind.words.front());
   return error(Code::kInvalid, quoted(word) + " cannot be asked about; what can is: " + join(known, ", "));
