@@ -22,6 +22,7 @@
 #include "api/object.h"
 #include "api/status.h"
 #include "base/files.h"
+#include "base/remove_unfinished.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time/clock_watch.h"
@@ -94,6 +95,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     if (!is_mount_point(config.memory())) BERTH_TRY(mount_tmpfs(config.memory(), "mode=0711"));
     BERTH_TRY(make_directories(config.records(), 0700));
     BERTH_TRY(core->services.network.prepare());
+    remove_unfinished(config.records());
     BERTH_ASSIGN(auto names, list_directory(config.records()));
     for (const auto& name : names) {
       auto text = read_file(config.records() + "/" + name);

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/fault.h"
+#include "base/remove_unfinished.h"
 
 namespace berth {
 namespace {
@@ -143,6 +144,13 @@ TEST(FdTest, ClosesWhatItOwnsOnce) {
   }
   char c;
   EXPECT_EQ(::read(read.get(), &c, 1), 0);  // the write end is closed
+}
+
+TEST_F(Files, WhatAWriterLeftWhenItWasKilledGoes) {
+  for (const char* name : {".pod-1.json.dydQF4", "pod-1.json", ".hidden", ".a.b"}) ASSERT_TRUE(write_file(at(name), "x").ok());
+  remove_unfinished(root_);
+  EXPECT_FALSE(path_exists(at(".pod-1.json.dydQF4")));
+  for (const char* name : {"pod-1.json", ".hidden", ".a.b"}) EXPECT_TRUE(path_exists(at(name))) << name;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "agent/pod_shutdown.h"
 #include "agent/runtime/sysctls.h"
 #include "base/files.h"
+#include "base/remove_unfinished.h"
 #include "base/text.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -136,6 +137,7 @@ int purge(const ClusterDir& dir) {
                                   dir.root + "/cache"}) {
     if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
   }
+  remove_unfinished(dir.root);
   ::rmdir(dir.root.c_str());
   data.done("deleted");
   return 0;

@@ -1,6 +1,7 @@
 #include "agent/runtime/crun_runtime.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <map>
 
 #include "agent/runtime/cgroup.h"
+#include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/test_node.h"
@@ -461,8 +463,13 @@ TEST_F(CrunRuntimeTest, FindsWhatARestartOfTheMachineHasLeft) {
   ASSERT_TRUE(until_exited(over.id));
   auto pid = runtime_->status(s.id)->pid;
   auto conmon = json::parse(read_file(directory_ / ("run/containers/" + s.id + "/state.json")).value()).value()["conmon"].as_int();
-  ::kill(static_cast<pid_t>(conmon), SIGKILL);
-  ::kill(pid, SIGKILL);
+  for (const pid_t one : {static_cast<pid_t>(conmon), static_cast<pid_t>(pid)}) {
+    auto fd = open_pidfd(one);
+    ASSERT_TRUE(fd.ok());
+    ::kill(one, SIGKILL);
+    pollfd ended{fd->get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&ended, 1, 20'000), 1);
+  }
   runtime_.reset();
   unmount_below({directory_ / "run/run"});
   make_runtime();

@@ -122,7 +122,9 @@ TEST_F(RestTest, ProtobufListsEncodeEachVersionOnce) {
     Value decoded = protobuf::decode(schema::builtin(), answer.body).value();
     for (std::size_t i = 0; i < decoded["items"].size(); ++i) decoded.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
     EXPECT_EQ(decoded["items"].size(), list["items"].size());
-    if (!list["items"].empty()) EXPECT_EQ(decoded["items"], list["items"]);  // an empty one has no form
+    if (!list["items"].empty()) {
+      EXPECT_EQ(decoded["items"], list["items"]);  // an empty one has no form
+    }
     EXPECT_EQ(decoded["metadata"]["resourceVersion"], list["metadata"]["resourceVersion"]);
     EXPECT_EQ(decoded["kind"].as_string(), "ConfigMapList");
     EXPECT_EQ(answer.body, protobuf::encode(schema::builtin(), list).value());

@@ -1,0 +1,11 @@
+#pragma once
+// What write_file() and write_file_durably() (base/files.h) leave in a directory when they are killed: .NAME.XXXXXX.
+
+#include <string>
+
+namespace berth {
+
+// Removes it. Only for who alone writes in `directory` now. Blocks; any thread.
+void remove_unfinished(const std::string& directory);
+
+}  // namespace berth
