@@ -65,4 +65,4 @@ def test_why(session):
     assert code == 3 and "pod/big-0" in text
     assert why(session, "sts/nope") == (1, 'berth: statefulsets.apps "nope" not found\n')
     code, text = why(session, "service/web")
-    assert code == 1 and "cannot be asked about" in text
+    assert code == 1 and "a Service waits for nothing" in text
