@@ -1,6 +1,6 @@
 // The recorded creates (tests/data/recorded-1.36), answered as Kubernetes 1.36.2 did: code, causes,
 // message and warnings. tools/replay compares the objects too, over HTTP.
-#include "api/registry/recorded.h"
+#include "api/registry/test_recorded.h"
 
 namespace berth::registry {
 namespace {

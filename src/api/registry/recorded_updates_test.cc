@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "api/registry/recorded.h"
+#include "api/registry/test_recorded.h"
 #include "base/time/time.h"
 
 namespace berth::registry {

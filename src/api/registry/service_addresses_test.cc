@@ -1,29 +1,18 @@
 // Who holds which address and node port: what is refused, or fails, leaves that as it was.
-#include "api/registry/test_registry.h"
-#include "base/fault.h"
-#include "store/test_support.h"
+#include "api/registry/test_disk_registry.h"
 
 namespace berth::registry {
 namespace {
 
 using namespace api::resources;  // NOLINT
 
-class ServiceNumbers : public RegistryFixture {
+class ServiceNumbers : public DiskRegistryFixture {
  protected:
   void SetUp() override {
-    store_ = store::open_sqlite_store(loop_, folder_ / "store.db", {}).value();
-    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
-    bool ready = false;
-    registry_->bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
+    DiskRegistryFixture::SetUp();
     make("a", kLocal);
     make("b", R"({"clusterIP":"10.96.7.8","type":"ClusterIP","ports":[{"port":80}]})");
     make("name", R"({"type":"ExternalName","externalName":"example.org"})");
-  }
-  void TearDown() override {
-    fault::disarm_all();
-    registry_.reset();
-    store_.reset();
   }
 
   std::string create(const std::string& name, const std::string& spec, bool dry_run = false) {
@@ -71,7 +60,6 @@ class ServiceNumbers : public RegistryFixture {
 
   static constexpr const char* kLocal =
       R"({"clusterIP":"10.96.7.7","type":"LoadBalancer","externalTrafficPolicy":"Local","healthCheckNodePort":30778,"ports":[{"port":80,"nodePort":30777}]})";
-  store::TemporaryFolder folder_;
 };
 
 TEST_F(ServiceNumbers, RefusedUpdatesAndPatchesFreeNothing) {

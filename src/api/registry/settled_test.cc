@@ -1,28 +1,13 @@
 // Answers that rest on a write which is still on its way to the disk.
-#include "api/registry/test_registry.h"
-#include "base/fault.h"
-#include "store/test_support.h"
+#include "api/registry/test_disk_registry.h"
 
 namespace berth::registry {
 namespace {
 
 using namespace api::resources;  // NOLINT
 
-class RegistrySettled : public RegistryFixture {
+class RegistrySettled : public DiskRegistryFixture {
  protected:
-  void SetUp() override {
-    store_ = store::open_sqlite_store(loop_, folder_ / "store.db", {}).value();
-    registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
-    bool ready = false;
-    registry_->bootstrap([&] { ready = true; });
-    while (!ready) loop_.run_once(1s);
-  }
-  void TearDown() override {
-    fault::disarm_all();
-    registry_.reset();
-    store_.reset();
-  }
-
   static Value map(std::string_view name) {
     return parsed(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + std::string(name) + R"("}})");
   }
@@ -44,8 +29,6 @@ class RegistrySettled : public RegistryFixture {
     return after([&](Done done) { registry_->create(call(kConfigMaps), map("m"), std::move(done)); },
                  [&](Done done) { registry_->create(call(kConfigMaps), map("m"), std::move(done)); });
   }
-
-  store::TemporaryFolder folder_;
 };
 
 TEST_F(RegistrySettled, WhatIsBeingDeletedIsNotFoundOnceItIsGone) {

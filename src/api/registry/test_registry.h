@@ -17,8 +17,9 @@ inline Value parsed(std::string_view text) { return json::parse(text).value(); }
 
 class RegistryFixture : public ::testing::Test {
  protected:
+  virtual std::unique_ptr<store::Store> open_store() { return store::open_memory_store(loop_); }
   void SetUp() override {
-    store_ = store::open_memory_store(loop_);
+    store_ = open_store();
     registry_ = std::make_unique<Registry>(loop_, *store_, schema::builtin());
     bool ready = false;
     registry_->bootstrap([&] { ready = true; });
