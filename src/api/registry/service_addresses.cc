@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/plain_error.h"
 #include "api/status.h"
@@ -25,7 +26,6 @@ bool wants_ip(const Value& spec) {
   const std::string_view type = spec["type"].as_string();
   return type == "ClusterIP" || type == "NodePort" || type == "LoadBalancer";
 }
-bool wants_health_port(const Value& spec) { return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local"; }
 bool wants_ports(const Value& spec) {
   if (spec["type"].as_string() == "NodePort") return true;
   return spec["type"].as_string() == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"].as_bool(true);
@@ -53,6 +53,13 @@ ServiceAddresses::Taken held_by(const Value& service) {
 }
 
 }  // namespace
+
+bool has_node_ports(const Value& spec) {
+  const std::string_view type = spec["type"].as_string();
+  return type == "NodePort" || type == "LoadBalancer";
+}
+
+bool has_health_port(const Value& spec) { return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local"; }
 
 ServiceAddresses::ServiceAddresses(const std::string& cidr, int first_port, int last_port) : first_port_(first_port), last_port_(last_port) {
   Cut parts = cut(cidr, "/");
@@ -129,6 +136,13 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, 
   return false;
 }
 
+bool ServiceAddresses::take_address(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+  if (!wants_ip(spec)) return true;
+  if (!take_ip(spec, chance, taken, problem)) return false;
+  if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
+  return true;
+}
+
 bool ServiceAddresses::take_port(int wanted, Taken& taken, std::string& problem) {
   if (!taken.dry_run && (wanted < first_port_ || wanted > last_port_)) {
     problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(first_port_) + "-" + std::to_string(last_port_);
@@ -192,7 +206,7 @@ bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, Taken& take
 
 bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
   constexpr const char* kPath = "spec.healthCheckNodePort";
-  if (!wants_health_port(spec)) return true;
+  if (!has_health_port(spec)) return true;
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
     std::string refused;
     if (take_port(wanted, taken, refused)) return true;
@@ -208,85 +222,43 @@ bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, Taken
   return true;
 }
 
-bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
-  taken = {};
+bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, bool dry_run, Taken& taken, std::vector<Cause>& problem) {
+  Taken health{.dry_run = dry_run};
+  taken = {.dry_run = dry_run};
   Value& spec = service.mut("spec");
-  if (wants_ip(spec)) {
-    if (!take_ip(spec, chance, taken, problem)) return false;
-    if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
-    if (spec["ipFamilies"].empty()) spec.set("ipFamilies", Value::array({"IPv4"}));
-    if (spec["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", "SingleStack");
-  }
-  if ((!wants_ports(spec) || take_ports(spec, chance >> 20, taken, problem)) && take_health_port(spec, chance >> 40, taken, problem)) {
-    take_rest(Value(), service, taken);
-    return true;
-  }
-  give_back(taken);
-  taken = {};
-  return false;
-}
-
-bool ServiceAddresses::propose(Value& service, std::uint64_t chance, std::vector<Cause>& problem) const {
-  ServiceAddresses copy = *this;
-  int next = kFirstProposed;
-  Value& spec = service.mut("spec");
-  std::map<std::int64_t, int> by_port;
-  if (wants_ports(spec)) {
-    for (std::size_t i = 0; i < spec["ports"].size(); ++i) {
-      const std::int64_t port = spec["ports"][i]["port"].as_int(), wanted = spec["ports"][i]["nodePort"].as_int();
-      auto shared = by_port.find(port);
-      if (wanted != 0) {
-        if (shared != by_port.end() && shared->second == wanted) continue;
-        if (!copy.ports_.take(static_cast<int>(wanted))) {
-          problem.push_back(api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", wanted, "provided port is already allocated"));
-          return false;
-        }
-        by_port.emplace(port, static_cast<int>(wanted));
-        continue;
-      }
-      const int number = shared != by_port.end() ? shared->second : next++;
-      by_port.emplace(port, number);
-      spec.mut("ports").mut(i).set("nodePort", number);
-    }
-  }
-  if (wants_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0) spec.set("healthCheckNodePort", kFirstProposed);
-  if (!wants_ip(spec)) return true;
-  Taken unused;
-  if (!copy.take_ip(spec, chance, unused, problem)) return false;
-  if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
-  return true;
+  const bool found = take_address(spec, chance, taken, problem) && (!wants_ports(spec) || take_ports(spec, chance >> 20, taken, problem)) &&
+                     take_health_port(spec, chance >> 40, health, problem);
+  settle(Value(), service, found, std::move(health), taken);
+  return found;
 }
 
 Status ServiceAddresses::update(const Value& before, Value& service, std::uint64_t chance, bool dry_run, Taken& taken) {
-  // A dry run proposes the health check's port without regard to the node ports.
-  Taken ports{.dry_run = dry_run}, health{.dry_run = dry_run};
-  Status status = take_changes(before, service, chance, ports);
+  Taken health{.dry_run = dry_run};
+  taken = {.dry_run = dry_run};
+  Status status = take_changes(before, service, chance, taken);
   if (status.ok()) status = take_changed_health_port(before, service.mut("spec"), chance >> 40, health);
-  taken = std::move(ports);
+  settle(before, service, status.ok(), std::move(health), taken);
+  return status;
+}
+
+void ServiceAddresses::settle(const Value& before, const Value& service, bool accepted, Taken health, Taken& taken) {
   taken.ports.insert(taken.ports.end(), health.ports.begin(), health.ports.end());
-  if (status.ok() && !dry_run) {
-    take_rest(before, service, taken);
-    return status;
-  }
+  if (accepted && !taken.dry_run) return take_rest(before, service, taken);
   give_back(taken);
   taken = {};
-  return status;
 }
 
 Status ServiceAddresses::take_changes(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
   Value& spec = service.mut("spec");
-  if (wants_ip(spec) && before["spec"]["clusterIP"].as_string().empty()) {
-    std::vector<Cause> problem;
-    if (!take_ip(spec, chance, taken, problem)) return api::invalid("", "Service", api::name_of(service), std::move(problem));
-    if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
+  if (std::vector<Cause> problem; before["spec"]["clusterIP"].as_string().empty() && !take_address(spec, chance, taken, problem)) {
+    return api::invalid("", "Service", api::name_of(service), std::move(problem));
   }
   return take_changed_ports(before, service, chance >> 20, taken);
 }
 
 Status ServiceAddresses::take_changed_ports(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
   Value& spec = service.mut("spec");
-  const std::string_view type = spec["type"].as_string();
-  if (type != "NodePort" && type != "LoadBalancer") return ok_status();
+  if (!has_node_ports(spec)) return ok_status();
   std::set<std::int64_t> known;
   for (const Value& port : before["spec"]["ports"]) known.insert(port["nodePort"].as_int());
   std::set<std::pair<std::string, std::int64_t>> named;
@@ -310,7 +282,7 @@ Status ServiceAddresses::take_changed_ports(const Value& before, Value& service,
 }
 
 Status ServiceAddresses::take_changed_health_port(const Value& before, Value& spec, std::uint64_t chance, Taken& taken) {
-  if (wants_health_port(before["spec"]) || !wants_health_port(spec)) return ok_status();
+  if (has_health_port(before["spec"]) || !has_health_port(spec)) return ok_status();
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
     std::string problem;
     if (take_port(wanted, taken, problem)) return ok_status();

@@ -141,6 +141,22 @@ TEST_F(ServiceNumbers, DryRunsChangeNothing) {
   EXPECT_EQ(patch("b", R"({"spec":{"type":"ExternalName","externalName":"x","clusterIP":null,"clusterIPs":null,"ports":null}})", true), "ok");
   expect_all_held("dry runs");
   EXPECT_TRUE(is_free(30781));
+  EXPECT_EQ(create("c", R"({"type":"LoadBalancer","externalTrafficPolicy":"Local","clusterIP":"10.96.7.9","ports":[{"port":80,"nodePort":30781}]})", true), "ok");
+  EXPECT_TRUE(is_free("10.96.7.9"));
+  EXPECT_TRUE(is_free(30781));
+}
+
+// Dry runs count up from the highest number that the Service names, or from one that no range has; the health check's port for itself.
+TEST_F(ServiceNumbers, DryRunsProposeNumbers) {
+  Call c = call(kServices);
+  c.dry_run = true;
+  const Value service = parsed(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"type":"LoadBalancer","externalTrafficPolicy":"Local",
+      "ports":[{"port":80,"name":"x","nodePort":30001},{"port":81,"name":"y"},{"port":81,"name":"z","protocol":"UDP"}]}})");
+  const Result<Answer> answer = wait([&](Done done) { registry_->create(c, service, std::move(done)); });
+  ASSERT_EQ(outcome(answer), "ok");
+  const Value spec = answer->value()["spec"];
+  for (std::size_t i : {1u, 2u}) EXPECT_EQ(spec["ports"][i]["nodePort"].as_int(), 30002);
+  EXPECT_EQ(spec["healthCheckNodePort"].as_int(), 32769);
 }
 
 TEST_F(ServiceNumbers, AnUpdateThatEndsAServiceFreesAllOfIt) {

@@ -12,7 +12,7 @@ namespace {
 // This cluster has addresses of one family.
 constexpr const char* kFamily = "IPv4";
 
-// What a headless Service without a selector asks for is its own affair: whoever writes its endpoints knows.
+// A headless Service without a selector may ask for any families: the cluster gives it no addresses, and its endpoints are written by a client.
 bool is_free(const Value& spec) { return spec["clusterIPs"][0].as_string() == "None" && spec["selector"].empty(); }
 
 void check_stack(const Value& spec, std::vector<Cause>& causes) {
@@ -79,18 +79,11 @@ std::vector<Cause> settle_families(const Value& old, Value& spec) {
   return causes;
 }
 
-bool has_node_ports(const Value& spec) {
-  const std::string_view type = spec["type"].as_string();
-  return type == "NodePort" || type == "LoadBalancer";
-}
 bool has_address(const Value& spec) { return spec["type"].as_string() != "ExternalName"; }
 
 bool is_reached_from_outside(const Value& spec) {
-  const std::string_view type = spec["type"].as_string();
-  return type == "NodePort" || type == "LoadBalancer" || (type == "ClusterIP" && !spec["externalIPs"].empty());
+  return has_node_ports(spec) || (spec["type"].as_string() == "ClusterIP" && !spec["externalIPs"].empty());
 }
-
-bool has_health_port(const Value& spec) { return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local"; }
 
 bool same_node_ports(const Value& before, const Value& after) {
   if (before["ports"].size() != after["ports"].size()) return false;
@@ -163,11 +156,7 @@ void drop_fields_of_former_type(const Value& before, Value& after) {
 
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run, ServiceAddresses::Taken& taken) {
   std::vector<Cause> causes = settle_families(Value(), service.mut("spec"));
-  if (causes.empty()) {
-    const std::uint64_t chance = state.runtime.random();
-    dry_run ? state.addresses.propose(service, chance, causes) : state.addresses.allocate(service, chance, taken, causes);
-  }
-  if (causes.empty()) return ok_status();
+  if (causes.empty() && state.addresses.allocate(service, state.runtime.random(), dry_run, taken, causes)) return ok_status();
   return api::invalid("", "Service", api::name_of(service), std::move(causes));
 }
 
