@@ -21,12 +21,20 @@ Result<Value> object_of(const Context& context, Value body) {
   return body;
 }
 
+std::string content_type(const http::Request& request) {
+  std::string type = media_type(http::header(request.headers, "content-type"));
+  return type.empty() ? "application/json" : type;
+}
+
 }  // namespace
+
+std::string_view json_body(const Context& context) {
+  return content_type(context.request()) == "application/json" ? std::string_view(context.request().body) : std::string_view();
+}
 
 Result<Value> decode_body(const Context& context, std::vector<std::string>* duplicates) {
   const http::Request& request = context.request();
-  std::string type = media_type(http::header(request.headers, "content-type"));
-  if (type.empty()) type = "application/json";
+  const std::string type = content_type(request);
   if (type == protobuf::kMediaType) {
     Result<Value> decoded = protobuf::decode(context.registry->schema(), request.body);
     if (!decoded.ok() && !request.body.starts_with(std::string_view("k8s\0", 4))) return unreadable(context, decoded.error().message);

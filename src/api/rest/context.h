@@ -50,6 +50,8 @@ std::string view_form(const Context& context, bool with_columns);
 // --- body.cc: the request's body as a value
 // JSON, YAML or Kubernetes' protobuf envelope. `kind` gives the meaning of protobuf bytes.
 Result<Value> decode_body(const Context& context, std::vector<std::string>* duplicates);
+// The text of a body that is JSON by its Content-Type; empty for others.
+std::string_view json_body(const Context& context);
 
 // --- the verbs
 void handle_object(const ContextPtr& context, const std::string& verb);  // objects.cc

@@ -18,8 +18,7 @@ registry::Done answering(const ContextPtr& context) {
 void handle_write(const ContextPtr& context, bool create) {
   Result<Value> body = decode_body(*context, &context->call.duplicates);
   if (!body.ok()) return answer_error(context, body.error());
-  const std::string& text = context->request().body;
-  const std::string_view json_text = text.starts_with('{') ? text : std::string_view();
+  const std::string_view json_text = json_body(*context);
   if (create) {
     context->registry->create(context->call, std::move(*body), answering(context), json_text);
   } else {

@@ -251,6 +251,18 @@ TEST_F(RestTest, DryRunStoresNothing) {
             422);
 }
 
+TEST_F(RestTest, UnknownFieldsAreListedAsTheyComeInAJsonBody) {
+  auto refusal = [&](const std::string& body, const http::Headers& headers) {
+    return server_.ask("POST", kConfigMaps + "?fieldValidation=Strict", body, headers).json()["message"].str();
+  };
+  const std::string fields = R"({"zz":1,"metadata":{"name":"s"},"aa":2})";
+  for (const char* before : {"", " \n"}) {
+    EXPECT_TRUE(refusal(before + fields, TestServer::kJson).ends_with(R"(strict decoding error: unknown field "zz", unknown field "aa")")) << before;
+  }
+  // YAML goes through a map, whose keys are sorted.
+  EXPECT_TRUE(refusal(fields, kYaml).ends_with(R"(strict decoding error: unknown field "aa", unknown field "zz")")) << refusal(fields, kYaml);
+}
+
 TEST_F(RestTest, DeleteOptionsFromQueryAndBody) {
   const std::string pods = "/api/v1/namespaces/default/pods";
   Result<Value> pod = json::parse(
