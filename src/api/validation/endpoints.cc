@@ -81,11 +81,10 @@ void validate_slice_endpoints(Report& report, const Value& old, const Value& sli
     return;
   }
   const std::string_view type = slice["addressType"].as_string();
-  auto had = [&](const Value& address) {
-    return std::any_of(old.begin(), old.end(), [&](const Value& endpoint) {
-      return std::find(endpoint["addresses"].begin(), endpoint["addresses"].end(), address) != endpoint["addresses"].end();
-    });
-  };
+  std::set<std::string_view> had;
+  for (const Value& endpoint : old) {
+    for (const Value& address : endpoint["addresses"]) had.insert(address.as_string());
+  }
   std::size_t index = 0;
   for (const Value& endpoint : endpoints) {
     const Path here = root.at(index++);
@@ -99,7 +98,7 @@ void validate_slice_endpoints(Report& report, const Value& old, const Value& sli
     std::size_t at = 0;
     for (const Value& address : list) {
       const Path element = addresses.at(at++);
-      if (type == "FQDN" || !had(address)) check_slice_address(report, addresses, element, type, address);
+      if (type == "FQDN" || !had.contains(address.as_string())) check_slice_address(report, addresses, element, type, address);
     }
     if (const Value& node = endpoint["nodeName"]; !node.is_null()) report.complaints(here / "nodeName", node, is_dns1123_subdomain(node.as_string()));
     if (const Value& host = endpoint["hostname"]; !host.is_null()) report.complaints(here / "hostname", host, is_dns1123_label(host.as_string()));
