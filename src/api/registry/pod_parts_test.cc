@@ -115,30 +115,6 @@ TEST_F(PodPartsTest, ResizeStaysInTheBoundsOfItsNamespace) {
             "403 pods \"p\" is forbidden: maximum memory usage per Pod is 1Gi, but limit is 2Gi");
 }
 
-using ClaimGrowthTest = RegistryValues;
-
-TEST_F(ClaimGrowthTest, IsForBoundClaimsOfClassesThatAllowIt) {
-  create(api::resources::kStorageClasses, R"({"apiVersion":"storage.k8s.io/v1","kind":"StorageClass","metadata":{"name":"fixed"},"provisioner":"p"})");
-  create(api::resources::kStorageClasses,
-         R"({"apiVersion":"storage.k8s.io/v1","kind":"StorageClass","metadata":{"name":"grows"},"provisioner":"p","allowVolumeExpansion":true})");
-  auto grow = [&](const std::string& name) {
-    return outcome(wait([&](Done done) {
-      registry_->patch(call(api::resources::kPersistentVolumeClaims, name), api::PatchType::kMerge,
-                       parsed(R"({"spec":{"resources":{"requests":{"storage":"2Gi"}}}})"), false, std::move(done));
-    }));
-  };
-  for (const char* name : {"fixed", "grows", "nope"}) {
-    create(api::resources::kPersistentVolumeClaims, R"({"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":")" + std::string(name) +
-                                                        R"("},"spec":{"accessModes":["ReadWriteOnce"],"storageClassName":")" + name +
-                                                        R"(","resources":{"requests":{"storage":"1Gi"}}}})");
-    patch(call(api::resources::kPersistentVolumeClaims, name, "status"), R"({"status":{"phase":"Bound","capacity":{"storage":"1Gi"}}})");
-  }
-  const std::string why = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
-  EXPECT_EQ(grow("grows"), "ok");
-  EXPECT_EQ(grow("fixed"), "403 persistentvolumeclaims \"fixed\" is forbidden: " + why);
-  EXPECT_EQ(grow("nope"), "403 persistentvolumeclaims \"nope\" is forbidden: " + why);
-}
-
 TEST_F(RegistryValues, AnnotatedAppArmorProfilesBecomeFields) {
   Result<Answer> answer = wait([&](Done done) {
     registry_->create(call(api::resources::kPods), parsed(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","annotations":{
