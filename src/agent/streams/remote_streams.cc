@@ -45,7 +45,7 @@ std::optional<ContainerPlace> StreamServer::running_container(http::Exchange& ex
     answer_text(exchange, 500, "container not found (" + quoted(missing) + ")");
     return std::nullopt;
   }
-  // Who comes too late for a container that was made for it is told what was said.
+  // Attaching to a stdinOnce container that ended before anybody attached replays its log.
   const bool ended = found.ok() && (!status || status->state == ContainerState::kExited);
   if (ended && found->stdin_once && !attached_.contains(found->log_path)) return *found;
   answer_text(exchange, 500, "container " + missing + " not found in pod " + place.pod + "_" + place.ns);

@@ -1,4 +1,4 @@
-// The parts of a running pod that subresources of their own change: its ephemeral containers, and what its containers may take.
+// pods/ephemeralcontainers and pods/resize: the ephemeral containers of a running pod, and the resources of its containers.
 #include <algorithm>
 
 #include "api/copy_field.h"

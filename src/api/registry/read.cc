@@ -72,7 +72,7 @@ Result<Span> span_of(Registry::State& state, const ListCall& options, const std:
   if (!parsed.ok()) return error(Code::kBadRequest, "invalid resource version: " + parsed.error().message);
   store::Revision wanted = *parsed;
   if (wanted > state.store.revision()) return too_large_version(wanted, state.store.revision());
-  // A page is of the version that was asked for, also where nobody says how it is meant.
+  // With a limit, a resourceVersion without resourceVersionMatch means Exact.
   const std::string& match = options.resource_version_match;
   if (match == "Exact" || (match.empty() && options.limit > 0)) span.at = wanted;
   return span;

@@ -37,7 +37,7 @@ Result<Value> decode_patched(const Call& call, api::PatchType type, const Value&
 // Nothing but a PUT states the uid as a condition: a patch that names another one would change it.
 Status check_same_uid(const Call& call, const Value& before, const Value& after) {
   if (api::uid_of(after).empty() || api::uid_of(after) == api::uid_of(before)) return ok_status();
-  // Upstream looks twice.
+  // Upstream validates metadata.uid twice, and lists both causes.
   const Cause cause = api::invalid_value("metadata.uid", api::uid_of(after), "field is immutable");
   return api::invalid(call.kind->group, call.kind->kind, call.name, {cause, cause});
 }

@@ -93,7 +93,7 @@ void add_pod_condition(Value& pod, const Value& why, Time now) {
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     if (conditions[i]["type"] != why["type"]) continue;
     conditions.mut(i).set("lastProbeTime", nullptr);
-    // Of pods that no node has told of yet nobody says which generation their conditions are about.
+    // conditions[].observedGeneration is set only where the node agent has set status.observedGeneration.
     const bool observed = pod["status"]["observedGeneration"].as_int() > 0;
     if (observed && pod["metadata"]["generation"].is_int()) conditions.mut(i).set("observedGeneration", pod["metadata"]["generation"]);
   }

@@ -196,7 +196,7 @@ Value prepare_update(Registry::State& state, const schema::Kind& kind, const Val
         after.mut("metadata").set("labels", labels);
       }
     }
-    // A pod's class of service is decided once, and the generation that was seen is not forgotten.
+    // status.qosClass and status.observedGeneration stay where a write leaves them out.
     if (is_kind(kind, "", "Pod")) {
       for (const char* field : {"qosClass", "observedGeneration"}) {
         const Value &old = before["status"][field], &fresh = after["status"][field];

@@ -107,9 +107,8 @@ Status check_version_is_stated(const Call& call, const Value& after) {
       "PodDisruptionBudget", "RuntimeClass", "Lease", "CustomResourceDefinition", "CSIDriver", "CSINode", "CSIStorageCapacity", "VolumeAttachment"};
   const bool conditional = kConditional.contains(call.kind->kind) || call.kind->group == "admissionregistration.k8s.io";
   if (!conditional || (!version.empty() && version != "0")) return ok_status();
-  Error refused = api::invalid(call.kind->group, call.kind->plural, call.name,
-                               {api::invalid_value("metadata.resourceVersion", 0, "must be specified for an update")});
-  return refused;
+  return api::invalid(call.kind->group, call.kind->plural, call.name,
+                      {api::invalid_value("metadata.resourceVersion", 0, "must be specified for an update")});
 }
 
 }  // namespace
@@ -304,7 +303,7 @@ Status prepare(Registry::State& state, const Call& call, Update& update) {
   return ok_status();
 }
 
-// Validation, and what other objects have to say.
+// Validation, and the checks that read other objects: pod security, storage classes, limits, nodes and quotas.
 Status check(Registry::State& state, const Call& call, Update& update) {
   const schema::Kind& kind = *call.kind;
   Value& before = update.before;

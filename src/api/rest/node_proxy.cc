@@ -242,7 +242,7 @@ void handle_node_stream(const ContextPtr& context) {
   outgoing.target = "/" + (verb == "log" ? std::string("containerLogs") : verb) + "/" + context->call.ns + "/" +
                     context->call.name + query_text(*context, container);
   for (const auto& [name, value] : context->request().headers) {
-    // What names begin like that is between the server and its agents.
+    // The agent trusts X-Berth-* headers: only the server sets them.
     if (name.starts_with("x-berth-")) continue;
     if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name))) continue;
     if (name == "sec-websocket-protocol") continue;

@@ -351,7 +351,7 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
   return true;
 }
 
-// Pages for people: text, and only for who asks for text.
+// /statusz and /flagz: text/plain, and 406 for an Accept without it.
 void RestServer::State::answer_page(const ContextPtr& context, const std::string& path) {
   if (!accepts_type(http::header(context->request().headers, "accept"), "text/plain")) {
     return answer_error(context, error(Code::kNotAcceptable, "only the following media types are accepted: application/json, application/yaml, text/plain"));

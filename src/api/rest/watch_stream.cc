@@ -18,9 +18,9 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   explicit WatchStream(ContextPtr context) : context_(std::move(context)) {}
 
   void start() {
-    // As a WebSocket each event is one text message, whatever protocol the client offers.
     std::vector<std::string> protocols = http::offered_subprotocols(context_->request());
-    // The messages are text. Another protocol to upgrade to (h2c) is not spoken here, and changes nothing.
+    // Over a WebSocket each event is one text message of JSON, whatever subprotocol and Accept the client offers. An Upgrade to anything
+    // else (h2c) is ignored.
     if (!context_->request().http2 && http::wants_websocket(context_->request())) context_->accept.encoding = Encoding::kJson;
     if (protocols.empty()) protocols.emplace_back();
     context_->exchange = http::answer_in_messages(*context_->loop, std::move(context_->exchange), {std::move(protocols), true, false});

@@ -298,8 +298,8 @@ void validate_generated_selector(Report& report, const Value& job, bool prefixed
 
 bool condition_true(const Value& job, std::string_view type) { return api::condition_is_true(job, type); }
 
-// The template as it was, with what a suspended job may have changed of its pods taken from the new one. `movable`: such a job may, and
-// the metadata of its pods is its own affair.
+// `pod_template`: the old one, with the fields that a suspended job may change taken from the new one. `movable`: the job may change them,
+// and anything of spec.template.metadata.
 struct ComparedTemplate {
   Value pod_template;
   bool movable;

@@ -51,7 +51,7 @@ bool same_but_resized(const Value& before, const Value& after) {
 
 bool states_resources(const Value& spec) { return !spec["resources"]["requests"].empty() || !spec["resources"]["limits"].empty(); }
 
-// A node that can resize says what its containers have.
+// Agents that can resize set status.containerStatuses[].resources of running containers.
 bool node_can_resize(const Value& pod) {
   for (const Value& status : pod["status"]["containerStatuses"]) {
     if (status["state"]["running"].is_object()) return status["resources"].is_object();

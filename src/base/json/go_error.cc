@@ -22,7 +22,7 @@ std::string quoted_character(unsigned char c) {
   if (c == '\t') return "'\\t'";
   if (c == '\r') return "'\\r'";
   if (c >= 0x20 && c < 0x7F) return std::string("'") + static_cast<char>(c) + "'";
-  // Bytes are taken for the characters of their number.
+  // Go prints a byte as the rune of that number (Latin-1), here in UTF-8.
   if (c > 0xA0 && c != 0xAD) return {'\'', static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 0x3F)), '\''};
   constexpr std::string_view kHex = "0123456789abcdef";
   return std::string(c < 0x20 || c == 0x7F ? "'\\x" : "'\\u00") + kHex[c >> 4] + kHex[c & 15] + "'";
