@@ -30,7 +30,7 @@
 #include "main/roles.h"
 #include "main/signals.h"
 #include "main/token_authority.h"
-#include "store/guard.h"
+#include "store/sqlite_store.h"
 
 namespace berth {
 namespace {

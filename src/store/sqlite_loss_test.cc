@@ -6,8 +6,8 @@
 
 #include <atomic>
 
-#include "store/guard.h"
 #include "store/journal_file.h"
+#include "store/sqlite_store.h"
 #include "store/sqlite_test_support.h"
 #include "store/witness.h"
 
@@ -444,7 +444,9 @@ TEST_F(SqliteLossTest, KilledWhileAnEmptyStoreIsAcceptedItGoesOnAboveWhatWas) {
     for (bool ended = false; !ended && moment < 12; ++moment) {
       put_back({});
       ::unlink(witness().c_str());
-      if (told) ASSERT_TRUE(write_file(witness(), seen).ok());
+      if (told) {
+        ASSERT_TRUE(write_file(witness(), seen).ok());
+      }
       const int last = life.live_until(moment, {Loss::kStoreEmptied}, ended, !told);
       // Once it is there it needs nobody's word any more.
       made = path_exists(name(""));

@@ -1,3 +1,5 @@
+#include "store/sqlite_store.h"
+
 #include <fcntl.h>
 
 #include <cerrno>
@@ -7,7 +9,6 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "store/guard.h"
 #include "store/sqlite_file.h"
 #include "store/sqlite_log.h"
 #include "store/versioned_map.h"

@@ -1,5 +1,5 @@
 #pragma once
-// Guard: what opening a store on disk takes into account beside its own files.
+// Opening a store on disk. Guard: what that takes into account beside the files of the store.
 
 #include <string>
 
