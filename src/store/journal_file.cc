@@ -62,10 +62,10 @@ std::uint64_t random_word() {
 
 }  // namespace
 
-Error unusable(const std::string& path, const std::string& what) {
+Error unusable(const std::string& path, const std::string& what, std::string_view up) {
   return error(Code::kInternal, path + " " + what +
                                     ". Put back a copy of the store with all its files, or move them all away and start "
-                                    "with an empty store: berth up with --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
+                                    "with an empty store: " + std::string(up) + " --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
 }
 
 void BlockBuffer::Free::operator()(char* memory) const { std::free(memory); }
@@ -269,9 +269,9 @@ Result<std::unique_ptr<JournalFile>> JournalFile::begin(const std::string& path,
   return file;
 }
 
-Result<std::unique_ptr<JournalFile>> JournalFile::find(const std::string& path) {
+Result<std::unique_ptr<JournalFile>> JournalFile::find(const std::string& path, std::string_view up) {
   if (!path_exists(path)) return std::unique_ptr<JournalFile>();
-  std::unique_ptr<JournalFile> file(new JournalFile(path));
+  std::unique_ptr<JournalFile> file(new JournalFile(path, up));
   BERTH_TRY(file->open(0));
   Window window(path, file->fd_.get());
   BERTH_ASSIGN(bool begun, file->read_head(window));
@@ -379,7 +379,7 @@ Status JournalFile::take_entries(std::string_view bytes, const Take& take) const
       key = get<std::uint32_t>(bytes.data() + 17);
       value = get<std::uint32_t>(bytes.data() + 21);
     }
-    if (bytes.size() < kEntryHeadBytes + key + value) return unusable(path_, "is damaged: an entry goes beyond its batch");
+    if (bytes.size() < kEntryHeadBytes + key + value) return unusable(path_, "is damaged: an entry goes beyond its batch", up_);
     entry.kind = static_cast<JournalEntry::Kind>(bytes[0]);
     entry.revision = get<std::int64_t>(bytes.data() + 1);
     entry.create_revision = get<std::int64_t>(bytes.data() + 9);
@@ -396,7 +396,7 @@ Status JournalFile::read(const Take& take) const {
   std::size_t at = kBlock;
   for (std::uint64_t number = 1; number <= number_; ++number) {
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
-    if (!entries.data()) return unusable(path_, "is damaged: batch " + std::to_string(number) + " cannot be read");
+    if (!entries.data()) return unusable(path_, "is damaged: batch " + std::to_string(number) + " cannot be read", up_);
     at += BlockBuffer::whole_blocks(kBatchHeadBytes + entries.size());
     BERTH_TRY(take_entries(entries, take));
   }

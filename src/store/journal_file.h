@@ -39,8 +39,8 @@ namespace berth::store {
 // The names of a database's journals, behind its own.
 inline constexpr const char* kJournalSuffixes[] = {".journal-1", ".journal-2"};
 
-// A store that must not be opened: `what` is wrong with the file at `path`. Says what to do.
-Error unusable(const std::string& path, const std::string& what);
+// A store that must not be opened: `what` is wrong with the file at `path`. Says what to do, by the command `up`.
+Error unusable(const std::string& path, const std::string& what, std::string_view up);
 
 struct JournalEntry {
   enum class Kind : std::uint8_t {
@@ -104,7 +104,8 @@ class JournalFile {
   static Result<std::unique_ptr<JournalFile>> begin(const std::string& path, std::int64_t identity,
                                                     std::int64_t generation, std::size_t room);
   // The file by its head alone; null where there is none, or one that never was begun. Errors: a newer format.
-  static Result<std::unique_ptr<JournalFile>> find(const std::string& path);
+  // `up`: see Guard.
+  static Result<std::unique_ptr<JournalFile>> find(const std::string& path, std::string_view up = kUp);
   // Finds the end of what find() found, which can then be read and appended to. Where acknowledged writes are missing, what
   // is read ends before them; the file must not be appended to then. Nothing is changed.
   Status recover();
@@ -134,7 +135,7 @@ class JournalFile {
 
  private:
   class Window;
-  explicit JournalFile(std::string path) : path_(std::move(path)) {}
+  explicit JournalFile(std::string path, std::string_view up = kUp) : path_(std::move(path)), up_(up) {}
 
   Status open(int flags);
   Status write(std::string_view blocks, std::size_t at);
@@ -153,7 +154,7 @@ class JournalFile {
   Result<std::string_view> batch_at(Window& window, std::size_t at, std::uint64_t number) const;
   Status take_entries(std::string_view bytes, const Take& take) const;
 
-  std::string path_;
+  std::string path_, up_;
   Fd fd_;
   std::int64_t identity_ = 0, generation_ = 0;
   std::uint64_t salt_ = 0;

@@ -24,13 +24,15 @@ std::string_view name_of(Loss loss);
 std::optional<Loss> loss_named(std::string_view name);
 std::string loss_names();  // all of them, with commas
 
+inline constexpr const char* kUp = "berth up";  // the command that accepts a loss, of a cluster in the default directory
+
 struct LossFound {
   Loss loss;
   std::string path;  // of the file that shows it
   std::string what;  // "is shorter than ...": goes behind the path
 };
 // Says what was found, what it means and what can be done: by one call of `up`, whatever it takes to accept all of it.
-Error to_error(const std::vector<LossFound>& found, std::string_view up = "berth up");
+Error to_error(const std::vector<LossFound>& found, std::string_view up = kUp);
 inline Error to_error(const LossFound& found) { return to_error(std::vector{found}); }
 
 // The losses that the user has decided to live with.

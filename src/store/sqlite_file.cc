@@ -78,7 +78,7 @@ SqliteFile::~SqliteFile() {
   sqlite3_close(db_);
 }
 
-Error SqliteFile::damaged(const std::string& what) const { return unusable(path_, "is damaged: " + what); }
+Error SqliteFile::damaged(const std::string& what) const { return unusable(path_, "is damaged: " + what, up_); }
 
 // What went wrong last, with the system's reason where it has one.
 std::string SqliteFile::reason(sqlite3* db) {
@@ -134,7 +134,8 @@ Status SqliteFile::create(const Beginning& beginning) {
        {std::pair("-wal", "write-ahead log"), {kJournalSuffixes[0], "journal"}, {kJournalSuffixes[1], "journal"}}) {
     if (!path_exists(path_ + suffix)) continue;
     return error(Code::kInternal, path_ + " is missing, but its " + what + " " + path_ + suffix +
-                                      " is there. Put the file back, or move the " + what + " away and start with an empty store: berth up with --accept-loss=store-emptied");
+                                      " is there. Put the file back, or move the " + what + " away and start with an empty store: " +
+                                      up_ + " --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
   }
   const std::string fresh = path_ + ".new";
   for (const char* suffix : {"", "-journal"}) ::unlink((fresh + suffix).c_str());
@@ -254,8 +255,8 @@ Status SqliteFile::read_meta() {
   return ok_status();
 }
 
-Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const Beginning& beginning) {
-  std::unique_ptr<SqliteFile> file(new SqliteFile(path));
+Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const Beginning& beginning, std::string_view up) {
+  std::unique_ptr<SqliteFile> file(new SqliteFile(path, up));
   BERTH_TRY(file->lock());
   struct ::stat info {};
   if (::stat(path.c_str(), &info) != 0) {

@@ -45,8 +45,8 @@ class SqliteFile {
   };
 
   // Creates the file where there is none; locks it. Errors say what is wrong with which file, and what to do. A file that is
-  // there stays as it is until settle().
-  static Result<std::unique_ptr<SqliteFile>> open(const std::string& path, const Beginning& beginning);
+  // there stays as it is until settle(). `up`: see Guard.
+  static Result<std::unique_ptr<SqliteFile>> open(const std::string& path, const Beginning& beginning, std::string_view up = kUp);
   ~SqliteFile();
 
   // Calls `take` with every row in revision order. Ends with the first error, which names the file.
@@ -58,6 +58,7 @@ class SqliteFile {
   std::int64_t identity() const { return identity_; }
   std::int64_t generation() const { return generation_; }
   bool journal_begun() const { return journal_ != 0; }
+  const std::string& up() const { return up_; }
 
   // The journal of generation() is there from now on.
   Status begin_journal();
@@ -78,7 +79,7 @@ class SqliteFile {
 
  private:
   class Statement;
-  explicit SqliteFile(std::string path) : path_(std::move(path)) {}
+  SqliteFile(std::string path, std::string_view up) : path_(std::move(path)), up_(up) {}
 
   Status lock();
   Status create(const Beginning& beginning);
@@ -97,7 +98,7 @@ class SqliteFile {
   Error open_error() const;
   Error write_error() const;
 
-  std::string path_;
+  std::string path_, up_;
   Fd lock_;
   sqlite3* db_ = nullptr;
   sqlite3_stmt* begin_ = nullptr;

@@ -55,7 +55,7 @@ Metrics& log_metrics() {
 
 Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
   for (const char* suffix : kJournalSuffixes) {
-    BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::find(path + suffix));
+    BERTH_ASSIGN(std::unique_ptr<JournalFile> journal, JournalFile::find(path + suffix, file.up()));
     if (!journal) continue;
     const bool ours = journal->identity() == file.identity();
     if (ours) generation = std::max(generation, journal->generation() + 1);
@@ -64,7 +64,7 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
     if (!ours || !file.journal_begun()) {
       if (journal->empty() && !journal->loss()) continue;
       return unusable(path, std::string("knows nothing of the writes in its journal ") + journal->path() +
-                              ": they are of another store, or of another time");
+                              ": they are of another store, or of another time", file.up());
     }
     const std::int64_t ahead = journal->generation() - file.generation();
     if (ahead > 1) {
@@ -77,7 +77,7 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
     if (!place || (in_use && place->empty() && !place->loss())) {
       place = std::move(journal);
     } else if (in_use) {
-      return unusable(path, "has two journals of one time, " + place->path() + " and " + journal->path());
+      return unusable(path, "has two journals of one time, " + place->path() + " and " + journal->path(), file.up());
     }
   }
   return ok_status();

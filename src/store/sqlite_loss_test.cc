@@ -488,6 +488,30 @@ TEST_F(SqliteLossTest, TwoLossesAreNamedAndAcceptedAtOnce) {
   open_guarded();
 }
 
+// Files that no loss explains: what is left is to begin with an empty store, in this data directory.
+TEST_F(SqliteLossTest, ErrorsNameTheCommandOfThisCluster) {
+  const auto error = [this] {
+    auto opened = open_guarded_store(loop_, name(""), limits_, {witness(), false, {}, "berth up --data-dir /srv/a"});
+    return opened.ok() ? "opened" : opened.error().message;
+  };
+  const std::string advice = "start with an empty store: berth up --data-dir /srv/a --accept-loss=store-emptied";
+  open_guarded();
+  write_numbers(1, 3);
+  const Files whole = crashed();
+  Files files = whole;
+  files["berth.db"].clear();
+  put_back(files);
+  EXPECT_TRUE(contains(error(), "is damaged: it is empty") && contains(error(), advice)) << error();
+  files = whole;
+  files.erase("berth.db");
+  put_back(files);
+  EXPECT_TRUE(contains(error(), "is missing, but its") && contains(error(), advice)) << error();
+  files = whole;
+  files["berth.db.journal-2"] = files["berth.db.journal-1"];
+  put_back(files);
+  EXPECT_TRUE(contains(error(), "has two journals of one time") && contains(error(), advice)) << error();
+}
+
 TEST_F(SqliteLossTest, JournalsFromBeforeEachLossAreKept) {
   open_guarded();
   write_numbers(1, 5);

@@ -152,7 +152,7 @@ Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::s
     if (witness) beginning.identity = witness->identity, beginning.generation = witness->generation + 1;
     warn(*loss);
   }
-  BERTH_ASSIGN(std::unique_ptr<SqliteFile> file, SqliteFile::open(path, beginning));
+  BERTH_ASSIGN(std::unique_ptr<SqliteFile> file, SqliteFile::open(path, beginning, guard.up));
   BERTH_ASSIGN(Journals journals, Journals::find(path, *file));
   auto map = std::make_unique<VersionedMap>(limits, true);
   map->set_compacted(std::max(file->compacted(), journals.compacted));

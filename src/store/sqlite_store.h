@@ -12,7 +12,7 @@ struct Guard {
   std::string witness;      // a file outside of the store's directory (witness.h); empty: none is kept
   bool lived_here = false;  // other things beside the store show that there was one
   AcceptedLosses accepted;  // what the user has decided to go on after
-  std::string up = "berth up";  // the command that accepts a loss, as errors name it
+  std::string up = kUp;  // the command that accepts a loss, as errors name it
 };
 
 // open_sqlite_store() that also refuses a store that was emptied, or is not the one that was here last. Each Loss is an error
