@@ -25,6 +25,37 @@ python_needs() {
     grep '^python3-' | sort -u
 }
 
+# The official Python client of Debian 12, and `answering`: a client of an API server that answers each GET with what a function of its path gives,
+# the content type and the text.
+python_client() {
+  # shellcheck disable=SC2046
+  debian python3-kubernetes=22.6.0-2 $(python_needs python3-kubernetes)
+  export PYTHONPATH="$work/root/usr/lib/python3/dist-packages:$work"
+  cat >answering.py <<'P'
+import http.server, threading
+from kubernetes import client
+
+def answering(answer):
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content_type, text = answer(self.path)
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    configuration = client.Configuration(host="http://127.0.0.1:%d" % server.server_port)
+    configuration.client_side_validation = False
+    return client.ApiClient(configuration)
+P
+}
+
 # npm_packages NAME@VERSION...: installs npm packages below ./node_modules.
 npm_packages() {
   echo '{"type": "module"}' >package.json

@@ -6,32 +6,18 @@
 # Python object: other quotes, True for true, None for null, "1e3" as "1000.0", the final newline gone. Two lines come back as they are, so it
 # depends on how much the container had written.
 . "$(dirname "$0")/common.sh"
-# shellcheck disable=SC2046
-debian python3-kubernetes=22.6.0-2 $(python_needs python3-kubernetes)
+python_client
 cat >logs.py <<'P'
-import http.server, threading
+from answering import answering
 from kubernetes import client
 
 LOGS = ['{"ready": true, "node": null}\n', '1e3\n', '00123\n', '{"ready": true}\n{"ready": true}\n']
 
-class Server(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = LOGS[int(self.path.split("/")[-2])].encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args):
-        pass
-
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-api = client.CoreV1Api(client.ApiClient(client.Configuration(host="http://127.0.0.1:%d" % server.server_port)))
+api = client.CoreV1Api(answering(lambda path: ("text/plain", LOGS[int(path.split("/")[-2])])))
 for number, log in enumerate(LOGS):
     print(repr(log), "comes back as", repr(api.read_namespaced_pod_log(str(number), "default")))
 P
-PYTHONPATH=root/usr/lib/python3/dist-packages /usr/bin/python3 logs.py >seen
+/usr/bin/python3 logs.py >seen
 described <<'D'
 '{"ready": true, "node": null}\n' comes back as "{'ready': True, 'node': None}"
 '1e3\n' comes back as '1000.0'

@@ -7,10 +7,10 @@
 # missing, and raises ValueError from the list call, so no item of the list can be had. Its option client_side_validation, set to False,
 # does not reach these checks either. (Kubernetes 1.36 describes endpoints as optional.)
 . "$(dirname "$0")/common.sh"
-# shellcheck disable=SC2046
-debian python3-kubernetes=22.6.0-2 $(python_needs python3-kubernetes)
+python_client
 cat >lists.py <<'P'
-import http.server, json, threading
+import json
+from answering import answering
 from kubernetes import client
 
 SLICE = {"metadata": {"name": "web-1"}, "addressType": "IPv4", "ports": None}
@@ -20,33 +20,21 @@ ITEMS = {
     "events": [dict(EVENT, eventTime="2026-01-01T00:00:00.000001Z"), dict(EVENT, eventTime=None)],
 }
 
-class Server(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        _, _, group, version, _, namespace, what = self.path.split("/")
-        body = json.dumps({"apiVersion": group + "/" + version, "kind": "List", "metadata": {"resourceVersion": "1"},
-                           "items": ITEMS[what][:int(namespace)]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args):
-        pass
+# The namespace tells the server how many items to send: the second of each has the null.
+def answer(path):
+    _, _, group, version, _, namespace, what = path.split("/")
+    return "application/json", json.dumps({"apiVersion": group + "/" + version, "kind": "List", "metadata": {"resourceVersion": "1"},
+                                           "items": ITEMS[what][:int(namespace)]})
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-configuration = client.Configuration(host="http://127.0.0.1:%d" % server.server_port)
-configuration.client_side_validation = False
-one = client.ApiClient(configuration)
+one = answering(answer)  # with client_side_validation False
 for call in (client.DiscoveryV1Api(one).list_namespaced_endpoint_slice, client.EventsV1Api(one).list_namespaced_event):
-    # The namespace tells the server how many items to send: the second of each has the null.
     for namespace in ("1", "2"):
         try:
             print(call.__name__, len(call(namespace).items), "read")
         except ValueError as error:
             print(call.__name__, "ValueError:", error)
 P
-PYTHONPATH=root/usr/lib/python3/dist-packages /usr/bin/python3 lists.py >seen
+/usr/bin/python3 lists.py >seen
 described <<'D'
 list_namespaced_endpoint_slice 1 read
 list_namespaced_endpoint_slice ValueError: Invalid value for `endpoints`, must not be `None`
