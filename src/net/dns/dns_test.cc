@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "net/dns/answer.h"
 #include "net/dns/server.h"
+#include "net/dns/test_support.h"
 
 namespace berth::net::dns {
 namespace {
@@ -25,26 +26,12 @@ Zone sample_zone() {
   return zone;
 }
 
-std::string question(const std::string& name, ldns_rr_type type, bool edns = false) {
-  ldns_rdf* owner = ldns_dname_new_frm_str(name.c_str());
-  ldns_pkt* packet = ldns_pkt_query_new(owner, type, LDNS_RR_CLASS_IN, LDNS_RD);
-  ldns_pkt_set_id(packet, 4711);
-  if (edns) ldns_pkt_set_edns_udp_size(packet, 4096);
-  std::uint8_t* bytes = nullptr;
-  std::size_t size = 0;
-  ldns_pkt2wire(&bytes, packet, &size);
-  std::string wire(reinterpret_cast<char*>(bytes), size);
-  ::free(bytes);
-  ldns_pkt_free(packet);
-  return wire;
-}
-
 // The answer as text: "NOERROR aa | answers | authority | additional".
 std::string ask(const Zone& zone, const std::string& wire, bool tcp = false) {
   std::string reply = answer(zone, wire, tcp).wire;
   ldns_pkt* packet = nullptr;
   if (reply.empty() || ldns_wire2pkt(&packet, reinterpret_cast<const std::uint8_t*>(reply.data()), reply.size()) != LDNS_STATUS_OK) return "";
-  EXPECT_EQ(ldns_pkt_id(packet), 4711);
+  EXPECT_EQ(ldns_pkt_id(packet), kAskersId);
   char* code = ldns_pkt_rcode2str(ldns_pkt_get_rcode(packet));
   std::string text = std::string(code) + (ldns_pkt_aa(packet) ? " aa" : "") + (ldns_pkt_tc(packet) ? " tc" : "");
   ::free(code);

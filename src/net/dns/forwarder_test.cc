@@ -14,23 +14,10 @@
 #include <set>
 
 #include "net/dns/server.h"
+#include "net/dns/test_support.h"
 
 namespace berth::net::dns {
 namespace {
-
-constexpr std::uint16_t kAskersId = 4711;
-
-std::string question(const std::string& name) {
-  ldns_pkt* packet = ldns_pkt_query_new(ldns_dname_new_frm_str(name.c_str()), LDNS_RR_TYPE_A, LDNS_RR_CLASS_IN, LDNS_RD);
-  ldns_pkt_set_id(packet, kAskersId);
-  std::uint8_t* bytes = nullptr;
-  std::size_t size = 0;
-  ldns_pkt2wire(&bytes, packet, &size);
-  std::string wire(reinterpret_cast<char*>(bytes), size);
-  ::free(bytes);
-  ldns_pkt_free(packet);
-  return wire;
-}
 
 unsigned id_of(std::string_view wire) { return static_cast<unsigned>(static_cast<unsigned char>(wire[0])) << 8 | static_cast<unsigned char>(wire[1]); }
 int code_of(std::string_view wire) { return wire.size() < 12 ? -1 : wire[3] & 15; }
@@ -461,7 +448,7 @@ TEST(DnsServer, AnAnswerDoesNotReachWhoeverHasTheDescriptorNow) {
     return client;
   };
   auto send = [](const Fd& client, const std::string& wire) {
-    const std::string framed = std::string{static_cast<char>(wire.size() >> 8), static_cast<char>(wire.size() & 255)} + wire;
+    const std::string framed = TcpUpstream::framed(wire);
     EXPECT_EQ(::write(client.get(), framed.data(), framed.size()), static_cast<ssize_t>(framed.size()));
   };
   auto receive = [](const Fd& client) {
