@@ -14,10 +14,10 @@ bool colours() {
 
 }  // namespace
 
-Step::Step(std::string title) : title_(std::move(title)), start_(std::chrono::steady_clock::now()) {}
+Step::Step(std::string title) : title_(std::move(title)) {}
 
 void Step::done(std::string_view detail) {
-  auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start_).count();
+  auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(watch_.spent()).count();
   std::printf("  %s %-24s %-44.*s %5lld ms\n", colours() ? "\033[32m✓\033[0m" : "✓", title_.c_str(),
               static_cast<int>(detail.size()), detail.data(), static_cast<long long>(spent));
   std::fflush(stdout);

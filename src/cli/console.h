@@ -9,6 +9,15 @@
 
 namespace berth::cli {
 
+// The time since it was made.
+class Stopwatch {
+ public:
+  std::chrono::nanoseconds spent() const { return std::chrono::steady_clock::now() - start_; }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 class Step {
  public:
   explicit Step(std::string title);
@@ -18,7 +27,7 @@ class Step {
 
  private:
   std::string title_;
-  std::chrono::steady_clock::time_point start_;
+  Stopwatch watch_;
 };
 
 int fail(const Error& error);  // "berth: message" on standard error; answers 1

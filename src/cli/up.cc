@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstring>
 
 #include "api/schema/feature_gates.h"
@@ -17,7 +16,7 @@
 #include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/remove_unfinished.h"
-#include "base/text.h"
+#include "base/shell_word.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/console.h"
@@ -78,9 +77,7 @@ Status prepare_space(const ClusterDir& dir, const lab::Settings& settings, bool 
 
 // A line for the shell. KUBECONFIG is a list with colons between its files.
 std::string how_to_reach(const std::string& kubeconfig) {
-  const bool plain = kubeconfig.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,@%:") == std::string::npos;
-  const std::string word = plain ? kubeconfig : "'" + replace_all(kubeconfig, "'", "'\\''") + "'";
-  return kubeconfig.find(':') == std::string::npos ? "export KUBECONFIG=" + word : "kubectl --kubeconfig=" + word;
+  return (kubeconfig.find(':') == std::string::npos ? "export KUBECONFIG=" : "kubectl --kubeconfig=") + shell_word(kubeconfig);
 }
 
 // "what, was up; restarted once, at ..."
@@ -151,12 +148,11 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
   if (!agent) return lab::stop_daemon(dir.agent_pid(), 5s, SIGUSR1);
   const Fd end(static_cast<int>(::syscall(SYS_pidfd_open, *agent, 0)));  // -1 where it has just ended: poll waits out its time then
   ::kill(*agent, SIGUSR1);
-  const auto began = std::chrono::steady_clock::now();
-  auto spent = [&] { return std::chrono::steady_clock::now() - began; };
+  const Stopwatch watch;
   // Until it says what it waits for: as long as a pod of which it knows nothing gets.
   Duration longest = options.grace_seconds < 0 ? agent::PodShutdown::kUnknownGrace : std::chrono::seconds(options.grace_seconds);
   bool said = false, read = false;
-  while (lab::running_daemon(dir.agent_pid()) && spent() < longest + kMargin) {
+  while (lab::running_daemon(dir.agent_pid()) && watch.spent() < longest + kMargin) {
     pollfd waiting{end.get(), POLLIN, 0};
     ::poll(&waiting, 1, kLookMs);
     const std::vector<agent::ShutdownLine> lines = agent::read_shutdown_progress(dir.shutdown_progress());
@@ -170,7 +166,7 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
       read = true;
       longest = std::chrono::seconds(most);
     }
-    if (said || spent() < kQuiet || pods.empty()) continue;
+    if (said || watch.spent() < kQuiet || pods.empty()) continue;
     said = true;
     constexpr std::size_t kShown = 10;
     const std::size_t more = pods.size() > kShown ? pods.size() - kShown : 0;
@@ -178,6 +174,53 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
     say("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") + "; --grace SECONDS bounds that");
   }
   return lab::stop_daemon(dir.agent_pid(), 5s, SIGTERM);
+}
+
+// What `up` was told takes the place of what the cluster was told before.
+Status take_options(const ClusterDir& dir, const UpOptions& options, bool server_runs, lab::Settings& settings) {
+  if (options.api_port != 0 && options.api_port != settings.api_port) {
+    if (server_runs) {
+      return error(Code::kInvalid, "the cluster in " + dir.root + " is up on port " + std::to_string(settings.api_port) + "; run berth down first to change it");
+    }
+    BERTH_TRY(check_port_free(options.api_port));
+    settings.api_port = options.api_port;
+  }
+  if (!options.node_name.empty()) settings.node_name = options.node_name;
+  if (options.feature_gates) {
+    if (Result<void> known = schema::FeatureGates().set(*options.feature_gates); !known.ok()) return known.error();
+    if (server_runs && *options.feature_gates != settings.feature_gates) {
+      return error(Code::kInvalid, "the cluster in " + dir.root + " is up with --feature-gates " + quoted(settings.feature_gates) +
+                                       "; run berth down first to change them");
+    }
+    settings.feature_gates = *options.feature_gates;
+  }
+  if (options.allowed_unsafe_sysctls) {
+    settings.allowed_unsafe_sysctls.clear();
+    for (const std::string& one : *options.allowed_unsafe_sysctls) {
+      if (one.empty()) continue;  // --allowed-unsafe-sysctls= takes them all away
+      if (Status valid = agent::check_sysctl_pattern(one); !valid.ok()) return valid.error().in("--allowed-unsafe-sysctls");
+      settings.allowed_unsafe_sysctls.push_back(one);
+    }
+    if (lab::running_daemon(dir.agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
+  }
+  return ok_status();
+}
+
+// For the server that is started next.
+Status hand_over_accepted_losses(const ClusterDir& dir, const std::vector<std::string>& names, bool server_runs) {
+  std::string losses;
+  for (const std::string& name : names) {
+    if (!store::loss_named(name)) {
+      return error(Code::kInvalid, "--accept-loss: there is no loss " + quoted(name) + "; there are " + store::loss_names());
+    }
+    losses += name + "\n";
+  }
+  if (server_runs && !losses.empty()) {
+    return error(Code::kInvalid, "the cluster in " + dir.root + " is up, so its store was read without a loss; --accept-loss is not needed");
+  }
+  if (!losses.empty()) return write_file(dir.accepted_losses(), losses, 0600);
+  ::unlink(dir.accepted_losses().c_str());  // of one that did not come up
+  return ok_status();
 }
 
 }  // namespace
@@ -197,48 +240,9 @@ int up(const UpOptions& options) {
   lab::spend_reserve(*dir);
   Result<lab::Settings> settings = lab::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
-  bool server_runs = lab::running_daemon(dir->server_pid()).has_value();
-  if (server_runs && options.api_port != 0 && options.api_port != settings->api_port) {
-    return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up on port " + std::to_string(settings->api_port) +
-                                          "; run berth down first to change it"));
-  }
-  if (options.api_port != 0 && options.api_port != settings->api_port) {
-    if (Status is_free = check_port_free(options.api_port); !is_free.ok()) return fail(is_free.error());
-    settings->api_port = options.api_port;
-  }
-  if (!options.node_name.empty()) settings->node_name = options.node_name;
-  if (options.feature_gates) {
-    if (Result<void> known = schema::FeatureGates().set(*options.feature_gates); !known.ok()) return fail(known.error());
-    if (server_runs && *options.feature_gates != settings->feature_gates) {
-      return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up with --feature-gates " + quoted(settings->feature_gates) +
-                                            "; run berth down first to change them"));
-    }
-    settings->feature_gates = *options.feature_gates;
-  }
-  if (options.allowed_unsafe_sysctls) {
-    settings->allowed_unsafe_sysctls.clear();
-    for (const std::string& one : *options.allowed_unsafe_sysctls) {
-      if (one.empty()) continue;  // --allowed-unsafe-sysctls= takes them all away
-      if (Status valid = agent::check_sysctl_pattern(one); !valid.ok()) return fail(valid.error().in("--allowed-unsafe-sysctls"));
-      settings->allowed_unsafe_sysctls.push_back(one);
-    }
-    if (lab::running_daemon(dir->agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
-  }
-  std::string losses;
-  for (const std::string& name : options.accepted_losses) {
-    if (!store::loss_named(name)) {
-      return fail(error(Code::kInvalid, "--accept-loss: there is no loss " + quoted(name) + "; there are " + store::loss_names()));
-    }
-    losses += name + "\n";
-  }
-  if (server_runs && !losses.empty()) {
-    return fail(error(Code::kInvalid, "the cluster in " + dir->root + " is up, so its store was read without a loss; --accept-loss is not needed"));
-  }
-  if (losses.empty()) {
-    ::unlink(dir->accepted_losses().c_str());  // of one that did not come up
-  } else if (Status written = write_file(dir->accepted_losses(), losses, 0600); !written.ok()) {
-    return fail(written.error());
-  }
+  const bool server_runs = lab::running_daemon(dir->server_pid()).has_value();
+  if (Status taken = take_options(*dir, options, server_runs, *settings); !taken.ok()) return fail(taken.error());
+  if (Status told = hand_over_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok()) return fail(told.error());
   if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
   lab::keep_reserve(*dir);

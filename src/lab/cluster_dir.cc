@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/shell_word.h"
 #include "base/text.h"
 
 namespace berth::lab {
@@ -12,11 +13,7 @@ std::string ClusterDir::id() const { return sha256_hex(root).substr(0, 8); }
 
 std::string ClusterDir::up() const {
   if (root == kDefaultRoot) return "berth up";
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%,=";
-  if (root.find_first_not_of(kPlain) == std::string::npos) return "berth up --data-dir " + root;
-  std::string word = "'";
-  for (const char c : root) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return "berth up --data-dir " + word + "'";
+  return "berth up --data-dir " + shell_word(root);
 }
 
 Result<ClusterDir> open_cluster_dir(const std::string& path) {
