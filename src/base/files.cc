@@ -12,7 +12,6 @@
 #include <memory>
 
 #include "base/fault.h"
-#include "base/remove_unfinished.h"
 
 namespace berth {
 namespace {
@@ -187,15 +186,6 @@ Status write_file_durably(const std::string& path, std::string_view content, uns
 
 Status write_file(const std::string& path, std::string_view content, unsigned mode) {
   return replace_file(path, content, mode, false);
-}
-
-void remove_unfinished(const std::string& directory) {
-  constexpr std::size_t kEnd = 7;  // ".XXXXXX"
-  auto names = list_directory(directory);
-  if (!names.ok()) return;
-  for (const std::string& name : *names) {
-    if (name.size() > kEnd + 1 && name.front() == '.' && name[name.size() - kEnd] == '.') ::unlink((directory + "/" + name).c_str());
-  }
 }
 
 Status sync_directory_of(const std::string& path) {
