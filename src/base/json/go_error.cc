@@ -1,5 +1,7 @@
 #include "base/json/go_error.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace berth::json {
@@ -28,18 +30,54 @@ std::string quoted_character(unsigned char c) {
   return std::string(c < 0x20 || c == 0x7F ? "'\\x" : "'\\u00") + kHex[c >> 4] + kHex[c & 15] + "'";
 }
 
-// Where in the grammar the parser stood, as Go words it.
-std::string_view place_of(std::string_view what) {
-  if (what.find("after the value") != what.npos) return "after top-level value";
-  if (what.find("quoted key") != what.npos) return "looking for beginning of object key string";
-  if (what.find("':' expected") != what.npos) return "after object key";
-  if (what.find("',' or ']'") != what.npos) return "after array element";
-  if (what.find("',' or '}'") != what.npos) return "after object key:value pair";
-  if (what.find("control character") != what.npos) return "in string literal";
-  if (what.find("escape") != what.npos) return "in string escape code";
-  if (what.find("hexadecimal") != what.npos) return "in \\u hexadecimal character escape";
-  if (what.find("digit") != what.npos) return "in numeric literal";
-  return "looking for beginning of value";
+// What a value stands in at `offset`, up to which the text can be read.
+std::string after_value(std::string_view text, std::size_t offset) {
+  std::string open;
+  for (std::size_t at = 0; at < offset; ++at) {
+    if (text[at] == '"') {
+      for (++at; at < offset && text[at] != '"'; ++at) at += text[at] == '\\' ? 1 : 0;
+    } else if (text[at] == '[' || text[at] == '{') {
+      open += text[at];
+    } else if (text[at] == ']' || text[at] == '}') {
+      open.pop_back();
+    }
+  }
+  if (open.empty()) return "after top-level value";
+  return open.back() == '[' ? "after array element" : "after object key:value pair";
+}
+
+// The character that does not fit, and where in the grammar it stands, as Go words it. parse() tells where the escape, number
+// or word begins.
+struct Place {
+  std::size_t offset;
+  std::string words;
+};
+
+Place place_of_value(std::string_view text, std::size_t offset) {
+  if (text[offset] == '-') return {offset + 1, "in numeric literal"};
+  for (const std::string_view word : {"true", "false", "null"}) {
+    if (text[offset] != word[0]) continue;
+    std::size_t same = 1;
+    while (same + 1 < word.size() && offset + same < text.size() && text[offset + same] == word[same]) ++same;
+    return {offset + same, "in literal " + std::string(word) + " (expecting '" + word[same] + "')"};
+  }
+  return {offset, "looking for beginning of value"};
+}
+
+Place place_of(std::string_view text, std::size_t offset, std::string_view what) {
+  if (what.find("after the value") != what.npos) return {offset, "after top-level value"};
+  if (what.find("quoted key") != what.npos) return {offset, "looking for beginning of object key string"};
+  if (what.find("':' expected") != what.npos) return {offset, "after object key"};
+  if (what.find("',' or ']'") != what.npos) return {offset, "after array element"};
+  if (what.find("',' or '}'") != what.npos) return {offset, "after object key:value pair"};
+  if (what.find("control character") != what.npos) return {offset, "in string literal"};
+  if (what.find("unknown escape") != what.npos) return {offset + 1, "in string escape code"};
+  if (what.find("start with 0") != what.npos) return {offset + 1, after_value(text, offset)};
+  if (what.find("hexadecimal") != what.npos) {
+    return {std::min(text.find_first_not_of("0123456789abcdefABCDEF", offset + 2), text.size()), "in \\u hexadecimal character escape"};
+  }
+  if (what.find("a digit") != what.npos) return {offset, text[offset - 1] == '.' ? "after decimal point in numeric literal" : "in exponent of numeric literal"};
+  return place_of_value(text, offset);
 }
 
 }  // namespace
@@ -49,7 +87,9 @@ std::string go_error_text(std::string_view text, const Error& problem) {
   std::string_view what = problem.message;
   if (offset >= text.size() || what.find("unexpected end") != what.npos) return "unexpected end of JSON input";
   if (what.find("nested too deeply") != what.npos) return "exceeded max depth";
-  return "invalid character " + quoted_character(static_cast<unsigned char>(text[offset])) + " " + std::string(place_of(what));
+  const Place place = place_of(text, offset, what);
+  if (place.offset >= text.size()) return "unexpected end of JSON input";
+  return "invalid character " + quoted_character(static_cast<unsigned char>(text[place.offset])) + " " + place.words;
 }
 
 }  // namespace berth::json
