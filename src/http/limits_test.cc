@@ -191,10 +191,10 @@ TEST(UnreadTest, SharedTextsCountOnceForEachUser) {
   auto one = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.of("one"), nullptr});
   auto two = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.of("two"), nullptr});
   std::vector<std::shared_ptr<const void>> owners;
-  for (int i = 0; i < 100; ++i) owners.push_back(charge_shared(*one, text));
+  for (int i = 0; i < 100; ++i) owners.push_back(charge_shared(*one, text, 1000));
   EXPECT_EQ(all->bytes.load(), 1000u);
   EXPECT_EQ(all->users.load(), 1);
-  owners.push_back(charge_shared(*two, text));
+  owners.push_back(charge_shared(*two, text, 1000));
   EXPECT_EQ(all->bytes.load(), 2000u);
   EXPECT_EQ(all->users.load(), 2);
   EXPECT_FALSE(one->over_share(6000));  // a sixth for each of two
@@ -203,7 +203,7 @@ TEST(UnreadTest, SharedTextsCountOnceForEachUser) {
   EXPECT_EQ(all->bytes.load(), 0u);
   EXPECT_EQ(all->users.load(), 0);
   EXPECT_EQ(text.use_count(), 1);
-  owners.push_back(charge_shared(*one, text));
+  owners.push_back(charge_shared(*one, text, 1000));
   EXPECT_EQ(users.of("one")->bytes.load(), 1000u);
 }
 
@@ -214,14 +214,14 @@ TEST(UnreadTest, ExpiredTextsAreLookedForAfterDoubling) {
   const UnreadAccount account{std::make_shared<Unread>(), user, nullptr};
   std::vector<std::shared_ptr<const void>> owners;
   constexpr std::size_t kTexts = 5000;
-  for (std::size_t i = 0; i < kTexts; ++i) owners.push_back(charge_shared(account, std::make_shared<const std::string>(300, 'x')));
+  for (std::size_t i = 0; i < kTexts; ++i) owners.push_back(charge_shared(account, std::make_shared<const std::string>(300, 'x'), 300));
   EXPECT_EQ(user->shared.size(), kTexts);
   EXPECT_LE(user->looked_at, 2 * kTexts);
   EXPECT_EQ(user->bytes.load(), 300 * kTexts);
   owners.clear();
   user->looked_at = 0;
   std::vector<std::shared_ptr<const std::string>> texts;  // at an address each
-  for (std::size_t i = 0; i < 4 * kTexts; ++i) charge_shared(account, texts.emplace_back(std::make_shared<const std::string>(300, 'x')));
+  for (std::size_t i = 0; i < 4 * kTexts; ++i) charge_shared(account, texts.emplace_back(std::make_shared<const std::string>(300, 'x')), 300);
   EXPECT_LE(user->shared.size(), 128u) << "expired ones go";
   EXPECT_LE(user->looked_at, 16 * kTexts);
   EXPECT_EQ(user->bytes.load(), 0u);

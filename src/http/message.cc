@@ -10,7 +10,7 @@ Piece Piece::of(std::string text) {
   return Piece{std::move(owner), bytes, true};
 }
 
-Piece Exchange::shared(std::shared_ptr<const std::string> text) const {
+Piece Exchange::shared(std::shared_ptr<const std::string> text, std::size_t) const {
   const std::string_view bytes = *text;
   return Piece{std::move(text), bytes};
 }

@@ -221,8 +221,8 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
 
   void belongs_to(const std::string& user) override { account_ = core_->account(*wire_, core_->users().of(user)); }
   bool over_share() const override { return !request_->peer.unix_socket && core_->over_share(*account_); }
-  Piece shared(std::shared_ptr<const std::string> text) const override {
-    std::shared_ptr<const void> owner = charge_shared(*account_, text);
+  Piece shared(std::shared_ptr<const std::string> text, std::size_t bytes) const override {
+    std::shared_ptr<const void> owner = charge_shared(*account_, text, bytes);
     return Piece{std::move(owner), *text};
   }
 

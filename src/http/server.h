@@ -83,11 +83,12 @@ class Exchange {
   virtual void belongs_to(const std::string&) {}
   // Whether that user, or this connection, has more unread than its share. Peers at Unix sockets never have.
   virtual bool over_share() const { return false; }
-  // A piece of a text that other answers have as well, which counts once for each user.
-  virtual Piece shared(std::shared_ptr<const std::string> text) const;
+  // A piece of a text that other answers have as well, which counts once for each user, as `bytes`: more than the text where
+  // its owner holds more.
+  virtual Piece shared(std::shared_ptr<const std::string> text, std::size_t bytes) const;
 
   // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
-  // high-water mark (1 MiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing for
+  // high-water mark (128 KiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing for
   // Config::idle_timeout, or while too many bytes are unread in all or by its user, loses its connection (stream, in HTTP/2).
   virtual void start(int status, Headers headers) = 0;
   virtual bool write(std::vector<Piece> pieces) = 0;

@@ -45,7 +45,7 @@ void charge(const UnreadAccountPtr& account, std::vector<Piece>& pieces) {
   }
 }
 
-std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text) {
+std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text, std::size_t bytes) {
   if (!account.user) return text;
   UnreadOfUser& user = *account.user;
   if (user.shared.size() >= user.look_at) {
@@ -56,7 +56,7 @@ std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const st
   std::weak_ptr<const void>& known = user.shared[text.get()];
   std::shared_ptr<const void> owner = known.lock();
   if (!owner) {
-    owner = std::make_shared<const Charged>(text, std::make_shared<const UnreadAccount>(UnreadAccount{account.all, account.user, nullptr}), text->size());
+    owner = std::make_shared<const Charged>(text, std::make_shared<const UnreadAccount>(UnreadAccount{account.all, account.user, nullptr}), bytes);
     known = owner;
   }
   return owner;

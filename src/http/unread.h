@@ -1,6 +1,7 @@
 #pragma once
-// Bytes of answers on their way to peers that have not taken them: counted in all, by user and by connection. What an answer
-// shares with a cache costs nothing and is not counted.
+// Bytes of answers on their way to peers that have not taken them: counted in all, by user and by connection. What a list or
+// an object shares with the store costs nothing and is not counted; a watch's event is, since its version is soon an old one
+// that nothing else holds.
 //
 // Whoever reads nothing fills a share of its own: a user has half of what there is, divided by the users that have anything
 // unread and one more, a connection an eighth of it. Counts are kept by the bytes themselves, so they go down on any thread.
@@ -46,8 +47,8 @@ using UnreadAccountPtr = std::shared_ptr<const UnreadAccount>;
 // on the way out, and are bounded by their number.
 inline constexpr std::size_t kChargedFrom = 256;
 void charge(const UnreadAccountPtr& account, std::vector<Piece>& pieces);
-// An owner of the text that counts it once for the account's user, as long as any of these owners is there.
-std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text);
+// An owner of the text that counts it once for the account's user, as `bytes`, as long as any of these owners is there.
+std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text, std::size_t bytes);
 
 // Users by name, as long as they have answers. Loop thread only.
 class UnreadUsers {

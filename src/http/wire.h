@@ -14,8 +14,9 @@
 
 namespace berth::http {
 
-inline constexpr std::size_t kHighWater = 1u << 20;    // write() answers false above
-inline constexpr std::size_t kLowWater = 256u << 10;   // drained below
+// Small enough that thousands of streams may be that far behind: each of the pieces that wait costs memory beside its bytes.
+inline constexpr std::size_t kHighWater = 128u << 10;  // write() answers false above
+inline constexpr std::size_t kLowWater = 32u << 10;    // drained below
 inline constexpr std::size_t kReadWindow = 256u << 10; // bytes of a channel that wait for the loop at most
 
 // The loop's end of an exchange or a channel. Loop thread only.

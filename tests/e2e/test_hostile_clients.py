@@ -134,6 +134,37 @@ def test_who_reads_nothing_is_refused_and_nobody_else(session):
     assert resident(cluster) - before < 300
 
 
+def test_who_holds_old_versions_is_refused(session):
+    """A watch that nobody reads for each of 300 versions of an object of 700 KB: the versions are held by nothing else."""
+    cluster = session.cluster
+    path = f"/api/v1/namespaces/{session.ns}/configmaps"
+
+    def put(number):
+        body = json.dumps({"metadata": {"name": "changing"}, "data": {"k": str(number) + "x" * 700_000}})
+        subprocess.run(["curl", "-sSf", "-o", "/dev/null", "--unix-socket", f"{cluster.data_dir}/run/api.sock", "-X", "PUT" if number else "POST",
+                        "-H", "Content-Type: application/json", "--data-binary", "@-", "http://x" + path + ("/changing" if number else "")],
+                       input=body.encode(), check=True, timeout=300)
+    put(0)
+    before, unread, codes = resident(cluster), [], []
+    for number in range(1, 301):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", cluster.port))
+        connection = cluster.tls.wrap_socket(connection, server_hostname="127.0.0.1")
+        connection.settimeout(100)
+        connection.sendall(f"GET {path}?watch=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        codes.append(connection.recv(12)[9:12])
+        unread.append(connection)
+        put(number)
+    grown = resident(cluster) - before
+    for connection in unread:
+        connection.close()
+    # Refused, or cut off with its first event.
+    assert codes.count(b"200") < 200 and set(codes) <= {b"200", b"429", b""}, {code: codes.count(code) for code in codes}
+    assert grown < 350, grown  # the watch history takes some 130 of them
+    wait_for("the administrator's share", lambda: cluster.request("GET", path)[0] == 200)
+
+
 def test_certificates_of_others(cluster, tmp_path):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
                     "-subj", "/O=system:masters/CN=kubernetes-admin", "-keyout", tmp_path / "key", "-out", tmp_path / "crt"],

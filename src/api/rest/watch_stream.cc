@@ -52,17 +52,21 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     if (context_->accept.encoding == Encoding::kProtobuf) {
       auto object = context_->views->get(record, view_form(*context_, false), [&] { return in_protobuf(record->value); });
       pieces.push_back(http::Piece::of(protobuf::encode_event_head(type, object->size())));
-      pieces.push_back(context_->exchange->shared(std::move(object)));
+      const std::size_t size = object->size();
+      pieces.push_back(context_->exchange->shared(std::move(object), size));
       return context_->exchange->write(std::move(pieces));
     }
     pieces.push_back(http::Piece::of("{\"type\":\"" + std::string(type) + "\",\"object\":"));
     if (context_->accept.as == As::kObject) {
-      pieces.push_back(http::Piece{record, record->json()});
+      // The version's value is held with its text, and is no smaller.
+      const std::string& text = record->json();
+      pieces.push_back(context_->exchange->shared(std::shared_ptr<const std::string>(record, &text), 2 * text.size()));
     } else {
       const bool columns = !std::exchange(columns_sent_, true);
-      pieces.push_back(context_->exchange->shared(context_->views->get(record, view_form(*context_, columns), [&] {
-        return json::encode(view_object(*context_, record->value, columns));
-      })));
+      auto view = context_->views->get(record, view_form(*context_, columns),
+                                       [&] { return json::encode(view_object(*context_, record->value, columns)); });
+      const std::size_t size = view->size();
+      pieces.push_back(context_->exchange->shared(std::move(view), size));
     }
     pieces.push_back(http::Piece{nullptr, "}\n"});
     return context_->exchange->write(std::move(pieces));

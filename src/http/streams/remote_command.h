@@ -32,7 +32,7 @@ class RemoteSession {
   virtual void on_close(Task closed) = 0;    // the peer is gone; nothing that is written arrives any more
   virtual void pause_input(bool pause) = 0;
 
-  // False: the peer is behind by more than 1 MiB; stop until on_drain says so.
+  // False: the peer is behind by more than the high-water mark; stop until on_drain says so.
   virtual bool write_output(std::string_view bytes) = 0;
   virtual bool write_error(std::string_view bytes) = 0;
   virtual void on_drain(Task drained) = 0;
