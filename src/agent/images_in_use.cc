@@ -1,5 +1,7 @@
 #include "agent/images_in_use.h"
 
+#include "agent/container_lists.h"
+
 namespace berth::agent {
 
 void add_images_in_use(const Value& pod, const PodRecord& record, const ImageStore& images, std::set<std::string>& ids) {
@@ -8,7 +10,7 @@ void add_images_in_use(const Value& pod, const PodRecord& record, const ImageSto
     if (auto image = images.find(reference)) ids.insert(image->id);
   };
   const Value& spec = pod["spec"];
-  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+  for (const char* list : kContainerLists) {
     for (const Value& container : spec[list]) add(container["image"].as_string());
   }
   for (const Value& volume : spec["volumes"]) add(volume["image"]["reference"].as_string());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/container_lists.h"
 #include "agent/resize.h"
 #include "api/object.h"
 
@@ -86,7 +87,8 @@ struct Planner {
     return false;
   }
 
-  // Containers are killed: who has asked for all of them anew wants that soon. True when nothing runs.
+  // RestartAllContainers: SIGKILL to each container that runs, without its preStop hook and without a grace period. True when
+  // nothing runs.
   bool kill_everything() {
     bool running = false;
     for (const char* list : kContainerLists) {

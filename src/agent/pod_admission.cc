@@ -1,6 +1,6 @@
 #include "agent/pod_admission.h"
 
-#include "agent/plan.h"
+#include "agent/container_lists.h"
 #include "agent/runtime/sysctls.h"
 #include "base/files.h"
 #include "base/text.h"

@@ -43,6 +43,10 @@ TEST(PodAdmission, RefusesProfilesThatTheKernelDoesNotEnforce) {
   EXPECT_EQ(refusal(local), no_apparmor);
   EXPECT_EQ(refusal(local, {true, {"mine"}, false}), "");
   EXPECT_EQ(refusal(local, {true, {"other"}, false}), "AppArmor: Cannot enforce AppArmor: profile \"mine\" is not loaded");
+  EXPECT_EQ(refusal(R"({"containers":[{"name":"c","securityContext":{"appArmorProfile":{"type":"Localhost","localhostProfile":"main"}}}],
+      "initContainers":[{"name":"i","securityContext":{"appArmorProfile":{"type":"Localhost","localhostProfile":"first"}}}]})", {true, {}, false}),
+            "AppArmor: Cannot enforce AppArmor: profile \"first\" is not loaded")
+      << "init containers are looked at first";
   std::string usual = R"({"securityContext":{"appArmorProfile":{"type":"RuntimeDefault"}},"initContainers":[{"name":"i"}]})";
   EXPECT_EQ(refusal(usual), no_apparmor);
   EXPECT_EQ(refusal(usual, {true, {kDefaultAppArmorProfile}, false}), "");

@@ -1,8 +1,9 @@
 #include "agent/pod_worker.h"
-#include "agent/log_files.h"
 
 #include <algorithm>
 
+#include "agent/container_lists.h"
+#include "agent/log_files.h"
 #include "agent/pod_admission.h"
 #include "agent/pod_status.h"
 #include "agent/storage_limits.h"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "agent/container_lists.h"
 #include "agent/hooks/atomic_writer.h"
 #include "agent/hooks/downward.h"
 #include "agent/hooks/pod_hook.h"
@@ -29,7 +30,7 @@ constexpr Duration kTokenRetry = 30s;  // after a renewal that failed, while the
 std::int64_t common_user(const Value& pod) {
   const Value& of_pod = pod["spec"]["securityContext"]["runAsUser"];
   std::optional<std::int64_t> user;
-  for (const char* list : {"initContainers", "containers", "ephemeralContainers"}) {
+  for (const char* list : kContainerLists) {
     for (const Value& container : pod["spec"][list]) {
       const Value& own = container["securityContext"]["runAsUser"];
       std::int64_t one = own.is_int() ? own.as_int() : of_pod.as_int(-1);

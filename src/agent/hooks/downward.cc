@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "agent/container_lists.h"
 #include "agent/hooks/resources.h"
 #include "api/object.h"
 #include "base/quantity.h"
@@ -23,7 +24,7 @@ std::string whole_map(const Value& map) {
 }
 
 const Value* container_named(const Value& pod, std::string_view name) {
-  for (const char* field : {"containers", "initContainers", "ephemeralContainers"}) {
+  for (const char* field : kContainerLists) {
     for (const Value& c : pod["spec"][field]) {
       if (c["name"].as_string() == name) return &c;
     }

@@ -1,6 +1,6 @@
 #include "agent/hooks/references.h"
 
-#include "agent/plan.h"
+#include "agent/container_lists.h"
 #include "api/client.h"
 
 namespace berth::agent {
