@@ -83,6 +83,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
   std::vector<ContainerStatus> found;
   bool over = false, taken_over = false, node_ready = false;
   TimerId garbage_timer = 0;
+  std::optional<std::string> allocatable_at;  // the revision of the Node object that allocatable_now was read for
+  api::ResourceList allocatable_now;
   std::unique_ptr<ClockWatch> clock;
 
   State(std::shared_ptr<Core> c, Runtime& r) : core(std::move(c)), runtime(r) {}
@@ -121,7 +123,10 @@ struct Agent::State : std::enable_shared_from_this<State> {
     Services& services = core->services;
     core->cluster_services = controllers::make_informer(runtime, services.client, api::resources::kServices);
     services.cluster_services = core->cluster_services.get();
-    services.refuse_resize = [this](const Value& pod) { return refuse_resize(pod); };
+    services.refuse_resize = [this](const Value& pod) {
+      const NodeRoom room = room_for(pod);
+      return refuse_resize(pod, room.allocatable, room.used());
+    };
     services.unfit = [this](const Value& pod) { return reject_unfit(pod, room_for(pod)); };
     services.room_changed = [this] {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
@@ -328,25 +333,25 @@ struct Agent::State : std::enable_shared_from_this<State> {
     if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->begin();
   }
 
-  NodeRoom room_for(const Value& pod) const {
-    NodeRoom room{registration->node(), api::resource_list(node_allocatable(core->config, read_node_facts(core->config.data_dir))), {}};
-    // What somebody else gave the node stands in its object only.
-    for (auto& [name, amount] : api::resource_list(room.node["status"]["allocatable"])) room.allocatable.try_emplace(name, amount);
-    for (const auto& [uid, worker] : workers) {
-      if (uid != api::uid_of(pod) && worker->takes_room()) room.pods.push_back(worker->granted_pod());
+  // Read again when the Node object has changed: the registration writes it when the machine has.
+  const api::ResourceList& allocatable() {
+    const Value& node = registration->node();
+    if (!allocatable_at || *allocatable_at != api::resource_version_of(node)) {
+      allocatable_at = api::resource_version_of(node);
+      allocatable_now = api::resource_list(node_allocatable(core->config, read_node_facts(core->config.data_dir)));
+      // Extended resources are only in the object: others write them there.
+      allocatable_now.merge(api::resource_list(node["status"]["allocatable"]));
     }
-    return room;
+    return allocatable_now;
   }
 
-  // What the node's other pods have been granted counts.
-  std::optional<ResizeRefusal> refuse_resize(const Value& pod) const {
-    const Value allocatable = node_allocatable(core->config, read_node_facts(core->config.data_dir));
-    api::ResourceList used;
+  // The node without `pod`.
+  NodeRoom room_for(const Value& pod) {
+    NodeRoom room{registration->node(), allocatable(), {}};
     for (const auto& [uid, worker] : workers) {
-      if (uid == api::uid_of(pod) || !worker->takes_room()) continue;
-      api::add(used, api::pod_resources(worker->granted_pod(), "requests"));
+      if (uid != api::uid_of(pod) && worker->takes_room()) room.pods.push_back(worker->room());
     }
-    return agent::refuse_resize(pod, api::resource_list(allocatable), used);
+    return room;
   }
 
   // Images that nothing uses go when the disk gets full. Looked at only while pods are here.
@@ -460,7 +465,7 @@ Result<PodPlace> Agent::find_pod(const std::string& ns, const std::string& pod) 
   return out;
 }
 
-// What a Duration can hold, and nobody waits for.
+// A pod's grace period may be any int64 of seconds; this many fit into a Duration.
 static constexpr std::int64_t kLongestGrace = std::int64_t{100} * 365 * 24 * 3600;
 
 std::vector<Agent::PodSummary> Agent::pods() const {

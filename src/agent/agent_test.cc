@@ -329,11 +329,22 @@ TEST_F(AgentTest, AllContainersBeginAnewWhereARuleSaysSo) {
   EXPECT_EQ(get("web-0")["status"]["initContainerStatuses"][0]["restartCount"].as_int(), 1);
   EXPECT_EQ(get("web-0")["status"]["podIP"].as_string(), ip);
   EXPECT_TRUE(probes_.log.empty()) << "no hook was run";
+  // Two beginnings are two seconds apart.
+  containers_.exit("b", 88);
+  runtime_.advance(100ms);
+  containers_.exit("setup", 0);
+  runtime_.advance(100ms);
+  containers_.exit("b", 88);
+  runtime_.advance(1500ms);
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{});
+  runtime_.advance(500ms);
+  EXPECT_EQ(containers_.running(), std::vector<std::string>{"setup"});
+  begin();
   // Another code leaves the others alone, and what is over stays so.
   containers_.exit("b", 1);
   runtime_.advance(5s);
   EXPECT_EQ(container("web-0", 1)["state"]["terminated"]["exitCode"].as_int(), 1);
-  EXPECT_EQ(container("web-0", 0)["restartCount"].as_int(), 1);
+  EXPECT_EQ(container("web-0", 0)["restartCount"].as_int(), 3);
 }
 
 // Named in the pod's spec, past every scheduler.
@@ -1003,6 +1014,25 @@ TEST_F(ResizeTest, WhatWasRefusedTakesNoRoomFromAResize) {
   EXPECT_EQ(get("b")["status"]["reason"], "OutOfcpu");
   EXPECT_EQ(container("a")["allocatedResources"]["cpu"], std::to_string(1000 * cpus - 100) + "m");
   for (std::size_t i = patches; i < api_.pod_patches.size(); ++i) EXPECT_EQ(json::encode(api_.pod_patches[i]).find("Deferred"), std::string::npos);
+}
+
+TEST_F(ResizeTest, ANewPodFindsWhatAResizeHasLeft) {
+  const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  auto spec = [](const std::string& requests) { return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":)" + requests + "}}]}"; };
+  put("a", spec(R"({"cpu":"100m"})"));
+  put("b", spec(R"({"cpu":"100m","example.com/card":"2"})"));
+  EXPECT_EQ(get("b")["status"]["phase"], "Running") << "the node knows nothing of cards";
+  resize("a", R"({"requests":{"cpu":")" + std::to_string(1000 * cpus - 150) + R"(m"}})");
+  put("c", spec(R"({"cpu":"51m"})"));
+  EXPECT_EQ(get("c")["status"]["reason"], "OutOfcpu");
+  put("d", spec(R"({"cpu":"50m"})"));
+  EXPECT_EQ(get("d")["status"]["phase"], "Running");
+  Value node = api_.object(kNodes, api::Name{"", "node1"});
+  node.mut("status").mut("allocatable").set("example.com/card", "3");
+  api_.put(kNodes, std::move(node));
+  runtime_.settle();
+  put("e", spec(R"({"example.com/card":"2"})"));
+  EXPECT_EQ(get("e")["status"]["reason"], "OutOfexample.com/card");
 }
 
 TEST_F(ResizeTest, ChangesTheLimitsOfARunningContainer) {

@@ -1,5 +1,6 @@
 #include "agent/pod_fit.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -21,12 +22,10 @@ PodRejection short_of(std::string_view resource, std::int64_t requested, std::in
 
 PodRejection failed(const std::string& predicate, const std::string& why) { return {predicate, "Predicate " + predicate + " failed: " + why}; }
 
-std::optional<PodRejection> reject_amounts(const Value& pod, const NodeRoom& room) {
+std::optional<PodRejection> reject_amounts(const api::ResourceList& wanted, const NodeRoom& room) {
   const auto count = static_cast<std::int64_t>(room.pods.size()), most = api::amount_of(room.allocatable, "pods").value();
   if (count + 1 > most) return short_of("pods", 1, count, most);
-  const api::ResourceList wanted = api::pod_resources(pod, "requests");
-  api::ResourceList used;
-  for (const Value& other : room.pods) api::add(used, api::pod_resources(other, "requests"));
+  const api::ResourceList used = room.used();
   auto look_at = [&](std::string_view name) -> std::optional<PodRejection> {
     const Quantity asked = api::amount_of(wanted, name), taken = api::amount_of(used, name), there = api::amount_of(room.allocatable, name);
     if (asked.sign() <= 0 || asked + taken <= there) return std::nullopt;
@@ -36,7 +35,7 @@ std::optional<PodRejection> reject_amounts(const Value& pod, const NodeRoom& roo
     if (auto no = look_at(name)) return no;
   }
   for (const auto& [name, quantity] : wanted) {
-    // What the node does not have at all is somebody else's to provide.
+    // Resources that the node does not report are not checked.
     const bool ordinary = name == "cpu" || name == "memory" || name == "ephemeral-storage";
     if (ordinary || !room.allocatable.contains(name)) continue;
     if (auto no = look_at(name)) return no;
@@ -52,18 +51,10 @@ bool chosen(const Value& spec, const Value& object) {
   return controllers::volume::matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], object);
 }
 
-std::vector<const Value*> host_ports(const Value& pod) {
-  std::vector<const Value*> out;
-  for (const char* list : {"initContainers", "containers"}) {
-    for (const Value& container : pod["spec"][list]) {
-      // An init container's port is free again, unless it goes on beside the others.
-      if (list[0] == 'i' && container["restartPolicy"].as_string() != "Always") continue;
-      for (const Value& port : container["ports"]) {
-        if (port["hostPort"].as_int() > 0) out.push_back(&port);
-      }
-    }
+void add_host_ports(const Value& container, std::vector<Value>& to) {
+  for (const Value& port : container["ports"]) {
+    if (port["hostPort"].as_int() > 0) to.push_back(port);
   }
-  return out;
 }
 
 bool clash(const Value& a, const Value& b) {
@@ -75,17 +66,10 @@ bool clash(const Value& a, const Value& b) {
   return address(a) == address(b) || address(a) == "0.0.0.0" || address(b) == "0.0.0.0";
 }
 
-bool ports_free(const Value& pod, const NodeRoom& room) {
-  const std::vector<const Value*> ours = host_ports(pod);
-  if (ours.empty()) return true;
-  for (const Value& other : room.pods) {
-    for (const Value* theirs : host_ports(other)) {
-      for (const Value* one : ours) {
-        if (clash(*one, *theirs)) return false;
-      }
-    }
-  }
-  return true;
+bool ports_free(const std::vector<Value>& ours, const NodeRoom& room) {
+  return std::none_of(room.pods.begin(), room.pods.end(), [&ours](const auto& other) {
+    return std::find_first_of(ours.begin(), ours.end(), other->host_ports.begin(), other->host_ports.end(), clash) != ours.end();
+  });
 }
 
 bool driven_out(const Value& spec, const Value& object) {
@@ -97,11 +81,29 @@ bool driven_out(const Value& spec, const Value& object) {
 
 }  // namespace
 
+PodRoom room_of(const Value& pod) {
+  PodRoom out{api::pod_resources(pod, "requests"), {}};
+  const Value& spec = pod["spec"];
+  // The port of an init container is free again when that has ended.
+  for (const Value& container : spec["initContainers"]) {
+    if (is_sidecar(container)) add_host_ports(container, out.host_ports);
+  }
+  for (const Value& container : spec["containers"]) add_host_ports(container, out.host_ports);
+  return out;
+}
+
+api::ResourceList NodeRoom::used() const {
+  api::ResourceList sum;
+  for (const auto& pod : pods) api::add(sum, pod->requests);
+  return sum;
+}
+
 std::optional<PodRejection> reject_unfit(const Value& pod, const NodeRoom& room) {
-  if (auto no = reject_amounts(pod, room)) return no;
+  const PodRoom wanted = room_of(pod);
+  if (auto no = reject_amounts(wanted.requests, room)) return no;
   const bool known = !room.node.is_null();
   if (known && !chosen(pod["spec"], room.node)) return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
-  if (!ports_free(pod, room)) return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
+  if (!ports_free(wanted.host_ports, room)) return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
   if (known && driven_out(pod["spec"], room.node)) return failed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
   return std::nullopt;
 }

@@ -2,30 +2,32 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/test_values.h"
+
 namespace berth::agent {
 namespace {
 
-Value from(const std::string& text) {
-  auto value = json::parse(text);
-  EXPECT_TRUE(value.ok()) << text;
-  return value.ok() ? *value : Value();
-}
+using testing::parsed;
 
-Value pod(const std::string& spec) { return Value::object({{"spec", from(spec)}}); }
+Value pod(const std::string& spec) { return Value::object({{"spec", parsed(spec)}}); }
 Value asking(const std::string& requests) { return pod(R"({"containers":[{"name":"c","resources":{"requests":)" + requests + "}}]}"); }
 
 class PodFit : public ::testing::Test {
  protected:
+  void set_pods(const std::vector<Value>& pods) {
+    room_.pods.clear();
+    for (const Value& one : pods) room_.pods.push_back(std::make_shared<const PodRoom>(room_of(one)));
+  }
   std::string refusal(const Value& one) {
     auto no = reject_unfit(one, room_);
     return no ? no->reason + ": " + no->message : "";
   }
-  NodeRoom room_{from(R"({"metadata":{"name":"n","labels":{"disk":"ssd"}},"spec":{}})"),
-                 api::resource_list(from(R"({"cpu":"2","memory":"1Gi","ephemeral-storage":"10Gi","pods":"3","example.com/card":"1"})")), {}};
+  NodeRoom room_{parsed(R"({"metadata":{"name":"n","labels":{"disk":"ssd"}},"spec":{}})"),
+                 api::resource_list(parsed(R"({"cpu":"2","memory":"1Gi","ephemeral-storage":"10Gi","pods":"3","example.com/card":"1"})")), {}};
 };
 
 TEST_F(PodFit, TheSumOfWhatIsAskedForCounts) {
-  room_.pods = {asking(R"({"cpu":"1500m","memory":"512Mi"})")};
+  set_pods({asking(R"({"cpu":"1500m","memory":"512Mi"})")});
   EXPECT_EQ(refusal(asking(R"({"cpu":"500m","memory":"512Mi"})")), "");
   EXPECT_EQ(refusal(asking(R"({"cpu":"501m","memory":"2Gi"})")), "OutOfcpu: Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000");
   EXPECT_EQ(refusal(asking(R"({"memory":"513Mi"})")),
@@ -38,9 +40,9 @@ TEST_F(PodFit, TheSumOfWhatIsAskedForCounts) {
 }
 
 TEST_F(PodFit, WhoAsksForNothingFitsWhereEverythingIsTaken) {
-  room_.pods = {asking(R"({"cpu":"3"})")};
+  set_pods({asking(R"({"cpu":"3"})")});
   EXPECT_EQ(refusal(asking("{}")), "");
-  room_.pods = {asking("{}"), asking("{}"), asking("{}")};
+  set_pods({asking("{}"), asking("{}"), asking("{}")});
   EXPECT_EQ(refusal(asking("{}")), "OutOfpods: Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3");
 }
 
@@ -60,7 +62,7 @@ TEST_F(PodFit, ByLabelsAndName) {
 TEST_F(PodFit, PortsOfTheNode) {
   auto with_port = [](const std::string& port) { return pod(R"({"containers":[{"name":"c","ports":[)" + port + "]}]}"); };
   const std::string no = "NodePorts: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
-  room_.pods = {with_port(R"({"hostPort":80,"hostIP":"10.0.0.1","protocol":"TCP"})")};
+  set_pods({with_port(R"({"hostPort":80,"hostIP":"10.0.0.1","protocol":"TCP"})")});
   EXPECT_EQ(refusal(with_port(R"({"hostPort":80,"protocol":"TCP"})")), no);
   EXPECT_EQ(refusal(with_port(R"({"hostPort":80,"hostIP":"10.0.0.2","protocol":"TCP"})")), "");
   EXPECT_EQ(refusal(with_port(R"({"hostPort":80,"protocol":"UDP"})")), "");
@@ -71,7 +73,7 @@ TEST_F(PodFit, PortsOfTheNode) {
 }
 
 TEST_F(PodFit, TaintsThatDriveOut) {
-  room_.node.mut("spec").set("taints", from(R"([{"key":"a","effect":"NoSchedule"},{"key":"b","value":"1","effect":"NoExecute"}])"));
+  room_.node.mut("spec").set("taints", parsed(R"([{"key":"a","effect":"NoSchedule"},{"key":"b","value":"1","effect":"NoExecute"}])"));
   EXPECT_EQ(refusal(pod("{}")), "TaintToleration: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate");
   EXPECT_EQ(refusal(pod(R"({"tolerations":[{"key":"b","operator":"Exists","effect":"NoExecute"}]})")), "");
 }

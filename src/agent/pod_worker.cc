@@ -133,6 +133,7 @@ void PodWorker::update(const Value& pod) {
                   context_.pod["metadata"]["annotations"] != pod["metadata"]["annotations"];
   Value before = std::exchange(context_.pod, pod);
   if (references) {
+    room_ = nullptr;
     follow_references();
     images_changed(before);
   }

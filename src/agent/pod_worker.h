@@ -17,6 +17,7 @@
 #include "agent/hooks/sub_paths.h"
 #include "agent/object_cache.h"
 #include "agent/plan.h"
+#include "agent/pod_fit.h"
 #include "agent/pod_record.h"
 #include "agent/probes/prober.h"
 #include "agent/services.h"
@@ -56,8 +57,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // A pod of which nothing has begun is turned away: phase Failed.
   void reject(const std::string& reason, const std::string& message);
   void room_changed();  // the node's other pods take less
-  // The pod with what it has been granted in place of what its spec asks for.
-  Value granted_pod() const;
+  // What it has been granted of the node.
+  std::shared_ptr<const PodRoom> room();
   // It has begun, and takes room until its containers have ended for good or the API has forgotten it.
   bool takes_room() const;
   bool may_be_evicted() const;  // it has begun, does not end, and is not critical
@@ -117,6 +118,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container = {});
 
   // pod_worker_resize.cc
+  // The pod with what it has been granted in place of what its spec asks for.
+  Value granted_pod() const;
   void consider_resize();
   void apply_resize();
   void finish_resize();
@@ -186,6 +189,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::size_t most_ephemeral_ = SIZE_MAX;  // of them a status is told: fewer where the pod would be too large
   int last_writes_ = 0;  // of the status, since the pod was torn down
   std::int64_t seen_revision_ = 0;
+  std::shared_ptr<const PodRoom> room_;  // null: of an earlier spec or grant
   Value considered_;  // what the spec asks for, where that has been refused
   Value widened_;     // the grant that the pod's control group has been given room for
   bool resize_under_way_ = false;

@@ -16,6 +16,11 @@ constexpr Duration kResizeRetry = 10s;
 
 Value PodWorker::granted_pod() const { return with_grant(context_.pod, record_.granted); }
 
+std::shared_ptr<const PodRoom> PodWorker::room() {
+  if (!room_) room_ = std::make_shared<const PodRoom>(room_of(granted_pod()));
+  return room_;
+}
+
 // Takes what the spec asks for as granted, where the node has room for it.
 void PodWorker::consider_resize() {
   if (gone_ || ending_) return;
@@ -41,6 +46,7 @@ void PodWorker::consider_resize() {
   considered_ = Value();
   record_.resize_refused = record_.resize_message = {};
   record_.granted = wanted;
+  room_ = nullptr;
   if (record_.prepared) {
     record_.resizing = true;
     record_.resize_failure.clear();
