@@ -2,17 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/test_values.h"
+
 namespace berth::agent {
 namespace {
 
-Value from(const std::string& text) {
-  auto value = json::parse(text);
-  EXPECT_TRUE(value.ok()) << text;
-  return value.ok() ? *value : Value();
-}
+using testing::parsed;
 
 std::string refusal(const std::string& spec, const SecurityModules& modules = {}, const std::string& metadata = "{}") {
-  Value pod = Value::object({{"metadata", from(metadata)}, {"spec", from(spec)}});
+  Value pod = Value::object({{"metadata", parsed(metadata)}, {"spec", parsed(spec)}});
   auto no = reject_pod(pod, {}, modules);
   return no ? no->reason + ": " + no->message : "";
 }
@@ -60,7 +58,7 @@ TEST(PodAdmission, RefusesLabelsThatTheKernelDoesNotEnforce) {
   EXPECT_EQ(refusal(labelled), "SELinux: Cannot enforce SELinux: SELinux is not enabled on the host");
   EXPECT_EQ(refusal(labelled, {false, {}, true}), "");
   EXPECT_EQ(refusal(R"({"securityContext":{"seLinuxOptions":{"type":"x_t"}},"containers":[{"name":"c","securityContext":{"privileged":true}}]})"), "");
-  EXPECT_EQ(selinux_label(Value::object({{"spec", from(labelled)}}), from(R"({"name":"c"})")), "system_u:system_r:container_t:s0:c1,c2");
+  EXPECT_EQ(selinux_label(Value::object({{"spec", parsed(labelled)}}), parsed(R"({"name":"c"})")), "system_u:system_r:container_t:s0:c1,c2");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/test_values.h"
 #include "api/object.h"
 
 namespace berth::agent {
@@ -9,16 +10,12 @@ namespace {
 
 using State = ContainerRecord::State;
 
-Value from(const char* text) {
-  auto value = json::parse(text);
-  EXPECT_TRUE(value.ok()) << value.error().message;
-  return value.ok() ? *value : Value();
-}
+using testing::parsed;
 
 Time at(int seconds) { return Time(std::chrono::seconds(1'767'323'045 + seconds)); }
 
 Value pod_of(const char* spec) {
-  return Value::object({{"metadata", from(R"({"name":"p","namespace":"default","uid":"u","generation":3})")}, {"spec", from(spec)}});
+  return Value::object({{"metadata", parsed(R"({"name":"p","namespace":"default","uid":"u","generation":3})")}, {"spec", parsed(spec)}});
 }
 
 PodRecord running(std::initializer_list<const char*> names) {
@@ -81,7 +78,7 @@ TEST(PodPhase, FollowsTheContainers) {
   EXPECT_TRUE(make_pod_status({always, r, at(0), ""})["reason"].is_null());
   r.containers["b"].state = State::kExited;
   EXPECT_EQ(make_pod_status({always, r, at(0), ""})["reason"].as_string(), "DeadlineExceeded");
-  never.set("status", from(R"({"phase":"Succeeded"})"));
+  never.set("status", parsed(R"({"phase":"Succeeded"})"));
   EXPECT_EQ(phase(never, r), "Succeeded") << "what is over stays as it was";
 }
 
@@ -113,9 +110,9 @@ TEST(PodConditions, ReadinessGatesAreWaitedFor) {
   EXPECT_EQ(now["reason"].as_string(), "ReadinessGatesNotReady");
   EXPECT_EQ(now["message"].as_string(), "corresponding condition of pod readiness gate \"x/y\" does not exist.");
   EXPECT_EQ(now["observedGeneration"].as_int(), 3);
-  pod.set("status", from(R"({"conditions":[{"type":"x/y","status":"False"}]})"));
+  pod.set("status", parsed(R"({"conditions":[{"type":"x/y","status":"False"}]})"));
   EXPECT_EQ(ready()["message"].as_string(), "the status of pod readiness gate \"x/y\" is not \"True\", but False");
-  pod.set("status", from(R"({"conditions":[{"type":"x/y","status":"True"}]})"));
+  pod.set("status", parsed(R"({"conditions":[{"type":"x/y","status":"True"}]})"));
   EXPECT_EQ(ready()["status"].as_string(), "True");
 }
 
@@ -188,6 +185,14 @@ TEST(PodRecord, SurvivesBeingWritten) {
   r.ip = "10.244.0.9";
   r.claims = {"pv1"};
   r.volume_images = {{"files", "sha256:1"}};
+  r.restarting_all = r.resizing = r.rejected = r.disruption = true;
+  r.restarted_all = at(7);
+  r.granted = parsed(R"({"containers":{"b":{"limits":{"cpu":"1"}}}})");
+  r.pod_in_force = parsed(R"({"containers":{}})");
+  r.resize_refused = "Deferred";
+  r.resize_message = "no room";
+  r.resize_failure = "busy";
+  r.containers["b"].in_force = parsed(R"({"limits":{"cpu":"2"}})");
   exit(r, "a", 3);
   r.containers["a"].ended.message = "why";
   r.containers["a"].last = Termination{1, 9, "Error", "before", "old", at(1), at(2)};

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/test_values.h"
+
 namespace berth::agent {
 namespace {
 
-Value parsed(const char* text) { return json::parse(text).value(); }
+using testing::parsed;
 
 Value pod_asking(const char* cpu, const char* memory) {
   Value resources = Value::object({{"requests", Value::object({{"cpu", cpu}, {"memory", memory}})}});

@@ -25,6 +25,7 @@
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/test_node.h"
 #include "agent/test_cluster.h"
+#include "agent/test_values.h"
 #include "api/object.h"
 #include "base/files.h"
 #include "base/test_swapper.h"
@@ -33,18 +34,14 @@
 namespace berth::agent {
 namespace {
 
-Value from(const char* text) {
-  auto value = json::parse(text);
-  EXPECT_TRUE(value.ok()) << value.error().message;
-  return value.ok() ? *value : Value();
-}
+using testing::parsed;
 
 Value pod_of(const char* spec) {
   return Value::object({{"metadata", Value::object({{"name", "web-0"},
                                                     {"namespace", "shop"},
                                                     {"uid", "u1"},
-                                                    {"labels", from(R"({"app":"web","tier":"a\"b"})")}})},
-                        {"spec", from(spec)}});
+                                                    {"labels", parsed(R"({"app":"web","tier":"a\"b"})")}})},
+                        {"spec", parsed(spec)}});
 }
 
 TEST(Expansion, FollowsKubernetesRules) {
@@ -57,12 +54,12 @@ TEST(Expansion, FollowsKubernetesRules) {
 
 TEST(ServiceLinks, AreNamedAsDockerDid) {
   std::vector<Value> services = {
-      from(
+      parsed(
           R"({"metadata":{"name":"my-db","namespace":"shop"},"spec":{"clusterIP":"10.96.1.2","ports":[{"name":"sql","port":3306,"protocol":"TCP"},{"name":"x","port":4444,"protocol":"UDP"}]}})"),
-      from(R"({"metadata":{"name":"headless","namespace":"shop"},"spec":{"clusterIP":"None","ports":[{"port":1}]}})"),
-      from(
+      parsed(R"({"metadata":{"name":"headless","namespace":"shop"},"spec":{"clusterIP":"None","ports":[{"port":1}]}})"),
+      parsed(
           R"({"metadata":{"name":"other","namespace":"elsewhere"},"spec":{"clusterIP":"10.96.1.3","ports":[{"port":1}]}})"),
-      from(
+      parsed(
           R"({"metadata":{"name":"kubernetes","namespace":"default"},"spec":{"clusterIP":"10.96.0.1","ports":[{"name":"https","port":443}]}})")};
   Variables v = service_variables(services, "shop", true);
   EXPECT_EQ(v["MY_DB_SERVICE_HOST"], "10.96.1.2");
@@ -80,18 +77,18 @@ TEST(ServiceLinks, AreNamedAsDockerDid) {
 }
 
 TEST(CommandLine, MixesImageAndContainer) {
-  Value image = from(R"({"Entrypoint":["/entry"],"Cmd":["serve"],"Env":["PATH=/x","A=image"],"WorkingDir":"/srv"})");
-  auto line = command_line(from(R"({"name":"c"})"), image, {}, "web-0");
+  Value image = parsed(R"({"Entrypoint":["/entry"],"Cmd":["serve"],"Env":["PATH=/x","A=image"],"WorkingDir":"/srv"})");
+  auto line = command_line(parsed(R"({"name":"c"})"), image, {}, "web-0");
   EXPECT_EQ(line.args, (std::vector<std::string>{"/entry", "serve"}));
   EXPECT_EQ(line.working_directory, "/srv");
   EXPECT_EQ(line.env, (std::vector<std::string>{"PATH=/x", "A=image", "HOSTNAME=web-0"}));
-  line = command_line(from(R"x({"args":["$(A)"]})x"), image, {{"A", "own"}}, "h");
+  line = command_line(parsed(R"x({"args":["$(A)"]})x"), image, {{"A", "own"}}, "h");
   EXPECT_EQ(line.args, (std::vector<std::string>{"/entry", "own"}));
   EXPECT_EQ(line.env, (std::vector<std::string>{"PATH=/x", "HOSTNAME=h", "A=own"}));
-  line = command_line(from(R"({"command":["/other"],"workingDir":"/w"})"), image, {}, "h");
+  line = command_line(parsed(R"({"command":["/other"],"workingDir":"/w"})"), image, {}, "h");
   EXPECT_EQ(line.args, std::vector<std::string>{"/other"}) << "a command hides the image's arguments";
   EXPECT_EQ(line.working_directory, "/w");
-  line = command_line(from("{}"), Value(), {}, "h");
+  line = command_line(parsed("{}"), Value(), {}, "h");
   EXPECT_TRUE(line.args.empty());
   EXPECT_EQ(line.env[0].substr(0, 5), "PATH=");
 }
@@ -135,24 +132,24 @@ TEST(Resources, OfContainersAndPods) {
   Limits all = pod_limits(pod);
   EXPECT_EQ(all.cpu_milli_limit, 2000) << "the init container needs more than both";
   EXPECT_EQ(all.memory_bytes, (64 << 20) + (1 << 30));
-  pod.mut("spec").mut("containers").push(from(R"({"name":"free"})"));
+  pod.mut("spec").mut("containers").push(parsed(R"({"name":"free"})"));
   EXPECT_EQ(pod_limits(pod).memory_bytes, 0) << "no limit where one container has none";
-  pod.set("status", from(R"({"qosClass":"Burstable"})"));
-  EXPECT_EQ(oom_score(pod, from(R"({"resources":{"requests":{"memory":"1Gi"}}})"), 4ll << 30), 750);
-  EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), 999);
-  pod.set("status", from(R"({"qosClass":"Guaranteed"})"));
-  EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), -997);
-  pod.set("status", from(R"({"qosClass":"BestEffort"})"));
-  EXPECT_EQ(oom_score(pod, from("{}"), 4ll << 30), 1000);
+  pod.set("status", parsed(R"({"qosClass":"Burstable"})"));
+  EXPECT_EQ(oom_score(pod, parsed(R"({"resources":{"requests":{"memory":"1Gi"}}})"), 4ll << 30), 750);
+  EXPECT_EQ(oom_score(pod, parsed("{}"), 4ll << 30), 999);
+  pod.set("status", parsed(R"({"qosClass":"Guaranteed"})"));
+  EXPECT_EQ(oom_score(pod, parsed("{}"), 4ll << 30), -997);
+  pod.set("status", parsed(R"({"qosClass":"BestEffort"})"));
+  EXPECT_EQ(oom_score(pod, parsed("{}"), 4ll << 30), 1000);
 }
 
 TEST(Resources, ASidecarIsNoMoreLikelyToBeKilledThanWhatItServes) {
   Value pod = pod_of(R"({"containers":[{"name":"a","resources":{"requests":{"memory":"1Gi"}}},{"name":"b","resources":{"requests":{"memory":"2Gi"}}}],
                          "initContainers":[{"name":"i","restartPolicy":"Always"},{"name":"j"}]})");
-  pod.set("status", from(R"({"qosClass":"Burstable"})"));
+  pod.set("status", parsed(R"({"qosClass":"Burstable"})"));
   EXPECT_EQ(oom_score(pod, pod["spec"]["initContainers"][0], 4ll << 30), 750);
   EXPECT_EQ(oom_score(pod, pod["spec"]["initContainers"][1], 4ll << 30), 999) << "not a sidecar";
-  pod.mut("spec").set("resources", from(R"({"requests":{"memory":"3584Mi"}})"));
+  pod.mut("spec").set("resources", parsed(R"({"requests":{"memory":"3584Mi"}})"));
   // 512 MiB beyond what the containers ask for, shared by three.
   EXPECT_EQ(oom_score(pod, pod["spec"]["containers"][1], 4ll << 30), 459);
 }
@@ -168,8 +165,8 @@ class Layers : public ::testing::Test {
     spec_ = ContainerSpec{};
     auto users = read_image_users(layers_);
     if (!users.ok()) return users.error();
-    if (!needs_image_users(pod_of(pod_spec), from(container), from(image))) users = ImageUsers{};
-    return resolve_security(pod_of(pod_spec), from(container), from(image), *users, "web-0_shop(u1)", spec_);
+    if (!needs_image_users(pod_of(pod_spec), parsed(container), parsed(image))) users = ImageUsers{};
+    return resolve_security(pod_of(pod_spec), parsed(container), parsed(image), *users, "web-0_shop(u1)", spec_);
   }
   testing::TemporaryDirectory directory_;
   std::vector<std::string> layers_;
@@ -267,13 +264,13 @@ TEST(Capabilities, AreAddedAndDropped) {
   auto held = *resolve_capabilities(Value());
   EXPECT_NE(std::find(held.begin(), held.end(), "CAP_CHOWN"), held.end());
   EXPECT_EQ(std::find(held.begin(), held.end(), "CAP_NET_ADMIN"), held.end());
-  held = *resolve_capabilities(from(R"({"drop":["ALL"],"add":["NET_BIND_SERVICE"]})"));
+  held = *resolve_capabilities(parsed(R"({"drop":["ALL"],"add":["NET_BIND_SERVICE"]})"));
   EXPECT_EQ(held, std::vector<std::string>{"CAP_NET_BIND_SERVICE"});
-  held = *resolve_capabilities(from(R"({"add":["ALL"],"drop":["CHOWN"]})"));
+  held = *resolve_capabilities(parsed(R"({"add":["ALL"],"drop":["CHOWN"]})"));
   EXPECT_EQ(std::find(held.begin(), held.end(), "CAP_CHOWN"), held.end());
   EXPECT_NE(std::find(held.begin(), held.end(), "CAP_NET_ADMIN"), held.end());
   for (const char* list : {"add", "drop"}) {
-    auto wrong = resolve_capabilities(from((std::string("{\"") + list + R"(":["NO_SUCH_CAP"]})").c_str()));
+    auto wrong = resolve_capabilities(parsed((std::string("{\"") + list + R"(":["NO_SUCH_CAP"]})").c_str()));
     ASSERT_FALSE(wrong.ok());
     EXPECT_EQ(wrong.error().message, std::string("unknown capability \"NO_SUCH_CAP\" to ") + list);
   }
@@ -375,9 +372,9 @@ TEST(References, AreFoundEverywhere) {
   EXPECT_TRUE(found.contains({api::resources::kSecrets, api::Name{"shop", "a"}}));
 }
 
-TEST(ImageVolumes, TheRecordHasWhatIsMountedWhateverItsTagNamesLater) {
-  if (!testing::enter_private_mounts()) GTEST_SKIP() << "no private mount namespace";
-  testing::TemporaryDirectory directory;
+// A pod, and all that a hook may ask for.
+struct HookSurroundings {
+  HookSurroundings(const char* spec, const std::string& directory) : pod{services, pod_of(spec), record, directory, {}, {}, {}, {}, {}, {}, {}, {}, {}} {}
   AgentConfig config;
   testing::ManualRuntime runtime;
   testing::FakeApi api{runtime};
@@ -390,18 +387,23 @@ TEST(ImageVolumes, TheRecordHasWhatIsMountedWhateverItsTagNamesLater) {
   controllers::EventRecorder events{runtime, api, "kubelet"};
   Services services{config, runtime, api, containers, images, volumes, network, objects, events, probes};
   PodRecord record;
-  PodContext pod{services, pod_of(R"({"volumes":[{"name":"v","image":{"reference":"files"}}]})"), record, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
-  pod.directory = directory / "pod";
+  PodContext pod;
+};
+
+TEST(ImageVolumes, TheRecordHasWhatIsMountedWhateverItsTagNamesLater) {
+  if (!testing::enter_private_mounts()) GTEST_SKIP() << "no private mount namespace";
+  testing::TemporaryDirectory directory;
+  HookSurroundings around(R"({"volumes":[{"name":"v","image":{"reference":"files"}}]})", directory / "pod");
   ASSERT_TRUE(make_directories(directory / "layer").ok());
-  images.add("files", {directory / "layer"});
+  around.images.add("files", {directory / "layer"});
   for (const char* id : {"sha256:files", "sha256:later"}) {  // an agent, and the one after it
-    images.images["files"]->id = id;
+    around.images.images["files"]->id = id;
     auto hook = make_image_volumes_hook();
     std::optional<std::optional<HookFailure>> prepared;
-    hook->prepare(pod, [&prepared](std::optional<HookFailure> failure) { prepared = std::move(failure); });
-    runtime.settle();
+    hook->prepare(around.pod, [&prepared](std::optional<HookFailure> failure) { prepared = std::move(failure); });
+    around.runtime.settle();
     ASSERT_TRUE(prepared && !*prepared);
-    EXPECT_EQ(record.volume_images["v"], "sha256:files");
+    EXPECT_EQ(around.record.volume_images["v"], "sha256:files");
   }
   unmount(directory / "pod/images/v");
 }
@@ -410,22 +412,9 @@ class SubPaths : public ::testing::Test {
  protected:
   // The container's mounts, and its sub-paths bound.
   Result<std::vector<Mount>> mounts(const char* container) {
-    AgentConfig config;
-    testing::ManualRuntime runtime;
-    testing::FakeApi api{runtime};
-    testing::FakeContainers containers{runtime};
-    testing::FakeImages images{runtime};
-    testing::FakeVolumes volumes{runtime, ""};
-    testing::FakeNetwork network;
-    testing::FakeProbes probes{runtime};
-    ObjectCache objects{runtime, api};
-    controllers::EventRecorder events{runtime, api, "kubelet"};
-    Services services{config, runtime, api, containers, images, volumes, network, objects, events, probes};
-    PodRecord record;
-    PodContext pod{services, pod_of("{}"), record, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
-    pod.directory = directory_ / "pod";
-    pod.volumes["v"] = PodVolume{directory_ / "v", false};
-    auto found = container_mounts(pod, from(container), {{"POD", "web-0"}}, directory_ / "message");
+    HookSurroundings around("{}", directory_ / "pod");
+    around.pod.volumes["v"] = PodVolume{directory_ / "v", false};
+    auto found = container_mounts(around.pod, parsed(container), {{"POD", "web-0"}}, directory_ / "message");
     if (!found.ok()) return found.error();
     BERTH_TRY(bind_sub_paths(found->sub_paths));
     return found->mounts;
