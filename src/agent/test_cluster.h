@@ -217,6 +217,7 @@ class FakeProbes final : public ProbeRunner {
   std::set<std::string> broken;   // cannot be carried out
   std::set<std::string> hanging;  // never answer
   std::set<std::string> warning;  // succeed with a warning
+  std::set<std::string> refusing;  // fail because nobody listens
   Duration takes{};               // each of them
   std::vector<std::string> log;
 

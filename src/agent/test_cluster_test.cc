@@ -476,11 +476,12 @@ void FakeProbes::run(const Value& action, const ProbeTarget& target, Duration, F
     return (void)runtime_.post([done = std::move(done)] { done({false, "no such program", true}); });
   }
   auto found = results.find(key);
-  bool good = found == results.end() || found->second;
+  bool refused = refusing.contains(key);
+  bool good = !refused && (found == results.end() || found->second);
   bool warned = warning.contains(key);
-  auto answer = [done = std::move(done), good, warned] {
+  auto answer = [done = std::move(done), good, warned, refused] {
     std::string text = warned ? "Probe terminated redirects, Response body: " : "HTTP probe failed with statuscode: 503";
-    done({good, good && !warned ? "" : text, false, warned});
+    done({good, good && !warned ? "" : text, false, warned, refused});
   };
   if (takes > Duration::zero()) return (void)runtime_.after(takes, std::move(answer));
   runtime_.post(std::move(answer));

@@ -197,12 +197,14 @@ TEST_F(ProbeRunnerTest, TellsRefusalSilenceAndNonsense) {
   EXPECT_FALSE(refused.good);
   EXPECT_EQ(refused.output, "Get \"http://" + at + "/h\": dial tcp " + at + ": connect: connection refused");
   EXPECT_TRUE(refused.refused);
-  EXPECT_EQ(run(R"({"tcpSocket":{"port":)" + std::to_string(port) + "}}").output,
-            "dial tcp " + at + ": connect: connection refused");
+  refused = run(R"({"tcpSocket":{"port":)" + std::to_string(port) + "}}");
+  EXPECT_EQ(refused.output, "dial tcp " + at + ": connect: connection refused");
+  EXPECT_TRUE(refused.refused);
   Listener silent(loop_, "");
   auto timed_out = run(R"({"httpGet":{"path":"/h","port":)" + std::to_string(silent.port) + "}}", 50ms);
   EXPECT_EQ(timed_out.output, "Get \"http://127.0.0.1:" + std::to_string(silent.port) +
                                   "/h\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+  EXPECT_FALSE(timed_out.refused);
   EXPECT_TRUE(run(R"({"tcpSocket":{"port":)" + std::to_string(silent.port) + "}}").good);
   Listener nonsense(loop_, "SSH-2.0-x\r\n\r\n");
   auto malformed = run(R"({"httpGet":{"path":"/h","port":)" + std::to_string(nonsense.port) + "}}");
@@ -223,6 +225,7 @@ TEST_F(ProbeRunnerTest, ACommandThatCouldNotRunHasNotFailed) {
     return run(action, 2s);
   };
   EXPECT_TRUE(answer(ExecResult{0, ""}).good);
+  EXPECT_FALSE(answer(ExecResult{1, "connect: connection refused"}).refused) << "a process has run";
   auto failed = answer(ExecResult{2, "no response"});
   EXPECT_EQ(failed.output, "no response");
   EXPECT_FALSE(failed.good || failed.errored);
