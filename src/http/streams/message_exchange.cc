@@ -11,15 +11,6 @@ namespace {
 
 constexpr std::string_view kTokenPrefix = "base64url.bearer.authorization.k8s.io.";
 
-std::vector<std::string> all_subprotocols(const Request& request) {
-  std::vector<std::string> out;
-  for (const auto& [name, value] : request.headers) {
-    if (!iequals(name, "sec-websocket-protocol")) continue;
-    for (std::string_view one : split(value, ',')) out.emplace_back(trim(one));
-  }
-  return out;
-}
-
 class MessageExchange final : public Exchange, public std::enable_shared_from_this<MessageExchange> {
  public:
   MessageExchange(Runtime& runtime, std::shared_ptr<Exchange> below, MessageForm form)
@@ -36,7 +27,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
     if (!accepted.ok()) {
       over_ = true;
       below_->Exchange::respond(400, "text/plain; charset=utf-8", accepted.error().message);
-      // Whoever streams has nobody to stream to.
+      // The caller of start() hears that its client is gone.
       runtime_.post([weak = weak_from_this()] {
         if (auto self = weak.lock()) self->tell_closed();
       });
@@ -108,14 +99,14 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
 }  // namespace
 
 std::vector<std::string> offered_subprotocols(const Request& request) {
-  std::vector<std::string> out = all_subprotocols(request);
+  std::vector<std::string> out = subprotocols(request);
   std::erase_if(out, [](const std::string& one) { return one.starts_with(kTokenPrefix); });
   return out;
 }
 
 std::string offered_token(const Request& request) {
   if (!wants_websocket(request)) return {};
-  for (const std::string& one : all_subprotocols(request)) {
+  for (const std::string& one : subprotocols(request)) {
     if (!one.starts_with(kTokenPrefix)) continue;
     Result<std::string> token = base64url_decode(std::string_view(one).substr(kTokenPrefix.size()));
     return token.ok() ? *token : std::string();

@@ -56,6 +56,7 @@ struct AcceptedSocket {
   std::string protocol;
 };
 bool wants_websocket(const Request& request);
+std::vector<std::string> subprotocols(const Request& request);  // that the client offers, in its order
 bool offers_protocol(const Request& request, std::string_view protocol);
 Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<std::string>& accepted);
 std::unique_ptr<WebSocket> make_websocket(std::unique_ptr<Channel> channel, WebSocket::Events events);

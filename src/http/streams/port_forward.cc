@@ -240,7 +240,8 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
       spdy_->reset(id, 1);
       return;
     }
-    // Old clients send no request id; there a pair shares its stream numbers' neighbourhood.
+    // Old clients send no request id. They open the error stream right before the data stream, and a client's streams have odd
+    // numbers.
     std::string request(header(headers, "requestid"));
     if (request.empty()) request = std::to_string(data ? id - 2 : id);
     auto& [error_id, data_id] = half_[request];
@@ -398,7 +399,7 @@ void serve_port_forward(std::shared_ptr<Exchange> exchange, Function<void(std::u
     if (accepted) std::make_shared<SpdyForwarding>(std::move(opened))->start(std::move(accepted->channel));
     return;
   }
-  // Who does not speak SPDY inside of WebSocket messages names the ports beforehand.
+  // A client without SPDY inside of WebSocket messages names the ports in the query.
   const bool tunnel = offers_protocol(exchange->request(), kTunnel);
   Result<std::vector<int>> ports = tunnel ? std::vector<int>() : wanted_ports(exchange->request());
   if (!ports.ok()) return refuse(ports.error());

@@ -123,17 +123,21 @@ class WebSocketImpl final : public WebSocket {
 
 bool wants_websocket(const Request& request) { return has_token(header(request.headers, "upgrade"), "websocket"); }
 
-namespace {
-std::string offered_protocols(const Request& request) {
-  std::string offered;
+std::vector<std::string> subprotocols(const Request& request) {
+  std::vector<std::string> out;
   for (const auto& [name, value] : request.headers) {
-    if (iequals(name, "sec-websocket-protocol")) offered += (offered.empty() ? "" : ",") + value;
+    if (!iequals(name, "sec-websocket-protocol")) continue;
+    for (std::string_view one : split(value, ',')) {
+      if (one = trim(one); !one.empty()) out.emplace_back(one);
+    }
   }
-  return offered;
+  return out;
 }
-}  // namespace
 
-bool offers_protocol(const Request& request, std::string_view protocol) { return has_token(offered_protocols(request), protocol); }
+bool offers_protocol(const Request& request, std::string_view protocol) {
+  const std::vector<std::string> offered = subprotocols(request);
+  return std::any_of(offered.begin(), offered.end(), [protocol](const std::string& one) { return iequals(one, protocol); });
+}
 
 Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<std::string>& accepted) {
   const Headers& headers = exchange.request().headers;
@@ -144,12 +148,12 @@ Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<st
     return error(Code::kBadRequest, "malformed WebSocket handshake");
   }
   AcceptedSocket socket;
-  const std::string offered = offered_protocols(exchange.request());
+  const std::vector<std::string> offered = subprotocols(exchange.request());
   auto chosen = std::find_if(accepted.begin(), accepted.end(), [&](const std::string& protocol) {
-    return protocol.empty() ? offered.empty() : has_token(offered, protocol);
+    return protocol.empty() ? offered.empty() : offers_protocol(exchange.request(), protocol);
   });
   if (chosen == accepted.end()) {
-    return error(Code::kBadRequest, "none of the WebSocket protocols " + quoted(offered) + " is supported, only " + join(accepted, ", "));
+    return error(Code::kBadRequest, "none of the WebSocket protocols " + quoted(join(offered, ", ")) + " is supported, only " + join(accepted, ", "));
   }
   socket.protocol = *chosen;
   std::string text = std::string(key) + std::string(kGuid);
