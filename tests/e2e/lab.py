@@ -127,6 +127,13 @@ def wait_for(what, probe, timeout=60, every=0.05):
     raise Failed(f"timed out after {timeout} s waiting for {what}; last: {last}")
 
 
+def pod(name, *containers, **spec):
+    """A pod as text. Its containers sleep in WEB, but for what is said of them."""
+    plain = {"name": "c", "image": WEB, "command": ["sleep", "100000"]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+                       "spec": {"terminationGracePeriodSeconds": 0, "containers": [{**plain, **one} for one in containers or [{}]], **spec}})
+
+
 def is_ready(pod):
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", []))
 

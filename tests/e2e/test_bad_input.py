@@ -7,9 +7,7 @@ from lab import columns, wait_for
 
 
 def pod(name, image=lab.WEB, **spec):
-    container = {"name": "c", "image": image, "command": ["sleep", "1000"], **spec.pop("container", {})}
-    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-                       "spec": {"terminationGracePeriodSeconds": 0, "containers": [container], **spec}})
+    return lab.pod(name, {"image": image, **spec.pop("container", {})}, **spec)
 
 
 def test_image_that_is_not_here(session):

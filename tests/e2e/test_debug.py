@@ -5,16 +5,7 @@ import pathlib
 import lab
 from lab import wait_for
 
-PLAIN = f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: plain}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - {{name: main, image: {lab.WEB}, command: [sleep, "98765"]}}
-  - {{name: side, image: {lab.WEB}, command: [sleep, "56789"]}}
-"""
+PLAIN = lab.pod("plain", {"name": "main", "command": ["sleep", "98765"]}, {"name": "side", "command": ["sleep", "56789"]})
 
 # Its own ps, from /proc: the image has none.
 PROCESSES = r"for p in /proc/[0-9]*; do tr '\0' ' ' < $p/cmdline; echo; done"
@@ -43,12 +34,13 @@ def test_debug_a_running_pod(session):
     assert pod["metadata"]["generation"] == pod["status"]["observedGeneration"] == 2
 
     # Without a target: processes of its own, the pod's network and name. It can be logged, executed in, and attached to.
-    session.k("debug", "plain", f"--image={lab.WEB}", "--container=alone", "--", "sh", "-c", f"echo begun; {PROCESSES}; sleep 12345")
+    session.k("debug", "plain", f"--image={lab.WEB}", "--container=alone", "--", "sh", "-c", f"{PROCESSES}; echo th''at is all; sleep 12345")
     wait_for("its start", lambda: debuggers(session)["alone"]["state"].get("running"))
-    log = wait_for("its log", lambda: "begun" in (text := session.out("logs", "plain", "-c", "alone")) and text)
+    log = wait_for("its log", lambda: "that is all" in (text := session.out("logs", "plain", "-c", "alone")) and text)
     assert "sleep 98765" not in log
     assert session.exec("plain", "hostname", container="alone") == "plain\n"
-    assert session.wait_event("Pod", "plain", "Started")
+    wait_for("its event", lambda: any(e["reason"] == "Started" and e["involvedObject"].get("fieldPath") == "spec.ephemeralContainers{alone}"
+                                      for e in session.list("events")["items"]))
     assert "Ephemeral Containers:" in session.out("describe", "pod", "plain")
 
     # What is there stays.
@@ -58,20 +50,11 @@ def test_debug_a_running_pod(session):
     session.wait_gone("pods", "plain")
 
 
-SIZED = f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: sized}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: main
-    image: {lab.WEB}
-    command: [sleep, "100000"]
-    resizePolicy: [{{resourceName: cpu, restartPolicy: NotRequired}}, {{resourceName: memory, restartPolicy: RestartContainer}}]
-    resources: {{requests: {{cpu: 50m, memory: 32Mi}}, limits: {{cpu: 200m, memory: 64Mi}}}}
-  - {{name: side, image: {lab.WEB}, command: [sleep, "100000"], resources: {{limits: {{cpu: 100m, memory: 64Mi}}}}}}
-"""
+SIZED = lab.pod(
+    "sized",
+    {"name": "main", "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}},
+     "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}, {"resourceName": "memory", "restartPolicy": "RestartContainer"}]},
+    {"name": "side", "resources": {"limits": {"cpu": "100m", "memory": "64Mi"}}})
 
 
 def control_group(session, container, controller, files):

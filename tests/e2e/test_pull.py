@@ -83,9 +83,7 @@ def guarded(cluster, tmp_path):
 
 
 def pod(name, image, **spec):
-    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-                       "spec": {"terminationGracePeriodSeconds": 0,
-                                "containers": [{"name": "c", "image": image, "command": ["sleep", "100000"]}], **spec}})
+    return lab.pod(name, {"image": image}, **spec)
 
 
 def test_pull(session, registry):

@@ -134,9 +134,7 @@ def test_run_on_a_terminal_shows_all_that_was_said(kubectl):
 def test_what_a_client_has_read_of_the_log_is_not_said_again(kubectl):
     """kubectl run -i of 1.36 reads the log before it attaches."""
     def made(name, script):
-        kubectl.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
-            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "c", "image": lab.WEB, "command": ["sh", "-c", script], "stdin": True, "stdinOnce": True}]}}))
+        kubectl.apply(lab.pod(name, {"command": ["sh", "-c", script], "stdin": True, "stdinOnce": True}, restartPolicy="Never"))
         wait_for("a first line", lambda: kubectl.k("logs", name, check=False).stdout.startswith("first\n"))
         return kubectl.out("logs", name)
 

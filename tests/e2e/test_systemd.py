@@ -12,14 +12,6 @@ import lab
 from lab import is_ready, wait_for
 
 TEXT = (lab.ROOT / "docs/howto/systemd.md").read_text()
-POD = f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: stays}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{{name: c, image: {lab.WEB}}}]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +65,7 @@ def test_pods_outlive_a_restart_of_the_service(own_cluster, units):
     carry_out(cluster, service, "ExecStart")
     assert int(main.read_text()) == cluster.pid("supervisor")
     cluster.image(lab.WEB)
-    cluster.kubectl("apply", "-f", "-", stdin=POD)
+    cluster.kubectl("apply", "-f", "-", stdin=lab.pod("stays"))
     wait_for("the pod", lambda: is_ready(cluster.api("/api/v1/namespaces/default/pods/stays")))
     before = cluster.api("/api/v1/namespaces/default/pods/stays")["status"]["containerStatuses"][0]
     roles = {role: cluster.pid(role) for role in ("supervisor", "server", "agent")}
