@@ -24,7 +24,8 @@ namespace berth::agent {
 namespace {
 
 constexpr Duration kConfigRetry = 10s;
-// Of one pod, at a time: what ends and what other pods start has its turn between them. An end of one start brings the next.
+// Starts of one pod's containers that are under way at a time, so that stops and the starts of other pods come in between. sync()
+// begins the next when one of them is over.
 constexpr int kMostStarts = 8, kMostEphemeralStarts = 4;
 constexpr const char* kEagerProbes = "berth.dev/eager-probes";
 

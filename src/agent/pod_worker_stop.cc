@@ -229,7 +229,7 @@ void PodWorker::run_lifecycle(const Value& handler, const std::string& name, Dur
   services_->probes.run(handler, target, timeout, std::move(done));
 }
 
-// conmon keeps to its limit by itself (LogFiles); one that was started without a limit is told to begin a new log. Looks only while
+// conmon begins a new log at its limit by itself (LogFiles). A conmon that was started without a limit is told to. Looks only while
 // something runs.
 void PodWorker::rotate_logs() {
   const AgentConfig& config = services_->config;

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -20,7 +19,6 @@
 #include "http/server.h"
 
 namespace berth::agent {
-
 
 class StreamServer {
  public:
