@@ -80,6 +80,17 @@ TEST_F(AgentTest, ShortensAStatusThatIsTooLarge) {
   EXPECT_TRUE(get("web-0").is_null());
 }
 
+TEST_F(AgentTest, APodStartsEightContainersAtATime) {
+  std::string list;
+  for (int i = 0; i < 20; ++i) list += std::string(i ? "," : "") + R"({"name":"c)" + std::to_string(i) + R"(","image":"busybox"})";
+  containers_.hold_runs = true;
+  put("web-0", R"({"containers":[)" + list + "]}");
+  EXPECT_EQ(containers_.specs.size(), 8u);
+  containers_.release_runs();
+  runtime_.settle();
+  EXPECT_EQ(containers_.running().size(), 20u);
+}
+
 TEST_F(AgentTest, APodStartsAFewContainersAtATimeAndNoneOnceItEnds) {
   put("web-0", R"({"containers":[{"name":"c","image":"busybox"}]})");
   runtime_.advance(2s);

@@ -66,6 +66,25 @@ TEST_F(ResizeTest, ANewPodFindsWhatAResizeHasLeft) {
   EXPECT_EQ(get("e")["status"]["reason"], "OutOfexample.com/card");
 }
 
+TEST_F(ResizeTest, ANewPodFindsWhatALateGrantHasLeft) {
+  const std::int64_t all = 1000 * Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  auto cpu = [](std::int64_t milli) { return R"({"requests":{"cpu":")" + std::to_string(milli) + R"(m"}})"; };
+  auto spec = [&cpu](std::int64_t milli) { return R"({"containers":[{"name":"c","image":"busybox","resources":)" + cpu(milli) + "}]}"; };
+  put("a", spec(100));
+  put("b", spec(all / 2));
+  resize("a", cpu(all - 150));
+  EXPECT_EQ(condition_of("a", "PodResizePending")["reason"], "Deferred");
+  put("c", spec(50));
+  EXPECT_EQ(get("c")["status"]["phase"], "Running");
+  api_.delete_pod(api::Name{"default", "b"}, 1);
+  runtime_.advance(5s);
+  EXPECT_TRUE(condition_of("a", "PodResizePending").is_null());
+  put("d", spec(101));
+  EXPECT_EQ(get("d")["status"]["reason"], "OutOfcpu");
+  put("e", spec(100));
+  EXPECT_EQ(get("e")["status"]["phase"], "Running");
+}
+
 TEST_F(ResizeTest, ChangesTheLimitsOfARunningContainer) {
   put("a", R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"200m","memory":"64Mi"}}}]})");
   std::size_t before = containers_.log.size();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "base/time/time.h"
 
@@ -73,6 +74,23 @@ TEST_F(ContainerLogsTest, ShowsTimesInUtcWithNineDigits) {
             "2026-01-02T03:04:01.850049080Z one\n2026-01-02T03:04:02.500000000Z two\n2026-01-02T03:04:03.000000000Z three\n");
   options.tail_lines = 2;
   EXPECT_EQ(read(options), "2026-01-02T03:04:02.500000000Z two\n2026-01-02T03:04:03.000000000Z three\n");
+}
+
+TEST_F(ContainerLogsTest, OthersHaveTheirTurnWhileALongLogIsRead) {
+  std::string logged, all;
+  for (int i = 0; i < 40'000; ++i) {
+    logged += line(1, std::string(60, 'x') + std::to_string(i));
+    all += std::string(60, 'x') + std::to_string(i) + "\n";
+  }
+  append(logged);
+  std::size_t seen = 0, when_run = 0;
+  const std::string out = read({}, [&](const std::string& text) {
+    if (std::exchange(seen, text.size()) == 0) loop_.post([&] { when_run = seen; });
+  });
+  EXPECT_EQ(out.size(), all.size());
+  EXPECT_TRUE(out == all);
+  EXPECT_GT(when_run, 0u);
+  EXPECT_LT(when_run, all.size() / 2);
 }
 
 TEST_F(ContainerLogsTest, TailSinceAndLimit) {
