@@ -12,6 +12,7 @@
 
 #include "agent/runtime/cgroup.h"
 #include "agent/runtime/child.h"
+#include "agent/runtime/container_files.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/test_node.h"
@@ -423,12 +424,31 @@ TEST_F(CrunRuntimeTest, WhatIsExecutedIsInTheContainersGroupsByItself) {
   ASSERT_TRUE(executed.ok());
   EXPECT_EQ(groups(executed->output), groups(exec(s.id, {"cat", "/proc/1/cgroup"})->output)) << executed->output;
   if (Cgroups().unified()) return;
-  EXPECT_TRUE(path_exists(directory_ / ("run/run/exec/" + s.id + "/status")));
   // A container of an earlier release: crun moves the process.
   ASSERT_TRUE(remove_all(directory_ / ("run/run/exec/" + s.id)).ok());
   EXPECT_EQ(exec(s.id, {"echo", "here"})->output, "here\n");
-  // Nothing runs outside of its container's limits.
-  ASSERT_TRUE(make_directories(directory_ / ("run/run/exec/" + s.id)).ok());
+}
+
+// Where one of the control groups cannot be entered, nothing runs: it would run outside of its container's limits.
+TEST_F(CrunRuntimeTest, NothingIsExecutedOutsideOfTheContainersGroups) {
+  if (Cgroups().unified()) GTEST_SKIP() << "crun moves the process";
+  sandbox();
+  auto s = shell("sleep 100");
+  ASSERT_TRUE(run(s).ok());
+  const RuntimePaths paths(directory_ / "run", directory_ / "run/run");
+  StoredContainer stored;
+  stored.status.id = s.id;
+  stored.cgroup = cgroup_ + "/" + s.id;
+  std::vector<std::string> command = exec_command(CrunConfig{directory_ / "run"}, paths, Cgroups(), stored);
+  ASSERT_EQ(command[0], kShell);
+  ASSERT_TRUE(command[4].ends_with("/tasks")) << command[4];
+  command.insert(command.end(), {s.id, "touch", "/ran"});
+  ASSERT_TRUE(run_checked({.argv = command}).ok());
+  EXPECT_TRUE(path_exists(paths.writable_layer(s.id) + "/ran"));
+  command.back() = "/ran-outside";
+  command.insert(command.begin() + 5, "/sys/fs/cgroup/absent/tasks");
+  EXPECT_FALSE(run_checked({.argv = command}).ok());
+  EXPECT_FALSE(path_exists(paths.writable_layer(s.id) + "/ran-outside"));
 }
 
 // What an earlier release started lies in the root itself: it is found, and what is new goes there until none is left.
