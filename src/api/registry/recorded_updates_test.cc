@@ -134,7 +134,6 @@ class RecordedUpdates : public RegistryFixture {
 };
 
 TEST_F(RecordedUpdates, AreAnsweredAsRecorded) {
-  constexpr double kFloor = 0.999;
   Call quota = call(api::resources::kNamespaces);
   ASSERT_TRUE(wait([&](Done done) { registry_->create(quota, parsed(R"({"metadata":{"name":"quota"}})"), std::move(done)); }).ok());
   // The recorded cluster had no default class.
@@ -173,7 +172,7 @@ TEST_F(RecordedUpdates, AreAnsweredAsRecorded) {
     file << json::encode(Value::object({{"row", name}, {"recorded", listed(wanted)}, {"got", listed(got)}})) << "\n";
   }
   EXPECT_GT(seen, 5000);
-  EXPECT_GE(same, kFloor * seen) << same << " of " << seen << "; the first that are not:\n" << shown;
+  EXPECT_EQ(same, seen) << "the first that are not:\n" << shown;
 }
 
 }  // namespace
