@@ -52,6 +52,19 @@ TEST_F(EvictionTest, TheBudgetPaysAndThePodIsToldWhy) {
   EXPECT_EQ(evict("p"), "ok");  // on its way already: it costs nothing
 }
 
+// conditions[].observedGeneration is there where the agent has set status.observedGeneration.
+TEST_F(EvictionTest, TheConditionHasAGenerationWhereTheAgentSawOne) {
+  for (const char* name : {"unseen", "seen"}) make_pod(name);
+  patch(call(kPods, "seen", "status"), R"({"status":{"observedGeneration":1}})");
+  auto generation = [&](const std::string& name) {
+    EXPECT_EQ(evict(name), "ok");
+    const Value evicted = pod(name);
+    return api::condition_of(evicted, "DisruptionTarget")["observedGeneration"];
+  };
+  EXPECT_TRUE(generation("unseen").is_null());
+  EXPECT_EQ(generation("seen"), pod("seen")["metadata"]["generation"]);
+}
+
 TEST_F(EvictionTest, WhatABudgetSaysWhenItRefuses) {
   make_pod("p");
   make_budget("one", R"({"observedGeneration":0,"disruptionsAllowed":5})");

@@ -108,6 +108,19 @@ TEST_F(PodPartsTest, ResizeOfABoundPodNeedsItsNode) {
   EXPECT_EQ(outcome_of("resize", R"({"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"2"}}}]}})"), "ok");
 }
 
+TEST_F(PodPartsTest, ResizeOfAnInitContainerNeedsAFeatureOfTheNode) {
+  bind("n1");
+  create(api::resources::kNodes, R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"status":{"allocatable":{"cpu":"2","memory":"4Gi"}}})");
+  auto resize = [&](const std::string& container) {
+    return outcome_of("resize", R"({"spec":{"initContainers":[{"name":")" + container + R"(","resources":{"requests":{"cpu":"1"}}}]}})");
+  };
+  EXPECT_EQ(resize("s"), "ok") << "a sidecar";
+  EXPECT_EQ(resize("i"),
+            "403 pods \"p\" is forbidden: pod update requires features InPlacePodVerticalScalingInitContainers which are not available on node \"n1\"");
+  patch(call(api::resources::kNodes, "n1", "status"), R"({"status":{"declaredFeatures":["InPlacePodVerticalScalingInitContainers"]}})");
+  EXPECT_EQ(resize("i"), "ok");
+}
+
 TEST_F(PodPartsTest, ResizeStaysInTheBoundsOfItsNamespace) {
   create({"", "v1", "limitranges"}, R"({"apiVersion":"v1","kind":"LimitRange","metadata":{"name":"l"},
       "spec":{"limits":[{"type":"Pod","max":{"memory":"1Gi"}}]}})");
