@@ -1,7 +1,5 @@
 #include "api/rest/negotiate.h"
 
-#include <algorithm>
-
 #include "base/text.h"
 
 namespace berth::rest {
@@ -47,11 +45,9 @@ Accept negotiate(std::string_view header, bool streams) {
   if (trim(header).empty()) return accept;
   Accept refused;
   refused.acceptable = false;
-  const std::vector<MediaRange> ranges = parse_accept(header);
-  for (const MediaRange& range : ranges) {
+  for (const MediaRange& range : parse_accept(header)) {
     if (is_protobuf(range.type) && range.as.empty()) {
       accept.encoding = Encoding::kProtobuf;
-      accept.or_json = std::any_of(ranges.begin(), ranges.end(), [](const MediaRange& one) { return is_json(one.type) && one.as.empty(); });
       return accept;
     }
     if (is_known(range.type) && !refused.known_type) {

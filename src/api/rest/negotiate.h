@@ -16,7 +16,6 @@ struct Accept {
   std::string table_version = "v1";  // "v1" or "v1beta1"
   bool acceptable = true;            // false: answer 406
   bool known_type = false;           // with acceptable false: the media type is one of Kubernetes', but not in that form
-  bool or_json = false;              // with Encoding::kProtobuf: JSON will do as well, for what has no protobuf form
   bool wants_list = false;           // with As::kPartialMetadata: PartialObjectMetadataList was named
   bool pretty = false;
   // Whole objects, as they are kept.

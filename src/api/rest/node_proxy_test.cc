@@ -208,6 +208,30 @@ TEST_F(NodeProxyTest, TheAgentIsNotToldTheToken) {
   }
 }
 
+// Headers that the server sets for its agents are not taken from the client.
+TEST_F(NodeProxyTest, AClientSetsNoHeaderOfTheServer) {
+  http::Headers asked;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    asked = exchange->request().headers;
+    exchange->respond(200, "text/plain", "");
+  });
+  server_.ask("GET", kPods + "/one/log", "", {{"x-berth-client", "forged"}, {"x-berth-pod-uid", "forged"}, {"x-berth-other", "forged"}, {"x-mine", "kept"}});
+  EXPECT_EQ(http::header(asked, "x-mine"), "kept");
+  for (const auto& [name, value] : asked) EXPECT_NE(value, "forged") << name;
+}
+
+TEST_F(NodeProxyTest, EphemeralContainersHaveStreamsToo) {
+  std::string asked;
+  server_.set_agent([&](std::shared_ptr<http::Exchange> exchange) {
+    asked = exchange->request().target;
+    exchange->respond(200, "text/plain", "");
+  });
+  ASSERT_EQ(server_.ask("PATCH", kPods + "/one/ephemeralcontainers", R"({"spec":{"ephemeralContainers":[{"name":"debug","image":"i"}]}})",
+                        {{"content-type", "application/strategic-merge-patch+json"}}).status, 200);
+  EXPECT_EQ(server_.ask("GET", kPods + "/one/log?container=debug").status, 200);
+  EXPECT_EQ(asked, "/containerLogs/default/one?container=debug");
+}
+
 TEST_F(NodeProxyTest, ExecPassesBytesBothWaysAndEnds) {
   std::unique_ptr<http::Channel> inside;
   std::string target;

@@ -4,7 +4,6 @@
 #include <map>
 
 #include "api/openapi/openapi.h"
-#include "api/protobuf/protobuf.h"
 #include "api/rest/context.h"
 #include "api/rest/discovery.h"
 #include "api/rest/identity.h"
@@ -258,11 +257,6 @@ void RestServer::State::handle_resource(const ContextPtr& context, const std::st
   }
   if (route.subresource == "proxy") {
     return handle_proxy(context);
-  }
-  if (context->accept.encoding == Encoding::kProtobuf && !protobuf::can_encode(*kind->type)) {
-    context->accept.encoding = Encoding::kJson;
-    context->accept.acceptable = context->accept.or_json;
-    context->accept.known_type = true;
   }
   if (Status acceptable = check_acceptable(context->accept, *kind, verb, route.name.empty()); !acceptable.ok()) {
     return answer_error(context, acceptable.error());

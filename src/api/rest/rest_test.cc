@@ -59,10 +59,8 @@ TEST(Route, Verbs) {
 TEST(Negotiate, FirstThatIsServedWins) {
   EXPECT_EQ(negotiate("").encoding, Encoding::kJson);
   EXPECT_EQ(negotiate("application/vnd.kubernetes.protobuf,application/json").encoding, Encoding::kProtobuf);
-  EXPECT_TRUE(negotiate("application/vnd.kubernetes.protobuf,application/json").or_json);
   EXPECT_EQ(negotiate("application/json,application/vnd.kubernetes.protobuf").encoding, Encoding::kJson);
   EXPECT_EQ(negotiate("application/yaml").encoding, Encoding::kYaml);
-  EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf").or_json);
   EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io").acceptable);
   EXPECT_FALSE(negotiate("application/json;as=Table;v=v2;g=meta.k8s.io").acceptable);
   EXPECT_EQ(negotiate("application/json;as=Table;v=v1beta1;g=meta.k8s.io").table_version, "v1beta1");
@@ -261,6 +259,32 @@ TEST_F(RestTest, UnknownFieldsAreListedAsTheyComeInAJsonBody) {
   }
   // YAML goes through a map, whose keys are sorted.
   EXPECT_TRUE(refusal(fields, kYaml).ends_with(R"(strict decoding error: unknown field "aa", unknown field "zz")")) << refusal(fields, kYaml);
+}
+
+TEST_F(RestTest, KeysThatAnApplyRepeatsAreToldAsAskedFor) {
+  auto apply = [&](const std::string& validation) {
+    return server_.ask("PATCH", kConfigMaps + "/r?fieldManager=m&fieldValidation=" + validation,
+                       "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: r\ndata:\n  a: \"1\"\n  a: \"2\"\n", {{"content-type", "application/apply-patch+yaml"}});
+  };
+  EXPECT_EQ(apply("Strict").status, 400);
+  EXPECT_EQ(apply("Ignore").header("warning"), "");
+  EXPECT_NE(apply("Warn").header("warning").find("line 7"), std::string::npos) << apply("Warn").header("warning");
+}
+
+TEST_F(RestTest, AccessReviewsSayWhatOfTheirSelectorsTheyIgnore) {
+  auto review = [&](const std::string& selectors) {
+    const std::string body = R"({"apiVersion":"authorization.k8s.io/v1","kind":"LocalSubjectAccessReview","spec":{"user":"u","resourceAttributes":{
+        "namespace":"default","verb":"list","resource":"pods",)" + selectors + "}}}";
+    const Value answer = server_.ask("POST", "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews", body, TestServer::kJson).json();
+    EXPECT_EQ(answer["metadata"]["namespace"].as_string(), "default");
+    return answer["status"]["evaluationError"].str();
+  };
+  EXPECT_EQ(review(R"("fieldSelector":{"requirements":[{"key":"a","operator":"In","values":["b"]}]})"), "");
+  EXPECT_EQ(review(R"("fieldSelector":{"requirements":[{"key":"a","operator":"In","values":["b","c"]}]})"),
+            "spec.resourceAttributes.fieldSelector ignored due to parse error");
+  EXPECT_EQ(review(R"("labelSelector":{"requirements":[{"key":"a","operator":"Exists"},{"key":"b","operator":"Exists","values":["c"]}]})"),
+            "spec.resourceAttributes.labelSelector partially ignored due to parse error");
+  EXPECT_EQ(review(R"("labelSelector":{"rawSelector":"a b c"})"), "spec.resourceAttributes.labelSelector ignored due to parse error");
 }
 
 TEST_F(RestTest, DeleteOptionsFromQueryAndBody) {

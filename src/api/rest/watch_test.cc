@@ -69,6 +69,16 @@ TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
   EXPECT_EQ(short_one.messages().back().opcode, 8);
 }
 
+TEST_F(WatchTest, AWebSocketIsJsonWhateverIsAccepted) {
+  server_.create(kConfigMaps, config_map("a"));
+  SocketWatching watching(server_, std::string(kConfigMaps) + "?watch=true",
+                          "Authorization: Bearer admin-token\r\nAccept: application/vnd.kubernetes.protobuf;stream=watch\r\n");
+  ASSERT_TRUE(server_.drive([&] { return watching.messages().size() == 1; }));
+  const Result<Value> event = json::parse(watching.messages()[0].text);
+  ASSERT_TRUE(event.ok()) << watching.messages()[0].text;
+  EXPECT_EQ((*event)["object"]["metadata"]["name"].as_string(), "a");
+}
+
 // Who offers to go on in another protocol than WebSocket is answered as one that offers nothing.
 TEST_F(WatchTest, AnotherUpgradeChangesNothing) {
   server_.create(kConfigMaps, config_map("a"));
