@@ -1,7 +1,5 @@
 #include "base/json/go_error.h"
 
-#include <algorithm>
-
 #include "base/text.h"
 
 namespace berth::json {
@@ -30,7 +28,7 @@ std::string quoted_character(unsigned char c) {
   return std::string(c < 0x20 || c == 0x7F ? "'\\x" : "'\\u00") + kHex[c >> 4] + kHex[c & 15] + "'";
 }
 
-// What a value stands in at `offset`, up to which the text can be read.
+// What a value at `offset` stands in. Up to there the text can be read.
 std::string after_value(std::string_view text, std::size_t offset) {
   std::string open;
   for (std::size_t at = 0; at < offset; ++at) {
@@ -58,7 +56,7 @@ Place place_of_value(std::string_view text, std::size_t offset) {
   for (const std::string_view word : {"true", "false", "null"}) {
     if (text[offset] != word[0]) continue;
     std::size_t same = 1;
-    while (same + 1 < word.size() && offset + same < text.size() && text[offset + same] == word[same]) ++same;
+    while (same + 1 < word.size() && text[offset + same] == word[same]) ++same;
     return {offset + same, "in literal " + std::string(word) + " (expecting '" + word[same] + "')"};
   }
   return {offset, "looking for beginning of value"};
@@ -74,7 +72,7 @@ Place place_of(std::string_view text, std::size_t offset, std::string_view what)
   if (what.find("unknown escape") != what.npos) return {offset + 1, "in string escape code"};
   if (what.find("start with 0") != what.npos) return {offset + 1, after_value(text, offset)};
   if (what.find("hexadecimal") != what.npos) {
-    return {std::min(text.find_first_not_of("0123456789abcdefABCDEF", offset + 2), text.size()), "in \\u hexadecimal character escape"};
+    return {text.find_first_not_of("0123456789abcdefABCDEF", offset + 2), "in \\u hexadecimal character escape"};
   }
   if (what.find("a digit") != what.npos) return {offset, text[offset - 1] == '.' ? "after decimal point in numeric literal" : "in exponent of numeric literal"};
   return place_of_value(text, offset);
@@ -85,11 +83,17 @@ Place place_of(std::string_view text, std::size_t offset, std::string_view what)
 std::string go_error_text(std::string_view text, const Error& problem) {
   std::size_t offset = offset_of(problem);
   std::string_view what = problem.message;
-  if (offset >= text.size() || what.find("unexpected end") != what.npos) return "unexpected end of JSON input";
+  // Go ends a text with a space, which fits between values and into strings, but not into escapes, numbers and words.
+  const std::string ended = std::string(text) + ' ';
+  if (what.find("unexpected end") != what.npos) {
+    const std::size_t last = text.find_last_not_of('\\');
+    const bool escape = what.find("in a string") != what.npos && (text.size() - 1 - last) % 2 == 1;
+    return escape ? "invalid character ' ' in string escape code" : "unexpected end of JSON input";
+  }
+  if (offset >= text.size() && what.find("a digit") == what.npos) return "unexpected end of JSON input";
   if (what.find("nested too deeply") != what.npos) return "exceeded max depth";
-  const Place place = place_of(text, offset, what);
-  if (place.offset >= text.size()) return "unexpected end of JSON input";
-  return "invalid character " + quoted_character(static_cast<unsigned char>(text[place.offset])) + " " + place.words;
+  const Place place = place_of(ended, offset, what);
+  return "invalid character " + quoted_character(static_cast<unsigned char>(ended[place.offset])) + " " + place.words;
 }
 
 }  // namespace berth::json

@@ -29,15 +29,22 @@ TEST(GoError, EachPlaceOfTheGrammarHasItsWords) {
 
 TEST(GoError, NumbersAndWordsAreReadUpToWhatDoesNotFit) {
   EXPECT_EQ(said_of("-x"), "invalid character 'x' in numeric literal");
-  EXPECT_EQ(said_of("-"), "unexpected end of JSON input");
   EXPECT_EQ(said_of("1.x"), "invalid character 'x' after decimal point in numeric literal");
   EXPECT_EQ(said_of("1e+x"), "invalid character 'x' in exponent of numeric literal");
   EXPECT_EQ(said_of("01"), "invalid character '1' after top-level value");
   EXPECT_EQ(said_of("[{}, -01]"), "invalid character '1' after array element");
   EXPECT_EQ(said_of("{\"]\\\"[\": [1], \"a\": 00}"), "invalid character '0' after object key:value pair");
   EXPECT_EQ(said_of("[trux]"), "invalid character 'x' in literal true (expecting 'e')");
-  EXPECT_EQ(said_of("nul"), "unexpected end of JSON input");
   EXPECT_EQ(said_of("\"\\u00\""), "invalid character '\"' in \\u hexadecimal character escape");
+}
+
+TEST(GoError, AnEndInTheMiddleIsASpace) {
+  EXPECT_EQ(said_of("-"), "invalid character ' ' in numeric literal");
+  EXPECT_EQ(said_of("[1."), "invalid character ' ' after decimal point in numeric literal");
+  EXPECT_EQ(said_of("nul"), "invalid character ' ' in literal null (expecting 'l')");
+  EXPECT_EQ(said_of("\"\\u00"), "invalid character ' ' in \\u hexadecimal character escape");
+  EXPECT_EQ(said_of("\"a\\"), "invalid character ' ' in string escape code");
+  for (const std::string_view text : {"\"a\\\\", "\"a", "{", "{\"a\"", "[1,", "[1"}) EXPECT_EQ(said_of(text), "unexpected end of JSON input") << text;
 }
 
 TEST(GoError, CharactersAreQuotedAsGoDoes) {
