@@ -1,9 +1,6 @@
 #include "store/sqlite_log.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +10,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/reserve_file.h"
 #include "store/witness.h"
 
 namespace berth::store {
@@ -25,18 +23,6 @@ constexpr std::int64_t kKeptFree = 16 << 20;     // of the disk, for writes that
 constexpr Duration kDiskSeen = 100ms;            // before the free space is looked at again
 constexpr const char* kReserveSuffix = ".reserve";
 constexpr std::int64_t kReserveBytes = 16 << 20;
-constexpr std::int64_t kReserveShare = 8;        // of the free space the reserve is no more than one part in so many
-
-struct Disk {
-  std::int64_t total = 0, free = 0;
-};
-Disk look_at_disk(const std::string& path) {
-  struct statvfs at {};
-  const std::string directory = path.substr(0, path.rfind('/') + 1);
-  if (::statvfs(directory.empty() ? "." : directory.c_str(), &at) != 0) return {};
-  const auto unit = static_cast<std::int64_t>(at.f_frsize);
-  return {static_cast<std::int64_t>(at.f_blocks) * unit, static_cast<std::int64_t>(at.f_bavail) * unit};
-}
 
 struct Metrics {
   metrics::Histogram& seconds = metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
@@ -165,24 +151,12 @@ std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
   const Duration now = runtime_.monotonic();
   if (!disk_short_ && disk_seen_ != Duration{} && now - disk_seen_ < kDiskSeen) return std::nullopt;
   disk_seen_ = now;
-  const Disk disk = look_at_disk(path_);
+  const DiskSpace disk = disk_space_at(path_);
   const std::int64_t kept = std::min(kKeptFree, disk.total / 20), kept_from_expendable = 2 * kept;
   disk_short_ = disk.total > 0 && disk.free < kept_from_expendable;
   if (!disk_short_ || (!expendable && disk.free >= kept)) return std::nullopt;
   return error(Code::kUnavailable, "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) + " bytes are free, which are kept for " +
                                        (expendable ? "objects that are needed more" : "deletions and for changes that do not grow") + ". Free some space");
-}
-
-void SqliteLog::keep_reserve() const {
-  const std::string path = path_ + kReserveSuffix;
-  const Disk disk = look_at_disk(path_);
-  struct ::stat at {};
-  // A shorter one was being made when the process was killed.
-  const bool kept = ::stat(path.c_str(), &at) == 0 && at.st_size >= kReserveBytes;
-  if (kept || disk.free / kReserveShare < kReserveBytes) return;
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  // On a file system that cannot do it there is no reserve.
-  if (fd && ::fallocate(fd.get(), 0, 0, kReserveBytes) != 0) ::unlink(path.c_str());
 }
 
 bool SqliteLog::spend_reserve() const {
@@ -344,8 +318,8 @@ void SqliteLog::move_when_asked() {
     Journal full = std::move(full_), fresh;
     guard.unlock();
     Status status = move_and_begin(full, fresh);
-    if (!status.ok() && look_at_disk(path_).free < kReserveBytes && spend_reserve()) status = move_and_begin(full, fresh);
-    if (status.ok()) keep_reserve();
+    if (!status.ok() && disk_space_at(path_).free < kReserveBytes && spend_reserve()) status = move_and_begin(full, fresh);
+    if (status.ok()) keep_reserve_file(path_ + kReserveSuffix, kReserveBytes);
     guard.lock();
     full_ = std::move(full);
     spare_ = std::move(fresh);

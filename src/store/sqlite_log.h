@@ -81,7 +81,6 @@ class SqliteLog final : public Log {
   void ask_mover();
   void move_when_asked();
   Status move_and_begin(Journal& full, Journal& fresh);
-  void keep_reserve() const;
   bool spend_reserve() const;
   void tell_witness(Revision revision) const;
   void stop_threads();
