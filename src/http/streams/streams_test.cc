@@ -137,6 +137,19 @@ TEST_F(StreamsTest, WebSocketVersion5) {
   EXPECT_EQ(status["details"]["causes"][0]["message"].as_string(), "7");
 }
 
+// An empty message on the first channel, once the client has had time to make its streams.
+TEST_F(StreamsTest, AConnectionIsGreetedWhereNothingElseIsSaid) {
+  const std::string greeting = "\x82\x01\x01";
+  auto told = websocket("/exec?stdout=1", "v5.channel.k8s.io");
+  ASSERT_TRUE(session_);
+  auto first = std::move(session_);
+  first->write_output("out");
+  auto quiet = websocket("/exec?stdout=1", "v5.channel.k8s.io");
+  ASSERT_TRUE(drive(loop_, [&] { return quiet->has(greeting); }));
+  ASSERT_TRUE(drive(loop_, [&] { return told->has("\x82\x04\x01out"); }));
+  EXPECT_FALSE(told->has(greeting)) << "it would have come before";
+}
+
 TEST_F(StreamsTest, WebSocketBase64AndSizes) {
   auto socket = websocket("/exec?stdin=true&stdout=true&tty=true", "v4.base64.channel.k8s.io");
   ASSERT_TRUE(session_);
