@@ -38,6 +38,8 @@ TEST(ValidateUpdates, WhatTheRecordingsDoNotShow) {
       R"({"metadata":{"annotations":{"volume.beta.kubernetes.io/storage-class":"sc"}},"spec":{"accessModes":["ReadWriteOnce"],
         "resources":{"requests":{"storage":"2Gi"}},"volumeAttributesClassName":"v"},
         "status":{"phase":"Bound","capacity":{"storage":"1Gi"},"currentVolumeAttributesClassName":"v"}})";
+  constexpr const char* kSized =
+      R"({"spec":{"resources":{"requests":{"cpu":"4"}},"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"1"}}}]}})";
   constexpr const char* kSlice = R"({"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"]}]})";
   constexpr const char* kBudget = R"({"spec":{"minAvailable":1},"status":{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}})";
   constexpr const char* kPod = R"({"spec":{"containers":[{"name":"c","image":"i"}],"resourceClaims":[{"name":"r","resourceClaimName":"x"}]},"status":{}})";
@@ -90,6 +92,16 @@ TEST(ValidateUpdates, WhatTheRecordingsDoNotShow) {
       {"events.k8s.io/v1", "Event", "", kEvent, R"({"deprecatedCount":1,"eventTime":"2026-01-01T00:00:01.000000Z"})",
        "eventTime: Invalid value: \"2026-01-01T00:00:01.000000Z\": field is immutable\ncount: Invalid value: 1: field is immutable"},
       {"v1", "Event", "", R"({"involvedObject":{"namespace":"default"}})", R"({"reason":"other","message":"more"})", ""},
+      {"v1", "Pod", "status", R"({"spec":{"containers":[{"name":"c","image":"i"}]},"status":{"podIPs":[{"ip":"010.0.0.1"}]}})", R"({"status":{"phase":"Running"}})", ""},
+      {"batch/v1", "Job", "status",
+       R"({"status":{"startTime":"2026-01-01T00:00:00Z","terminating":1,"conditions":[{"type":"FailureTarget","status":"True"}]}})",
+       R"({"status":{"conditions":[{"type":"FailureTarget","status":"True"},{"type":"Failed","status":"True"}]}})",
+       "status.terminating: Invalid value: 1: terminating>0 is invalid for finished job"},
+      {"v1", "Pod", "resize", kSized, R"({"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"2"}}}]}})", ""},
+      {"v1", "Pod", "resize", kSized, R"({"spec":{"resources":null}})", "spec.resources: Forbidden: pod-level resources cannot be removed"},
+      {"v1", "Pod", "resize", R"({"spec":{"containers":[{"name":"c","image":"i"}]},"status":{"containerStatuses":[{"name":"c","state":{"running":{}}}]}})", "{}",
+       "spec: Forbidden: Pod running on node without support for resize"},
+      {"v1", "Pod", "resize", R"({"spec":{"os":{"name":"windows"},"containers":[{"name":"c","image":"i"}]}})", "{}", ": Forbidden: windows pods cannot be resized"},
   };
   for (const Row& row : rows) {
     const schema::Kind& kind = *schema::builtin().find_kind(row.api_version, row.kind);
