@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "controllers/endpoint/controller.h"
 #include "controllers/endpoint/mirror.h"
 #include "controllers/endpoint/plan.h"
@@ -231,6 +233,9 @@ TEST(ApiServerTest, KubernetesLeadsToTheServer) {
     EXPECT_EQ(api.count(kEndpointSlices), 1u);  // not mirrored as well
   };
   expect_right();
+  // The type of a slice's addresses cannot be updated.
+  EXPECT_NE(std::find(api.calls.begin(), api.calls.end(), "delete endpointslices default/kubernetes"), api.calls.end());
+  EXPECT_TRUE(plan_api_server({api.read(kEndpoints, name), api.read(kEndpointSlices, name)}, {"10.244.0.1", 6443}).empty());
   EXPECT_EQ(api::label_of(api.read(kEndpoints, name), "mine"), "1");
   api.erase(kEndpoints, name);
   expect_right();

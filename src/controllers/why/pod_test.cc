@@ -277,6 +277,24 @@ const Case kCases[] = {
            from(R"({"type":"PodResizePending","status":"True","reason":"Deferred","message":"Node didn't have enough resource: cpu","lastTransitionTime":"2026-01-02T03:04:00Z"})"));
      },
      "resize", Mood::kWaiting, "Deferred", "Node didn't have enough resource: cpu", "--subresource=resize", "2026-01-02T03:04:00Z"},
+    {"a resize that the node can never hold",
+     [](World& w) {
+       w.ready_pod("web-0").mut("status").mut("conditions").push(
+           from(R"({"type":"PodResizePending","status":"True","reason":"Infeasible","message":"too large","lastTransitionTime":"2026-01-02T03:04:00Z"})"));
+     },
+     "resize", Mood::kBroken, "Infeasible", "too large", "--subresource=resize", "2026-01-02T03:04:00Z"},
+    {"a resize under way",
+     [](World& w) {
+       w.ready_pod("web-0").mut("status").mut("conditions").push(from(R"({"type":"PodResizeInProgress","status":"True","lastTransitionTime":"2026-01-02T03:04:00Z"})"));
+     },
+     "resize", Mood::kWaiting, "under way", "the node is bringing it into force", "", "2026-01-02T03:04:00Z"},
+    {"a node that was tainted later than it was Ready",
+     [](World& w) {
+       w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: x");
+       w.node("n1").mut("spec").set("taints", from(R"([{"key":"team","value":"a","effect":"NoSchedule","timeAdded":"2026-01-02T03:04:03Z"}])"));
+     },
+     "node/n1", Mood::kWaiting, "Ready, tainted", "the pod does not tolerate team=a:NoSchedule", "kubectl taint nodes n1 team=a:NoSchedule-",
+     "2026-01-02T03:04:03Z"},
     {"tainted node",
      [](World& w) {
        w.unscheduled("web-0", "0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: x");
