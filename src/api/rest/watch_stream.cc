@@ -114,10 +114,10 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     stop();
     context_->exchange->finish();
     // The exchange's callbacks hold this object, and it holds the exchange; nobody calls them any more. Whoever called
-    // us may still be inside one of our methods.
+    // us may still be inside one of our methods, and nothing else may hold it.
+    context_->loop->post([self = shared_from_this()] {});
     context_->exchange->on_close({});
     context_->exchange->on_drain({});
-    context_->loop->post([self = shared_from_this()] {});
   }
 
   void arm_timeout(std::optional<long> wanted) {

@@ -165,6 +165,20 @@ TEST_F(WatchTest, OfAForgottenVersionIsGone) {
   EXPECT_TRUE(server_.drive([&] { return watching->ended; }));
 }
 
+TEST_F(WatchTest, ThatFallsOutOfTheHistoryEndsWithAnError) {
+  auto watching = watch("");
+  ASSERT_TRUE(server_.drive([&] { return watching->status == 200; }));
+  watching->stream->pause_reading(true);
+  for (int i = 0; i < 20; ++i) server_.create(kConfigMaps, config_map("c" + std::to_string(i), std::string(200'000, 'x')));
+  server_.store().compact(server_.store().revision());
+  watching->stream->pause_reading(false);
+  ASSERT_TRUE(server_.drive([&] { return watching->ended; }));
+  const std::vector<Value> events = watching->events();
+  EXPECT_LT(events.size(), 20u);
+  EXPECT_EQ(events.back()["type"].as_string(), "ERROR");
+  EXPECT_EQ(events.back()["object"]["code"].as_int(), 410);
+}
+
 TEST_F(WatchTest, TablesHaveColumnsOnlyOnce) {
   server_.create(kConfigMaps, config_map("a"));
   server_.create(kConfigMaps, config_map("b"));
