@@ -55,8 +55,8 @@ Listing QueuedStore::list(std::string_view prefix, std::size_t limit, std::strin
 }
 
 Result<Listing> QueuedStore::list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                                     std::string_view start_after) const {
-  return map_->list_at(revision, prefix, limit, start_after);
+                                     std::string_view start_after, Rest rest) const {
+  return map_->list_at(revision, prefix, limit, start_after, rest);
 }
 
 std::size_t QueuedStore::count(std::string_view prefix) const { return map_->count(prefix); }

@@ -64,7 +64,7 @@ class QueuedStore final : public Store {
   RecordPtr head(std::string_view key) const override;
   Listing list(std::string_view prefix, std::size_t limit, std::string_view start_after) const override;
   Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                          std::string_view start_after) const override;
+                          std::string_view start_after, Rest rest) const override;
   std::size_t count(std::string_view prefix) const override;
   void write(Write write, Done done) override;
   Result<std::unique_ptr<Watch>> watch(std::string prefix, Revision after, WatchSink* sink) override;

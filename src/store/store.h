@@ -83,6 +83,7 @@ struct Listing {
   bool more = false;               // a limit cut the answer
   std::size_t remaining = 0;       // how many were cut off
 };
+enum class Rest { kCounted, kNotCounted };  // whether `remaining` is wanted
 
 // Receives a watch's events in order. Calls come from the loop, never from inside watch() or a Store call.
 class WatchSink {
@@ -119,9 +120,9 @@ class Store {
   // beginning), at most `limit` (0: all).
   virtual Listing list(std::string_view prefix, std::size_t limit = 0, std::string_view start_after = {}) const = 0;
   // The same at a revision of the past, rebuilt from the history; kExpired where it has been compacted, kInvalid where
-  // it lies in the future.
+  // it lies in the future. Without `remaining`, a page costs its own records and the history after the revision.
   virtual Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit = 0,
-                                  std::string_view start_after = {}) const = 0;
+                                  std::string_view start_after = {}, Rest rest = Rest::kCounted) const = 0;
 
   // Visible keys below a prefix. O(log n + matches' buckets) is fine; exact.
   virtual std::size_t count(std::string_view prefix) const = 0;

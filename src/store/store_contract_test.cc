@@ -219,6 +219,17 @@ TYPED_TEST(StoreContract, ListsThePast) {
   auto rest = this->store_->list_at(20, "/registry/core/configmaps/", 0, page->records.back()->key);
   Lines joined = this->names(*page);
   EXPECT_EQ(page->remaining, rest->records.size());
+  for (const Revision revision : {Revision{20}, this->store_->revision()}) {
+    page = this->store_->list_at(revision, "/registry/core/configmaps/", 3);
+    auto uncounted = this->store_->list_at(revision, "/registry/core/configmaps/", 3, {}, Rest::kNotCounted);
+    EXPECT_EQ(this->names(*uncounted), this->names(*page));
+    EXPECT_TRUE(uncounted->more);
+    EXPECT_EQ(uncounted->remaining, 0u);
+    auto last = this->store_->list_at(revision, "/registry/core/configmaps/", 100, page->records.back()->key, Rest::kNotCounted);
+    EXPECT_EQ(last->records.size(), page->remaining);
+    EXPECT_FALSE(last->more);
+  }
+  page = this->store_->list_at(20, "/registry/core/configmaps/", 3);
   for (const std::string& line : this->names(*rest)) joined.push_back(line);
   EXPECT_EQ(joined, states[20]);
   EXPECT_TRUE(this->store_->list_at(41, "/registry/").failed_with(Code::kInvalid));

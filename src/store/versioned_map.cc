@@ -77,7 +77,7 @@ Listing VersionedMap::list(std::string_view prefix, std::size_t limit, std::stri
 }
 
 Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                                      std::string_view start_after) const {
+                                      std::string_view start_after, Rest rest) const {
   if (revision > revision_) {
     return error(Code::kInvalid, "revision " + std::to_string(revision) + " is in the future: the newest is " +
                                      std::to_string(revision_));
@@ -90,15 +90,20 @@ Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix
   std::map<std::string_view, RecordPtr> then;
   for (std::size_t i = first_after(revision); i < history_.size(); ++i) {
     const Event& event = *history_[i].event;
-    if (event.record->key.starts_with(prefix)) then.emplace(event.record->key, event.previous);
+    const std::string& key = event.record->key;
+    if (key.starts_with(prefix) && key > start_after) then.emplace(key, event.previous);
   }
   Listing listing;
   listing.revision = revision;
   Collector collector(listing, limit);
-  auto old = start_after.empty() ? then.begin() : then.upper_bound(start_after);
+  auto old = then.begin();
   auto now = begin_of(prefix, start_after);
   auto in_range = [&] { return now != slots_.end() && now->record->key.starts_with(prefix); };
   while (old != then.end() || in_range()) {
+    if (listing.more && rest == Rest::kNotCounted) {
+      listing.remaining = 0;
+      break;
+    }
     if (old == then.end() || (in_range() && now->record->key < old->first)) {
       collector.add(now->record);
       ++now;

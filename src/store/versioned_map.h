@@ -20,7 +20,7 @@ class VersionedMap {
   RecordPtr get(std::string_view key) const;
   Listing list(std::string_view prefix, std::size_t limit, std::string_view start_after) const;
   Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                          std::string_view start_after) const;
+                          std::string_view start_after, Rest rest) const;
   std::size_t count(std::string_view prefix) const;
 
   // Makes an event visible. Its revision is above revision(). `bytes`: about what it keeps in memory. `durable`: the

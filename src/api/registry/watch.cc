@@ -1,5 +1,8 @@
 // Watches of a collection: the store's events through the selectors of one request.
+#include <algorithm>
 #include <deque>
+#include <optional>
+#include <utility>
 
 #include "api/registry/state.h"
 #include "api/status.h"
@@ -10,20 +13,19 @@ namespace {
 
 class CollectionWatch final : public WatchHandle, public store::WatchSink, public std::enable_shared_from_this<CollectionWatch> {
  public:
-  CollectionWatch(std::shared_ptr<Registry::State> state, const schema::Kind& kind, Selection selection, registry::WatchSink* sink)
-      : state_(std::move(state)), kind_(kind), selection_(std::move(selection)), sink_(sink) {}
+  CollectionWatch(std::shared_ptr<Registry::State> state, const schema::Kind& kind, std::string prefix, Selection selection, registry::WatchSink* sink)
+      : state_(std::move(state)), kind_(kind), prefix_(std::move(prefix)), selection_(std::move(selection)), sink_(sink) {}
 
-  Status start(std::string prefix, store::Revision after) {
-    Result<std::unique_ptr<store::Watch>> watch = state_->store.watch(std::move(prefix), after, this);
+  Status start(store::Revision after) {
+    Result<std::unique_ptr<store::Watch>> watch = state_->store.watch(prefix_, after, this);
     if (!watch.ok()) return watch.error();
     watch_ = std::move(*watch);
     return ok_status();
   }
 
-  // The present state, delivered before anything that happens later.
-  void begin_with(std::vector<store::RecordPtr> records, store::Revision revision, bool mark_end) {
-    for (store::RecordPtr& record : records) waiting_.push_back({"ADDED", std::move(record), 0, false});
-    if (mark_end) waiting_.push_back({"", nullptr, revision, true});
+  // Starts with the state at `revision`. The store is watched when the peer has taken all of it.
+  void start_with_state(store::Revision revision, bool mark_end) {
+    initial_ = Initial{revision, {}, mark_end};
     state_->runtime.post([weak = weak_from_this()] {
       if (auto self = weak.lock()) self->flush();
     });
@@ -34,7 +36,7 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
     timer_ = state_->runtime.after(60s, [weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || self->ended_) return;
-      self->watch_->bookmark();
+      if (self->watch_) self->watch_->bookmark();
       self->bookmark_regularly();
     });
   }
@@ -48,6 +50,7 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
 
   void resume() override {
     paused_ = false;
+    resumed_ = true;
     flush();
   }
 
@@ -57,7 +60,7 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
     return !paused_;
   }
   void on_progress(store::Revision revision) override {
-    waiting_.push_back({"", nullptr, revision, false});
+    waiting_.push_back({"", nullptr, revision});
     flush();
   }
   void on_end(const Error& error) override {
@@ -67,11 +70,19 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
   }
 
  private:
+  // Records of the initial state that are read at a time: more each time that the peer has taken all.
+  static constexpr std::size_t kPage = 256, kLargestPage = 4096;
+
   struct Pending {
     std::string_view type;     // empty: a bookmark
     store::RecordPtr record;
     store::Revision revision;
-    bool initial_end;
+  };
+  // What of the initial state is still to be delivered. A peer that does not read costs no more than this.
+  struct Initial {
+    store::Revision revision;
+    std::string last;          // the last key that was delivered or does not match
+    bool mark_end;
   };
 
   // What leaves a selection is shown as it last was in there, at the revision of the write that took it out.
@@ -91,31 +102,64 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
     if (!now && !before) return;
     std::string_view type = !before ? "ADDED" : now ? "MODIFIED" : "DELETED";
     bool left = !now && event.type != store::EventType::kDeleted;
-    waiting_.push_back({type, view_of(kind_, left ? departed(event) : event.record), 0, false});
+    waiting_.push_back({type, view_of(kind_, left ? departed(event) : event.record), 0});
+  }
+
+  void give(std::string_view type, const store::RecordPtr& record) {
+    resumed_ = false;
+    if (!sink_->on_event(type, record)) paused_ = !resumed_;
   }
 
   void flush() {
+    if (flushing_) return;  // called by the sink: the loops below go on
     auto keep = shared_from_this();
+    flushing_ = true;
+    for (std::size_t page = kPage; initial_ && !paused_ && !ended_; page = std::min(2 * page, kLargestPage)) give_page(page);
     while (!waiting_.empty() && !paused_ && !ended_) {
       Pending next = std::move(waiting_.front());
       waiting_.pop_front();
       if (next.type.empty()) {
-        sink_->on_bookmark(next.revision, next.initial_end);
-      } else if (!sink_->on_event(next.type, next.record)) {
-        paused_ = true;
+        sink_->on_bookmark(next.revision, false);
+      } else {
+        give(next.type, next.record);
       }
     }
+    flushing_ = false;
     if (!paused_ && !ended_ && waiting_.empty() && watch_) watch_->resume();
+  }
+
+  // Where the peer stops in the middle of a page, the rest is read again when it goes on.
+  void give_page(std::size_t limit) {
+    Result<store::Listing> page = state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::Rest::kNotCounted);
+    if (!page.ok()) return fell_behind(initial_->revision);
+    for (const store::RecordPtr& record : page->records) {
+      initial_->last = record->key;
+      if (!selection_.matches(from_storage(kind_, record->value))) continue;
+      give("ADDED", view_of(kind_, record));
+      if (paused_ || ended_) return;
+    }
+    if (page->more) return;
+    const Initial through = *std::exchange(initial_, std::nullopt);
+    if (through.mark_end) sink_->on_bookmark(through.revision, true);
+    if (!ended_ && !start(through.revision).ok()) fell_behind(through.revision);
+  }
+
+  // As a watch of the store ends that is no longer within the history.
+  void fell_behind(store::Revision seen) {
+    on_end(error(Code::kExpired, "the watch fell behind: events after revision " + std::to_string(seen) + " have been compacted"));
   }
 
   std::shared_ptr<Registry::State> state_;
   const schema::Kind& kind_;
+  const std::string prefix_;
   Selection selection_;
   registry::WatchSink* sink_;
   std::unique_ptr<store::Watch> watch_;
+  std::optional<Initial> initial_;
   std::deque<Pending> waiting_;
   TimerId timer_ = 0;
   bool paused_ = false, ended_ = false;
+  bool flushing_ = false, resumed_ = false;
 };
 
 // The caller's handle: destroying it ends the watch, also from inside one of its own callbacks.
@@ -140,22 +184,17 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
     BERTH_ASSIGN(after, parse_resource_version(options.resource_version));
   }
   bool with_state = options.send_initial_events.value_or(from_now);
-  std::vector<store::RecordPtr> records;
-  if (from_now) after = state_->store.revision();
+  if (from_now || with_state) after = state_->store.revision();
+  auto watch = std::make_shared<CollectionWatch>(state_, *call.kind, std::move(prefix), std::move(selection), sink);
   if (with_state) {
-    store::Listing listing = state_->store.list(prefix);
-    after = listing.revision;
-    for (const store::RecordPtr& record : listing.records) {
-      if (selection.matches(from_storage(*call.kind, record->value))) records.push_back(view_of(*call.kind, record));
+    watch->start_with_state(after, options.send_initial_events.value_or(false) && options.bookmarks);
+  } else {
+    Status started = watch->start(after);
+    if (started.failed_with(Code::kExpired)) {
+      return error(Code::kExpired, "too old resource version: " + options.resource_version + " (" + std::to_string(state_->store.compacted() + 1) + ")");
     }
+    if (!started.ok()) return started.error();
   }
-  auto watch = std::make_shared<CollectionWatch>(state_, *call.kind, std::move(selection), sink);
-  Status started = watch->start(prefix, after);
-  if (started.failed_with(Code::kExpired)) {
-    return error(Code::kExpired, "too old resource version: " + options.resource_version + " (" + std::to_string(state_->store.compacted() + 1) + ")");
-  }
-  if (!started.ok()) return started.error();
-  if (with_state) watch->begin_with(std::move(records), after, options.send_initial_events.value_or(false) && options.bookmarks);
   if (options.bookmarks) watch->bookmark_regularly();
   return std::unique_ptr<WatchHandle>(std::make_unique<Handle>(std::move(watch)));
 }
