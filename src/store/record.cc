@@ -7,13 +7,14 @@ Record::Record(std::string key, Value value, Revision created, Revision modified
 
 Record::~Record() { delete json_.load(std::memory_order_acquire); }
 
-const std::string& Record::json() const {
-  if (const std::string* made = json_.load(std::memory_order_acquire)) return *made;
+const std::shared_ptr<const std::string>& Record::shared_json() const {
+  using Text = std::shared_ptr<const std::string>;
+  if (const Text* made = json_.load(std::memory_order_acquire)) return *made;
   thread_local std::string scratch;  // so that what is kept has no room to spare
   scratch.clear();
   json::encode_to(value, scratch);
-  auto mine = std::make_unique<const std::string>(scratch);
-  const std::string* winner = nullptr;
+  auto mine = std::make_unique<const Text>(std::make_shared<const std::string>(scratch));
+  const Text* winner = nullptr;
   if (json_.compare_exchange_strong(winner, mine.get(), std::memory_order_acq_rel)) return *mine.release();
   return *winner;  // another thread was faster
 }

@@ -38,7 +38,9 @@ struct Record {
   Revision mod_revision;     // of this version
 
   // The JSON encoding of `value`, made once at first use and shared. Any thread.
-  const std::string& json() const;
+  const std::string& json() const { return *shared_json(); }
+  // To be held alone: the value, which takes several times as much, may go before it.
+  const std::shared_ptr<const std::string>& shared_json() const;
 
   Record(std::string key, Value value, Revision created, Revision modified);
   ~Record();

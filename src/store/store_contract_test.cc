@@ -71,6 +71,7 @@ TYPED_TEST(StoreContract, EveryWriteTakesOneRevision) {
   EXPECT_EQ(a->value["metadata"]["resourceVersion"].str(), "3");
   EXPECT_EQ(a->json(), json::encode(a->value));
   EXPECT_EQ(&a->json(), &a->json());
+  EXPECT_EQ(a->shared_json().get(), &a->json());
   EXPECT_FALSE(this->store_->get(key_of("b")));
   EXPECT_FALSE(this->store_->get(key_of("")));
 }

@@ -91,17 +91,18 @@ class ItemCutter {
   }
 
   void append(const store::RecordPtr& record, std::vector<http::Piece>& pieces) const {
-    std::string_view text = record->json();
+    const std::shared_ptr<const std::string>& owner = record->shared_json();
+    const std::string_view text = *owner;
     std::size_t version = any_shape_ ? text.npos : text.find(version_);
     std::size_t kind = version == text.npos ? text.npos : text.find(metadata_, version);
     if (kind == text.npos) {
       pieces.push_back(http::Piece::of(json::encode(list_item(record->value))));
       return;
     }
-    pieces.push_back(http::Piece{record, text.substr(0, version)});
+    pieces.push_back(http::Piece{owner, text.substr(0, version)});
     std::size_t after = version + version_.size();
-    if (kind > after) pieces.push_back(http::Piece{record, text.substr(after, kind - after)});
-    pieces.push_back(http::Piece{record, text.substr(kind + kind_.size())});
+    if (kind > after) pieces.push_back(http::Piece{owner, text.substr(after, kind - after)});
+    pieces.push_back(http::Piece{owner, text.substr(kind + kind_.size())});
   }
 
  private:
@@ -221,8 +222,8 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
   add_deprecation(headers, *context);
   add_warnings(headers, answer.warnings);
   if (answer.record && context->accept.plain_json()) {
-    context->exchange->respond(answer.http, std::move(headers),
-                               {http::Piece{answer.record, answer.record->json()}, http::Piece{nullptr, "\n"}});
+    const std::shared_ptr<const std::string>& text = answer.record->shared_json();
+    context->exchange->respond(answer.http, std::move(headers), {http::Piece{text, *text}, http::Piece{nullptr, "\n"}});
     return;
   }
   if (answer.record && context->accept.encoding == Encoding::kProtobuf && context->accept.as == As::kObject) {

@@ -8,21 +8,17 @@ namespace berth::rest {
 std::shared_ptr<const std::string> SharedViews::get(const store::RecordPtr& record, const std::string& form, const std::function<std::string()>& make) {
   static metrics::Counter& made = metrics::counter("berth_watch_views_made_total", "Tables and partial objects made for watches");
   if (known_.size() >= look_at_) {
-    std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+    std::erase_if(known_, [](const auto& entry) { return entry.second.view.expired(); });
     look_at_ = 2 * known_.size() + 64;
   }
   const auto second = std::chrono::floor<std::chrono::seconds>(loop_.now()).time_since_epoch().count();
-  std::weak_ptr<const std::string>& known = known_[{record.get(), form + " " + std::to_string(second)}];
-  if (std::shared_ptr<const std::string> view = known.lock()) return view;
+  Known& known = known_[{record.get(), form + " " + std::to_string(second)}];
+  if (known.record.lock() == record) {
+    if (std::shared_ptr<const std::string> view = known.view.lock()) return view;
+  }
   made.add();
-  // With its record, whose address is nobody else's meanwhile.
-  struct View {
-    store::RecordPtr record;
-    std::string text;
-  };
-  auto fresh = std::make_shared<const View>(View{record, make()});
-  std::shared_ptr<const std::string> view(fresh, &fresh->text);
-  known = view;
+  auto view = std::make_shared<const std::string>(make());
+  known = {record, view};
   hold(view);
   return view;
 }

@@ -27,10 +27,15 @@ class SharedViews {
  private:
   static constexpr std::size_t kTurn = 16u << 20;  // bytes that are held for others of the same turn
 
+  struct Known {
+    std::weak_ptr<const store::Record> record;  // another record may come to have the same address
+    std::weak_ptr<const std::string> view;
+  };
+
   void hold(std::shared_ptr<const std::string> view);
 
   Loop& loop_;
-  std::map<std::pair<const void*, std::string>, std::weak_ptr<const std::string>> known_;
+  std::map<std::pair<const void*, std::string>, Known> known_;
   std::vector<std::shared_ptr<const std::string>> turn_;
   std::size_t turn_bytes_ = 0, look_at_ = 64;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -58,9 +58,8 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     }
     pieces.push_back(http::Piece::of("{\"type\":\"" + std::string(type) + "\",\"object\":"));
     if (context_->accept.as == As::kObject) {
-      // The version's value is held with its text, and is no smaller.
-      const std::string& text = record->json();
-      pieces.push_back(context_->exchange->shared(std::shared_ptr<const std::string>(record, &text), 2 * text.size()));
+      const std::shared_ptr<const std::string>& text = record->shared_json();
+      pieces.push_back(context_->exchange->shared(text, text->size()));
     } else {
       const bool columns = !std::exchange(columns_sent_, true);
       auto view = context_->views->get(record, view_form(*context_, columns),

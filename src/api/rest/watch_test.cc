@@ -117,6 +117,37 @@ TEST_F(WatchTest, TheTableOfAVersionIsMadeOnce) {
   EXPECT_EQ(all[7]->events()[1]["object"]["rows"][0]["object"]["data"]["k"].as_string(), "2");
 }
 
+// A text is a fraction of its version's value, which goes when the store needs it no more.
+TEST_F(WatchTest, WhatIsUnreadHoldsTheTextOfAVersionAlone) {
+  const std::string text(2u << 20, 'x');  // more than sockets take
+  struct Case {
+    std::string query, accept;
+    bool before;  // the version is there when it is asked for
+  };
+  for (const Case& c : {Case{"?watch=true", "application/json", false}, Case{"?watch=true&includeObject=Object", kTable, false},
+                        Case{"", "application/json", true}, Case{"/big", "application/json", true}}) {
+    auto put = [&] {
+      Value object = config_map("big", text);
+      object.mut("metadata").set("namespace", "default");
+      object.set("kind", "ConfigMap").set("apiVersion", "v1");
+      server_.store().write({store::Write::Kind::kPut, "/registry/core/configmaps/default/big", object}, [](const Result<store::RecordPtr>&) {});
+      EXPECT_TRUE(server_.drive([&] { return server_.store().get("/registry/core/configmaps/default/big") != nullptr; }));
+    };
+    if (c.before) put();
+    auto watching = server_.watch(kConfigMaps + c.query, {{"accept", c.accept}});
+    ASSERT_TRUE(server_.drive([&] { return watching->status == 200; }));
+    watching->stream->pause_reading(true);
+    if (!c.before) put();
+    std::weak_ptr<const store::Record> version = server_.store().get("/registry/core/configmaps/default/big");
+    server_.ask("DELETE", std::string(kConfigMaps) + "/big");
+    server_.store().compact(server_.store().revision());
+    EXPECT_TRUE(server_.drive([&] { return version.expired(); })) << c.query << " " << c.accept;
+    EXPECT_LT(watching->text.size(), text.size()) << "is unread";
+    watching->stream->pause_reading(false);
+    EXPECT_TRUE(server_.drive([&] { return watching->text.find(text) != watching->text.npos; })) << c.query << " " << c.accept;
+  }
+}
+
 TEST_F(WatchTest, ContinuesAfterAVersion) {
   server_.create(kConfigMaps, config_map("old"));
   auto watching = watch("&resourceVersion=" + now());
