@@ -47,7 +47,7 @@ struct Record {
   Record(const Record&) = delete;
 
  private:
-  mutable std::atomic<const std::string*> json_{nullptr};
+  mutable std::atomic<const std::shared_ptr<const std::string>*> json_{nullptr};
 };
 using RecordPtr = std::shared_ptr<const Record>;
 
@@ -151,7 +151,8 @@ class Store {
 
 struct Limits {
   std::size_t history_events = 20'000;           // kept for watches and list_at
-  std::size_t history_bytes = 64u << 20;
+  // Of these: of each version its text, and of its value what it does not share with the version before.
+  std::size_t history_bytes = 128u << 20;
   std::size_t max_value_bytes = 3u << 20;
   std::size_t journal_bytes = 8u << 20;          // of each of the two files that a store on disk appends to
 };

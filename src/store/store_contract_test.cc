@@ -423,13 +423,34 @@ TYPED_TEST(StoreContract, HistoryIsBounded) {
   EXPECT_TRUE(this->store_->list_at(base + 19, "/registry/").failed_with(Code::kExpired));
   EXPECT_TRUE(this->store_->list_at(base + 20, "/registry/").ok());
   limits.history_events = 1000;
-  limits.history_bytes = 10'000;
+  limits.history_bytes = 25'000;  // each version has a text and a value of about a thousand bytes, and less than 500 around them
   watch.reset();
   this->open(limits);
   const Revision start = this->store_->revision();
   for (int i = 0; i < 30; ++i) this->must_write(put("a", std::string(1000, 'x')));
   EXPECT_GT(this->store_->compacted(), start + 20);
   EXPECT_LT(this->store_->compacted(), start + 23);
+}
+
+TYPED_TEST(StoreContract, TheHistoryCountsWhatVersionsDoNotShare) {
+  Limits limits;
+  limits.history_bytes = 400'000;
+  this->open(limits);
+  Value numbers = Value::array();  // of a text of 5 KB and nodes of 16
+  for (int i = 0; i < 1000; ++i) numbers.push(i);
+  auto kept = [&] { return this->store_->revision() - this->store_->compacted(); };
+  for (int i = 0; i < 100; ++i) this->must_write(put("a", json::parse(json::encode(numbers)).value()));
+  EXPECT_GE(kept(), 16);
+  EXPECT_LE(kept(), 19);
+  for (int i = 0; i < 100; ++i) this->must_write(put("a", numbers));
+  EXPECT_GE(kept(), 60);
+  EXPECT_LE(kept(), 80);
+  if (!TypeParam::kDurable) return;
+  // Versions that are read from the disk share nothing.
+  this->open(limits);
+  EXPECT_GE(kept(), 16);
+  EXPECT_LE(kept(), 24);
+  EXPECT_EQ(this->store_->get(key_of("a"))->value["data"]["x"], numbers);
 }
 
 TYPED_TEST(StoreContract, WatchesMayEndAnythingInsideACallback) {

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 
+#include "base/json/memory.h"
+
 namespace berth::store {
 
 namespace {
+
+// Of an event and its record, without key, text and value.
+constexpr std::size_t kPastBytes = sizeof(Event) + sizeof(Record) + 100;
 
 std::string_view folder_of(std::string_view key) {
   std::size_t slash = key.rfind('/');
@@ -161,10 +166,13 @@ void VersionedMap::change(const Event& event, bool durable) {
   }
 }
 
-void VersionedMap::apply(EventPtr event, std::size_t bytes, bool durable) {
+void VersionedMap::apply(EventPtr event, std::size_t text_bytes, bool durable) {
   BERTH_CHECK(event->revision > revision_, "events become visible in revision order");
   change(*event, durable);
   revision_ = event->revision;
+  // As much as the version before takes that this one does not share, which is what only the history keeps.
+  const std::size_t bytes = kPastBytes + event->record->key.size() + text_bytes +
+                            json::memory_beyond(event->record->value, event->previous ? event->previous->value : Value());
   history_bytes_ += bytes;
   history_.push_back({std::move(event), bytes});
   while (history_.size() > limits_.history_events || history_bytes_ > limits_.history_bytes) forget_oldest();

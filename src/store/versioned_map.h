@@ -23,9 +23,9 @@ class VersionedMap {
                           std::string_view start_after, Rest rest) const;
   std::size_t count(std::string_view prefix) const;
 
-  // Makes an event visible. Its revision is above revision(). `bytes`: about what it keeps in memory. `durable`: the
-  // log has a row for it. Forgets the oldest history beyond the limits.
-  void apply(EventPtr event, std::size_t bytes, bool durable);
+  // Makes an event visible. Its revision is above revision(). `text_bytes`: about the size of the text of its record; what
+  // the value takes besides is counted here. `durable`: the log has a row for it. Forgets the oldest history beyond the limits.
+  void apply(EventPtr event, std::size_t text_bytes, bool durable);
   // For recovery: a version at or below the compacted revision; makes no history.
   void restore(EventPtr event);
   void set_compacted(Revision revision) { compacted_ = revision; }
@@ -39,6 +39,7 @@ class VersionedMap {
   // The history, oldest first. Index of the first event with a greater revision; history_size() where there is none.
   std::size_t first_after(Revision revision) const;
   std::size_t history_size() const { return history_.size(); }
+  std::size_t history_bytes() const { return history_bytes_; }
   const EventPtr& history(std::size_t index) const { return history_[index].event; }
 
   // Up to `most` rows that neither the newest state nor the history needs, or none while there are fewer than `least`.

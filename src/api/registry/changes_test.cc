@@ -3,6 +3,7 @@
 
 #include "api/registry/registry.h"
 #include "api/status.h"
+#include "base/json/memory.h"
 #include "base/loop.h"
 
 namespace berth::registry {
@@ -88,6 +89,23 @@ TEST_F(RegistryChanges, WhatLeavesASelectionIsShownAsItWasInside) {
   EXPECT_EQ(sink.seen[0].record->value["data"]["k"].as_string(), "inside");
   EXPECT_EQ(api::resource_version_of(sink.seen[0].record->value), api::resource_version_of(out));
   EXPECT_EQ(std::to_string(sink.seen[0].record->mod_revision), api::resource_version_of(out));
+}
+
+// What the store's history keeps of a version beside its text.
+TEST_F(RegistryChanges, APatchSharesWhatItDoesNotChange) {
+  Value before = create(kPods, R"({"metadata":{"name":"p","labels":{"a":"1","b":"2"},"annotations":{"note":"a text that stays as it is"}},
+    "spec":{"containers":[{"name":"c","image":"i","env":[{"name":"A","value":"1"},{"name":"B","value":"2"}],"ports":[{"containerPort":80}],
+    "readinessProbe":{"httpGet":{"path":"/","port":80}},"resources":{"requests":{"cpu":"1","memory":"1Gi"}}}],
+    "tolerations":[{"key":"k","operator":"Exists"}]}})");
+  Call status = call(kPods, "p");
+  status.subresource = "status";
+  auto patched = [&](std::string_view text) {
+    return wait([&](Done done) { registry_->patch(status, api::PatchType::kStrategic, json::parse(text).value(), false, std::move(done)); });
+  };
+  before = patched(R"({"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[{"type":"Ready","status":"False"},{"type":"Initialized","status":"True"}]}})");
+  const Value after = patched(R"({"status":{"conditions":[{"type":"Ready","status":"True"}]}})");
+  EXPECT_TRUE(after["spec"].same_node(before["spec"]));
+  EXPECT_LT(json::memory_beyond(after, before), json::memory_beyond(after, Value()) / 3);
 }
 
 TEST_F(RegistryChanges, AServiceKeepsItsNodePortsWhereTheClientNamesNone) {
