@@ -3,6 +3,8 @@
 
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "api/registry/state.h"
 #include "base/time/time.h"
@@ -69,30 +71,42 @@ class EventExpiry : public ::testing::Test {
     start();
   }
   // Also: again, over what the last one has left.
-  void start() {
+  void start(Config config = {}) {
     registry_.reset();
-    registry_.emplace(runtime_, *store_, schema::builtin());
+    registry_.emplace(runtime_, *store_, schema::builtin(), std::move(config));
     registry_->bootstrap([] {});
     runtime_.settle();
   }
-  void tell(const std::string& name, Duration ago = {}) {
-    Value object = json::parse(R"({"metadata":{"namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"type":"Normal","reason":"R"})").value();
-    object.mut("metadata").set("name", name);
+  void tell(const std::string& name, Duration ago = {}, const std::string& ns = "default") {
+    Value object = json::parse(R"({"involvedObject":{"kind":"Pod","name":"p"},"type":"Normal","reason":"R"})").value();
+    object.mut("metadata").set("name", name).set("namespace", ns);
+    object.mut("involvedObject").set("namespace", ns);
     object.set("lastTimestamp", format_time(runtime_.now() - ago));
     bool told = false;
-    registry_->create(call_, object, [&](Result<Answer> answer) { told = answer.ok(); });
+    Call call = call_;
+    call.ns = ns;
+    registry_->create(call, object, [&](Result<Answer> answer) { told = answer.ok(); });
     runtime_.settle();
     EXPECT_TRUE(told);
   }
   void tell_again(const std::string& name) {
+    static int count = 1;
     Call call = call_;
     call.name = name;
     bool told = false;
-    registry_->patch(call, api::PatchType::kMerge, json::parse(R"({"count":2})").value(), false, [&](Result<Answer> answer) { told = answer.ok(); });
+    registry_->patch(call, api::PatchType::kMerge, Value::object({{"count", ++count}}), false, [&](Result<Answer> answer) { told = answer.ok(); });
     runtime_.settle();
     EXPECT_TRUE(told);
   }
-  std::size_t left() { return registry_->list(call_, {}).value().records.size(); }
+  std::size_t left() { return names().size(); }
+  std::set<std::string> names(const std::string& ns = "default") {
+    Call call = call_;
+    call.ns = ns;
+    std::set<std::string> names;
+    const ListAnswer list = registry_->list(call, {}).value();
+    for (const store::RecordPtr& record : list.records) names.insert(record->value["metadata"]["name"].str());
+    return names;
+  }
 
   HandRuntime runtime_;
   std::unique_ptr<store::Store> store_ = store::open_memory_store(runtime_);
@@ -155,6 +169,75 @@ TEST_F(EventExpiry, AfterARestartTheirOwnTimesTell) {
   EXPECT_EQ(left(), 0u);
 }
 
+// Who floods its namespace with Events pushes out none of another's.
+TEST_F(EventExpiry, ThereAreNoMoreThanSoMany) {
+  Config config;
+  config.most_events = 100;
+  start(config);
+  for (int i = 0; i < 10; ++i) tell("early" + std::to_string(i), {}, "kube-system");
+  for (int i = 0; i < 10; ++i) tell("early" + std::to_string(i), {}, "kube-public");
+  tell("kept");
+  for (int i = 0; i < 1000; ++i) {
+    runtime_.pass(1ms);
+    if (i % 50 == 0) tell_again("kept");
+    tell("e" + std::to_string(i));
+    ASSERT_LE(left(), 80u);
+  }
+  EXPECT_GE(left(), 78u);
+  EXPECT_EQ(names("kube-system").size(), 10u);
+  EXPECT_EQ(names("kube-public").size(), 10u);
+  const std::set<std::string> there = names();
+  EXPECT_TRUE(there.contains("kept")) << "it is the last write that counts";
+  for (int i = 930; i < 1000; ++i) EXPECT_TRUE(there.contains("e" + std::to_string(i))) << i;
+  EXPECT_FALSE(there.contains("e900"));
+  // Those that end by age make room.
+  runtime_.pass(2h);
+  EXPECT_EQ(left(), 0u);
+  for (int i = 0; i < 90; ++i) tell("later" + std::to_string(i));
+  EXPECT_EQ(left(), 90u);
+}
+
+TEST_F(EventExpiry, AfterARestartThereAreNoMoreThanSoMany) {
+  for (int i = 0; i < 10; ++i) tell("quiet" + std::to_string(i), 50min, "kube-system");
+  for (int i = 0; i < 300; ++i) tell("e" + std::to_string(i), std::chrono::seconds(i));
+  EXPECT_EQ(left(), 300u);
+  Config config;
+  config.most_events = 100;
+  start(config);
+  EXPECT_EQ(left(), 88u) << "a batch below the limit";
+  EXPECT_EQ(names("kube-system").size(), 10u);
+  EXPECT_TRUE(names().contains("e0"));
+  EXPECT_TRUE(names().contains("e87"));
+  EXPECT_FALSE(names().contains("e88"));
+  // And those of before go before new ones.
+  for (int i = 0; i < 50; ++i) tell("new" + std::to_string(i));
+  EXPECT_LE(left(), 90u);
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(names().contains("new" + std::to_string(i)));
+  EXPECT_EQ(names("kube-system").size(), 10u);
+}
+
+// One that cannot be deleted, since it is written at that moment, is still known.
+TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
+  Config config;
+  config.most_events = 5;
+  auto state = std::make_shared<Registry::State>(runtime_, *store_, schema::builtin(), config);
+  auto put = [&](const std::string& name) {
+    Commit commit{call_, store_key(*call_.kind, "default", name), -1, 200, {}};
+    Value object = Value::object({{"apiVersion", "v1"}, {"kind", "Event"}, {"metadata", Value::object({{"name", name}, {"namespace", "default"}})}});
+    commit_put(state, std::move(commit), std::move(object), false, [](const Result<Answer>& answer) { EXPECT_TRUE(answer.ok()); });
+  };
+  for (int i = 0; i < 5; ++i) put("e" + std::to_string(i));
+  runtime_.settle();
+  EXPECT_EQ(state->events.size(), 5u);
+  put("e0");
+  note_event(state, store_key(*call_.kind, "default", "not-there"));  // e0 has to go; then, when it is written, e1
+  runtime_.settle();
+  EXPECT_TRUE(store_->get(store_key(*call_.kind, "default", "e0")));
+  EXPECT_FALSE(store_->get(store_key(*call_.kind, "default", "e1")));
+  EXPECT_TRUE(state->events.written_at(store_key(*call_.kind, "default", "e0")));
+  EXPECT_EQ(state->events.size(), store_->count("/registry/core/events/") + 1);
+}
+
 // The times of Events are those of stored ones: refused writes leave none, deletions none behind.
 TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
   auto state = std::make_shared<Registry::State>(runtime_, *store_, schema::builtin(), Config{});
@@ -178,9 +261,9 @@ TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
   for (int i = 0; i < 100; ++i) {
     const std::string name = "e" + std::to_string(i);
     EXPECT_TRUE(create(name));
-    EXPECT_EQ(state->event_written_at.size(), 1u);
+    EXPECT_EQ(state->events.size(), 1u);
     EXPECT_TRUE(remove(name));
-    EXPECT_EQ(state->event_written_at.size(), 0u);
+    EXPECT_EQ(state->events.size(), 0u);
   }
   // A version that is not there.
   Call call = call_;
@@ -191,14 +274,14 @@ TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
              [&](const Result<Answer>& answer) { refused = !answer.ok(); });
   runtime_.settle();
   EXPECT_TRUE(refused);
-  EXPECT_EQ(state->event_written_at.size(), 0u);
+  EXPECT_EQ(state->events.size(), 0u);
   // Those that expire.
   registry_.reset();  // which would delete them too
   EXPECT_TRUE(create("a"));
   schedule_event_expiry(state);
   runtime_.pass(2h);
   EXPECT_EQ(store_->list("/registry/core/events/").records.size(), 0u);
-  EXPECT_EQ(state->event_written_at.size(), 0u);
+  EXPECT_EQ(state->events.size(), 0u);
   runtime_.cancel(state->event_timer);
 }
 

@@ -1,5 +1,7 @@
-// Events have two API forms and one storage, as autoscalers have; events live for an hour.
+// Events have two API forms and one storage, as autoscalers have; events live for an hour, and there are not more than so many.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "api/autoscaler_versions.h"
 #include "api/registry/state.h"
@@ -34,7 +36,34 @@ Time last_activity(const Value& event) {
   return series.ok() ? std::max(time, *series) : time;
 }
 
+void remove_event(const std::shared_ptr<Registry::State>& state, const store::Record& record, store::Store::Done done) {
+  store::Write write;
+  write.kind = store::Write::Kind::kDelete;
+  write.key = record.key;
+  write.expected = record.mod_revision;
+  state->store.write(std::move(write), std::move(done));
+}
+
+// In batches of a fiftieth, so that finding the namespace with most of them costs little for each Event written.
+void remove_excess(const std::shared_ptr<Registry::State>& state) {
+  const std::size_t most = state->config.most_events;
+  if (state->events.size() <= most) return;
+  for (const auto& [key, at] : state->events.take_excess(state->events.size() - most + most / 50)) {
+    store::RecordPtr record = state->store.get(key);
+    if (!record) continue;
+    // One that could not be deleted is known again: as written meanwhile, or as it was.
+    remove_event(state, *record, [state, key = key, at = at](const Result<store::RecordPtr>& deleted) {
+      if (!deleted.ok() && !state->events.written_at(key) && state->store.get(key)) state->events.written(key, at);
+    });
+  }
+}
+
 }  // namespace
+
+void note_event(const std::shared_ptr<Registry::State>& state, const std::string& key) {
+  state->events.written(key, state->runtime.monotonic());
+  remove_excess(state);
+}
 
 const schema::Kind& storage_kind(const Registry::State& state, const schema::Kind& kind) {
   if (is_old_autoscaler(kind)) return *state.schema.find_kind("autoscaling/v2", kind.kind);
@@ -83,23 +112,21 @@ void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
   Duration next = now + lifetime;
   std::size_t removed = 0;
   for (const store::RecordPtr& record : events.records) {
-    auto known = state->event_written_at.find(record->key);
-    if (known == state->event_written_at.end()) {
+    std::optional<Duration> written = state->events.written_at(record->key);
+    if (!written) {
       const Duration age = std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
-      known = state->event_written_at.emplace(record->key, now - age).first;
+      written = now - age;
+      state->events.written(record->key, *written);
     }
-    if (known->second + lifetime > now) {
-      next = std::min(next, known->second + lifetime);
+    if (*written + lifetime > now) {
+      next = std::min(next, *written + lifetime);
     } else if (removed++ < kBatch) {
-      store::Write write;
-      write.kind = store::Write::Kind::kDelete;
-      write.key = record->key;
-      write.expected = record->mod_revision;
-      state->store.write(std::move(write), [state, key = record->key](Result<store::RecordPtr> deleted) {
-        if (deleted.ok()) state->event_written_at.erase(key);
+      remove_event(state, *record, [state, key = record->key](const Result<store::RecordPtr>& deleted) {
+        if (deleted.ok()) state->events.removed(key);
       });
     }
   }
+  remove_excess(state);
   if (removed > kBatch) next = now;
   // Not to the second: events that end soon after each other go in one batch.
   Duration wait = std::max<Duration>(next - now, 1s) + 60s;

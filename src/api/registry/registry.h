@@ -98,6 +98,7 @@ struct Config {
   std::function<Result<std::string>(const Value& claims)> token_signer;
   std::string token_issuer = "https://kubernetes.default.svc.cluster.local";
   Duration event_lifetime = std::chrono::hours(1);
+  std::size_t most_events = 20'000;            // in all; beyond, the oldest of the namespace that has most of them go
   schema::FeatureGates gates;
 };
 

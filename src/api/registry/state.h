@@ -4,10 +4,10 @@
 #include <map>
 #include <set>
 #include <string>
-#include <unordered_map>
 
 #include "api/registry/registry.h"
 #include "api/registry/service_addresses.h"
+#include "api/registry/stored_events.h"
 
 namespace berth::registry {
 
@@ -21,7 +21,7 @@ struct Registry::State {
   ServiceAddresses addresses;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
   TimerId event_timer = 0;
-  std::unordered_map<std::string, Duration> event_written_at;  // by key of each stored Event, in CLOCK_MONOTONIC
+  StoredEvents events;
 
   const schema::Kind& kind(const api::Resource& resource) const;
   store::RecordPtr find(const api::Resource& resource, std::string_view ns, std::string_view name) const;  // newest submitted
@@ -34,6 +34,8 @@ Value from_storage(const schema::Kind& kind, Value object);
 store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& record);
 // Deletes events past their lifetime, and looks again when the next one is due.
 void schedule_event_expiry(const std::shared_ptr<Registry::State>& state);
+// Has been stored. Where there are too many, some are deleted.
+void note_event(const std::shared_ptr<Registry::State>& state, const std::string& key);
 
 // --- read.cc
 // A resourceVersion as a client writes it; refused with upstream's text, which has no reason of its own.

@@ -146,7 +146,7 @@ void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Va
   write.expendable = commit.call.kind->kind == "Event";
   state->store.write(std::move(write), [state, commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
     if (!record.ok()) return done(store_error(commit, record.error()));
-    if (commit.call.kind->kind == "Event") state->event_written_at[commit.key] = state->runtime.monotonic();
+    if (commit.call.kind->kind == "Event") note_event(state, commit.key);
     Answer answer;
     answer.http = commit.http;
     answer.record = view_of(*commit.call.kind, *record);
@@ -182,7 +182,7 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
                                                       : store_error(commit, record.error()));
     }
     if (is_service(*commit.call.kind) && head) state->addresses.release(head->value);
-    if (commit.call.kind->kind == "Event") state->event_written_at.erase(commit.key);
+    if (commit.call.kind->kind == "Event") state->events.removed(commit.key);
     restore_built_in(state, *commit.call.kind, (*record)->value);
     done(finish(*record));
   });
