@@ -49,6 +49,20 @@ TEST(NamespacePlanTest, PodsGoFirst) {
   EXPECT_TRUE(plan_namespace(view, kNow).chains.empty());
 }
 
+TEST(NamespacePlanTest, ConditionsTellOfWhatStaysAlone) {
+  Value held = thing("ConfigMap", "held");
+  held.mut("metadata").set("finalizers", from(R"(["example.com/hold"])"));
+  View view{leaving(), {{kConfigMaps, {thing("ConfigMap", "c"), held}}, {kServices, {thing("Service", "s")}}}, false};
+  Plan plan = plan_namespace(view, kNow);
+  EXPECT_EQ(plan.chains.size(), 3u);
+  EXPECT_EQ(condition(plan, "NamespaceContentRemaining")["message"].as_string(),
+            "Some resources are remaining: configmaps. has 1 resource instances");
+  view.contents[0].items.pop_back();
+  plan = plan_namespace(view, kNow);
+  EXPECT_EQ(plan.chains.size(), 2u);
+  EXPECT_TRUE(plan.then.empty());
+}
+
 TEST(NamespacePlanTest, PodsOfASetWithOrderedTeardownAreLeftToIt) {
   Value set = thing("StatefulSet", "web"), member = thing("Pod", "web-1");
   set.mut("metadata").set("finalizers", from(R"(["berth.dev/ordered-teardown"])"));

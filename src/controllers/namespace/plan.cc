@@ -16,12 +16,13 @@ constexpr std::string_view kFinalizer = "kubernetes";
 constexpr Duration kLookAgain = 100ms;  // after deletions that no informer tells of
 constexpr Duration kHeld = 8s;          // where all that is left has been deleted and is held by finalizers; upstream's time
 
-Value conditions_of(const View& view, Time now) {
-  Value out = view.object["status"]["conditions"];
+// The conditions of a namespace with something left. `left`: what this plan does not make go at once.
+Value conditions_of(const Value& object, const std::vector<Contents>& left, Time now) {
+  Value out = object["status"]["conditions"];
   if (out.is_null()) out = Value::array();
   std::vector<std::string> remaining;
   std::map<std::string, int> finalizers;
-  for (const Contents& one : view.contents) {
+  for (const Contents& one : left) {
     if (one.items.empty()) continue;
     remaining.push_back(one.resource.resource + "." + one.resource.group + " has " + std::to_string(one.items.size()) + " resource instances");
     for (const Value& item : one.items) {
@@ -37,11 +38,7 @@ Value conditions_of(const View& view, Time now) {
   set("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered");
   set("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed");
   set("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
-  if (remaining.empty()) {
-    set("NamespaceContentRemaining", false, "ContentRemoved", "All content successfully removed");
-  } else {
-    set("NamespaceContentRemaining", true, "SomeResourcesRemain", "Some resources are remaining: " + join(remaining, ", "));
-  }
+  set("NamespaceContentRemaining", true, "SomeResourcesRemain", "Some resources are remaining: " + join(remaining, ", "));
   if (held.empty()) {
     set("NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished");
   } else {
@@ -99,14 +96,19 @@ Plan plan_namespace(const View& view, Time now) {
   const std::set<std::string> orderly = orderly_sets(view);
   bool pods = false;
   for (const Contents& one : view.contents) pods = pods || (one.resource == kPods && !one.items.empty());
+  std::vector<Contents> left;
   for (const Contents& one : view.contents) {
+    left.push_back(Contents{one.resource, {}});
     for (const Value& item : one.items) {
       const bool now_its_turn = !pods || (one.resource == kPods && !orderly.contains(api::controller_of(item)["uid"].str())) ||
                                 (one.resource == kStatefulSets && orderly.contains(std::string(api::uid_of(item))));
-      if (now_its_turn && !api::is_terminating(item)) plan.add(remove(one.resource, item, -1, "Background"));
+      const bool removed = now_its_turn && !api::is_terminating(item);
+      if (removed) plan.add(remove(one.resource, item, -1, "Background"));
+      // Pods take their time, and what has finalizers waits for others.
+      if (!removed || one.resource == kPods || !item["metadata"]["finalizers"].empty()) left.back().items.push_back(item);
     }
   }
-  Value conditions = conditions_of(view, now);
+  Value conditions = is_empty(left) ? object["status"]["conditions"] : conditions_of(object, left, now);
   if (conditions != object["status"]["conditions"] || object["status"]["phase"].as_string() != "Terminating") {
     Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
     plan.then.push_back(patch_status(kNamespaces, object, Value::object({{"status", std::move(status)}})));
