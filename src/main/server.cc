@@ -104,6 +104,7 @@ class ServerRole {
     config.issuer = kIssuer;
     BERTH_ASSIGN(std::string jwk, http::public_key_jwk(pki_->token_key_pem()));
     config.jwks = "{\"keys\":[" + jwk + "]}";
+    config.address = (lab::node_space_exists(dir_) ? settings_.node_ip : "127.0.0.1") + ":" + std::to_string(settings_.api_port);
     BERTH_ASSIGN(static_tokens_, rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
     config.audiences = {kIssuer};
     config.authenticate_token = [this, own = config.audiences](std::string_view token, const std::vector<std::string>& wanted) -> Result<rest::TokenHolder> {

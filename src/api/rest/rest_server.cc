@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/openapi/openapi.h"
 #include "api/rest/context.h"
@@ -28,9 +29,13 @@ bool is_node_stream(const Route& route) {
           route.subresource == "portforward");
 }
 
+bool is_health_path(std::string_view path) {
+  const std::string_view endpoint = cut(path.substr(1), "/").before;
+  return endpoint == "healthz" || endpoint == "livez" || endpoint == "readyz";
+}
+
 bool is_public_path(std::string_view path) {
-  return path == "/version" || path == "/healthz" || path.starts_with("/livez") || path.starts_with("/readyz") ||
-         path.starts_with("/healthz/");
+  return path == "/version" || is_health_path(path);
 }
 
 // Browsers and command lines get text that can be read.
@@ -68,12 +73,6 @@ bool is_served(const schema::Kind& kind, const Route& route, std::string_view me
   return kind.has_verb(verb);
 }
 
-// "/livez" or "/readyz/etcd": a health check, or one of the checks it is made of.
-bool is_health_check(std::string_view path) {
-  Cut parts = cut(path.substr(1), "/");
-  return !parts.found || parts.after == "ping" || parts.after == "log" || parts.after == "etcd" || parts.after == "store";
-}
-
 // Whether an answer can be given in the form that was asked for. `collection`: the path has no name.
 Status check_acceptable(const Accept& accept, const schema::Kind& kind, std::string_view verb, bool collection) {
   constexpr std::string_view kTypes = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
@@ -93,16 +92,58 @@ Status check_acceptable(const Accept& accept, const schema::Kind& kind, std::str
                                                        : "you requested PartialObjectMetadata, but the requested object is a list (" + type + "List)");
 }
 
-// The plain-text report of /livez and friends; `verbose` lists the checks.
-void answer_health(const ContextPtr& context, bool healthy, std::string_view path) {
-  std::string name(path.substr(1, path.find('/', 1) == std::string_view::npos ? path.npos : path.find('/', 1) - 1));
-  if (!healthy) {
-    return answer_text(context, 500, "[-]store not ready: still reading the stored state\n" + name + " check failed\n");
+// What the keys of a JWK set sign with.
+Value signing_algorithms(const std::string& jwks) {
+  Value found = Value::array();
+  Result<Value> keys = json::parse(jwks);
+  if (!keys.ok()) return found;
+  for (const Value& key : (*keys)["keys"]) found.push(key["alg"]);
+  return found;
+}
+
+// The checks of "healthz", "livez" and "readyz", by upstream's names; "etcd" is the store. Upstream has more, of parts that are not here.
+std::vector<std::string_view> checks_of(std::string_view endpoint) {
+  std::vector<std::string_view> checks = {"ping", "log", "etcd"};
+  if (endpoint == "readyz") checks.insert(checks.end(), {"etcd-readiness", "informer-sync", "shutdown"});
+  return checks;
+}
+
+// Whether a check fails while the stored state is still being read.
+bool needs_state(std::string_view check) { return check == "etcd-readiness" || check == "informer-sync"; }
+
+// The plain-text report of "/livez" and friends, which `verbose` and a failure make a list of checks, less those that are to be
+// excluded; or of one check, as of "/readyz/etcd".
+void answer_health(const ContextPtr& context, bool ready, std::string_view path) {
+  const Cut parts = cut(path.substr(1), "/");
+  const std::vector<std::string_view> checks = checks_of(parts.before);
+  if (parts.found) {
+    if (std::find(checks.begin(), checks.end(), parts.after) == checks.end()) return answer_text(context, 404, "404 page not found\n");
+    if (ready || !needs_state(parts.after)) return answer_text(context, 200, "ok");
+    return answer_text(context, 500, "internal server error: still reading the stored state\n");
   }
-  if (context->request().has_parameter("verbose")) {
-    return answer_text(context, 200, "[+]ping ok\n[+]store ok\n" + name + " check passed\n");
+  std::set<std::string> excluded;
+  for (const auto& [name, value] : context->request().query) {
+    if (name == "exclude") excluded.insert(value);
   }
-  answer_text(context, 200, "ok");
+  std::string report;
+  bool healthy = true;
+  for (std::string_view check : checks) {
+    if (excluded.erase(std::string(check)) > 0) {
+      report.append("[+]").append(check).append(" excluded: ok\n");
+    } else if (ready || !needs_state(check)) {
+      report.append("[+]").append(check).append(" ok\n");
+    } else {
+      report.append("[-]").append(check).append(" failed: reason withheld\n");
+      healthy = false;
+    }
+  }
+  if (!excluded.empty()) {
+    report += "warn: some health checks cannot be excluded: no matches for ";
+    for (const std::string& name : excluded) report += (name == *excluded.begin() ? "\"" : ",\"") + name + "\"";
+    report += "\n";
+  }
+  if (!healthy) return answer_text(context, 500, report.append(parts.before).append(" check failed\n"));
+  answer_text(context, 200, context->request().has_parameter("verbose") ? report.append(parts.before).append(" check passed\n") : "ok");
 }
 
 }  // namespace
@@ -382,8 +423,7 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
                                        {"platform", "linux/amd64"}}));
   }
   if (is_public_path(path)) {
-    if (!is_health_check(path)) return answer_text(context, 404, "404 page not found\n");
-    return answer_health(context, !config.ready || config.ready() || path.starts_with("/livez"), path);
+    return answer_health(context, !config.ready || config.ready(), path);
   }
   if (path == "/statusz" || path == "/flagz") return answer_page(context, path);
   if (path == "/metrics") {
@@ -394,10 +434,10 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
   if (path == "/.well-known/openid-configuration" && !config.issuer.empty()) {
     return answer_value(context, 200,
                         Value::object({{"issuer", config.issuer},
-                                       {"jwks_uri", config.issuer + "/openid/v1/jwks"},
+                                       {"jwks_uri", "https://" + config.address + "/openid/v1/jwks"},
                                        {"response_types_supported", Value::array({"id_token"})},
                                        {"subject_types_supported", Value::array({"public"})},
-                                       {"id_token_signing_alg_values_supported", Value::array({"ES256"})}}));
+                                       {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}}));
   }
   if (path == "/openid/v1/jwks" && !config.jwks.empty()) {
     context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}}, {http::Piece::of(config.jwks)});

@@ -39,8 +39,8 @@ struct RestConfig {
   NodeUsage* usage = nullptr;
   // Whether the store and the informers are ready, for /readyz; null: always.
   std::function<bool()> ready;
-  // /.well-known/openid-configuration and /openid/v1/jwks, where set.
-  std::string issuer, jwks;
+  // /.well-known/openid-configuration and /openid/v1/jwks, where set. `address`: where pods find the latter, as "10.0.0.1:6443".
+  std::string issuer, jwks, address;
 };
 
 // For the http::Server in front: its own refusals (413, 431, ...) become Kubernetes' Status objects, and its limit of a

@@ -389,6 +389,37 @@ TEST_F(RestTest, WhoMayDoWhat) {
   EXPECT_EQ(server_.ask_from_outside("GET", "/apis", "", {{"authorization", "Basic eDp5"}}).status, 403);
 }
 
+TEST_F(RestTest, HealthChecks) {
+  EXPECT_EQ(server_.ask("GET", "/healthz?verbose").body, "[+]ping ok\n[+]log ok\n[+]etcd ok\nhealthz check passed\n");
+  const std::string all = "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n[+]shutdown ok\n";
+  EXPECT_EQ(server_.ask("GET", "/readyz?verbose").body, all + "readyz check passed\n");
+  EXPECT_EQ(server_.ask("GET", "/readyz/informer-sync").body, "ok");
+  EXPECT_EQ(server_.ask("GET", "/livez/informer-sync").status, 404);
+  EXPECT_EQ(server_.ask("GET", "/livez/nope").status, 404);
+  EXPECT_EQ(server_.ask("GET", "/livezz").status, 404);
+  EXPECT_EQ(server_.ask("GET", "/livez?verbose&exclude=etcd&exclude=b&exclude=a").body,
+            "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n"
+            "livez check passed\n");
+  EXPECT_EQ(server_.ask("GET", "/livez?exclude=nope").body, "ok");
+
+  server_.set_ready(false);
+  EXPECT_EQ(server_.ask("GET", "/livez").body, "ok");
+  Answered answer = server_.ask("GET", "/readyz?exclude=informer-sync");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_EQ(answer.body, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]etcd-readiness failed: reason withheld\n[+]informer-sync excluded: ok\n"
+                         "[+]shutdown ok\nreadyz check failed\n");
+  EXPECT_EQ(server_.ask("GET", "/readyz?exclude=informer-sync&exclude=etcd-readiness").body, "ok");
+  EXPECT_EQ(server_.ask("GET", "/readyz/etcd").body, "ok");
+  EXPECT_EQ(server_.ask("GET", "/readyz/informer-sync").status, 500);
+}
+
+TEST_F(RestTest, TokensAreVerifiedWithKeysFromTheServersAddress) {
+  Value found = server_.ask("GET", "/.well-known/openid-configuration").json();
+  EXPECT_EQ(found["issuer"].as_string(), "https://issuer.test");
+  EXPECT_EQ(found["jwks_uri"].as_string(), "https://10.0.0.1:6443/openid/v1/jwks");
+  EXPECT_EQ(json::encode(found["id_token_signing_alg_values_supported"]), R"(["ES256","RS256"])");
+}
+
 TEST_F(RestTest, Impersonation) {
   const std::string who = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
   Value info = server_.ask("POST", who, "{}", {{"impersonate-user", "eve"}, {"impersonate-group", "g"}})

@@ -82,6 +82,10 @@ class TestServer {
     agent_address_ = agent_http_->listen("unix:" + folder_.path + "/agent.sock", std::nullopt).value();
     usage_ = std::make_unique<NodeUsage>(loop_, config.node_endpoint);
     config.usage = usage_.get();
+    config.ready = [this] { return ready_; };
+    config.issuer = "https://issuer.test";
+    config.jwks = R"({"keys":[{"alg":"ES256"},{"alg":"RS256"}]})";
+    config.address = "10.0.0.1:6443";
     rest_ = std::make_unique<RestServer>(loop_, *registry_, config);
     http::Config front = server_config();
     front.screen = rest_->screen();
@@ -125,6 +129,7 @@ class TestServer {
     return watching;
   }
 
+  void set_ready(bool ready) { ready_ = ready; }
   // What the agent of node-1 does with requests.
   void set_agent(http::Handler agent) { agent_ = std::move(agent); }
   http::Client& admin() { return *admin_; }
@@ -161,6 +166,7 @@ class TestServer {
   std::unique_ptr<RestServer> rest_;
   std::unique_ptr<http::Server> http_, agent_http_;
   std::string agent_address_, address_;
+  bool ready_ = true;
   http::Handler agent_;
   std::unique_ptr<http::Client> admin_, anonymous_;
 };
