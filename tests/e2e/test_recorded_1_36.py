@@ -30,6 +30,31 @@ def replayed(name):
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def deployment(generation, observed, replicas, **metadata):
+    return {"kind": "Deployment", "metadata": {"name": "d", "generation": generation, **metadata}, "spec": {"replicas": replicas},
+            "status": {"observedGeneration": observed, "replicas": replicas, "conditions": [{"type": "Available", "status": "True"}]}}
+
+
+def test_only_what_the_recorded_controllers_had_yet_to_write_is_not_compared():
+    before = deployment(3, 3, 7, annotations={replay.REVISION: "3"})
+    in_time, late = deployment(4, 3, 2), deployment(4, 2, 2)
+    assert replay.as_far(in_time, before, False, None) == in_time
+    expected = replay.as_far(late, before, False, {"spec": {}})
+    assert expected == {**late, "status": before["status"], "metadata": {**late["metadata"], "annotations": {replay.REVISION: "3"}}}
+    # What the request asks for counts as recorded.
+    late["status"]["conditions"].append({"type": "X", "status": "True"})
+    asked = {"status": {"conditions": [{"type": "X", "status": "True"}], "replicas": 2}}
+    assert replay.as_far(late, before, False, asked)["status"] == {**before["status"], "replicas": 2, "conditions": late["status"]["conditions"]}
+
+
+def test_values_of_the_servers_own_must_have_the_recorded_form():
+    ours, theirs = {"gitVersion": "v1.36.0+berth", "goVersion": "none"}, {"gitVersion": "v1.36.2", "goVersion": "go1.26.10"}
+    assert replay.without_own_values(ours) == replay.without_own_values(theirs)
+    for wrong in ({"gitVersion": "v1.35.0+berth", "goVersion": "none"}, {"gitVersion": "v1.36.0+berth", "goVersion": ""},
+                  {"gitVersion": "v1.36.0+berth"}, {"gitVersion": "1.36.0", "goVersion": "none"}):
+        assert replay.without_own_values(wrong) != replay.without_own_values(theirs)
+
+
 @pytest.fixture(scope="module")
 def results():
     # Side by side: the conversation mostly waits.
