@@ -39,7 +39,6 @@ class VersionedMap {
   // The history, oldest first. Index of the first event with a greater revision; history_size() where there is none.
   std::size_t first_after(Revision revision) const;
   std::size_t history_size() const { return history_.size(); }
-  std::size_t history_bytes() const { return history_bytes_; }
   const EventPtr& history(std::size_t index) const { return history_[index].event; }
 
   // Up to `most` rows that neither the newest state nor the history needs, or none while there are fewer than `least`.
