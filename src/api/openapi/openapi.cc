@@ -175,6 +175,11 @@ std::string v2_protobuf(const Schema& schema) {
   return kept.get(schema, [&] { return gnostic_document(v2_document(schema)); });
 }
 
+std::string v2_hash(const Schema& schema) {
+  static PerSchema<std::string> kept;
+  return kept.get(schema, [&] { return sha256_hex(v2_json(schema)); });
+}
+
 Value v3_index(const Schema& schema) {
   // Clients keep the documents under their hash, so only the hashes are worth keeping here.
   static PerSchema<Value> kept;

@@ -213,7 +213,7 @@ http::Headers watch_headers(const Context& context) {
 
 void answer_text(const ContextPtr& context, int http, std::string text) {
   context->exchange->respond(http,
-                             {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}},
+                             {{"content-type", "text/plain; charset=utf-8"}, {"cache-control", "no-cache, private"}, {"x-content-type-options", "nosniff"}},
                              {http::Piece::of(std::move(text))});
 }
 

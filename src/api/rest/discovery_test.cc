@@ -128,6 +128,26 @@ TEST_F(DiscoveryTest, AggregatedTellsTheSame) {
   }
 }
 
+TEST_F(DiscoveryTest, WhoHasADocumentIsToldSo) {
+  const std::string aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+  const std::string proto(openapi::kV2ProtobufAccept);
+  std::map<std::string, std::string> tags;
+  for (const auto& [path, accept] : {std::pair<std::string, std::string>{"/api", aggregated}, {"/apis", aggregated}, {"/openapi/v2", proto}}) {
+    Answered first = server_.ask("GET", path, "", {{"accept", accept}});
+    EXPECT_EQ(first.status, 200);
+    tags[path] = first.header("etag");
+    EXPECT_EQ(tags[path].size(), 66u) << tags[path];
+    Answered again = server_.ask("GET", path, "", {{"accept", accept}, {"if-none-match", tags[path]}});
+    EXPECT_EQ(again.status, 304);
+    EXPECT_EQ(again.body, "");
+    EXPECT_EQ(again.header("etag"), tags[path]);
+    EXPECT_EQ(again.header("cache-control"), path == "/openapi/v2" ? "no-cache, private" : "public");
+    EXPECT_EQ(server_.ask("GET", path, "", {{"accept", accept}, {"if-none-match", "\"old\""}}).body, first.body);
+  }
+  EXPECT_NE(tags["/api"], tags["/apis"]);
+  EXPECT_EQ(server_.ask("GET", "/api", "", {{"if-none-match", tags["/api"]}}).status, 200) << "another form of it";
+}
+
 TEST_F(DiscoveryTest, OpenApi) {
   Answered plain = server_.ask("GET", "/openapi/v2");
   EXPECT_EQ(plain.header("content-type"), "application/json");

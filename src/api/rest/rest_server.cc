@@ -92,6 +92,18 @@ Status check_acceptable(const Accept& accept, const schema::Kind& kind, std::str
                                                        : "you requested PartialObjectMetadata, but the requested object is a list (" + type + "List)");
 }
 
+// Keys of tokens change seldom.
+const std::pair<std::string, std::string> kForAnHour = {"cache-control", "public, max-age=3600"};
+
+// A document with its hash for an ETag: a client that shows the same has it already.
+template <class Make>
+void answer_tagged(const ContextPtr& context, const std::string& hash, http::Headers headers, Make make_body) {
+  const std::string tag = "\"" + hash + "\"";
+  headers.emplace_back("etag", tag);
+  if (http::header(context->request().headers, "if-none-match") == tag) return context->exchange->respond(304, std::move(headers), {});
+  context->exchange->respond(200, std::move(headers), {make_body()});
+}
+
 // What the keys of a JWK set sign with.
 Value signing_algorithms(const std::string& jwks) {
   Value found = Value::array();
@@ -323,11 +335,11 @@ bool RestServer::State::handle_discovery(const ContextPtr& context, const std::s
     }
     if (!aggregated.empty()) {
       std::string body = json::encode(aggregated_discovery(schema, path == "/api", aggregated));
-      context->exchange->respond(
-          200,
-          {{"content-type", "application/json;g=apidiscovery.k8s.io;v=" + aggregated + ";as=APIGroupDiscoveryList"},
-           {"vary", "Accept"}},
-          {http::Piece::of(std::move(body))});
+      answer_tagged(context, sha256_hex(body),
+                    {{"content-type", "application/json;g=apidiscovery.k8s.io;v=" + aggregated + ";as=APIGroupDiscoveryList"},
+                     {"cache-control", "public"},
+                     {"vary", "Accept"}},
+                    [&] { return http::Piece::of(std::move(body)); });
       return true;
     }
     std::string_view host = http::header(context->request().headers, "host");
@@ -350,18 +362,20 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
   if (path == "/openapi/v2") {
     constexpr std::string_view kProto = openapi::kV2ProtobufAccept;
     bool proto = accepts_type(accept, kProto);
-    std::shared_ptr<const std::string> document = openapi::shared_document(schema, proto ? "v2-protobuf" : "v2");
-    const std::string_view text = *document;
-    context->exchange->respond(
-        200,
-        {{"content-type", proto ? std::string(openapi::kV2ProtobufContentType) : "application/json"},
-         {"vary", "Accept"}},
-        {http::Piece{std::move(document), text}});
+    answer_tagged(context, openapi::v2_hash(schema),
+                  {{"content-type", proto ? std::string(openapi::kV2ProtobufContentType) : "application/json"},
+                   {"cache-control", "no-cache, private"},
+                   {"vary", "Accept"}},
+                  [&] {
+                    std::shared_ptr<const std::string> document = openapi::shared_document(schema, proto ? "v2-protobuf" : "v2");
+                    const std::string_view text = *document;
+                    return http::Piece{std::move(document), text};
+                  });
     return true;
   }
   if (path == "/openapi/v3") {
     // As upstream: JSON that says it is text.
-    context->exchange->respond(200, {{"content-type", "text/plain; charset=utf-8"}}, {http::Piece::of(json::encode(openapi::v3_index(schema)))});
+    answer_text(context, 200, json::encode(openapi::v3_index(schema)));
     return true;
   }
   if (!path.starts_with("/openapi/v3/")) return false;
@@ -432,15 +446,16 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
     return;
   }
   if (path == "/.well-known/openid-configuration" && !config.issuer.empty()) {
-    return answer_value(context, 200,
-                        Value::object({{"issuer", config.issuer},
-                                       {"jwks_uri", "https://" + config.address + "/openid/v1/jwks"},
-                                       {"response_types_supported", Value::array({"id_token"})},
-                                       {"subject_types_supported", Value::array({"public"})},
-                                       {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}}));
+    Value found = Value::object({{"issuer", config.issuer},
+                                 {"jwks_uri", "https://" + config.address + "/openid/v1/jwks"},
+                                 {"response_types_supported", Value::array({"id_token"})},
+                                 {"subject_types_supported", Value::array({"public"})},
+                                 {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}});
+    context->exchange->respond(200, {{"content-type", "application/json"}, kForAnHour}, {http::Piece::of(json::encode(found))});
+    return;
   }
   if (path == "/openid/v1/jwks" && !config.jwks.empty()) {
-    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}}, {http::Piece::of(config.jwks)});
+    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kForAnHour}, {http::Piece::of(config.jwks)});
     return;
   }
   if (handle_discovery(context, path) || handle_openapi(context, path)) return;

@@ -396,6 +396,7 @@ TEST_F(RestTest, HealthChecks) {
   EXPECT_EQ(server_.ask("GET", "/readyz/informer-sync").body, "ok");
   EXPECT_EQ(server_.ask("GET", "/livez/informer-sync").status, 404);
   EXPECT_EQ(server_.ask("GET", "/livez/nope").status, 404);
+  EXPECT_EQ(server_.ask("GET", "/livez").header("cache-control"), "no-cache, private");
   EXPECT_EQ(server_.ask("GET", "/livezz").status, 404);
   EXPECT_EQ(server_.ask("GET", "/livez?verbose&exclude=etcd&exclude=b&exclude=a").body,
             "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n"
@@ -414,7 +415,10 @@ TEST_F(RestTest, HealthChecks) {
 }
 
 TEST_F(RestTest, TokensAreVerifiedWithKeysFromTheServersAddress) {
-  Value found = server_.ask("GET", "/.well-known/openid-configuration").json();
+  Answered answer = server_.ask("GET", "/.well-known/openid-configuration");
+  EXPECT_EQ(answer.header("cache-control"), "public, max-age=3600");
+  EXPECT_EQ(server_.ask("GET", "/openid/v1/jwks").header("cache-control"), "public, max-age=3600");
+  Value found = answer.json();
   EXPECT_EQ(found["issuer"].as_string(), "https://issuer.test");
   EXPECT_EQ(found["jwks_uri"].as_string(), "https://10.0.0.1:6443/openid/v1/jwks");
   EXPECT_EQ(json::encode(found["id_token_signing_alg_values_supported"]), R"(["ES256","RS256"])");
