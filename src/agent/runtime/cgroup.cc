@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/files.h"
 #include "base/text.h"
@@ -17,6 +18,10 @@ namespace berth::agent {
 namespace {
 
 constexpr std::int64_t kPeriod = 100'000;
+// What a container may do with devices that has not got all of them, as runc and crun have it: make any node, and use null,
+// zero, full, random, urandom, tty, console, ptmx and its terminals.
+constexpr const char* kDevices[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
+                                    "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"};
 
 Status write_value(const std::string& path, const std::string& value) {
   Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -128,6 +133,43 @@ Status Cgroups::create(const std::string& path, const Limits& limits) const {
     BERTH_TRY(make_directories(in(controller, path)));
   }
   return set_limits(path, limits);
+}
+
+// A group of the cpuset hierarchy takes no process before it has processors and memory; a new one has none.
+Status Cgroups::inherit_cpuset(const std::string& path) const {
+  std::string at = root_ + "/cpuset";
+  for (auto part : split(path, '/')) {
+    const std::string parent = std::exchange(at, at + "/" + std::string(part));
+    for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
+      auto own = read_file(at + file), given = read_file(parent + file);
+      if (own.ok() && given.ok() && trim(*own).empty()) BERTH_TRY(write_value(at + file, std::string(trim(*given))));
+    }
+  }
+  return {};
+}
+
+Status Cgroups::create_everywhere(const std::string& path) const {
+  for (const auto& name : hierarchies_) {
+    if (!path_exists(root_ + "/" + name + "/tasks")) continue;  // version 2, in hybrid mode
+    BERTH_TRY(make_directories(root_ + "/" + name + "/" + path));
+  }
+  return inherit_cpuset(path);
+}
+
+Status Cgroups::confine(const std::string& path, const Limits& limits, bool all_devices) const {
+  BERTH_TRY(write_value(in("cpu", path) + "/cpu.shares", std::to_string(cpu_shares(limits.cpu_milli_request))));
+  BERTH_TRY(set_limits(path, limits));
+  const std::string devices = in("devices", path);
+  if (all_devices || !path_exists(devices)) return {};
+  BERTH_TRY(write_value(devices + "/devices.deny", "a"));
+  const std::string allow = devices + "/devices.allow";
+  Fd fd(::open(allow.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return errno_error("opening " + allow);
+  for (std::string_view device : kDevices) {
+    // EPERM: one that the agent itself may not use.
+    if (::write(fd.get(), device.data(), device.size()) < 0 && errno != EPERM) return errno_error("writing " + std::string(device) + " to " + allow);
+  }
+  return {};
 }
 
 Status Cgroups::set_limits(const std::string& path, const Limits& limits) const {

@@ -26,8 +26,14 @@ class Cgroups {
   Status lift_limits(const std::string& path, const Limits& limits) const;
   // Ends what still runs in it and removes it with everything below. Nothing there is fine.
   Status remove(const std::string& path) const;
-  // The first process moved between control groups after a while waits for the kernel's readers of them (an RCU grace
-  // period, 10 to 20 ms); those that follow at once do not. This call waits for them, so that a move right after it need not.
+  // Version 1: makes the group in every hierarchy, for processes that move themselves there. All devices are open to it.
+  Status create_everywhere(const std::string& path) const;
+  // Version 1, once the first process is there and before it runs anything of the container's: its limits, and which devices
+  // it may use: all, or those that every container has.
+  Status confine(const std::string& path, const Limits& limits, bool all_devices) const;
+  // Version 2. The first process moved between control groups after a while waits for the kernel's readers of them (an RCU
+  // grace period, 10 to 20 ms); those that follow at once do not. This call waits for them, so that a move right after it
+  // need not.
   void expect_move() const;
   // The files by which a thread moves itself there without a lock, one in each hierarchy; none with version 2.
   std::vector<std::string> task_files(const std::string& path) const;
@@ -40,6 +46,7 @@ class Cgroups {
 
  private:
   std::vector<std::string> directories(const std::string& path) const;  // one in each hierarchy
+  Status inherit_cpuset(const std::string& path) const;
   std::string in(const std::string& controller, const std::string& path) const;
   std::string root_;
   bool unified_ = false;

@@ -87,7 +87,8 @@ Status make_root(const RuntimePaths& paths, const ContainerSpec& spec, const San
   return mount_overlay(spec.rootfs_layers, at + "/upper", at + "/work", rootfs);
 }
 
-Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths, const ContainerSpec& spec) {
+// `runtime`: crun, in front of "create".
+Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths, const ContainerSpec& spec, const std::vector<std::string>& runtime) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd reading(ends[0]), writing(ends[1]);
@@ -109,7 +110,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
                   "-n",
                   spec.name,
                   "-r",
-                  config.crun,
+                  runtime[0],
                   "-b",
                   at,
                   "-p",
@@ -122,11 +123,8 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
                   at,
                   "-l",
                   "k8s-file:" + log,
-                  "--no-sync-log",
-                  "--runtime-arg",
-                  "--root=" + paths.crun(),
-                  "--runtime-arg",
-                  "--cgroup-manager=cgroupfs"};
+                  "--no-sync-log"};
+  for (std::size_t i = 1; i < runtime.size(); ++i) options.argv.push_back("--runtime-arg=" + runtime[i]);
   if (spec.log_limit > 0) options.argv.insert(options.argv.end(), {"--log-size-max", std::to_string(spec.log_limit)});
   if (spec.tty) options.argv.push_back("-t");
   if (spec.stdin_open) options.argv.push_back("-i");
@@ -269,7 +267,10 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   if (auto slash = spec.log_path.rfind('/'); slash != std::string::npos)
     BERTH_TRY(make_directories(spec.log_path.substr(0, slash)));
   fault::step("container.config");
-  auto created = spawn_conmon(config, paths, spec);
+  const std::string group = around.cgroup.substr(1);
+  if (!cgroups.unified()) BERTH_TRY(cgroups.create_everywhere(group));
+  fault::step("container.cgroup");
+  auto created = spawn_conmon(config, paths, spec, crun_command(config, cgroups, group, paths.crun()));
   fault::step("container.conmon");
   return created;
 }
@@ -317,29 +318,19 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
   }
 }
 
-Status describe_for_exec(const RuntimePaths& paths, const std::string& id) {
-  const std::string crun = paths.crun() + "/" + id, at = paths.exec() + "/" + id;
-  BERTH_ASSIGN(std::string text, read_file(crun + "/status"));
-  BERTH_ASSIGN(Value status, json::parse(text));
-  status.set("cgroup-path", "");
-  BERTH_TRY(make_directories(at, 0700));
-  // Its configuration, its seccomp filter and whatever else it keeps.
-  BERTH_ASSIGN(auto names, list_directory(crun));
-  for (const std::string& name : names) {
-    if (name == "status" || name == "exec.fifo") continue;
-    if (::symlink((crun + "/" + name).c_str(), (at + "/" + name).c_str()) != 0 && errno != EEXIST)
-      return errno_error("linking " + at + "/" + name);
-  }
-  return write_file(at + "/status", json::encode(status), 0600);
+std::vector<std::string> crun_command(const CrunConfig& config, const Cgroups& cgroups, const std::string& cgroup, const std::string& root) {
+  std::vector<std::string> groups = cgroups.task_files(cgroup);
+  if (groups.empty()) return {config.crun, "--root=" + root, "--cgroup-manager=cgroupfs"};
+  std::vector<std::string> out = {kShell, "-c", R"(while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@")", "crun"};
+  out.insert(out.end(), groups.begin(), groups.end());
+  out.insert(out.end(), {"--", config.crun, "--root=" + root, "--cgroup-manager=disabled"});
+  return out;
 }
 
 std::vector<std::string> exec_command(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored) {
   const bool described = path_exists(paths.exec() + "/" + stored.status.id + "/status");
-  std::vector<std::string> groups = described ? cgroups.task_files(stored.cgroup) : std::vector<std::string>();
-  if (groups.empty()) return {config.crun, "--root=" + paths.crun(), "exec"};
-  std::vector<std::string> out = {kShell, "-c", R"(while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@")", "crun"};
-  out.insert(out.end(), groups.begin(), groups.end());
-  out.insert(out.end(), {"--", config.crun, "--root=" + paths.exec(), "exec"});
+  std::vector<std::string> out = crun_command(config, cgroups, stored.cgroup, described ? paths.exec() : paths.crun());
+  out.push_back("exec");
   return out;
 }
 

@@ -34,7 +34,7 @@ class RuntimePaths {
   std::string socket_name(const std::string& id) const { return id.substr(0, 20); }  // socket paths are short
   std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
   std::string crun() const { return run_ + "/crun"; }
-  std::string exec() const { return run_ + "/exec"; }
+  std::string exec() const { return run_ + "/exec"; }  // of an earlier release: what crun is to know of a container for "exec"
   std::string mount_points() const { return root_ + "/mount-points"; }
   std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
 
@@ -71,14 +71,13 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
 // The container was marked as started by an agent that may have been killed before it let it go: done now, if so.
 void finish_start(const RuntimePaths& paths, const std::string& id);
-// crun with what it needs to run a program in a container, up to "exec". The kernel stops every fork of the machine while
-// crun moves a process between control groups by the process's number, and waits for those under way: behind a pod that
-// forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody. So a shell moves
-// itself into the container's groups and becomes crun, which finds below paths.exec() a container without groups. Version 1
-// only; elsewhere, and for containers of earlier releases, crun moves the process.
+// crun for a container in this control group, in front of its own arguments ("create", "exec"). The kernel stops every fork of
+// the machine while a process is moved between control groups by its number, and waits for those under way: behind a pod that
+// forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody. So a shell moves itself
+// into the groups and becomes crun, whose children are born there. Version 1 only: with version 2 crun moves them.
+std::vector<std::string> crun_command(const CrunConfig& config, const Cgroups& cgroups, const std::string& cgroup, const std::string& root);
+// The same, up to and with "exec".
 std::vector<std::string> exec_command(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored);
-// Makes what is below paths.exec(), once crun has created the container.
-Status describe_for_exec(const RuntimePaths& paths, const std::string& id);
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash);

@@ -39,6 +39,8 @@ struct Container {
   Fd conmon, init;  // pidfds
   Fd sync;          // while it is being created
   Fd processes;     // while it is being created: the process namespace that it joins
+  Limits limits;    // as it is to be started with
+  bool privileged = false;
   std::string sync_text;
   bool starting = false;  // a pool thread is in start_container()
   bool removing = false;
@@ -255,7 +257,7 @@ void CrunRuntime::create_sandbox(const SandboxSpec& spec, Done done) {
 
 // In parallel to what comes before crun moves the container's first process.
 void CrunRuntime::expect_container() {
-  if (std::exchange(expecting_, true)) return;
+  if (!cgroups_.unified() || std::exchange(expecting_, true)) return;
   blocking(
       [this]() -> Status {
         cgroups_.expect_move();
@@ -305,6 +307,8 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   s.created = loop_.now();
   c->stored.cgroup = sandbox->second.cgroup_parent + "/" + spec.id;
   c->stored.own_pid_namespace = own_processes && !processes;
+  c->limits = spec.limits;
+  c->privileged = spec.privileged;
   // crun opens it by its path, later: the pid of the target may be somebody else's by then, the descriptor's number is ours.
   std::string namespace_path = processes ? "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(processes.get()) : "";
   c->processes = std::move(processes);
@@ -366,11 +370,12 @@ void CrunRuntime::start(const ContainerPtr& c, pid_t pid) {
   }
   c->starting = true;
   blocking(
-      [this, stored = c->stored]() -> Status {
+      [this, stored = c->stored, limits = c->limits, privileged = c->privileged]() -> Status {
         fault::step("container.created");
         BERTH_TRY(store_container(paths_, stored));
         fault::step("container.stored");
-        if (!cgroups_.unified()) BERTH_TRY(describe_for_exec(paths_, stored.status.id));
+        if (!cgroups_.unified()) BERTH_TRY(cgroups_.confine(stored.cgroup, limits, privileged));
+        fault::step("container.confined");
         return start_container(paths_, stored);
       },
       [this, c](Status result) { started(c, std::move(result)); });

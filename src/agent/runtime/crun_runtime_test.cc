@@ -406,6 +406,36 @@ TEST_F(CrunRuntimeTest, AdoptsWhatRunsAfterARestart) {
   ASSERT_TRUE(until_exited(lives.id));
 }
 
+// Every process of a container is born in its groups: to move one waits for every fork on the machine.
+TEST_F(CrunRuntimeTest, AContainerBeginsInItsGroupsAndWithTheDevicesOfAll) {
+  if (Cgroups().unified()) GTEST_SKIP() << "crun moves the process";
+  sandbox();
+  auto s = shell("cat /proc/self/cgroup; mknod /null c 1 3; mknod /log c 1 11; echo x >/null && echo null; cat /log 2>&1");
+  ASSERT_TRUE(run(s).ok());
+  ASSERT_TRUE(until_exited(s.id));
+  std::set<std::string> hierarchies;
+  for (auto line : split(log_of(s), '\n')) {
+    if (line.find(":/") == std::string::npos || line.find("0::") != std::string::npos) continue;
+    EXPECT_TRUE(line.ends_with(":/" + cgroup_ + "/" + s.id)) << line;
+    hierarchies.insert(std::string(line));
+  }
+  EXPECT_EQ(hierarchies.size(), Cgroups().task_files(cgroup_ + "/" + s.id).size());
+  EXPECT_NE(log_of(s).find(" F null\n"), std::string::npos) << log_of(s);
+  EXPECT_NE(log_of(s).find("/log': Operation not permitted"), std::string::npos) << log_of(s);
+  auto devices = [&](const std::string& id) {
+    auto text = read_file("/sys/fs/cgroup/devices/" + cgroup_ + "/" + id + "/devices.list");
+    std::set<std::string> out;
+    for (auto line : split(trim(text.ok() ? *text : text.error().message), '\n')) out.insert(std::string(line));
+    return out;
+  };
+  EXPECT_EQ(devices(s.id), (std::set<std::string>{"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
+                                                  "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"}));
+  auto all = shell("sleep 100");
+  all.privileged = true;
+  ASSERT_TRUE(run(all).ok());
+  EXPECT_EQ(devices(all.id), std::set<std::string>{"a *:* rwm"});
+}
+
 // A process that crun moved would wait for every fork on the machine.
 TEST_F(CrunRuntimeTest, WhatIsExecutedIsInTheContainersGroupsByItself) {
   sandbox();
@@ -424,8 +454,14 @@ TEST_F(CrunRuntimeTest, WhatIsExecutedIsInTheContainersGroupsByItself) {
   ASSERT_TRUE(executed.ok());
   EXPECT_EQ(groups(executed->output), groups(exec(s.id, {"cat", "/proc/1/cgroup"})->output)) << executed->output;
   if (Cgroups().unified()) return;
-  // A container of an earlier release: crun moves the process.
-  ASSERT_TRUE(remove_all(directory_ / ("run/run/exec/" + s.id)).ok());
+  // A container of an earlier release, which crun knows to have groups; and of one that described it once more for "exec".
+  const std::string crun = directory_ / ("run/run/crun/" + s.id), described = directory_ / ("run/run/exec/" + s.id);
+  ASSERT_TRUE(make_directories(described).ok());
+  for (const char* file : {"/status", "/config.json"}) ASSERT_TRUE(write_file(described + file, read_file(crun + file).value()).ok());
+  Value status = json::parse(read_file(crun + "/status").value()).value();
+  ASSERT_TRUE(write_file(crun + "/status", json::encode(status.set("cgroup-path", "/" + cgroup_ + "/" + s.id))).ok());
+  EXPECT_EQ(exec(s.id, {"echo", "here"})->output, "here\n");
+  ASSERT_TRUE(remove_all(described).ok());
   EXPECT_EQ(exec(s.id, {"echo", "here"})->output, "here\n");
 }
 

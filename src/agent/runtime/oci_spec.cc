@@ -212,8 +212,8 @@ const std::vector<std::string>& default_capabilities() {
 }
 
 Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
-  Value linux_part = Value::object(
-      {{"cgroupsPath", around.cgroup}, {"namespaces", namespaces_of(around)}, {"resources", resources_of(spec)}});
+  Value linux_part = Value::object({{"cgroupsPath", around.cgroup}, {"namespaces", namespaces_of(around)}});
+  if (around.unified_cgroups) linux_part.set("resources", resources_of(spec));  // otherwise Cgroups::confine() sees to it
   if (!spec.privileged && !spec.unmasked_proc) {
     linux_part.set("maskedPaths",
                    Value::array({"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
