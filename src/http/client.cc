@@ -234,7 +234,7 @@ Status Link::open(const Endpoint& endpoint, SSL_CTX* context) {
   }
   socket_ = std::make_unique<Socket>(std::move(fd), !to.is_unix());
   if (context) {
-    if (!socket_->start_tls(context, false)) return error(Code::kInternal, tls_error_text());
+    if (!socket_->start_tls(context)) return error(Code::kInternal, tls_error_text());
     BERTH_TRY(prepare_client(socket_->ssl(), endpoint));
     handshaking_ = true;
   }

@@ -41,7 +41,10 @@ class Connection {
   bool waits() const;
   Millis waits_since() const { return progress_; }
 
-  bool start_tls(SSL_CTX* context) { return handshaking_ = socket_.start_tls(context, true); }
+  void accept_tls(std::shared_ptr<SSL_CTX> context) {
+    handshaking_ = true;
+    socket_.accept_tls(std::move(context));
+  }
 
   // --- From the transport.
   void on_events(std::uint32_t events);

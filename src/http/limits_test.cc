@@ -1,10 +1,13 @@
 // What one client, or many, can make a server keep: heads, bodies, answers, connections.
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <utility>
 
 #include "http/server.h"
+#include "http/socket.h"
 #include "http/test_support.h"
+#include "http/tls.h"
 #include "http/unread.h"
 
 namespace berth::http {
@@ -43,6 +46,27 @@ class LimitsTest : public ::testing::Test {
   std::unique_ptr<Server> server_;
   std::string address_;
 };
+
+// Thousands of connections that never say anything are no more than their descriptors.
+TEST(SocketTest, HasNoTlsStateBeforeThePeerSaysSomething) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+  Socket socket{Fd(ends[0]), false};
+  Fd peer(ends[1]);
+  socket.accept_tls(SslContext(SSL_CTX_new(TLS_server_method()), SSL_CTX_free));
+  EXPECT_EQ(socket.handshake(), Socket::Io::kAgain);
+  socket.note(EPOLLOUT);
+  EXPECT_EQ(socket.handshake(), Socket::Io::kAgain);
+  EXPECT_EQ(socket.ssl(), nullptr);
+  ASSERT_EQ(::write(peer.get(), "\x16", 1), 1);
+  socket.note(EPOLLIN);
+  EXPECT_EQ(socket.handshake(), Socket::Io::kAgain) << "the rest is to come";
+  EXPECT_NE(socket.ssl(), nullptr);
+  ASSERT_EQ(::write(peer.get(), "no record", 9), 9);
+  socket.note(EPOLLIN);
+  EXPECT_EQ(socket.handshake(), Socket::Io::kFailed);
+  EXPECT_NE(socket.failure(), "");
+}
 
 TEST_F(LimitsTest, AHeadIsLookedAtBeforeItsBody) {
   Config config;

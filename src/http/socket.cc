@@ -90,7 +90,7 @@ Socket::~Socket() {
   if (ssl_) SSL_free(ssl_);
 }
 
-bool Socket::start_tls(SSL_CTX* context, bool server) {
+bool Socket::make_ssl(SSL_CTX* context, bool server) {
   ssl_ = SSL_new(context);
   BIO* bio = ssl_ ? BIO_new(SocketBio::method()) : nullptr;
   if (!bio) return false;
@@ -138,6 +138,13 @@ Socket::Io Socket::tls_result(int result) {
 }
 
 Socket::Io Socket::handshake() {
+  if (accepting_) {
+    if (!readable_) return Io::kAgain;
+    if (!make_ssl(std::exchange(accepting_, nullptr).get(), true)) {
+      failure_ = tls_error_text();
+      return Io::kFailed;
+    }
+  }
   if (!ssl_) return Io::kDone;
   ERR_clear_error();
   int result = SSL_do_handshake(ssl_);

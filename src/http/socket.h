@@ -5,7 +5,9 @@
 #include <openssl/ssl.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/files.h"
 #include "http/out_queue.h"
@@ -26,8 +28,13 @@ class Socket {
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
 
-  // False where OpenSSL has no memory.
-  bool start_tls(SSL_CTX* context, bool server);
+  // As a client. False where OpenSSL has no memory.
+  bool start_tls(SSL_CTX* context) { return make_ssl(context, false); }
+  // As a server. A peer that says nothing costs no memory of OpenSSL's: there is an ssl() once its first bytes are there.
+  void accept_tls(std::shared_ptr<SSL_CTX> context) {
+    accepting_ = std::move(context);
+    readable_ = false;  // an event says so, also of what is there already
+  }
   SSL* ssl() const { return ssl_; }
   int fd() const { return fd_.get(); }
   // epoll events to register once: edge-triggered, both directions.
@@ -45,10 +52,12 @@ class Socket {
 
  private:
   friend struct SocketBio;
+  bool make_ssl(SSL_CTX* context, bool server);
   Io tls_result(int result);
   Io write_plain(OutQueue& queue, std::size_t& written);
   Fd fd_;
   SSL* ssl_ = nullptr;
+  std::shared_ptr<SSL_CTX> accepting_;  // until the peer says something
   bool tcp_;
   bool readable_ = true, writable_ = true;
   bool hang_up_ = false;   // the end of the stream has been announced: a short read is not the last one

@@ -302,7 +302,7 @@ bool Transport::adopt(Fd fd, const std::string& address, Listener& listener) {
   event.data.u64 = id;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) return false;
   auto connection = std::make_unique<Connection>(*this, id, std::move(fd), tcp, std::move(peer));
-  if (context && !connection->start_tls(context.get())) return false;
+  if (context) connection->accept_tls(std::move(context));
   free_slots_.pop_back();
   slot.connection = std::move(connection);
   totals_->connections.fetch_add(1);
