@@ -49,6 +49,7 @@ void add_warnings(http::Headers& headers, const std::vector<std::string>& warnin
 void add_deprecation(http::Headers& headers, const Context& context) {
   const schema::Kind* kind = context.call.kind;
   if (kind == nullptr || !kind->group.empty()) return;
+  if (kind->kind == "ComponentStatus") add_warning(headers, "v1 ComponentStatus is deprecated in v1.19+");
   if (kind->kind == "Endpoints") add_warning(headers, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
 }
 

@@ -314,12 +314,16 @@ void RestServer::State::handle_resource(const ContextPtr& context, const std::st
   if (Status acceptable = check_acceptable(context->accept, *kind, verb, route.name.empty()); !acceptable.ok()) {
     return answer_error(context, acceptable.error());
   }
-  if (!is_served(*kind, route, context->request().method, verb)) return answer_error(context, method_not_allowed());
+  if (!is_served(*kind, route, context->request().method, verb)) {
+    context->call.kind = nullptr;  // what warns of the kind is its operations
+    return answer_error(context, method_not_allowed());
+  }
   if (is_write(verb)) {
     if (Status read = read_write_options(*context, verb); !read.ok()) return answer_error(context, read.error());
   }
   if (is_review_group(kind->group)) return handle_review(context);
   if (kind->group == "metrics.k8s.io") return handle_metrics(context);
+  if (kind->kind == "ComponentStatus") return handle_component_status(context);
   handle_object(context, verb);
 }
 

@@ -414,6 +414,32 @@ TEST_F(RestTest, HealthChecks) {
   EXPECT_EQ(server_.ask("GET", "/readyz/informer-sync").status, 500);
 }
 
+TEST_F(RestTest, ComponentStatuses) {
+  const std::string path = "/api/v1/componentstatuses";
+  auto health = [](const Value& status) {
+    return status["metadata"]["name"].str() + " " + status["conditions"][0]["status"].str() + " " + status["conditions"][0]["message"].str();
+  };
+  Answered answer = server_.ask("GET", path);
+  EXPECT_EQ(answer.header("warning"), "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
+  EXPECT_EQ(answer.json()["kind"].as_string(), "ComponentStatusList");
+  ASSERT_EQ(answer.json()["items"].size(), 3u);
+  EXPECT_EQ(health(answer.json()["items"][1]), "scheduler True ok");
+  EXPECT_EQ(server_.ask("GET", path + "?fieldSelector=metadata.name%3Detcd-0").json()["items"].size(), 1u);
+  EXPECT_EQ(server_.ask("GET", path + "?labelSelector=a%3Db").json()["items"].size(), 0u);
+  answer = server_.ask("PATCH", path + "/x", "{}", {{"content-type", "application/merge-patch+json"}});
+  EXPECT_EQ(answer.status, 405);
+  EXPECT_EQ(answer.header("warning"), "");
+  answer = server_.ask("GET", path + "/x");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_EQ(answer.json()["message"].as_string(), "Component not found: x");
+
+  server_.set_ready(false);
+  EXPECT_EQ(health(server_.ask("GET", path + "/etcd-0").json()), "etcd-0 True ok");
+  EXPECT_EQ(health(server_.ask("GET", path + "/scheduler").json()), "scheduler False still reading the stored state");
+  Value table = server_.ask("GET", path + "/scheduler", "", {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}}).json();
+  EXPECT_EQ(json::encode(table["rows"][0]["cells"]), R"(["scheduler","Unhealthy","still reading the stored state",""])");
+}
+
 TEST_F(RestTest, TokensAreVerifiedWithKeysFromTheServersAddress) {
   Answered answer = server_.ask("GET", "/.well-known/openid-configuration");
   EXPECT_EQ(answer.header("cache-control"), "public, max-age=3600");

@@ -175,7 +175,7 @@ TEST(Builtin, ServesTheKindsInUpstreamsOrder) {
   std::vector<std::string> found;
   for (const Kind* kind : builtin().kinds()) found.push_back(kind->api_version() + " " + kind->plural);
   EXPECT_EQ(found, (std::vector<std::string>{
-                       "v1 bindings", "v1 configmaps", "v1 endpoints", "v1 events", "v1 limitranges", "v1 namespaces", "v1 nodes",
+                       "v1 bindings", "v1 componentstatuses", "v1 configmaps", "v1 endpoints", "v1 events", "v1 limitranges", "v1 namespaces", "v1 nodes",
                        "v1 persistentvolumeclaims", "v1 persistentvolumes", "v1 pods", "v1 podtemplates", "v1 replicationcontrollers", "v1 resourcequotas", "v1 secrets",
                        "v1 serviceaccounts", "v1 services", "apps/v1 controllerrevisions", "apps/v1 daemonsets", "apps/v1 deployments",
                        "apps/v1 replicasets", "apps/v1 statefulsets", "events.k8s.io/v1 events",

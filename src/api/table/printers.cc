@@ -77,6 +77,16 @@ Value secret_cells(const Value& o, Time now) {
 
 Value namespace_cells(const Value& o, Time now) { return Value::array({api::name_of(o), o["status"]["phase"].as_string(), age_of(o, now)}); }
 
+Value component_status_cells(const Value& o, Time) {
+  for (const Value& condition : o["conditions"]) {
+    if (condition["type"].as_string() != "Healthy") continue;
+    const std::string_view status = condition["status"].as_string();
+    return Value::array({api::name_of(o), status == "True" ? "Healthy" : status == "False" ? "Unhealthy" : "Unknown", condition["message"].str(),
+                         condition["error"].str()});
+  }
+  return Value::array({api::name_of(o), "Unknown", "", ""});
+}
+
 Value service_account_cells(const Value& o, Time now) {
   return Value::array({api::name_of(o), std::to_string(o["secrets"].size()), age_of(o, now)});
 }
@@ -222,6 +232,10 @@ const std::vector<Printer>& printers() {
        {kName, {"Type", "string", "", 0, "How it is exposed."}, {"Cluster-IP", "string", "", 0, "Its address in the cluster."},
         {"External-IP", "string", "", 0, "Its address outside."}, {"Port(s)", "string", "", 0, "Ports, node ports and protocols."}, kAge, kSelector},
        service_cells},
+      {"", "ComponentStatus",
+       {kName, {"Status", "string", "", 0, "Whether it is healthy."}, {"Message", "string", "", 0, "What was found."},
+        {"Error", "string", "", 0, "Why nothing could be found."}},
+       component_status_cells},
       {"", "ServiceAccount", {kName, {"Secrets", "string", "", 0, "Number of secrets."}, kAge}, service_account_cells},
       {"apps", "ControllerRevision",
        {kName, {"Controller", "string", "", 0, "Whose revision it is."}, {"Revision", "string", "", 0, "Its number."}, kAge}, controller_revision_cells},
