@@ -258,7 +258,15 @@ std::vector<std::string> Cgroups::task_files(const std::string& path) const {
   return out;
 }
 
+void Cgroups::let_end(const std::string& path) const {
+  const std::string file = unified_ ? "/cpu.max" : "/cpu.cfs_quota_us", group = in("cpu", path), above = group.substr(0, group.rfind('/'));
+  if (!path_exists(group + file)) return;
+  (void)write_value(group + file, unified_ ? "max" : "-1");
+  if (auto limit = read_file(above + file); limit.ok()) (void)write_value(above + file, std::string(trim(*limit)));
+}
+
 void Cgroups::kill(const std::string& path) const {
+  let_end(path);
   if (unified_ && path_exists(root_ + "/" + path + "/cgroup.kill")) {
     (void)write_value(root_ + "/" + path + "/cgroup.kill", "1");
     return;

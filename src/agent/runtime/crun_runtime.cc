@@ -29,6 +29,7 @@ namespace berth::agent {
 namespace {
 
 constexpr int kDeleteTries = 80, kDeletePauseMs = 25;
+constexpr Duration kLetEndAgain = 1s;
 constexpr std::size_t kExecOutput = 16 * 1024;
 constexpr int kProcessFd = InteractiveExec::kProcessFd;
 constexpr int kSpawners = 4;  // programs that are being started in containers at once
@@ -119,6 +120,7 @@ class CrunRuntime final : public ContainerRuntime {
   void read_exits();
   void check_exit(const ContainerPtr& c);
   void exited(const ContainerPtr& c);
+  void let_end(const ContainerPtr& c);
   void delete_files(const ContainerPtr& c, int tries, Done done);
   void control(const std::string& id, const std::string& line, Done done);
   Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
@@ -485,9 +487,26 @@ void CrunRuntime::signal_container(const std::string& id, int signal, Done done)
   loop_.post([done = std::move(done), result] { done(result); });
 }
 
+// Again and again, until it has ended.
+void CrunRuntime::let_end(const ContainerPtr& c) {
+  if (c->status().state == ContainerState::kExited) return;
+  blocking(
+      [this, cgroup = c->stored.cgroup]() -> Status {
+        cgroups_.let_end(cgroup);
+        return {};
+      },
+      [this, c](Status) {
+        if (c->status().state == ContainerState::kExited) return;
+        loop_.after(kLetEndAgain, [this, c, alive = alive_] {
+          if (*alive) let_end(c);
+        });
+      });
+}
+
 void CrunRuntime::kill_container(const std::string& id, Done done) {
   auto c = find(id);
   if (!c || c->status().state == ContainerState::kExited || (c->stored.own_pid_namespace && c->init)) {
+    if (c) let_end(c);
     return signal_container(id, SIGKILL, std::move(done));  // with the first process its whole namespace ends
   }
   blocking(

@@ -406,6 +406,30 @@ TEST_F(CrunRuntimeTest, AdoptsWhatRunsAfterARestart) {
   ASSERT_TRUE(until_exited(lives.id));
 }
 
+// Processes that have been killed end only when they have their turn.
+TEST_F(CrunRuntimeTest, WhatIsKilledHasNoLimitOfCpuTimeAnyMore) {
+  sandbox([](SandboxSpec& s) { s.limits.cpu_milli_limit = 200; });
+  for (const bool killed : {true, false}) {
+    auto s = shell("sleep 100");
+    s.limits.cpu_milli_limit = 100;
+    ASSERT_TRUE(run(s).ok());
+    auto limit = [&](const std::string& path) {
+      auto text = read_file(Cgroups().unified() ? "/sys/fs/cgroup/" + path + "/cpu.max" : "/sys/fs/cgroup/cpu/" + path + "/cpu.cfs_quota_us");
+      return text.ok() ? std::string(cut(trim(*text), " ").before) : text.error().message;
+    };
+    EXPECT_EQ(limit(cgroup_ + "/" + s.id), "10000");
+    auto end = [&](auto done) {
+      if (killed) return runtime_->kill_container(s.id, std::move(done));
+      runtime_->signal_container(s.id, SIGKILL, std::move(done));
+    };
+    ASSERT_TRUE(wait(end).ok());
+    ASSERT_TRUE(until_exited(s.id));
+    const std::string none = Cgroups().unified() ? "max" : "-1";
+    EXPECT_TRUE(!killed || run_until(loop_, [&] { return limit(cgroup_ + "/" + s.id) == none; })) << limit(cgroup_ + "/" + s.id);
+    EXPECT_EQ(limit(cgroup_), "20000");
+  }
+}
+
 // Every process of a container is born in its groups: to move one waits for every fork on the machine.
 TEST_F(CrunRuntimeTest, AContainerBeginsInItsGroupsAndWithTheDevicesOfAll) {
   if (Cgroups().unified()) GTEST_SKIP() << "crun moves the process";
