@@ -195,17 +195,27 @@ Status sync_directory_of(const std::string& path) {
   return sync(directory.get(), folder);
 }
 
+namespace {
+
+// 0 where there is a directory then, otherwise why not.
+int make_one_directory(const std::string& path, unsigned mode) {
+  if (::mkdir(path.c_str(), mode) == 0) return 0;
+  const int reason = errno;
+  struct stat at{};
+  // EROFS and EACCES may come before EEXIST is noticed.
+  return ::stat(path.c_str(), &at) == 0 && S_ISDIR(at.st_mode) ? 0 : reason;
+}
+
+}  // namespace
+
 Status make_directories(const std::string& path, unsigned mode) {
   if (path.empty()) return path_error("making the directory", "\"\"", ENOENT);
+  // The last one first: nearly always nothing else is missing, and each look from above locks a directory that others use.
+  if (make_one_directory(path, mode) == 0) return {};
   for (std::size_t end = 0; end != std::string::npos;) {
     end = path.find('/', end + 1);
-    std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), mode) == 0) continue;
-    int reason = errno;
-    struct stat at{};
-    // EROFS and EACCES may come before EEXIST is noticed.
-    if (::stat(part.c_str(), &at) == 0 && S_ISDIR(at.st_mode)) continue;
-    return errno_error("making the directory " + part, reason);
+    const std::string part = path.substr(0, end);
+    if (const int reason = make_one_directory(part, mode); reason != 0) return errno_error("making the directory " + part, reason);
   }
   return {};
 }
