@@ -40,6 +40,13 @@ struct Message {
 
 void put_mac(nlmsghdr* header, const Mac& mac) { mnl_attr_put(header, IFLA_ADDRESS, mac.size(), mac.data()); }
 
+// A veth end has a queue for each processor otherwise, all but one of which it gives up at once, under the lock of all
+// interfaces, for the price of an RCU grace period.
+void put_one_queue(nlmsghdr* header) {
+  mnl_attr_put_u32(header, IFLA_NUM_TX_QUEUES, 1);
+  mnl_attr_put_u32(header, IFLA_NUM_RX_QUEUES, 1);
+}
+
 }  // namespace
 
 Netlink::Netlink(mnl_socket* socket) : socket_(socket) {}
@@ -142,6 +149,7 @@ Status Netlink::add_veth(const std::string& name, const std::string& peer, int p
   info->ifi_family = AF_UNSPEC;
   mnl_attr_put_strz(message.header, IFLA_IFNAME, name.c_str());
   mnl_attr_put_u32(message.header, IFLA_MTU, static_cast<std::uint32_t>(mtu));
+  put_one_queue(message.header);
   nlattr* link = mnl_attr_nest_start(message.header, IFLA_LINKINFO);
   mnl_attr_put_strz(message.header, IFLA_INFO_KIND, "veth");
   nlattr* data = mnl_attr_nest_start(message.header, IFLA_INFO_DATA);
@@ -153,6 +161,7 @@ Status Netlink::add_veth(const std::string& name, const std::string& peer, int p
   mnl_attr_put_u32(message.header, IFLA_MTU, static_cast<std::uint32_t>(mtu));
   mnl_attr_put_u32(message.header, IFLA_NET_NS_FD, static_cast<std::uint32_t>(peer_namespace_fd));
   put_mac(message.header, peer_mac);
+  put_one_queue(message.header);
   mnl_attr_nest_end(message.header, other);
   mnl_attr_nest_end(message.header, data);
   mnl_attr_nest_end(message.header, link);
