@@ -6,7 +6,7 @@
 //   run/ (a tmpfs: nothing in it means anything once the machine was restarted, and making files there costs no disk)
 //     containers/<id>/{config.json, rootfs/, started, oom, ctl, attach}   sandboxes/<pod uid>/   crun/
 //     sockets/<id, shortened> -> run/containers/<id>
-//     exec/<id>/ (crun/<id> for crun exec; see exec_command())
+//     exec/<id>/ (of an earlier release: crun/<id> once more, for "crun exec")
 //   mount-points/ (empty files and directories below every image, for what is mounted in every container)
 // Where an earlier release has left containers, everything lies in the root itself until the agent starts with none left.
 // The agent must run in a mount namespace where crun finds one version of control groups only.
