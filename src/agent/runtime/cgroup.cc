@@ -259,10 +259,10 @@ std::vector<std::string> Cgroups::task_files(const std::string& path) const {
 }
 
 void Cgroups::let_end(const std::string& path) const {
-  const std::string file = unified_ ? "/cpu.max" : "/cpu.cfs_quota_us", group = in("cpu", path), above = group.substr(0, group.rfind('/'));
-  if (!path_exists(group + file)) return;
-  (void)write_value(group + file, unified_ ? "max" : "-1");
-  if (auto limit = read_file(above + file); limit.ok()) (void)write_value(above + file, std::string(trim(*limit)));
+  const std::string group = in("cpu", path), above = group.substr(0, group.rfind('/'));
+  (void)write_value(group + (unified_ ? "/cpu.max" : "/cpu.cfs_quota_us"), unified_ ? "max" : "-1");
+  // Nothing is ever given ahead; and this does not undo what resize() writes at the same time, as the limit itself would.
+  (void)write_value(above + (unified_ ? "/cpu.max.burst" : "/cpu.cfs_burst_us"), "0");
 }
 
 void Cgroups::kill(const std::string& path) const {

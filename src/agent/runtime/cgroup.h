@@ -39,9 +39,9 @@ class Cgroups {
   std::vector<std::string> task_files(const std::string& path) const;
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
   void kill(const std::string& path) const;                     // let_end(), and SIGKILL to all of them
-  // What is killed in it need not wait for its turn under a limit of CPU time: takes away the group's own, and writes that of
-  // the group above (a pod's) anew. Linux 6.18 can leave a group whose processes fork without end throttled for good, with the
-  // killed processes in it; a limit that is written, be it the same, lets them go on.
+  // What is killed in it need not wait for its turn under a limit of CPU time: takes away the group's own, and makes the kernel
+  // begin anew with that of the group above (a pod's), which stays. Linux 6.18 can leave a group whose processes fork without
+  // end throttled for good, with the killed processes in it; whatever is written of its limit lets them go on.
   void let_end(const std::string& path) const;
   std::int64_t oom_kills(const std::string& path) const;        // 0 where unknown
   // kUnavailable where what the pod's group holds, with the files that it has in memory, would not fit into a new limit.

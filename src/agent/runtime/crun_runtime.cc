@@ -42,6 +42,7 @@ struct Container {
   Fd processes;     // while it is being created: the process namespace that it joins
   Limits limits;    // as it is to be started with
   bool privileged = false;
+  bool letting_end = false;  // it has been killed, and let_end() looks after it
   std::string sync_text;
   bool starting = false;  // a pool thread is in start_container()
   bool removing = false;
@@ -489,16 +490,17 @@ void CrunRuntime::signal_container(const std::string& id, int signal, Done done)
 
 // Again and again, until it has ended.
 void CrunRuntime::let_end(const ContainerPtr& c) {
-  if (c->status().state == ContainerState::kExited) return;
+  if (c->status().state == ContainerState::kExited || std::exchange(c->letting_end, true)) return;
   blocking(
       [this, cgroup = c->stored.cgroup]() -> Status {
         cgroups_.let_end(cgroup);
         return {};
       },
       [this, c](Status) {
-        if (c->status().state == ContainerState::kExited) return;
         loop_.after(kLetEndAgain, [this, c, alive = alive_] {
-          if (*alive) let_end(c);
+          if (!*alive) return;
+          c->letting_end = false;
+          let_end(c);
         });
       });
 }
