@@ -24,6 +24,7 @@
 #include "base/files.h"
 #include "base/remove_unfinished.h"
 #include "base/log.h"
+#include "base/spread_directories.h"
 #include "base/text.h"
 #include "base/time/clock_watch.h"
 #include "controllers/event_recorder.h"
@@ -94,6 +95,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     BERTH_TRY(check_mount_points_are_told());
     for (const auto& directory : {config.pods(), config.memory(), config.logs()})
       BERTH_TRY(make_directories(directory, 0711));
+    for (const auto& directory : {config.pods(), config.logs()}) spread_directories(directory);
     if (!is_mount_point(config.memory())) BERTH_TRY(mount_tmpfs(config.memory(), "mode=0711"));
     BERTH_TRY(make_directories(config.records(), 0700));
     BERTH_TRY(core->services.network.prepare());

@@ -20,6 +20,7 @@
 #include "agent/runtime/seccomp_profile.h"
 #include "base/fault.h"
 #include "base/json/json.h"
+#include "base/spread_directories.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -152,6 +153,7 @@ Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
        {paths.containers(), paths.exits(), paths.running_containers(), paths.sandboxes(), paths.sockets(), paths.crun(),
         paths.exec()})
     BERTH_TRY(make_directories(directory, 0711));
+  spread_directories(paths.containers());
   for (const char* directory : {"/etc", "/proc", "/sys", "/dev"}) BERTH_TRY(make_directories(paths.mount_points() + directory));
   for (const char* file : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
     if (!path_exists(paths.mount_points() + file)) BERTH_TRY(write_file(paths.mount_points() + file, ""));
