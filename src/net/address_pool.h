@@ -1,5 +1,5 @@
 #pragma once
-// AddressPool: which pod has which address of the node's range. Pure; the owner stores to_json() where it must survive.
+// AddressPool: which pod has which address of the node's range. Pure; LeaseFile stores it.
 
 #include <cstdint>
 #include <map>

@@ -11,6 +11,7 @@
 #include "base/owned_namespaces.h"
 #include "base/text.h"
 #include "net/address_pool.h"
+#include "net/lease_file.h"
 #include "net/netlink.h"
 
 namespace berth::net {
@@ -27,20 +28,13 @@ std::string veth_name(const std::string& pod_uid) { return "veth" + sha256_hex(p
 
 class BridgeNetwork final : public PodNetwork {
  public:
-  explicit BridgeNetwork(PodNetworkConfig config) : config_(std::move(config)), pool_(Cidr{}) {}
+  explicit BridgeNetwork(PodNetworkConfig config) : config_(std::move(config)), leases_(config_.state_file), pool_(Cidr{}) {}
 
   Status prepare() override {
     BERTH_ASSIGN(Cidr range, parse_cidr(config_.cidr));
     if (range.prefix > 30) return error(Code::kInvalid, "the pod range " + config_.cidr + " is too small; /30 is the least");
     pool_ = AddressPool(range);
-    Result<std::string> saved = read_file(config_.state_file);
-    if (saved.ok()) {
-      Result<Value> state = json::parse(*saved);
-      if (!state.ok()) return state.error().in("reading " + config_.state_file);
-      pool_.restore(*state);
-    } else if (!saved.failed_with(Code::kNotFound)) {
-      return saved.error();
-    }
+    BERTH_TRY(leases_.load(pool_));
     BERTH_TRY(make_directories(config_.namespaces_directory, 0700));
     BERTH_ASSIGN(Netlink netlink, Netlink::open());
     BERTH_TRY(netlink.add_bridge(config_.bridge, config_.mtu, mac_of(pool_.gateway())));
@@ -56,7 +50,7 @@ class BridgeNetwork final : public PodNetwork {
     bool known = pool_.leases().contains(pod_uid);
     BERTH_ASSIGN(std::uint32_t ip, pool_.take(pod_uid));
     if (!known) {
-      if (Status saved = save(); !saved.ok()) {
+      if (Status saved = leases_.record(pool_, pod_uid); !saved.ok()) {
         pool_.release(pod_uid);
         return saved.error();
       }
@@ -88,8 +82,7 @@ class BridgeNetwork final : public PodNetwork {
   }
 
   Status release(const std::string& pod_uid) override {
-    if (pool_.release(pod_uid)) return save();
-    return ok_status();
+    return pool_.release(pod_uid) ? leases_.record(pool_, pod_uid) : ok_status();
   }
 
   Status recover(const std::vector<std::string>& alive) override {
@@ -130,9 +123,6 @@ class BridgeNetwork final : public PodNetwork {
     work();
   }
 
-  // A lost lease costs a pod its address after a reboot, nothing more: renamed into place, not fsynced.
-  Status save() { return write_file(config_.state_file, json::encode(pool_.to_json()), 0600); }
-
   Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path,
               const std::string& users) {
     BERTH_TRY(remove_network_namespace(path));
@@ -166,6 +156,7 @@ class BridgeNetwork final : public PodNetwork {
   }
 
   PodNetworkConfig config_;
+  LeaseFile leases_;
   AddressPool pool_;
 };
 

@@ -15,7 +15,7 @@ namespace berth::net {
 struct PodNetworkConfig {
   std::string bridge = "berth0";
   std::string cidr = "10.244.0.0/24";  // .1 is the bridge
-  std::string state_file;              // leases: pod uid -> address, written durably
+  std::string state_file;              // leases: pod uid -> address (LeaseFile)
   std::string namespaces_directory;    // pinned network namespaces: <dir>/<pod uid>
   int mtu = 1500;
   // Called on any thread with what may take tens of milliseconds and nobody waits for, to be done on any thread; empty: in the caller.

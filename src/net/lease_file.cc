@@ -1,0 +1,76 @@
+#include "net/lease_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/json/json.h"
+#include "base/log.h"
+
+namespace berth::net {
+
+Status LeaseFile::load(AddressPool& pool) {
+  Result<std::string> text = read_file(path_);
+  if (text.failed_with(Code::kNotFound)) return {};
+  if (!text.ok()) return text.error();
+  const std::string_view all = *text;
+  std::size_t end = std::min(all.find('\n'), all.size());
+  Result<Value> saved = json::parse(all.substr(0, end));
+  if (!saved.ok()) return saved.error().in("reading " + path_);
+  Value leases = (*saved)["leases"].is_object() ? (*saved)["leases"] : Value::object();
+  int changes = 0;
+  while (end + 1 < all.size()) {
+    const std::size_t begin = end + 1, next = all.find('\n', begin);
+    const Result<Value> change = json::parse(all.substr(begin, next == std::string_view::npos ? next : next - begin));
+    if (next == std::string_view::npos || !change.ok() || (*change)["uid"].as_string().empty()) {
+      log_warning("net", "the last changes of pod addresses are lost", {{"file", path_}});
+      break;
+    }
+    const std::string uid((*change)["uid"].as_string());
+    const Value& ip = (*change)["ip"];
+    if (ip.is_string()) {
+      leases.set(uid, ip);
+      saved->set("next", ip);  // the search goes on behind it: addresses in use are passed by
+    } else {
+      leases.erase(uid);
+    }
+    ++changes;
+    end = next;
+  }
+  saved->set("leases", leases);
+  pool.restore(*saved);
+  if (end + 1 != all.size()) return {};  // not a whole line at the end: written anew with the next change
+  file_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
+  if (!file_) return errno_error("opening " + path_);
+  size_ = static_cast<std::int64_t>(all.size());
+  changes_ = changes;
+  return {};
+}
+
+Status LeaseFile::record(const AddressPool& pool, const std::string& pod_uid) {
+  if (changes_ >= kChanges) return replace(pool);
+  Value change = Value::object({{"uid", pod_uid}});
+  if (auto lease = pool.leases().find(pod_uid); lease != pool.leases().end()) change.set("ip", format_ipv4(lease->second));
+  const std::string line = json::encode(change) + "\n";
+  const ssize_t written = ::write(file_.get(), line.data(), line.size());
+  if (written != static_cast<ssize_t>(line.size())) {
+    Error why = errno_error("writing " + path_, written < 0 ? errno : ENOSPC);
+    if (::ftruncate(file_.get(), size_) != 0) changes_ = kChanges;
+    return why;
+  }
+  size_ += written;
+  ++changes_;
+  return {};
+}
+
+Status LeaseFile::replace(const AddressPool& pool) {
+  const std::string line = json::encode(pool.to_json()) + "\n";
+  BERTH_TRY(write_file(path_, line, 0600));
+  changes_ = kChanges;
+  file_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
+  if (!file_) return errno_error("opening " + path_);
+  size_ = static_cast<std::int64_t>(line.size());
+  changes_ = 0;
+  return {};
+}
+
+}  // namespace berth::net

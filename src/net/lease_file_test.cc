@@ -1,0 +1,149 @@
+#include "net/lease_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/text.h"
+
+namespace berth::net {
+namespace {
+
+const Cidr kRange = parse_cidr("10.1.0.0/24").value();
+
+class LeaseFileTest : public ::testing::Test {
+ protected:
+  LeaseFileTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "berth-leases-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    path_ = directory_ + "/leases";
+  }
+  ~LeaseFileTest() override {
+    ::umount2(directory_.c_str(), MNT_DETACH);
+    std::filesystem::remove_all(directory_);
+  }
+  AddressPool loaded() {
+    AddressPool pool(kRange);
+    LeaseFile file(path_);
+    Status status = file.load(pool);
+    EXPECT_TRUE(status.ok()) << status.error().message;
+    return pool;
+  }
+  std::string text() { return read_file(path_).value(); }
+
+  std::string directory_, path_;
+};
+
+TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
+  AddressPool pool(kRange);
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  for (const char* uid : {"a", "b", "c"}) {
+    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(file.record(pool, uid).ok());
+  }
+  ASSERT_TRUE(pool.release("b"));
+  ASSERT_TRUE(file.record(pool, "b").ok());
+  AddressPool again = loaded();
+  EXPECT_EQ(again.leases(), pool.leases());
+  EXPECT_EQ(again.take("d").value(), pool.take("d").value()) << "an address that was freed is not given at once";
+  // A second agent goes on where the first ended.
+  LeaseFile next(path_);
+  AddressPool third(kRange);
+  ASSERT_TRUE(next.load(third).ok());
+  ASSERT_TRUE(third.take("e").ok());
+  ASSERT_TRUE(next.record(third, "e").ok());
+  EXPECT_EQ(loaded().leases(), third.leases());
+  EXPECT_EQ(split(text(), '\n').size(), 6u) << text();  // the pool, four changes, and what is behind the last line
+}
+
+TEST_F(LeaseFileTest, ReadsWhatAnEarlierReleaseWrote) {
+  ASSERT_TRUE(write_file(path_, R"({"next":"10.1.0.9","leases":{"a":"10.1.0.7"}})").ok());
+  AddressPool pool(kRange);
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  EXPECT_EQ(format_ipv4(pool.leases().at("a")), "10.1.0.7");
+  EXPECT_EQ(format_ipv4(pool.take("b").value()), "10.1.0.9");
+  ASSERT_TRUE(file.record(pool, "b").ok());
+  EXPECT_EQ(loaded().leases(), pool.leases()) << text();
+}
+
+TEST_F(LeaseFileTest, AChangeThatWasCutOffIsLeftOut) {
+  AddressPool pool(kRange);
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  for (const char* uid : {"a", "b"}) {
+    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(file.record(pool, uid).ok());
+  }
+  const std::string whole = text();
+  const auto first = pool.leases().at("a");
+  const std::size_t change = whole.find('\n') + 1;
+  for (std::size_t length = change; length < whole.size(); ++length) {
+    ASSERT_TRUE(write_file(path_, whole.substr(0, length)).ok());
+    AddressPool left(kRange);
+    LeaseFile cut(path_);
+    ASSERT_TRUE(cut.load(left).ok()) << length;
+    EXPECT_EQ(left.leases().size(), 1u) << length;
+    EXPECT_EQ(left.leases().at("a"), first);
+    ASSERT_TRUE(left.take("c").ok());
+    ASSERT_TRUE(cut.record(left, "c").ok());
+    EXPECT_EQ(loaded().leases(), left.leases()) << text();
+  }
+  ASSERT_TRUE(write_file(path_, whole + std::string(100, '\0') + "\n").ok());
+  EXPECT_EQ(loaded().leases(), pool.leases());
+}
+
+TEST_F(LeaseFileTest, IsWrittenAnewAfterManyChanges) {
+  AddressPool pool(kRange);
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  std::size_t longest = 0;
+  for (int i = 0; i < 2 * LeaseFile::kChanges + 10; ++i) {
+    const std::string uid = "uid-" + std::to_string(i);
+    ASSERT_TRUE(pool.take(uid).ok());
+    ASSERT_TRUE(file.record(pool, uid).ok());
+    if (i < 100) continue;
+    const std::string gone = "uid-" + std::to_string(i - 100);
+    ASSERT_TRUE(pool.release(gone));
+    ASSERT_TRUE(file.record(pool, gone).ok());
+    longest = std::max(longest, static_cast<std::size_t>(std::filesystem::file_size(path_)));
+  }
+  EXPECT_LT(longest, 60u * LeaseFile::kChanges);
+  EXPECT_EQ(loaded().leases(), pool.leases());
+}
+
+TEST_F(LeaseFileTest, AFullDiskLeavesWhatWasThere) {
+  if (::geteuid() != 0 || ::mount("none", directory_.c_str(), "tmpfs", 0, "size=8k,nr_inodes=4") != 0) GTEST_SKIP() << "cannot mount here";
+  AddressPool pool(kRange);
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  int made = 0;
+  for (; made < 500; ++made) {
+    const std::string uid = "a-rather-long-uid-of-a-pod-" + std::to_string(made);
+    ASSERT_TRUE(pool.take(uid).ok());
+    if (file.record(pool, uid).ok()) continue;
+    ASSERT_TRUE(pool.release(uid));
+    break;
+  }
+  EXPECT_GT(made, 20);
+  ASSERT_LT(made, 500) << "the disk was to be full";
+  EXPECT_EQ(loaded().leases(), pool.leases());
+  EXPECT_FALSE(file.record(pool, "a-rather-long-uid-of-a-pod-0").ok());
+  EXPECT_EQ(loaded().leases(), pool.leases());
+}
+
+TEST_F(LeaseFileTest, ADamagedBeginningIsNamed) {
+  for (const char* damaged : {"", "\n", "{\"leases\":", "[", "{\"uid\":\"a\"\n"}) {
+    ASSERT_TRUE(write_file(path_, damaged).ok());
+    AddressPool pool(kRange);
+    Status status = LeaseFile(path_).load(pool);
+    ASSERT_FALSE(status.ok()) << damaged;
+    EXPECT_NE(status.error().message.find(path_), std::string::npos) << status.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace berth::net
