@@ -14,6 +14,7 @@
 #include "agent/pod_shutdown.h"
 #include "agent/probes/probe_runner.h"
 #include "agent/runtime/crun_runtime.h"
+#include "agent/runtime/mounts.h"
 #include "agent/streams/stream_server.h"
 #include "agent/usage_service.h"
 #include "agent/volume_keeper.h"
@@ -115,6 +116,14 @@ class AgentRole {
     return ok_status();
   }
 
+  // What is pinned there is gone with the machine: in memory, but where pods of an earlier release run.
+  std::string namespaces_directory() const {
+    const std::string earlier = dir_.node() + "/netns", memory = dir_.node() + "/runtime/run";
+    Result<std::vector<std::string>> pinned = list_directory(earlier);
+    const bool in_use = pinned.ok() && !pinned->empty();
+    return in_use || !agent::is_mount_point(memory) ? earlier : memory + "/netns";
+  }
+
   Status open_node() {
     BERTH_TRY(lock_node());
     agent::CrunConfig crun;
@@ -128,7 +137,7 @@ class AgentRole {
     net::PodNetworkConfig network;
     network.cidr = settings_.pod_cidr;
     network.state_file = dir_.node() + "/addresses.json";
-    network.namespaces_directory = dir_.node() + "/netns";
+    network.namespaces_directory = namespaces_directory();
     network.aside = [this](Task work) {
       loop_.post([this, work = std::move(work)]() mutable { loop_.offload(std::move(work), [] {}); });
     };
