@@ -294,7 +294,7 @@ class RecoverTest : public ::testing::Test {
   }
 
   testing::TemporaryDirectory directory_;
-  const std::string crun_ = "/usr/bin/crun";
+  const std::string crun_ = directory_ / "run/run/program/crun";
   std::string cgroup_ = "berth-test-" + std::to_string(::getpid());
   Fd outside_;
   Forward forward_;

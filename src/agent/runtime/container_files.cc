@@ -89,7 +89,8 @@ Status make_root(const RuntimePaths& paths, const ContainerSpec& spec, const San
 }
 
 // `runtime`: crun, in front of "create".
-Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths, const ContainerSpec& spec, const std::vector<std::string>& runtime) {
+Result<Created> spawn_conmon(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths, const ContainerSpec& spec,
+                             const std::vector<std::string>& runtime) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd reading(ends[0]), writing(ends[1]);
@@ -131,7 +132,8 @@ Result<Created> spawn_conmon(const CrunConfig& config, const RuntimePaths& paths
   if (spec.stdin_open) options.argv.push_back("-i");
   if (spec.stdin_open && !spec.stdin_once) options.argv.push_back("--leave-stdin-open");
   options.environment = {"_OCI_SYNCPIPE=3"};
-  options.descriptors = {{writing.get(), 3}};
+  options.descriptors = crun.descriptors();
+  options.descriptors.emplace_back(writing.get(), 3);
   BERTH_ASSIGN(pid_t pid, spawn_child(options));
   return Created{pid, std::move(reading)};
 }
@@ -151,7 +153,7 @@ Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
   RuntimePaths paths(root, earlier ? root : memory);
   for (const auto& directory :
        {paths.containers(), paths.exits(), paths.running_containers(), paths.sandboxes(), paths.sockets(), paths.crun(),
-        paths.exec()})
+        paths.exec(), paths.crun_link().substr(0, paths.crun_link().rfind('/'))})
     BERTH_TRY(make_directories(directory, 0711));
   spread_directories(paths.containers());
   for (const char* directory : {"/etc", "/proc", "/sys", "/dev"}) BERTH_TRY(make_directories(paths.mount_points() + directory));
@@ -238,7 +240,7 @@ Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundi
   return {};
 }
 
-Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
+Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups,
                                  const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes) {
   std::string at = paths.running(spec.id);
   ContainerSpec mapped = spec;
@@ -272,7 +274,7 @@ Result<Created> create_container(const CrunConfig& config, const RuntimePaths& p
   const std::string group = around.cgroup.substr(1);
   if (!cgroups.unified()) BERTH_TRY(cgroups.create_everywhere(group));
   fault::step("container.cgroup");
-  auto created = spawn_conmon(config, paths, spec, crun_command(config, cgroups, group, paths.crun()));
+  auto created = spawn_conmon(config, crun, paths, spec, crun_command(crun, cgroups, group, paths.crun()));
   fault::step("container.conmon");
   return created;
 }
@@ -320,18 +322,18 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
   }
 }
 
-std::vector<std::string> crun_command(const CrunConfig& config, const Cgroups& cgroups, const std::string& cgroup, const std::string& root) {
+std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup, const std::string& root) {
   std::vector<std::string> groups = cgroups.task_files(cgroup);
-  if (groups.empty()) return {config.crun, "--root=" + root, "--cgroup-manager=cgroupfs"};
+  if (groups.empty()) return {crun.path(), "--root=" + root, "--cgroup-manager=cgroupfs"};
   std::vector<std::string> out = {kShell, "-c", R"(while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@")", "crun"};
   out.insert(out.end(), groups.begin(), groups.end());
-  out.insert(out.end(), {"--", config.crun, "--root=" + root, "--cgroup-manager=disabled"});
+  out.insert(out.end(), {"--", crun.path(), "--root=" + root, "--cgroup-manager=disabled"});
   return out;
 }
 
-std::vector<std::string> exec_command(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored) {
+std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored) {
   const bool described = path_exists(paths.exec() + "/" + stored.status.id + "/status");
-  std::vector<std::string> out = crun_command(config, cgroups, stored.cgroup, described ? paths.exec() : paths.crun());
+  std::vector<std::string> out = crun_command(crun, cgroups, stored.cgroup, described ? paths.exec() : paths.crun());
   out.push_back("exec");
   return out;
 }

@@ -10,6 +10,7 @@
 
 #include "agent/runtime/cgroup.h"
 #include "agent/runtime/container_runtime.h"
+#include "agent/runtime/crun_program.h"
 #include "agent/runtime/crun_runtime.h"
 #include "agent/runtime/sandbox.h"
 #include "base/files.h"
@@ -34,6 +35,7 @@ class RuntimePaths {
   std::string socket_name(const std::string& id) const { return id.substr(0, 20); }  // socket paths are short
   std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
   std::string crun() const { return run_ + "/crun"; }
+  std::string crun_link() const { return run_ + "/program/crun"; }
   std::string exec() const { return run_ + "/exec"; }  // of an earlier release: what crun is to know of a container for "exec"
   std::string mount_points() const { return root_ + "/mount-points"; }
   std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
@@ -65,7 +67,7 @@ struct Created {
 };
 // Mounts the root, writes config.json, starts conmon (which runs `crun create`). `processes`: the process namespace to join in
 // place of the pod's, where not empty.
-Result<Created> create_container(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups,
+Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups,
                                  const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes);
 // Lets the created process go on to its program. Nothing where that process has ended or has been let go.
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
@@ -75,9 +77,9 @@ void finish_start(const RuntimePaths& paths, const std::string& id);
 // the machine while a process is moved between control groups by its number, and waits for those under way: behind a pod that
 // forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody. So a shell moves itself
 // into the groups and becomes crun, whose children are born there. Version 1 only: with version 2 crun moves them.
-std::vector<std::string> crun_command(const CrunConfig& config, const Cgroups& cgroups, const std::string& cgroup, const std::string& root);
+std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup, const std::string& root);
 // The same, up to and with "exec".
-std::vector<std::string> exec_command(const CrunConfig& config, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored);
+std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored);
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash);

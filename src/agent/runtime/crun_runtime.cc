@@ -131,6 +131,7 @@ class CrunRuntime final : public ContainerRuntime {
 
   Loop& loop_;
   CrunConfig config_;
+  CrunProgram crun_{config_.crun};
   RuntimePaths paths_;
   Cgroups cgroups_;
   Fd inotify_;
@@ -160,6 +161,7 @@ Status CrunRuntime::prepare() {
     if (::access(program.c_str(), X_OK) != 0) return errno_error("the program " + program);
   }
   BERTH_ASSIGN(paths_, prepare_runtime_paths(config_.root));
+  BERTH_ASSIGN(crun_, CrunProgram::load(config_.crun, paths_.crun_link()));
   spawner_.start();
   inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify_) return errno_error("inotify");
@@ -319,7 +321,7 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   containers_[spec.id] = c;
   auto result = std::make_shared<Result<Created>>(error(Code::kInternal, "not run"));
   loop_.offload([this, result, spec, sandbox = sandbox->second,
-                 namespace_path] { *result = create_container(config_, paths_, cgroups_, spec, sandbox, namespace_path); },
+                 namespace_path] { *result = create_container(config_, crun_, paths_, cgroups_, spec, sandbox, namespace_path); },
                 [this, result, c, alive = alive_] {
                   if (*alive) created(c, std::move(*result));
                 });
@@ -629,7 +631,7 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     loop_.post([done = std::move(done), id] { done(error(Code::kNotFound, "container " + id + " is not running")); });
     return;
   }
-  std::vector<std::string> command = exec_command(config_, paths_, cgroups_, c->stored);
+  std::vector<std::string> command = exec_command(crun_, paths_, cgroups_, c->stored);
   command.insert(command.end(), {"-p", kProcessPath, id});
   SpawnOptions options{std::move(command), {}, {}};
   auto process = process_file(c, argv, false);
@@ -637,6 +639,7 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     loop_.post([done = std::move(done), e = process.error()] { done(e); });
     return;
   }
+  options.descriptors = crun_.descriptors();
   options.descriptors.emplace_back(process->get(), kProcessFd);
   std::vector<Fd> given;
   given.push_back(std::move(*process));
@@ -688,9 +691,9 @@ void CrunRuntime::start_session(const std::string& id, const ExecOptions& option
   std::uint64_t key = ++next_;
   auto c = find(id);
   if (!c) return started(error(Code::kNotFound, "container " + id + " is not running"));
-  std::vector<std::string> command = exec_command(config_, paths_, cgroups_, c->stored);
+  std::vector<std::string> command = exec_command(crun_, paths_, cgroups_, c->stored);
   command.insert(command.end(), {"-p", kProcessPath});
-  sessions_[key] = InteractiveExec::start(loop_, spawner_, std::move(command), std::move(process), id,
+  sessions_[key] = InteractiveExec::start(loop_, spawner_, SpawnOptions{std::move(command), {}, {}, crun_.descriptors(), {}}, std::move(process), id,
                                           paths_.sockets() + "/t" + std::to_string(key), oom_score, options, std::move(started),
                                           [this, key, exited = std::move(exited)](int code) {
                                             auto self = std::move(sessions_[key]);

@@ -336,6 +336,23 @@ TEST_F(CrunRuntimeTest, RunsFromAPathThatMeansSomethingToTheKernelsOptions) {
   EXPECT_NE(log_of(s).find(" F here\n"), std::string::npos) << log_of(s);
 }
 
+TEST_F(CrunRuntimeTest, ProgramsInsideHaveNoDescriptorOfOurs) {
+  sandbox();
+  const std::string list = "for fd in /proc/$$/fd/*; do echo ${fd##*/} $(readlink $fd); done";
+  auto s = shell(list + "; sleep 100");
+  ASSERT_TRUE(run(s).ok());
+  auto inside = exec(s.id, {"/bin/sh", "-c", list});
+  ASSERT_TRUE(inside.ok()) << inside.error().message;
+  EXPECT_EQ(inside->exit_code, 0);
+  const std::string from_the_beginning = log_of(s);
+  EXPECT_NE(from_the_beginning.find("F 2 "), std::string::npos) << from_the_beginning;
+  for (const std::string& text : {from_the_beginning, inside->output}) {
+    EXPECT_EQ(text.find("memfd"), std::string::npos) << text;
+    EXPECT_EQ(text.find("crun"), std::string::npos) << text;
+  }
+  EXPECT_EQ(inside->output.find("\n4 "), std::string::npos) << inside->output;
+}
+
 TEST_F(CrunRuntimeTest, ContainersOfAPodShareMemoryAndTheHostNameButNotProcesses) {
   sandbox([](SandboxSpec& s) { s.network_namespace = "/proc/self/ns/net"; });
   auto writer = shell("echo hello > /dev/shm/x; sleep 100");
@@ -499,7 +516,7 @@ TEST_F(CrunRuntimeTest, NothingIsExecutedOutsideOfTheContainersGroups) {
   StoredContainer stored;
   stored.status.id = s.id;
   stored.cgroup = cgroup_ + "/" + s.id;
-  std::vector<std::string> command = exec_command(CrunConfig{directory_ / "run"}, paths, Cgroups(), stored);
+  std::vector<std::string> command = exec_command(CrunProgram("/usr/bin/crun"), paths, Cgroups(), stored);
   ASSERT_EQ(command[0], kShell);
   ASSERT_TRUE(command[4].ends_with("/tasks")) << command[4];
   command.insert(command.end(), {s.id, "touch", "/ran"});

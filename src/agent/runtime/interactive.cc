@@ -39,7 +39,7 @@ Fd receive_descriptor(int socket) {
 
 }  // namespace
 
-std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& spawner, std::vector<std::string> command, Fd process,
+std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
                                                         const std::string& id, const std::string& socket, int oom_score_adj,
                                                         const ContainerRuntime::ExecOptions& options,
                                                         Function<void(Result<ContainerRuntime::ExecStreams>)> started,
@@ -48,7 +48,7 @@ std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& 
   self->socket_path_ = socket;
   self->started_ = std::move(started);
   self->exited_ = std::move(exited);
-  Status begun = self->launch(spawner, std::move(command), std::move(process), id, oom_score_adj, options);
+  Status begun = self->launch(spawner, std::move(crun), std::move(process), id, oom_score_adj, options);
   if (!begun.ok()) {
     loop.post([at = self.get(), alive = self->alive_, e = begun.error()] {
       if (*alive) at->failed(e);
@@ -68,10 +68,9 @@ void InteractiveExec::failed(const Error& why) {
   exited(-1);
 }
 
-Status InteractiveExec::launch(ThreadPool& spawner, std::vector<std::string> command, Fd process, const std::string& id, int oom_score_adj,
+Status InteractiveExec::launch(ThreadPool& spawner, SpawnOptions crun, Fd process, const std::string& id, int oom_score_adj,
                                const ContainerRuntime::ExecOptions& options) {
-  SpawnOptions spawn;
-  spawn.oom_score_adj = oom_score_adj;
+  crun.oom_score_adj = oom_score_adj;
   std::vector<Fd> theirs;
   auto pipe_for = [&](int number, bool child_reads, int& ours) -> Status {
     int ends[2];
@@ -79,23 +78,22 @@ Status InteractiveExec::launch(ThreadPool& spawner, std::vector<std::string> com
     ours = ends[child_reads ? 1 : 0];
     theirs.emplace_back(ends[child_reads ? 0 : 1]);
     ::fcntl(ours, F_SETFL, O_NONBLOCK);
-    spawn.descriptors.emplace_back(theirs.back().get(), number);
+    crun.descriptors.emplace_back(theirs.back().get(), number);
     return {};
   };
   if (options.tty) {
     BERTH_TRY(listen());
-    command.push_back("--tty");
-    command.push_back("--console-socket=" + socket_path_);
+    crun.argv.push_back("--tty");
+    crun.argv.push_back("--console-socket=" + socket_path_);
   } else {
     if (options.standard_input) BERTH_TRY(pipe_for(0, true, streams_.standard_input));
     if (options.standard_output) BERTH_TRY(pipe_for(1, false, streams_.standard_output));
     if (options.standard_error) BERTH_TRY(pipe_for(2, false, streams_.standard_error));
   }
-  command.push_back(id);
-  spawn.descriptors.emplace_back(process.get(), kProcessFd);
-  spawn.argv = std::move(command);
+  crun.argv.push_back(id);
+  crun.descriptors.emplace_back(process.get(), kProcessFd);
   theirs.push_back(std::move(process));
-  launch_ = ChildLaunch::start(loop_, spawner, std::move(spawn), std::move(theirs),
+  launch_ = ChildLaunch::start(loop_, spawner, std::move(crun), std::move(theirs),
                                [this, tty = options.tty](Result<pid_t> pid) { launched(std::move(pid), tty); });
   return {};
 }

@@ -67,7 +67,7 @@ void end_orphaned_execs(const CrunConfig& config, const RuntimePaths& paths) {
     const bool ours = has(arguments, "--root=" + paths.crun()) || has(arguments, "--root=" + paths.exec());
     if (ours && has(arguments, "exec") && parent_of(pid) != ::getpid()) orphans.push_back(pid);
   };
-  for (const std::string& program : {config.crun, std::string(kShell)}) for_each_process(program, look);
+  for (const std::string& program : {config.crun, paths.crun_link(), std::string(kShell)}) for_each_process(program, look);
   for (pid_t pid : orphans) end_process(pid);
 }
 
