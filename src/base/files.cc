@@ -210,13 +210,13 @@ int make_one_directory(const std::string& path, unsigned mode) {
 
 Status make_directories(const std::string& path, unsigned mode) {
   if (path.empty()) return path_error("making the directory", "\"\"", ENOENT);
-  // The last one first: nearly always nothing else is missing, and each look from above locks a directory that others use.
-  if (make_one_directory(path, mode) == 0) return {};
-  for (std::size_t end = 0; end != std::string::npos;) {
-    end = path.find('/', end + 1);
-    const std::string part = path.substr(0, end);
-    if (const int reason = make_one_directory(part, mode); reason != 0) return errno_error("making the directory " + part, reason);
+  // The last one first, and upwards only where that is missing: each look locks a directory that others use.
+  int reason = make_one_directory(path, mode);
+  if (const auto slash = path.find_last_of('/'); reason == ENOENT && slash != std::string::npos && slash > 0) {
+    BERTH_TRY(make_directories(path.substr(0, slash), mode));
+    reason = make_one_directory(path, mode);
   }
+  if (reason != 0) return errno_error("making the directory " + path, reason);
   return {};
 }
 
