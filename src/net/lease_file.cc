@@ -14,6 +14,7 @@ Status LeaseFile::load(AddressPool& pool) {
   if (!text.ok()) return text.error();
   const std::string_view all = *text;
   std::size_t end = std::min(all.find('\n'), all.size());
+  if (all.empty()) return {};  // not on the disk yet when the power went
   Result<Value> saved = json::parse(all.substr(0, end));
   if (!saved.ok()) return saved.error().in("reading " + path_);
   Value leases = (*saved)["leases"].is_object() ? (*saved)["leases"] : Value::object();
@@ -28,8 +29,13 @@ Status LeaseFile::load(AddressPool& pool) {
     const std::string uid((*change)["uid"].as_string());
     const Value& ip = (*change)["ip"];
     if (ip.is_string()) {
+      // A release that could not be written: the address is the later owner's.
+      const Value before = leases;
+      for (auto [owner, address] : before.entries()) {
+        if (address == ip) leases.erase(owner);
+      }
       leases.set(uid, ip);
-      saved->set("next", ip);  // the search goes on behind it: addresses in use are passed by
+      if (Result<std::uint32_t> taken = parse_ipv4(ip.as_string()); taken.ok()) saved->set("next", format_ipv4(*taken + 1));
     } else {
       leases.erase(uid);
     }
@@ -54,7 +60,8 @@ Status LeaseFile::record(const AddressPool& pool, const std::string& pod_uid) {
   const ssize_t written = ::write(file_.get(), line.data(), line.size());
   if (written != static_cast<ssize_t>(line.size())) {
     Error why = errno_error("writing " + path_, written < 0 ? errno : ENOSPC);
-    if (::ftruncate(file_.get(), size_) != 0) changes_ = kChanges;
+    (void)!::ftruncate(file_.get(), size_);
+    changes_ = kChanges;  // the next change writes the whole pool, and with it the one that failed here
     return why;
   }
   size_ += written;
@@ -64,7 +71,7 @@ Status LeaseFile::record(const AddressPool& pool, const std::string& pod_uid) {
 
 Status LeaseFile::replace(const AddressPool& pool) {
   const std::string line = json::encode(pool.to_json()) + "\n";
-  BERTH_TRY(write_file(path_, line, 0600));
+  BERTH_TRY(write_file_durably(path_, line));
   changes_ = kChanges;
   file_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
   if (!file_) return errno_error("opening " + path_);

@@ -11,7 +11,7 @@
 namespace berth::net {
 
 // The first line is AddressPool::to_json(), each further one a change: {"uid": ..., "ip": ...}, without "ip" for an address that was
-// freed. Nothing is fsynced: a lease that was lost costs a pod its address after the machine was restarted, nothing more. One thread.
+// freed. Changes are not fsynced: one that was lost costs a pod its address after the machine was restarted, nothing more. One thread.
 class LeaseFile {
  public:
   static constexpr int kChanges = 4096;  // then the file is written anew
@@ -19,7 +19,7 @@ class LeaseFile {
   explicit LeaseFile(std::string path) : path_(std::move(path)) {}
 
   // Gives the pool what is recorded. A file whose first line cannot be read is an error that names it; a change that was cut off is
-  // left out, with all behind it. Called once, before record(). Nothing is written: it works on a full disk.
+  // left out, with all behind it. Called before record(), and may be called again. Nothing is written: it works on a full disk.
   Status load(AddressPool& pool);
   // What the pool has for the pod now: an address or none. Where it fails the file says what it said before.
   Status record(const AddressPool& pool, const std::string& pod_uid);

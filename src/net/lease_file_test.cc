@@ -1,7 +1,9 @@
 #include "net/lease_file.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -44,8 +46,10 @@ TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
     ASSERT_TRUE(pool.take(uid).ok());
     ASSERT_TRUE(file.record(pool, uid).ok());
   }
-  ASSERT_TRUE(pool.release("b"));
-  ASSERT_TRUE(file.record(pool, "b").ok());
+  for (const char* uid : {"b", "c"}) {
+    ASSERT_TRUE(pool.release(uid));
+    ASSERT_TRUE(file.record(pool, uid).ok());
+  }
   AddressPool again = loaded();
   EXPECT_EQ(again.leases(), pool.leases());
   EXPECT_EQ(again.take("d").value(), pool.take("d").value()) << "an address that was freed is not given at once";
@@ -56,7 +60,7 @@ TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
   ASSERT_TRUE(third.take("e").ok());
   ASSERT_TRUE(next.record(third, "e").ok());
   EXPECT_EQ(loaded().leases(), third.leases());
-  EXPECT_EQ(split(text(), '\n').size(), 6u) << text();  // the pool, four changes, and what is behind the last line
+  EXPECT_EQ(split(text(), '\n').size(), 7u) << text();  // the pool, five changes, and what is behind the last line
 }
 
 TEST_F(LeaseFileTest, ReadsWhatAnEarlierReleaseWrote) {
@@ -135,8 +139,48 @@ TEST_F(LeaseFileTest, AFullDiskLeavesWhatWasThere) {
   EXPECT_EQ(loaded().leases(), pool.leases());
 }
 
+// Otherwise both the old and the new owner of the address would be there after a restart.
+TEST_F(LeaseFileTest, AReleaseThatCouldNotBeWrittenIsWrittenWithTheNextChange) {
+  AddressPool pool(parse_cidr("10.1.0.0/30").value());  // one address beside the gateway's
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  ASSERT_TRUE(pool.take("a").ok());
+  ASSERT_TRUE(file.record(pool, "a").ok());
+  ASSERT_TRUE(pool.release("a"));
+  rlimit unlimited{};
+  ::getrlimit(RLIMIT_FSIZE, &unlimited);
+  const rlimit none{std::filesystem::file_size(path_), unlimited.rlim_max};
+  auto* before = ::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);
+  EXPECT_FALSE(file.record(pool, "a").ok());
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  ::signal(SIGXFSZ, before);
+  ASSERT_TRUE(pool.take("b").ok());
+  ASSERT_TRUE(file.record(pool, "b").ok());
+  EXPECT_EQ(loaded().leases(), pool.leases()) << text();
+}
+
+TEST_F(LeaseFileTest, AnAddressBelongsToWhomItWasGivenLast) {
+  ASSERT_TRUE(write_file(path_, R"({"next":"10.1.0.9","leases":{"a":"10.1.0.7","c":"10.1.0.8"}})" "\n" R"({"uid":"b","ip":"10.1.0.7"})" "\n").ok());
+  AddressPool pool = loaded();
+  ASSERT_TRUE(pool.leases().contains("b"));
+  EXPECT_EQ(format_ipv4(pool.leases().at("b")), "10.1.0.7");
+  EXPECT_FALSE(pool.leases().contains("a"));
+  EXPECT_TRUE(pool.leases().contains("c"));
+}
+
+TEST_F(LeaseFileTest, AnEmptyFileHasNoLeases) {
+  ASSERT_TRUE(write_file(path_, "").ok());
+  AddressPool pool(kRange);
+  LeaseFile file(path_);
+  ASSERT_TRUE(file.load(pool).ok());
+  ASSERT_TRUE(pool.take("a").ok());
+  ASSERT_TRUE(file.record(pool, "a").ok());
+  EXPECT_EQ(loaded().leases(), pool.leases());
+}
+
 TEST_F(LeaseFileTest, ADamagedBeginningIsNamed) {
-  for (const char* damaged : {"", "\n", "{\"leases\":", "[", "{\"uid\":\"a\"\n"}) {
+  for (const char* damaged : {"\n", "{\"leases\":", "[", "{\"uid\":\"a\"\n"}) {
     ASSERT_TRUE(write_file(path_, damaged).ok());
     AddressPool pool(kRange);
     Status status = LeaseFile(path_).load(pool);
