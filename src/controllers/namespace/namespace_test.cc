@@ -49,7 +49,7 @@ TEST(NamespacePlanTest, PodsGoFirst) {
   EXPECT_TRUE(plan_namespace(view, kNow).chains.empty());
 }
 
-TEST(NamespacePlanTest, ConditionsTellOfWhatStaysAlone) {
+TEST(NamespacePlanTest, ConditionsNameOnlyWhatStays) {
   Value held = thing("ConfigMap", "held");
   held.mut("metadata").set("finalizers", from(R"(["example.com/hold"])"));
   View view{leaving(), {{kConfigMaps, {thing("ConfigMap", "c"), held}}, {kServices, {thing("Service", "s")}}}, false};
@@ -93,6 +93,36 @@ TEST(NamespacePlanTest, LetGoOnlyWhenTheServerSaysItIsEmpty) {
   EXPECT_TRUE(plan.chains[0][0].object["spec"]["finalizers"].empty());
   view.object.mut("metadata").erase("deletionTimestamp");
   EXPECT_TRUE(plan_namespace(view, kNow).empty());
+}
+
+TEST(NamespacePlanTest, ConditionsBecomeFalseWhenNothingIsLeft) {
+  View view{leaving(), {{kPods, {}}}, true};
+  const Value text = from(R"([{"type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",
+    "message": "Some resources are remaining: pods. has 1 resource instances", "lastTransitionTime": "2026-01-01T00:00:00Z"}])");
+  for (const bool held : {true, false}) {
+    view.object = leaving();
+    if (held) {
+      view.object.mut("metadata").set("finalizers", from(R"(["example.com/hold"])"));
+    } else {
+      view.object.mut("status").set("conditions", text);
+    }
+    Plan plan = plan_namespace(view, kNow);
+    ASSERT_EQ(plan.chains.size(), 1u);
+    ASSERT_EQ(plan.chains[0].size(), 1u) << "what comes after this has another version of the namespace";
+    const Action& action = plan.chains[0][0];
+    EXPECT_EQ(action.subresource, "status");
+    std::map<std::string, std::string> statuses;
+    for (const Value& condition : action.object["status"]["conditions"]) {
+      statuses[condition["type"].str()] = condition["status"].str() + " " + condition["reason"].str();
+    }
+    EXPECT_EQ(statuses.size(), 5u);
+    EXPECT_EQ(statuses["NamespaceContentRemaining"], "False ContentRemoved");
+    EXPECT_EQ(statuses["NamespaceFinalizersRemaining"], "False ContentHasNoFinalizers");
+    view.object.mut("status").set("conditions", action.object["status"]["conditions"]);
+    plan = plan_namespace(view, kNow + 1h);
+    ASSERT_EQ(plan.chains.size(), 1u);
+    EXPECT_EQ(plan.chains[0][0].subresource, "finalize");
+  }
 }
 
 TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {

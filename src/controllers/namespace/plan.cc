@@ -16,7 +16,7 @@ constexpr std::string_view kFinalizer = "kubernetes";
 constexpr Duration kLookAgain = 100ms;  // after deletions that no informer tells of
 constexpr Duration kHeld = 8s;          // where all that is left has been deleted and is held by finalizers; upstream's time
 
-// The conditions of a namespace with something left. `left`: what this plan does not make go at once.
+// `left`: what this plan does not make go at once.
 Value conditions_of(const Value& object, const std::vector<Contents>& left, Time now) {
   Value out = object["status"]["conditions"];
   if (out.is_null()) out = Value::array();
@@ -38,7 +38,11 @@ Value conditions_of(const Value& object, const std::vector<Contents>& left, Time
   set("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered");
   set("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed");
   set("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
-  set("NamespaceContentRemaining", true, "SomeResourcesRemain", "Some resources are remaining: " + join(remaining, ", "));
+  if (remaining.empty()) {
+    set("NamespaceContentRemaining", false, "ContentRemoved", "All content successfully removed");
+  } else {
+    set("NamespaceContentRemaining", true, "SomeResourcesRemain", "Some resources are remaining: " + join(remaining, ", "));
+  }
   if (held.empty()) {
     set("NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished");
   } else {
@@ -72,6 +76,13 @@ bool needs_emptying(const Value& object) {
   return false;
 }
 
+namespace {
+
+// By others than this controller.
+bool is_held(const Value& object) { return !object["metadata"]["finalizers"].empty() || object["spec"]["finalizers"].size() > 1; }
+
+}  // namespace
+
 bool is_empty(const std::vector<Contents>& contents) {
   return std::all_of(contents.begin(), contents.end(), [](const Contents& one) { return one.items.empty(); });
 }
@@ -82,6 +93,15 @@ Plan plan_namespace(const View& view, Time now) {
   if (!needs_emptying(object)) return plan;
   if (is_empty(view.contents)) {
     if (!view.live) return plan;
+    // Seen only where the namespace stays for somebody else's finalizer, or where what is there is not true any more. The
+    // namespace is released when that has been written.
+    if (is_held(object) || !object["status"]["conditions"].empty()) {
+      if (Value conditions = conditions_of(object, {}, now); conditions != object["status"]["conditions"]) {
+        Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
+        plan.add(patch_status(kNamespaces, object, Value::object({{"status", std::move(status)}})));
+        return plan;
+      }
+    }
     Value released = object;
     Value left = Value::array();
     for (const Value& one : object["spec"]["finalizers"]) {
