@@ -66,6 +66,7 @@ Result<std::unique_ptr<Watch>> QueuedStore::watch(std::string prefix, Revision a
 }
 
 Revision QueuedStore::revision() const { return map_->revision(); }
+Revision QueuedStore::last_change(std::string_view prefix) const { return map_->last_change(prefix); }
 Revision QueuedStore::compacted() const { return map_->compacted(); }
 void QueuedStore::compact(Revision revision) { map_->compact(revision); }
 

@@ -69,6 +69,7 @@ class QueuedStore final : public Store {
   void write(Write write, Done done) override;
   Result<std::unique_ptr<Watch>> watch(std::string prefix, Revision after, WatchSink* sink) override;
   Revision revision() const override;
+  Revision last_change(std::string_view prefix) const override;
   Revision compacted() const override;
   void compact(Revision revision) override;
   void flush(Task done) override;

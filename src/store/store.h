@@ -39,7 +39,7 @@ struct Record {
 
   // The JSON encoding of `value`, made once at first use and shared. Any thread.
   const std::string& json() const { return *shared_json(); }
-  // To be held alone: the value, which takes several times as much, may go before it.
+  // The same text for holders that outlive the record: holding it does not hold `value`, which takes several times as much.
   const std::shared_ptr<const std::string>& shared_json() const;
 
   Record(std::string key, Value value, Revision created, Revision modified);
@@ -141,6 +141,9 @@ class Store {
   virtual Result<std::unique_ptr<Watch>> watch(std::string prefix, Revision after, WatchSink* sink) = 0;
 
   virtual Revision revision() const = 0;   // newest visible
+  // No key that starts with `prefix` has changed after this revision. O(folders below the prefix), a folder being what has its keys up
+  // to their last '/'.
+  virtual Revision last_change(std::string_view prefix) const = 0;
   virtual Revision compacted() const = 0;  // the oldest revision that list_at, and watch as `after`, still answer for
   // Forgets history up to `revision` (clamped to what is visible). Backends also do so by themselves to stay bounded.
   virtual void compact(Revision revision) = 0;
@@ -151,7 +154,7 @@ class Store {
 
 struct Limits {
   std::size_t history_events = 20'000;           // kept for watches and list_at
-  // Of these: of each version its text, and of its value what it does not share with the version before.
+  // Bytes of those events: of each version its JSON text, and what its value does not share with the version before.
   std::size_t history_bytes = 128u << 20;
   std::size_t max_value_bytes = 3u << 20;
   std::size_t journal_bytes = 8u << 20;          // of each of the two files that a store on disk appends to

@@ -76,6 +76,42 @@ TYPED_TEST(StoreContract, EveryWriteTakesOneRevision) {
   EXPECT_FALSE(this->store_->get(key_of("")));
 }
 
+TYPED_TEST(StoreContract, TellsWhenAnythingBelowAPrefixHasChanged) {
+  auto key = [](const std::string& folder, const std::string& name) { return "/registry/" + folder + "/" + name; };
+  auto put_at = [&](const std::string& at) {
+    Write write = put("x", 1);
+    write.key = at;
+    return this->must_write(std::move(write));
+  };
+  auto remove_at = [&](const std::string& at) {
+    Write write = removal("x");
+    write.key = at;
+    return this->must_write(std::move(write));
+  };
+  EXPECT_EQ(this->store_->last_change("/registry/"), 0);
+  put_at(key("a/one", "x"));
+  const Revision two = put_at(key("a/two", "x"));
+  const Revision other = put_at(key("b", "x"));
+  EXPECT_EQ(this->store_->last_change("/registry/a/"), two);
+  EXPECT_EQ(this->store_->last_change("/registry/b/"), other);
+  EXPECT_EQ(this->store_->last_change("/registry/"), other);
+  EXPECT_EQ(this->store_->last_change("/registry/c/"), 0);
+  const Revision again = put_at(key("a/one", "x"));
+  EXPECT_EQ(this->store_->last_change("/registry/a/"), again);
+  EXPECT_EQ(this->store_->last_change("/registry/a/o"), again);
+  EXPECT_EQ(this->store_->last_change("/registry/a/one/x"), again);
+  // Also where nothing is left.
+  const Revision gone = remove_at(key("a/two", "x"));
+  EXPECT_EQ(this->store_->last_change("/registry/a/"), gone);
+  EXPECT_EQ(this->store_->last_change("/registry/a/two/"), gone);
+  this->store_->compact(this->store_->revision());
+  EXPECT_LE(this->store_->last_change("/registry/a/"), gone);
+  EXPECT_GE(this->store_->last_change("/registry/a/"), again);
+  EXPECT_EQ(this->store_->count("/registry/a/"), 1u);
+  put_at(key("a/two", "y"));
+  EXPECT_EQ(this->store_->last_change("/registry/a/two/"), this->store_->revision());
+}
+
 TYPED_TEST(StoreContract, TheValuesOwnResourceVersionIsIgnored) {
   Write write = put("a", 1);
   write.value.mut("metadata").set("resourceVersion", "77");

@@ -193,6 +193,33 @@ class StoreModel : public ::testing::Test {
         if (key.starts_with("/r/pods/")) want[key] = modified;
       }
       ASSERT_EQ(got, want) << "at revision " << revision;
+      // In pages.
+      const std::size_t limit = 1 + static_cast<std::size_t>(revision) % 4;
+      State paged;
+      std::string last;
+      for (bool more = true; more;) {
+        auto page = store_->list_at(revision, "/r/pods/", limit, last, Rest::kNotCounted);
+        ASSERT_TRUE(page.ok());
+        EXPECT_EQ(page->remaining, 0u);
+        ASSERT_EQ(page->records.size(), std::min(limit, want.size() - paged.size())) << "at revision " << revision << " after " << last;
+        for (const RecordPtr& record : page->records) {
+          EXPECT_GT(record->key, last);
+          last = record->key;
+          paged[last] = record->mod_revision;
+        }
+        more = page->more;
+      }
+      ASSERT_EQ(paged, want) << "at revision " << revision;
+    }
+    // Nothing changes after the last change that is told.
+    for (const std::string& prefix : kPrefixes) {
+      Revision newest = 0;
+      for (const EventPtr& event : truth()) {
+        if (event->record->key.starts_with(prefix)) newest = std::max(newest, event->revision);
+      }
+      const Revision told = store_->last_change(prefix);
+      EXPECT_TRUE(told >= newest || newest <= store_->compacted()) << prefix << " " << told << " " << newest;
+      EXPECT_TRUE(told <= newest || !prefix.ends_with('/') || newest == 0) << prefix << " " << told << " " << newest;
     }
     EXPECT_EQ(store_->count("/r/"), state.size());
   }

@@ -91,33 +91,44 @@ Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix
     return error(Code::kExpired, "revision " + std::to_string(revision) + " has been compacted: the oldest kept is " +
                                      std::to_string(compacted_));
   }
-  // What has changed since, as it was then: the version before the first later event of each key.
-  std::map<std::string_view, RecordPtr> then;
-  for (std::size_t i = first_after(revision); i < history_.size(); ++i) {
-    const Event& event = *history_[i].event;
-    const std::string& key = event.record->key;
-    if (key.starts_with(prefix) && key > start_after) then.emplace(key, event.previous);
-  }
   Listing listing;
   listing.revision = revision;
   Collector collector(listing, limit);
-  auto old = then.begin();
   auto now = begin_of(prefix, start_after);
-  auto in_range = [&] { return now != slots_.end() && now->record->key.starts_with(prefix); };
-  while (old != then.end() || in_range()) {
-    if (listing.more && rest == Rest::kNotCounted) {
-      listing.remaining = 0;
-      break;
+  const auto below = [&](Slots::const_iterator at) { return at != slots_.end() && at->record->key.starts_with(prefix); };
+  // A page needs little of what has changed since: the keys are gone through in windows, each larger than the one before, since all
+  // keys of one may be newer than `revision`.
+  std::size_t window = limit == 0 || rest == Rest::kCounted ? slots_.size() : 2 * limit;
+  for (std::string_view from = start_after;; window *= 2) {
+    auto end = now;
+    for (std::size_t keys = 0; keys < window && below(end); ++keys) ++end;
+    const bool last = !below(end);
+    const std::string_view through = last ? std::string_view() : std::prev(end)->record->key;
+    // As it was then: the version before the first later event of each key.
+    std::map<std::string_view, RecordPtr> then;
+    for (std::size_t i = first_after(revision); i < history_.size(); ++i) {
+      const Event& event = *history_[i].event;
+      const std::string& key = event.record->key;
+      if (key > from && (last || key <= through) && key.starts_with(prefix)) then.emplace(key, event.previous);
     }
-    if (old == then.end() || (in_range() && now->record->key < old->first)) {
-      collector.add(now->record);
-      ++now;
-      continue;
+    for (auto old = then.begin(); old != then.end() || now != end;) {
+      if (listing.more && rest == Rest::kNotCounted) {
+        listing.remaining = 0;
+        return listing;
+      }
+      if (old == then.end() || (now != end && now->record->key < old->first)) {
+        collector.add(now->record);
+        ++now;
+        continue;
+      }
+      if (now != end && now->record->key == old->first) ++now;
+      if (old->second) collector.add(old->second);
+      ++old;
     }
-    if (in_range() && now->record->key == old->first) ++now;
-    if (old->second) collector.add(old->second);
-    ++old;
+    if (last) break;
+    from = through;
   }
+  if (rest == Rest::kNotCounted) listing.remaining = 0;
   return listing;
 }
 
@@ -130,9 +141,18 @@ std::size_t VersionedMap::count(std::string_view prefix) const {
   }
   std::size_t total = 0;
   for (auto it = folders_.lower_bound(prefix); it != folders_.end() && it->first.starts_with(prefix); ++it) {
-    total += it->second;
+    total += it->second.keys;
   }
   return total;
+}
+
+Revision VersionedMap::last_change(std::string_view prefix) const {
+  Revision last = 0;
+  if (auto around = folders_.find(folder_of(prefix)); around != folders_.end()) last = around->second.changed;
+  for (auto it = folders_.lower_bound(prefix); it != folders_.end() && it->first.starts_with(prefix); ++it) {
+    last = std::max(last, it->second.changed);
+  }
+  return last;
 }
 
 void VersionedMap::change(const Event& event, bool durable) {
@@ -145,14 +165,16 @@ void VersionedMap::change(const Event& event, bool durable) {
   if (event.type == EventType::kDeleted) {
     if (it == slots_.end()) return;
     if (!durable && it->row != 0) hidden_rows_.emplace(key, it->row);
-    auto folder = folders_.find(folder_of(key));
-    if (--folder->second == 0) folders_.erase(folder);
+    Folder& folder = folders_.find(folder_of(key))->second;
+    --folder.keys;
+    folder.changed = event.revision;
     slots_.erase(it);
   } else if (it == slots_.end()) {
     std::string_view name = folder_of(key);
     auto folder = folders_.find(name);
-    if (folder == folders_.end()) folder = folders_.emplace(std::string(name), 0).first;
-    ++folder->second;
+    if (folder == folders_.end()) folder = folders_.emplace(std::string(name), Folder{}).first;
+    ++folder->second.keys;
+    folder->second.changed = event.revision;
     Revision row = 0;
     if (auto hidden = hidden_rows_.find(key); hidden != hidden_rows_.end()) {
       row = hidden->second;
@@ -162,6 +184,7 @@ void VersionedMap::change(const Event& event, bool durable) {
     slots_.insert(Slot{event.record, durable ? event.revision : row});
   } else {
     it->record = event.record;  // the same key: the order stays
+    folders_.find(folder_of(key))->second.changed = event.revision;
     if (durable) it->row = event.revision;
   }
 }
@@ -170,7 +193,7 @@ void VersionedMap::apply(EventPtr event, std::size_t text_bytes, bool durable) {
   BERTH_CHECK(event->revision > revision_, "events become visible in revision order");
   change(*event, durable);
   revision_ = event->revision;
-  // As much as the version before takes that this one does not share, which is what only the history keeps.
+  // Only the history keeps what the version before has and this one does not share: about as much as the other way round.
   const std::size_t bytes = kPastBytes + event->record->key.size() + text_bytes +
                             json::memory_beyond(event->record->value, event->previous ? event->previous->value : Value());
   history_bytes_ += bytes;
@@ -180,13 +203,21 @@ void VersionedMap::apply(EventPtr event, std::size_t text_bytes, bool durable) {
 
 void VersionedMap::restore(EventPtr event) {
   change(*event, true);
+  forget_folder(event->record->key, event->revision);
   advance(event->revision);
 }
 
 void VersionedMap::forget_oldest() {
-  compacted_ = std::max(compacted_, history_.front().event->revision);
+  const Event& event = *history_.front().event;
+  compacted_ = std::max(compacted_, event.revision);
+  if (event.type == EventType::kDeleted) forget_folder(event.record->key, event.revision);
   history_bytes_ -= history_.front().bytes;
   history_.pop_front();
+}
+
+void VersionedMap::forget_folder(std::string_view key, Revision changed) {
+  auto folder = folders_.find(folder_of(key));
+  if (folder != folders_.end() && folder->second.keys == 0 && folder->second.changed <= changed) folders_.erase(folder);
 }
 
 void VersionedMap::compact(Revision revision) {

@@ -22,6 +22,7 @@ class VersionedMap {
   Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit,
                           std::string_view start_after, Rest rest) const;
   std::size_t count(std::string_view prefix) const;
+  Revision last_change(std::string_view prefix) const;
 
   // Makes an event visible. Its revision is above revision(). `text_bytes`: about the size of the text of its record; what
   // the value takes besides is counted here. `durable`: the log has a row for it. Forgets the oldest history beyond the limits.
@@ -64,16 +65,22 @@ class VersionedMap {
     Revision by;   // once history up to here is forgotten ...
     Revision row;  // ... this row is garbage
   };
+  struct Folder {
+    std::size_t keys = 0;
+    Revision changed = 0;
+  };
   using Slots = std::set<Slot, ByKey>;
 
   void change(const Event& event, bool durable);
   void forget_oldest();
+  void forget_folder(std::string_view key, Revision changed);  // where it has no keys and has not changed since
   Slots::const_iterator begin_of(std::string_view prefix, std::string_view start_after) const;
 
   const Limits limits_;
   const bool track_rows_;
   Slots slots_;
-  std::map<std::string, std::size_t, std::less<>> folders_;  // key up to its last '/' -> number of keys
+  // By the key up to its last '/'. One without keys is kept as long as the history has its last change.
+  std::map<std::string, Folder, std::less<>> folders_;
   std::deque<Past> history_;
   std::size_t history_bytes_ = 0;
   std::deque<Superseded> superseded_;

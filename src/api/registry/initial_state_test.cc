@@ -165,6 +165,40 @@ TEST_F(InitialState, ThatIsForgottenBeforeItIsTakenEndsTheWatch) {
   EXPECT_EQ(whole.lines.size(), 600u);
 }
 
+// However much of other kinds is written meanwhile.
+TEST_F(InitialState, OfAKindThatDoesNotChangeIsNeverForgotten) {
+  for (int i = 0; i < 600; ++i) put(i);
+  settle();
+  const Lines before = state();
+  SlowSink sink;
+  sink.room = 300;
+  auto handle = watch(sink);
+  settle();
+  const auto flood = [&] {
+    const std::string other = store_key(*call(kSecrets).kind, "default", "s");
+    for (int i = 0; i < 10; ++i) {
+      store_->write({store::Write::Kind::kPut, other, json::parse(R"({"kind":"Secret","metadata":{"name":"s","namespace":"default"}})").value()},
+                    [](const Result<store::RecordPtr>&) {});
+    }
+    settle();
+    store_->compact(store_->revision());
+  };
+  flood();
+  sink.room = 100;
+  handle->resume();
+  EXPECT_EQ(sink.lines.size(), 400u);
+  flood();
+  sink.room = SIZE_MAX;
+  handle->resume();
+  settle();
+  EXPECT_FALSE(sink.end);
+  EXPECT_EQ(sink.lines, before);
+  put(7);
+  settle();
+  EXPECT_EQ(sink.lines.size(), 601u);
+  EXPECT_TRUE(sink.lines.back().starts_with("MODIFIED c0007 "));
+}
+
 TEST_F(InitialState, TheSinkMayEndOrResumeTheWatchMeanwhile) {
   for (int i = 0; i < 600; ++i) put(i);
   settle();

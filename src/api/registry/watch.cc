@@ -80,7 +80,7 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
   };
   // What of the initial state is still to be delivered. A peer that does not read costs no more than this.
   struct Initial {
-    store::Revision revision;
+    store::Revision revision;  // moves on while nothing changes that is watched
     std::string last;          // the last key that was delivered or does not match
     bool mark_end;
   };
@@ -130,6 +130,8 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
 
   // Where the peer stops in the middle of a page, the rest is read again when it goes on.
   void give_page(std::size_t limit) {
+    // The history after it has nothing for this watch, so it need not be looked through, nor be kept for it.
+    if (state_->store.last_change(prefix_) <= initial_->revision) initial_->revision = state_->store.revision();
     Result<store::Listing> page = state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::Rest::kNotCounted);
     if (!page.ok()) return fell_behind(initial_->revision);
     for (const store::RecordPtr& record : page->records) {
@@ -144,7 +146,7 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
     if (!ended_ && !start(through.revision).ok()) fell_behind(through.revision);
   }
 
-  // As a watch of the store ends that is no longer within the history.
+  // Ends with kExpired, in the words of a watch of the store (WatchHub).
   void fell_behind(store::Revision seen) {
     on_end(error(Code::kExpired, "the watch fell behind: events after revision " + std::to_string(seen) + " have been compacted"));
   }

@@ -7,8 +7,8 @@
 
 namespace berth::json {
 
-// Bytes of the blocks of those nodes of `value` that `base` does not have at the same place: all of them where `base` is
-// null. Members are compared by key, elements by index. Costs what differs, and the siblings of that.
+// Bytes of the allocations that `value` has and `base` does not share at the same place (members by key, elements by index);
+// all of them where `base` is null. Visits only nodes that are not shared, and their direct children.
 std::size_t memory_beyond(const Value& value, const Value& base);
 
 }  // namespace berth::json
