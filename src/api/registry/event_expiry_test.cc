@@ -238,6 +238,30 @@ TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
   EXPECT_EQ(state->events.size(), store_->count("/registry/core/events/") + 1);
 }
 
+// One that was written without a word, as by another server, counts from when it should have gone.
+TEST_F(EventExpiry, OneThatCouldNotBeDeletedIsKnownAgain) {
+  Config config;
+  config.most_events = 1;
+  auto state = std::make_shared<Registry::State>(runtime_, *store_, schema::builtin(), config);
+  const std::string key = store_key(*call_.kind, "default", "e0");
+  auto put = [&] {
+    store::Write write;
+    write.kind = store::Write::Kind::kPut;
+    write.key = key;
+    write.value = Value::object({{"apiVersion", "v1"}, {"kind", "Event"}, {"metadata", Value::object({{"name", "e0"}, {"namespace", "default"}})}});
+    store_->write(std::move(write), [](const Result<store::RecordPtr>& written) { EXPECT_TRUE(written.ok()); });
+  };
+  put();
+  runtime_.settle();
+  state->events.written(key, runtime_.monotonic());
+  put();
+  note_event(state, store_key(*call_.kind, "default", "not-there"));
+  EXPECT_FALSE(state->events.written_at(key));
+  runtime_.settle();
+  EXPECT_TRUE(store_->get(key));
+  EXPECT_TRUE(state->events.written_at(key));
+}
+
 // The times of Events are those of stored ones: refused writes leave none, deletions none behind.
 TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
   auto state = std::make_shared<Registry::State>(runtime_, *store_, schema::builtin(), Config{});

@@ -1,4 +1,5 @@
-// Events have two API forms and one storage, as autoscalers have; events live for an hour, and there are not more than so many.
+// Events have two API forms and one storage, as autoscalers have; an Event is deleted
+// an hour after its last write, or earlier where there are more than Config::most_events.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -44,18 +45,24 @@ void remove_event(const std::shared_ptr<Registry::State>& state, const store::Re
   state->store.write(std::move(write), std::move(done));
 }
 
-// In batches of a fiftieth, so that finding the namespace with most of them costs little for each Event written.
-void remove_excess(const std::shared_ptr<Registry::State>& state) {
+constexpr std::size_t kBatch = 500;  // Events deleted at once
+
+// Down to a fiftieth below the limit, so that finding the namespace with most of them costs little for each Event written. Whether more
+// are left to be deleted.
+bool remove_excess(const std::shared_ptr<Registry::State>& state) {
   const std::size_t most = state->config.most_events;
-  if (state->events.size() <= most) return;
-  for (const auto& [key, at] : state->events.take_excess(state->events.size() - most + most / 50)) {
+  if (state->events.size() <= most) return false;
+  const std::size_t excess = state->events.size() - most + most / 50;
+  for (const auto& [key, at] : state->events.take_excess(std::min(excess, kBatch))) {
     store::RecordPtr record = state->store.get(key);
     if (!record) continue;
-    // One that could not be deleted is known again: as written meanwhile, or as it was.
+    // A delete is refused where the Event was written meanwhile; it is known again then, with its new time if that is known.
     remove_event(state, *record, [state, key = key, at = at](const Result<store::RecordPtr>& deleted) {
-      if (!deleted.ok() && !state->events.written_at(key) && state->store.get(key)) state->events.written(key, at);
+      if (deleted.ok()) return state->events.removed(key);  // schedule_event_expiry() may have met it in between
+      if (!state->events.written_at(key) && state->store.get(key)) state->events.written(key, at);
     });
   }
+  return excess > kBatch;
 }
 
 }  // namespace
@@ -103,7 +110,6 @@ store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& recor
 
 void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
   if (state->event_timer != 0) return;
-  constexpr std::size_t kBatch = 500;
   store::Listing events = state->store.list("/registry/core/events/");
   // An Event's lifetime counts from its last write in CLOCK_MONOTONIC, which does not jump. Of Events that were written before this
   // server started, the timestamps in the object tell how much is left. An Event that is written later ends a lifetime from now or later,
@@ -126,10 +132,10 @@ void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
       });
     }
   }
-  remove_excess(state);
+  const bool excess = remove_excess(state);
   if (removed > kBatch) next = now;
   // Not to the second: events that end soon after each other go in one batch.
-  Duration wait = std::max<Duration>(next - now, 1s) + 60s;
+  const Duration wait = excess ? 1s : std::max<Duration>(next - now, 1s) + 60s;
   state->event_timer = state->runtime.after(wait, [state, alive = std::weak_ptr<bool>(state->alive)] {
     if (alive.expired()) return;
     state->event_timer = 0;

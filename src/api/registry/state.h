@@ -34,7 +34,7 @@ Value from_storage(const schema::Kind& kind, Value object);
 store::RecordPtr view_of(const schema::Kind& kind, const store::RecordPtr& record);
 // Deletes events past their lifetime, and looks again when the next one is due.
 void schedule_event_expiry(const std::shared_ptr<Registry::State>& state);
-// Has been stored. Where there are too many, some are deleted.
+// To be called when the Event at `key` has been stored: notes the time, and deletes the oldest beyond Config::most_events.
 void note_event(const std::shared_ptr<Registry::State>& state, const std::string& key);
 
 // --- read.cc

@@ -22,7 +22,8 @@ class StoredEvents {
   std::optional<Duration> written_at(const std::string& key) const;
   std::size_t size() const { return events_.size(); }
 
-  // Forgets so many, each the oldest one of the namespace that has most then, and names them. O(namespaces + count log n).
+  // Removes `count` of them, one after the other the oldest of the namespace that has most at that moment, and returns their keys and
+  // times. O(namespaces + count log n).
   std::vector<std::pair<std::string, Duration>> take_excess(std::size_t count);
 
  private:
