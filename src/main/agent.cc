@@ -116,9 +116,10 @@ class AgentRole {
     return ok_status();
   }
 
-  // What is pinned there is gone with the machine: in memory, but where pods of an earlier release run.
+  // Network namespaces do not outlive the machine, so their pins are in the runtime's tmpfs; as long as the directory of an earlier
+  // release has pins, that one is used. Called after make_crun_runtime().
   std::string namespaces_directory() const {
-    const std::string earlier = dir_.node() + "/netns", memory = dir_.node() + "/runtime/run";
+    const std::string earlier = dir_.node() + "/netns", memory = agent::runtime_memory(dir_.node() + "/runtime");
     Result<std::vector<std::string>> pinned = list_directory(earlier);
     const bool in_use = pinned.ok() && !pinned->empty();
     return in_use || !agent::is_mount_point(memory) ? earlier : memory + "/netns";

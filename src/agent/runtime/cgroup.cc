@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include "base/files.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::int64_t kPeriod = 100'000;
 // What a container may do with devices that has not got all of them, as runc and crun have it: make any node, and use null,
 // zero, full, random, urandom, tty, console, ptmx and its terminals.
+constexpr std::size_t kMostKilled = 100'000;
 constexpr const char* kDevices[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
                                     "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"};
 
@@ -158,9 +160,15 @@ Status Cgroups::create_everywhere(const std::string& path) const {
 
 Status Cgroups::confine(const std::string& path, const Limits& limits, bool all_devices) const {
   BERTH_TRY(write_value(in("cpu", path) + "/cpu.shares", std::to_string(cpu_shares(limits.cpu_milli_request))));
-  BERTH_TRY(set_limits(path, limits));
+  // Nothing runs without a limit that it was to have.
   const std::string devices = in("devices", path);
-  if (all_devices || !path_exists(devices)) return {};
+  for (auto [wanted, controller] : {std::pair(limits.cpu_milli_limit > 0, "cpu"), std::pair(limits.memory_bytes > 0, "memory"),
+                                    std::pair(limits.pids > 0, "pids"), std::pair(!all_devices, "devices")}) {
+    if (wanted && !path_exists(in(controller, path)))
+      return error(Code::kUnavailable, "the machine has no " + std::string(controller) + " controller of control groups, which the container's limits need");
+  }
+  BERTH_TRY(set_limits(path, limits));
+  if (all_devices) return {};
   BERTH_TRY(write_value(devices + "/devices.deny", "a"));
   const std::string allow = devices + "/devices.allow";
   Fd fd(::open(allow.c_str(), O_WRONLY | O_CLOEXEC));
@@ -200,11 +208,13 @@ Status Cgroups::set_limits(const std::string& path, const Limits& limits) const 
 }
 
 Status Cgroups::lift_limits(const std::string& path, const Limits& limits) const {
-  const std::string none = unified_ ? "max" : "-1";
-  const std::string cpu = unified_ ? root_ + "/" + path + "/cpu.max" : in("cpu", path) + "/cpu.cfs_quota_us";
-  const std::string memory = unified_ ? root_ + "/" + path + "/memory.max" : in("memory", path) + "/memory.limit_in_bytes";
-  if (limits.cpu_milli_limit == 0) BERTH_TRY(write_value(cpu, none));
-  return limits.memory_bytes == 0 ? write_value(memory, none) : Status();
+  if (limits.cpu_milli_limit == 0) BERTH_TRY(lift_cpu_limit(path));
+  if (limits.memory_bytes != 0) return {};
+  return write_value(in("memory", path) + (unified_ ? "/memory.max" : "/memory.limit_in_bytes"), unified_ ? "max" : "-1");
+}
+
+Status Cgroups::lift_cpu_limit(const std::string& path) const {
+  return write_value(in("cpu", path) + (unified_ ? "/cpu.max" : "/cpu.cfs_quota_us"), unified_ ? "max" : "-1");
 }
 
 Status Cgroups::remove(const std::string& path) const {
@@ -258,25 +268,41 @@ std::vector<std::string> Cgroups::task_files(const std::string& path) const {
   return out;
 }
 
-void Cgroups::let_end(const std::string& path) const {
+void Cgroups::unthrottle(const std::string& path) const {
+  (void)lift_cpu_limit(path);
+  restart_cpu_period(path);
+}
+
+void Cgroups::restart_cpu_period(const std::string& path) const {
   const std::string group = in("cpu", path), above = group.substr(0, group.rfind('/'));
-  (void)write_value(group + (unified_ ? "/cpu.max" : "/cpu.cfs_quota_us"), unified_ ? "max" : "-1");
-  // Nothing is ever given ahead; and this does not undo what resize() writes at the same time, as the limit itself would.
-  (void)write_value(above + (unified_ ? "/cpu.max.burst" : "/cpu.cfs_burst_us"), "0");
+  // The burst of every group is 0, so this changes no limit; but any write makes the kernel begin the group's period anew. To write
+  // the quota itself could undo a resize() of the same moment.
+  for (const std::string& one : {group, above}) (void)write_value(one + (unified_ ? "/cpu.max.burst" : "/cpu.cfs_burst_us"), "0");
 }
 
 void Cgroups::kill(const std::string& path) const {
-  let_end(path);
   if (unified_ && path_exists(root_ + "/" + path + "/cgroup.kill")) {
     (void)write_value(root_ + "/" + path + "/cgroup.kill", "1");
-    return;
+    return unthrottle(path);
   }
-  // A process that forks meanwhile is met again in the next round.
-  for (int round = 0; round < 20; ++round) {
-    auto pids = processes(path);
-    if (pids.empty()) return;
-    for (pid_t pid : pids) ::kill(pid, SIGKILL);
+  // Frozen, they cannot fork away from their signals. Those that cannot be frozen, as they have no turn, cannot fork either.
+  const std::string freezer = in("freezer", path) + "/freezer.state";
+  (void)write_value(freezer, "FROZEN");
+  std::set<pid_t> signalled;
+  for (bool more = true; more;) {
+    more = false;
+    for (pid_t pid : processes(path)) {
+      more = signalled.insert(pid).second || more;
+      ::kill(pid, SIGKILL);
+    }
+    if (signalled.size() > kMostKilled) break;
   }
+  unthrottle(path);
+  (void)write_value(freezer, "THAWED");
+}
+
+void Cgroups::thaw(const std::string& path) const {
+  if (!unified_) (void)write_value(in("freezer", path) + "/freezer.state", "THAWED");
 }
 
 std::int64_t Cgroups::oom_kills(const std::string& path) const {

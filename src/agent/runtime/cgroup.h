@@ -38,11 +38,14 @@ class Cgroups {
   // The files by which a thread moves itself there without a lock, one in each hierarchy; none with version 2.
   std::vector<std::string> task_files(const std::string& path) const;
   std::vector<pid_t> processes(const std::string& path) const;  // of it and of everything below
-  void kill(const std::string& path) const;                     // let_end(), and SIGKILL to all of them
-  // What is killed in it need not wait for its turn under a limit of CPU time: takes away the group's own, and makes the kernel
-  // begin anew with that of the group above (a pod's), which stays. Linux 6.18 can leave a group whose processes fork without
-  // end throttled for good, with the killed processes in it; whatever is written of its limit lets them go on.
-  void let_end(const std::string& path) const;
+  void kill(const std::string& path) const;                     // SIGKILL to all of them, however they fork; and unthrottle()
+  // Lets processes that were killed run to their end: takes away the group's own limit of CPU time, and begins the period of the
+  // group above (the pod's) anew, whose limit stays. Linux 6.18 can leave a group whose processes fork without end throttled for
+  // good; any write to its limit ends that.
+  void unthrottle(const std::string& path) const;
+  // The second half of it, for processes that live on.
+  void restart_cpu_period(const std::string& path) const;
+  void thaw(const std::string& path) const;  // after a kill() that was cut short with the agent
   std::int64_t oom_kills(const std::string& path) const;        // 0 where unknown
   // kUnavailable where what the pod's group holds, with the files that it has in memory, would not fit into a new limit.
   Status check_pod_use(const std::string& path, const Limits& limits) const;
@@ -51,6 +54,7 @@ class Cgroups {
  private:
   std::vector<std::string> directories(const std::string& path) const;  // one in each hierarchy
   Status inherit_cpuset(const std::string& path) const;
+  Status lift_cpu_limit(const std::string& path) const;
   std::string in(const std::string& controller, const std::string& path) const;
   std::string root_;
   bool unified_ = false;

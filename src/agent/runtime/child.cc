@@ -253,6 +253,13 @@ void ChildRun::time_is_up() {
     timer_ = 0;
     kill_descendants(pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
+    // In a control group that has no CPU time left it cannot even end. The caller is told in time; the destructor leaves it to reap().
+    timer_ = loop_.after(500ms, [this] {
+      timer_ = 0;
+      loop_.unwatch_fd(pidfd_.get());
+      if (output_) loop_.unwatch_fd(output_.get());
+      finish(std::move(outcome_));
+    });
   });
 }
 

@@ -70,7 +70,8 @@ class ChildRun {
     bool timed_out = false;
     std::string output;
   };
-  // `options.descriptors` may not give 1 or 2; `given` as ChildLaunch has it. `done` gets an error where it does not start.
+  // `options.descriptors` may not give 1 or 2; `given` as ChildLaunch has it. `done` gets an error where it does not start, and comes at
+  // most a second after the timeout: what has been killed may be unable to end.
   static Result<std::unique_ptr<ChildRun>> start(Loop& loop, ThreadPool& spawner, SpawnOptions options, std::vector<Fd> given, Duration timeout,
                                                  std::size_t limit, Function<void(Result<Outcome>)> done);
   ~ChildRun();

@@ -141,7 +141,7 @@ Result<Created> spawn_conmon(const CrunConfig& config, const CrunProgram& crun, 
 }  // namespace
 
 Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
-  const std::string memory = root + "/run";
+  const std::string memory = runtime_memory(root);
   BERTH_TRY(make_directories(memory, 0711));
   // What an earlier release has started goes on where it is.
   bool earlier = false;

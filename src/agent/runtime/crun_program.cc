@@ -38,7 +38,7 @@ Result<Fd> sealed_copy(const std::string& path) {
 
 }  // namespace
 
-Result<CrunProgram> CrunProgram::load(const std::string& path, const std::string& link) {
+CrunProgram CrunProgram::load(const std::string& path, const std::string& link) {
   CrunProgram program(link);
   auto attempt = [&]() -> Status {
     BERTH_ASSIGN(program.image_, sealed_copy(path));

@@ -6,22 +6,22 @@
 #include <vector>
 
 #include "base/files.h"
-#include "base/result.h"
 
 namespace berth::agent {
 
-// crun never works from a file that a container could overwrite through /proc/self/exe: whenever it is executed, it first mounts
-// itself somewhere, unmounts that and executes itself again, unless it finds that it is a memory file sealed against every change.
-// That costs as much as all the rest of what it does for a container. So it is given such a file.
+// So that no container can overwrite crun through /proc/self/exe, crun mounts a copy of itself that cannot be written and executes
+// that, each time it is executed itself, unless its file is a memory file sealed against every change. That takes as long as all
+// that it does for a container. So it is executed from such a file.
 class CrunProgram {
  public:
   static constexpr int kDescriptor = 4;  // where the child has the memory file; conmon's pipe and "exec -p" use 3
 
   // Executed from its file.
   explicit CrunProgram(std::string path) : path_(std::move(path)) {}
-  // Executed from memory, as it is now; from its file where the kernel does not let a memory file be executed. `link` becomes a
-  // symbolic link by which the children find it, whose last part is the name they run under. Blocks.
-  static Result<CrunProgram> load(const std::string& path, const std::string& link);
+  // Copies it into sealed memory: a crun that is upgraded on disk is used from the agent's next start. Executed from its file where
+  // anything of that fails, which is logged. `link` becomes a symbolic link by which the children find it, whose last part is the
+  // name they run under. Blocks.
+  static CrunProgram load(const std::string& path, const std::string& link);
 
   const std::string& path() const { return path_; }
   std::vector<std::pair<int, int>> descriptors() const;  // for SpawnOptions and Command of whoever executes path()

@@ -53,15 +53,14 @@ class CrunProgramTest : public ::testing::Test {
 };
 
 TEST_F(CrunProgramTest, IsExecutedFromAMemoryFileThatNobodyCanChange) {
-  auto program = CrunProgram::load("/usr/bin/crun", link_);
-  ASSERT_TRUE(program.ok()) << program.error().message;
-  ASSERT_TRUE(program->in_memory());
-  EXPECT_EQ(program->path(), link_);
-  auto version = say(*program, "--version");
+  CrunProgram program = CrunProgram::load("/usr/bin/crun", link_);
+  ASSERT_TRUE(program.in_memory());
+  EXPECT_EQ(program.path(), link_);
+  auto version = say(program, "--version");
   ASSERT_TRUE(version.ok()) << version.error().message;
   EXPECT_TRUE(version->starts_with("crun version")) << *version;
-  ASSERT_EQ(program->descriptors().size(), 1u);
-  const int image = program->descriptors()[0].first;
+  ASSERT_EQ(program.descriptors().size(), 1u);
+  const int image = program.descriptors()[0].first;
   EXPECT_EQ(::fcntl(image, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
   EXPECT_LT(::write(image, "x", 1), 0);
   EXPECT_LT(::ftruncate(image, 0), 0);
@@ -72,30 +71,28 @@ TEST_F(CrunProgramTest, IsExecutedFromAMemoryFileThatNobodyCanChange) {
 }
 
 TEST_F(CrunProgramTest, CrunDoesNotExecuteItselfASecondTime) {
-  auto program = CrunProgram::load("/usr/bin/crun", link_);
-  ASSERT_TRUE(program.ok() && program->in_memory());
-  EXPECT_EQ(executions_of(*program), 1);
+  CrunProgram program = CrunProgram::load("/usr/bin/crun", link_);
+  ASSERT_TRUE(program.in_memory());
+  EXPECT_EQ(executions_of(program), 1);
   EXPECT_EQ(executions_of(CrunProgram("/usr/bin/crun")), 2) << "what the memory file is for";
 }
 
 TEST_F(CrunProgramTest, ALinkOfAnEarlierAgentIsReplaced) {
   ASSERT_EQ(::symlink("/nowhere", link_.c_str()), 0);
-  auto program = CrunProgram::load("/usr/bin/crun", link_);
-  ASSERT_TRUE(program.ok() && program->in_memory());
-  EXPECT_TRUE(say(*program, "--version").ok());
+  CrunProgram program = CrunProgram::load("/usr/bin/crun", link_);
+  ASSERT_TRUE(program.in_memory());
+  EXPECT_TRUE(say(program, "--version").ok());
 }
 
 TEST_F(CrunProgramTest, IsExecutedFromItsFileWhereMemoryDoesNotWork) {
-  auto program = CrunProgram::load("/usr/bin/crun", directory_ / "absent/crun");
-  ASSERT_TRUE(program.ok());
-  EXPECT_FALSE(program->in_memory());
-  EXPECT_EQ(program->path(), "/usr/bin/crun");
-  EXPECT_TRUE(program->descriptors().empty());
-  EXPECT_TRUE(say(*program, "--version").ok());
+  CrunProgram program = CrunProgram::load("/usr/bin/crun", directory_ / "absent/crun");
+  EXPECT_FALSE(program.in_memory());
+  EXPECT_EQ(program.path(), "/usr/bin/crun");
+  EXPECT_TRUE(program.descriptors().empty());
+  EXPECT_TRUE(say(program, "--version").ok());
   // One that cannot be executed at all is told by whoever executes it.
   program = CrunProgram::load(directory_ / "absent", link_);
-  ASSERT_TRUE(program.ok());
-  EXPECT_EQ(program->path(), directory_ / "absent");
+  EXPECT_EQ(program.path(), directory_ / "absent");
 }
 
 }  // namespace

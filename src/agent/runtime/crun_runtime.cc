@@ -29,7 +29,7 @@ namespace berth::agent {
 namespace {
 
 constexpr int kDeleteTries = 80, kDeletePauseMs = 25;
-constexpr Duration kLetEndAgain = 1s;
+constexpr Duration kUnthrottleAgain = 1s;
 constexpr std::size_t kExecOutput = 16 * 1024;
 constexpr int kProcessFd = InteractiveExec::kProcessFd;
 constexpr int kSpawners = 4;  // programs that are being started in containers at once
@@ -42,7 +42,7 @@ struct Container {
   Fd processes;     // while it is being created: the process namespace that it joins
   Limits limits;    // as it is to be started with
   bool privileged = false;
-  bool letting_end = false;  // it has been killed, and let_end() looks after it
+  bool unthrottling = false;  // killed; unthrottle() repeats until it has ended
   std::string sync_text;
   bool starting = false;  // a pool thread is in start_container()
   bool removing = false;
@@ -121,7 +121,7 @@ class CrunRuntime final : public ContainerRuntime {
   void read_exits();
   void check_exit(const ContainerPtr& c);
   void exited(const ContainerPtr& c);
-  void let_end(const ContainerPtr& c);
+  void unthrottle(const ContainerPtr& c);
   void delete_files(const ContainerPtr& c, int tries, Done done);
   void control(const std::string& id, const std::string& line, Done done);
   Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
@@ -161,7 +161,7 @@ Status CrunRuntime::prepare() {
     if (::access(program.c_str(), X_OK) != 0) return errno_error("the program " + program);
   }
   BERTH_ASSIGN(paths_, prepare_runtime_paths(config_.root));
-  BERTH_ASSIGN(crun_, CrunProgram::load(config_.crun, paths_.crun_link()));
+  crun_ = CrunProgram::load(config_.crun, paths_.crun_link());
   spawner_.start();
   inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify_) return errno_error("inotify");
@@ -192,6 +192,7 @@ void CrunRuntime::recover(Function<void(Result<std::vector<ContainerStatus>>)> d
     for (const auto& id : ids) {
       auto stored = load_container(paths_, cgroups_, id);
       if (stored.ok()) {
+        cgroups_.thaw(stored->cgroup);
         if (stored->status.state == ContainerState::kRunning) finish_start(paths_, id);
         found->containers.push_back(std::move(stored).value());
         kept.push_back(id);
@@ -490,27 +491,27 @@ void CrunRuntime::signal_container(const std::string& id, int signal, Done done)
   loop_.post([done = std::move(done), result] { done(result); });
 }
 
-// Again and again, until it has ended.
-void CrunRuntime::let_end(const ContainerPtr& c) {
-  if (c->status().state == ContainerState::kExited || std::exchange(c->letting_end, true)) return;
+// Repeated until the container has ended: its pod's group can be throttled for good again.
+void CrunRuntime::unthrottle(const ContainerPtr& c) {
+  if (c->status().state == ContainerState::kExited || std::exchange(c->unthrottling, true)) return;
   blocking(
       [this, cgroup = c->stored.cgroup]() -> Status {
-        cgroups_.let_end(cgroup);
+        cgroups_.unthrottle(cgroup);
         return {};
       },
       [this, c](Status) {
-        loop_.after(kLetEndAgain, [this, c, alive = alive_] {
+        loop_.after(kUnthrottleAgain, [this, c, alive = alive_] {
           if (!*alive) return;
-          c->letting_end = false;
-          let_end(c);
+          c->unthrottling = false;
+          unthrottle(c);
         });
       });
 }
 
 void CrunRuntime::kill_container(const std::string& id, Done done) {
   auto c = find(id);
+  if (c) unthrottle(c);
   if (!c || c->status().state == ContainerState::kExited || (c->stored.own_pid_namespace && c->init)) {
-    if (c) let_end(c);
     return signal_container(id, SIGKILL, std::move(done));  // with the first process its whole namespace ends
   }
   blocking(
@@ -646,11 +647,20 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
   options.oom_score_adj = oom_score_of(c);
   std::uint64_t key = ++next_;
   auto shared = std::make_shared<Function<void(Result<ExecResult>)>>(std::move(done));
-  auto finished = [this, key, shared](Result<ChildRun::Outcome> outcome) {
+  auto finished = [this, key, shared, cgroup = c->stored.cgroup](Result<ChildRun::Outcome> outcome) {
     auto self = std::move(execs_[key]);  // lives to the end of this callback
     execs_.erase(key);
     if (!outcome.ok()) return (*shared)(outcome.error());
-    if (outcome->timed_out) return (*shared)(error(Code::kTimeout, "command timed out"));
+    if (outcome->timed_out) {
+      // It may be that nothing in there has had a turn: see Cgroups::unthrottle().
+      blocking(
+          [this, cgroup]() -> Status {
+            cgroups_.restart_cpu_period(cgroup);
+            return {};
+          },
+          [](Status) {});
+      return (*shared)(error(Code::kTimeout, "command timed out"));
+    }
     (*shared)(ExecResult{outcome->exit_code, std::move(outcome->output)});
   };
   auto run = ChildRun::start(loop_, spawner_, std::move(options), std::move(given), timeout, kExecOutput, std::move(finished));

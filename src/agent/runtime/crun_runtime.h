@@ -6,6 +6,7 @@
 //   run/ (a tmpfs: nothing in it means anything once the machine was restarted, and making files there costs no disk)
 //     containers/<id>/{config.json, rootfs/, started, oom, ctl, attach}   sandboxes/<pod uid>/   crun/
 //     sockets/<id, shortened> -> run/containers/<id>
+//     program/crun -> /proc/self/fd/4 (CrunProgram)   netns/<pod uid> (network namespaces, pinned by PodNetwork)
 //     exec/<id>/ (of an earlier release: crun/<id> once more, for "crun exec")
 //   mount-points/ (empty files and directories below every image, for what is mounted in every container)
 // Where an earlier release has left containers, everything lies in the root itself until the agent starts with none left.
@@ -28,6 +29,8 @@ struct CrunConfig {
   Trash* trash = nullptr;  // outlives the runtime; null: writable layers are removed at once
 };
 
+// The tmpfs, which make_crun_runtime() mounts.
+inline std::string runtime_memory(const std::string& root) { return root + "/run"; }
 Result<std::unique_ptr<ContainerRuntime>> make_crun_runtime(Loop& loop, CrunConfig config);
 
 }  // namespace berth::agent

@@ -1,5 +1,6 @@
 #include "agent/runtime/crun_runtime.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
@@ -445,6 +446,39 @@ TEST_F(CrunRuntimeTest, WhatIsKilledHasNoLimitOfCpuTimeAnyMore) {
     EXPECT_TRUE(!killed || run_until(loop_, [&] { return limit(cgroup_ + "/" + s.id) == none; })) << limit(cgroup_ + "/" + s.id);
     EXPECT_EQ(limit(cgroup_), "20000");
   }
+}
+
+// Its descendants run away from their signals: each is the child of one that has just ended.
+TEST_F(CrunRuntimeTest, ProcessesThatForkAwayAreKilledInASharedProcessNamespaceToo) {
+  sandbox([](SandboxSpec& s) { s.share_pid = true; });
+  auto s = shell("f() { f & }; for i in 1 2 3 4 5 6 7 8; do f; done; sleep 100");
+  s.limits.cpu_milli_limit = 300;
+  ASSERT_TRUE(run(s).ok());
+  ASSERT_TRUE(exec(s.id, {"sleep", "0.3"}).ok());
+  ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(s.id, std::move(done)); }).ok());
+  ASSERT_TRUE(until_exited(s.id));
+  const std::string group = cgroup_ + "/" + s.id;
+  EXPECT_TRUE(run_until(loop_, [&] {
+    loop_.after(20ms, [] {});
+    return Cgroups().processes(group).empty();
+  })) << Cgroups().processes(group).size() << " are left";
+}
+
+// As in a group that the kernel has left throttled for good: what has been killed cannot end, and whoever waits is told all the same.
+TEST_F(CrunRuntimeTest, TheDeadlineOfAnExecHoldsWhereNothingGetsATurn) {
+  if (Cgroups().unified()) GTEST_SKIP() << "the freezer of version 1";
+  sandbox();
+  auto s = shell("sleep 100");
+  ASSERT_TRUE(run(s).ok());
+  const std::string freezer = "/sys/fs/cgroup/freezer/" + cgroup_ + "/" + s.id + "/freezer.state";
+  ASSERT_TRUE(path_exists(freezer));
+  Fd state(::open(freezer.c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::write(state.get(), "FROZEN", 6), 6);
+  auto result = exec(s.id, {"true"}, 200ms);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, Code::kTimeout) << result.error().message;
+  ASSERT_EQ(::write(state.get(), "THAWED", 6), 6);
+  EXPECT_TRUE(exec(s.id, {"true"}).ok());
 }
 
 // Every process of a container is born in its groups: to move one waits for every fork on the machine.
