@@ -331,6 +331,7 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
   const char* only = ::getenv("BERTH_RECOVER_ONLY");  // a part of a moment's text
   const bool all = ::getenv("BERTH_RECOVER_LONG") != nullptr;
   int killed = 0, rounds = 0;
+  std::map<std::string, int> rounds_of;
   std::map<std::string, int> last;
   for (const Moment& moment : moments) last[moment.step] = moment.times;
   for (const Moment& moment : moments) {
@@ -343,6 +344,7 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
       forward_.loop = &setup;
       make_pod();
       ++rounds;
+      ++rounds_of[victim];
       const int status = live([&](const Moment& now) {
         if (now.step != moment.step || now.times != moment.times) return;
         if (victim == "agent") ::kill(::getpid(), SIGKILL);
@@ -360,6 +362,8 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
   std::printf("%zu steps, %zu moments, %d rounds, %d agents killed\n", names.size(), moments.size(), rounds, killed);
   if (!only) {
     EXPECT_GE(killed, static_cast<int>(names.size())) << "each step is reached in nearly every life";
+    EXPECT_GT(rounds_of["/usr/bin/conmon"], 0);
+    EXPECT_GT(rounds_of[crun_], 0);
   }
 }
 

@@ -40,8 +40,8 @@ struct Message {
 
 void put_mac(nlmsghdr* header, const Mac& mac) { mnl_attr_put(header, IFLA_ADDRESS, mac.size(), mac.data()); }
 
-// A veth end has a queue for each processor otherwise, all but one of which it gives up at once, under the lock of all
-// interfaces, for the price of an RCU grace period.
+// Without these the kernel makes a queue for each processor and at once gives up all but one: an RCU grace period under the lock of
+// all interfaces.
 void put_one_queue(nlmsghdr* header) {
   mnl_attr_put_u32(header, IFLA_NUM_TX_QUEUES, 1);
   mnl_attr_put_u32(header, IFLA_NUM_RX_QUEUES, 1);

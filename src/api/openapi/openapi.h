@@ -21,7 +21,7 @@ inline constexpr std::string_view kV2ProtobufContentType = "application/com.gith
 std::string v2_json(const schema::Schema& schema);
 // The same as openapi.v2.Document protobuf (gnostic's openapiv2): what kubectl up to 1.26 asks for.
 std::string v2_protobuf(const schema::Schema& schema);
-// What tells that both are as they were.
+// SHA-256 of v2_json() in hex: the ETag of both forms.
 std::string v2_hash(const schema::Schema& schema);
 // /openapi/v3: {"paths": {"apis/apps/v1": {"serverRelativeURL": "/openapi/v3/apis/apps/v1?hash=..."}}}
 Value v3_index(const schema::Schema& schema);

@@ -123,8 +123,8 @@ std::vector<std::string_view> checks_of(std::string_view endpoint) {
 // Whether a check fails while the stored state is still being read.
 bool needs_state(std::string_view check) { return check == "etcd-readiness" || check == "informer-sync"; }
 
-// The plain-text report of "/livez" and friends, which `verbose` and a failure make a list of checks, less those that are to be
-// excluded; or of one check, as of "/readyz/etcd".
+// Answers "/livez", "/readyz" and "/healthz" in plain text: "ok", or the list of checks with ?verbose or where one fails.
+// ?exclude=NAME counts a check as passed. "/readyz/etcd" is that check alone.
 void answer_health(const ContextPtr& context, bool ready, std::string_view path) {
   const Cut parts = cut(path.substr(1), "/");
   const std::vector<std::string_view> checks = checks_of(parts.before);
@@ -315,7 +315,7 @@ void RestServer::State::handle_resource(const ContextPtr& context, const std::st
     return answer_error(context, acceptable.error());
   }
   if (!is_served(*kind, route, context->request().method, verb)) {
-    context->call.kind = nullptr;  // what warns of the kind is its operations
+    context->call.kind = nullptr;  // upstream adds no warning of a deprecated kind to a 405
     return answer_error(context, method_not_allowed());
   }
   if (is_write(verb)) {

@@ -37,7 +37,7 @@ struct RestConfig {
   std::function<Result<http::Endpoint>(std::string_view node)> node_endpoint;
   // Who measures nodes and pods, for metrics.k8s.io. Null: nobody. Outlives the server.
   NodeUsage* usage = nullptr;
-  // Whether the store and the informers are ready, for /readyz; null: always.
+  // Whether the store and the informers are ready, for /readyz and ComponentStatus; null: always.
   std::function<bool()> ready;
   // /.well-known/openid-configuration and /openid/v1/jwks, where set. `address`: where pods find the latter, as "10.0.0.1:6443".
   std::string issuer, jwks, address;

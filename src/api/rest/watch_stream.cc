@@ -112,8 +112,8 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   void finish() {
     stop();
     context_->exchange->finish();
-    // The exchange's callbacks hold this object, and it holds the exchange; nobody calls them any more. Whoever called
-    // us may still be inside one of our methods, and nothing else may hold it.
+    // The exchange's callbacks hold this stream and the stream holds the exchange: cleared here. The caller may be in one of our
+    // methods while nothing else holds us, so the loop does until its next turn.
     context_->loop->post([self = shared_from_this()] {});
     context_->exchange->on_close({});
     context_->exchange->on_drain({});

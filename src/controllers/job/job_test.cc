@@ -109,7 +109,7 @@ class World {
       if (api::uid_of(one) == uid) one.mut("metadata").set("deletionTimestamp", format_time(now)).set("deletionGracePeriodSeconds", 0);
     }
   }
-  void kubelet_ends_terminating() {
+  void kubeunthrottles_terminating() {
     for (auto& [name, one] : pods) {
       if (!api::is_terminating(one)) continue;
       if (!api::is_pod_terminal(one)) one.mut("status").set("phase", "Failed");
@@ -145,7 +145,7 @@ class World {
   std::vector<std::string> events;  // "reason: message" of those about the job itself
   int created = 0;
   std::vector<Time> departed;
-  bool slow_kubelet = false;  // pods that are deleted stay until kubelet_ends_terminating()
+  bool slow_kubelet = false;  // pods that are deleted stay until kubeunthrottles_terminating()
 
  private:
   void apply(const Action& action) {
@@ -347,7 +347,7 @@ TEST(JobPlan, DeadlinesEndWhatRuns) {
   // Counted at once, finished when it is gone.
   EXPECT_EQ(world.counts(), "0 active 0 ready 1 terminating 0 succeeded 1 failed");
   EXPECT_EQ(world.conditions(), "FailureTarget/DeadlineExceeded");
-  world.kubelet_ends_terminating();
+  world.kubeunthrottles_terminating();
   EXPECT_EQ(world.counts(), "0 active 0 ready 0 terminating 0 succeeded 1 failed");
   EXPECT_EQ(world.conditions(), "FailureTarget/DeadlineExceeded Failed/DeadlineExceeded");
   EXPECT_EQ(world.events, std::vector<std::string>{"DeadlineExceeded: Job was active longer than specified deadline"});
@@ -398,7 +398,7 @@ TEST(JobPlan, DeletedPodsAreReplaced) {
   patient.advance(60s);
   EXPECT_EQ(patient.counts(), "0 active 0 ready 1 terminating 0 succeeded 0 failed");
   EXPECT_EQ(patient.created, 1);
-  patient.kubelet_ends_terminating();
+  patient.kubeunthrottles_terminating();
   patient.advance(10s);
   EXPECT_EQ(patient.counts(), "1 active 0 ready 0 terminating 0 succeeded 1 failed");
 }
@@ -560,7 +560,7 @@ TEST(JobPolicies, FailJobEndsTheOthersToo) {
   world.fail(-1, 42);
   EXPECT_EQ(world.counts(), "0 active 0 ready 2 terminating 0 succeeded 3 failed");
   EXPECT_EQ(world.conditions(), "FailureTarget/PodFailurePolicy");
-  world.kubelet_ends_terminating();
+  world.kubeunthrottles_terminating();
   EXPECT_EQ(world.conditions(), "FailureTarget/PodFailurePolicy Failed/PodFailurePolicy");
 }
 
