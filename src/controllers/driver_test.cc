@@ -595,6 +595,33 @@ void die_while_handling(const std::string& directory, const std::string& control
   EXPECT_TRUE(WIFSIGNALED(status));
 }
 
+// A supervisor's children note in its memory, and no disk is written for it.
+TEST_F(TouchyTest, NotesOfASupervisorsChildrenAreInItsMemory) {
+  TemporaryDirectory directory;
+  die_while_handling(directory.path, "touchy", "default/a");  // without one, as before
+  const pid_t supervisor = ::fork();
+  if (supervisor == 0) {
+    if (!HandlingRecord::share_with_children().ok()) ::_exit(1);
+    die_while_handling(directory.path, "touchy", "default/a");
+    if (path_exists(directory.path + "/handling")) ::_exit(2);
+    die_while_handling(directory.path, "touchy", "default/a");
+    const pid_t server = ::fork();
+    if (server == 0) {
+      auto record = HandlingRecord::open(directory.path, "1");
+      ::_exit(record.ok() ? static_cast<int>((*record)->quarantined("touchy").size()) : 9);
+    }
+    int status = 0;
+    ::waitpid(server, &status, 0);
+    ::_exit(WIFEXITED(status) && WEXITSTATUS(status) == 1 ? 0 : 3);
+  }
+  int status = 0;
+  ::waitpid(supervisor, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_FALSE(path_exists(directory.path + "/handling"));
+  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path).size(), 1u) << "what is counted is on disk";
+}
+
 TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
   TemporaryDirectory directory;
   for (int i = 0; i < 2; ++i) die_while_handling(directory.path, "touchy", "default/a");

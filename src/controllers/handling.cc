@@ -46,6 +46,8 @@ std::vector<Death> read_deaths(const std::string& directory, const std::string* 
   return out;
 }
 
+char* shared_notes = nullptr;  // of share_with_children()
+
 bool leads_to_quarantine(const Death& death) { return death.times >= HandlingRecord::kDeathsToQuarantine; }
 
 }  // namespace
@@ -70,7 +72,25 @@ std::string quarantine_message(const Death& death) {
          " handled this object. It is left alone until it is changed or deleted";
 }
 
+Status HandlingRecord::share_with_children() {
+  if (shared_notes) return {};
+  void* map = ::mmap(nullptr, kMapBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (map == MAP_FAILED) return errno_error("mapping memory for what controllers handle");
+  shared_notes = static_cast<char*>(map);
+  return {};
+}
+
 Result<std::unique_ptr<HandlingRecord>> HandlingRecord::open(const std::string& directory, const std::string& version) {
+  if (shared_notes) {
+    std::unique_ptr<HandlingRecord> record(new HandlingRecord(directory, version, shared_notes, false));
+    record->count_deaths(shared_notes);
+    // Of a server without a supervisor, or of an earlier release.
+    const Result<std::string> file = read_file(map_path(directory));
+    if (file.ok() && file->size() >= kMapBytes) record->count_deaths(file->data());
+    ::unlink(map_path(directory).c_str());
+    std::memset(shared_notes, 0, kMapBytes);
+    return record;
+  }
   const Fd file(::open(map_path(directory).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return errno_error("opening " + map_path(directory));
   // With its blocks: a page that the file system cannot store later would end the process.
@@ -80,8 +100,9 @@ Result<std::unique_ptr<HandlingRecord>> HandlingRecord::open(const std::string& 
   }
   void* map = ::mmap(nullptr, kMapBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file.get(), 0);
   if (map == MAP_FAILED) return errno_error("mapping " + map_path(directory));
-  std::unique_ptr<HandlingRecord> record(new HandlingRecord(directory, version, static_cast<char*>(map)));
-  record->count_deaths();
+  std::unique_ptr<HandlingRecord> record(new HandlingRecord(directory, version, static_cast<char*>(map), true));
+  record->count_deaths(record->map_);
+  std::memset(record->map_, 0, kMapBytes);
   return record;
 }
 
@@ -91,16 +112,17 @@ std::vector<Death> HandlingRecord::quarantined_in(const std::string& directory) 
   return out;
 }
 
-HandlingRecord::HandlingRecord(std::string directory, std::string version, char* map)
-    : directory_(std::move(directory)), version_(std::move(version)), map_(map) {}
+HandlingRecord::HandlingRecord(std::string directory, std::string version, char* map, bool of_file)
+    : directory_(std::move(directory)), version_(std::move(version)), map_(map), of_file_(of_file), deaths_(read_deaths(directory_, &version_)) {}
 
-HandlingRecord::~HandlingRecord() { ::munmap(map_, kMapBytes); }
+HandlingRecord::~HandlingRecord() {
+  if (of_file_) ::munmap(map_, kMapBytes);
+}
 
-void HandlingRecord::count_deaths() {
-  deaths_ = read_deaths(directory_, &version_);
+void HandlingRecord::count_deaths(const char* notes) {
   bool any = false;
   for (int i = 0; i < kSlots; ++i) {
-    const char* slot = map_ + static_cast<std::size_t>(i) * kSlotBytes;
+    const char* slot = notes + static_cast<std::size_t>(i) * kSlotBytes;
     const std::string controller = text_at(slot, kNameBytes), key = text_at(slot + kNameBytes, kKeyBytes);
     if (controller.empty() || key.empty()) continue;
     any = true;
@@ -110,7 +132,6 @@ void HandlingRecord::count_deaths() {
     log_warning("server", "died while a controller handled an object",
                 {{"controller", controller}, {"object", key}, {"times", std::to_string(found->times)}});
   }
-  std::memset(map_, 0, kMapBytes);
   if (any) save();
 }
 

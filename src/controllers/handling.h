@@ -1,14 +1,15 @@
 #pragma once
 // HandlingRecord: which object each controller is handling at this moment, kept where it outlives the process: in a small
-// shared mapping of a file, so that noting it costs a copy of the name and no system call. A server that finds a note at its
+// shared mapping, so that noting it costs a copy of the name and no system call. A server that finds a note at its
 // start has died there; an object that it died on three times is in quarantine: its controller leaves it alone.
 //
 // The quarantine ends when the object changes (all but its status counts) or is deleted, with `berth down`, and with another
 // version of Berth. Deaths that did not lead to one are forgotten once the controller has handled the object to the end: then
 // the server was killed at a bad moment, and not by the object.
 //
-// Two files in the directory: "handling" (the mapping) and "deaths.json" (the counts; written at a start after a death, and
-// when they are forgotten). Owner: the server's loop.
+// The mapping is the supervisor's memory, which a server has from it by fork, or without a supervisor the file "handling" in the
+// directory: its pages go to the disk twice a minute, as there is always something to be handled. The counts are in "deaths.json"
+// (written at a start after a death, and when they are forgotten). Owner: the server's loop.
 
 #include <cstdint>
 #include <memory>
@@ -40,6 +41,9 @@ class HandlingRecord {
  public:
   static constexpr int kDeathsToQuarantine = 3;
 
+  // The notes of all processes that are forked from this one from now on are in memory that it shares with them, for as long as it
+  // lives. For the supervisor.
+  static Status share_with_children();
   // `version`: of this program. Fails where the directory cannot be written. Damaged files count as empty.
   static Result<std::unique_ptr<HandlingRecord>> open(const std::string& directory, const std::string& version);
   // What is in quarantine by the files of that directory; for other processes.
@@ -72,12 +76,13 @@ class HandlingRecord {
   };
 
  private:
-  HandlingRecord(std::string directory, std::string version, char* map);
-  void count_deaths();
+  HandlingRecord(std::string directory, std::string version, char* map, bool of_file);
+  void count_deaths(const char* notes);
   void save() const;
 
   std::string directory_, version_;
   char* map_;
+  bool of_file_;
   int slots_ = 0;
   std::vector<Death> deaths_;
 };

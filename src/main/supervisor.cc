@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/handling.h"
 #include "lab/node_space.h"
 #include "lab/restarts.h"
 #include "lab/settings.h"
@@ -246,6 +247,8 @@ int run_supervisor(const std::string& data_dir) {
     if (lab::node_space_exists(*dir)) return ok_status();
     return lab::make_node_space(*dir, {settings->api_service_ip, settings->dns_service_ip});
   };
+  if (Status shared = controllers::HandlingRecord::share_with_children(); !shared.ok())
+    log_warning("supervisor", "what the server handles is noted on disk", {{"error", shared.error().message}});
   Supervisor supervisor(loop, std::move(roles), dir->restarts(), before_start, [&](Status up) {
     if (up.ok()) return lab::report_ready();
     lab::report_failure(up.error().message);
