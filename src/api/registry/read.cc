@@ -41,16 +41,6 @@ Error too_old_token() {
                "returned and now may show up in the list.");
 }
 
-Error too_large_version(store::Revision wanted, store::Revision current) {
-  Error e = error(Code::kTimeout, "Timeout: Too large resource version: " + std::to_string(wanted) + ", current: " + std::to_string(current));
-  auto details = std::make_shared<ErrorDetails>();
-  details->retry_after_seconds = 1;
-  details->causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
-  e.details = details;
-  return e;
-}
-
-
 struct Span {
   store::Revision at = 0;   // 0: now
   std::string after;
@@ -83,6 +73,15 @@ Result<Span> span_of(Registry::State& state, const ListCall& options, const std:
 std::string continue_from_now(const std::string& token) {
   Result<ContinueToken> read = decode_token(token, "");
   return read.ok() ? encode_token({-1, read->start}, "") : std::string();
+}
+
+Error too_large_version(store::Revision wanted, store::Revision current) {
+  Error e = error(Code::kTimeout, "Timeout: Too large resource version: " + std::to_string(wanted) + ", current: " + std::to_string(current));
+  auto details = std::make_shared<ErrorDetails>();
+  details->retry_after_seconds = 1;
+  details->causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
+  e.details = details;
+  return e;
 }
 
 Result<store::Revision> parse_resource_version(std::string_view text) {

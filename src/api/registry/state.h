@@ -40,6 +40,8 @@ void note_event(const std::shared_ptr<Registry::State>& state, const std::string
 // --- read.cc
 // A resourceVersion as a client writes it; refused with upstream's text, which has no reason of its own.
 Result<store::Revision> parse_resource_version(std::string_view text);
+// `wanted` lies in the future.
+Error too_large_version(store::Revision wanted, store::Revision current);
 
 // --- selectors.cc
 struct Selection {

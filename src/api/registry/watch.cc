@@ -31,6 +31,12 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
     });
   }
 
+  void end_with(const Error& why) {
+    state_->runtime.post([weak = weak_from_this(), why] {
+      if (auto self = weak.lock(); self && !self->ended_) self->on_end(why);
+    });
+  }
+
   void bookmark_regularly() {
     // Upstream sends about one a minute.
     timer_ = state_->runtime.after(60s, [weak = weak_from_this()] {
@@ -186,9 +192,13 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
     BERTH_ASSIGN(after, parse_resource_version(options.resource_version));
   }
   bool with_state = options.send_initial_events.value_or(from_now);
+  const store::Revision asked = after, now = state_->store.revision();
   if (from_now || with_state) after = state_->store.revision();
   auto watch = std::make_shared<CollectionWatch>(state_, *call.kind, std::move(prefix), std::move(selection), sink);
-  if (with_state) {
+  if (with_state && asked > now) {
+    // There is no such state yet: told as the watch's only event, and at once, as a list with that version is.
+    watch->end_with(too_large_version(asked, now));
+  } else if (with_state) {
     watch->start_with_state(after, options.send_initial_events.value_or(false) && options.bookmarks);
   } else {
     Status started = watch->start(after);

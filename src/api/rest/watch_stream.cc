@@ -76,7 +76,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     Value metadata = Value::object({{"resourceVersion", std::to_string(revision)}});
     if (initial_events_end) metadata.set("annotations", Value::object({{"k8s.io/initial-events-end", "true"}}));
     Value object = Value::object({{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", metadata}});
-    write("BOOKMARK", context_->accept.as == As::kTable ? view_object(*context_, object, !columns_sent_) : object);
+    write("BOOKMARK", context_->accept.as == As::kObject ? object : view_object(*context_, object, !columns_sent_));
   }
 
   void on_end(const Error& error) override {

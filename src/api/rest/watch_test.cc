@@ -183,6 +183,28 @@ TEST_F(WatchTest, InitialEventsEndWithAnAnnotatedBookmark) {
   EXPECT_EQ(events[1]["object"]["metadata"]["resourceVersion"].as_string(), now());
 }
 
+TEST_F(WatchTest, BookmarksOfPartialMetadataArePartialMetadata) {
+  auto watching = watch("&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan",
+                        {{"accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}});
+  const Value bookmark = wait_for(watching, 1)[0];
+  EXPECT_EQ(bookmark["type"].as_string(), "BOOKMARK");
+  EXPECT_EQ(bookmark["object"]["kind"].as_string(), "PartialObjectMetadata");
+  EXPECT_EQ(bookmark["object"]["apiVersion"].as_string(), "meta.k8s.io/v1");
+  EXPECT_EQ(bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"].as_string(), "true");
+  EXPECT_EQ(bookmark["object"]["metadata"]["resourceVersion"].as_string(), now());
+}
+
+TEST_F(WatchTest, TheStateOfAVersionThatIsNotThereYetIsRefused) {
+  server_.create(kConfigMaps, config_map("a"));
+  auto watching = watch("&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&resourceVersion=999999999");
+  const std::vector<Value> events = wait_for(watching, 1);
+  EXPECT_EQ(watching->status, 200);
+  EXPECT_EQ(events[0]["type"].as_string(), "ERROR");
+  EXPECT_EQ(events[0]["object"]["code"].as_int(), 504);
+  EXPECT_EQ(events[0]["object"]["message"].as_string(), "Timeout: Too large resource version: 999999999, current: " + now());
+  EXPECT_TRUE(server_.drive([&] { return watching->ended; }));
+}
+
 TEST_F(WatchTest, OfAForgottenVersionIsGone) {
   for (int i = 0; i < 4; ++i) server_.create(kConfigMaps, config_map("c" + std::to_string(i)));
   server_.store().compact(server_.store().revision());
