@@ -74,8 +74,8 @@ TEST(HealthPlanTest, ANewNodeIsAnnounced) {
 TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
   HealthView view{make_node(), {make_pod("a")}, 10s};
   EXPECT_TRUE(plan_health(view, {}, kNow).empty());
-  EXPECT_EQ(plan_health(view, {}, kNow).requeue_after, Duration(30s));
-  view.silent = 40s;
+  EXPECT_EQ(plan_health(view, {}, kNow).requeue_after, Config{}.grace - 10s);
+  view.silent = Config{}.grace;
   Plan plan = plan_health(view, {}, kNow);
   ASSERT_EQ(plan.first.size(), 1u);
   const Value& conditions = plan.first[0].object["status"]["conditions"];

@@ -10,7 +10,7 @@
 namespace berth::controllers::node {
 
 struct Config {
-  Duration grace = 40s;       // without a sign of life, before a node counts as unreachable
+  Duration grace = 50s;       // without a sign of life, before a node counts as unreachable; upstream's default since 1.32
 };
 
 // --- Health: a silent node's conditions become Unknown, its pods not ready; taints follow the conditions.
