@@ -141,7 +141,7 @@ class Store {
   virtual Result<std::unique_ptr<Watch>> watch(std::string prefix, Revision after, WatchSink* sink) = 0;
 
   virtual Revision revision() const = 0;   // newest visible
-  // No key that starts with `prefix` has changed after this revision. O(folders below the prefix), a folder being what has its keys up
+  // No key that starts with `prefix` has changed after this revision, which may be later than its last change. O(folders below the prefix), a folder being what has its keys up
   // to their last '/'.
   virtual Revision last_change(std::string_view prefix) const = 0;
   virtual Revision compacted() const = 0;  // the oldest revision that list_at, and watch as `after`, still answer for

@@ -9,6 +9,7 @@ namespace berth::store {
 namespace {
 
 // Of an event and its record, without key, text and value.
+constexpr std::size_t kMostEmptyFolders = 1000;
 constexpr std::size_t kPastBytes = sizeof(Event) + sizeof(Record) + 100;
 
 std::string_view folder_of(std::string_view key) {
@@ -147,7 +148,7 @@ std::size_t VersionedMap::count(std::string_view prefix) const {
 }
 
 Revision VersionedMap::last_change(std::string_view prefix) const {
-  Revision last = 0;
+  Revision last = forgotten_change_;
   if (auto around = folders_.find(folder_of(prefix)); around != folders_.end()) last = around->second.changed;
   for (auto it = folders_.lower_bound(prefix); it != folders_.end() && it->first.starts_with(prefix); ++it) {
     last = std::max(last, it->second.changed);
@@ -166,14 +167,14 @@ void VersionedMap::change(const Event& event, bool durable) {
     if (it == slots_.end()) return;
     if (!durable && it->row != 0) hidden_rows_.emplace(key, it->row);
     Folder& folder = folders_.find(folder_of(key))->second;
-    --folder.keys;
     folder.changed = event.revision;
     slots_.erase(it);
+    if (--folder.keys == 0 && ++empty_folders_ > kMostEmptyFolders) forget_empty_folders();
   } else if (it == slots_.end()) {
     std::string_view name = folder_of(key);
     auto folder = folders_.find(name);
     if (folder == folders_.end()) folder = folders_.emplace(std::string(name), Folder{}).first;
-    ++folder->second.keys;
+    if (folder->second.keys++ == 0 && folder->second.changed > 0) --empty_folders_;
     folder->second.changed = event.revision;
     Revision row = 0;
     if (auto hidden = hidden_rows_.find(key); hidden != hidden_rows_.end()) {
@@ -203,21 +204,22 @@ void VersionedMap::apply(EventPtr event, std::size_t text_bytes, bool durable) {
 
 void VersionedMap::restore(EventPtr event) {
   change(*event, true);
-  forget_folder(event->record->key, event->revision);
   advance(event->revision);
 }
 
 void VersionedMap::forget_oldest() {
-  const Event& event = *history_.front().event;
-  compacted_ = std::max(compacted_, event.revision);
-  if (event.type == EventType::kDeleted) forget_folder(event.record->key, event.revision);
+  compacted_ = std::max(compacted_, history_.front().event->revision);
   history_bytes_ -= history_.front().bytes;
   history_.pop_front();
 }
 
-void VersionedMap::forget_folder(std::string_view key, Revision changed) {
-  auto folder = folders_.find(folder_of(key));
-  if (folder != folders_.end() && folder->second.keys == 0 && folder->second.changed <= changed) folders_.erase(folder);
+void VersionedMap::forget_empty_folders() {
+  std::erase_if(folders_, [this](const auto& folder) {
+    if (folder.second.keys > 0) return false;
+    forgotten_change_ = std::max(forgotten_change_, folder.second.changed);
+    return true;
+  });
+  empty_folders_ = 0;
 }
 
 void VersionedMap::compact(Revision revision) {

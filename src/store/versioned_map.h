@@ -73,14 +73,16 @@ class VersionedMap {
 
   void change(const Event& event, bool durable);
   void forget_oldest();
-  void forget_folder(std::string_view key, Revision changed);  // where it has no keys and has not changed since
+  void forget_empty_folders();
   Slots::const_iterator begin_of(std::string_view prefix, std::string_view start_after) const;
 
   const Limits limits_;
   const bool track_rows_;
   Slots slots_;
-  // By the key up to its last '/'. One without keys is kept as long as the history has its last change.
+  // By the key up to its last '/'. Those without keys are kept for their last change, until there are too many.
   std::map<std::string, Folder, std::less<>> folders_;
+  std::size_t empty_folders_ = 0;
+  Revision forgotten_change_ = 0;  // the newest of folders that are not kept any more
   std::deque<Past> history_;
   std::size_t history_bytes_ = 0;
   std::deque<Superseded> superseded_;

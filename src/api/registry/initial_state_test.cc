@@ -199,6 +199,25 @@ TEST_F(InitialState, OfAKindThatDoesNotChangeIsNeverForgotten) {
   EXPECT_TRUE(sink.lines.back().starts_with("MODIFIED c0007 "));
 }
 
+// That nothing is left does not say that nothing has changed.
+TEST_F(InitialState, ThatIsDeletedAndForgottenEndsTheWatch) {
+  for (int i = 0; i < 600; ++i) put(i);
+  settle();
+  SlowSink sink;
+  sink.room = 300;
+  auto handle = watch(sink);
+  settle();
+  for (int i = 0; i < 600; ++i) erase(i);
+  settle();
+  store_->compact(store_->revision());
+  sink.room = SIZE_MAX;
+  handle->resume();
+  settle();
+  ASSERT_TRUE(sink.end);
+  EXPECT_EQ(sink.end->code, Code::kExpired);
+  EXPECT_EQ(sink.lines.size(), 300u);
+}
+
 TEST_F(InitialState, TheSinkMayEndOrResumeTheWatchMeanwhile) {
   for (int i = 0; i < 600; ++i) put(i);
   settle();
