@@ -200,6 +200,10 @@ struct Agent::State : std::enable_shared_from_this<State> {
         waiting[name] = pod;  // for the one of this name that is still to go
         continue;
       }
+      if (begun && !record.ip.empty() && !uses_host_network(pod)) {
+        if (Status kept = core->services.network.keep(record.uid, record.ip); !kept.ok())
+          log_warning("agent", "cannot record the address of a pod", {{"pod", record.uid}, {"error", kept.error().message}});
+      }
       add_worker(pod, begun ? std::move(record) : record_from_status(pod, runtime.now(), ends), false);
     }
     records.clear();

@@ -196,6 +196,10 @@ class FakeNetwork final : public net::PodNetwork {
  public:
   Status prepare() override { return {}; }
   Result<net::PodAddress> lease(const std::string& uid) override;
+  Status keep(const std::string& uid, const std::string& ip) override {
+    addresses[uid] = ip;
+    return {};
+  }
   Status connect(const std::string& uid, const net::PodAddress& address, const std::string& users) override;
   Status disconnect(const std::string& uid) override;
   Status release(const std::string& uid) override;

@@ -27,6 +27,18 @@ bool AddressPool::release(const std::string& owner) {
   return true;
 }
 
+bool AddressPool::assign(const std::string& owner, std::uint32_t ip, std::string* before) {
+  if (ip < first() || ip > last()) return false;
+  if (auto other = owners_.find(ip); other != owners_.end() && other->second != owner) {
+    *before = other->second;
+    leases_.erase(other->second);
+  }
+  if (auto old = leases_.find(owner); old != leases_.end()) owners_.erase(old->second);
+  leases_[owner] = ip;
+  owners_[ip] = owner;
+  return true;
+}
+
 Value AddressPool::to_json() const {
   Value leases = Value::object();
   for (const auto& [owner, ip] : leases_) leases.set(owner, format_ipv4(ip));

@@ -16,7 +16,11 @@ Status LeaseFile::load(AddressPool& pool) {
   std::size_t end = std::min(all.find('\n'), all.size());
   if (all.empty()) return {};  // not on the disk yet when the power went
   Result<Value> saved = json::parse(all.substr(0, end));
-  if (!saved.ok()) return saved.error().in("reading " + path_);
+  if (!saved.ok()) {
+    log_warning("net", "the addresses of pods cannot be read; those that do not run get new ones", {{"file", path_}, {"kept as", path_ + ".damaged"}, {"error", saved.error().message}});
+    if (::rename(path_.c_str(), (path_ + ".damaged").c_str()) != 0) return errno_error("putting " + path_ + " aside");
+    return {};
+  }
   Value leases = (*saved)["leases"].is_object() ? (*saved)["leases"] : Value::object();
   int changes = 0;
   while (end + 1 < all.size()) {

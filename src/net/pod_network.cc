@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/owned_namespaces.h"
 #include "base/text.h"
 #include "net/address_pool.h"
@@ -57,6 +58,16 @@ class BridgeNetwork final : public PodNetwork {
     }
     fault::step("network.lease");
     return PodAddress{format_ipv4(ip), namespace_path(pod_uid)};
+  }
+
+  Status keep(const std::string& pod_uid, const std::string& ip) override {
+    BERTH_ASSIGN(std::uint32_t address, parse_ipv4(ip));
+    if (auto lease = pool_.leases().find(pod_uid); lease != pool_.leases().end() && lease->second == address) return ok_status();
+    std::string before;
+    if (!pool_.assign(pod_uid, address, &before)) return ok_status();  // of another range
+    log_warning("net", "the lease of a pod's address was lost", {{"pod", pod_uid}, {"address", ip}});
+    if (!before.empty()) BERTH_TRY(leases_.record(pool_, before));
+    return leases_.record(pool_, pod_uid);
   }
 
   Status connect(const std::string& pod_uid, const PodAddress& address, const std::string& users) override {

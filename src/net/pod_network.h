@@ -35,6 +35,8 @@ class PodNetwork {
   // The pod's address and the place of its namespace; the same uid gets the same again. kUnavailable where the range is used
   // up (the text says how many and by whom).
   virtual Result<PodAddress> lease(const std::string& pod_uid) = 0;
+  // The pod lives and has this address already: its lease, whatever became of the record of it. Called before the first lease().
+  virtual Status keep(const std::string& pod_uid, const std::string& ip) = 0;
   // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The namespace belongs to the
   // user namespace at `users`, where not empty. What is there already stays. Blocks for some milliseconds; any thread, for
   // one pod at a time, and not while the pod is disconnected.

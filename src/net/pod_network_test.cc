@@ -266,11 +266,27 @@ TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   EXPECT_TRUE(talk(b, a).ok());
 }
 
-TEST_F(PodNetworkTest, DamagedLeasesAreNamed) {
+// The record of leases is damaged under living pods.
+TEST_F(PodNetworkTest, WhatAPodLivesWithIsKept) {
+  auto network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  const std::string a = network->lease("uid-a")->ip, b = network->lease("uid-b")->ip;
   ASSERT_TRUE(write_file(config_.state_file, "{\"leases\":").ok());
-  Status status = make_pod_network(config_)->prepare();
-  ASSERT_FALSE(status.ok());
-  EXPECT_NE(status.error().message.find(config_.state_file), std::string::npos);
+  network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  ASSERT_TRUE(network->keep("uid-b", b).ok());
+  ASSERT_TRUE(network->keep("uid-a", a).ok());
+  ASSERT_TRUE(network->keep("uid-far", "192.0.2.1").ok()) << "of a range that is not ours any more";
+  EXPECT_EQ(network->lease("uid-a")->ip, a);
+  EXPECT_EQ(network->lease("uid-b")->ip, b);
+  const std::string c = network->lease("uid-c")->ip;
+  EXPECT_TRUE(c != a && c != b) << c;
+  // Who was given it by mistake loses it.
+  ASSERT_TRUE(network->keep("uid-d", c).ok());
+  network = make_pod_network(config_);
+  ASSERT_TRUE(network->prepare().ok());
+  EXPECT_EQ(network->lease("uid-d")->ip, c);
+  EXPECT_NE(network->lease("uid-c")->ip, c);
   ASSERT_TRUE(write_file(config_.state_file, "{}").ok());
 }
 
