@@ -316,7 +316,11 @@ Value status_patch(const Value& pod, const Value& status) {
   const Value& before = pod["status"];
   Value changed = Value::object();
   for (auto [key, value] : status.entries()) {
-    if (key != "conditions" && !same_stored(before[key], value)) changed.set(key, value);
+    if (key == "conditions" || same_stored(before[key], value)) continue;
+    Value list = value;
+    // Merged by "ip": without this an address that is not the pod's any more would stay.
+    if ((key == "podIPs" || key == "hostIPs") && !before[key].empty()) list.push(Value::object({{"$patch", "replace"}}));
+    changed.set(key, std::move(list));
   }
   Value conditions = Value::array(), order = Value::array();
   for (const Value& condition : status["conditions"]) {

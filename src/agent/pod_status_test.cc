@@ -145,6 +145,18 @@ TEST(StatusPatch, TakesAwayWhatNoLongerHolds) {
   EXPECT_TRUE(ready["reason"].is_null());
 }
 
+TEST(StatusPatch, AnAddressThatIsNotThePodsAnyMoreDoesNotStay) {
+  Value pod = pod_of(R"({"containers":[{"name":"a"}]})");
+  PodRecord r = running({"a"});
+  r.ip = "10.244.0.7";
+  pod.set("status", make_pod_status({pod, r, at(0), "192.0.2.1"}));
+  r.ip = "10.244.0.8";
+  const Value patch = status_patch(pod, make_pod_status({pod, r, at(0), "192.0.2.2"}));
+  EXPECT_EQ(patch["status"]["podIP"].as_string(), "10.244.0.8");
+  EXPECT_EQ(patch["status"]["podIPs"], parsed(R"([{"ip":"10.244.0.8"},{"$patch":"replace"}])")) << "merged by ip otherwise";
+  EXPECT_EQ(patch["status"]["hostIPs"], parsed(R"([{"ip":"192.0.2.2"},{"$patch":"replace"}])"));
+}
+
 // As the API server writes an absent time; and what is empty may be there or not.
 TEST(StatusPatch, IsNotMadeForNullsOfTheServer) {
   Value pod = pod_of(R"({"containers":[{"name":"a"}]})");
