@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -135,14 +136,24 @@ void remove_cgroup(const std::string& cgroup) {
   ::rmdir(cgroup.c_str());
 }
 
-// Waits until none of the processes exists any more, at most `limit_ms`.
+// Version 1: a frozen process that is killed does not end.
+void thaw(const std::string& cgroup) {
+  if (Fd state(::open((cgroup + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC)); state) (void)!::write(state.get(), "THAWED", 6);
+  Result<std::vector<std::string>> children = list_directory(cgroup);
+  if (!children.ok()) return;
+  for (const std::string& child : *children) {
+    if (path_exists(cgroup + "/" + child + "/freezer.state")) thaw(cgroup + "/" + child);
+  }
+}
+
+// Waits until none of the processes exists any more, at most `limit_ms` for those that do not end.
 void wait_gone(const std::vector<int>& pids, int limit_ms) {
+  constexpr int kLookMs = 50;
   for (int pid : pids) {
-    int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-    if (fd < 0) continue;
-    pollfd waiting{fd, POLLIN, 0};
-    ::poll(&waiting, 1, limit_ms);
-    ::close(fd);
+    Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process) continue;
+    pollfd waiting{process.get(), POLLIN, 0};
+    while (limit_ms > 0 && ::poll(&waiting, 1, kLookMs) == 0) limit_ms -= kLookMs;
   }
 }
 
@@ -272,6 +283,7 @@ Status destroy_node_space(const ClusterDir& dir) {
     std::vector<int> pids = node_processes(dir);
     if (pids.empty()) break;
     for (int pid : pids) ::kill(pid, SIGKILL);
+    for (const std::string& cgroup : cgroup_directories(dir)) thaw(cgroup);
     wait_gone(pids, 2000);
   }
   for (const std::string& cgroup : cgroup_directories(dir)) remove_cgroup(cgroup);

@@ -63,6 +63,16 @@ void remove_tree(const std::string& path) {
   ::rmdir(path.c_str());
 }
 
+// A container that may write its groups can have frozen some below its own.
+void thaw_tree(const std::string& directory) {
+  (void)write_value(directory + "/freezer.state", "THAWED");
+  auto names = list_directory(directory);
+  if (!names.ok()) return;
+  for (const auto& name : *names) {
+    if (name.find('.') == std::string::npos && path_exists(directory + "/" + name + "/freezer.state")) thaw_tree(directory + "/" + name);
+  }
+}
+
 bool is_type(const std::string& path, long magic) {
   struct statfs at {};
   return ::statfs(path.c_str(), &at) == 0 && static_cast<long>(at.f_type) == magic;
@@ -271,6 +281,7 @@ std::vector<std::string> Cgroups::task_files(const std::string& path) const {
 void Cgroups::unthrottle(const std::string& path) const {
   (void)lift_cpu_limit(path);
   restart_cpu_period(path);
+  thaw(path);
 }
 
 void Cgroups::restart_cpu_period(const std::string& path) const {
@@ -298,11 +309,11 @@ void Cgroups::kill(const std::string& path) const {
     if (signalled.size() > kMostKilled) break;
   }
   unthrottle(path);
-  (void)write_value(freezer, "THAWED");
 }
 
 void Cgroups::thaw(const std::string& path) const {
-  if (!unified_) (void)write_value(in("freezer", path) + "/freezer.state", "THAWED");
+  if (unified_) return;  // there what is frozen can be killed
+  thaw_tree(in("freezer", path));
 }
 
 std::int64_t Cgroups::oom_kills(const std::string& path) const {

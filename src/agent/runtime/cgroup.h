@@ -41,11 +41,12 @@ class Cgroups {
   void kill(const std::string& path) const;                     // SIGKILL to all of them, however they fork; and unthrottle()
   // Lets processes that were killed run to their end: takes away the group's own limit of CPU time, and begins the period of the
   // group above (the pod's) anew, whose limit stays. Linux 6.18 can leave a group whose processes fork without end throttled for
-  // good; any write to its limit ends that.
+  // good; any write to its limit ends that. What is frozen in it goes on.
   void unthrottle(const std::string& path) const;
   // The second half of it, for processes that live on.
   void restart_cpu_period(const std::string& path) const;
-  void thaw(const std::string& path) const;  // after a kill() that was cut short with the agent
+  // Version 1: it and all below it, after a kill() that was cut short with the agent, or frozen by a container itself.
+  void thaw(const std::string& path) const;
   std::int64_t oom_kills(const std::string& path) const;        // 0 where unknown
   // kUnavailable where what the pod's group holds, with the files that it has in memory, would not fit into a new limit.
   Status check_pod_use(const std::string& path, const Limits& limits) const;

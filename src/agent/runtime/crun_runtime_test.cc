@@ -464,6 +464,33 @@ TEST_F(CrunRuntimeTest, ProcessesThatForkAwayAreKilledInASharedProcessNamespaceT
   })) << Cgroups().processes(group).size() << " are left";
 }
 
+// Also where the container has frozen processes in a group below its own.
+TEST_F(CrunRuntimeTest, WhatIsFrozenEndsWhenItIsKilled) {
+  if (Cgroups().unified()) GTEST_SKIP() << "the freezer of version 1";
+  for (const bool shared : {false, true}) {
+    sandbox([&](SandboxSpec& s) { s.share_pid = shared; });
+    auto s = shell("sleep 100 & sleep 100");
+    ASSERT_TRUE(run(s).ok());
+    const std::string group = "/sys/fs/cgroup/freezer/" + cgroup_ + "/" + s.id;
+    ASSERT_EQ(::mkdir((group + "/below").c_str(), 0755), 0);
+    for (pid_t pid : Cgroups().processes(cgroup_ + "/" + s.id)) {
+      Fd procs(::open((group + "/below/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+      const std::string text = std::to_string(pid);
+      EXPECT_EQ(::write(procs.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    }
+    for (const std::string& frozen : {group + "/below", group}) {
+      Fd state(::open((frozen + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC));
+      ASSERT_EQ(::write(state.get(), "FROZEN", 6), 6);
+    }
+    ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(s.id, std::move(done)); }).ok());
+    EXPECT_TRUE(until_exited(s.id));
+    remove(s.id);
+    std::erase(ids_, s.id);
+    EXPECT_TRUE(wait([&](auto done) { runtime_->remove_sandbox(pod_, std::move(done)); }).ok());
+  }
+  sandbox();
+}
+
 // As in a group that the kernel has left throttled for good: what has been killed cannot end, and whoever waits is told all the same.
 TEST_F(CrunRuntimeTest, TheDeadlineOfAnExecHoldsWhereNothingGetsATurn) {
   if (Cgroups().unified()) GTEST_SKIP() << "the freezer of version 1";
