@@ -18,6 +18,8 @@ namespace {
 
 namespace reasons = controllers::why;
 
+constexpr Duration kAnswer = 10s;
+
 // What is asked for and not known is fetched in rounds, each round at once.
 class FetchedSource final : public reasons::Source {
  public:
@@ -43,7 +45,12 @@ class FetchedSource final : public reasons::Source {
         take(lists_.known[key], Result<std::vector<Value>>(std::move(answer->items)));
       });
     }
+    const TimerId limit = loop_.after(kAnswer, [this] {
+      failure_ = error(Code::kTimeout, "the API server takes connections and does not answer: nothing for 10 s; see berth status, and logs/server.log");
+      loop_.stop();
+    });
     loop_.run();
+    loop_.cancel(limit);
     if (failure_) return *failure_;
     return ok_status();
   }

@@ -1,5 +1,7 @@
 """`berth why`: what is waited for, in words, down to the node."""
 import json
+import os
+import signal
 
 import lab
 from lab import run, wait_for
@@ -66,3 +68,12 @@ def test_why(session):
     assert why(session, "sts/nope") == (1, 'berth: statefulsets.apps "nope" not found\n')
     code, text = why(session, "service/web")
     assert code == 1 and "a Service waits for nothing" in text
+
+    # A server that hangs: said after a while, instead of waiting with it.
+    server = session.cluster.pid("server")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        code, text = why(session, "sts/well")
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert code == 1 and "does not answer" in text, text

@@ -158,10 +158,12 @@ class ClaimStory {
     const std::string volume_name = claim_["spec"]["volumeName"].str();
     for (const Value& condition : claim_["status"]["conditions"]) {
       if (condition["status"].as_string() != "True") continue;
-      line.mood = Mood::kNote;
+      // Nothing that a pod waits for; who asks about the claim itself is answered with it.
+      line.mood = pod_.is_null() ? Mood::kWaiting : Mood::kNote;
       line.state += ", " + condition["type"].str();
       line.since = changed_at(condition);
       line.why = shortened(condition["message"].as_string());
+      if (condition["type"].as_string() == "FileSystemResizePending") line.hint = story_.kubectl("describe pvc " + name_ + "   (Used By: the pods that are to be restarted)");
     }
     const Value volume = story_.in_cluster(kPersistentVolumes, volume_name);
     if (story_.guessing()) return;

@@ -507,6 +507,20 @@ TEST(WhyClaim, WaitsForItsFirstConsumer) {
   EXPECT_TRUE(report.summary(kNow).starts_with("pvc/data waits for pod/b, scheduling (for 60s): it asks for")) << report.summary(kNow);
 }
 
+TEST(WhyClaim, ThatIsToGrowWaits) {
+  World world;
+  world.ready_pod("a");
+  world.with_claim("a");
+  world.claim("data").mut("status").set("conditions", from(R"([{"type":"FileSystemResizePending","status":"True",
+    "message":"Waiting for user to (re-)start a pod to finish file system resize of volume on node."}])"));
+  const Report report = world.explain(kPersistentVolumeClaims, "data");
+  ASSERT_TRUE(report.waiting());
+  EXPECT_EQ(report.cause()->object, "pvc/data");
+  EXPECT_TRUE(report.cause()->why.starts_with("Waiting for user to (re-)start a pod")) << report.cause()->why;
+  EXPECT_NE(report.cause()->hint.find("Used By"), std::string::npos);
+  EXPECT_FALSE(world.explain(kPods, "a").waiting()) << "the pod runs";
+}
+
 TEST(WhyClaim, ThatCannotBeBoundDoesNotBlameItsUsers) {
   World world;
   world.ready_pod("a");
