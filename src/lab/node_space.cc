@@ -259,17 +259,18 @@ Result<int> listen_in_node(const ClusterDir& dir, const std::string& ip, int por
 std::vector<int> node_processes(const ClusterDir& dir) {
   std::vector<int> pids;
   for (const std::string& cgroup : cgroup_directories(dir)) collect_processes(cgroup, pids);
-  struct stat pinned {};
-  if (is_pinned(dir.mount_namespace()) && ::stat(dir.mount_namespace().c_str(), &pinned) == 0) {
+  // The first processes of shared process namespaces have a mount namespace of their own.
+  for (const auto& [kind, path] : {std::pair("mnt", dir.mount_namespace()), std::pair("net", dir.network_namespace())}) {
+    struct stat pinned {};
+    if (!is_pinned(path) || ::stat(path.c_str(), &pinned) != 0) continue;
     Result<std::vector<std::string>> entries = list_directory("/proc");
-    if (entries.ok()) {
-      for (const std::string& entry : *entries) {
-        Result<long> pid = parse_int(entry);
-        struct stat theirs {};
-        if (pid.ok() && *pid != ::getpid() && ::stat(("/proc/" + entry + "/ns/mnt").c_str(), &theirs) == 0 &&
-            theirs.st_ino == pinned.st_ino && theirs.st_dev == pinned.st_dev) {
-          pids.push_back(static_cast<int>(*pid));
-        }
+    if (!entries.ok()) continue;
+    for (const std::string& entry : *entries) {
+      Result<long> pid = parse_int(entry);
+      struct stat theirs {};
+      if (pid.ok() && *pid != ::getpid() && ::stat(("/proc/" + entry + "/ns/" + kind).c_str(), &theirs) == 0 &&
+          theirs.st_ino == pinned.st_ino && theirs.st_dev == pinned.st_dev) {
+        pids.push_back(static_cast<int>(*pid));
       }
     }
   }

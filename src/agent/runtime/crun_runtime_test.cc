@@ -383,6 +383,28 @@ TEST_F(CrunRuntimeTest, ASharedProcessNamespaceIsSharedAndCleanedUp) {
   ASSERT_TRUE(until_exited(first.id));
 }
 
+// The first process is not a part of the agent, whoever looks: no memory, no file, no way out of its root.
+TEST_F(CrunRuntimeTest, TheFirstProcessOfASharedNamespaceHasNothingOfTheNode) {
+  sandbox([](SandboxSpec& s) { s.share_pid = true; });
+  auto s = shell("sleep 100");
+  s.capabilities.emplace_back("CAP_SYS_PTRACE");
+  ASSERT_TRUE(run(s).ok());
+  auto look = [&](const std::string& line) {
+    auto result = exec(s.id, {"/bin/sh", "-c", line + " 2>&1"});
+    return result.ok() ? result->output : result.error().message;
+  };
+  EXPECT_EQ(look("tr '\\0' ' ' </proc/1/cmdline"), "/pause ");
+  EXPECT_EQ(look("ls -A /proc/1/root/ /proc/1/root/.. /proc/1/root/../../.. /proc/1/cwd/ | grep -v '^/proc.*:$' | grep ."), "");
+  EXPECT_EQ(look("ls /proc/1/fd"), "");
+  EXPECT_EQ(look("wc -c </proc/1/environ"), "0\n");
+  EXPECT_EQ(look("grep -c . /proc/1/mountinfo"), "1\n");
+  EXPECT_EQ(look("grep -vc 'memfd:pause\\|stack\\|vdso\\|vvar\\|vsyscall' /proc/1/maps"), "0\n") << look("cat /proc/1/maps");
+  // It reaps, and no signal from inside ends it.
+  look("(sleep 0.1 &) ; kill -TERM 1; kill -KILL 1; sleep 0.3");
+  EXPECT_EQ(look("ps | grep -c '[Z] '"), "0\n");
+  EXPECT_EQ(look("echo here"), "here\n");
+}
+
 TEST_F(CrunRuntimeTest, AdoptsWhatRunsAfterARestart) {
   sandbox();
   auto lives = shell("while true; do sleep 0.02; done");

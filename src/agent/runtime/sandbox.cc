@@ -14,6 +14,7 @@
 
 #include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
+#include "agent/runtime/pause_program.h"
 #include "agent/runtime/sysctls.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -57,31 +58,39 @@ Status check_sysctls(const SandboxSpec& spec) {
   return {};
 }
 
-// The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and
-// touches nothing but system calls, since this process has other threads. It ends at once where nobody has written down
-// that it is there.
-[[noreturn]] void hold_pid_namespace(int noted) {
-  if (noted > 0) ::syscall(SYS_close_range, 0, noted - 1, 0);
-  ::syscall(SYS_close_range, noted + 1, ~0U, 0);
+// The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and touches nothing
+// but system calls, since this process has other threads. A container that may trace sees its memory, files and root, so it has none
+// of the agent's: it becomes another program, in an empty file system (mounted at `root`) that nothing leads out of. It ends at once
+// where nobody has written down that it is there.
+[[noreturn]] void hold_pid_namespace(const char* root, int noted, int program) {
+  const int first = noted < program ? noted : program, second = noted < program ? program : noted;
+  if (first > 0) ::syscall(SYS_close_range, 0, first - 1, 0);
+  if (second > first + 1) ::syscall(SYS_close_range, first + 1, second - 1, 0);
+  ::syscall(SYS_close_range, second + 1, ~0U, 0);
   char byte;
   if (::read(noted, &byte, 1) != 1) ::_exit(1);
   ::close(noted);
-  ::prctl(PR_SET_NAME, "berth-pause");
-  ::prctl(PR_SET_DUMPABLE, 0);  // its memory is a copy of the agent's, and a pod sees it
+  const bool alone = ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                     ::mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=0555") == 0 &&
+                     ::chdir(root) == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0 && ::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0;
+  if (!alone) ::_exit(1);
+  struct sigaction ignore{};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGCHLD, &ignore, nullptr);
   sigset_t set;
   ::sigfillset(&set);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  for (;;) {
-    int signal = ::sigwaitinfo(&set, nullptr);
-    if (signal == SIGCHLD) {
-      while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-      }
-    }
-  }
+  char name[] = "/pause";
+  char* argv[] = {name, nullptr};
+  char* environment[] = {nullptr};
+  ::syscall(SYS_execveat, program, "", argv, environment, AT_EMPTY_PATH);
+  ::_exit(1);
 }
 
-// `users`: the user namespace that is to own it, where not empty. `note` writes down which process it is.
-Status start_pid_holder(const std::string& users, const std::function<Status(pid_t)>& note) {
+// `users`: the user namespace that is to own it, where not empty. `root`: an empty directory. `note` writes down which process it is.
+Status start_pid_holder(const std::string& users, const std::string& root, const std::function<Status(pid_t)>& note) {
+  BERTH_TRY(make_directories(root, 0555));
+  BERTH_ASSIGN(const Fd program, pause_program());
   Fd owner(users.empty() ? -1 : ::open(users.c_str(), O_RDONLY | O_CLOEXEC));
   if (!users.empty() && !owner) return errno_error("opening " + users);
   int ends[2];
@@ -95,7 +104,7 @@ Status start_pid_holder(const std::string& users, const std::function<Status(pid
     ::setsid();
     bool owned = !owner || ::setns(owner.get(), CLONE_NEWUSER) == 0;
     pid_t holder = owned && ::unshare(CLONE_NEWPID) == 0 ? ::fork() : -1;
-    if (holder == 0) hold_pid_namespace(noted.get());
+    if (holder == 0) hold_pid_namespace(root.c_str(), noted.get(), program.get());
     [[maybe_unused]] auto n = ::write(writing.get(), &holder, sizeof holder);
     ::_exit(0);
   }
@@ -216,7 +225,7 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
     return write_sysctls(spec, SysctlNamespace::kNetwork);
   }));
   if (spec.share_pid && !spec.host_pid && living_holder(root, spec.pod_uid) == 0) {
-    BERTH_TRY(start_pid_holder(spec.user_namespace, [&](pid_t holder) {
+    BERTH_TRY(start_pid_holder(spec.user_namespace, at + "/root", [&](pid_t holder) {
       return write_file(pid_file(root, spec.pod_uid),
                         std::to_string(holder) + " " + std::to_string(process_start_time(holder)));
     }));
