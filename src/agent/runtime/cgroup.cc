@@ -19,9 +19,9 @@ namespace berth::agent {
 namespace {
 
 constexpr std::int64_t kPeriod = 100'000;
+constexpr std::size_t kMostKilled = 100'000;  // of one kill()
 // What a container may do with devices that has not got all of them, as runc and crun have it: make any node, and use null,
 // zero, full, random, urandom, tty, console, ptmx and its terminals.
-constexpr std::size_t kMostKilled = 100'000;
 constexpr const char* kDevices[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
                                     "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"};
 

@@ -1,12 +1,12 @@
 #include "agent/runtime/pause_program.h"
 
 #include <elf.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <string>
+
+#include "agent/runtime/memory_file.h"
 
 // The whole program: a system call that returns only for a signal with a handler, again and again.
 #if defined(__x86_64__)
@@ -78,15 +78,10 @@ std::string executable(std::string_view code) {
 Result<Fd> pause_program() {
   const std::string_view code(berth_pause_begin, static_cast<std::size_t>(berth_pause_end - berth_pause_begin));
   if (code.empty()) return error(Code::kUnimplemented, "process namespaces cannot be shared on this kind of processor");
-  constexpr unsigned kExecutable = 0x10;  // MFD_EXEC, of Linux 6.3
-  Fd file(::memfd_create("pause", MFD_CLOEXEC | MFD_ALLOW_SEALING | kExecutable));
-  if (!file && errno == EINVAL) file = Fd(::memfd_create("pause", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file) return errno_error("making a memory file");
+  BERTH_ASSIGN(Fd file, make_memory_file("pause"));
   const std::string program = executable(code);
-  if (::write(file.get(), program.data(), program.size()) != static_cast<ssize_t>(program.size()) ||
-      ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
-    return errno_error("writing the program that waits");
-  }
+  if (::write(file.get(), program.data(), program.size()) != static_cast<ssize_t>(program.size())) return errno_error("writing a memory file");
+  BERTH_TRY(seal_memory_file(file));
   return file;
 }
 
