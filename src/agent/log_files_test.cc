@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/test_directory.h"
 
 namespace berth::agent {
 namespace {
@@ -17,13 +18,7 @@ using namespace std::chrono_literals;
 
 class LogFilesTest : public ::testing::Test {
  protected:
-  LogFilesTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "berth-logs-XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-    log_ = directory_ + "/0.log";
-    write(log_, "a");
-  }
-  ~LogFilesTest() override { std::filesystem::remove_all(directory_); }
+  LogFilesTest() { write(log_, "a"); }
 
   void write(const std::string& path, const std::string& text) { ASSERT_TRUE(write_file(path, text).ok()); }
   // As conmon does when the log has reached its limit.
@@ -41,7 +36,9 @@ class LogFilesTest : public ::testing::Test {
 
   Loop loop_;
   ThreadPool remover_{loop_, 1};
-  std::string directory_, log_;
+  testing::TestDirectory made_;
+  const std::string& directory_ = made_.path();
+  const std::string log_ = made_ / "0.log";
 };
 
 TEST_F(LogFilesTest, WhatIsReplacedIsKept) {

@@ -7,20 +7,16 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/test_directory.h"
 
 namespace berth {
 namespace {
 
 class BoundedRead : public ::testing::Test {
  protected:
-  BoundedRead() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "berth-bounded-XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-    path_ = directory_ + "/file";
-  }
-  ~BoundedRead() override { std::filesystem::remove_all(directory_); }
-
-  std::string directory_, path_;
+  testing::TestDirectory made_;
+  const std::string& directory_ = made_.path();
+  const std::string path_ = made_ / "file";
 };
 
 TEST_F(BoundedRead, GivesNoMoreThanItsLimit) {

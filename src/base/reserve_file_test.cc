@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/test_directory.h"
 
 namespace berth {
 namespace {
@@ -15,14 +16,9 @@ constexpr std::int64_t kBytes = 1 << 20;
 
 class ReserveFile : public ::testing::Test {
  protected:
-  ReserveFile() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "berth-reserve-XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-    path_ = directory_ + "/reserve";
-  }
-  ~ReserveFile() override { std::filesystem::remove_all(directory_); }
-
-  std::string directory_, path_;
+  testing::TestDirectory made_;
+  const std::string& directory_ = made_.path();
+  const std::string path_ = made_ / "reserve";
 };
 
 TEST_F(ReserveFile, IsMadeWhole) {

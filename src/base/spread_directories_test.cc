@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/test_directory.h"
 
 namespace berth {
 namespace {
@@ -24,13 +25,8 @@ std::optional<int> flags_of(const std::string& directory) {
 
 class SpreadDirectories : public ::testing::Test {
  protected:
-  SpreadDirectories() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "berth-spread-XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-  }
-  ~SpreadDirectories() override { std::filesystem::remove_all(directory_); }
-
-  std::string directory_;
+  testing::TestDirectory made_;
+  const std::string& directory_ = made_.path();
 };
 
 TEST_F(SpreadDirectories, MarksTheDirectoryAndNotThoseBelow) {

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "base/test_directory.h"
 #include "base/text.h"
 
 namespace berth::net {
@@ -17,15 +18,7 @@ const Cidr kRange = parse_cidr("10.1.0.0/24").value();
 
 class LeaseFileTest : public ::testing::Test {
  protected:
-  LeaseFileTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "berth-leases-XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-    path_ = directory_ + "/leases";
-  }
-  ~LeaseFileTest() override {
-    ::umount2(directory_.c_str(), MNT_DETACH);
-    std::filesystem::remove_all(directory_);
-  }
+  ~LeaseFileTest() override { ::umount2(directory_.path().c_str(), MNT_DETACH); }
   AddressPool loaded() {
     AddressPool pool(kRange);
     LeaseFile file(path_);
@@ -35,7 +28,8 @@ class LeaseFileTest : public ::testing::Test {
   }
   std::string text() { return read_file(path_).value(); }
 
-  std::string directory_, path_;
+  testing::TestDirectory directory_;
+  const std::string path_ = directory_ / "leases";
 };
 
 TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
@@ -120,7 +114,7 @@ TEST_F(LeaseFileTest, IsWrittenAnewAfterManyChanges) {
 }
 
 TEST_F(LeaseFileTest, AFullDiskLeavesWhatWasThere) {
-  if (::geteuid() != 0 || ::mount("none", directory_.c_str(), "tmpfs", 0, "size=8k,nr_inodes=4") != 0) GTEST_SKIP() << "cannot mount here";
+  if (::geteuid() != 0 || ::mount("none", directory_.path().c_str(), "tmpfs", 0, "size=8k,nr_inodes=4") != 0) GTEST_SKIP() << "cannot mount here";
   AddressPool pool(kRange);
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
