@@ -216,6 +216,20 @@ TEST_F(EventExpiry, AfterARestartThereAreNoMoreThanSoMany) {
   EXPECT_EQ(names("kube-system").size(), 10u);
 }
 
+// As after an upgrade from a release without a limit: in batches, between which the server has its turns.
+TEST_F(EventExpiry, AVeryLargeExcessGoesInBatches) {
+  for (int i = 0; i < 1300; ++i) tell("e" + std::to_string(i), std::chrono::seconds(i));
+  Config config;
+  config.most_events = 100;
+  start(config);
+  EXPECT_EQ(left(), 800u);
+  runtime_.pass(1s);
+  EXPECT_EQ(left(), 300u);
+  runtime_.pass(1s);
+  EXPECT_EQ(left(), 98u) << "a fiftieth below the limit";
+  EXPECT_TRUE(names().contains("e0")) << "the newest stay";
+}
+
 // One that cannot be deleted, since it is written at that moment, is still known.
 TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
   Config config;

@@ -1,5 +1,5 @@
-// Events have two API forms and one storage, as autoscalers have; an Event is deleted
-// an hour after its last write, or earlier where there are more than Config::most_events.
+// Events have two API forms and one storage, as autoscalers have; an Event is deleted an hour after its last write, or earlier where
+// there are more than Config::most_events.
 #include <algorithm>
 #include <optional>
 #include <utility>
