@@ -156,6 +156,21 @@ def test_up_after_kill_of_everything(c):
         assert page(c, name) == f"{name}\n"
 
 
+def test_down_ends_what_is_frozen(c):
+    """A frozen process does not end when it is killed: left by a container that may write its groups, or by an agent that was killed."""
+    groups = list(pathlib.Path("/sys/fs/cgroup/freezer", c.cgroup_name()).glob("pod*/*/freezer.state"))
+    if not groups:
+        pytest.skip("version 2 of control groups")
+    for role in ("supervisor", "agent"):
+        c.kill(role)
+    for group in groups:
+        group.write_text("FROZEN")
+    c.down("--grace", "2")
+    assert c.leftovers() == []
+    c.up()
+    wait_ready(c)
+
+
 def test_purge_removes_the_data(c):
     c.down("--purge", "--grace", "5")
     assert c.leftovers() == []
