@@ -277,37 +277,26 @@ void Http1Session::command(Command& command) {
 }
 
 void Http1Session::push_head(int status, const Headers& headers, std::string_view framing) {
-  OutQueue& out = c_.out();
-  char line[48];
-  char* at = line + 9;
-  std::memcpy(line, "HTTP/1.1 ", 9);
-  at = std::to_chars(at, line + 40, status).ptr;
-  *at++ = ' ';
-  out.append({line, static_cast<std::size_t>(at - line)});
-  out.append(reason_phrase(status));
-  out.append("\r\nDate: ");
-  out.append(c_.transport().date());
-  out.append("\r\n");
+  thread_local std::string head;  // OutQueue::append costs more than all of a header field
+  head.assign("HTTP/1.1 ");
+  char code[12];
+  head.append(code, std::to_chars(code, code + sizeof code, status).ptr);
+  head.append(" ").append(reason_phrase(status)).append("\r\nDate: ").append(c_.transport().date()).append("\r\n");
   char buffer[64];
   for (const auto& [name, value] : headers) {
     if (!valid_header(name, value) || (status != 101 && iequals(name, "connection"))) continue;
-    out.append(canonical(name, buffer));
-    out.append(": ");
-    out.append(value);
-    out.append("\r\n");
+    head.append(canonical(name, buffer)).append(": ").append(value).append("\r\n");
   }
-  if (!framing.empty()) {
-    out.append(framing);
-    out.append("\r\n");
-  }
+  if (!framing.empty()) head.append(framing).append("\r\n");
   if (status != 101) {
     if (!keep_alive_) {
-      out.append("Connection: close\r\n");
+      head.append("Connection: close\r\n");
     } else if (old_) {
-      out.append("Connection: keep-alive\r\n");
+      head.append("Connection: keep-alive\r\n");
     }
   }
-  out.append("\r\n");
+  head.append("\r\n");
+  c_.out().append(head);
 }
 
 void Http1Session::respond(Command& command) {

@@ -6,6 +6,9 @@ namespace berth::http {
 
 namespace {
 constexpr std::size_t kCopyBelow = 256;
+constexpr std::size_t kShareFrom = 4096;  // of append(): in a piece of its own
+// Of a chunk: most answers are one head, and allocators hand out blocks of 1 KB much faster than larger ones.
+constexpr std::size_t kLeastChunk = 1024;
 }
 
 void OutQueue::push(Piece piece) {
@@ -19,16 +22,17 @@ void OutQueue::push(Piece piece) {
 }
 
 void OutQueue::append(std::string_view text) {
-  if (text.size() >= kChunk) {
+  if (text.size() >= kShareFrom) {
     push(Piece::of(std::string(text)));
     return;
   }
   while (!text.empty()) {
-    if (!chunk_ || used_ == kChunk) {
-      chunk_ = std::shared_ptr<char[]>(new char[kChunk]);
+    if (!chunk_ || used_ == room_) {
+      room_ = std::max(text.size(), kLeastChunk);
+      chunk_ = std::shared_ptr<char[]>(new char[room_]);
       used_ = 0;
     }
-    std::size_t n = std::min(text.size(), kChunk - used_);
+    std::size_t n = std::min(text.size(), room_ - used_);
     char* at = chunk_.get() + used_;
     std::memcpy(at, text.data(), n);
     used_ += n;

@@ -29,12 +29,11 @@ class OutQueue {
   void clear();
 
  private:
-  static constexpr std::size_t kChunk = 4096;
   std::vector<Piece> items_;
   std::size_t head_ = 0;
   std::size_t bytes_ = 0;
   std::shared_ptr<char[]> chunk_;      // what append() fills
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, room_ = 0;    // bytes of it
 };
 
 }  // namespace berth::http
