@@ -182,6 +182,7 @@ void Transport::run_work() {
     for (Work& each : work) {
       if (!each()) work_.push_back(std::move(each));
     }
+    if (new_work_) take_commands();  // answers first: their clients wait
   } while (new_work_);
 }
 

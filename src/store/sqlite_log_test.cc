@@ -271,6 +271,9 @@ TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
   limits.journal_bytes = 64 << 10;  // every fifteenth finds no room
   open(limits);
   int written = 0, by_lender = 0, failed = 0;
+  RecordingSink sink;
+  auto watch = store_->watch("/registry/", 0, &sink);
+  ASSERT_TRUE(watch.ok());
   std::optional<LendingThread> lender;
   Function<void()> next = [&] {
     store_->write(put("k" + std::to_string(written % 10), written), [&](Result<RecordPtr> result) {
@@ -292,6 +295,10 @@ TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
   lender.reset();
   fault::disarm_all();
   EXPECT_GT(failed, 0);
+  // Each was told to the watch, though by the lender after its answer.
+  for (int i = 0; i < 100 && sink.events.size() < static_cast<std::size_t>(written - failed); ++i) loop_.run_once(10ms);
+  EXPECT_EQ(sink.events.size(), static_cast<std::size_t>(written - failed));
+  watch->reset();
   EXPECT_TRUE(by_lender > 100 || !writes_directly(folder_ / "probe")) << by_lender;
   std::map<std::string, std::int64_t> values;
   for (int i = 0; i < 10; ++i) values["k" + std::to_string(i)] = value_of("k" + std::to_string(i));

@@ -90,8 +90,15 @@ void WatchHub::push(EventPtr event) {
   undelivered_.push_back(std::move(event));
   if (delivery_posted_) return;
   delivery_posted_ = true;
-  runtime_.post([this, alive = alive_] {
+  Task task = [this, alive = alive_] {
     if (*alive) deliver();
+  };
+  Lender* lender = runtime_.lender();
+  if (!lender) return runtime_.post(std::move(task));
+  // The lender's own work comes first: it has the answer of the write that this event is of.
+  lender->take_on([&runtime = runtime_, lender, task = std::move(task)]() mutable {
+    runtime.lend(std::move(task), lender);
+    return true;
   });
 }
 
