@@ -337,7 +337,9 @@ void Driver::State::read_change(const Watching& watched, const Value& before, co
   const Value& object = after.is_null() ? before : after;
   const std::string& resource = watched.informer->resource().resource;
   if (!changes_left_alone.empty() && is_change_left_alone(resource, before, after)) return;
-  const HandlingRecord::Note note(record, slot, resource, api::namespace_of(object), api::name_of(object));
+  const Value& metadata = object["metadata"];
+  const std::string_view ns = metadata["namespace"].as_string(), name = metadata["name"].as_string();
+  const HandlingRecord::Note note(record, slot, resource, ns, name);
   Keys keys;
   try {
     const InvariantsThrow throwing;
@@ -345,8 +347,7 @@ void Driver::State::read_change(const Watching& watched, const Value& before, co
   } catch (const std::exception& thrown) {
     log_error(controller->name(), "cannot read a change", {{"object", key_of(object)}, {"error", thrown.what()}});
   }
-  if (record && record->has_deaths())
-    record->forget(controller->name(), change_key(resource, api::namespace_of(object), api::name_of(object)));
+  if (record && record->has_deaths()) record->forget(controller->name(), change_key(resource, ns, name));
   for (const std::string& key : keys) queue.add(key);
 }
 

@@ -225,9 +225,8 @@ void InformerImpl::retry(bool list) {
 
 void InformerImpl::put(const Value& object) {
   api::Name name = api::name_key(object);
-  auto found = objects_.find(name);
-  if (found == objects_.end()) {
-    found = objects_.emplace(std::move(name), object).first;
+  const auto [found, added] = objects_.try_emplace(std::move(name), object);
+  if (added) {
     reindex(*found, Value(), object);
     tell(Value(), object);
   } else {

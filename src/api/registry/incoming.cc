@@ -33,31 +33,41 @@ std::string go_package(const schema::Kind& kind) {
   return std::string(cut(kind.group, ".").before);
 }
 
-Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
-  const std::string unreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
-  if (!object.is_object()) return unrecognized(kind, call, unreadable + std::string(go_kind(object)) + " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }");
-  for (const char* field : {"apiVersion", "kind"}) {
-    const Value& value = object[field];
-    if (value.is_null() || value.is_string()) continue;
-    return unrecognized(kind, call, unreadable + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
-  }
-  const std::string found(api::kind_of(object).empty() ? std::string_view(kind.kind) : api::kind_of(object));
-  std::string full(api::api_version_of(object));
-  if (std::count(full.begin(), full.end(), '/') > 1) return unrecognized(kind, call, "unexpected GroupVersion string: " + full);
-  if (full.empty()) full = kind.api_version();
-  const std::string version = full.substr(full.find('/') + 1);
-  const std::string handled = found + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
+// An object that names a kind or version other than the path's.
+Error other_kind(const schema::Kind& kind, const Call& call, std::string_view found, std::string_view full) {
+  if (std::count(full.begin(), full.end(), '/') > 1) return unrecognized(kind, call, "unexpected GroupVersion string: " + std::string(full));
+  const std::string version(full.substr(full.find('/') + 1));
+  const std::string handled = std::string(found) + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
   if (!schema::is_registered(full, found)) {
     return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " + quoted(full) +
                                         " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
   }
   if (found != kind.kind) {
-    return error(Code::kBadRequest, handled + "converting (" + version + "." + found + ") to (" + go_package(kind) + "." + kind.kind + "): unknown conversion");
+    return error(Code::kBadRequest,
+                 handled + "converting (" + version + "." + std::string(found) + ") to (" + go_package(kind) + "." + kind.kind + "): unknown conversion");
   }
-  if (full != kind.api_version()) {
-    return error(Code::kBadRequest, "the API version in the data (" + full + ") does not match the expected API version (" + kind.api_version() + ")");
+  return error(Code::kBadRequest, "the API version in the data (" + std::string(full) + ") does not match the expected API version (" + kind.api_version() + ")");
+}
+
+Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
+  constexpr std::string_view kUnreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
+  if (!object.is_object()) {
+    return unrecognized(kind, call, std::string(kUnreadable) + std::string(go_kind(object)) +
+                                        " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+                                        "\"json:\\\"kind,omitempty\\\"\" }");
   }
-  object.set("kind", kind.kind).set("apiVersion", kind.api_version());
+  for (const char* field : {"apiVersion", "kind"}) {
+    const Value& value = object[field];
+    if (value.is_null() || value.is_string()) continue;
+    return unrecognized(kind, call, std::string(kUnreadable) + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
+  }
+  const std::string_view found = api::kind_of(object), full = api::api_version_of(object);
+  const std::string expected = kind.api_version();
+  if ((!found.empty() && found != kind.kind) || (!full.empty() && full != expected)) {
+    return other_kind(kind, call, found.empty() ? std::string_view(kind.kind) : found, full.empty() ? std::string_view(expected) : full);
+  }
+  if (found.empty()) object.set("kind", kind.kind);
+  if (full.empty()) object.set("apiVersion", expected);
   return ok_status();
 }
 

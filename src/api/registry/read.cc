@@ -8,8 +8,6 @@
 namespace berth::registry {
 namespace {
 
-std::string group_part(const schema::Kind& kind) { return kind.group.empty() ? "core" : kind.group; }
-
 struct ContinueToken {
   store::Revision revision = 0;
   std::string start;
@@ -92,7 +90,10 @@ Result<store::Revision> parse_resource_version(std::string_view text) {
 
 std::string store_key(const schema::Kind& kind, std::string_view ns, std::string_view name) {
   // Both forms of an Event are one object.
-  std::string key = "/registry/" + (kind.kind == "Event" ? "core" : group_part(kind)) + "/" + kind.plural + "/";
+  const std::string_view group = kind.kind == "Event" || kind.group.empty() ? std::string_view("core") : std::string_view(kind.group);
+  std::string key;
+  key.reserve(group.size() + kind.plural.size() + ns.size() + name.size() + sizeof "/registry////");
+  key.append("/registry/").append(group).append("/").append(kind.plural).append("/");
   if (kind.namespaced && !ns.empty()) key.append(ns).append("/");
   return key.append(name);
 }

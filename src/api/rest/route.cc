@@ -10,8 +10,10 @@ Route parse_route(std::string_view path) {
   Route route;
   if (path.find("//") != path.npos) return route;
   std::vector<std::string_view> parts;
-  for (std::string_view part : split(path, '/')) {
-    if (!part.empty()) parts.push_back(part);
+  parts.reserve(8);
+  for (Cut next{{}, path, true}; next.found;) {
+    next = cut(next.after, "/");
+    if (!next.before.empty()) parts.push_back(next.before);
   }
   std::size_t i = 0;
   if (parts.size() >= 3 && parts[0] == "api") {

@@ -44,6 +44,13 @@ const Subresource* Kind::subresource(std::string_view name) const {
 
 namespace {
 
+struct ResourceHash {
+  std::size_t operator()(const api::Resource& resource) const {
+    const std::hash<std::string_view> hash;
+    return hash(resource.resource) ^ (hash(resource.group) * 31) ^ (hash(resource.version) * 131);
+  }
+};
+
 class LoadedSchema final : public Schema {
  public:
   const Kind* find(const api::Resource& resource) const override {
@@ -95,7 +102,7 @@ class LoadedSchema final : public Schema {
   std::vector<std::unique_ptr<Kind>> kinds_;
   std::vector<const Kind*> served_, others_;
   std::map<std::string_view, Type*> by_name_;
-  std::map<api::Resource, const Kind*> by_resource_;
+  std::unordered_map<api::Resource, const Kind*, ResourceHash> by_resource_;
   std::unordered_map<std::string, const Kind*> by_kind_;
   DefaultPlans plans_;
 };
