@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "base/fault.h"
 #include "base/text.h"
@@ -20,6 +21,10 @@ namespace {
 constexpr int kApplicationId = 0x42727468;  // "Brth"
 constexpr int kFormat = 2;
 constexpr int kFormatWithoutJournal = 1;
+
+// Between two yields of a move: the writes that go on meanwhile are answered on the same core, and would wait for the end of
+// its time slice. Measured with 64 clients on two cores against a SCHED_BATCH thread that never yields: a tenth more writes.
+constexpr unsigned kEntriesInARow = 8;
 
 constexpr const char* kCreate = R"(
   PRAGMA page_size = 8192;
@@ -320,7 +325,9 @@ Status SqliteFile::insert_row(const JournalEntry& entry) {
 
 Status SqliteFile::insert(const JournalFile& journal) {
   Revision reserved = 0, compacted = 0;
+  unsigned entries = 0;
   BERTH_TRY(journal.read([&](const JournalEntry& entry) {
+    if (++entries % kEntriesInARow == 0) std::this_thread::yield();
     switch (entry.kind) {
       case JournalEntry::Kind::kPut:
       case JournalEntry::Kind::kDelete: return insert_row(entry);

@@ -1,6 +1,5 @@
 #include "store/sqlite_log.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -305,10 +304,6 @@ void SqliteLog::tell_witness(Revision revision) const {
 }
 
 void SqliteLog::move_when_asked() {
-  // The writes that go on meanwhile are answered on the same cores: whoever wakes up for one has the core at once. Where it is
-  // not permitted, they wait for the end of a time slice.
-  const sched_param none{};
-  (void)::sched_setscheduler(0, SCHED_BATCH, &none);
   std::unique_lock<std::mutex> guard(mutex_);
   while (true) {
     mover_.wait(guard, [this] { return writer_ended_ || mover_asked_; });
