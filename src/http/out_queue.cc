@@ -1,5 +1,6 @@
 #include "http/out_queue.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace berth::http {
