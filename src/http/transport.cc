@@ -162,6 +162,7 @@ void Transport::round() {
     events_.clear();
   }
   if (new_work_ || (alarmed && !work_.empty())) {
+    if (lent) take_commands();  // answers first: their clients wait
     run_work();
     lent = true;
   }

@@ -88,12 +88,16 @@ Result<std::unique_ptr<Watch>> WatchHub::add(std::string prefix, Revision after,
 
 void WatchHub::push(EventPtr event) {
   undelivered_.push_back(std::move(event));
-  if (delivery_posted_) return;
-  delivery_posted_ = true;
-  Task task = [this, alive = alive_] {
-    if (*alive) deliver();
-  };
   Lender* lender = runtime_.lender();
+  // A posted delivery does not wait for one that a lender has taken on: that thread may send a long answer first.
+  bool& under_way = lender ? delivery_taken_on_ : delivery_posted_;
+  if (under_way || delivery_posted_) return;
+  under_way = true;
+  Task task = [this, alive = alive_, &under_way] {
+    if (!*alive) return;
+    under_way = false;
+    deliver();
+  };
   if (!lender) return runtime_.post(std::move(task));
   // The lender's own work comes first: it has the answer of the write that this event is of.
   lender->take_on([&runtime = runtime_, lender, task = std::move(task)]() mutable {
@@ -103,7 +107,6 @@ void WatchHub::push(EventPtr event) {
 }
 
 void WatchHub::deliver() {
-  delivery_posted_ = false;
   if (undelivered_.empty()) return;
   std::vector<EventPtr> events = std::move(undelivered_);
   undelivered_.clear();

@@ -48,7 +48,7 @@ class WatchHub {
   std::set<WatcherPtr> all_;
   std::map<std::string, std::vector<Watcher*>, std::less<>> synced_;  // by prefix
   std::vector<EventPtr> undelivered_;
-  bool delivery_posted_ = false;
+  bool delivery_posted_ = false, delivery_taken_on_ = false;  // deliver() will be called: by the loop, by a lender
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
