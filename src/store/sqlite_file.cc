@@ -22,8 +22,9 @@ constexpr int kApplicationId = 0x42727468;  // "Brth"
 constexpr int kFormat = 2;
 constexpr int kFormatWithoutJournal = 1;
 
-// Between two yields of a move: the writes that go on meanwhile are answered on the same core, and would wait for the end of
-// its time slice. Measured with 64 clients on two cores against a SCHED_BATCH thread that never yields: a tenth more writes.
+// Between two yields of a move: the threads that answer the writes that go on meanwhile may be on the same core, and would wait
+// for the end of the mover's time slice. Measured with 64 clients on two cores against a SCHED_BATCH thread that never yields: 6 %
+// more writes.
 constexpr unsigned kEntriesInARow = 8;
 
 constexpr const char* kCreate = R"(
@@ -323,11 +324,11 @@ Status SqliteFile::insert_row(const JournalEntry& entry) {
   return step_once(insert_);
 }
 
-Status SqliteFile::insert(const JournalFile& journal) {
+Status SqliteFile::insert(const JournalFile& journal, const std::atomic<bool>* give_way) {
   Revision reserved = 0, compacted = 0;
   unsigned entries = 0;
   BERTH_TRY(journal.read([&](const JournalEntry& entry) {
-    if (++entries % kEntriesInARow == 0) std::this_thread::yield();
+    if (++entries % kEntriesInARow == 0 && give_way && *give_way) std::this_thread::yield();
     switch (entry.kind) {
       case JournalEntry::Kind::kPut:
       case JournalEntry::Kind::kDelete: return insert_row(entry);
@@ -360,9 +361,9 @@ Status SqliteFile::begin_journal() {
   return ok_status();
 }
 
-Status SqliteFile::move(const JournalFile& journal) {
+Status SqliteFile::move(const JournalFile& journal, const std::atomic<bool>* give_way) {
   BERTH_TRY(in_transaction([&]() -> Status {
-    BERTH_TRY(insert(journal));
+    BERTH_TRY(insert(journal, give_way));
     return set_meta("generation", generation_ + 1);
   }));
   ++generation_;

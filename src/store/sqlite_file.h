@@ -13,6 +13,7 @@
 //
 // Beside the file stand SQLite's `-wal` and `-shm`, and `.lock`, which one process at a time holds.
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,8 +63,9 @@ class SqliteFile {
 
   // The journal of generation() is there from now on.
   Status begin_journal();
-  // Stores what the journal of generation() holds, whole or not at all. The next one must have been begun.
-  Status move(const JournalFile& journal);
+  // Stores what the journal of generation() holds, whole or not at all. The next one must have been begun. Yields the processor
+  // time and again while `give_way` is true.
+  Status move(const JournalFile& journal, const std::atomic<bool>* give_way = nullptr);
   // The same for the last one (null: none was begun), after which there is none, with the last revision handed out.
   Status close(const JournalFile* journal, Revision last);
   // After a loss, which settle() came after: stores what the journals (oldest first; null: none) still hold, and begins a new time: journals are of
@@ -88,7 +90,7 @@ class SqliteFile {
   Status prepare();
   Status read_meta();
   Status in_transaction(const Function<Status()>& work);
-  Status insert(const JournalFile& journal);
+  Status insert(const JournalFile& journal, const std::atomic<bool>* give_way = nullptr);
   Status insert_row(const JournalEntry& entry);
   Status set_meta(const char* name, std::int64_t value);
   Status step_once(sqlite3_stmt* statement) const;

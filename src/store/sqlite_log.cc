@@ -280,7 +280,9 @@ Status SqliteLog::take_spare() {
   if (!spare_) {
     const std::uint64_t before = attempts_;
     ask_mover();
+    mover_gives_way_ = false;
     moved_.wait(guard, [&] { return spare_ || attempts_ != before; });
+    mover_gives_way_ = true;
     if (!spare_) return error(Code::kUnavailable, last_attempt_.error().message);
   }
   if (active_) {
@@ -329,7 +331,7 @@ void SqliteLog::move_when_asked() {
 
 Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
   if (full) {
-    BERTH_TRY(file_->move(*full));
+    BERTH_TRY(file_->move(*full, &mover_gives_way_));
     fault::step("store.moved");
     tell_witness(file_->newest());
     log_metrics().moves.add();

@@ -15,6 +15,7 @@
 // deletions still find room in the journals; and the mover has a file of its own, <path>.reserve, whose space it frees when
 // it finds none, once.
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -110,6 +111,7 @@ class SqliteLog final : public Log {
   std::optional<Job> job_;
   Journal full_, spare_;
   bool mover_asked_ = false;
+  std::atomic<bool> mover_gives_way_{true};  // without the mutex. False: a write waits for the mover
   std::uint64_t attempts_ = 0;  // of the mover
   Status last_attempt_;
   bool lone_ = false;  // a lender has the batch
