@@ -276,7 +276,8 @@ void Http1Session::command(Command& command) {
 }
 
 void Http1Session::push_head(int status, const Headers& headers, std::string_view framing) {
-  thread_local std::string head;  // OutQueue::append costs more than all of a header field
+  // One append() for the whole head: each costs more than formatting a field does.
+  thread_local std::string head;
   head.assign("HTTP/1.1 ");
   char code[12];
   head.append(code, std::to_chars(code, code + sizeof code, status).ptr);

@@ -6,9 +6,9 @@
 namespace berth::http {
 
 namespace {
-constexpr std::size_t kCopyBelow = 256;
-constexpr std::size_t kShareFrom = 4096;  // of append(): in a piece of its own
-// Of a chunk: most answers are one head, and allocators hand out blocks of 1 KB much faster than larger ones.
+constexpr std::size_t kCopyBelow = 256;        // of push()
+constexpr std::size_t kOwnPieceFrom = 4096;    // of append(): not into a chunk
+// Of a chunk: most answers are one head, and the allocator (mimalloc) hands out blocks of 1 KB much faster than larger ones.
 constexpr std::size_t kLeastChunk = 1024;
 }
 
@@ -23,7 +23,7 @@ void OutQueue::push(Piece piece) {
 }
 
 void OutQueue::append(std::string_view text) {
-  if (text.size() >= kShareFrom) {
+  if (text.size() >= kOwnPieceFrom) {
     push(Piece::of(std::string(text)));
     return;
   }
