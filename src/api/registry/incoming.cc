@@ -33,20 +33,22 @@ std::string go_package(const schema::Kind& kind) {
   return std::string(cut(kind.group, ".").before);
 }
 
-// An object that names a kind or version other than the path's.
-Error other_kind(const schema::Kind& kind, const Call& call, std::string_view found, std::string_view full) {
-  if (std::count(full.begin(), full.end(), '/') > 1) return unrecognized(kind, call, "unexpected GroupVersion string: " + std::string(full));
-  const std::string version(full.substr(full.find('/') + 1));
+// Of an object whose kind or apiVersion is not the path's.
+Error wrong_kind(const schema::Kind& kind, const Call& call, std::string_view found, std::string_view api_version) {
+  if (std::count(api_version.begin(), api_version.end(), '/') > 1) {
+    return unrecognized(kind, call, "unexpected GroupVersion string: " + std::string(api_version));
+  }
+  const std::string version(api_version.substr(api_version.find('/') + 1));
   const std::string handled = std::string(found) + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
-  if (!schema::is_registered(full, found)) {
-    return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " + quoted(full) +
+  if (!schema::is_registered(api_version, found)) {
+    return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " + quoted(api_version) +
                                         " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
   }
   if (found != kind.kind) {
     return error(Code::kBadRequest,
                  handled + "converting (" + version + "." + std::string(found) + ") to (" + go_package(kind) + "." + kind.kind + "): unknown conversion");
   }
-  return error(Code::kBadRequest, "the API version in the data (" + std::string(full) + ") does not match the expected API version (" + kind.api_version() + ")");
+  return error(Code::kBadRequest, "the API version in the data (" + std::string(api_version) + ") does not match the expected API version (" + kind.api_version() + ")");
 }
 
 Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
@@ -64,7 +66,7 @@ Status check_kind(const schema::Kind& kind, const Call& call, Value& object) {
   const std::string_view found = api::kind_of(object), full = api::api_version_of(object);
   const std::string expected = kind.api_version();
   if ((!found.empty() && found != kind.kind) || (!full.empty() && full != expected)) {
-    return other_kind(kind, call, found.empty() ? std::string_view(kind.kind) : found, full.empty() ? std::string_view(expected) : full);
+    return wrong_kind(kind, call, found.empty() ? std::string_view(kind.kind) : found, full.empty() ? std::string_view(expected) : full);
   }
   if (found.empty()) object.set("kind", kind.kind);
   if (full.empty()) object.set("apiVersion", expected);

@@ -92,7 +92,8 @@ std::string store_key(const schema::Kind& kind, std::string_view ns, std::string
   // Both forms of an Event are one object.
   const std::string_view group = kind.kind == "Event" || kind.group.empty() ? std::string_view("core") : std::string_view(kind.group);
   std::string key;
-  key.reserve(group.size() + kind.plural.size() + ns.size() + name.size() + sizeof "/registry////");
+  constexpr std::size_t kConstantPart = sizeof "/registry/" + 3;  // with a slash behind the group, the plural and the namespace
+  key.reserve(kConstantPart + group.size() + kind.plural.size() + ns.size() + name.size());
   key.append("/registry/").append(group).append("/").append(kind.plural).append("/");
   if (kind.namespaced && !ns.empty()) key.append(ns).append("/");
   return key.append(name);

@@ -21,21 +21,37 @@ Result<Value> object_of(const Context& context, Value body) {
   return body;
 }
 
+constexpr std::string_view kJson = "application/json";
+
+// The media type alone, without parameters and in lower case; JSON where none is named.
 std::string content_type(const http::Request& request) {
-  const std::string_view header = http::header(request.headers, "content-type");
-  if (header == "application/json") return std::string(header);  // as most have it
-  const std::string type = media_type(header);
-  return type.empty() ? "application/json" : type;
+  const std::string type = media_type(http::header(request.headers, "content-type"));
+  return type.empty() ? std::string(kJson) : type;
+}
+
+// Most clients name JSON in its plain form, for which no text is made.
+bool is_json(const http::Request& request) {
+  return http::header(request.headers, "content-type") == kJson || content_type(request) == kJson;
+}
+
+Result<Value> decode_json(const Context& context, std::vector<std::string>* duplicates) {
+  json::ParseOptions options;
+  options.duplicates = duplicates;
+  const std::string& body = context.request().body;
+  Result<Value> parsed = json::parse(body, options);
+  if (!parsed.ok()) return unreadable(context, kNoTypeMeta + go_error_text(body, parsed.error()));
+  return object_of(context, std::move(*parsed));
 }
 
 }  // namespace
 
 std::string_view json_body(const Context& context) {
-  return content_type(context.request()) == "application/json" ? std::string_view(context.request().body) : std::string_view();
+  return is_json(context.request()) ? std::string_view(context.request().body) : std::string_view();
 }
 
 Result<Value> decode_body(const Context& context, std::vector<std::string>* duplicates) {
   const http::Request& request = context.request();
+  if (is_json(request)) return decode_json(context, duplicates);
   const std::string type = content_type(request);
   if (type == protobuf::kMediaType) {
     Result<Value> decoded = protobuf::decode(context.registry->schema(), request.body);
@@ -43,20 +59,13 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
     return decoded;
   }
   bool is_yaml = type == "application/yaml" || type == "text/yaml" || type == "application/x-yaml";
-  if (type != "application/json" && !is_yaml) {
+  if (!is_yaml) {
     return error(Code::kUnsupportedMedia,
                  "the body of the request was in an unknown format - accepted media types include: application/json, "
                  "application/yaml, application/vnd.kubernetes.protobuf");
   }
-  if (is_yaml) {
-    Result<Value> parsed = yaml::parse(request.body, duplicates);
-    if (!parsed.ok()) return unreadable(context, yaml_error_text(parsed.error()));
-    return object_of(context, std::move(*parsed));
-  }
-  json::ParseOptions options;
-  options.duplicates = duplicates;
-  Result<Value> parsed = json::parse(request.body, options);
-  if (!parsed.ok()) return unreadable(context, kNoTypeMeta + go_error_text(request.body, parsed.error()));
+  Result<Value> parsed = yaml::parse(request.body, duplicates);
+  if (!parsed.ok()) return unreadable(context, yaml_error_text(parsed.error()));
   return object_of(context, std::move(*parsed));
 }
 

@@ -1,5 +1,6 @@
 #include "api/rest/route.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/text.h"
@@ -11,9 +12,10 @@ Route parse_route(std::string_view path) {
   if (path.find("//") != path.npos) return route;
   std::vector<std::string_view> parts;
   parts.reserve(8);
-  for (Cut next{{}, path, true}; next.found;) {
-    next = cut(next.after, "/");
-    if (!next.before.empty()) parts.push_back(next.before);
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    if (end > at) parts.push_back(path.substr(at, end - at));
+    at = end + 1;
   }
   std::size_t i = 0;
   if (parts.size() >= 3 && parts[0] == "api") {
