@@ -58,8 +58,7 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
     if (!decoded.ok() && !request.body.starts_with(std::string_view("k8s\0", 4))) return unreadable(context, decoded.error().message);
     return decoded;
   }
-  bool is_yaml = type == "application/yaml" || type == "text/yaml" || type == "application/x-yaml";
-  if (!is_yaml) {
+  if (type != "application/yaml") {
     return error(Code::kUnsupportedMedia,
                  "the body of the request was in an unknown format - accepted media types include: application/json, "
                  "application/yaml, application/vnd.kubernetes.protobuf");

@@ -1,5 +1,9 @@
 #include "api/rest/negotiate.h"
 
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
 #include "base/text.h"
 
 namespace berth::rest {
@@ -8,7 +12,32 @@ namespace {
 struct MediaRange {
   std::string type;
   std::string as, group, version;
+  double quality = 1;
 };
+
+// Go's strconv.ParseFloat, whose failure counts as 0.
+double quality_of(std::string_view text) {
+  double quality = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), quality);
+  return problem == std::errc() && end == text.data() + text.size() ? quality : 0;
+}
+
+// goautoneg's order: by quality, wildcards last. It is no order in the strict sense (a wildcard of high quality and a type of low
+// quality each go before the other), so the result depends on the algorithm: Go sorts up to twelve elements by insertion.
+void sort_ranges(std::vector<MediaRange>& ranges) {
+  constexpr std::size_t kMostByInsertion = 12;
+  if (ranges.size() > kMostByInsertion) {
+    std::stable_sort(ranges.begin(), ranges.end(), [](const MediaRange& a, const MediaRange& b) { return a.quality > b.quality; });
+    return;
+  }
+  const auto before = [](const MediaRange& a, const MediaRange& b) {
+    const bool any = a.type.starts_with("*"), any_below = a.type.ends_with("*");
+    return a.quality > b.quality || (!any && b.type.starts_with("*")) || (!any_below && b.type.ends_with("*"));
+  };
+  for (std::size_t i = 1; i < ranges.size(); ++i) {
+    for (std::size_t j = i; j > 0 && before(ranges[j], ranges[j - 1]); --j) std::swap(ranges[j], ranges[j - 1]);
+  }
+}
 
 std::vector<MediaRange> parse_accept(std::string_view header) {
   std::vector<MediaRange> ranges;
@@ -27,9 +56,11 @@ std::vector<MediaRange> parse_accept(std::string_view header) {
       if (parameter.before == "as") range.as = value;
       if (parameter.before == "g") range.group = value;
       if (parameter.before == "v") range.version = value;
+      if (parameter.before == "q") range.quality = quality_of(parameter.after);
     }
     if (!range.type.empty()) ranges.push_back(std::move(range));
   }
+  sort_ranges(ranges);
   return ranges;
 }
 

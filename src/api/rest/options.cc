@@ -95,20 +95,18 @@ std::vector<Cause> check_watch(const Context& context, bool send_initial_events_
   return causes;
 }
 
+// An object, or null.
 Result<Value> parse_delete_options(const Context& context) {
+  constexpr const char* kNoTypeMeta = "couldn't get version/kind; json parse error: ";
   const http::Request& request = context.request();
-  std::string type = media_type(http::header(request.headers, "content-type"));
+  const std::string type = media_type(http::header(request.headers, "content-type"));
   if (type == protobuf::kMediaType) return protobuf::decode(context.registry->schema(), request.body);
-  if (type == "application/yaml") {
-    Result<Value> parsed = yaml::parse(request.body);
-    if (!parsed.ok()) return error(Code::kBadRequest, yaml_error_text(parsed.error()));
-    return parsed;
+  const bool yaml = type == "application/yaml";
+  Result<Value> parsed = yaml ? yaml::parse(request.body) : json::parse(request.body);
+  if (!parsed.ok()) {
+    return error(Code::kBadRequest, yaml ? yaml_error_text(parsed.error()) : kNoTypeMeta + go_error_text(request.body, parsed.error()));
   }
-  Result<Value> parsed = json::parse(request.body);
-  if (!parsed.ok()) return error(Code::kBadRequest, "couldn't get version/kind; json parse error: " + go_error_text(request.body, parsed.error()));
-  if (!parsed->is_object() && !parsed->is_null()) {
-    return error(Code::kBadRequest, "couldn't get version/kind; json parse error: " + wrong_type_meta_text(*parsed));
-  }
+  if (!parsed->is_object() && !parsed->is_null()) return error(Code::kBadRequest, kNoTypeMeta + wrong_type_meta_text(*parsed));
   return parsed;
 }
 

@@ -421,6 +421,8 @@ void RestServer::State::answer_page(const ContextPtr& context, const std::string
 }
 
 void RestServer::State::handle_path(const ContextPtr& context, const std::string& raw_path) {
+  // One slash at the end is passed over, and no other.
+  if (raw_path.find("//") != raw_path.npos) return answer_unknown_path(context, group_of_path(raw_path));
   std::string path = raw_path;
   if (path.size() > 1 && path.back() == '/') path.pop_back();
   if (is_read_only_path(path) && context->request().method != "GET") return answer_error(context, method_not_allowed());

@@ -63,6 +63,13 @@ TEST(Negotiate, FirstThatIsServedWins) {
   EXPECT_EQ(negotiate("application/yaml").encoding, Encoding::kYaml);
   EXPECT_FALSE(negotiate("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io").acceptable);
   EXPECT_FALSE(negotiate("application/json;as=Table;v=v2;g=meta.k8s.io").acceptable);
+  // By quality, wildcards last; a quality that is no number is none.
+  EXPECT_EQ(negotiate("application/yaml;q=0.2, application/json;q=0.9").encoding, Encoding::kJson);
+  EXPECT_EQ(negotiate("application/vnd.kubernetes.protobuf;q=0.1,application/yaml").encoding, Encoding::kYaml);
+  EXPECT_EQ(negotiate("*/*, application/yaml").encoding, Encoding::kYaml);
+  EXPECT_EQ(negotiate("application/yaml, application/json").encoding, Encoding::kYaml);
+  EXPECT_EQ(negotiate("application/yaml;q=high, application/json;q=0.1").encoding, Encoding::kJson);
+  EXPECT_EQ(negotiate(std::string(60'000, ',') + "application/yaml").encoding, Encoding::kYaml);
   EXPECT_EQ(negotiate("application/json;as=Table;v=v1beta1;g=meta.k8s.io").table_version, "v1beta1");
   EXPECT_EQ(negotiate("application/json;as=Nonsense;v=v1;g=meta.k8s.io,application/json").as, As::kObject);
   EXPECT_EQ(negotiate("text/html, */*").as, As::kObject);
@@ -312,6 +319,41 @@ TEST_F(RestTest, DeleteWithProtobufOptions) {
   Answered refused =
       server_.ask("DELETE", kConfigMaps + "/d", body, {{"content-type", "application/vnd.kubernetes.protobuf"}});
   EXPECT_EQ(refused.status, 409) << refused.body;
+}
+
+// Whatever the verb, the path and the media type: no object may be made of such a body, nor the server be ended by it.
+TEST_F(RestTest, BodiesThatAreNoObjectsAreRefused) {
+  constexpr const char* kBodies[] = {"[]", "1", "'x'", "\"x\"", "true", "[1,{}]", "1.5e3", "- a"};
+  constexpr const char* kTypes[] = {"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/merge-patch+json",
+                                    "application/strategic-merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"};
+  server_.create(kConfigMaps, config_map("there"));
+  const std::string pods = "/api/v1/namespaces/default/pods", sets = "/apis/apps/v1/namespaces/default/statefulsets";
+  const std::pair<const char*, std::string> kRequests[] = {
+      {"DELETE", kConfigMaps + "/there"}, {"DELETE", kConfigMaps}, {"POST", kConfigMaps}, {"PUT", kConfigMaps + "/there"},
+      {"PATCH", kConfigMaps + "/there?fieldManager=m"}, {"POST", pods + "/p/eviction"}, {"POST", pods + "/p/binding"},
+      {"POST", "/api/v1/namespaces/default/bindings"}, {"PUT", sets + "/s/scale"}, {"PATCH", sets + "/s/scale"},
+      {"PUT", "/api/v1/namespaces/default/finalize"}, {"POST", "/api/v1/namespaces"}, {"DELETE", "/api/v1/namespaces/none"},
+      {"POST", "/api/v1/namespaces/default/serviceaccounts/default/token"}, {"PUT", pods + "/p/status"}, {"PATCH", pods + "/p/resize"},
+      {"POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}, {"POST", "/apis/authentication.k8s.io/v1/tokenreviews"}};
+  for (const auto& [method, path] : kRequests) {
+    for (const char* type : kTypes) {
+      for (const char* body : kBodies) {
+        if (std::string_view(type) == "application/json-patch+json" && std::string_view(body) == "[]") continue;  // changes nothing
+        const int status = server_.ask(method, path, body, {{"content-type", type}}).status;
+        EXPECT_TRUE(status >= 400 && status < 500) << status << " " << method << " " << path << " " << type << " " << body;
+      }
+    }
+  }
+  EXPECT_EQ(server_.ask("GET", kConfigMaps + "/there").status, 200);
+  EXPECT_NE(server_.ask("DELETE", kConfigMaps + "/there", "[]", {{"content-type", "application/yaml"}}).body.find("cannot unmarshal array"), std::string::npos);
+}
+
+TEST_F(RestTest, PathsWithDoubledSlashesAreNotFound) {
+  for (const char* method : {"GET", "POST", "PUT", "DELETE"}) {
+    for (const char* path : {"/api/v1/namespaces/default//configmaps", "/api//v1/configmaps", "//", "/version//", "/api/v1//"}) {
+      EXPECT_EQ(server_.ask(method, path, std::string_view(method) == "POST" ? "{}" : "").status, 404) << method << " " << path;
+    }
+  }
 }
 
 TEST_F(RestTest, ReadingIsDoneByGetAlone) {
