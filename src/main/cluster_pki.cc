@@ -43,6 +43,18 @@ http::CertificateRequest admin_request() {
   return request;
 }
 
+// Sets fields of the entry of that name in one of a kubeconfig's lists, which is made where it is missing. What else is in there stays.
+void set_named(Value& config, const char* list, const char* name, const char* field, const std::vector<std::pair<const char*, std::string>>& wanted) {
+  if (!config[list].is_array()) config.set(list, Value::array());
+  Value& entries = config.mut(list);
+  std::size_t at = 0;
+  while (at < entries.size() && entries[at]["name"].as_string() != name) ++at;
+  if (at == entries.size()) entries.push(Value::object({{"name", name}}));
+  Value& entry = entries.mut(at);
+  if (!entry[field].is_object()) entry.set(field, Value::object());
+  for (const auto& [key, value] : wanted) entry.mut(field).set(key, value);
+}
+
 }  // namespace
 
 // A pair that is missing, damaged, signed by another authority, for other addresses or near its end is made anew.
@@ -101,27 +113,22 @@ http::TlsConfig ClusterPki::serving() const {
   return {serving_.certificate_pem, serving_.key_pem, authority_.certificate_pem};
 }
 
+// The file is also its user's, who may have set a namespace, added a cluster or chosen another context: only what Berth has to say is
+// written into it, and nothing where it says that already.
 Status ClusterPki::write_kubeconfig() {
-  Value config = Value::object(
-      {{"apiVersion", "v1"},
-       {"kind", "Config"},
-       {"current-context", "berth"},
-       {"clusters",
-        Value::array({Value::object(
-            {{"name", "berth"},
-             {"cluster", Value::object({{"server", "https://127.0.0.1:" + std::to_string(settings_.api_port)},
-                                        {"certificate-authority-data", base64_encode(authority_.certificate_pem)}})}})})},
-       {"contexts", Value::array({Value::object({{"name", "berth"}, {"context", Value::object({{"cluster", "berth"}, {"user", "berth-admin"}})}})})},
-       {"users",
-        Value::array({Value::object(
-            {{"name", "berth-admin"},
-             {"user", Value::object({{"client-certificate-data", base64_encode(admin_.certificate_pem)},
-                                     {"client-key-data", base64_encode(admin_.key_pem)}})}})})},
-       {"preferences", Value::object()}});
-  std::string text = yaml::encode(config);
-  Result<std::string> present = read_file(dir_.kubeconfig());
-  if (present.ok() && *present == text) return ok_status();
-  return write_file_durably(dir_.kubeconfig(), text, 0600);
+  Value present;
+  if (Result<std::string> text = read_file(dir_.kubeconfig()); text.ok()) {
+    if (Result<Value> parsed = yaml::parse(*text); parsed.ok()) present = std::move(*parsed);
+  }
+  Value config = present.is_object() ? present : Value::object({{"apiVersion", "v1"}, {"kind", "Config"}, {"preferences", Value::object()}});
+  if (config["current-context"].as_string().empty()) config.set("current-context", "berth");
+  set_named(config, "clusters", "berth", "cluster",
+            {{"server", "https://127.0.0.1:" + std::to_string(settings_.api_port)}, {"certificate-authority-data", base64_encode(authority_.certificate_pem)}});
+  set_named(config, "users", "berth-admin", "user",
+            {{"client-certificate-data", base64_encode(admin_.certificate_pem)}, {"client-key-data", base64_encode(admin_.key_pem)}});
+  set_named(config, "contexts", "berth", "context", {{"cluster", "berth"}, {"user", "berth-admin"}});
+  if (config == present) return ok_status();
+  return write_file_durably(dir_.kubeconfig(), yaml::encode(config), 0600);
 }
 
 }  // namespace berth

@@ -144,6 +144,39 @@ TEST_F(ClusterPkiTest, ACertificateForOtherAddressesIsMadeAnew) {
   EXPECT_TRUE(http::names_all(presented(), wanted));
 }
 
+TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
+  const std::string path = dir_.kubeconfig();
+  Value config = yaml::parse(read_file(path).value()).value();
+  config.mut("contexts").mut(0).mut("context").set("namespace", "db");
+  config.mut("clusters").push(yaml::parse("name: other\ncluster: {server: 'https://other'}").value());
+  config.set("current-context", "other");
+  const std::string by_hand = "# mine\n" + yaml::encode(config);
+  ASSERT_TRUE(write_file(path, by_hand, 0600).ok());
+  open();
+  EXPECT_EQ(read_file(path).value(), by_hand) << "nothing of ours is missing";
+  lab::Settings moved;
+  moved.api_port = 7443;
+  pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, moved, clock_.now()).value());
+  config.mut("clusters").mut(0).mut("cluster").set("server", "https://127.0.0.1:7443");
+  EXPECT_EQ(yaml::parse(read_file(path).value()).value(), config);
+}
+
+// Our entries are made again in a file that lacks them, and a file that cannot be read is made anew.
+TEST_F(ClusterPkiTest, AKubeconfigIsMendedWhereItIsDamaged) {
+  const std::string path = dir_.kubeconfig(), whole = read_file(path).value();
+  for (const char* damaged : {"", "[]", "'x'", "clusters: 7", "clusters: [1, {name: berth}, {name: 5}]\nusers: {a: b}", "\tno yaml: [", "contexts:\n- name: berth\n  context: 3\n"}) {
+    ASSERT_TRUE(write_file(path, damaged, 0600).ok());
+    open();
+    const Value config = yaml::parse(read_file(path).value()).value(), made = yaml::parse(whole).value();
+    for (const char* list : {"clusters", "users", "contexts"}) {
+      bool found = false;
+      for (const Value& entry : config[list]) found = found || entry == made[list][0];
+      EXPECT_TRUE(found) << list << " after " << damaged;
+    }
+    EXPECT_EQ(config["current-context"], "berth");
+  }
+}
+
 TEST_F(ClusterPkiTest, WhatCouldNotBeWrittenIsTriedAgain) {
   const std::string first = presented(), first_admin = admin();
   std::filesystem::rename(dir_.pki(), dir_.pki() + "-away");
