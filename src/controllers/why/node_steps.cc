@@ -42,17 +42,22 @@ Value refusing_taint(const Value& node, const Value& tolerations) {
   return {};
 }
 
+// Whether a node is well is said by its Ready condition, which the node controller keeps. The Lease tells since when it has not
+// been heard of. It alone says little: of one that was renewed shortly before the server was killed, the store has an older state.
 void tell_silence(Story& story, const std::string& name, Line& line) {
   const Value lease = story.in_cluster(kLeases, name, "kube-node-lease");
   const auto renewed = time_in(lease["spec"]["renewTime"]);
   if (!renewed) return;
+  const bool ready = line.mood < Mood::kBroken, old = *renewed + kSilence < story.now();
   if (!line.why.empty()) line.why += "; ";
+  if (ready && old) {
+    line.why += "its Lease was renewed " + story.ago(*renewed) + ", and the node controller counts it as Ready";
+    return;
+  }
   line.why += "its agent was last heard of " + story.ago(*renewed);
-  if (*renewed + kSilence >= story.now() || line.mood >= Mood::kBroken) return;
-  line.mood = Mood::kBroken;
+  if (!old) return;
   line.state = "silent";
   line.since = renewed;
-  line.hint = "berth status";
 }
 
 // --- Scheduling
@@ -180,12 +185,12 @@ Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood
     line.why = shortened(ready["message"].as_string());
     line.hint = "berth status";
   }
+  tell_silence(story, name, line);
   for (const char* pressure : {"MemoryPressure", "DiskPressure", "PIDPressure"}) {
     if (!api::condition_is_true(node, pressure)) continue;
     line.state += std::string(", ") + pressure;
     line.mood = std::max(line.mood, Mood::kNote);
   }
-  tell_silence(story, name, line);
   // How long it has been Ready is not how long anything has been waited for.
   const bool well = line.mood < Mood::kBroken;
   if (node["spec"]["unschedulable"].as_bool()) {

@@ -197,9 +197,22 @@ const Case kCases[] = {
     {"node that nobody hears of",
      [](World& w) { w.node("n1").mut("status").set("conditions", from(R"([{"type":"Ready","status":"Unknown","message":"Kubelet stopped posting node status."}])")); },
      "node/n1", Mood::kBroken, "unreachable", "Kubelet stopped posting node status;", "berth status"},
-    {"node whose lease is old",
-     [](World& w) { w.at(kLeases, "n1", "kube-node-lease").mut("spec").set("renewTime", "2026-01-02T03:03:05.000000Z"); }, "node/n1", Mood::kBroken,
-     "silent", "its agent was last heard of 60s ago", "berth status", "2026-01-02T03:03:05Z"},
+    {"node that is unknown and whose lease is old",
+     [](World& w) {
+       w.at(kLeases, "n1", "kube-node-lease").mut("spec").set("renewTime", "2026-01-02T03:03:05.000000Z");
+       w.node("n1").mut("status").set("conditions", from(R"([{"type":"Ready","status":"Unknown","message":"Kubelet stopped posting node status.",
+         "lastTransitionTime":"2026-01-02T03:03:55Z"}])"));
+     },
+     "node/n1", Mood::kBroken, "silent", "Kubelet stopped posting node status; its agent was last heard of 60s ago", "berth status",
+     "2026-01-02T03:03:05Z"},
+    {"node that is not ready and whose lease is old",
+     [](World& w) {
+       w.at(kLeases, "n1", "kube-node-lease").mut("spec").set("renewTime", "2026-01-02T03:03:05.000000Z");
+       w.node("n1").mut("status").set("conditions", from(R"([{"type":"Ready","status":"False","message":"container runtime is down"},
+         {"type":"DiskPressure","status":"True"}])"));
+     },
+     "node/n1", Mood::kBroken, "silent, DiskPressure", "container runtime is down; its agent was last heard of 60s ago", "berth status",
+     "2026-01-02T03:03:05Z"},
     // --- Deletion
     {"deletion under way",
      [](World& w) { w.pod("web-0").mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:25Z").set("deletionGracePeriodSeconds", 30); }, "deletion",
@@ -490,6 +503,21 @@ TEST(WhyPod, AReadyPodShowsItsChainDownToTheNode) {
   EXPECT_EQ(line_of(report, "pv/pv-data").why, "it lives on node n1");
   EXPECT_EQ(line_of(report, "container db").state, "running");
   for (const std::string& asked : world.asked) EXPECT_NE(asked.substr(0, 11), "list events") << "not needed here";
+}
+
+// The server was killed: the store has the Lease as it was some renewals ago, and the agent renews it in a moment.
+TEST(WhyPod, AReadyNodeWithAnOldLeaseIsNotBlamed) {
+  World world;
+  world.ready_pod("web-0");
+  world.at(kLeases, "n1", "kube-node-lease").mut("spec").set("renewTime", "2026-01-02T02:44:05.000000Z");
+  const Report report = world.explain(kPods, "web-0");
+  EXPECT_FALSE(report.waiting());
+  const Line line = line_of(report, "node/n1");
+  EXPECT_EQ(line.mood, Mood::kGood);
+  EXPECT_EQ(line.state, "Ready");
+  EXPECT_EQ(line.since, parse_time("2026-01-02T02:04:05Z").value());
+  EXPECT_EQ(line.why, "its Lease was renewed 20m ago, and the node controller counts it as Ready");
+  EXPECT_EQ(line.hint, "");
 }
 
 struct Note {
