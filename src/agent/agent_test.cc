@@ -6,6 +6,7 @@
 #include "api/object.h"
 #include "base/files.h"
 #include "base/quantity.h"
+#include "base/time/time.h"
 
 namespace berth::agent {
 namespace {
@@ -30,6 +31,64 @@ TEST_F(AgentTest, RegistersANodeAndKeepsItsLease) {
   EXPECT_EQ(api_.writes - writes, 10) << "a renewal each 10 s and nothing else";
   runtime_.advance(250s);
   EXPECT_EQ(api_.writes - writes, 36) << "and a heartbeat of the status after 300 s";
+}
+
+// The store of a server that was killed has the lease as it was when it was last written to disk.
+class LeaseTest : public AgentTest {
+ protected:
+  Value lease() const { return api_.object(kLeases, api::Name{"kube-node-lease", "node1"}); }
+  bool renewed_now() const { return lease()["spec"]["renewTime"].as_string() == format_micro_time(runtime_.now()); }
+  void server_dies() {
+    Value old = lease();
+    old.mut("spec").set("renewTime", "2026-01-01T00:00:00.000000Z");
+    api_.put(kLeases, std::move(old));
+    api_.cut_watches();
+  }
+};
+
+TEST_F(LeaseTest, IsRenewedAtOnceWhenTheServerIsBack) {
+  runtime_.advance(13s);
+  ASSERT_FALSE(renewed_now());
+  server_dies();
+  runtime_.settle();
+  EXPECT_TRUE(renewed_now()) << lease()["spec"]["renewTime"].str();
+  // One that was away for a while. How long the last attempt is past decides; it is a second at most.
+  runtime_.advance(10s);
+  api_.down = true;
+  server_dies();
+  runtime_.advance(100s);
+  api_.down = false;
+  const int writes = api_.writes;
+  runtime_.advance(1s);
+  EXPECT_EQ(lease()["spec"]["holderIdentity"].as_string(), "node1");
+  EXPECT_GT(lease()["spec"]["renewTime"].as_string(), format_micro_time(runtime_.now() - 1s - 1us));
+  runtime_.advance(8s);
+  EXPECT_LE(api_.writes - writes, 2) << "each turn of the time without a server has left nothing behind";
+}
+
+TEST_F(LeaseTest, AServerThatComesAndGoesIsNotFlooded) {
+  runtime_.advance(15s);
+  int writes = api_.writes;
+  for (int i = 0; i < 50; ++i) {
+    api_.cut_watches();
+    runtime_.advance(100ms);
+  }
+  EXPECT_LE(api_.writes - writes, 6) << "in five seconds";
+  EXPECT_GE(api_.writes - writes, 4);
+  runtime_.advance(10s);
+  writes = api_.writes;
+  runtime_.advance(100s);
+  EXPECT_EQ(api_.writes - writes, 10) << "at rest again";
+}
+
+TEST_F(LeaseTest, AConflictIsNotTheEndOfARenewal) {
+  runtime_.advance(15s);
+  api_.conflicts = 1;
+  server_dies();
+  runtime_.settle();
+  EXPECT_FALSE(renewed_now());
+  runtime_.advance(1s);
+  EXPECT_TRUE(renewed_now()) << lease()["spec"]["renewTime"].str();
 }
 
 // The node controller has not heard of this node for a while: it was suspended, or swapped out.

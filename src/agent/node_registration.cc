@@ -13,6 +13,7 @@ namespace {
 
 constexpr Duration kRetry = 200ms;
 constexpr Duration kCorrections = 1s;  // between two of what others wrote
+constexpr Duration kRenewals = 1s;     // between two of the lease, at least
 constexpr int kLeaseSeconds = 40;
 constexpr std::string_view kLeaseNamespace = "kube-node-lease";
 constexpr std::size_t kMostImages = 50;
@@ -37,9 +38,10 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   std::function<void()> heartbeat;
   std::function<bool()> disk_pressure;
   Value node, lease;
-  std::optional<Duration> last_status;  // monotonic
-  TimerId timer = 0;
+  std::optional<Duration> last_status, last_renewal;  // monotonic
+  TimerId timer = 0, renewal = 0;                     // `renewal`: one that is due before the next turn
   bool registered = false, over = false, writing = false, renewing = false, correcting = false, made = false;
+  bool renew_again = false;  // the server may be another one than the renewal under way was sent to
   std::unique_ptr<controllers::Informer> informer;  // of this node alone
   std::unique_ptr<controllers::Subscription> subscription;
 
@@ -164,6 +166,15 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     subscription = informer->subscribe([self = weak_from_this()](const Value&, const Value& now) {
       if (auto state = self.lock(); state && !state->over) state->changed(now);
     });
+    informer->on_cut_off([this] { server_lost(); });
+  }
+
+  // Renewals need not reach the disk: a server that was killed has an older lease when it is back, whose agent seems to have
+  // been silent for long. So it is renewed as soon as there is a server, not at the next turn.
+  void server_lost() {
+    lease = Value();
+    renew_again = true;
+    if (!renewing) renew_soon();
   }
 
   void changed(const Value& now) {
@@ -172,7 +183,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     node = now;
     if (correcting || !node_status_differs(node["status"], status_now())) return;
     correcting = true;
-    renew();
+    renew_soon();
     write_status();
     services.runtime.after(kCorrections, [self = weak_from_this()] {
       auto state = self.lock();
@@ -187,14 +198,33 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     timer = services.runtime.after(services.config.lease_renewal, [self = weak_from_this()] {
       if (auto state = self.lock(); state && !state->over) state->tick();
     });
-    renew();
+    renew_soon();
     heartbeat();
     write_status();
   }
 
+  // Now, or where the last renewal was a moment ago, a second after it: a server that comes and goes is not flooded.
+  void renew_soon() {
+    if (renewal) return;
+    const Duration now = services.runtime.monotonic();
+    if (!last_renewal || *last_renewal + kRenewals <= now) return renew();
+    renewal = services.runtime.after(*last_renewal + kRenewals - now, [self = weak_from_this()] {
+      auto state = self.lock();
+      if (!state || state->over) return;
+      state->renewal = 0;
+      state->renew();
+    });
+  }
+
   void renew() {
     if (std::exchange(renewing, true)) return;
+    last_renewal = services.runtime.monotonic();
+    renew_again = false;
     if (lease.is_null()) return read_lease();
+    write_lease();
+  }
+
+  void write_lease() {
     Value next = lease;
     next.mut("spec").set("renewTime", format_micro_time(services.runtime.now()));
     next.mut("spec").set("holderIdentity", services.config.node_name);
@@ -204,19 +234,19 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
 
   void renewed(Result<Value> answer) {
     renewing = false;
-    // After a failure it is read again at the next turn: somebody else may have written it.
-    lease = answer.ok() ? *answer : Value();
-    if (!answer.ok() && !answer.failed_with(Code::kConflict)) again(&State::renew, 1s);
+    // After a failure it is read again: somebody else may have written it.
+    const bool good = answer.ok() && !renew_again;
+    lease = good ? *answer : Value();
+    if (!good) renew_soon();
   }
 
   void read_lease() {
     services.client.get(api::resources::kLeases, api::Name{std::string(kLeaseNamespace), services.config.node_name},
                         guarded([](State& s, Result<Value> answer) {
                           if (answer.failed_with(Code::kNotFound)) return s.create_lease();
-                          s.renewing = false;
-                          if (!answer.ok()) return s.again(&State::renew, 1s);
+                          if (!answer.ok()) return s.renewed(std::move(answer));
                           s.lease = *answer;
-                          s.renew();
+                          s.write_lease();
                         }));
   }
 
@@ -246,7 +276,9 @@ NodeRegistration::~NodeRegistration() {
   state_->over = true;
   state_->subscription.reset();
   state_->informer.reset();
-  if (state_->timer) state_->services.runtime.cancel(state_->timer);
+  for (TimerId timer : {state_->timer, state_->renewal}) {
+    if (timer) state_->services.runtime.cancel(timer);
+  }
 }
 
 void NodeRegistration::begin() { state_->find(); }

@@ -66,6 +66,7 @@ class FakeApi final : public api::Client {
   Value put(const api::Resource& resource, Value object);
   void erase(const api::Resource& resource, const api::Name& name);
   void delete_pod(const api::Name& name, int grace_seconds);
+  void cut_watches();  // all end, as when the server does
   Value object(const api::Resource& resource, const api::Name& name) const;
 
   std::function<Status(Value& pod)> admit_pod;  // may change or refuse what a patch makes of a pod
@@ -74,6 +75,7 @@ class FakeApi final : public api::Client {
   int writes = 0;
   int tokens = 0;     // handed out
   bool down = false;  // every call answers kUnavailable
+  int conflicts = 0;  // so many updates are refused next
   std::function<void(const api::Resource&, const std::string& type, const Value&)> on_change;  // of each object
 
  private:
@@ -86,6 +88,7 @@ class FakeApi final : public api::Client {
   };
   void changed(const std::string& type, const api::Resource& resource, const Value& object);
   static bool selected(const api::ListOptions& options, const Value& object);
+  void end_watch(Watch& watch);
   template <class T>
   bool refuse(T& done);
   Runtime& runtime_;

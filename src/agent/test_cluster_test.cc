@@ -174,7 +174,19 @@ std::unique_ptr<api::WatchHandle> FakeApi::watch(const api::Resource& resource, 
   watch->sent = parse_int(from).ok() ? *parse_int(from) : 0;
   watches_.insert(watch.get());
   for (const auto& change : history_) watch->send(change);
+  if (down) end_watch(*watch);
   return watch;
+}
+
+void FakeApi::end_watch(Watch& watch) {
+  watches_.erase(&watch);
+  runtime_.post([&watch, alive = watch.alive] {
+    if (*alive) watch.handler->on_end(error(Code::kUnavailable, "the API is down"));
+  });
+}
+
+void FakeApi::cut_watches() {
+  for (Watch* watch : std::set(watches_)) end_watch(*watch);
 }
 
 void FakeApi::create(const api::Resource& resource, Value object, const api::WriteOptions&, Done done) {
@@ -200,6 +212,10 @@ void FakeApi::create_sub(const api::Resource&, const api::Name& name, Value obje
 
 void FakeApi::update(const api::Resource& resource, Value object, const api::WriteOptions&, Done done) {
   if (refuse(done)) return;
+  if (conflicts > 0) {
+    --conflicts;
+    return runtime_.post([done = std::move(done), e = api::conflict(resource, std::string(api::name_of(object)), "modified")] { done(e); });
+  }
   if (resource != api::resources::kEvents) ++writes;
   Value stored = put(resource, std::move(object));
   runtime_.post([done = std::move(done), stored] { done(stored); });

@@ -48,6 +48,7 @@ class InformerImpl final : public Informer,
   std::int64_t revision() const override { return revision_; }
   void when_seen(std::int64_t revision, Task task) override;
   void when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) override;
+  void on_cut_off(std::function<void()> cut_off) override { cut_off_ = std::move(cut_off); }
 
  private:
   struct Listener {
@@ -123,6 +124,7 @@ class InformerImpl final : public Informer,
   std::deque<std::unique_ptr<Listener>> listeners_;
   std::uint64_t next_listener_ = 1;
   int telling_ = 0;  // depth of tell(): listeners that go meanwhile are only marked
+  std::function<void()> cut_off_;
 
   std::unique_ptr<api::WatchHandle> watch_;
   TimerId retry_ = 0;
@@ -199,6 +201,7 @@ void InformerImpl::on_end(const Error& error) {
   runtime_.post([ended] {});
   if (runtime_.monotonic() - watching_since_ > kLastRetry) delay_ = {};  // it went well for long enough
   log_debug("informer", "watch ended", {{"resource", resource_.group_resource()}, {"error", error.message}});
+  if (cut_off_) later([this] { cut_off_(); });
   if (error.code == Code::kExpired && delay_ == Duration::zero()) {
     delay_ = kFirstRetry;  // only a second expiry in a row waits
     return later([this] { list_again(); });
@@ -436,6 +439,7 @@ class Owned final : public Informer {
   void when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) override {
     impl_->when_moved_on(name, std::move(uid), std::move(resource_version), std::move(task));
   }
+  void on_cut_off(std::function<void()> cut_off) override { impl_->on_cut_off(std::move(cut_off)); }
 
  private:
   std::shared_ptr<InformerImpl> impl_;

@@ -10,6 +10,7 @@
 // and may be kept. Look-ups never block and cost no copy of an object. While nothing changes, nothing runs.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -70,6 +71,9 @@ class Informer {
   virtual void when_seen(std::int64_t revision, Task task) = 0;
   // Calls `task` when the cache has no object `name` with that uid and exactly that resourceVersion (any more).
   virtual void when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) = 0;
+  // Calls `cut_off` each time a watch has ended or could not be made, on a later turn; the informer watches again by itself.
+  // The server may be another one since, which does not have all that it was told. One caller.
+  virtual void on_cut_off(std::function<void()> cut_off) = 0;
 };
 
 // Ready-made indexes: informer.add_index(index::kOwner, index::by_owner).

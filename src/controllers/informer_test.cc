@@ -88,11 +88,15 @@ TEST_F(InformerTest, WatchesAgainFromTheLastRevision) {
   start();
   api.put(kPods, pod("a"));
   runtime.settle();
+  int cut_off = 0;
+  informer->on_cut_off([&] { ++cut_off; });
   api.cut(kPods, Code::kUnavailable);
   runtime.settle();
+  EXPECT_EQ(cut_off, 1);
   api.put(kPods, pod("b"));  // while nobody watches
   api.calls.clear();
   runtime.advance(1s);
+  EXPECT_EQ(cut_off, 1);
   EXPECT_EQ(api.calls, std::vector<std::string>{"watch pods 1"});
   EXPECT_EQ(take(), (Heard{"+a", "+b"}));
 }
