@@ -307,18 +307,24 @@ int status(const std::string& data_dir) {
   auto describe = [](const std::optional<int>& pid) { return pid ? "running, pid " + std::to_string(*pid) : std::string("not running"); };
   std::optional<int> server = lab::running_daemon(dir->server_pid()), agent = lab::running_daemon(dir->agent_pid());
   say("data        " + dir->root);
-  auto restarts = [&](const char* role) {
-    const std::string text = lab::describe(lab::read_restarts(dir->restarts(), role));
-    return text.empty() ? text : "; " + text;
-  };
-  say("API server  " + describe(server) + ", https://127.0.0.1:" + std::to_string(settings->api_port) + restarts("server"));
-  say("node agent  " + describe(agent) + ", node " + settings->node_name + restarts("agent"));
   const std::optional<int> supervisor = lab::running_daemon(dir->supervisor_pid());
+  auto role = [&](const std::string& name, const std::optional<int>& pid, const std::string& what) {
+    const lab::Restarts restarts = lab::read_restarts(dir->restarts(), name);
+    std::string out = describe(pid);
+    if (!pid && supervisor && restarts.next) out += ": " + restarts.next->why + ", " + lab::describe(*restarts.next, std::chrono::system_clock::now());
+    out += ", " + what;
+    const std::string before = lab::describe(restarts);
+    return before.empty() ? out : out + "; " + before;
+  };
+  say("API server  " + role("server", server, "https://127.0.0.1:" + std::to_string(settings->api_port)));
+  say("node agent  " + role("agent", agent, "node " + settings->node_name));
   const bool some = server || agent || supervisor, all = server && agent && supervisor;
   say("supervisor  " + describe(supervisor) + (server && agent && !supervisor ? ": what ends now is not started again" : ""));
   say("kubeconfig  " + dir->kubeconfig());
   say_what_is_left_alone(*dir);
-  if (!all) say(std::string(some ? "incomplete" : "down") + (some ? "  " : "        ") + "berth up --data-dir " + dir->root + " starts what is missing");
+  const std::string up = "berth up --data-dir " + dir->root;
+  if (!some) say("down        " + up + " starts what is missing");
+  if (some && !all) say("incomplete  " + (supervisor ? "the supervisor starts what is missing; " + up + " does so at once" : up + " starts what is missing"));
   return all ? 0 : 3;
 }
 

@@ -42,7 +42,9 @@ struct Supervisor::Role {
   Fd pidfd, ready_fd;
   std::string said;  // to its pipe
   Duration began{};
-  int in_a_row = 0;  // restarts without having settled
+  int in_a_row = 0;  // ends without having settled
+  Time first_end{};  // of these
+  std::string last_end;  // how it ended
   TimerId timer = 0;
   lab::Restarts restarts;
 };
@@ -51,11 +53,14 @@ Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::strin
                        Function<void(Status)> brought_up, SupervisorOptions options)
     : loop_(loop), restarts_file_(std::move(restarts_file)), before_start_(std::move(before_start)), brought_up_(std::move(brought_up)),
       options_(options) {
+  bool stale = false;
   for (SupervisedRole& one : roles) {
     roles_.push_back(std::make_unique<Role>());
     roles_.back()->restarts = lab::read_restarts(restarts_file_, one.spec.name);
     roles_.back()->what = std::move(one);
+    if (std::exchange(roles_.back()->restarts.next, std::nullopt)) stale = true;  // another supervisor's
   }
+  if (stale) write_restarts();
 }
 
 Supervisor::~Supervisor() {
@@ -165,17 +170,26 @@ void Supervisor::ended(Role& role) {
   if (brought_up_) return role.started_here ? give_up(lab::failed_start(role.what.spec, was_ready ? "" : role.said)) : adopt_or_start(role);
   if (!was_ready && !trim(role.said).empty()) how += ": " + std::string(trim(role.said));
   if (loop_.monotonic() - role.began >= options_.settled) role.in_a_row = 0;
+  if (role.in_a_row == 0) role.first_end = loop_.now();
   Duration delay = Duration::zero();
   if (role.in_a_row > 0) delay = std::min<Duration>(options_.first_delay * (1 << std::min(role.in_a_row - 1, 16)), options_.longest_delay);
   ++role.in_a_row;
-  log_error("supervisor", "the " + role.what.spec.name + " has ended; it is started again",
-            {{"pid", std::to_string(pid)}, {"how", how}, {"after", std::to_string(delay.count() / 1'000'000) + "ms"}});
-  role.restarts.why = how;
+  role.last_end = how;
+  const std::string next = restart_after(role, delay, how);
+  log_error("supervisor", "the " + role.what.spec.name + " has ended; it " + next, {{"pid", std::to_string(pid)}, {"how", how}});
+}
+
+// Answers when that is, for the log.
+std::string Supervisor::restart_after(Role& role, Duration delay, std::string why) {
   if (role.timer) loop_.cancel(role.timer);
   role.timer = loop_.after(delay, [this, &role] {
     role.timer = 0;
     restart(role);
   });
+  const Time now = loop_.now();
+  role.restarts.next = lab::NextStart{now + delay, role.in_a_row, role.first_end, std::move(why)};
+  if (delay > Duration::zero()) write_restarts();
+  return lab::describe(*role.restarts.next, now);
 }
 
 void Supervisor::restart(Role& role) {
@@ -183,19 +197,19 @@ void Supervisor::restart(Role& role) {
   if (std::optional<int> pid = lab::running_daemon(role.what.spec.pid_file)) {
     follow(role, *pid, false, -1);
     role.ready = true;
-    return;
+    role.restarts.next.reset();
+    return write_restarts();
   }
   if (Status started = start(role); !started.ok()) {
-    const Duration delay = options_.longest_delay / 10;
-    log_error("supervisor", "the " + role.what.spec.name + " cannot be started", {{"error", started.error().message}});
-    role.timer = loop_.after(delay, [this, &role] {
-      role.timer = 0;
-      restart(role);
-    });
+    const std::string& reason = started.error().message;
+    const std::string next = restart_after(role, options_.longest_delay / 10, "the last start failed: " + reason);
+    log_error("supervisor", "the start of the " + role.what.spec.name + " failed; it " + next, {{"error", reason}});
     return;
   }
+  role.restarts.next.reset();
   ++role.restarts.count;
   role.restarts.last = loop_.now();
+  role.restarts.why = role.last_end;
   log_info("supervisor", "the " + role.what.spec.name + " is started again",
            {{"pid", std::to_string(role.pid)}, {"restarts", std::to_string(role.restarts.count)}});
   write_restarts();
@@ -219,7 +233,7 @@ void Supervisor::write_restarts() {
   for (const auto& role : roles_) {
     lab::Restarts one = role->restarts;
     one.role = role->what.spec.name;
-    if (one.count > 0) all.push_back(std::move(one));
+    if (one.count > 0 || one.next) all.push_back(std::move(one));
   }
   if (Status written = lab::write_restarts(restarts_file_, all); !written.ok()) {
     log_warning("supervisor", "the restarts are not kept", {{"error", written.error().message}});

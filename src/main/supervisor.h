@@ -47,6 +47,7 @@ class Supervisor {
   void ready(Role& role);
   void ended(Role& role);
   void restart(Role& role);
+  std::string restart_after(Role& role, Duration delay, std::string why);
   void give_up(const Error& why);
   void write_restarts();
 

@@ -86,6 +86,48 @@ TEST_F(SupervisorTest, StartsBothAndStartsAgainTheOneThatDies) {
   ASSERT_TRUE(until([&] { return lab::daemon_is_ready(spec("one")); }));
 }
 
+TEST_F(SupervisorTest, SaysWhenItStartsTheNextOneAndTheNextSupervisorForgetsThat) {
+  const std::string file = directory_ + "/restarts.json";
+  SupervisorOptions options;
+  options.first_delay = options.longest_delay = 600s;
+  start(ready_for_ever, ready_for_ever, options);
+  ASSERT_TRUE(until_up());
+  for (int ends = 1; ends <= 2; ++ends) {
+    const int one = pid("one");
+    ::kill(one, SIGKILL);
+    ASSERT_TRUE(until([&] { return pid("one") != one && (ends == 2 || pid("one") != 0); }));
+  }
+  lab::Restarts restarts;
+  ASSERT_TRUE(until([&] { return (restarts = lab::read_restarts(file, "one")).next.has_value(); }));
+  EXPECT_EQ(restarts.count, 1);
+  EXPECT_EQ(restarts.next->ends, 2);
+  EXPECT_EQ(restarts.next->why, "killed by signal 9 (Killed)");
+  const Duration left = restarts.next->at - loop_.now();
+  EXPECT_TRUE(left > 500s && left <= 600s) << left.count();
+  EXPECT_TRUE(restarts.next->first_end <= loop_.now() && restarts.next->first_end > loop_.now() - 100s);
+  EXPECT_FALSE(lab::read_restarts(file, "two").next.has_value());
+  supervisor_.reset();
+  start(ready_for_ever, ready_for_ever, options);
+  ASSERT_TRUE(until_up());
+  EXPECT_FALSE(lab::read_restarts(file, "one").next.has_value());
+  EXPECT_EQ(lab::read_restarts(file, "one").count, 1);
+}
+
+TEST_F(SupervisorTest, OneThatCannotBeStartedIsTriedAgainAndThatIsSaid) {
+  const std::string file = directory_ + "/restarts.json";
+  SupervisorOptions options;
+  options.longest_delay = 6000s;
+  start(ready_for_ever, ready_for_ever, options);
+  ASSERT_TRUE(until_up());
+  may_start_ = error(Code::kUnavailable, "no namespaces");
+  ::kill(pid("one"), SIGKILL);
+  lab::Restarts restarts;
+  ASSERT_TRUE(until([&] { return (restarts = lab::read_restarts(file, "one")).next.has_value(); }));
+  EXPECT_EQ(restarts.next->why, "the last start failed: no namespaces");
+  EXPECT_EQ(restarts.count, 0);
+  EXPECT_EQ(restarts.next->ends, 1);
+}
+
 TEST_F(SupervisorTest, OneThatIsKilledDoesNoHarmAndTheNextLooksAfterThemToo) {
   start(ready_for_ever, ready_for_ever);
   ASSERT_TRUE(until_up());

@@ -110,6 +110,23 @@ def test_what_dies_is_started_again(s):
     assert (s.cluster.pid("server"), s.cluster.pid("agent")) == roles and lives(s) == before
 
 
+def test_when_the_next_start_is_due(s):
+    """One that ends again and again is started at once, then after 1 s, 2 s, 4 s: `berth status` and the log say when."""
+    said = s.cluster.berth("status").stdout
+    for _ in range(4):
+        if "starts again in" in said:
+            break
+        s.cluster.kill("server")
+        wait_for("word of the server", lambda: re.search("API server  (running|.*starts again in)", s.cluster.berth("status", check=False).stdout))
+        said = s.cluster.berth("status", check=False).stdout
+    assert "API server  not running: killed by signal 9 (Killed), starts again in " in said, said
+    assert re.search(r"starts again in \d+s \(\d ends in \S+\), https://127.0.0.1:\d+; restarted ", said), said
+    assert re.search(r"(?m)^incomplete  the supervisor starts what is missing; berth up --data-dir \S+ does so at once$", said), said
+    log = pathlib.Path(s.cluster.data_dir, "logs/supervisor.log").read_text()
+    assert re.search(r"the server has ended; it starts again in \d+s \(\d ends in ", log), log
+    wait_for("an answer", lambda: s.k("get", "nodes", check=False).returncode == 0)
+
+
 def test_server_restart(s):
     before = lives(s)
     claims = [(c["metadata"]["name"], c["metadata"]["uid"], c["status"]["phase"]) for c in s.list("persistentvolumeclaims")["items"]]
