@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/loop.h"
-#include "http/pki.h"
+#include "crypto/pki.h"
 #include "http/server.h"
 
 using namespace berth;
@@ -32,13 +32,13 @@ int main(int argc, char** argv) {
   });
   std::optional<http::TlsConfig> tls;
   if (!plain) {
-    auto authority = http::make_authority("bench", loop.now());
-    http::CertificateRequest request;
+    auto authority = crypto::make_authority("bench", loop.now());
+    crypto::CertificateRequest request;
     request.common_name = "bench";
     request.addresses = {"127.0.0.1"};
     request.server = true;
     request.not_before = loop.now();
-    auto pair = authority.ok() ? http::issue(*authority, request) : authority;
+    auto pair = authority.ok() ? crypto::issue(*authority, request) : authority;
     if (!pair.ok()) return 1;
     tls = http::TlsConfig{pair->certificate_pem, pair->key_pem, authority->certificate_pem};
   }

@@ -9,10 +9,10 @@
 #include <memory>
 #include <string>
 
-#include "api/registry/registry.h"
 #include "api/schema/schema.h"
+#include "apiserver/registry/registry.h"
 #include "base/loop.h"
-#include "controllers/informer.h"
+#include "client/informer.h"
 #include "scheduler/plan.h"
 #include "scheduler/scheduler.h"
 #include "store/store.h"
@@ -48,21 +48,21 @@ Value make_pod(int number, const std::string& more) {
 
 class Cluster {
  public:
-  explicit Cluster(int nodes) : loop_(2), store_(store::open_memory_store(loop_, {.history_events = 1000000})), registry_(loop_, *store_, schema::builtin()) {
+  explicit Cluster(int nodes) : loop_(2), store_(store::open_memory_store(loop_, {.history_events = 1000000})), registry_(loop_, *store_, api::schema::builtin()) {
     bool ready = false;
     registry_.bootstrap([&] { ready = true; });
     run_until([&] { return ready; });
-    client_ = registry::make_direct_client(registry_, {"system:bench", {"system:masters"}});
+    client_ = apiserver::registry::make_direct_client(registry_, {"system:bench", {"system:masters"}});
     create_all(kNodes, nodes, make_node);
-    each(nodes, [this](int number, api::Client::Done done) {
-      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, node_status(), {.subresource = "status"}, std::move(done));
+    each(nodes, [this](int number, client::Client::Done done) {
+      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, client::PatchType::kMerge, node_status(), {.subresource = "status"}, std::move(done));
     });
     // A new node has the taint of one that is not ready, which the node controller takes away; there is none here.
-    each(nodes, [this](int number, api::Client::Done done) {
-      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
+    each(nodes, [this](int number, client::Client::Done done) {
+      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, client::PatchType::kMerge, parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
     });
     create_all(kServiceAccounts, 1, [](int) { return parsed(R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"namespace":"default","name":"default"}})"); });
-    informers_ = std::make_unique<controllers::InformerSet>(loop_, *client_);
+    informers_ = std::make_unique<client::InformerSet>(loop_, *client_);
     scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);
     watching_ = informers_->get(kPods).subscribe([this](const Value& before, const Value& after) {
       bound_ += before["spec"]["nodeName"].is_null() && !after["spec"]["nodeName"].is_null() ? 1 : 0;
@@ -94,10 +94,10 @@ class Cluster {
     }
   }
   void create_all(const api::Resource& resource, int count, const std::function<Value(int)>& make) {
-    each(count, [&](int number, api::Client::Done done) { client_->create(resource, make(number), {}, std::move(done)); });
+    each(count, [&](int number, client::Client::Done done) { client_->create(resource, make(number), {}, std::move(done)); });
   }
   // Many at once, as a busy cluster's clients would; until all are answered.
-  void each(int count, const std::function<void(int, api::Client::Done)>& start) {
+  void each(int count, const std::function<void(int, client::Client::Done)>& start) {
     int started = 0, finished = 0;
     while (finished < count) {
       for (; started < count && started - finished < kInFlight; ++started) {
@@ -115,11 +115,11 @@ class Cluster {
 
   Loop loop_;
   std::unique_ptr<store::Store> store_;
-  registry::Registry registry_;
-  std::unique_ptr<api::Client> client_;
-  std::unique_ptr<controllers::InformerSet> informers_;
+  apiserver::registry::Registry registry_;
+  std::unique_ptr<client::Client> client_;
+  std::unique_ptr<client::InformerSet> informers_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
-  std::unique_ptr<controllers::Subscription> watching_;
+  std::unique_ptr<client::Subscription> watching_;
   int bound_ = 0;
   double created_ = 0;
 };

@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "api/registry/registry.h"
 #include "api/schema/schema.h"
+#include "apiserver/registry/registry.h"
 #include "base/loop.h"
 #include "base/time/time.h"
 #include "main/control_plane.h"
@@ -32,11 +32,11 @@ void must(const Result<Value>& answer) {
 }
 
 // Calls back with every object of a collection as it changes.
-class Follower final : public api::WatchHandler {
+class Follower final : public client::WatchHandler {
  public:
-  Follower(api::Client& client, api::Resource resource, Function<void(const Value&)> seen)
+  Follower(client::Client& client, api::Resource resource, Function<void(const Value&)> seen)
       : client_(client), resource_(std::move(resource)), seen_(std::move(seen)) {
-    client_.list(resource_, {}, [this](Result<api::List> list) {
+    client_.list(resource_, {}, [this](Result<client::List> list) {
       for (const Value& item : list->items) seen_(item);
       handle_ = client_.watch(resource_, {}, list->resource_version, this);
     });
@@ -50,10 +50,10 @@ class Follower final : public api::WatchHandler {
   }
 
  private:
-  api::Client& client_;
+  client::Client& client_;
   api::Resource resource_;
   Function<void(const Value&)> seen_;
-  std::unique_ptr<api::WatchHandle> handle_;
+  std::unique_ptr<client::WatchHandle> handle_;
 };
 
 class Bench {
@@ -61,8 +61,8 @@ class Bench {
   explicit Bench(int replicas)
       : replicas_(replicas),
         store_(store::open_memory_store(loop_)),
-        registry_(loop_, *store_, schema::builtin()),
-        client_(registry::make_direct_client(registry_, {"system:bench", {"system:masters"}})) {}
+        registry_(loop_, *store_, api::schema::builtin()),
+        client_(apiserver::registry::make_direct_client(registry_, {"system:bench", {"system:masters"}})) {}
 
   double seconds(bool parallel) {
     registry_.bootstrap([this] { make_nodes(); });
@@ -140,15 +140,15 @@ class Bench {
                                   {"conditions", std::move(conditions)},
                                   {"containerStatuses", Value::array({std::move(container)})}});
     Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
-    client_->patch(kPods, api::name_key(pod), api::PatchType::kStrategic, std::move(change),
+    client_->patch(kPods, api::name_key(pod), client::PatchType::kStrategic, std::move(change),
                    {.subresource = "status", .field_manager = "kubelet"}, must);
   }
 
   Loop loop_;
   int replicas_;
   std::unique_ptr<store::Store> store_;
-  registry::Registry registry_;
-  std::unique_ptr<api::Client> client_;
+  apiserver::registry::Registry registry_;
+  std::unique_ptr<client::Client> client_;
   std::unique_ptr<ControlPlane> control_plane_;
   std::unique_ptr<Follower> agents_, accounts_, sets_;
   int waiting_ = 0;

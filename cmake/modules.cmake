@@ -8,9 +8,9 @@ function(berth_module name folder)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   endif()
   set(tests ${sources})
-  # _main.cc and _fuzz.cc are programs of their own.
-  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_(test|main|fuzz)\\.cc$")
+  # testing/ holds what tests share; _main.cc and _fuzz.cc are programs of their own.
+  list(FILTER tests INCLUDE REGEX "(_test\\.cc|/testing/[a-z_]+\\.cc)$")
+  list(FILTER sources EXCLUDE REGEX "(_(test|main|fuzz)\\.cc|/testing/[a-z_]+\\.cc)$")
   set(links)
   foreach(dependency ${M_DEPENDS})
     if(TARGET berth_${dependency})

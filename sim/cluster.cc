@@ -14,7 +14,7 @@
 namespace berth::sim {
 
 using namespace api::resources;  // NOLINT
-using controllers::InformerSet;
+using client::InformerSet;
 
 namespace {
 
@@ -128,7 +128,7 @@ void Cluster::make_node(const Machine& machine, std::function<void(bool made)> d
     if (!answer.ok() && answer.error().code != Code::kAlreadyExists) return done(false);
     // One whose taint could not be taken away is there already. Nobody else here takes it away.
     const Value untainted = Value::object({{"spec", Value::object({{"taints", Value()}})}});
-    user().patch(kNodes, {"", name}, api::PatchType::kMerge, untainted, {}, [done](Result<Value> updated) { done(updated.ok()); });
+    user().patch(kNodes, {"", name}, client::PatchType::kMerge, untainted, {}, [done](Result<Value> updated) { done(updated.ok()); });
   });
 }
 
@@ -269,7 +269,7 @@ void Cluster::compare_caches() {
     if (!process->lane) continue;
     for (const api::Resource& resource : {kPods, kPersistentVolumeClaims, kPersistentVolumes, kStatefulSets,
                                          kControllerRevisions, kPodDisruptionBudgets}) {
-      const controllers::Informer* informer = process->informers->find(resource);
+      const client::Informer* informer = process->informers->find(resource);
       if (!informer) continue;
       const auto& truth = truth_->all(resource);
       for (const auto& [name, object] : truth) {

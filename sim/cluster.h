@@ -25,7 +25,7 @@ struct Parts {
 };
 struct Program {
   std::string name;
-  std::function<Parts(controllers::InformerSet&)> make;
+  std::function<Parts(client::InformerSet&)> make;
 };
 
 class Cluster {
@@ -40,7 +40,7 @@ class Cluster {
     // Changes what the disruption controllers are about to write: a planted bug.
     std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
     // More controllers, in the first process: planted bugs of others than the StatefulSet's.
-    std::function<std::vector<std::unique_ptr<controllers::Controller>>(controllers::InformerSet&)> more_controllers = nullptr;
+    std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers = nullptr;
   };
 
   explicit Cluster(Options options);
@@ -48,7 +48,7 @@ class Cluster {
 
   World& world() { return world_; }
   Truth& truth() { return *truth_; }
-  api::Client& user() { return *user_; }  // the person at the keyboard: no faults but a server that is down
+  client::Client& user() { return *user_; }  // the person at the keyboard: no faults but a server that is down
 
   // The controllers' come first, then the scheduler's, then the agents'.
   std::size_t processes() const { return processes_.size(); }
@@ -91,7 +91,7 @@ class Cluster {
     Faults faults;
     std::shared_ptr<Lane> lane;  // null: not running
     std::unique_ptr<FaultyClient> client;
-    std::unique_ptr<controllers::InformerSet> informers;
+    std::unique_ptr<client::InformerSet> informers;
     std::vector<std::unique_ptr<controllers::Driver>> drivers;
     std::vector<std::shared_ptr<void>> others;
     int starts = 0;

@@ -5,19 +5,19 @@
 namespace berth::sim {
 
 // The server's end of one watch. Both ends hold it; it is dead when `handler` is null.
-struct FaultyClient::Relay final : api::WatchHandler, std::enable_shared_from_this<Relay> {
-  Relay(World& world, std::weak_ptr<Lane> self, const Faults& faults, api::WatchHandler* handler)
+struct FaultyClient::Relay final : client::WatchHandler, std::enable_shared_from_this<Relay> {
+  Relay(World& world, std::weak_ptr<Lane> self, const Faults& faults, client::WatchHandler* handler)
       : world(world), self(std::move(self)), faults(faults), handler(handler) {}
 
   World& world;
   std::weak_ptr<Lane> self;
   const Faults& faults;
-  api::WatchHandler* handler;
-  std::unique_ptr<api::WatchHandle> upstream;
+  client::WatchHandler* handler;
+  std::unique_ptr<client::WatchHandle> upstream;
   Duration last{};      // of the latest delivery: the next one comes after it
   bool broken = false;  // nothing more will be taken from the server
 
-  void deliver(Function<void(api::WatchHandler&)> what) {
+  void deliver(Function<void(client::WatchHandler&)> what) {
     const Duration now = world.elapsed();
     Duration at = std::max({last + Duration(1), faults.lag_until, now + world.between({}, faults.delay)});
     last = at;
@@ -32,13 +32,13 @@ struct FaultyClient::Relay final : api::WatchHandler, std::enable_shared_from_th
     if (world.chance(faults.swallowed_event)) return;
     const int times = world.chance(faults.repeated_event) ? 2 : 1;
     for (int i = 0; i < times; ++i) {
-      deliver([type = std::string(type), object](api::WatchHandler& to) { to.on_event(type, object); });
+      deliver([type = std::string(type), object](client::WatchHandler& to) { to.on_event(type, object); });
     }
   }
   void on_end(const Error& error) override {
     if (broken) return;
     broken = true;
-    deliver([error](api::WatchHandler& to) { to.on_end(error); });
+    deliver([error](client::WatchHandler& to) { to.on_end(error); });
   }
   void cut() {
     if (broken) return;
@@ -48,7 +48,7 @@ struct FaultyClient::Relay final : api::WatchHandler, std::enable_shared_from_th
 
 namespace {
 
-class FaultyHandle final : public api::WatchHandle {
+class FaultyHandle final : public client::WatchHandle {
  public:
   FaultyHandle(World& world, std::weak_ptr<Lane> server, std::shared_ptr<FaultyClient::Relay> relay)
       : world_(world), server_(std::move(server)), relay_(std::move(relay)) {}
@@ -117,7 +117,7 @@ class Answer {
 }  // namespace
 
 template <class T>
-void FaultyClient::call(bool write, Function<void(api::Client&, Function<void(Result<T>)>)> request,
+void FaultyClient::call(bool write, Function<void(client::Client&, Function<void(Result<T>)>)> request,
                         Function<void(Result<T>)> done) {
   const Code lost = write ? Code::kUnknown : Code::kUnavailable;
   const Duration timeout = world_.between(10ms, faults_.timeout);
@@ -141,16 +141,16 @@ void FaultyClient::call(bool write, Function<void(api::Client&, Function<void(Re
 
 void FaultyClient::get(const api::Resource& resource, const api::Name& name, Done done) {
   call<Value>(
-      false, [=](api::Client& to, Done reply) { to.get(resource, name, std::move(reply)); }, std::move(done));
+      false, [=](client::Client& to, Done reply) { to.get(resource, name, std::move(reply)); }, std::move(done));
 }
 
-void FaultyClient::list(const api::Resource& resource, const api::ListOptions& options, ListDone done) {
-  call<api::List>(
-      false, [=](api::Client& to, ListDone reply) { to.list(resource, options, std::move(reply)); }, std::move(done));
+void FaultyClient::list(const api::Resource& resource, const client::ListOptions& options, ListDone done) {
+  call<client::List>(
+      false, [=](client::Client& to, ListDone reply) { to.list(resource, options, std::move(reply)); }, std::move(done));
 }
 
-std::unique_ptr<api::WatchHandle> FaultyClient::watch(const api::Resource& resource, const api::ListOptions& options,
-                                                      std::string resource_version, api::WatchHandler* handler) {
+std::unique_ptr<client::WatchHandle> FaultyClient::watch(const api::Resource& resource, const client::ListOptions& options,
+                                                      std::string resource_version, client::WatchHandler* handler) {
   auto relay = std::make_shared<Relay>(world_, self_, faults_, handler);
   std::erase_if(relays_, [](const auto& weak) { return weak.expired(); });
   relays_.push_back(relay);
@@ -171,36 +171,36 @@ std::unique_ptr<api::WatchHandle> FaultyClient::watch(const api::Resource& resou
   return handle;
 }
 
-void FaultyClient::create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) {
+void FaultyClient::create(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) {
   call<Value>(
-      true, [=](api::Client& to, Done reply) { to.create(resource, object, options, std::move(reply)); },
+      true, [=](client::Client& to, Done reply) { to.create(resource, object, options, std::move(reply)); },
       std::move(done));
 }
 
 void FaultyClient::create_sub(const api::Resource& resource, const api::Name& name, Value object,
-                              const api::WriteOptions& options, Done done) {
+                              const client::WriteOptions& options, Done done) {
   call<Value>(
-      true, [=](api::Client& to, Done reply) { to.create_sub(resource, name, object, options, std::move(reply)); },
+      true, [=](client::Client& to, Done reply) { to.create_sub(resource, name, object, options, std::move(reply)); },
       std::move(done));
 }
 
-void FaultyClient::update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) {
+void FaultyClient::update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) {
   call<Value>(
-      true, [=](api::Client& to, Done reply) { to.update(resource, object, options, std::move(reply)); },
+      true, [=](client::Client& to, Done reply) { to.update(resource, object, options, std::move(reply)); },
       std::move(done));
 }
 
-void FaultyClient::patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
-                         const api::WriteOptions& options, Done done) {
+void FaultyClient::patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch,
+                         const client::WriteOptions& options, Done done) {
   call<Value>(
-      true, [=](api::Client& to, Done reply) { to.patch(resource, name, type, patch, options, std::move(reply)); },
+      true, [=](client::Client& to, Done reply) { to.patch(resource, name, type, patch, options, std::move(reply)); },
       std::move(done));
 }
 
-void FaultyClient::remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
+void FaultyClient::remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options,
                           Done done) {
   call<Value>(
-      true, [=](api::Client& to, Done reply) { to.remove(resource, name, options, std::move(reply)); },
+      true, [=](client::Client& to, Done reply) { to.remove(resource, name, options, std::move(reply)); },
       std::move(done));
 }
 

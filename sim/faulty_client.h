@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "api/client.h"
+#include "client/client.h"
 #include "sim/sim_runtime.h"
 
 namespace berth::sim {
@@ -29,10 +29,10 @@ struct Faults {
 // Where the API server is at the moment.
 struct Uplink {
   std::weak_ptr<Lane> lane;
-  api::Client* client = nullptr;  // null: nobody listens
+  client::Client* client = nullptr;  // null: nobody listens
 };
 
-class FaultyClient final : public api::Client {
+class FaultyClient final : public client::Client {
  public:
   // `uplink` and `faults` outlive this and may be changed at any time.
   FaultyClient(World& world, std::weak_ptr<Lane> self, const Uplink& uplink, const Faults& faults);
@@ -44,23 +44,23 @@ class FaultyClient final : public api::Client {
   void server_gone();
 
   void get(const api::Resource& resource, const api::Name& name, Done done) override;
-  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override;
-  std::unique_ptr<api::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
-                                          std::string resource_version, api::WatchHandler* handler) override;
-  void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
-  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
+  void list(const api::Resource& resource, const client::ListOptions& options, ListDone done) override;
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const client::ListOptions& options,
+                                          std::string resource_version, client::WatchHandler* handler) override;
+  void create(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override;
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const client::WriteOptions& options,
                   Done done) override;
-  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
-  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
-             const api::WriteOptions& options, Done done) override;
-  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
+  void update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override;
+  void patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch,
+             const client::WriteOptions& options, Done done) override;
+  void remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options,
               Done done) override;
 
   struct Relay;
 
  private:
   template <class T>
-  void call(bool write, Function<void(api::Client&, Function<void(Result<T>)>)> request,
+  void call(bool write, Function<void(client::Client&, Function<void(Result<T>)>)> request,
             Function<void(Result<T>)> done);
 
   World& world_;

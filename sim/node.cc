@@ -2,17 +2,17 @@
 
 #include <algorithm>
 
-#include "base/quantity.h"
+#include "api/quantity.h"
 #include "base/time/time.h"
-#include "controllers/volume/local_volume.h"
+#include "controllers/shared/local_volume.h"
 
 namespace berth::sim {
 namespace {
 
 using namespace api::resources;  // NOLINT
 using controllers::Controller;
-using controllers::Informer;
-using controllers::InformerSet;
+using client::Informer;
+using client::InformerSet;
 using controllers::Plan;
 using controllers::Watching;
 
@@ -82,7 +82,7 @@ class Agent final : public Controller {
  private:
   bool claims_are_there(const Value& pod) const {
     controllers::Keys used;
-    controllers::index::by_claim(pod, used);
+    client::index::by_claim(pod, used);
     return std::all_of(used.begin(), used.end(), [&](const std::string& key) {
       const Value& claim = machine_.ask_for_claim(controllers::name_of_key(key));
       return claim["status"]["phase"].as_string() == "Bound" && !api::is_terminating(claim);
@@ -90,7 +90,7 @@ class Agent final : public Controller {
   }
   void mount(const Value& pod, Process& process) {
     controllers::Keys used;
-    controllers::index::by_claim(pod, used);
+    client::index::by_claim(pod, used);
     for (const std::string& key : used) {
       process.claims.insert(key);
       const Value& claim = machine_.ask_for_claim(controllers::name_of_key(key));
@@ -152,7 +152,7 @@ class Agent final : public Controller {
       conditions.push(Value::object({{"type", type}, {"status", wanted}, {"lastTransitionTime", since}}));
     }
     change.mut("status").set("conditions", std::move(conditions));
-    controllers::Action action = controllers::patch(kPods, pod, api::PatchType::kStrategic, std::move(change));
+    controllers::Action action = controllers::patch(kPods, pod, client::PatchType::kStrategic, std::move(change));
     action.subresource = "status";
     return action;
   }
@@ -176,17 +176,17 @@ class DiskAgent final : public Controller {
   Plan plan(const std::string& key, Time) override {
     Plan plan;
     const Value& volume = volumes_.get(controllers::name_of_key(key));
-    if (volume.is_null() || controllers::volume::local_node(volume) != machine_.node) return plan;
-    if (!controllers::volume::disk_may_go(volume)) {
+    if (volume.is_null() || controllers::local_node(volume) != machine_.node) return plan;
+    if (!controllers::disk_may_go(volume)) {
       grow(volume, plan);
       return plan;
     }
     Value kept = Value::array({});
     for (const Value& one : volume["metadata"]["finalizers"]) {
-      if (one.as_string() != controllers::volume::kLocalFinalizer) kept.push(one);
+      if (one.as_string() != controllers::kLocalFinalizer) kept.push(one);
     }
     Value change = Value::object({{"metadata", Value::object({{"finalizers", std::move(kept)}})}});
-    plan.add(controllers::patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
+    plan.add(controllers::patch(kPersistentVolumes, volume, client::PatchType::kMerge, std::move(change), true));
     return plan;
   }
 
@@ -196,7 +196,7 @@ class DiskAgent final : public Controller {
     const api::Name name{reference["namespace"].str(), reference["name"].str()};
     const Value &claim = machine_.ask_for_claim(name), &size = volume["spec"]["capacity"]["storage"];
     if (api::uid_of(claim) != reference["uid"].as_string() || claim["status"]["phase"].as_string() != "Bound") return;
-    const auto wanted = Quantity::parse(size.as_string()), there = Quantity::parse(claim["status"]["capacity"]["storage"].as_string());
+    const auto wanted = api::Quantity::parse(size.as_string()), there = api::Quantity::parse(claim["status"]["capacity"]["storage"].as_string());
     if (!wanted.ok() || !there.ok() || *wanted <= *there) return;
     const std::string key = name.to_string();
     const bool mounted = std::any_of(machine_.processes.begin(), machine_.processes.end(),

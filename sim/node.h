@@ -50,9 +50,9 @@ struct Machine {
   std::map<std::string, std::string> file_systems;  // size by "namespace/claim", as it was mounted last
 };
 
-std::unique_ptr<controllers::Controller> make_agent(controllers::InformerSet& informers, World& world,
+std::unique_ptr<controllers::Controller> make_agent(client::InformerSet& informers, World& world,
                                                     Machine& machine);
 // The part of the agent that grows file systems and lets go of the disks of deleted volumes.
-std::unique_ptr<controllers::Controller> make_disk_agent(controllers::InformerSet& informers, Machine& machine);
+std::unique_ptr<controllers::Controller> make_disk_agent(client::InformerSet& informers, Machine& machine);
 
 }  // namespace berth::sim

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "api/set_options.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/scenarios/caught.h"
 
 namespace berth::sim {
@@ -14,8 +14,8 @@ using controllers::Action;
 using controllers::Plan;
 using controllers::statefulset::Planner;
 using controllers::statefulset::plan_set;
-using controllers::statefulset::Shape;
-using controllers::statefulset::shape_of;
+using controllers::Shape;
+using controllers::shape_of;
 using controllers::statefulset::View;
 
 // The planner never sees what the set asks for by this annotation.
@@ -39,7 +39,7 @@ Planner blind_to(std::string_view annotation, bool only_at_its_end = false) {
   };
 }
 
-int ordinal_of(const Value& object) { return controllers::statefulset::parse_member(api::name_of(object)).ordinal; }
+int ordinal_of(const Value& object) { return controllers::parse_member(api::name_of(object)).ordinal; }
 
 TEST(PlantedBugInOptions, MakingSkippedMembersIsSeen) {
   EXPECT_TRUE(caught_in_options("places", blind_to(api::kSkipOrdinals), "which is not wanted"));
@@ -91,10 +91,10 @@ TEST(PlantedBugInOptions, GrowingFromTheFrontIsSeen) {
     const std::vector<int> ordinals = shape.ordinals();
     if (!changes_claims(view) || shape.terminating || ordinals.empty()) return plan;
     for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) {
-      const Value& claim = view.claim(controllers::statefulset::claim_name(shape, api::name_of(one), ordinals.front()));
+      const Value& claim = view.claim(controllers::claim_name(shape, api::name_of(one), ordinals.front()));
       const Value& size = one["spec"]["resources"];
       if (claim["status"]["phase"].as_string() != "Bound" || claim["spec"]["resources"] == size) continue;
-      plan.add(controllers::patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge,
+      plan.add(controllers::patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge,
                                   Value::object({{"spec", Value::object({{"resources", size}})}})));
     }
     return plan;

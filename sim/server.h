@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "api/client.h"
+#include "client/client.h"
 #include "sim/disk.h"
 #include "sim/sim_runtime.h"
 
@@ -15,7 +15,7 @@ class Server {
   virtual ~Server() = default;
   virtual const std::shared_ptr<Lane>& lane() = 0;
   // Sees everything without faults.
-  virtual api::Client& client() = 0;
+  virtual client::Client& client() = 0;
   // Forgets history but for the last `kept` revisions: watches that are further behind end.
   virtual void compact(std::int64_t kept) = 0;
 };

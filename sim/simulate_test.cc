@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "base/loop.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/scenarios/caught.h"
 #include "sim/scenarios/history.h"
 
@@ -126,9 +126,9 @@ TEST(PlantedBug, CreatingWithoutWaitingBreaksTheOrder) { EXPECT_TRUE(caught("ord
 TEST(PlantedBug, RemovingFromTheFrontBreaksTheOrder) {
   EXPECT_TRUE(caught("order", [](const View& view, Time now) {
     Plan plan = plan_set(view, now);
-    const auto shape = controllers::statefulset::shape_of(view.set);
+    const auto shape = controllers::shape_of(view.set);
     for (const Value& pod : view.pods) {
-      if (!shape.in_range(controllers::statefulset::parse_member(api::name_of(pod)).ordinal) &&
+      if (!shape.in_range(controllers::parse_member(api::name_of(pod)).ordinal) &&
           !api::is_terminating(pod)) {
         plan.chains.clear();
         plan.add(controllers::remove(kPods, pod));  // the first one, not the last
@@ -146,7 +146,7 @@ TEST(PlantedBug, RollingEverythingAtOnceIsSeen) {
         Plan plan = plan_set(view, now);
         const std::string_view update = view.set["status"]["updateRevision"].as_string();
         for (const Value& pod : view.pods) {
-          if (api::label_of(pod, controllers::statefulset::kRevisionLabel) != update && !api::is_terminating(pod) &&
+          if (api::label_of(pod, controllers::kRevisionLabel) != update && !api::is_terminating(pod) &&
               !update.empty()) {
             plan.add(controllers::remove(kPods, pod));
           }
@@ -189,9 +189,9 @@ TEST(PlantedBug, IgnoringThePartitionIsSeen) { EXPECT_TRUE(caught("partition", d
 TEST(PlantedBug, TidyingClaimsAwayLosesData) {
   EXPECT_TRUE(caught("claims", [](const View& view, Time now) {
     Plan plan = plan_set(view, now);
-    const auto shape = controllers::statefulset::shape_of(view.set);
+    const auto shape = controllers::shape_of(view.set);
     for (int i = shape.start + shape.replicas; i < shape.start + shape.replicas + 4; ++i) {
-      const Value& claim = view.claim(controllers::statefulset::claim_name(shape, "data", i));
+      const Value& claim = view.claim(controllers::claim_name(shape, "data", i));
       if (!claim.is_null() && !api::is_terminating(claim))
         plan.add(controllers::remove(kPersistentVolumeClaims, claim));
     }
@@ -229,7 +229,7 @@ TEST(PlantedBug, ARestlessControllerIsSeen) {
         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count() / 20);
     if (api::annotation_of(view.set, "seen") != stamp) {
       Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{"seen", stamp}})}})}});
-      plan.add(controllers::patch(kStatefulSets, view.set, api::PatchType::kMerge, std::move(change)));
+      plan.add(controllers::patch(kStatefulSets, view.set, client::PatchType::kMerge, std::move(change)));
     }
     plan.look_again(20s);
     return plan;
@@ -242,13 +242,13 @@ TEST(PlantedBug, MakingAReplacedMemberOfTheOldRevisionIsSeen) {
     Plan plan = plan_set(view, now);
     const Value &strategy = view.set["spec"]["updateStrategy"], &status = view.set["status"];
     if (!strategy["rollingUpdate"].is_null() || strategy["type"] == Value("OnDelete")) return plan;
-    const auto shape = controllers::statefulset::shape_of(view.set);
+    const auto shape = controllers::shape_of(view.set);
     for (auto& chain : plan.chains) {
       for (controllers::Action& action : chain) {
-        const int ordinal = controllers::statefulset::parse_member(action.name.name).ordinal;
+        const int ordinal = controllers::parse_member(action.name.name).ordinal;
         if (action.verb != controllers::Action::Verb::kCreate || action.resource != kPods) continue;
         if (ordinal < shape.start + status["currentReplicas"].as_int() && !status["currentRevision"].is_null())
-          action.object.mut("metadata").mut("labels").set(controllers::statefulset::kRevisionLabel, status["currentRevision"]);
+          action.object.mut("metadata").mut("labels").set(controllers::kRevisionLabel, status["currentRevision"]);
       }
     }
     return plan;
@@ -258,7 +258,7 @@ TEST(PlantedBug, MakingAReplacedMemberOfTheOldRevisionIsSeen) {
 // "A node that has been missing for so long has no pods." Not even those that were made for it a moment ago.
 class HastyCollector final : public controllers::Controller {
  public:
-  explicit HastyCollector(controllers::InformerSet& informers)
+  explicit HastyCollector(client::InformerSet& informers)
       : runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {}
   std::string name() const override { return "hasty"; }
   std::string component() const override { return "hasty"; }
@@ -287,14 +287,14 @@ class HastyCollector final : public controllers::Controller {
 
  private:
   Runtime& runtime_;
-  controllers::Informer& nodes_;
-  controllers::Informer& pods_;
+  client::Informer& nodes_;
+  client::Informer& pods_;
   std::map<std::string, Duration> missing_;
 };
 
 TEST(PlantedBug, CollectingThePodsOfAMissingNodeAtOnceIsSeen) {
   HistoryOptions options{.faults = false};
-  options.more_controllers = [](controllers::InformerSet& informers) {
+  options.more_controllers = [](client::InformerSet& informers) {
     std::vector<std::unique_ptr<controllers::Controller>> out;
     out.push_back(std::make_unique<HastyCollector>(informers));
     return out;

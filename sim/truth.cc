@@ -65,26 +65,26 @@ bool asks_the_same(const Value& set, const Value& other) {
   return set["metadata"]["annotations"] == other["metadata"]["annotations"] || options_of(set) == options_of(other);
 }
 
-struct Truth::Follower final : api::WatchHandler {
+struct Truth::Follower final : client::WatchHandler {
   Follower(Truth& truth, api::Resource resource) : truth(truth), resource(std::move(resource)) {}
   void on_event(std::string_view type, const Value& object) override { truth.changed(resource, type, object); }
   void on_end(const Error& error) override { BERTH_CHECK(false, "the truth's own watch ended"); }
   Truth& truth;
   api::Resource resource;
-  api::List list;
-  std::unique_ptr<api::WatchHandle> handle;
+  client::List list;
+  std::unique_ptr<client::WatchHandle> handle;
 };
 
 Truth::Truth(World& world) : world_(world) {
   for (const api::Resource& resource : kFollowed) objects_[resource];
 }
 
-void Truth::connect(api::Client& client, const std::set<std::string>& deleted) {
+void Truth::connect(client::Client& client, const std::set<std::string>& deleted) {
   auto waiting = std::make_shared<std::size_t>(kFollowed.size());
   for (const api::Resource& resource : kFollowed) {
     followers_.push_back(std::make_shared<Follower>(*this, resource));
     // All lists are of one moment: this one. So are the watches' beginnings.
-    client.list(resource, {}, [this, follower = followers_.back(), &client, waiting, deleted](Result<api::List> list) {
+    client.list(resource, {}, [this, follower = followers_.back(), &client, waiting, deleted](Result<client::List> list) {
       BERTH_CHECK(list.ok(), "the truth cannot be listed");
       follower->list = std::move(*list);
       if (--*waiting > 0) return;

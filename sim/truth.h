@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "api/client.h"
+#include "client/client.h"
 #include "sim/sim_runtime.h"
 
 namespace berth::sim {
@@ -50,7 +50,7 @@ class Truth {
 
   // A server has come up. `deleted`: uids whose deletion reached the disk when the one before died. Everything else
   // that was ever seen must be there, and not older: a state that watchers saw is durable.
-  void connect(api::Client& client, const std::set<std::string>& deleted);
+  void connect(client::Client& client, const std::set<std::string>& deleted);
   void disconnect();
 
   void add(std::unique_ptr<Checker> checker) { checkers_.push_back(std::move(checker)); }

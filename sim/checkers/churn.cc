@@ -2,7 +2,7 @@
 #include <deque>
 #include <map>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/wishes.h"
 

@@ -2,17 +2,17 @@
 #include <optional>
 #include <set>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 
 namespace berth::sim {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using controllers::statefulset::Member;
-using controllers::statefulset::parse_member;
-using controllers::statefulset::Shape;
-using controllers::statefulset::shape_of;
+using controllers::Member;
+using controllers::parse_member;
+using controllers::Shape;
+using controllers::shape_of;
 
 constexpr int kOrdinals = 60;  // more than any scenario's set has
 

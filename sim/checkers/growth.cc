@@ -2,9 +2,9 @@
 #include <set>
 #include <tuple>
 
+#include "api/quantity.h"
 #include "api/set_options.h"
-#include "base/quantity.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/wishes.h"
 
@@ -14,7 +14,7 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 std::int64_t bytes(const Value& amounts) {
-  const auto parsed = Quantity::parse(amounts["storage"].as_string());
+  const auto parsed = api::Quantity::parse(amounts["storage"].as_string());
   return parsed.ok() ? parsed->value() : 0;
 }
 std::int64_t asked(const Value& claim_or_template) { return bytes(claim_or_template["spec"]["resources"]["requests"]); }
@@ -148,7 +148,7 @@ class Growth final : public Checker {
   void went(const Value& claim) {
     for (const auto& [set, templates] : removed_) {
       for (const auto& [claim_template, removed] : templates) {
-        const auto member = controllers::statefulset::parse_member(api::name_of(claim));
+        const auto member = controllers::parse_member(api::name_of(claim));
         if (set.ns != api::namespace_of(claim) || member.parent != claim_template + "-" + set.name) continue;
         if (removed.since < long_ago() || !removed.went_before)
           wrong("claim " + std::string(api::name_of(claim)) + " was deleted though its template was removed");
@@ -157,7 +157,7 @@ class Growth final : public Checker {
   }
 
   std::optional<std::tuple<Value, std::string, int>> place_of(const Value& claim) const {
-    const auto member = controllers::statefulset::parse_member(api::name_of(claim));
+    const auto member = controllers::parse_member(api::name_of(claim));
     for (const auto& [name, set] : truth_.all(kStatefulSets)) {
       const std::string end = "-" + name.name;
       if (name.ns != api::namespace_of(claim) || !member.parent.ends_with(end)) continue;

@@ -3,17 +3,17 @@
 #include <set>
 #include <vector>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 
 namespace berth::sim {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using controllers::statefulset::Member;
-using controllers::statefulset::parse_member;
-using controllers::statefulset::Shape;
-using controllers::statefulset::shape_of;
+using controllers::Member;
+using controllers::parse_member;
+using controllers::Shape;
+using controllers::shape_of;
 
 class Order final : public Checker {
  public:
@@ -43,7 +43,7 @@ class Order final : public Checker {
       if (phase == "Failed" || phase == "Succeeded") return;
       // What an update took down may since have become one too many.
       const bool outdated =
-          api::label_of(pod, controllers::statefulset::kRevisionLabel) != set["status"]["updateRevision"].as_string() ||
+          api::label_of(pod, controllers::kRevisionLabel) != set["status"]["updateRevision"].as_string() ||
           set["status"]["updatedReplicas"].as_int() != set["spec"]["replicas"].as_int();
       if (!shape.in_range(member.ordinal)) {
         if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
@@ -73,7 +73,7 @@ class Order final : public Checker {
   }
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
   const PodHistory& at(const Shape& shape, int ordinal) const {
-    return truth_.history({shape.ns, controllers::statefulset::pod_name(shape, ordinal)});
+    return truth_.history({shape.ns, controllers::pod_name(shape, ordinal)});
   }
   // Has been missing, dying or not ready without a break for so long that everybody must know.
   bool long_unhealthy(const Shape& shape, int ordinal) const {
@@ -86,11 +86,11 @@ class Order final : public Checker {
 
   // After an outage of all members those that have been ready before may come together.
   bool ends_an_outage(const Shape& shape, int ordinal) const {
-    if (!been_ready_.count({shape.ns, controllers::statefulset::pod_name(shape, ordinal)})) return false;
+    if (!been_ready_.count({shape.ns, controllers::pod_name(shape, ordinal)})) return false;
     const std::string_view set = api::uid_of(truth_.get(kStatefulSets, {shape.ns, shape.name}));
     for (int i : shape.ordinals()) {
       const PodHistory& pod = at(shape, i);
-      const api::Name name{shape.ns, controllers::statefulset::pod_name(shape, i)};
+      const api::Name name{shape.ns, controllers::pod_name(shape, i)};
       if (!api::is_controlled_by(truth_.get(kPods, name), set)) continue;  // released: not a member any more
       if (!pod.uid.empty() && pod.ready && !pod.terminating && pod.ready_since < long_ago()) return false;
     }

@@ -1,6 +1,6 @@
 #include "api/set_options.h"
 #include "base/text.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/wishes.h"
 
@@ -53,7 +53,7 @@ class Overrides final : public Checker {
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& pod = change.after;
     const Value& set = owner_of(truth_, pod);
-    const std::string revision(api::label_of(pod, controllers::statefulset::kRevisionLabel));
+    const std::string revision(api::label_of(pod, controllers::kRevisionLabel));
     const Value& data = truth_.get(kControllerRevisions, {std::string(api::namespace_of(pod)), revision})["data"];
     if (set.is_null() || data.is_null()) return;
     const Looks looks(pod["spec"]);

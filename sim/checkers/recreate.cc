@@ -1,4 +1,4 @@
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/wishes.h"
 
@@ -30,7 +30,7 @@ class Recreate final : public Checker {
  private:
   // A member that an update concerns, and that everybody knows of, is of another revision.
   std::string other_revision(const Wish& wish, const Value& made) const {
-    using controllers::statefulset::kRevisionLabel;
+    using controllers::kRevisionLabel;
     const Duration long_ago = truth_.world().elapsed() - truth_.slack();
     for (const auto& [name, pod] : truth_.all(kPods)) {
       if (!api::is_controlled_by(pod, api::uid_of(wish.set)) || !wish.updates(ordinal_of(pod))) continue;

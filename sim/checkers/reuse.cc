@@ -2,7 +2,7 @@
 #include <set>
 #include <string>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/wishes.h"
 
@@ -10,7 +10,7 @@ namespace berth::sim {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using controllers::statefulset::kUsedByAnnotation;
+using controllers::kUsedByAnnotation;
 
 class Reuse final : public Checker {
  public:
@@ -59,7 +59,7 @@ class Reuse final : public Checker {
     if (set.is_null() || truth_.history(api::name_key(pod)).owned_since != truth_.history(api::name_key(pod)).since) return;  // adopted
     for (const Value& volume : pod["spec"]["volumes"]) {
       if (volume["persistentVolumeClaim"]["claimName"].as_string() != name.name) continue;
-      if (api::annotation_of(claim, kUsedByAnnotation) != controllers::statefulset::user_of_claims(set))
+      if (api::annotation_of(claim, kUsedByAnnotation) != controllers::user_of_claims(set))
         truth_.violation(this->name(), "claim " + name.name + " says it is used by " + std::string(api::annotation_of(claim, kUsedByAnnotation)));
     }
   }

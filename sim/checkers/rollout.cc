@@ -2,14 +2,14 @@
 #include <set>
 #include <vector>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 
 namespace berth::sim {
 namespace {
 
 using namespace api::resources;            // NOLINT
-using namespace controllers::statefulset;  // NOLINT
+using namespace controllers;  // NOLINT
 
 // The set a pod belongs to, where it is alive.
 const Value& set_of(const Truth& truth, const Value& pod) {

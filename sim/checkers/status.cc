@@ -1,11 +1,11 @@
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 
 namespace berth::sim {
 namespace {
 
 using namespace api::resources;            // NOLINT
-using namespace controllers::statefulset;  // NOLINT
+using namespace controllers;  // NOLINT
 
 class StatusAtRest final : public Checker {
  public:

@@ -2,7 +2,7 @@
 #include <string>
 
 #include "api/set_options.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 #include "sim/checkers/wishes.h"
 
@@ -80,7 +80,7 @@ class Teardown final : public Checker {
     if (api::is_pod_terminal(pod) || !api::is_pod_ready(pod)) return true;
     if (truth_.world().elapsed() - truth_.spec_changed(api::name_key(set)) < truth_.slack()) return true;
     if (!Wish(set).wants(ordinal_of(pod))) return true;
-    const std::string_view revision = api::label_of(pod, controllers::statefulset::kRevisionLabel);
+    const std::string_view revision = api::label_of(pod, controllers::kRevisionLabel);
     return revision != set["status"]["updateRevision"].as_string() ||
            set["status"]["updatedReplicas"].as_int() != set["spec"]["replicas"].as_int();
   }

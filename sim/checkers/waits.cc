@@ -1,13 +1,13 @@
 #include <algorithm>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
 
 namespace berth::sim {
 namespace {
 
 using namespace api::resources;            // NOLINT
-using namespace controllers::statefulset;  // NOLINT
+using namespace controllers;  // NOLINT
 
 class Waits final : public Checker {
  public:

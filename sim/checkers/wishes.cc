@@ -2,7 +2,7 @@
 
 #include "api/set_options.h"
 #include "base/text.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 
 namespace berth::sim {
 
@@ -70,11 +70,11 @@ const Value& owner_of(const Truth& truth, const Value& pod) {
   return api::uid_of(set) == owner["uid"].as_string() ? set : none;
 }
 
-int ordinal_of(const Value& pod) { return controllers::statefulset::parse_member(api::name_of(pod)).ordinal; }
+int ordinal_of(const Value& pod) { return controllers::parse_member(api::name_of(pod)).ordinal; }
 
 bool has_hopeless(const Truth& truth, const Value& set) {
   for (const auto& [name, pod] : truth.all(kPods)) {
-    const auto parent = controllers::statefulset::parse_member(name.name).parent;
+    const auto parent = controllers::parse_member(name.name).parent;
     if (name.ns == api::namespace_of(set) && parent == api::name_of(set) && truth.hopeless(pod)) return true;
   }
   return false;

@@ -33,7 +33,7 @@ struct HistoryOptions {
   std::function<bool(const std::vector<std::string>& violations)> stop = nullptr;
   double swallowed_event = 0;  // by the scheduler's watches
   std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
-  std::function<std::vector<std::unique_ptr<controllers::Controller>>(controllers::InformerSet&)> more_controllers = nullptr;
+  std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers = nullptr;
 };
 
 Outcome run_history(const HistoryOptions& options);

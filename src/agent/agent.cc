@@ -7,28 +7,28 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "agent/background.h"
-#include "agent/disk_space.h"
-#include "agent/images_in_use.h"
-#include "agent/node_object.h"
-#include "agent/node_registration.h"
-#include "agent/object_cache.h"
-#include "agent/pod_fit.h"
-#include "agent/pod_worker.h"
-#include "agent/resize.h"
+#include "agent/disk/background.h"
+#include "agent/disk/disk_space.h"
+#include "agent/node/images_in_use.h"
+#include "agent/node/node_object.h"
+#include "agent/node/node_registration.h"
+#include "agent/node/storage_keeper.h"
+#include "agent/pod/object_cache.h"
+#include "agent/pod/pod_fit.h"
+#include "agent/pod/resize.h"
+#include "agent/pod/storage_limits.h"
 #include "agent/runtime/mounts.h"
-#include "agent/storage_keeper.h"
-#include "agent/storage_limits.h"
+#include "agent/worker/pod_worker.h"
 #include "api/object.h"
 #include "api/status.h"
 #include "base/files.h"
-#include "base/remove_unfinished.h"
+#include "base/fs/remove_unfinished.h"
+#include "base/fs/spread_directories.h"
 #include "base/log.h"
-#include "base/spread_directories.h"
 #include "base/text.h"
 #include "base/time/clock_watch.h"
-#include "controllers/event_recorder.h"
-#include "controllers/informer.h"
+#include "client/event_recorder.h"
+#include "client/informer.h"
 
 namespace berth::agent {
 namespace {
@@ -44,8 +44,8 @@ struct Core {
   }
   AgentConfig config;
   ObjectCache objects;
-  controllers::EventRecorder events;
-  std::unique_ptr<controllers::Informer> cluster_services;
+  client::EventRecorder events;
+  std::unique_ptr<client::Informer> cluster_services;
   Services services;
   BackgroundThread* measuring;
 };
@@ -75,8 +75,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
   Function<void(Status)> ready;
   std::unique_ptr<StorageKeeper> storage;
   std::unique_ptr<NodeRegistration> registration;
-  std::unique_ptr<controllers::Informer> pod_informer;
-  std::unique_ptr<controllers::Subscription> subscription;
+  std::unique_ptr<client::Informer> pod_informer;
+  std::unique_ptr<client::Subscription> subscription;
   std::unordered_map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
   std::map<api::Name, std::string> by_name;                             // the uid of the worker of that name
   std::map<api::Name, Value> waiting;        // pods whose name is still in use by an older one
@@ -123,7 +123,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       return;
     }
     Services& services = core->services;
-    core->cluster_services = controllers::make_informer(runtime, services.client, api::resources::kServices);
+    core->cluster_services = client::make_informer(runtime, services.client, api::resources::kServices);
     services.cluster_services = core->cluster_services.get();
     services.refuse_resize = [this](const Value& pod) {
       const NodeRoom room = room_for(pod);
@@ -133,8 +133,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
     services.room_changed = [this] {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
     };
-    pod_informer = controllers::make_informer(runtime, services.client, api::resources::kPods,
-                                              api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
+    pod_informer = client::make_informer(runtime, services.client, api::resources::kPods,
+                                              client::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
     storage = std::make_unique<StorageKeeper>(
         services,
         [this] {
@@ -474,7 +474,7 @@ Result<PodPlace> Agent::find_pod(const std::string& ns, const std::string& pod) 
 // A pod's grace period may be any int64 of seconds; this many fit into a Duration.
 static constexpr std::int64_t kLongestGrace = std::int64_t{100} * 365 * 24 * 3600;
 
-std::vector<Agent::PodSummary> Agent::pods() const {
+std::vector<PodSummary> Agent::pods() const {
   std::vector<PodSummary> out;
   for (const auto& [name, uid] : state_->by_name) {
     auto worker = state_->workers.find(uid);

@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "agent/agent_config.h"
-#include "agent/services.h"
+#include "agent/pod/agent_config.h"
+#include "agent/pod/pod_summary.h"
+#include "agent/pod/services.h"
 #include "base/function.h"
 #include "base/result.h"
 
@@ -23,7 +24,7 @@ class StorageKeeper;
 // All outlive the agent.
 struct AgentDependencies {
   Runtime& runtime;
-  api::Client& client;
+  client::Client& client;
   ContainerRuntime& containers;
   ImageStore& images;
   VolumeProvider& volumes;
@@ -69,11 +70,6 @@ class Agent {
                                         bool previous = false) const;
   Result<PodPlace> find_pod(const std::string& ns, const std::string& pod) const;
 
-  struct PodSummary {
-    std::string ns, name, uid;
-    std::vector<std::pair<std::string, std::string>> containers;  // {name, id} of those that run
-    Duration grace{};                                             // that it has to end
-  };
   std::vector<PodSummary> pods() const;  // for metrics, and to end them
 
   // No pod has anything under way; for tests.

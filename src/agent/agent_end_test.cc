@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "agent/test_agent.h"
+#include "agent/testing/test_agent.h"
 #include "api/object.h"
 #include "base/files.h"
 

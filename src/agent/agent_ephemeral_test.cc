@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/test_agent.h"
+#include "agent/testing/test_agent.h"
 
 namespace berth::agent {
 namespace {

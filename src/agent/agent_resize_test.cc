@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "agent/test_agent.h"
+#include "agent/testing/test_agent.h"
 #include "api/object.h"
-#include "base/quantity.h"
+#include "api/quantity.h"
 #include "base/text.h"
 
 namespace berth::agent {
@@ -34,7 +34,7 @@ class ResizeTest : public AgentTest {
 };
 
 TEST_F(ResizeTest, WhatWasRefusedTakesNoRoomFromAResize) {
-  const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t cpus = api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
   auto asking = [](std::int64_t milli) { return R"({"requests":{"cpu":")" + std::to_string(milli) + R"(m"}})"; };
   auto spec = [&asking](std::int64_t milli) { return R"({"containers":[{"name":"c","image":"busybox","resources":)" + asking(milli) + "}]}"; };
   put("a", spec(100));
@@ -48,7 +48,7 @@ TEST_F(ResizeTest, WhatWasRefusedTakesNoRoomFromAResize) {
 }
 
 TEST_F(ResizeTest, ANewPodFindsWhatAResizeHasLeft) {
-  const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t cpus = api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
   auto spec = [](const std::string& requests) { return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":)" + requests + "}}]}"; };
   put("a", spec(R"({"cpu":"100m"})"));
   put("b", spec(R"({"cpu":"100m","example.com/card":"2"})"));
@@ -67,7 +67,7 @@ TEST_F(ResizeTest, ANewPodFindsWhatAResizeHasLeft) {
 }
 
 TEST_F(ResizeTest, ANewPodFindsWhatALateGrantHasLeft) {
-  const std::int64_t all = 1000 * Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t all = 1000 * api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
   auto cpu = [](std::int64_t milli) { return R"({"requests":{"cpu":")" + std::to_string(milli) + R"(m"}})"; };
   auto spec = [&cpu](std::int64_t milli) { return R"({"containers":[{"name":"c","image":"busybox","resources":)" + cpu(milli) + "}]}"; };
   put("a", spec(100));

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/test_agent.h"
+#include "agent/testing/test_agent.h"
 #include "api/object.h"
+#include "api/quantity.h"
 #include "base/files.h"
-#include "base/quantity.h"
 #include "base/time/time.h"
 
 namespace berth::agent {
@@ -251,7 +251,7 @@ TEST_F(AgentTest, AllContainersBeginAnewWhereARuleSaysSo) {
 
 // Named in the pod's spec, past every scheduler.
 TEST_F(AgentTest, APodThatDoesNotFitIsFailedAndWhatRunsStays) {
-  const std::int64_t cpus = Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t cpus = api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
   auto asking = [](std::int64_t milli) {
     return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":")" + std::to_string(milli) + R"(m"}}}]})";
   };

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "agent/runtime/mounts.h"
-#include "agent/test_agent.h"
+#include "agent/testing/test_agent.h"
 #include "api/object.h"
 #include "base/files.h"
 

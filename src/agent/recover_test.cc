@@ -15,17 +15,17 @@
 #include <set>
 
 #include "agent/agent.h"
-#include "agent/claim_volumes.h"
 #include "agent/probes/probe_runner.h"
 #include "agent/runtime/cgroup.h"
 #include "agent/runtime/crun_runtime.h"
-#include "agent/runtime/test_node.h"
-#include "agent/test_cluster.h"
+#include "agent/testing/test_cluster.h"
+#include "agent/testing/test_node.h"
+#include "agent/volumes/claim_volumes.h"
 #include "agent/volumes/local_volumes.h"
 #include "api/object.h"
 #include "base/fault.h"
 #include "base/files.h"
-#include "base/process.h"
+#include "base/process/process.h"
 #include "base/text.h"
 
 namespace berth::agent {

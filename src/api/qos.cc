@@ -1,6 +1,6 @@
 #include "api/qos.h"
 
-#include "base/quantity.h"
+#include "api/quantity.h"
 
 namespace berth::api {
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "api/client.h"
+#include "client/client.h"
 
 namespace berth::api::quota {
 namespace {

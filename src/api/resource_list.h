@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "api/quantity.h"
 #include "base/json/json.h"
-#include "base/quantity.h"
 
 namespace berth::api {
 

@@ -1,4 +1,5 @@
 #include "api/status.h"
+
 #include "api/plain_error.h"
 
 #include <iterator>

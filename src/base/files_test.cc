@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "base/fault.h"
-#include "base/remove_unfinished.h"
+#include "base/fs/remove_unfinished.h"
 
 namespace berth {
 namespace {

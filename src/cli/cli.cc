@@ -4,13 +4,13 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/why.h"
-#include "lab/cluster_dir.h"
-#include "lab/daemon.h"
+#include "host/cluster_dir.h"
+#include "host/daemon.h"
 
 namespace berth::cli {
 namespace {
 
-constexpr const char* kDefaultDataDir = lab::kDefaultRoot;
+constexpr const char* kDefaultDataDir = host::kDefaultRoot;
 const std::string kVersionText = std::string("berth ") + kVersion + " (Kubernetes API 1.36)";
 
 void add_data_dir(CLI::App& app, std::string& data_dir) {
@@ -115,7 +115,7 @@ int run(int argc, char** argv, const Roles& roles) {
   CLI::App* supervisor = app.add_subcommand("supervise", "run the server and the agent, and start again the one that ends (started by up)");
   add_data_dir(*supervisor, supervisor_dir);
   supervisor->callback([&] {
-    lab::remember_arguments(argc, argv);
+    host::remember_arguments(argc, argv);
     code = roles.supervisor(supervisor_dir);
   });
 

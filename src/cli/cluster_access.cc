@@ -6,7 +6,7 @@
 #include "base/json/json.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
-#include "lab/cluster_dir.h"
+#include "host/cluster_dir.h"
 
 namespace berth::cli {
 namespace {
@@ -88,7 +88,7 @@ Result<ClusterAccess> open_access(const std::string& data_dir, bool named) {
     }
     return error(Code::kNotFound, "KUBECONFIG names no file that exists: " + std::string(variable));
   }
-  BERTH_ASSIGN(lab::ClusterDir dir, lab::open_cluster_dir(data_dir));
+  BERTH_ASSIGN(host::ClusterDir dir, host::open_cluster_dir(data_dir));
   if (!path_exists(dir.api_socket())) {
     return error(Code::kUnavailable, "no cluster is up in " + dir.root + "; start it with berth up --data-dir " + dir.root);
   }

@@ -9,14 +9,14 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "host/cluster_dir.h"
 #include "http/client.h"
-#include "lab/cluster_dir.h"
 
 namespace berth::cli {
 namespace {
 
 Result<Value> ask_agent(const std::string& data_dir, std::string method, std::string target) {
-  BERTH_ASSIGN(lab::ClusterDir dir, lab::open_cluster_dir(data_dir));
+  BERTH_ASSIGN(host::ClusterDir dir, host::open_cluster_dir(data_dir));
   if (!path_exists(dir.agent_socket())) {
     return error(Code::kUnavailable, "no node agent runs for " + dir.root + "; start it with berth up --data-dir " + dir.root);
   }
@@ -141,7 +141,7 @@ int image_build(const ImageBuildOptions& options) {
     if (!parts.found) return fail(error(Code::kInvalid, "--file " + file + ": expected SOURCE:PATH-IN-IMAGE"));
     build.files.emplace_back(parts.before, parts.after);
   }
-  Result<lab::ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
+  Result<host::ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   std::string cache = options.cache.empty() ? "/var/cache/berth" : options.cache;
   std::string output = options.output.empty() ? cache + "/build-" + std::to_string(::getpid()) + ".tar" : options.output;

@@ -11,28 +11,28 @@
 
 #include <cstring>
 
-#include "api/schema/feature_gates.h"
-#include "agent/pod_shutdown.h"
+#include "agent/node/pod_shutdown.h"
 #include "agent/runtime/sysctls.h"
+#include "api/schema/feature_gates.h"
 #include "base/files.h"
-#include "base/remove_unfinished.h"
+#include "base/fs/remove_unfinished.h"
 #include "base/shell_word.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "controllers/handling.h"
-#include "lab/daemon.h"
-#include "lab/node_space.h"
-#include "lab/ownership.h"
-#include "lab/reserve.h"
-#include "lab/restarts.h"
-#include "lab/settings.h"
+#include "host/daemon.h"
+#include "host/node_space.h"
+#include "host/ownership.h"
+#include "host/reserve.h"
+#include "host/restarts.h"
+#include "host/settings.h"
 #include "store/loss.h"
 
 namespace berth::cli {
 namespace {
 
-using lab::ClusterDir;
+using host::ClusterDir;
 
 Status make_cluster_directories(const ClusterDir& dir) {
   BERTH_TRY(make_directories(dir.root, 0755));
@@ -69,10 +69,10 @@ Status check_port_free(int port) {
 }
 
 // The node's namespaces, fresh unless something of ours still lives in them: containers, or the server's own address there.
-Status prepare_space(const ClusterDir& dir, const lab::Settings& settings, bool something_runs) {
-  bool keep = lab::node_space_exists(dir) && (something_runs || !lab::node_processes(dir).empty());
-  if (!keep) BERTH_TRY(lab::destroy_node_space(dir));
-  return lab::make_node_space(dir, {settings.api_service_ip, settings.dns_service_ip});
+Status prepare_space(const ClusterDir& dir, const host::Settings& settings, bool something_runs) {
+  bool keep = host::node_space_exists(dir) && (something_runs || !host::node_processes(dir).empty());
+  if (!keep) BERTH_TRY(host::destroy_node_space(dir));
+  return host::make_node_space(dir, {settings.api_service_ip, settings.dns_service_ip});
 }
 
 // A line for the shell. KUBECONFIG is a list with colons between its files.
@@ -83,7 +83,7 @@ std::string how_to_reach(const std::string& kubeconfig) {
 // "what, was up; restarted once, at ..."
 std::string detail(const ClusterDir& dir, const std::string& role, std::string what, bool was_up) {
   if (was_up) what += " (was up)";
-  const std::string restarts = lab::describe(lab::read_restarts(dir.restarts(), role));
+  const std::string restarts = host::describe(host::read_restarts(dir.restarts(), role));
   return restarts.empty() ? what : what + "; " + restarts;
 }
 
@@ -94,14 +94,14 @@ bool is_this_program(int pid) {
          ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
-Status bring_up(const ClusterDir& dir, const lab::Settings& settings) {
-  const lab::DaemonSpec server = lab::server_daemon(dir), agent = lab::agent_daemon(dir), supervisor = lab::supervisor_daemon(dir);
-  const bool server_was_up = lab::daemon_is_ready(server), agent_was_up = lab::daemon_is_ready(agent);
-  const std::optional<int> supervised = lab::running_daemon(supervisor.pid_file);
-  const bool nothing_to_do = server_was_up && agent_was_up && supervised && is_this_program(*supervised) && lab::daemon_is_ready(supervisor);
+Status bring_up(const ClusterDir& dir, const host::Settings& settings) {
+  const host::DaemonSpec server = host::server_daemon(dir), agent = host::agent_daemon(dir), supervisor = host::supervisor_daemon(dir);
+  const bool server_was_up = host::daemon_is_ready(server), agent_was_up = host::daemon_is_ready(agent);
+  const std::optional<int> supervised = host::running_daemon(supervisor.pid_file);
+  const bool nothing_to_do = server_was_up && agent_was_up && supervised && is_this_program(*supervised) && host::daemon_is_ready(supervisor);
   // One that waits before it starts something again, or is about to, is in the way; what it looks after goes on.
-  if (!nothing_to_do) BERTH_TRY(lab::stop_daemon(supervisor.pid_file, 5s, SIGTERM));
-  const bool server_runs = lab::running_daemon(server.pid_file).has_value(), agent_runs = lab::running_daemon(agent.pid_file).has_value();
+  if (!nothing_to_do) BERTH_TRY(host::stop_daemon(supervisor.pid_file, 5s, SIGTERM));
+  const bool server_runs = host::running_daemon(server.pid_file).has_value(), agent_runs = host::running_daemon(agent.pid_file).has_value();
   if (!server_runs) BERTH_TRY(check_port_free(settings.api_port));
 
   Step space("node surroundings");
@@ -109,9 +109,9 @@ Status bring_up(const ClusterDir& dir, const lab::Settings& settings) {
   space.done("network and mount namespace");
   Step both("API server"), node("node agent");
   if (!nothing_to_do) {
-    BERTH_ASSIGN(lab::Started started, lab::start_daemon(supervisor));
-    BERTH_ASSIGN(const std::string word, lab::await_word(supervisor, started, 40s));
-    if (word.empty()) return lab::failed_start(supervisor, word);
+    BERTH_ASSIGN(host::Started started, host::start_daemon(supervisor));
+    BERTH_ASSIGN(const std::string word, host::await_word(supervisor, started, 40s));
+    if (word.empty()) return host::failed_start(supervisor, word);
     if (word != "READY") return error(Code::kInternal, word);  // it speaks for the server and the agent
   }
   both.done(detail(dir, "server", "https://127.0.0.1:" + std::to_string(settings.api_port), server_was_up));
@@ -144,15 +144,15 @@ int purge(const ClusterDir& dir) {
 Status end_pods(const ClusterDir& dir, const DownOptions& options) {
   constexpr int kLookMs = 100;
   constexpr Duration kQuiet = 2s, kMargin = 10s;
-  const std::optional<int> agent = lab::running_daemon(dir.agent_pid());
-  if (!agent) return lab::stop_daemon(dir.agent_pid(), 5s, SIGUSR1);
+  const std::optional<int> agent = host::running_daemon(dir.agent_pid());
+  if (!agent) return host::stop_daemon(dir.agent_pid(), 5s, SIGUSR1);
   const Fd end(static_cast<int>(::syscall(SYS_pidfd_open, *agent, 0)));  // -1 where it has just ended: poll waits out its time then
   ::kill(*agent, SIGUSR1);
   const Stopwatch watch;
   // Until it says what it waits for: as long as a pod of which it knows nothing gets.
   Duration longest = options.grace_seconds < 0 ? agent::PodShutdown::kUnknownGrace : std::chrono::seconds(options.grace_seconds);
   bool said = false, read = false;
-  while (lab::running_daemon(dir.agent_pid()) && watch.spent() < longest + kMargin) {
+  while (host::running_daemon(dir.agent_pid()) && watch.spent() < longest + kMargin) {
     pollfd waiting{end.get(), POLLIN, 0};
     ::poll(&waiting, 1, kLookMs);
     const std::vector<agent::ShutdownLine> lines = agent::read_shutdown_progress(dir.shutdown_progress());
@@ -173,11 +173,11 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
     pods.resize(pods.size() - more);
     say("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") + "; --grace SECONDS bounds that");
   }
-  return lab::stop_daemon(dir.agent_pid(), 5s, SIGTERM);
+  return host::stop_daemon(dir.agent_pid(), 5s, SIGTERM);
 }
 
 // What `up` was told takes the place of what the cluster was told before.
-Status take_options(const ClusterDir& dir, const UpOptions& options, bool server_runs, lab::Settings& settings) {
+Status take_options(const ClusterDir& dir, const UpOptions& options, bool server_runs, host::Settings& settings) {
   if (options.api_port != 0 && options.api_port != settings.api_port) {
     if (server_runs) {
       return error(Code::kInvalid, "the cluster in " + dir.root + " is up on port " + std::to_string(settings.api_port) + "; run berth down first to change it");
@@ -187,7 +187,7 @@ Status take_options(const ClusterDir& dir, const UpOptions& options, bool server
   }
   if (!options.node_name.empty()) settings.node_name = options.node_name;
   if (options.feature_gates) {
-    if (Result<void> known = schema::FeatureGates().set(*options.feature_gates); !known.ok()) return known.error();
+    if (Result<void> known = api::schema::FeatureGates().set(*options.feature_gates); !known.ok()) return known.error();
     if (server_runs && *options.feature_gates != settings.feature_gates) {
       return error(Code::kInvalid, "the cluster in " + dir.root + " is up with --feature-gates " + quoted(settings.feature_gates) +
                                        "; run berth down first to change them");
@@ -201,7 +201,7 @@ Status take_options(const ClusterDir& dir, const UpOptions& options, bool server
       if (Status valid = agent::check_sysctl_pattern(one); !valid.ok()) return valid.error().in("--allowed-unsafe-sysctls");
       settings.allowed_unsafe_sysctls.push_back(one);
     }
-    if (lab::running_daemon(dir.agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
+    if (host::running_daemon(dir.agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
   }
   return ok_status();
 }
@@ -227,25 +227,25 @@ Status hand_over_accepted_losses(const ClusterDir& dir, const std::vector<std::s
 
 int up(const UpOptions& options) {
   if (::geteuid() != 0) return fail(error(Code::kForbidden, "up needs root: it makes namespaces, mounts and cgroups; try sudo berth up"));
-  Result<ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
+  Result<ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
-  if (Status owned = lab::check_ownership(*dir); !owned.ok()) return fail(owned.error());
+  if (Status owned = host::check_ownership(*dir); !owned.ok()) return fail(owned.error());
   // Before anything is made or written: a refused port leaves nothing behind.
   const bool fresh = !path_exists(dir->settings());
-  if (const int port = options.api_port != 0 ? options.api_port : lab::Settings().api_port; fresh) {
+  if (const int port = options.api_port != 0 ? options.api_port : host::Settings().api_port; fresh) {
     if (Status is_free = check_port_free(port); !is_free.ok()) return fail(is_free.error());
   }
   if (Status made = make_cluster_directories(*dir); !made.ok()) return fail(made.error());
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
-  lab::spend_reserve(*dir);
-  Result<lab::Settings> settings = lab::load_settings(*dir);
+  host::spend_reserve(*dir);
+  Result<host::Settings> settings = host::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
-  const bool server_runs = lab::running_daemon(dir->server_pid()).has_value();
+  const bool server_runs = host::running_daemon(dir->server_pid()).has_value();
   if (Status taken = take_options(*dir, options, server_runs, *settings); !taken.ok()) return fail(taken.error());
   if (Status told = hand_over_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok()) return fail(told.error());
-  if (Status saved = lab::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
+  if (Status saved = host::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
-  lab::keep_reserve(*dir);
+  host::keep_reserve(*dir);
   say_what_is_left_alone(*dir);
   say("\n  " + how_to_reach(dir->kubeconfig()));
   return 0;
@@ -253,14 +253,14 @@ int up(const UpOptions& options) {
 
 int down(const DownOptions& options) {
   if (::geteuid() != 0) return fail(error(Code::kForbidden, "down needs root; try sudo berth down"));
-  Result<ClusterDir> dir = lab::open_cluster_dir(options.data_dir);
+  Result<ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   if (!path_exists(dir->settings())) {
     say("nothing to stop: there is no cluster in " + dir->root);
     return 0;
   }
   if (Status locked = lock_cluster(*dir); !locked.ok()) return fail(locked.error());
-  lab::spend_reserve(*dir);
+  host::spend_reserve(*dir);
   // What a killed daemon left behind lies there too.
   if (!path_exists(dir->run())) {
     say("nothing to stop: the cluster in " + dir->root + " is down");
@@ -268,13 +268,13 @@ int down(const DownOptions& options) {
   }
 
   // It would start again what is stopped here.
-  if (Status stopped = lab::stop_daemon(dir->supervisor_pid(), 5s, SIGTERM); !stopped.ok()) return fail(stopped.error());
+  if (Status stopped = host::stop_daemon(dir->supervisor_pid(), 5s, SIGTERM); !stopped.ok()) return fail(stopped.error());
   Step pods("pods and node agent");
-  if (!lab::running_daemon(dir->agent_pid()) && lab::node_space_exists(*dir) && !lab::node_processes(*dir).empty()) {
+  if (!host::running_daemon(dir->agent_pid()) && host::node_space_exists(*dir) && !host::node_processes(*dir).empty()) {
     // The containers of an agent that has died are ended in order, too. Without one they are killed below.
-    if (Result<lab::Started> agent = lab::start_daemon(lab::agent_daemon(*dir)); agent.ok()) ::close(agent->ready_fd);
+    if (Result<host::Started> agent = host::start_daemon(host::agent_daemon(*dir)); agent.ok()) ::close(agent->ready_fd);
   }
-  if (lab::running_daemon(dir->agent_pid())) {
+  if (host::running_daemon(dir->agent_pid())) {
     ::unlink(dir->grace().c_str());
     ::unlink(dir->shutdown_progress().c_str());
     Status told = options.grace_seconds < 0 ? ok_status() : write_file(dir->grace(), std::to_string(options.grace_seconds));
@@ -285,35 +285,35 @@ int down(const DownOptions& options) {
   for (const agent::ShutdownLine& line : agent::read_shutdown_progress(dir->shutdown_progress())) {
     if (line.killed) killed += "  killed after " + std::to_string(line.seconds) + " s: " + line.pod + "\n";
   }
-  if (status.ok()) status = lab::destroy_node_space(*dir);
+  if (status.ok()) status = host::destroy_node_space(*dir);
   if (!status.ok()) return fail(status.error());
   pods.done(killed.empty() ? "stopped" : "stopped; not all pods ended by themselves");
   if (!killed.empty()) say(killed.substr(0, killed.size() - 1));
   Step server("API server");
-  status = lab::stop_daemon(dir->server_pid(), 10s, SIGTERM);
+  status = host::stop_daemon(dir->server_pid(), 10s, SIGTERM);
   if (status.ok()) status = remove_all(dir->run());
   if (!status.ok()) return fail(status.error());
   server.done("stopped");
-  if (!options.purge) lab::keep_reserve(*dir);
+  if (!options.purge) host::keep_reserve(*dir);
   return options.purge ? purge(*dir) : 0;
 }
 
 int status(const std::string& data_dir) {
-  Result<ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  Result<ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return fail(dir.error());
   if (!path_exists(dir->settings())) return fail(error(Code::kNotFound, "there is no cluster in " + dir->root + "; make one with berth up"));
-  Result<lab::Settings> settings = lab::load_settings(*dir);
+  Result<host::Settings> settings = host::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
   auto describe = [](const std::optional<int>& pid) { return pid ? "running, pid " + std::to_string(*pid) : std::string("not running"); };
-  std::optional<int> server = lab::running_daemon(dir->server_pid()), agent = lab::running_daemon(dir->agent_pid());
+  std::optional<int> server = host::running_daemon(dir->server_pid()), agent = host::running_daemon(dir->agent_pid());
   say("data        " + dir->root);
-  const std::optional<int> supervisor = lab::running_daemon(dir->supervisor_pid());
+  const std::optional<int> supervisor = host::running_daemon(dir->supervisor_pid());
   auto role = [&](const std::string& name, const std::optional<int>& pid, const std::string& what) {
-    const lab::Restarts restarts = lab::read_restarts(dir->restarts(), name);
+    const host::Restarts restarts = host::read_restarts(dir->restarts(), name);
     std::string out = describe(pid);
-    if (!pid && supervisor && restarts.next) out += ": " + restarts.next->why + ", " + lab::describe(*restarts.next, std::chrono::system_clock::now());
+    if (!pid && supervisor && restarts.next) out += ": " + restarts.next->why + ", " + host::describe(*restarts.next, std::chrono::system_clock::now());
     out += ", " + what;
-    const std::string before = lab::describe(restarts);
+    const std::string before = host::describe(restarts);
     return before.empty() ? out : out + "; " + before;
   };
   say("API server  " + role("server", server, "https://127.0.0.1:" + std::to_string(settings->api_port)));

@@ -6,28 +6,26 @@
 #include <cstdlib>
 #include <map>
 
-#include "api/remote/http_api_client.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "cli/cluster_access.h"
 #include "cli/console.h"
-#include "controllers/why/render.h"
+#include "client/http_client.h"
+#include "why/render.h"
 
 namespace berth::cli {
 namespace {
 
-namespace reasons = controllers::why;
-
 constexpr Duration kAnswer = 10s;
 
 // What is asked for and not known is fetched in rounds, each round at once.
-class FetchedSource final : public reasons::Source {
+class FetchedSource final : public berth::why::Source {
  public:
-  FetchedSource(Loop& loop, api::Client& client) : loop_(loop), client_(client) {}
+  FetchedSource(Loop& loop, client::Client& client) : loop_(loop), client_(client) {}
 
   Value object(const api::Resource& resource, const api::Name& name) override { return objects_.get({resource, name}); }
 
-  std::vector<Value> list(const api::Resource& resource, const api::ListOptions& options) override {
+  std::vector<Value> list(const api::Resource& resource, const client::ListOptions& options) override {
     return lists_.get({resource, {options.ns, options.label_selector, options.field_selector}});
   }
 
@@ -40,7 +38,7 @@ class FetchedSource final : public reasons::Source {
     }
     for (const ListKey& key : std::exchange(lists_.wanted, {})) {
       const auto& [ns, labels, fields] = key.second;
-      client_.list(key.first, {ns, labels, fields}, [this, key](Result<api::List> answer) {
+      client_.list(key.first, {ns, labels, fields}, [this, key](Result<client::List> answer) {
         if (!answer.ok()) return take(lists_.known[key], Result<std::vector<Value>>(answer.error()));
         take(lists_.known[key], Result<std::vector<Value>>(std::move(answer->items)));
       });
@@ -82,14 +80,14 @@ class FetchedSource final : public reasons::Source {
   }
 
   Loop& loop_;
-  api::Client& client_;
+  client::Client& client_;
   Asked<ObjectKey, Value> objects_;
   Asked<ListKey, std::vector<Value>> lists_;
   std::size_t waiting_ = 0;
   std::optional<Error> failure_;
 };
 
-Result<reasons::Question> question_of(const WhyOptions& options, const ClusterAccess& access) {
+Result<berth::why::Question> question_of(const WhyOptions& options, const ClusterAccess& access) {
   std::vector<std::string> words = options.object;
   if (words.size() == 1) {
     const Cut parts = cut(words[0], "/");
@@ -98,15 +96,15 @@ Result<reasons::Question> question_of(const WhyOptions& options, const ClusterAc
   if (words[1].empty() || words[1].find('/') != std::string::npos) {
     return error(Code::kInvalid, "expected TYPE/NAME or TYPE NAME, such as sts/web, not " + quoted(join(options.object, " ")));
   }
-  reasons::Question question;
-  BERTH_ASSIGN(question.resource, reasons::resource_named(words[0]));
+  berth::why::Question question;
+  BERTH_ASSIGN(question.resource, berth::why::resource_named(words[0]));
   question.name = {options.ns.empty() ? access.ns : options.ns, words[1]};
   question.spell_namespace = question.name.ns != access.ns;
   return question;
 }
 
-reasons::Style style_of_terminal() {
-  reasons::Style style;
+berth::why::Style style_of_terminal() {
+  berth::why::Style style;
   const char* no_colour = std::getenv("NO_COLOR");
   style.colours = ::isatty(STDOUT_FILENO) != 0 && !(no_colour && *no_colour);
   winsize size{};
@@ -119,21 +117,21 @@ reasons::Style style_of_terminal() {
 int why(const WhyOptions& options) {
   Result<ClusterAccess> access = open_access(options.data_dir, options.data_dir_named);
   if (!access.ok()) return fail(access.error());
-  Result<reasons::Question> question = question_of(options, *access);
+  Result<berth::why::Question> question = question_of(options, *access);
   if (!question.ok()) return fail(question.error());
   Loop loop(1);
-  std::unique_ptr<api::Client> client = api::make_http_client(loop, access->endpoint, "berth-why", access->token);
+  std::unique_ptr<client::Client> client = client::make_http_client(loop, access->endpoint, "berth-why", access->token);
   FetchedSource source(loop, *client);
-  Result<reasons::Report> report = reasons::explain(*question, source, loop.now());
+  Result<berth::why::Report> report = berth::why::explain(*question, source, loop.now());
   while (!source.complete()) {
     if (Status fetched = source.fetch(); !fetched.ok()) return fail(fetched.error());
-    report = reasons::explain(*question, source, loop.now());
+    report = berth::why::explain(*question, source, loop.now());
   }
   if (!report.ok()) return fail(report.error());
   if (options.output == "json") {
-    say(json::encode_pretty(reasons::to_json(*report, loop.now())));
+    say(json::encode_pretty(berth::why::to_json(*report, loop.now())));
   } else {
-    const std::string text = reasons::render(*report, loop.now(), style_of_terminal());
+    const std::string text = berth::why::render(*report, loop.now(), style_of_terminal());
     say(std::string_view(text).substr(0, text.size() - 1));
   }
   return report->waiting() ? 3 : 0;

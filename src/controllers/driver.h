@@ -26,15 +26,25 @@
 #include <string_view>
 #include <vector>
 
-#include "api/client.h"
 #include "base/runtime.h"
-#include "controllers/event_recorder.h"
+#include "client/client.h"
+#include "client/event_recorder.h"
+#include "client/informer.h"
+#include "client/queue.h"
 #include "controllers/handling.h"
-#include "controllers/informer.h"
-#include "controllers/queue.h"
 #include "controllers/write_budget.h"
 
 namespace berth::controllers {
+
+// What every controller works with, by its short name.
+using client::EventRecorder;
+using client::Informer;
+using client::InformerSet;
+using client::kNormal;
+using client::kWarning;
+using client::Subscription;
+using client::WorkQueue;
+namespace index = client::index;
 
 // An Event to write about `object`.
 struct EventSpec {
@@ -52,9 +62,9 @@ struct Action {
   api::Name name;
   Value object;             // kCreate, kCreateSub, kUpdate: the object; kPatch: the patch
   std::string subresource;  // "", "status", "binding", ...
-  api::PatchType patch_type = api::PatchType::kMerge;
+  client::PatchType patch_type = client::PatchType::kMerge;
   bool force = false;          // kApply
-  api::DeleteOptions options;  // kDelete; kConfirm: its resource_version, where not empty
+  client::DeleteOptions options;  // kDelete; kConfirm: its resource_version, where not empty
   std::vector<EventSpec> on_success;
   std::vector<EventSpec> on_failure;
 
@@ -73,7 +83,7 @@ Action update(const api::Resource& resource, Value object);
 Action update_status(const api::Resource& resource, Value object);
 // `target`: the object as cached; its uid becomes a precondition of kMerge and kStrategic patches, and with
 // `exact_version` its resourceVersion too.
-Action patch(const api::Resource& resource, const Value& target, api::PatchType type, Value patch,
+Action patch(const api::Resource& resource, const Value& target, client::PatchType type, Value patch,
              bool exact_version = false);
 Action patch_status(const api::Resource& resource, const Value& target, Value merge_patch, bool exact_version = false);
 // Deletes exactly the incarnation `target` (by uid). That it is gone already is no failure.

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/text.h"
+#include "crypto/openssl_error.h"
 #include "http/http1_parser.h"
 #include "http/message.h"
 #include "http/socket.h"
@@ -234,7 +235,7 @@ Status Link::open(const Endpoint& endpoint, SSL_CTX* context) {
   }
   socket_ = std::make_unique<Socket>(std::move(fd), !to.is_unix());
   if (context) {
-    if (!socket_->start_tls(context)) return error(Code::kInternal, tls_error_text());
+    if (!socket_->start_tls(context)) return error(Code::kInternal, crypto::openssl_error_text());
     BERTH_TRY(prepare_client(socket_->ssl(), endpoint));
     handshaking_ = true;
   }

@@ -83,7 +83,7 @@ TEST_F(ClientTest, TheServerKnowsAClientByItsCertificate) {
     peer = e->request().peer;
     e->respond(200, "text/plain", "");
   });
-  KeyPair admin = pki_.client("admin", {"system:masters", "ops"});
+  crypto::KeyPair admin = pki_.client("admin", {"system:masters", "ops"});
   Endpoint known = endpoint();
   known.certificate_pem = admin.certificate_pem;
   known.key_pem = admin.key_pem;
@@ -92,7 +92,7 @@ TEST_F(ClientTest, TheServerKnowsAClientByItsCertificate) {
   EXPECT_EQ(peer.common_name, "admin");
   EXPECT_EQ(peer.organizations, (std::vector<std::string>{"system:masters", "ops"}));
 
-  KeyPair stranger = Pki("other-ca").client("admin", {"system:masters"});
+  crypto::KeyPair stranger = Pki("other-ca").client("admin", {"system:masters"});
   Endpoint unknown = endpoint();
   unknown.certificate_pem = stranger.certificate_pem;
   unknown.key_pem = stranger.key_pem;
@@ -103,7 +103,7 @@ TEST_F(ClientTest, TheServerKnowsAClientByItsCertificate) {
   EXPECT_TRUE(peer.organizations.empty());
 
   // A server's certificate is no proof of a client's identity, although our own authority signed it.
-  KeyPair misused = pki_.server();
+  crypto::KeyPair misused = pki_.server();
   unknown.certificate_pem = misused.certificate_pem;
   unknown.key_pem = misused.key_pem;
   client = make_client(loop_, unknown);
@@ -121,12 +121,12 @@ TEST_F(ClientTest, ACertificateCountsInItsTimeOnly) {
   });
   const Time now = std::chrono::system_clock::now();
   for (Time from : {now - std::chrono::hours(48), now + std::chrono::hours(24), now}) {
-    CertificateRequest request;
+    crypto::CertificateRequest request;
     request.common_name = "admin";
     request.client = true;
     request.not_before = from;
     request.lifetime = std::chrono::hours(1);
-    KeyPair pair = issue(pki_.authority, request).value();
+    crypto::KeyPair pair = crypto::issue(pki_.authority, request).value();
     Endpoint known = endpoint();
     known.certificate_pem = pair.certificate_pem;
     known.key_pem = pair.key_pem;
@@ -135,7 +135,7 @@ TEST_F(ClientTest, ACertificateCountsInItsTimeOnly) {
     EXPECT_EQ(peer.bad_certificate, from != now);
     EXPECT_EQ(peer.common_name, from == now ? "admin" : "");
     EXPECT_EQ(peer.certificate_sha256.size(), from == now ? 64u : 0u);
-    EXPECT_EQ(peer.certificate_ends, from == now ? expiry(pair.certificate_pem).value() : Time{});
+    EXPECT_EQ(peer.certificate_ends, from == now ? crypto::expiry(pair.certificate_pem).value() : Time{});
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "crypto/openssl_error.h"
 #include "http/tls.h"
 
 namespace berth::http {
@@ -127,7 +128,7 @@ Socket::Io Socket::tls_result(int result) {
       failure_ = "the peer closed the connection";
     } else {
       long verdict = SSL_get_verify_result(ssl_);
-      failure_ = tls_error_text();
+      failure_ = crypto::openssl_error_text();
       if (!SSL_is_server(ssl_) && verdict != X509_V_OK) {
         failure_ += std::string(": ") + X509_verify_cert_error_string(verdict);
       }
@@ -141,7 +142,7 @@ Socket::Io Socket::handshake() {
   if (accepting_) {
     if (!readable_) return Io::kAgain;
     if (!make_ssl(std::exchange(accepting_, nullptr).get(), true)) {
-      failure_ = tls_error_text();
+      failure_ = crypto::openssl_error_text();
       return Io::kFailed;
     }
   }

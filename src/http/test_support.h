@@ -13,8 +13,8 @@
 
 #include "base/files.h"
 #include "base/loop.h"
+#include "crypto/pki.h"
 #include "http/client.h"
-#include "http/pki.h"
 #include "http/server.h"
 #include "http/socket_address.h"
 
@@ -71,27 +71,27 @@ struct RawSocket {
 };
 
 struct Pki {
-  KeyPair authority;
-  explicit Pki(const std::string& name = "test-ca") { authority = make_authority(name, std::chrono::system_clock::now()).value(); }
-  KeyPair server(const std::string& name = "localhost") const {
-    CertificateRequest request;
+  crypto::KeyPair authority;
+  explicit Pki(const std::string& name = "test-ca") { authority = crypto::make_authority(name, std::chrono::system_clock::now()).value(); }
+  crypto::KeyPair server(const std::string& name = "localhost") const {
+    crypto::CertificateRequest request;
     request.common_name = name;
     request.dns_names = {name};
     request.addresses = {"127.0.0.1", "::1"};
     request.server = true;
     request.not_before = std::chrono::system_clock::now();
-    return issue(authority, request).value();
+    return crypto::issue(authority, request).value();
   }
-  KeyPair client(const std::string& name, std::vector<std::string> organizations) const {
-    CertificateRequest request;
+  crypto::KeyPair client(const std::string& name, std::vector<std::string> organizations) const {
+    crypto::CertificateRequest request;
     request.common_name = name;
     request.organizations = std::move(organizations);
     request.client = true;
     request.not_before = std::chrono::system_clock::now();
-    return issue(authority, request).value();
+    return crypto::issue(authority, request).value();
   }
   TlsConfig tls() const {
-    KeyPair pair = server();
+    crypto::KeyPair pair = server();
     return TlsConfig{pair.certificate_pem, pair.key_pem, authority.certificate_pem};
   }
   Endpoint endpoint(const std::string& address) const {

@@ -9,7 +9,8 @@
 #include <ctime>
 
 #include "base/text.h"
-#include "http/openssl_handles.h"
+#include "crypto/openssl_error.h"
+#include "crypto/openssl_handles.h"
 
 namespace berth::http {
 
@@ -17,31 +18,31 @@ namespace {
 
 
 Status use_certificate(SSL_CTX* context, const std::string& certificate_pem, const std::string& key_pem) {
-  Bio chain = memory_bio(certificate_pem);
+  crypto::Bio chain = crypto::memory_bio(certificate_pem);
   X509* leaf = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
-  if (!leaf) return error(Code::kInvalid, "certificate: no PEM certificate in it: " + tls_error_text());
+  if (!leaf) return error(Code::kInvalid, "certificate: no PEM certificate in it: " + crypto::openssl_error_text());
   bool used = SSL_CTX_use_certificate(context, leaf) == 1;
   X509_free(leaf);
-  if (!used) return error(Code::kInvalid, "certificate: " + tls_error_text());
+  if (!used) return error(Code::kInvalid, "certificate: " + crypto::openssl_error_text());
   while (X509* more = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)) {
     if (SSL_CTX_add0_chain_cert(context, more) != 1) {
       X509_free(more);
-      return error(Code::kInvalid, "certificate chain: " + tls_error_text());
+      return error(Code::kInvalid, "certificate chain: " + crypto::openssl_error_text());
     }
   }
   ERR_clear_error();
-  Bio key_bio = memory_bio(key_pem);
+  crypto::Bio key_bio = crypto::memory_bio(key_pem);
   EVP_PKEY* key = PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr);
-  if (!key) return error(Code::kInvalid, "private key: no PEM key in it: " + tls_error_text());
+  if (!key) return error(Code::kInvalid, "private key: no PEM key in it: " + crypto::openssl_error_text());
   used = SSL_CTX_use_PrivateKey(context, key) == 1;
   EVP_PKEY_free(key);
-  if (!used) return error(Code::kInvalid, "private key: does not belong to the certificate: " + tls_error_text());
+  if (!used) return error(Code::kInvalid, "private key: does not belong to the certificate: " + crypto::openssl_error_text());
   return ok_status();
 }
 
 // Adds every certificate of the text to the trusted ones and, for servers, to the names sent to clients.
 Status trust(SSL_CTX* context, const std::string& ca_pem, bool announce) {
-  Bio bio = memory_bio(ca_pem);
+  crypto::Bio bio = crypto::memory_bio(ca_pem);
   int count = 0;
   while (X509* ca = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca);
@@ -111,7 +112,7 @@ std::string entry_text(const X509_NAME_ENTRY* entry) {
 
 Result<SslContext> make_server_context(const TlsConfig& config) {
   SslContext context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
-  if (!context) return error(Code::kInternal, "TLS context: " + tls_error_text());
+  if (!context) return error(Code::kInternal, "TLS context: " + crypto::openssl_error_text());
   set_common(context.get());
   BERTH_TRY(use_certificate(context.get(), config.certificate_pem, config.key_pem));
   // Tickets resume without state here; one is enough, and each costs the handshake.
@@ -129,7 +130,7 @@ Result<SslContext> make_server_context(const TlsConfig& config) {
 
 Result<SslContext> make_client_context(const Endpoint& endpoint) {
   SslContext context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
-  if (!context) return error(Code::kInternal, "TLS context: " + tls_error_text());
+  if (!context) return error(Code::kInternal, "TLS context: " + crypto::openssl_error_text());
   set_common(context.get());
   if (!endpoint.certificate_pem.empty()) {
     BERTH_TRY(use_certificate(context.get(), endpoint.certificate_pem, endpoint.key_pem));
@@ -154,7 +155,7 @@ Status prepare_client(SSL* ssl, const Endpoint& endpoint) {
   if (endpoint.insecure) return ok_status();
   bool set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1
                         : SSL_set1_host(ssl, name.c_str()) == 1;
-  if (!set) return error(Code::kInvalid, "server name " + name + ": " + tls_error_text());
+  if (!set) return error(Code::kInvalid, "server name " + name + ": " + crypto::openssl_error_text());
   return ok_status();
 }
 
@@ -186,14 +187,6 @@ bool negotiated_h2(SSL* ssl) {
   unsigned length = 0;
   SSL_get0_alpn_selected(ssl, &protocol, &length);
   return length == 2 && std::memcmp(protocol, "h2", 2) == 0;
-}
-
-std::string tls_error_text() {
-  unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  if (code == 0) return "unknown TLS error";
-  const char* reason = ERR_reason_error_string(code);
-  return reason ? reason : "TLS error " + std::to_string(code);
 }
 
 }  // namespace berth::http

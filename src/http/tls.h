@@ -23,7 +23,5 @@ Status prepare_client(SSL* ssl, const Endpoint& endpoint);
 // Fills the subject in from a client certificate that verified, or says that it did not; nothing where there is none.
 void read_peer(SSL* ssl, Peer& peer);
 bool negotiated_h2(SSL* ssl);
-// The oldest of OpenSSL's queued errors as text; empties the queue.
-std::string tls_error_text();
 
 }  // namespace berth::http

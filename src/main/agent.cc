@@ -6,30 +6,30 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/background.h"
-#include "agent/claim_volumes.h"
+#include "agent/disk/background.h"
 #include "agent/dns/cluster_dns.h"
+#include "agent/images/image_routes.h"
 #include "agent/images/image_store.h"
-#include "agent/log_files.h"
-#include "agent/pod_shutdown.h"
+#include "agent/logs/log_files.h"
+#include "agent/node/pod_shutdown.h"
+#include "agent/node/usage_service.h"
 #include "agent/probes/probe_runner.h"
 #include "agent/runtime/crun_runtime.h"
 #include "agent/runtime/mounts.h"
 #include "agent/streams/stream_server.h"
-#include "agent/usage_service.h"
-#include "agent/volume_keeper.h"
+#include "agent/volumes/claim_volumes.h"
 #include "agent/volumes/local_volumes.h"
-#include "api/remote/http_api_client.h"
+#include "agent/volumes/volume_keeper.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/text.h"
-#include "controllers/informer.h"
+#include "client/http_client.h"
+#include "client/informer.h"
+#include "host/daemon.h"
+#include "host/node_space.h"
+#include "host/settings.h"
 #include "http/server.h"
-#include "lab/daemon.h"
-#include "lab/node_space.h"
-#include "lab/settings.h"
-#include "main/image_routes.h"
 #include "main/roles.h"
 #include "main/signals.h"
 #include "net/dns/forwarder.h"
@@ -44,7 +44,7 @@ constexpr int kLockTries = 50, kLockPauseMs = 100;
 class AgentRole {
  public:
   // `host_network`: path of the network namespace that `berth up` ran in. Images are pulled from there.
-  AgentRole(lab::ClusterDir dir, lab::Settings settings, std::string host_network)
+  AgentRole(host::ClusterDir dir, host::Settings settings, std::string host_network)
       : dir_(std::move(dir)), settings_(std::move(settings)), host_network_(std::move(host_network)) {}
 
   Loop& loop() { return loop_; }
@@ -53,7 +53,7 @@ class AgentRole {
     BERTH_TRY(open_node());
     http::Endpoint api;
     api.address = "unix:" + dir_.api_socket();
-    client_ = api::make_http_client(loop_, api, "berth-agent");
+    client_ = client::make_http_client(loop_, api, "berth-agent");
     agent::AgentConfig config;
     config.node_name = settings_.node_name;
     config.node_ip = settings_.node_ip;
@@ -72,12 +72,12 @@ class AgentRole {
     BERTH_TRY(start_socket());
     agent_->start([this](Status status) {
       if (!status.ok()) {
-        lab::report_failure(status.error().message);
+        host::report_failure(status.error().message);
         exit_code_ = 1;
         return loop_.stop();
       }
       log_info("agent", "node is ready", {{"node", settings_.node_name}});
-      lab::report_ready();
+      host::report_ready();
     });
     return ok_status();
   }
@@ -90,7 +90,7 @@ class AgentRole {
     if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
       if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) config.most = std::chrono::seconds(*seconds);
     }
-    for (const agent::Agent::PodSummary& pod : agent_->pods()) config.pods[pod.uid] = {pod.ns + "/" + pod.name, pod.grace};
+    for (const agent::PodSummary& pod : agent_->pods()) config.pods[pod.uid] = {pod.ns + "/" + pod.name, pod.grace};
     shutdown_ = std::make_unique<agent::PodShutdown>(loop_, *containers_, std::move(config), [this] { loop_.stop(); });
     usage_.reset();
     agent_.reset();  // nothing is restarted from here on
@@ -153,7 +153,7 @@ class AgentRole {
     // The machine's own resolver (127.0.0.53) is not in this network namespace.
     std::erase_if(config.upstreams, net::dns::is_loopback);
     BERTH_ASSIGN(dns_, net::dns::start_server(loop_, settings_.cluster_domain, config));
-    informers_ = std::make_unique<controllers::InformerSet>(loop_, *client_);
+    informers_ = std::make_unique<client::InformerSet>(loop_, *client_);
     cluster_dns_ = std::make_unique<agent::ClusterDns>(*informers_, *dns_);
     keeper_ = std::make_unique<agent::VolumeKeeper>(loop_, *informers_, *client_, *disks_, settings_.node_name);
     return ok_status();
@@ -161,7 +161,7 @@ class AgentRole {
 
   Status start_socket() {
     streams_ = std::make_unique<agent::StreamServer>(loop_, *agent_, *containers_);
-    image_routes_ = std::make_unique<ImageRoutes>(*images_);
+    image_routes_ = std::make_unique<agent::ImageRoutes>(*images_);
     usage_ = std::make_unique<agent::UsageService>(
         loop_, [this] { return agent_->pods(); }, [this](const std::string& id) { return containers_->usage(id); });
     http::Config config;
@@ -178,8 +178,8 @@ class AgentRole {
     return ok_status();
   }
 
-  lab::ClusterDir dir_;
-  lab::Settings settings_;
+  host::ClusterDir dir_;
+  host::Settings settings_;
   std::string host_network_;
   Loop loop_{4};
   agent::BackgroundThread measuring_;
@@ -193,15 +193,15 @@ class AgentRole {
   std::unique_ptr<agent::ProbeRunner> probes_;
   ThreadPool log_remover_{loop_, 1};
   std::unique_ptr<agent::LogFiles> logs_;
-  std::unique_ptr<api::Client> client_;
-  std::unique_ptr<controllers::InformerSet> informers_;
+  std::unique_ptr<client::Client> client_;
+  std::unique_ptr<client::InformerSet> informers_;
   std::unique_ptr<net::dns::Server> dns_;
   std::unique_ptr<agent::ClusterDns> cluster_dns_;
   std::unique_ptr<agent::VolumeKeeper> keeper_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<agent::StreamServer> streams_;
   std::unique_ptr<agent::UsageService> usage_;
-  std::unique_ptr<ImageRoutes> image_routes_;
+  std::unique_ptr<agent::ImageRoutes> image_routes_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<agent::PodShutdown> shutdown_;
   int exit_code_ = 0;
@@ -211,15 +211,15 @@ class AgentRole {
 
 int run_agent(const std::string& data_dir) {
   auto give_up = [](const Error& error) {
-    lab::report_failure(error.message);
+    host::report_failure(error.message);
     return 1;
   };
-  Result<lab::ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  Result<host::ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return give_up(dir.error());
-  Result<lab::Settings> settings = lab::load_settings(*dir);
+  Result<host::Settings> settings = host::load_settings(*dir);
   if (!settings.ok()) return give_up(settings.error());
   Fd host_network(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-  if (Status entered = lab::enter_node_space(*dir); !entered.ok()) return give_up(entered.error());
+  if (Status entered = host::enter_node_space(*dir); !entered.ok()) return give_up(entered.error());
   AgentRole role(*dir, *settings, "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(host_network.get()));
   Signals signals(role.loop(), {SIGTERM, SIGINT, SIGUSR1}, [&role](int signal) { role.stop(signal); });
   if (Status started = role.start(); !started.ok()) return give_up(started.error());

@@ -4,27 +4,27 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
-#include "http/jwt.h"
+#include "crypto/jwt.h"
 
 namespace berth {
 namespace {
 
 constexpr Duration kLifetime = std::chrono::hours(24 * 365);
 
-Result<http::KeyPair> read_pair(const std::string& base) {
-  http::KeyPair pair;
+Result<crypto::KeyPair> read_pair(const std::string& base) {
+  crypto::KeyPair pair;
   BERTH_ASSIGN(pair.certificate_pem, read_file(base + ".crt"));
   BERTH_ASSIGN(pair.key_pem, read_file(base + ".key"));
   return pair;
 }
 
-Status write_pair(const std::string& base, const http::KeyPair& pair) {
+Status write_pair(const std::string& base, const crypto::KeyPair& pair) {
   BERTH_TRY(write_file_durably(base + ".key", pair.key_pem, 0600));
   return write_file_durably(base + ".crt", pair.certificate_pem, 0644);
 }
 
-http::CertificateRequest serving_request(const lab::Settings& settings) {
-  http::CertificateRequest request;
+crypto::CertificateRequest serving_request(const host::Settings& settings) {
+  crypto::CertificateRequest request;
   request.common_name = "kube-apiserver";
   request.dns_names = {"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
                        "kubernetes.default.svc." + settings.cluster_domain};
@@ -34,8 +34,8 @@ http::CertificateRequest serving_request(const lab::Settings& settings) {
   return request;
 }
 
-http::CertificateRequest admin_request() {
-  http::CertificateRequest request;
+crypto::CertificateRequest admin_request() {
+  crypto::CertificateRequest request;
   request.common_name = "kubernetes-admin";
   request.organizations = {"system:masters"};
   request.client = true;
@@ -58,33 +58,33 @@ void set_named(Value& config, const char* list, const char* name, const char* fi
 }  // namespace
 
 // A pair that is missing, damaged, signed by another authority, for other addresses or near its end is made anew.
-Status ClusterPki::keep(const std::string& name, const http::CertificateRequest& wanted, http::KeyPair& pair, Time now) {
+Status ClusterPki::keep(const std::string& name, const crypto::CertificateRequest& wanted, crypto::KeyPair& pair, Time now) {
   std::string base = dir_.pki() + "/" + name;
   if (pair.certificate_pem.empty()) {
-    Result<http::KeyPair> stored = read_pair(base);
-    if (stored.ok() && http::verify_signed(stored->certificate_pem, authority_.certificate_pem).ok()) pair = *stored;
+    Result<crypto::KeyPair> stored = read_pair(base);
+    if (stored.ok() && crypto::verify_signed(stored->certificate_pem, authority_.certificate_pem).ok()) pair = *stored;
   }
   if (!pair.certificate_pem.empty()) {
-    Result<Time> end = http::expiry(pair.certificate_pem);
-    if (end.ok() && *end - now > kLifetime / 3 && http::names_all(pair.certificate_pem, wanted)) return ok_status();
+    Result<Time> end = crypto::expiry(pair.certificate_pem);
+    if (end.ok() && *end - now > kLifetime / 3 && crypto::names_all(pair.certificate_pem, wanted)) return ok_status();
   }
-  http::CertificateRequest request = wanted;
+  crypto::CertificateRequest request = wanted;
   request.not_before = now;
-  BERTH_ASSIGN(http::KeyPair issued, http::issue(authority_, request));
+  BERTH_ASSIGN(crypto::KeyPair issued, crypto::issue(authority_, request));
   BERTH_TRY(write_pair(base, issued));
   pair = std::move(issued);
   log_info("pki", "certificate issued", {{"name", name}});
   return ok_status();
 }
 
-Result<ClusterPki> ClusterPki::open(const lab::ClusterDir& dir, const lab::Settings& settings, Time now) {
+Result<ClusterPki> ClusterPki::open(const host::ClusterDir& dir, const host::Settings& settings, Time now) {
   ClusterPki pki(dir, settings);
   std::string ca = dir.pki() + "/ca";
-  Result<http::KeyPair> authority = read_pair(ca);
+  Result<crypto::KeyPair> authority = read_pair(ca);
   if (authority.ok()) {
     pki.authority_ = *authority;
   } else if (authority.failed_with(Code::kNotFound) && !path_exists(dir.store())) {
-    BERTH_ASSIGN(pki.authority_, http::make_authority("berth", now));
+    BERTH_ASSIGN(pki.authority_, crypto::make_authority("berth", now));
     BERTH_TRY(write_pair(ca, pki.authority_));
   } else {
     return error(Code::kInternal, "the cluster's authority " + ca + ".crt/.key cannot be read (" + authority.error().message +
@@ -95,7 +95,7 @@ Result<ClusterPki> ClusterPki::open(const lab::ClusterDir& dir, const lab::Setti
   if (token_key.ok()) {
     pki.token_key_ = *token_key;
   } else {
-    BERTH_ASSIGN(pki.token_key_, http::make_private_key(http::KeyKind::kEcdsa));
+    BERTH_ASSIGN(pki.token_key_, crypto::make_private_key(crypto::KeyKind::kEcdsa));
     BERTH_TRY(write_file_durably(token_path, pki.token_key_, 0600));
   }
   BERTH_TRY(pki.renew(now));

@@ -5,9 +5,9 @@
 
 #include "base/result.h"
 #include "base/runtime.h"
-#include "http/pki.h"
+#include "crypto/pki.h"
+#include "host/settings.h"
 #include "http/server.h"
-#include "lab/settings.h"
 
 namespace berth {
 
@@ -15,7 +15,7 @@ class ClusterPki {
  public:
   // Reads or makes everything. Writes the kubeconfig where it is missing, or has another address or certificate for this cluster;
   // what its user has changed otherwise stays.
-  static Result<ClusterPki> open(const lab::ClusterDir& dir, const lab::Settings& settings, Time now);
+  static Result<ClusterPki> open(const host::ClusterDir& dir, const host::Settings& settings, Time now);
 
   // Renews what has less than a third of its life left, and the kubeconfig with it. What cannot be written stays as it
   // was, here as on disk.
@@ -26,13 +26,13 @@ class ClusterPki {
   const std::string& token_key_pem() const { return token_key_; }
 
  private:
-  ClusterPki(lab::ClusterDir dir, lab::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
-  Status keep(const std::string& name, const http::CertificateRequest& request, http::KeyPair& pair, Time now);
+  ClusterPki(host::ClusterDir dir, host::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
+  Status keep(const std::string& name, const crypto::CertificateRequest& request, crypto::KeyPair& pair, Time now);
   Status write_kubeconfig();
 
-  lab::ClusterDir dir_;
-  lab::Settings settings_;
-  http::KeyPair authority_, serving_, admin_;
+  host::ClusterDir dir_;
+  host::Settings settings_;
+  crypto::KeyPair authority_, serving_, admin_;
   std::string token_key_;
 };
 

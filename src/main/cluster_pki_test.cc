@@ -10,9 +10,10 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "base/yaml/yaml.h"
-#include "controllers/testing/test_runtime.h"
+#include "client/testing/test_runtime.h"
+#include "crypto/openssl_error.h"
+#include "crypto/openssl_handles.h"
 #include "http/client.h"
-#include "http/openssl_handles.h"
 #include "http/socket_address.h"
 #include "http/tls.h"
 #include "main/certificate_renewal.h"
@@ -39,7 +40,7 @@ class Clock final : public Runtime {
 
  private:
   Time start_;
-  controllers::testing::TestRuntime virtual_;
+  client::testing::TestRuntime virtual_;
 };
 
 class ClusterPkiTest : public ::testing::Test {
@@ -47,7 +48,7 @@ class ClusterPkiTest : public ::testing::Test {
   void SetUp() override {
     std::string path = ::testing::TempDir() + "berth-pki-XXXXXX";
     ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    dir_ = lab::open_cluster_dir(path).value();
+    dir_ = host::open_cluster_dir(path).value();
     ASSERT_TRUE(make_directories(dir_.pki()).ok());
     open();
     server_ = http::make_server(loop_, [](std::shared_ptr<http::Exchange> exchange) { exchange->respond(200, "text/plain", "yes"); });
@@ -60,7 +61,7 @@ class ClusterPkiTest : public ::testing::Test {
     std::filesystem::remove_all(dir_.root);
   }
 
-  void open() { pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, lab::Settings{}, clock_.now()).value()); }
+  void open() { pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, host::Settings{}, clock_.now()).value()); }
 
   // What a new connection is shown.
   std::string presented() {
@@ -75,7 +76,7 @@ class ClusterPkiTest : public ::testing::Test {
     std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context.get()), SSL_free);
     EXPECT_TRUE(http::prepare_client(ssl.get(), endpoint).ok());
     SSL_set_fd(ssl.get(), fd.get());
-    EXPECT_EQ(SSL_connect(ssl.get()), 1) << http::tls_error_text();
+    EXPECT_EQ(SSL_connect(ssl.get()), 1) << crypto::openssl_error_text();
     return pem_of(SSL_get0_peer_certificate(ssl.get()));
   }
 
@@ -97,7 +98,7 @@ class ClusterPkiTest : public ::testing::Test {
   // Renewal comes after two thirds of 365 days, and what is renewed then is valid in the real world as well.
   Loop loop_;
   Clock clock_{loop_.now() - 260 * kDay};
-  lab::ClusterDir dir_;
+  host::ClusterDir dir_;
   std::unique_ptr<ClusterPki> pki_;
   std::unique_ptr<http::Server> server_;
   std::string address_;
@@ -115,11 +116,11 @@ TEST_F(ClusterPkiTest, NewConnectionsGetTheRenewedCertificate) {
   const std::string second = presented();
   EXPECT_NE(second, first);
   EXPECT_EQ(second, on_disk("apiserver"));
-  EXPECT_GT(http::expiry(second).value(), clock_.now() + 360 * kDay);
-  EXPECT_TRUE(http::verify_signed(second, pki_->ca_pem()).ok());
+  EXPECT_GT(crypto::expiry(second).value(), clock_.now() + 360 * kDay);
+  EXPECT_TRUE(crypto::verify_signed(second, pki_->ca_pem()).ok());
   EXPECT_NE(admin(), first_admin);
   EXPECT_EQ(admin(), on_disk("admin"));
-  EXPECT_TRUE(http::verify_signed(admin(), pki_->ca_pem()).ok());
+  EXPECT_TRUE(crypto::verify_signed(admin(), pki_->ca_pem()).ok());
   struct stat file {};
   ASSERT_EQ(::stat(dir_.kubeconfig().c_str(), &file), 0);
   EXPECT_EQ(file.st_mode & 0777u, 0600u);
@@ -132,16 +133,16 @@ TEST_F(ClusterPkiTest, ACertificateForOtherAddressesIsMadeAnew) {
   const std::string first = on_disk("apiserver"), first_admin = on_disk("admin");
   open();
   EXPECT_EQ(on_disk("apiserver"), first);
-  lab::Settings moved;
+  host::Settings moved;
   moved.node_ip = "10.244.7.1";
   pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, moved, clock_.now()).value());
   EXPECT_NE(on_disk("apiserver"), first);
   EXPECT_EQ(pki_->serving().certificate_pem, on_disk("apiserver"));
   EXPECT_EQ(on_disk("admin"), first_admin);
   EXPECT_TRUE(server_->replace_certificate(pki_->serving()).ok());
-  http::CertificateRequest wanted;
+  crypto::CertificateRequest wanted;
   wanted.addresses = {"127.0.0.1", "10.244.7.1"};
-  EXPECT_TRUE(http::names_all(presented(), wanted));
+  EXPECT_TRUE(crypto::names_all(presented(), wanted));
 }
 
 TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
@@ -154,7 +155,7 @@ TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
   ASSERT_TRUE(write_file(path, by_hand, 0600).ok());
   open();
   EXPECT_EQ(read_file(path).value(), by_hand) << "nothing of ours is missing";
-  lab::Settings moved;
+  host::Settings moved;
   moved.api_port = 7443;
   pki_ = std::make_unique<ClusterPki>(ClusterPki::open(dir_, moved, clock_.now()).value());
   config.mut("clusters").mut(0).mut("cluster").set("server", "https://127.0.0.1:7443");

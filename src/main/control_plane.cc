@@ -10,8 +10,8 @@
 #include "controllers/job/controller.h"
 #include "controllers/namespace/controller.h"
 #include "controllers/node/controller.h"
-#include "controllers/quota/controller.h"
 #include "controllers/podgc/controller.h"
+#include "controllers/quota/controller.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/statefulset/controller.h"
@@ -22,9 +22,9 @@ namespace berth {
 namespace {
 
 // Everything that can be owned and deleted.
-std::vector<controllers::gc::Kind> collected_kinds() {
-  std::vector<controllers::gc::Kind> out;
-  for (const schema::Kind* kind : schema::builtin().kinds()) {
+std::vector<controllers::DeletableKind> collected_kinds() {
+  std::vector<controllers::DeletableKind> out;
+  for (const api::schema::Kind* kind : api::schema::builtin().kinds()) {
     // Autoscalers have two forms; one of them is enough.
     if (kind->kind == "HorizontalPodAutoscaler" && kind->version == "v1") continue;
     bool whole = kind->has_verb("list") && kind->has_verb("watch") && kind->has_verb("delete");
@@ -35,7 +35,7 @@ std::vector<controllers::gc::Kind> collected_kinds() {
 
 std::vector<controllers::hpa::Scalable> scalable_kinds() {
   std::vector<controllers::hpa::Scalable> out;
-  for (const schema::Kind* kind : schema::builtin().kinds()) {
+  for (const api::schema::Kind* kind : api::schema::builtin().kinds()) {
     if (kind->has_subresource("scale") && kind->has_verb("watch")) out.push_back({kind->resource(), kind->kind});
   }
   return out;
@@ -43,7 +43,7 @@ std::vector<controllers::hpa::Scalable> scalable_kinds() {
 
 std::vector<api::Resource> counted_kinds() {
   std::vector<api::Resource> out;
-  for (const controllers::gc::Kind& kind : collected_kinds()) {
+  for (const controllers::DeletableKind& kind : collected_kinds()) {
     if (kind.namespaced) out.push_back(kind.resource);
   }
   return out;
@@ -51,8 +51,8 @@ std::vector<api::Resource> counted_kinds() {
 
 }  // namespace
 
-ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlPlaneConfig& config)
-    : informers_(std::make_unique<controllers::InformerSet>(runtime, client)) {
+ControlPlane::ControlPlane(Runtime& runtime, client::Client& client, const ControlPlaneConfig& config)
+    : informers_(std::make_unique<client::InformerSet>(runtime, client)) {
   controllers::Driver::Options options;
   options.record = config.record;
   options.field_manager = "kube-controller-manager";  // as upstream's, which are one program
@@ -66,7 +66,7 @@ ControlPlane::ControlPlane(Runtime& runtime, api::Client& client, const ControlP
   run(controllers::replicaset::make_controller(*informers_, controllers::replicaset::Form::kReplicationController));
   run(controllers::job::make_controller(*informers_));
   run(controllers::job::make_expiry_controller(*informers_));
-  run(controllers::cronjob::make_controller(*informers_, TimeZone::of_this_machine()));
+  run(controllers::cronjob::make_controller(*informers_, api::TimeZone::of_this_machine()));
   run(controllers::endpoint::make_slice_controller(*informers_));
   run(controllers::endpoint::make_endpoints_controller(*informers_));
   run(controllers::endpoint::make_mirror_controller(*informers_));

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "api/client.h"
 #include "base/runtime.h"
+#include "client/client.h"
 #include "controllers/driver.h"
 #include "controllers/endpoint/api_server.h"
 #include "controllers/hpa/controller.h"
@@ -28,12 +28,12 @@ struct ControlPlaneConfig {
 
 class ControlPlane {
  public:
-  ControlPlane(Runtime& runtime, api::Client& client, const ControlPlaneConfig& config);
+  ControlPlane(Runtime& runtime, client::Client& client, const ControlPlaneConfig& config);
   ~ControlPlane();
   void clock_moved();  // the wall clock was set, or the machine was suspended
 
  private:
-  std::unique_ptr<controllers::InformerSet> informers_;
+  std::unique_ptr<client::InformerSet> informers_;
   std::vector<std::unique_ptr<controllers::Driver>> drivers_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
 };

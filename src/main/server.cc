@@ -7,10 +7,10 @@
 
 #include <algorithm>
 
-#include "api/registry/registry.h"
-#include "api/rest/node_usage.h"
-#include "api/rest/rest_server.h"
-#include "api/rest/static_tokens.h"
+#include "apiserver/registry/registry.h"
+#include "apiserver/rest/node_usage.h"
+#include "apiserver/rest/rest_server.h"
+#include "apiserver/rest/static_tokens.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -18,12 +18,12 @@
 #include "base/time/clock_watch.h"
 #include "base/version.h"
 #include "controllers/driver.h"
-#include "http/jwt.h"
+#include "crypto/jwt.h"
+#include "host/daemon.h"
+#include "host/node_space.h"
+#include "host/ownership.h"
+#include "host/settings.h"
 #include "http/server.h"
-#include "lab/daemon.h"
-#include "lab/node_space.h"
-#include "lab/ownership.h"
-#include "lab/settings.h"
 #include "main/certificate_renewal.h"
 #include "main/cluster_pki.h"
 #include "main/control_plane.h"
@@ -50,19 +50,19 @@ rlim_t raise_descriptor_limit() {
 
 class ServerRole {
  public:
-  ServerRole(lab::ClusterDir dir, lab::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
+  ServerRole(host::ClusterDir dir, host::Settings settings) : dir_(std::move(dir)), settings_(std::move(settings)) {}
 
   Status start() {
-    BERTH_TRY(lab::check_ownership(dir_));
+    BERTH_TRY(host::check_ownership(dir_));
     BERTH_ASSIGN(ClusterPki pki, ClusterPki::open(dir_, settings_, loop_.now()));
     pki_ = std::make_unique<ClusterPki>(std::move(pki));
     BERTH_TRY(open_store());
-    registry::Config config;
+    apiserver::registry::Config config;
     config.service_cidr = settings_.service_cidr;
     config.token_issuer = kIssuer;
     BERTH_TRY(config.gates.set(settings_.feature_gates));
     config.token_signer = [this](const Value& claims) { return sign_service_account_token(pki_->token_key_pem(), claims); };
-    registry_ = std::make_unique<registry::Registry>(loop_, *store_, schema::builtin(), config);
+    registry_ = std::make_unique<apiserver::registry::Registry>(loop_, *store_, api::schema::builtin(), config);
     BERTH_TRY(start_rest());
     registry_->bootstrap([this] { start_control_plane(); });
     renewal_ = std::make_unique<CertificateRenewal>(loop_, *pki_, [this](const http::TlsConfig& tls) { return http_->replace_certificate(tls); });
@@ -100,15 +100,15 @@ class ServerRole {
   }
 
   Status start_rest() {
-    rest::RestConfig config;
+    apiserver::rest::RestConfig config;
     config.issuer = kIssuer;
-    BERTH_ASSIGN(std::string jwk, http::public_key_jwk(pki_->token_key_pem()));
+    BERTH_ASSIGN(std::string jwk, crypto::public_key_jwk(pki_->token_key_pem()));
     config.jwks = "{\"keys\":[" + jwk + "]}";
-    config.address = (lab::node_space_exists(dir_) ? settings_.node_ip : "127.0.0.1") + ":" + std::to_string(settings_.api_port);
-    BERTH_ASSIGN(static_tokens_, rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
+    config.address = (host::node_space_exists(dir_) ? settings_.node_ip : "127.0.0.1") + ":" + std::to_string(settings_.api_port);
+    BERTH_ASSIGN(static_tokens_, apiserver::rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
     config.audiences = {kIssuer};
-    config.authenticate_token = [this, own = config.audiences](std::string_view token, const std::vector<std::string>& wanted) -> Result<rest::TokenHolder> {
-      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end()) return rest::static_holder(known->second, own, wanted);
+    config.authenticate_token = [this, own = config.audiences](std::string_view token, const std::vector<std::string>& wanted) -> Result<apiserver::rest::TokenHolder> {
+      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end()) return apiserver::rest::static_holder(known->second, own, wanted);
       return authenticate_service_account({pki_->token_key_pem(), kIssuer, own}, *registry_, token, wanted, loop_.now());
     };
     config.node_endpoint = [this](std::string_view node) -> Result<http::Endpoint> {
@@ -117,11 +117,11 @@ class ServerRole {
       endpoint.address = "unix:" + dir_.agent_socket();
       return endpoint;
     };
-    usage_ = std::make_unique<rest::NodeUsage>(loop_, config.node_endpoint);
+    usage_ = std::make_unique<apiserver::rest::NodeUsage>(loop_, config.node_endpoint);
     config.usage = usage_.get();
     config.ready = [this] { return ready_; };
-    rest_ = std::make_unique<rest::RestServer>(loop_, *registry_, config);
-    http::Config http = rest::server_config();
+    rest_ = std::make_unique<apiserver::rest::RestServer>(loop_, *registry_, config);
+    http::Config http = apiserver::rest::server_config();
     http.screen = rest_->screen();
     // What is left of the descriptors is for the store, the agent and watches of files.
     http.max_connections = std::min(http.max_connections, static_cast<int>(raise_descriptor_limit()) - 256);
@@ -129,8 +129,8 @@ class ServerRole {
     BERTH_TRY(http_->listen("127.0.0.1:" + std::to_string(settings_.api_port), pki_->serving()));
     BERTH_TRY(http_->listen("unix:" + dir_.api_socket(), std::nullopt));
     // Pods reach the API by its Service address, which the node holds itself.
-    if (lab::node_space_exists(dir_)) {
-      BERTH_ASSIGN(int fd, lab::listen_in_node(dir_, settings_.api_service_ip, 443));
+    if (host::node_space_exists(dir_)) {
+      BERTH_ASSIGN(int fd, host::listen_in_node(dir_, settings_.api_service_ip, 443));
       BERTH_TRY(http_->listen_fd(fd, pki_->serving()));
       listen_for_endpoints();
     }
@@ -141,7 +141,7 @@ class ServerRole {
   // the node's network may have taken the port while the server was down; the Service's address answers all the same.
   void listen_for_endpoints() {
     address_ = {settings_.node_ip, settings_.api_port};
-    Result<int> fd = lab::listen_in_node(dir_, settings_.node_ip, settings_.api_port);
+    Result<int> fd = host::listen_in_node(dir_, settings_.node_ip, settings_.api_port);
     Status heard = fd.ok() ? http_->listen_fd(*fd, pki_->serving()) : Status(fd.error());
     if (!heard.ok()) log_warning("server", "the endpoints of the Service kubernetes do not answer", {{"error", heard.error().message}});
   }
@@ -149,10 +149,10 @@ class ServerRole {
   // For autoscalers: what a namespace's pods use, of whichever nodes answer.
   controllers::hpa::Measure measure_pods() {
     return [this](const std::string& ns, Function<void(Result<std::vector<Value>>)> done) {
-      const schema::Kind& nodes = *schema::builtin().find(api::resources::kNodes);
+      const api::schema::Kind& nodes = *api::schema::builtin().find(api::resources::kNodes);
       std::vector<std::string> names;
-      for (const store::RecordPtr& node : store_->list(registry::store_key(nodes, "", "")).records) names.emplace_back(api::name_of(node->value));
-      usage_->ask(names, [ns, done = std::move(done)](const rest::NodeUsage::Reports& reports) { done(rest::NodeUsage::pods_of(reports, ns)); });
+      for (const store::RecordPtr& node : store_->list(apiserver::registry::store_key(nodes, "", "")).records) names.emplace_back(api::name_of(node->value));
+      usage_->ask(names, [ns, done = std::move(done)](const apiserver::rest::NodeUsage::Reports& reports) { done(apiserver::rest::NodeUsage::pods_of(reports, ns)); });
     };
   }
 
@@ -161,7 +161,7 @@ class ServerRole {
   }
 
   void start_control_plane() {
-    client_ = registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
+    client_ = apiserver::registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
     // Without it the server runs as well, and a death teaches nothing.
     Result<std::unique_ptr<controllers::HandlingRecord>> record = controllers::HandlingRecord::open(dir_.run(), kVersion);
     if (record.ok()) {
@@ -176,22 +176,22 @@ class ServerRole {
     });
     ready_ = true;
     log_info("server", "ready", {{"address", "https://127.0.0.1:" + std::to_string(settings_.api_port)}});
-    lab::report_ready();
+    host::report_ready();
   }
 
-  lab::ClusterDir dir_;
-  lab::Settings settings_;
+  host::ClusterDir dir_;
+  host::Settings settings_;
   Loop loop_{2};
   std::unique_ptr<ClusterPki> pki_;
-  rest::StaticTokens static_tokens_;
+  apiserver::rest::StaticTokens static_tokens_;
   std::unique_ptr<store::Store> store_;
-  std::unique_ptr<registry::Registry> registry_;
-  std::unique_ptr<rest::NodeUsage> usage_;
-  std::unique_ptr<rest::RestServer> rest_;
+  std::unique_ptr<apiserver::registry::Registry> registry_;
+  std::unique_ptr<apiserver::rest::NodeUsage> usage_;
+  std::unique_ptr<apiserver::rest::RestServer> rest_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<CertificateRenewal> renewal_;
   std::unique_ptr<ClockWatch> clock_;
-  std::unique_ptr<api::Client> client_;
+  std::unique_ptr<client::Client> client_;
   std::unique_ptr<controllers::HandlingRecord> record_;
   std::unique_ptr<ControlPlane> control_plane_;
   controllers::endpoint::ApiServerAddress address_;  // what the endpoints of default/kubernetes say
@@ -202,12 +202,12 @@ class ServerRole {
 
 int run_server(const std::string& data_dir) {
   auto give_up = [](const Error& error) {
-    lab::report_failure(error.message);
+    host::report_failure(error.message);
     return 1;
   };
-  Result<lab::ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  Result<host::ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return give_up(dir.error());
-  Result<lab::Settings> settings = lab::load_settings(*dir);
+  Result<host::Settings> settings = host::load_settings(*dir);
   if (!settings.ok()) return give_up(settings.error());
   ServerRole role(*dir, *settings);
   Signals signals(role.loop(), {SIGTERM, SIGINT}, [&role](int) { role.stop(); });

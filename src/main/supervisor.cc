@@ -16,9 +16,9 @@
 #include "base/text.h"
 #include "base/time/time.h"
 #include "controllers/handling.h"
-#include "lab/node_space.h"
-#include "lab/restarts.h"
-#include "lab/settings.h"
+#include "host/node_space.h"
+#include "host/restarts.h"
+#include "host/settings.h"
 #include "main/roles.h"
 #include "main/signals.h"
 
@@ -46,7 +46,7 @@ struct Supervisor::Role {
   Time first_end{};  // of these
   std::string last_end;  // how it ended
   TimerId timer = 0;
-  lab::Restarts restarts;
+  host::Restarts restarts;
 };
 
 Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file, std::function<Status()> before_start,
@@ -56,7 +56,7 @@ Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::strin
   bool stale = false;
   for (SupervisedRole& one : roles) {
     roles_.push_back(std::make_unique<Role>());
-    roles_.back()->restarts = lab::read_restarts(restarts_file_, one.spec.name);
+    roles_.back()->restarts = host::read_restarts(restarts_file_, one.spec.name);
     roles_.back()->what = std::move(one);
     if (std::exchange(roles_.back()->restarts.next, std::nullopt)) stale = true;  // another supervisor's
   }
@@ -88,9 +88,9 @@ void Supervisor::begin() {
 }
 
 void Supervisor::adopt_or_start(Role& role) {
-  if (std::optional<int> pid = lab::running_daemon(role.what.spec.pid_file)) {
+  if (std::optional<int> pid = host::running_daemon(role.what.spec.pid_file)) {
     follow(role, *pid, false, -1);
-    if (lab::daemon_is_ready(role.what.spec)) return ready(role);
+    if (host::daemon_is_ready(role.what.spec)) return ready(role);
     return look_whether_ready(role);
   }
   if (Status started = start(role); !started.ok()) give_up(started.error());
@@ -98,7 +98,7 @@ void Supervisor::adopt_or_start(Role& role) {
 
 Status Supervisor::start(Role& role) {
   BERTH_TRY(before_start_());
-  BERTH_ASSIGN(lab::Started started, lab::fork_daemon(role.what.spec, role.what.run));
+  BERTH_ASSIGN(host::Started started, host::fork_daemon(role.what.spec, role.what.run));
   role.started_here = true;
   follow(role, started.pid, true, started.ready_fd);
   return ok_status();
@@ -140,7 +140,7 @@ void Supervisor::look_whether_ready(Role& role) {
   role.timer = loop_.after(kReadyLook, [this, &role] {
     role.timer = 0;
     if (role.pid == 0) return;
-    if (lab::daemon_is_ready(role.what.spec)) return ready(role);
+    if (host::daemon_is_ready(role.what.spec)) return ready(role);
     look_whether_ready(role);
   });
 }
@@ -167,7 +167,7 @@ void Supervisor::ended(Role& role) {
   const bool was_ready = role.ready;
   const int pid = std::exchange(role.pid, 0);
   role.ready = false;
-  if (brought_up_) return role.started_here ? give_up(lab::failed_start(role.what.spec, was_ready ? "" : role.said)) : adopt_or_start(role);
+  if (brought_up_) return role.started_here ? give_up(host::failed_start(role.what.spec, was_ready ? "" : role.said)) : adopt_or_start(role);
   if (!was_ready && !trim(role.said).empty()) how += ": " + std::string(trim(role.said));
   if (loop_.monotonic() - role.began >= options_.settled) role.in_a_row = 0;
   if (role.in_a_row == 0) role.first_end = loop_.now();
@@ -187,14 +187,14 @@ std::string Supervisor::restart_after(Role& role, Duration delay, std::string wh
     restart(role);
   });
   const Time now = loop_.now();
-  role.restarts.next = lab::NextStart{now + delay, role.in_a_row, role.first_end, std::move(why)};
+  role.restarts.next = host::NextStart{now + delay, role.in_a_row, role.first_end, std::move(why)};
   if (delay > Duration::zero()) write_restarts();
-  return lab::describe(*role.restarts.next, now);
+  return host::describe(*role.restarts.next, now);
 }
 
 void Supervisor::restart(Role& role) {
   // `berth up` of an older or a newer program may have been quicker.
-  if (std::optional<int> pid = lab::running_daemon(role.what.spec.pid_file)) {
+  if (std::optional<int> pid = host::running_daemon(role.what.spec.pid_file)) {
     follow(role, *pid, false, -1);
     role.ready = true;
     role.restarts.next.reset();
@@ -223,49 +223,49 @@ void Supervisor::give_up(const Error& why) {
   for (auto role = roles_.rbegin(); role != roles_.rend(); ++role) {
     if ((*role)->pidfd) loop_.unwatch_fd((*role)->pidfd.get());
     if ((*role)->timer) loop_.cancel(std::exchange((*role)->timer, 0));
-    if ((*role)->started_here) (void)lab::stop_daemon((*role)->what.spec.pid_file, 5s, SIGTERM);
+    if ((*role)->started_here) (void)host::stop_daemon((*role)->what.spec.pid_file, 5s, SIGTERM);
   }
   done(why);
 }
 
 void Supervisor::write_restarts() {
-  std::vector<lab::Restarts> all;
+  std::vector<host::Restarts> all;
   for (const auto& role : roles_) {
-    lab::Restarts one = role->restarts;
+    host::Restarts one = role->restarts;
     one.role = role->what.spec.name;
     if (one.count > 0 || one.next) all.push_back(std::move(one));
   }
-  if (Status written = lab::write_restarts(restarts_file_, all); !written.ok()) {
+  if (Status written = host::write_restarts(restarts_file_, all); !written.ok()) {
     log_warning("supervisor", "the restarts are not kept", {{"error", written.error().message}});
   }
 }
 
 int run_supervisor(const std::string& data_dir) {
   auto give_up = [](const Error& error) {
-    lab::report_failure(error.message);
+    host::report_failure(error.message);
     return 1;
   };
-  Result<lab::ClusterDir> dir = lab::open_cluster_dir(data_dir);
+  Result<host::ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return give_up(dir.error());
-  Result<lab::Settings> settings = lab::load_settings(*dir);
+  Result<host::Settings> settings = host::load_settings(*dir);
   if (!settings.ok()) return give_up(settings.error());
   ::prctl(PR_SET_NAME, "berth-supervisor");
   Loop loop;
   int code = 0;
   Signals signals(loop, {SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
   std::vector<SupervisedRole> roles;
-  roles.push_back({lab::server_daemon(*dir), [&] { return run_server(dir->root); }});
-  roles.push_back({lab::agent_daemon(*dir), [&] { return run_agent(dir->root); }});
+  roles.push_back({host::server_daemon(*dir), [&] { return run_server(dir->root); }});
+  roles.push_back({host::agent_daemon(*dir), [&] { return run_agent(dir->root); }});
   auto before_start = [&]() -> Status {
     if (!path_exists(dir->run())) return error(Code::kNotFound, dir->run() + " is gone");
-    if (lab::node_space_exists(*dir)) return ok_status();
-    return lab::make_node_space(*dir, {settings->api_service_ip, settings->dns_service_ip});
+    if (host::node_space_exists(*dir)) return ok_status();
+    return host::make_node_space(*dir, {settings->api_service_ip, settings->dns_service_ip});
   };
   if (Status shared = controllers::HandlingRecord::share_with_children(); !shared.ok())
     log_warning("supervisor", "what the server handles is noted on disk", {{"error", shared.error().message}});
   Supervisor supervisor(loop, std::move(roles), dir->restarts(), before_start, [&](Status up) {
-    if (up.ok()) return lab::report_ready();
-    lab::report_failure(up.error().message);
+    if (up.ok()) return host::report_ready();
+    host::report_failure(up.error().message);
     code = 1;
     loop.stop();
   });

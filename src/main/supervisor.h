@@ -9,12 +9,12 @@
 
 #include "base/function.h"
 #include "base/loop.h"
-#include "lab/daemon.h"
+#include "host/daemon.h"
 
 namespace berth {
 
 struct SupervisedRole {
-  lab::DaemonSpec spec;
+  host::DaemonSpec spec;
   std::function<int()> run;  // in a process of its own, forked from this one
 };
 

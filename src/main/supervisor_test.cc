@@ -11,7 +11,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
-#include "lab/restarts.h"
+#include "host/restarts.h"
 
 namespace berth {
 namespace {
@@ -25,18 +25,18 @@ class SupervisorTest : public ::testing::Test {
   }
   void TearDown() override {
     supervisor_.reset();
-    for (const char* role : {"one", "two"}) (void)lab::stop_daemon(pid_file(role), 2s, SIGKILL);
+    for (const char* role : {"one", "two"}) (void)host::stop_daemon(pid_file(role), 2s, SIGKILL);
     EXPECT_TRUE(remove_all(directory_).ok());
   }
   std::string pid_file(const std::string& role) const { return directory_ + "/" + role + ".pid"; }
-  lab::DaemonSpec spec(const std::string& role) const {
+  host::DaemonSpec spec(const std::string& role) const {
     return {role, {"berth", role}, pid_file(role), directory_ + "/" + role + ".log"};
   }
   static int ready_for_ever() {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    lab::report_ready();
+    host::report_ready();
     for (;;) ::pause();
   }
   void start(std::function<int()> one, std::function<int()> two, SupervisorOptions options = {}) {
@@ -58,7 +58,7 @@ class SupervisorTest : public ::testing::Test {
   bool until_up() {
     return until([&] { return up_.has_value(); }) && up_->ok();
   }
-  int pid(const std::string& role) const { return lab::running_daemon(pid_file(role)).value_or(0); }
+  int pid(const std::string& role) const { return host::running_daemon(pid_file(role)).value_or(0); }
 
   std::string directory_;
   Loop loop_;
@@ -70,20 +70,20 @@ class SupervisorTest : public ::testing::Test {
 TEST_F(SupervisorTest, StartsBothAndStartsAgainTheOneThatDies) {
   start(ready_for_ever, ready_for_ever);
   ASSERT_TRUE(until_up());
-  EXPECT_TRUE(lab::daemon_is_ready(spec("one")) && lab::daemon_is_ready(spec("two")));
+  EXPECT_TRUE(host::daemon_is_ready(spec("one")) && host::daemon_is_ready(spec("two")));
   const int one = pid("one"), two = pid("two");
   ::kill(one, SIGKILL);
   ASSERT_TRUE(until([&] { return pid("one") != 0 && pid("one") != one; }));
   EXPECT_EQ(pid("two"), two);
-  lab::Restarts restarts;
+  host::Restarts restarts;
   ASSERT_TRUE(until([&] {
-    restarts = lab::read_restarts(directory_ + "/restarts.json", "one");
+    restarts = host::read_restarts(directory_ + "/restarts.json", "one");
     return restarts.count == 1;
   }));
   EXPECT_EQ(restarts.why, "killed by signal 9 (Killed)");
-  EXPECT_TRUE(lab::describe(restarts).starts_with("restarted once, at 2")) << lab::describe(restarts);
-  EXPECT_EQ(lab::describe(lab::read_restarts(directory_ + "/restarts.json", "two")), "");
-  ASSERT_TRUE(until([&] { return lab::daemon_is_ready(spec("one")); }));
+  EXPECT_TRUE(host::describe(restarts).starts_with("restarted once, at 2")) << host::describe(restarts);
+  EXPECT_EQ(host::describe(host::read_restarts(directory_ + "/restarts.json", "two")), "");
+  ASSERT_TRUE(until([&] { return host::daemon_is_ready(spec("one")); }));
 }
 
 TEST_F(SupervisorTest, SaysWhenItStartsTheNextOneAndTheNextSupervisorForgetsThat) {
@@ -97,20 +97,20 @@ TEST_F(SupervisorTest, SaysWhenItStartsTheNextOneAndTheNextSupervisorForgetsThat
     ::kill(one, SIGKILL);
     ASSERT_TRUE(until([&] { return pid("one") != one && (ends == 2 || pid("one") != 0); }));
   }
-  lab::Restarts restarts;
-  ASSERT_TRUE(until([&] { return (restarts = lab::read_restarts(file, "one")).next.has_value(); }));
+  host::Restarts restarts;
+  ASSERT_TRUE(until([&] { return (restarts = host::read_restarts(file, "one")).next.has_value(); }));
   EXPECT_EQ(restarts.count, 1);
   EXPECT_EQ(restarts.next->ends, 2);
   EXPECT_EQ(restarts.next->why, "killed by signal 9 (Killed)");
   const Duration left = restarts.next->at - loop_.now();
   EXPECT_TRUE(left > 500s && left <= 600s) << left.count();
   EXPECT_TRUE(restarts.next->first_end <= loop_.now() && restarts.next->first_end > loop_.now() - 100s);
-  EXPECT_FALSE(lab::read_restarts(file, "two").next.has_value());
+  EXPECT_FALSE(host::read_restarts(file, "two").next.has_value());
   supervisor_.reset();
   start(ready_for_ever, ready_for_ever, options);
   ASSERT_TRUE(until_up());
-  EXPECT_FALSE(lab::read_restarts(file, "one").next.has_value());
-  EXPECT_EQ(lab::read_restarts(file, "one").count, 1);
+  EXPECT_FALSE(host::read_restarts(file, "one").next.has_value());
+  EXPECT_EQ(host::read_restarts(file, "one").count, 1);
 }
 
 TEST_F(SupervisorTest, OneThatCannotBeStartedIsTriedAgainAndThatIsSaid) {
@@ -121,8 +121,8 @@ TEST_F(SupervisorTest, OneThatCannotBeStartedIsTriedAgainAndThatIsSaid) {
   ASSERT_TRUE(until_up());
   may_start_ = error(Code::kUnavailable, "no namespaces");
   ::kill(pid("one"), SIGKILL);
-  lab::Restarts restarts;
-  ASSERT_TRUE(until([&] { return (restarts = lab::read_restarts(file, "one")).next.has_value(); }));
+  host::Restarts restarts;
+  ASSERT_TRUE(until([&] { return (restarts = host::read_restarts(file, "one")).next.has_value(); }));
   EXPECT_EQ(restarts.next->why, "the last start failed: no namespaces");
   EXPECT_EQ(restarts.count, 0);
   EXPECT_EQ(restarts.next->ends, 1);
@@ -148,14 +148,14 @@ TEST_F(SupervisorTest, OneThatIsKilledDoesNoHarmAndTheNextLooksAfterThemToo) {
 
 TEST_F(SupervisorTest, WaitsForOneThatIsStillStarting) {
   // Started by somebody who has gone since.
-  auto started = lab::fork_daemon(spec("one"), [] {
+  auto started = host::fork_daemon(spec("one"), [] {
     for (;;) ::pause();
     return 0;
   });
   ASSERT_TRUE(started.ok());
   ::close(started->ready_fd);
   start(ready_for_ever, ready_for_ever);
-  ASSERT_TRUE(until([&] { return lab::daemon_is_ready(spec("two")); }));
+  ASSERT_TRUE(until([&] { return host::daemon_is_ready(spec("two")); }));
   for (int i = 0; i < 20; ++i) loop_.run_once(10ms);
   EXPECT_FALSE(up_.has_value());
   ::chmod(pid_file("one").c_str(), 0644);  // as report_ready() does
@@ -165,7 +165,7 @@ TEST_F(SupervisorTest, WaitsForOneThatIsStillStarting) {
 
 TEST_F(SupervisorTest, SaysWhyOneCannotStartAndLeavesNothing) {
   start(ready_for_ever, [] {
-    lab::report_failure("the port is taken");
+    host::report_failure("the port is taken");
     return 1;
   });
   ASSERT_TRUE(until([&] { return up_.has_value(); }));
@@ -182,7 +182,7 @@ TEST_F(SupervisorTest, OneThatKeepsDyingIsStartedLessAndLessOften) {
   auto dies = [starts] {
     Fd file(::open(starts.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600));
     (void)!::write(file.get(), "x", 1);
-    lab::report_ready();
+    host::report_ready();
     return 3;
   };
   SupervisorOptions options;
@@ -191,14 +191,14 @@ TEST_F(SupervisorTest, OneThatKeepsDyingIsStartedLessAndLessOften) {
   start(ready_for_ever, ready_for_ever, options);
   ASSERT_TRUE(until_up());
   supervisor_.reset();
-  (void)lab::stop_daemon(pid_file("two"), 2s, SIGKILL);
+  (void)host::stop_daemon(pid_file("two"), 2s, SIGKILL);
   start(ready_for_ever, dies, options);
   ASSERT_TRUE(until([&] { return up_.has_value(); }));
   const Duration began = loop_.monotonic();
   // At once, then after 50, 100, 200 and 400 ms.
-  ASSERT_TRUE(until([&] { return lab::read_restarts(directory_ + "/restarts.json", "two").count >= 5; }));
+  ASSERT_TRUE(until([&] { return host::read_restarts(directory_ + "/restarts.json", "two").count >= 5; }));
   EXPECT_GE(loop_.monotonic() - began, 750ms);
-  EXPECT_EQ(lab::read_restarts(directory_ + "/restarts.json", "two").why, "ended with exit code 3");
+  EXPECT_EQ(host::read_restarts(directory_ + "/restarts.json", "two").why, "ended with exit code 3");
 }
 
 }  // namespace

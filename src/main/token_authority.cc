@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "api/client.h"
 #include "base/text.h"
 #include "base/time/time.h"
-#include "http/jwt.h"
+#include "client/client.h"
+#include "crypto/jwt.h"
 
 namespace berth {
 namespace {
@@ -34,7 +34,7 @@ std::string go_list(const std::vector<std::string>& list) {
 
 class Checker {
  public:
-  Checker(registry::Registry& registry, const Value& claims, Time now) : registry_(registry), claims_(claims), now_(now) {}
+  Checker(apiserver::registry::Registry& registry, const Value& claims, Time now) : registry_(registry), claims_(claims), now_(now) {}
 
   Status check_times() const {
     const std::int64_t seconds = unix_seconds(now_);
@@ -45,7 +45,7 @@ class Checker {
   }
 
   // The account and what else the token is bound to must still be there, and be the same.
-  Result<registry::User> check_bound() const {
+  Result<apiserver::registry::User> check_bound() const {
     const Value& kubernetes = claims_["kubernetes.io"];
     const std::string ns = kubernetes["namespace"].str();
     const Value& account = kubernetes["serviceaccount"];
@@ -58,7 +58,7 @@ class Checker {
     if (!pod.is_object()) {
       BERTH_TRY(check_object(api::resources::kNodes, "", node, "node UID (", ") does not match service account node ref claim ("));
     }
-    registry::User user = user_of(ns, account["name"].str(), account["uid"].str());
+    apiserver::registry::User user = user_of(ns, account["name"].str(), account["uid"].str());
     auto add = [&user](const char* key, const Value& value) {
       if (!value.as_string().empty()) user.extra[std::string("authentication.kubernetes.io/") + key] = {value.str()};
     };
@@ -71,7 +71,7 @@ class Checker {
   }
 
   // The token of a Secret, which must still hold it.
-  Result<registry::User> check_secret(std::string_view token) const {
+  Result<apiserver::registry::User> check_secret(std::string_view token) const {
     auto claim = [this](std::string_view name) { return claims_[std::string(kLegacy) + std::string(name)].str(); };
     const std::string ns = claim("namespace"), name = claim("service-account.name"), uid = claim("service-account.uid");
     if (claims_["sub"].as_string() != "system:serviceaccount:" + ns + ":" + name) return refused("sub claim is invalid");
@@ -83,13 +83,13 @@ class Checker {
   }
 
  private:
-  static registry::User user_of(const std::string& ns, const std::string& name, const std::string& uid) {
+  static apiserver::registry::User user_of(const std::string& ns, const std::string& name, const std::string& uid) {
     return {"system:serviceaccount:" + ns + ":" + name, {"system:serviceaccounts", "system:serviceaccounts:" + ns}, uid};
   }
 
   store::RecordPtr find(const api::Resource& resource, std::string_view ns, std::string_view name) const {
     if (name.empty()) return nullptr;
-    return registry_.store().get(registry::store_key(*registry_.schema().find(resource), ns, name));
+    return registry_.store().get(apiserver::registry::store_key(*registry_.schema().find(resource), ns, name));
   }
 
   bool long_gone(const Value& object) const {
@@ -119,7 +119,7 @@ class Checker {
     return ok_status();
   }
 
-  registry::Registry& registry_;
+  apiserver::registry::Registry& registry_;
   const Value& claims_;
   Time now_;
 };
@@ -127,7 +127,7 @@ class Checker {
 }  // namespace
 
 Result<std::string> sign_service_account_token(const std::string& key_pem, const Value& claims) {
-  return http::sign_token(key_pem, json::encode(claims));
+  return crypto::sign_token(key_pem, json::encode(claims));
 }
 
 Result<std::string> sign_secret_token(const std::string& key_pem, const Value& account, const Value& secret) {
@@ -141,9 +141,9 @@ Result<std::string> sign_secret_token(const std::string& key_pem, const Value& a
                                                             {claim("service-account.uid"), api::uid_of(account)}}));
 }
 
-Result<rest::TokenHolder> authenticate_service_account(const TokenCheck& check, registry::Registry& registry, std::string_view token,
+Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check, apiserver::registry::Registry& registry, std::string_view token,
                                                        const std::vector<std::string>& wanted, Time now) {
-  Result<std::string> text = http::verify_token({check.key_pem}, token);
+  Result<std::string> text = crypto::verify_token({check.key_pem}, token);
   if (!text.ok()) return refused("");
   Result<Value> claims = json::parse(*text);
   if (!claims.ok()) return refused("");
@@ -151,7 +151,7 @@ Result<rest::TokenHolder> authenticate_service_account(const TokenCheck& check, 
   if (!legacy && (*claims)["iss"].as_string() != check.issuer) return refused("");
   std::vector<std::string> audiences = audiences_of((*claims)["aud"]);
   if (audiences.empty()) audiences = check.audiences;
-  rest::TokenHolder holder;
+  apiserver::rest::TokenHolder holder;
   for (const std::string& audience : audiences) {
     if (std::find(wanted.begin(), wanted.end(), audience) != wanted.end()) holder.audiences.push_back(audience);
   }

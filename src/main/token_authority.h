@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "api/registry/registry.h"
-#include "api/rest/rest_server.h"
+#include "apiserver/registry/registry.h"
+#include "apiserver/rest/rest_server.h"
 #include "base/result.h"
 #include "base/runtime.h"
 
@@ -27,7 +27,7 @@ struct TokenCheck {
 // Who the token speaks for to one of the `wanted` audiences. kUnauthorized: no token of ours (the message is empty then),
 // or one for others, ended, not valid yet, or bound to an account, pod, secret or node that is gone or another one by now;
 // the message says which, in upstream's words.
-Result<rest::TokenHolder> authenticate_service_account(const TokenCheck& check, registry::Registry& registry, std::string_view token,
+Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check, apiserver::registry::Registry& registry, std::string_view token,
                                                        const std::vector<std::string>& wanted, Time now);
 
 }  // namespace berth

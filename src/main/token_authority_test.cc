@@ -1,30 +1,30 @@
 // Tokens from the request to the check, over a registry in memory.
 #include "main/token_authority.h"
 
-#include "api/registry/test_registry.h"
+#include "apiserver/registry/test_registry.h"
 #include "base/text.h"
-#include "http/jwt.h"
+#include "crypto/jwt.h"
 
 namespace berth {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using registry::Answer;
-using registry::Done;
-using registry::parsed;
+using apiserver::registry::Answer;
+using apiserver::registry::Done;
+using apiserver::registry::parsed;
 
 const std::string kIssuer = "https://kubernetes.default.svc.cluster.local";
 
-class TokenTest : public registry::RegistryFixture {
+class TokenTest : public apiserver::registry::RegistryFixture {
  protected:
   void SetUp() override {
-    key_ = http::make_private_key(http::KeyKind::kEcdsa).value();
+    key_ = crypto::make_private_key(crypto::KeyKind::kEcdsa).value();
     check_ = {key_, kIssuer, {kIssuer}};
     store_ = store::open_memory_store(loop_);
-    registry::Config config;
+    apiserver::registry::Config config;
     config.token_issuer = kIssuer;
     config.token_signer = [this](const Value& claims) { return sign_service_account_token(key_, claims); };
-    registry_ = std::make_unique<registry::Registry>(loop_, *store_, schema::builtin(), config);
+    registry_ = std::make_unique<apiserver::registry::Registry>(loop_, *store_, api::schema::builtin(), config);
     bool ready = false;
     registry_->bootstrap([&] { ready = true; });
     while (!ready) loop_.run_once(1s);
@@ -39,7 +39,7 @@ class TokenTest : public registry::RegistryFixture {
     return made.ok() ? made->value() : Value();
   }
   void erase(const api::Resource& resource, const std::string& name) {
-    api::DeleteOptions now;
+    client::DeleteOptions now;
     now.grace_seconds = 0;
     EXPECT_TRUE(wait([&](Done done) { registry_->remove(call(resource, name), now, std::move(done)); }).ok());
   }
@@ -53,12 +53,12 @@ class TokenTest : public registry::RegistryFixture {
   }
   std::string refusal(const std::string& spec, const std::string& account = "robot") { return outcome(ask(spec, account)); }
   static Value claims(const std::string& token) { return json::parse(base64url_decode(split(token, '.')[1]).value()).value(); }
-  Result<rest::TokenHolder> who(const std::string& token, const std::vector<std::string>& wanted = {kIssuer}, Duration later = 0s) {
+  Result<apiserver::rest::TokenHolder> who(const std::string& token, const std::vector<std::string>& wanted = {kIssuer}, Duration later = 0s) {
     return authenticate_service_account(check_, *registry_, token, wanted, loop_.now() + later);
   }
   // The name, or why not.
   std::string name(const std::string& token, const std::vector<std::string>& wanted = {kIssuer}, Duration later = 0s) {
-    Result<rest::TokenHolder> holder = who(token, wanted, later);
+    Result<apiserver::rest::TokenHolder> holder = who(token, wanted, later);
     return holder.ok() ? holder->user.name : "!" + holder.error().message;
   }
 
@@ -74,7 +74,7 @@ TEST_F(TokenTest, AudiencesAreChecked) {
   EXPECT_EQ(name(other, {"x", "b"}), kRobot);
   EXPECT_EQ(who(other, {"x", "b"})->audiences, std::vector<std::string>{"b"});
   EXPECT_EQ(name("nope"), "!");
-  const std::string forged = sign_service_account_token(http::make_private_key(http::KeyKind::kEcdsa).value(), claims(token("{}"))).value();
+  const std::string forged = sign_service_account_token(crypto::make_private_key(crypto::KeyKind::kEcdsa).value(), claims(token("{}"))).value();
   EXPECT_EQ(name(forged), "!");
 }
 
@@ -86,7 +86,7 @@ TEST_F(TokenTest, ClaimsAndUsersSayWhatTheTokenIsBoundTo) {
   const std::string bound = token(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})");
   EXPECT_EQ(claims(bound)["kubernetes.io"]["node"]["name"].as_string(), "n3");
   EXPECT_TRUE(claims(bound)["kubernetes.io"]["warnafter"].is_null());
-  Result<rest::TokenHolder> holder = who(bound);
+  Result<apiserver::rest::TokenHolder> holder = who(bound);
   ASSERT_TRUE(holder.ok());
   EXPECT_FALSE(holder->user.uid.empty());
   EXPECT_EQ(holder->user.groups, (std::vector<std::string>{"system:serviceaccounts", "system:serviceaccounts:default"}));

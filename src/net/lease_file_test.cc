@@ -8,7 +8,7 @@
 
 #include <filesystem>
 
-#include "base/test_directory.h"
+#include "base/fs/test_directory.h"
 #include "base/text.h"
 
 namespace berth::net {

@@ -9,7 +9,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "base/owned_namespaces.h"
+#include "base/process/owned_namespaces.h"
 #include "base/text.h"
 #include "net/address_pool.h"
 #include "net/lease_file.h"

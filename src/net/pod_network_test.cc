@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "base/files.h"
-#include "base/owned_namespaces.h"
+#include "base/process/owned_namespaces.h"
 #include "base/text.h"
 #include "net/address_pool.h"
 #include "net/netlink.h"

@@ -2,7 +2,7 @@
 
 #include "api/object.h"
 #include "base/text.h"
-#include "controllers/volume/node_selector.h"
+#include "controllers/shared/node_selector.h"
 
 namespace berth::scheduler {
 namespace {
@@ -73,7 +73,7 @@ std::string explain_volumes(const Question& question, const Snapshot& snapshot) 
     std::size_t nodes = 0;
     bool cordoned = false;
     for (const NodeInfo* node : snapshot.nodes()) {
-      if (!controllers::volume::matches_node_selector(required, node->node)) continue;
+      if (!controllers::matches_node_selector(required, node->node)) continue;
       cordoned = cordoned || node->unschedulable;
       if (++nodes <= kNodesShown) there.push_back("node " + node->name + " " + obstacle(question, *node));
     }

@@ -12,7 +12,7 @@ struct Preemptor::Work {
   Function<void(bool)> done;
 };
 
-Preemptor::Preemptor(Runtime& runtime, api::Client& client, controllers::EventRecorder& recorder)
+Preemptor::Preemptor(Runtime& runtime, client::Client& client, client::EventRecorder& recorder)
     : runtime_(runtime), client_(client), recorder_(recorder) {}
 
 void Preemptor::remove(const PodInfo& preemptor, const std::string& node, const std::vector<Value>& victims, Function<void(bool)> done) {
@@ -36,10 +36,10 @@ void Preemptor::mark(const std::shared_ptr<Work>& work, const Value& victim) {
   if (!victim["metadata"]["generation"].is_null()) condition.set("observedGeneration", victim["metadata"]["generation"]);
   Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(victim)}})},
                                 {"status", Value::object({{"conditions", Value::array({condition})}})}});
-  api::WriteOptions write;
+  client::WriteOptions write;
   write.subresource = "status";
   write.field_manager = "kube-scheduler";
-  client_.patch(api::resources::kPods, api::name_key(victim), api::PatchType::kStrategic, std::move(change), write,
+  client_.patch(api::resources::kPods, api::name_key(victim), client::PatchType::kStrategic, std::move(change), write,
                 [this, alive = std::weak_ptr<bool>(alive_), work, victim](Result<Value> answer) {
                   if (alive.expired()) return;
                   if (answer.ok() || answer.failed_with(Code::kUnknown)) return erase(work, victim);
@@ -50,12 +50,12 @@ void Preemptor::mark(const std::shared_ptr<Work>& work, const Value& victim) {
 }
 
 void Preemptor::erase(const std::shared_ptr<Work>& work, const Value& victim) {
-  api::DeleteOptions options;
+  client::DeleteOptions options;
   options.uid = api::uid_of(victim);
   client_.remove(api::resources::kPods, api::name_key(victim), options, [this, alive = std::weak_ptr<bool>(alive_), work, victim](Result<Value> answer) {
     if (alive.expired()) return;
     if (answer.ok()) {
-      recorder_.event(victim, controllers::kNormal, "Preempted", "Preempted by pod " + work->preemptor_uid + " on node " + work->node);
+      recorder_.event(victim, client::kNormal, "Preempted", "Preempted by pod " + work->preemptor_uid + " on node " + work->node);
       return answered(work, true);
     }
     const bool gone = answer.failed_with(Code::kNotFound) || answer.failed_with(Code::kConflict);

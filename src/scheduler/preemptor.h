@@ -6,16 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "api/client.h"
-#include "controllers/event_recorder.h"
-#include "scheduler/pod_info.h"
+#include "client/client.h"
+#include "client/event_recorder.h"
+#include "scheduler/snapshot/pod_info.h"
 
 namespace berth::scheduler {
 
 class Preemptor {
  public:
   // The client, the runtime and the recorder outlive it.
-  Preemptor(Runtime& runtime, api::Client& client, controllers::EventRecorder& recorder);
+  Preemptor(Runtime& runtime, client::Client& client, client::EventRecorder& recorder);
 
   // `victims`: pods as last seen. `done` is told whether all of them are gone or going; it comes on a later turn.
   void remove(const PodInfo& preemptor, const std::string& node, const std::vector<Value>& victims, Function<void(bool)> done);
@@ -26,8 +26,8 @@ class Preemptor {
   void erase(const std::shared_ptr<Work>& work, const Value& victim);
   static void answered(const std::shared_ptr<Work>& work, bool good);
   Runtime& runtime_;
-  api::Client& client_;
-  controllers::EventRecorder& recorder_;
+  client::Client& client_;
+  client::EventRecorder& recorder_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/runtime.h"
-#include "scheduler/pod_info.h"
+#include "scheduler/snapshot/pod_info.h"
 
 namespace berth::scheduler {
 

@@ -6,15 +6,15 @@
 #include <set>
 #include <unordered_map>
 
-#include "api/client.h"
 #include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
 #include "base/time/time.h"
-#include "controllers/event_recorder.h"
-#include "controllers/volume/match.h"
-#include "controllers/volume/node_selector.h"
+#include "client/client.h"
+#include "client/event_recorder.h"
+#include "controllers/shared/node_selector.h"
+#include "controllers/shared/volume_match.h"
 #include "scheduler/plan.h"
 #include "scheduler/preemptor.h"
 #include "scheduler/queue.h"
@@ -24,10 +24,10 @@ namespace berth::scheduler {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using controllers::Informer;
-using controllers::kNormal;
-using controllers::kWarning;
-using controllers::Subscription;
+using client::Informer;
+using client::kNormal;
+using client::kWarning;
+using client::Subscription;
 
 constexpr int kDecisionsPerTurn = 32;  // then the loop gets to do something else
 const std::string kFieldManager = "kube-scheduler";
@@ -71,7 +71,7 @@ struct Counters {
 }  // namespace
 
 struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
-  State(controllers::InformerSet& informers, Options options)
+  State(client::InformerSet& informers, Options options)
       : client(informers.client()), runtime(informers.runtime()), options(std::move(options)), recorder(runtime, client, this->options.name),
         preemptor(runtime, client, recorder), view(informers) {
     if (this->options.record) slot = this->options.record->slot_of(kHandler);
@@ -115,10 +115,10 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void try_later(const PodPtr& pod);
   void drop_backoff(const std::string& uid);
 
-  api::Client& client;
+  client::Client& client;
   Runtime& runtime;
   Options options;
-  controllers::EventRecorder recorder;
+  client::EventRecorder recorder;
   Preemptor preemptor;
   CachedView view;
   Counters counters;
@@ -440,11 +440,11 @@ void Scheduler::State::set_condition(const Value& pod, std::string_view reason, 
 
 void Scheduler::State::patch_status(const Value& pod, Value status) {
   Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
-  api::WriteOptions write;
+  client::WriteOptions write;
   write.subresource = "status";
   write.field_manager = kFieldManager;
   ++patching;
-  client.patch(kPods, api::name_key(pod), api::PatchType::kStrategic, std::move(change), write,
+  client.patch(kPods, api::name_key(pod), client::PatchType::kStrategic, std::move(change), write,
                [weak = weak_from_this()](Result<Value>) {
                  if (auto self = weak.lock()) --self->patching;
                });
@@ -487,11 +487,11 @@ void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Bind
                                    {"uid", api::uid_of(binding.claim)},
                                    {"resourceVersion", api::resource_version_of(binding.claim)}});
   Value metadata = Value::object({{"uid", api::uid_of(binding.volume)}, {"resourceVersion", api::resource_version_of(binding.volume)}});
-  if (known.is_null()) metadata.set("annotations", Value::object({{controllers::volume::kBoundByController, "yes"}}));
+  if (known.is_null()) metadata.set("annotations", Value::object({{controllers::kBoundByController, "yes"}}));
   Value change = Value::object({{"metadata", metadata}, {"spec", Value::object({{"claimRef", reference}})}});
-  api::WriteOptions write;
+  client::WriteOptions write;
   write.field_manager = kFieldManager;
-  client.patch(kPersistentVolumes, api::name_key(binding.volume), api::PatchType::kMerge, std::move(change), write,
+  client.patch(kPersistentVolumes, api::name_key(binding.volume), client::PatchType::kMerge, std::move(change), write,
                [weak = weak_from_this(), flight](Result<Value> answer) {
                  if (auto self = weak.lock()) self->prepared(flight, answer);
                });
@@ -499,16 +499,16 @@ void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Bind
 
 void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) {
   const std::string name(api::name_of(claim));
-  if (api::annotation_of(claim, controllers::volume::kSelectedNode) == flight->node) {
+  if (api::annotation_of(claim, controllers::kSelectedNode) == flight->node) {
     flight->annotated[name] = revision_of(claim);
     return prepared(flight, claim);
   }
   Value metadata = Value::object({{"uid", api::uid_of(claim)},
                                   {"resourceVersion", api::resource_version_of(claim)},
-                                  {"annotations", Value::object({{controllers::volume::kSelectedNode, flight->node}})}});
-  api::WriteOptions write;
+                                  {"annotations", Value::object({{controllers::kSelectedNode, flight->node}})}});
+  client::WriteOptions write;
   write.field_manager = kFieldManager;
-  client.patch(kPersistentVolumeClaims, api::name_key(claim), api::PatchType::kMerge, Value::object({{"metadata", metadata}}), write,
+  client.patch(kPersistentVolumeClaims, api::name_key(claim), client::PatchType::kMerge, Value::object({{"metadata", metadata}}), write,
                [weak = weak_from_this(), flight, name](Result<Value> answer) {
                  auto self = weak.lock();
                  if (!self) return;
@@ -534,11 +534,11 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
   auto check = [&](const Value& decided) {
     const Value& claim = view.claims.get(api::name_key(decided));
     if (api::uid_of(claim) != api::uid_of(decided)) return std::string("claim was deleted");
-    if (controllers::volume::is_fully_bound(claim)) {
+    if (controllers::is_fully_bound(claim)) {
       const Value& volume = view.volumes.get(api::Name{"", claim["spec"]["volumeName"].str()});
       if (volume.is_null()) {
         complete = false;
-      } else if (!controllers::volume::matches_node_selector(volume["spec"]["nodeAffinity"]["required"], node->node)) {
+      } else if (!controllers::matches_node_selector(volume["spec"]["nodeAffinity"]["required"], node->node)) {
         return "volume \"" + std::string(api::name_of(volume)) + "\" cannot be used on node \"" + flight->node + "\"";
       }
       return std::string();
@@ -546,7 +546,7 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
     complete = false;
     auto annotated = flight->annotated.find(std::string(api::name_of(claim)));
     if (annotated != flight->annotated.end() && revision_of(claim) >= annotated->second &&
-        api::annotation_of(claim, controllers::volume::kSelectedNode) != flight->node) {
+        api::annotation_of(claim, controllers::kSelectedNode) != flight->node) {
       return "selectedNode annotation reset for PVC \"" + std::string(api::name_of(claim)) + "\"";
     }
     return std::string();
@@ -571,7 +571,7 @@ void Scheduler::State::bind(const FlightPtr& flight) {
        {"kind", "Binding"},
        {"metadata", Value::object({{"name", name.name}, {"namespace", name.ns}, {"uid", flight->pod->uid}})},
        {"target", Value::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", flight->node}})}});
-  api::WriteOptions write;
+  client::WriteOptions write;
   write.field_manager = kFieldManager;
   write.subresource = "binding";
   client.create_sub(kPods, name, std::move(binding), write, [weak = weak_from_this(), flight](Result<Value> answer) {
@@ -662,8 +662,8 @@ void Scheduler::State::drop_backoff(const std::string& uid) {
   backoffs.erase(found);
 }
 
-Scheduler::Scheduler(controllers::InformerSet& informers) : Scheduler(informers, Options()) {}
-Scheduler::Scheduler(controllers::InformerSet& informers, Options options)
+Scheduler::Scheduler(client::InformerSet& informers) : Scheduler(informers, Options()) {}
+Scheduler::Scheduler(client::InformerSet& informers, Options options)
     : state_(std::make_shared<State>(informers, std::move(options))) {
   state_->start();
 }

@@ -17,8 +17,8 @@
 #include <string>
 
 #include "base/runtime.h"
+#include "client/informer.h"
 #include "controllers/handling.h"
-#include "controllers/informer.h"
 
 namespace berth::scheduler {
 
@@ -35,8 +35,8 @@ struct Options {
 class Scheduler {
  public:
   // Starts once pods, nodes, claims, volumes and classes have been listed. The set outlives the scheduler.
-  explicit Scheduler(controllers::InformerSet& informers);
-  Scheduler(controllers::InformerSet& informers, Options options);
+  explicit Scheduler(client::InformerSet& informers);
+  Scheduler(client::InformerSet& informers, Options options);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
 

@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "base/files.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "scheduler/queue.h"
 #include "scheduler/test_objects.h"
 
@@ -19,9 +19,9 @@ using namespace testing;         // NOLINT
 using namespace api::resources;  // NOLINT
 
 struct SchedulerTest : ::testing::Test {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
-  controllers::InformerSet informers{runtime, api};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
+  client::InformerSet informers{runtime, api};
   std::optional<Scheduler> scheduler;
 
   void start() {
@@ -39,7 +39,7 @@ struct SchedulerTest : ::testing::Test {
   // "type reason message" of the first event about a pod.
   std::string event_of(const std::string& pod) {
     std::string found = "none";
-    api.list(kEvents, {}, [&](Result<api::List> list) {
+    api.list(kEvents, {}, [&](Result<client::List> list) {
       for (const Value& event : list->items) {
         if (found == "none" && event["involvedObject"]["name"].as_string() == pod) {
           found = event["type"].str() + " " + event["reason"].str() + " " + event["message"].str();

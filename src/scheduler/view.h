@@ -5,17 +5,17 @@
 #include <string>
 #include <vector>
 
-#include "controllers/informer.h"
+#include "client/informer.h"
 #include "scheduler/filter/filter.h"
 
 namespace berth::scheduler {
 
 class CachedView final : public View {
  public:
-  explicit CachedView(controllers::InformerSet& informers);
+  explicit CachedView(client::InformerSet& informers);
 
   // All of them have to be synced before the first decision.
-  std::vector<controllers::Informer*> informers() const;
+  std::vector<client::Informer*> informers() const;
 
   const Value& claim(const std::string& ns, const std::string& name) const override { return claims.get(api::Name{ns, name}); }
   const Value& volume(const std::string& name) const override { return volumes.get(api::Name{"", name}); }
@@ -30,20 +30,20 @@ class CachedView final : public View {
   std::vector<Value> budgets() const override { return budgets_.list(); }
   Time now() const override { return runtime_.now(); }
 
-  controllers::Informer& pods;
-  controllers::Informer& nodes;
-  controllers::Informer& claims;
-  controllers::Informer& volumes;
-  controllers::Informer& classes;
+  client::Informer& pods;
+  client::Informer& nodes;
+  client::Informer& claims;
+  client::Informer& volumes;
+  client::Informer& classes;
   std::set<std::string> taken_volumes;  // by name
 
  private:
   Runtime& runtime_;
-  controllers::Informer& namespaces_;
-  controllers::Informer& services_;
-  controllers::Informer& replica_sets_;
-  controllers::Informer& stateful_sets_;
-  controllers::Informer& budgets_;
+  client::Informer& namespaces_;
+  client::Informer& services_;
+  client::Informer& replica_sets_;
+  client::Informer& stateful_sets_;
+  client::Informer& budgets_;
 };
 
 }  // namespace berth::scheduler

@@ -7,9 +7,9 @@
 #include "base/check.h"
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/fs/reserve_file.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/reserve_file.h"
 #include "store/witness.h"
 
 namespace berth::store {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "api/client.h"
 #include "base/text.h"
+#include "client/client.h"
 
 namespace berth::agent {
 namespace {
@@ -96,7 +96,7 @@ std::vector<Record> service_records(const Value& service, const std::vector<Valu
   return out;
 }
 
-ClusterDns::ClusterDns(controllers::InformerSet& informers, net::dns::Server& server)
+ClusterDns::ClusterDns(client::InformerSet& informers, net::dns::Server& server)
     : zone_(server.zone()),
       services_(informers.get(api::resources::kServices)),
       slices_(informers.get(api::resources::kEndpointSlices)) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/json/json.h"
-#include "controllers/informer.h"
+#include "client/informer.h"
 #include "net/dns/server.h"
 
 namespace berth::agent {
@@ -18,16 +18,16 @@ std::vector<net::dns::Record> service_records(const Value& service, const std::v
 class ClusterDns {
  public:
   // The server and the informers outlive this.
-  ClusterDns(controllers::InformerSet& informers, net::dns::Server& server);
+  ClusterDns(client::InformerSet& informers, net::dns::Server& server);
   ~ClusterDns();
 
  private:
   void refresh(const std::string& ns, const std::string& service);
 
   net::dns::Zone& zone_;
-  controllers::Informer& services_;
-  controllers::Informer& slices_;
-  std::vector<std::unique_ptr<controllers::Subscription>> subscriptions_;
+  client::Informer& services_;
+  client::Informer& slices_;
+  std::vector<std::unique_ptr<client::Subscription>> subscriptions_;
 };
 
 }  // namespace berth::agent

@@ -1,7 +1,7 @@
 // The pod's directories: on disk for emptyDirs and termination messages, in memory for what the API hands out.
 
-#include "agent/background.h"
-#include "agent/hooks/pod_hook.h"
+#include "agent/disk/background.h"
+#include "agent/hooks/hooks.h"
 #include "agent/runtime/mounts.h"
 #include "base/files.h"
 

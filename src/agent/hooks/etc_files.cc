@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "agent/hooks/pod_hook.h"
-#include "agent/hooks/resolver.h"
+#include "agent/dns/resolver.h"
+#include "agent/hooks/hooks.h"
 #include "agent/runtime/mounts.h"
 #include "api/object.h"
 #include "base/files.h"

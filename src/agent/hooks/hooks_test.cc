@@ -8,28 +8,30 @@
 
 #include <algorithm>
 
-#include "agent/hooks/atomic_writer.h"
-#include "agent/hooks/environment.h"
-#include "agent/hooks/host_path.h"
-#include "agent/hooks/mounts_of_container.h"
-#include "agent/hooks/pod_hook.h"
-#include "agent/hooks/references.h"
-#include "agent/hooks/resolver.h"
-#include "agent/hooks/resources.h"
-#include "agent/hooks/security.h"
-#include "agent/hooks/sub_paths.h"
-#include "agent/hooks/volume_ownership.h"
+#include "agent/hooks/hooks.h"
+
+#include "agent/dns/resolver.h"
 #include "agent/images/layer_view.h"
-#include "agent/object_cache.h"
+#include "agent/pod/environment.h"
+#include "agent/pod/object_cache.h"
+#include "agent/pod/references.h"
+#include "agent/pod/resources.h"
+#include "agent/pod/security.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
-#include "agent/runtime/test_node.h"
-#include "agent/test_cluster.h"
-#include "agent/test_values.h"
+#include "agent/testing/test_cluster.h"
+#include "agent/testing/test_node.h"
+#include "agent/testing/test_values.h"
+#include "agent/volumes/atomic_writer.h"
+#include "agent/volumes/host_path.h"
+#include "agent/volumes/sub_paths.h"
+#include "agent/volumes/volume_hooks.h"
+#include "agent/volumes/volume_ownership.h"
+#include "agent/worker/mounts_of_container.h"
 #include "api/object.h"
 #include "base/files.h"
-#include "base/test_swapper.h"
-#include "controllers/event_recorder.h"
+#include "base/fs/test_swapper.h"
+#include "client/event_recorder.h"
 
 namespace berth::agent {
 namespace {
@@ -384,7 +386,7 @@ struct HookSurroundings {
   testing::FakeNetwork network;
   testing::FakeProbes probes{runtime};
   ObjectCache objects{runtime, api};
-  controllers::EventRecorder events{runtime, api, "kubelet"};
+  client::EventRecorder events{runtime, api, "kubelet"};
   Services services{config, runtime, api, containers, images, volumes, network, objects, events, probes};
   PodRecord record;
   PodContext pod;

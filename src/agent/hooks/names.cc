@@ -1,6 +1,6 @@
 // What the pod calls itself: spec.hostname or its own name, and its domain where it has a subdomain.
 
-#include "agent/hooks/pod_hook.h"
+#include "agent/hooks/hooks.h"
 #include "api/object.h"
 
 namespace berth::agent {

@@ -1,6 +1,6 @@
 // The pod's network namespace and address.
 
-#include "agent/hooks/pod_hook.h"
+#include "agent/hooks/hooks.h"
 
 namespace berth::agent {
 namespace {

@@ -1,5 +1,7 @@
 #include "agent/hooks/node_support.h"
 
+#include "agent/hooks/hooks.h"
+
 #include <algorithm>
 
 #include "base/text.h"

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/hooks/pod_hook.h"
+#include "agent/pod/pod_hook.h"
 #include "base/json/json.h"
 
 namespace berth::agent {

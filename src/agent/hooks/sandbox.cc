@@ -1,8 +1,8 @@
 // The pod's sandbox: ipc and host name namespaces, shared memory, the control group with the limits of the whole pod.
 
-#include "agent/hooks/pod_hook.h"
-#include "agent/hooks/resources.h"
-#include "agent/resize.h"
+#include "agent/hooks/hooks.h"
+#include "agent/pod/resize.h"
+#include "agent/pod/resources.h"
 #include "api/object.h"
 
 namespace berth::agent {

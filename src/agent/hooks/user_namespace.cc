@@ -1,10 +1,10 @@
 // hostUsers: false. The pod gets users of its own: a user namespace whose ids stand for a range of the node's that no other
 // pod has. Comes before everything that makes namespaces.
 
-#include "agent/hooks/pod_hook.h"
+#include "agent/hooks/hooks.h"
 #include "agent/runtime/mounts.h"
-#include "base/owned_namespaces.h"
-#include "base/rooted_dir.h"
+#include "base/fs/rooted_dir.h"
+#include "base/process/owned_namespaces.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -5,8 +5,8 @@
 
 #include "agent/images/image_store.h"
 #include "base/files.h"
-#include "base/process.h"
-#include "base/rooted_dir.h"
+#include "base/fs/rooted_dir.h"
+#include "base/process/process.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -17,9 +17,9 @@
 #include "agent/images/image_store.h"
 #include "agent/images/unpack.h"
 #include "base/files.h"
+#include "base/fs/rooted_dir.h"
 #include "base/loop.h"
-#include "base/process.h"
-#include "base/rooted_dir.h"
+#include "base/process/process.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -14,7 +14,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "base/process.h"
+#include "base/process/process.h"
 #include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/time/time.h"

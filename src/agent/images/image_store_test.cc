@@ -15,7 +15,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/loop.h"
-#include "base/process.h"
+#include "base/process/process.h"
 #include "base/text.h"
 
 namespace berth::agent {

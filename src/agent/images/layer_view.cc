@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-#include "base/rooted_dir.h"
+#include "base/fs/rooted_dir.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "agent/images/disk_room.h"
+#include "base/fs/rooted_dir.h"
 #include "base/result.h"
-#include "base/rooted_dir.h"
 
 namespace berth::agent {
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "agent/images/disk_room.h"
+#include "base/fs/rooted_dir.h"
 #include "base/json/json.h"
 #include "base/result.h"
-#include "base/rooted_dir.h"
 
 namespace berth::agent {
 

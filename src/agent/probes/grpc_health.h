@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "agent/services.h"
+#include "agent/pod/services.h"
 
 namespace berth::agent {
 

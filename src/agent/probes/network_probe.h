@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/services.h"
+#include "agent/pod/services.h"
 #include "base/loop.h"
 #include "http/client.h"
 

@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "agent/pod/services.h"
 #include "agent/runtime/container_runtime.h"
-#include "agent/services.h"
 #include "base/loop.h"
 
 namespace berth::agent {

@@ -11,8 +11,8 @@
 
 #include "agent/probes/grpc_health.h"
 #include "agent/probes/http_probe.h"
-#include "agent/runtime/test_node.h"
-#include "agent/test_cluster.h"
+#include "agent/testing/test_cluster.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
 
 namespace berth::agent {

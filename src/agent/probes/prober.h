@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/services.h"
+#include "agent/pod/services.h"
 #include "base/json/json.h"
 #include "base/runtime.h"
 

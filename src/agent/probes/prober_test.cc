@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/test_cluster.h"
-#include "agent/test_values.h"
+#include "agent/testing/test_cluster.h"
+#include "agent/testing/test_values.h"
 
 namespace berth::agent {
 namespace {

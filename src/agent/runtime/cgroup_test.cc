@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/runtime/test_node.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
 
 namespace berth::agent {

@@ -7,7 +7,7 @@
 
 #include <future>
 
-#include "agent/runtime/test_node.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
 
 namespace berth::agent {

@@ -12,15 +12,15 @@
 #include <functional>
 #include <set>
 
-#include "agent/background.h"
+#include "agent/disk/background.h"
 #include "agent/runtime/child.h"
 #include "agent/runtime/mapped_root.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/seccomp_profile.h"
 #include "base/fault.h"
+#include "base/fs/spread_directories.h"
 #include "base/json/json.h"
-#include "base/spread_directories.h"
 #include "base/text.h"
 #include "base/time/time.h"
 

@@ -7,7 +7,7 @@
 
 #include "agent/runtime/memory_file.h"
 #include "base/log.h"
-#include "base/process.h"
+#include "base/process/process.h"
 
 namespace berth::agent {
 namespace {

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/runtime/test_node.h"
-#include "base/process.h"
+#include "agent/testing/test_node.h"
+#include "base/process/process.h"
 
 namespace berth::agent {
 namespace {

@@ -16,10 +16,10 @@
 #include "agent/runtime/container_files.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
-#include "agent/runtime/test_node.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
 #include "base/ids.h"
-#include "base/process.h"
+#include "base/process/process.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "base/rooted_dir.h"
+#include "base/fs/rooted_dir.h"
 #include "base/text.h"
 
 namespace berth::agent {

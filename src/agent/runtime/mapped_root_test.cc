@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "agent/runtime/mounts.h"
-#include "agent/runtime/test_node.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
-#include "base/owned_namespaces.h"
+#include "base/process/owned_namespaces.h"
 
 namespace berth::agent {
 namespace {

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/runtime/test_node.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
 
 namespace berth::agent {

@@ -18,7 +18,7 @@
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/json/json.h"
-#include "base/owned_namespaces.h"
+#include "base/process/owned_namespaces.h"
 #include "base/text.h"
 
 namespace berth::agent {

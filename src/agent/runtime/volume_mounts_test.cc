@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "agent/runtime/mounts.h"
-#include "agent/runtime/test_node.h"
+#include "agent/testing/test_node.h"
 #include "base/files.h"
 
 namespace berth::agent {

@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "agent/streams/container_logs.h"
+#include "agent/logs/container_logs.h"
 #include "agent/streams/pump.h"
 #include "agent/streams/remote_work.h"
-#include "base/bounded_read.h"
 #include "base/files.h"
+#include "base/fs/bounded_read.h"
 #include "base/text.h"
 
 namespace berth::agent {

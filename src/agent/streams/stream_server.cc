@@ -1,6 +1,6 @@
 #include "agent/streams/stream_server.h"
 
-#include "agent/streams/container_logs.h"
+#include "agent/logs/container_logs.h"
 #include "agent/streams/remote_work.h"
 #include "api/status.h"
 #include "base/text.h"
@@ -49,10 +49,6 @@ struct LogStream : std::enable_shared_from_this<LogStream> {
 };
 
 }  // namespace
-
-void answer_error(http::Exchange& exchange, const Error& error) {
-  exchange.respond(api::http_code(error.code), "application/json", json::encode(api::to_status(error)));
-}
 
 StreamServer::StreamServer(Loop& loop, Agent& agent, ContainerRuntime& containers)
     : loop_(loop), agent_(agent), containers_(containers) {}

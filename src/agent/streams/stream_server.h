@@ -12,8 +12,9 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/logs/read_logs.h"
 #include "agent/runtime/container_runtime.h"
-#include "agent/streams/read_logs.h"
+#include "agent/socket/answer_error.h"
 #include "agent/streams/remote_work.h"
 #include "base/loop.h"
 #include "http/server.h"
@@ -54,8 +55,5 @@ class StreamServer {
 
 // The request's header that names its client: the same for requests of one user and program.
 inline constexpr std::string_view kClient = "x-berth-client";
-
-// A Status body with this error's code.
-void answer_error(http::Exchange& exchange, const Error& error);
 
 }  // namespace berth::agent

@@ -16,21 +16,21 @@
 #include <map>
 #include <mutex>
 
-#include "agent/background.h"
-#include "agent/disk_space.h"
+#include "agent/disk/background.h"
+#include "agent/disk/disk_space.h"
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/process.h"
+#include "base/process/process.h"
 #include "base/text.h"
-#include "controllers/volume/local_volume.h"
+#include "controllers/shared/local_volume.h"
 
 namespace berth::agent {
 namespace {
 
-using controllers::volume::kOvercommit;
-using controllers::volume::least_volume_size;
+using controllers::kOvercommit;
+using controllers::least_volume_size;
 
 constexpr std::int64_t kBlock = 4096;
 constexpr const char* kTrash = "trash";

@@ -12,13 +12,13 @@
 #include <cstdlib>
 #include <optional>
 
-#include "agent/disk_space.h"
+#include "agent/disk/disk_space.h"
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/loop.h"
-#include "base/process.h"
+#include "base/process/process.h"
 #include "base/text.h"
 
 namespace berth::agent {

@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "base/time/time.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 namespace {
 
@@ -330,4 +330,4 @@ Error conflict_error(const std::vector<Conflict>& conflicts) {
   return Error{Code::kConflict, std::move(message), std::move(details)};
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -3,7 +3,7 @@
 #include "api/patch/test_support.h"
 #include "base/time/time.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 namespace {
 
 Time at(int second) { return *parse_time("2026-01-02T03:04:00Z") + std::chrono::seconds(second); }
@@ -260,4 +260,4 @@ TEST(Apply, RefusesWhatItCannotTrack) {
 }
 
 }  // namespace
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 namespace {
 
@@ -200,4 +200,4 @@ void ChangeMemo::keep(Seen seen) {
   }
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -11,7 +11,7 @@
 #include "api/patch/managers.h"
 #include "api/patch/typed_value.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 struct Change {
   Value before, after;  // without managedFields; `before` is empty for a create
@@ -49,4 +49,4 @@ class ChangeMemo {
   std::array<Bucket, kManagers> buckets_;
 };
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -2,7 +2,7 @@
 
 #include "base/text.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 bool FieldSet::empty() const {
   for (const auto& [element, node] : nodes_) {
@@ -162,4 +162,4 @@ std::string to_string(const FieldPath& path) {
   return out;
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -12,7 +12,7 @@
 #include "base/json/json.h"
 #include "base/result.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 using FieldPath = std::vector<std::string>;
 
@@ -55,4 +55,4 @@ struct FieldSet::Node {
 // .spec.containers[name="c"].ports[containerPort=80,protocol="TCP"]
 std::string to_string(const FieldPath& path);
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

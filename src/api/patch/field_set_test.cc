@@ -3,7 +3,7 @@
 #include "api/patch/test_support.h"
 #include "api/patch/typed_value.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 namespace {
 
 FieldSet set_of(std::string_view fields_v1) {
@@ -139,4 +139,4 @@ TEST(TypedValue, Checks) {
 }
 
 }  // namespace
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -5,7 +5,7 @@
 
 #include "base/json/json.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 inline void append_go(const Value& value, std::string& out) {
   if (value.is_string()) {
@@ -41,4 +41,4 @@ inline std::string go_text(const Value& value) {
   return out;
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

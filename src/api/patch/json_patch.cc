@@ -7,7 +7,7 @@
 #include "base/json/build.h"
 #include "base/text.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 namespace {
 
@@ -356,4 +356,4 @@ Value apply_merge_patch(const Value& object, const Value& patch) {
   return merged;
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -5,7 +5,7 @@
 #include "base/json/json.h"
 #include "base/result.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 inline constexpr std::size_t kMaxJsonPatchOperations = 10'000;
 // Of the JSON text that all `copy` operations of a patch add (upstream's JSONPatchMaxCopyBytes).
@@ -19,4 +19,4 @@ inline constexpr std::size_t kMaxJsonPatchDepth = 10'000;
 // document too large or too deep.
 Result<Value> apply_operations(const Value& object, const Value& patch);
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -3,7 +3,7 @@
 #include "api/patch/patch.h"
 #include "api/patch/test_support.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 namespace {
 
 struct Case {
@@ -171,4 +171,4 @@ TEST(JsonPatchBounds, NothingGetsTooDeep) {
 }
 
 }  // namespace
-}  // namespace berth::patch
+}  // namespace berth::api::patch

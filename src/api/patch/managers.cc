@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 namespace {
 
@@ -128,4 +128,4 @@ const FieldSet& unowned_fields() {
   return set;
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

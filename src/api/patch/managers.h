@@ -7,7 +7,7 @@
 #include "api/patch/field_set.h"
 #include "base/runtime.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 struct Manager {
   std::string name;
@@ -48,4 +48,4 @@ class Managers {
 // Fields that nobody owns: identity and what the server sets.
 const FieldSet& unowned_fields();
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

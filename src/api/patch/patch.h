@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "base/runtime.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 // RFC 6902, with the errors upstream's library gives (a failed `test` is kInvalid).
 Result<Value> apply_json_patch(const Value& object, const Value& patch);
@@ -44,4 +44,4 @@ Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& 
 // The 409 of conflicts, worded and with causes as upstream does.
 Error conflict_error(const std::vector<Conflict>& conflicts);
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

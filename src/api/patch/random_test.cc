@@ -9,7 +9,7 @@
 #include "api/patch/test_support.h"
 #include "api/patch/typed_value.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 namespace {
 
 class Random {
@@ -231,4 +231,4 @@ TEST(RandomPatches, ApplyingTwiceIsApplyingOnce) {
 }
 
 }  // namespace
-}  // namespace berth::patch
+}  // namespace berth::api::patch

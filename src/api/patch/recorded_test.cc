@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "base/time/time.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 namespace {
 
 class Recorded : public ::testing::Test {
@@ -136,4 +136,4 @@ TEST_F(Recorded, AControllersStatusUpdate) {
 }
 
 }  // namespace
-}  // namespace berth::patch
+}  // namespace berth::api::patch

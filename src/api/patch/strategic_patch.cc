@@ -11,7 +11,7 @@
 #include "api/plain_error.h"
 #include "base/json/build.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 namespace {
 
@@ -334,4 +334,4 @@ Result<Value> apply_strategic_patch(const Type& type, const Value& object, const
   return Merger().merge_map(object, patch, Members{&type, nullptr});
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -1,7 +1,7 @@
 #include "api/patch/patch.h"
 #include "api/patch/test_support.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 namespace {
 
 const schema::Type& pod() { return *kind_of("v1", "Pod").type; }
@@ -167,4 +167,4 @@ TEST(StrategicPatch, PortsAreKeyedByContainerPortAlone) {
 }
 
 }  // namespace
-}  // namespace berth::patch
+}  // namespace berth::api::patch

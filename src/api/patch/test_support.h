@@ -6,7 +6,7 @@
 #include "api/schema/schema.h"
 #include "base/json/json.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 inline Value j(std::string_view text) {
   auto value = json::parse(text);
@@ -30,4 +30,4 @@ inline std::string order(const Value& list, std::string_view key = "name") {
   return out;
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 using schema::Field;
 using schema::ListType;
@@ -443,4 +443,4 @@ Status check_typed(const Place& root, const Value& value) {
   return check(root, value, path);
 }
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -8,7 +8,7 @@
 #include "api/patch/field_set.h"
 #include "api/schema/schema.h"
 
-namespace berth::patch {
+namespace berth::api::patch {
 
 // What the schema says about one place in an object. Cheap to copy.
 class Place {
@@ -63,4 +63,4 @@ FieldSet with_named_fields(const Place& root, const FieldSet& set);
 // Whether the value fits its schema: no unknown fields, right kinds of containers, keys present and unique.
 Status check_typed(const Place& root, const Value& value);
 
-}  // namespace berth::patch
+}  // namespace berth::api::patch

@@ -1,7 +1,7 @@
 // What Kubernetes 1.36 fills in for autoscalers, in both versions.
 #include "api/schema/default_rules.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 constexpr int kUtilization = 80;
@@ -40,4 +40,4 @@ void default_autoscaler_v2(Value& autoscaler) {
   if (behavior != autoscaler["spec"]["behavior"]) autoscaler.mut("spec").set("behavior", std::move(behavior));
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

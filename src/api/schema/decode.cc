@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <limits>
 
+#include "api/quantity.h"
 #include "api/schema/given_empty.h"
 #include "api/schema/go_time.h"
 #include "api/schema/schema.h"
-#include "base/quantity.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 // Upstream's decoder stops collecting there, too.
@@ -474,4 +474,4 @@ Value with_same_empty(const Kind& kind, Value before, const Value& after) {
   return before;
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

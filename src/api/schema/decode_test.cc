@@ -3,7 +3,7 @@
 #include "api/schema/given_empty.h"
 #include "api/schema/schema.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 Value json_of(std::string_view text) {
@@ -216,4 +216,4 @@ TEST(Decode, IsIdempotent) {
 }
 
 }  // namespace
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "api/quantity.h"
 #include "api/schema/default_rules.h"
-#include "base/quantity.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 bool has_default(const Field& field) { return !field.default_value.is_null(); }
@@ -135,4 +135,4 @@ void apply_pod_spec_defaults(Value& pod_spec) {
   kPodSpec->defaults->apply(pod_spec);
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

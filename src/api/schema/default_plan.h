@@ -8,7 +8,7 @@
 #include "api/schema/default_rules.h"
 #include "api/schema/schema.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 struct DefaultPlan {
   struct Step {
@@ -31,4 +31,4 @@ class DefaultPlans {
   std::map<const Type*, std::unique_ptr<DefaultPlan>> plans_;
 };
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -8,7 +8,7 @@
 #include "api/resource_list.h"
 #include "base/text.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 void fill(Value& object, std::string_view key, Value value) {
@@ -481,4 +481,4 @@ DefaultRule rule_of(std::string_view type_name) {
   return at == kRules.end() ? nullptr : at->second;
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

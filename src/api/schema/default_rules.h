@@ -5,7 +5,7 @@
 
 #include "base/json/json.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 // One type's own rule, run before those of its members. The object is of that type and decoded; idempotent.
 using DefaultRule = void (*)(Value& object);
@@ -17,4 +17,4 @@ void default_autoscaler_v2(Value& autoscaler);
 // By definition name ("io.k8s.api.core.v1.Container"); null where the type has no rule.
 DefaultRule rule_of(std::string_view type_name);
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

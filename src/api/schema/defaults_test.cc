@@ -8,7 +8,7 @@
 #include "api/schema/schema.h"
 #include "base/text.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 Value json_of(std::string_view text) {
@@ -332,4 +332,4 @@ TEST(Defaults, OtherKinds) {
 }
 
 }  // namespace
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -11,7 +11,7 @@ namespace berth {
 std::vector<std::pair<std::string_view, std::string_view>> embedded_feature_gates();
 }
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 // Those that Berth acts upon in both positions.
@@ -148,4 +148,4 @@ void drop_disabled(const Kind& kind, const FeatureGates& gates, const Value& bef
   Dropper(gates, std::move(kept)).object(*kind.type, object);
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -11,7 +11,7 @@
 #include "api/schema/schema.h"
 #include "base/result.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 class FeatureGates {
  public:
@@ -29,4 +29,4 @@ class FeatureGates {
 // Drops from `object` the fields of gates that are off and that `before` (null: the object is new) has no field of.
 void drop_disabled(const Kind& kind, const FeatureGates& gates, const Value& before, Value& object);
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

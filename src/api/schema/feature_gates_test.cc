@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 Value parsed(std::string_view text) { return json::parse(text).value(); }
@@ -62,4 +62,4 @@ TEST(FeatureGates, OnlyWhatIsObeyedCanBeSet) {
 }
 
 }  // namespace
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -4,7 +4,7 @@
 
 #include "api/schema/schema.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 // decode(), but with the empty lists and maps kept. `any`: whether there are some.
 Result<Value> decode_with_empty(const Kind& kind, const Value& object, DecodeProblems* problems, bool& any);
@@ -14,4 +14,4 @@ Value without_empty(const Kind& kind, const Value& object);
 // something else.
 Value with_same_empty(const Kind& kind, Value before, const Value& after);
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

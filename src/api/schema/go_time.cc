@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 bool digit(std::string_view text, std::size_t at) { return at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])) != 0; }
@@ -98,4 +98,4 @@ std::string go_time_problem(std::string_view text, bool micro) {
   return date.ok() ? std::string() : walk.beyond("day");
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

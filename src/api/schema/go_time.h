@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 // The error of parsing `text` as RFC 3339, or with exactly six digits of a second for `micro`; empty where Go takes it.
 std::string go_time_problem(std::string_view text, bool micro);
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -14,7 +14,7 @@ namespace berth {
 std::vector<std::pair<std::string_view, std::string_view>> embedded_schema_files();
 }
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 const Field* Type::find(std::string_view json_name) const {
   auto at = std::lower_bound(by_name.begin(), by_name.end(), json_name,
@@ -659,4 +659,4 @@ const Schema& builtin() {
   return *kSchema;
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -11,7 +11,7 @@ namespace berth {
 std::vector<std::pair<std::string_view, std::string_view>> embedded_registered_kinds();
 }
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 using Kinds = std::map<std::string_view, std::set<std::string_view>, std::less<>>;
@@ -39,4 +39,4 @@ bool is_registered(std::string_view api_version, std::string_view kind) {
   return version != kKinds.end() && version->second.contains(kind);
 }
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

@@ -4,8 +4,8 @@
 
 #include <string_view>
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 bool is_registered(std::string_view api_version, std::string_view kind);
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

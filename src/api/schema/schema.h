@@ -13,7 +13,7 @@
 #include "base/json/json.h"
 #include "base/result.h"
 
-namespace berth::schema {
+namespace berth::api::schema {
 
 struct Type;
 
@@ -135,4 +135,4 @@ void apply_defaults(const Kind& kind, Value& object);
 // Of a bare pod template or pod spec, as found inside other kinds.
 void apply_pod_spec_defaults(Value& pod_spec);
 
-}  // namespace berth::schema
+}  // namespace berth::api::schema

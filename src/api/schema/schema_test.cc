@@ -4,7 +4,7 @@
 
 #include <set>
 
-namespace berth::schema {
+namespace berth::api::schema {
 namespace {
 
 constexpr std::string_view kMeta = R"(package m as meta
@@ -256,4 +256,4 @@ TEST(Builtin, SomeFieldsToTheLetter) {
 }
 
 }  // namespace
-}  // namespace berth::schema
+}  // namespace berth::api::schema

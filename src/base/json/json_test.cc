@@ -1,6 +1,7 @@
+#include "base/json/json.h"
+
 #include "base/json/build.h"
 #include "base/json/intern.h"
-#include "base/json/json.h"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 
 #include "base/json/json.h"
 #include "base/text.h"
-#include "base/yaml/yaml.h"
 #include "base/yaml/scalar.h"
+#include "base/yaml/yaml.h"
 
 namespace berth::yaml {
 namespace {

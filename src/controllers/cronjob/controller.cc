@@ -11,7 +11,7 @@ using namespace api::resources;  // NOLINT
 
 class CronJobController final : public Controller {
  public:
-  CronJobController(InformerSet& informers, TimeZone local)
+  CronJobController(InformerSet& informers, api::TimeZone local)
       : runtime_(informers.runtime()), local_(std::move(local)), cron_jobs_(informers.get(kCronJobs)), jobs_(informers.get(kJobs)) {
     jobs_.add_index(index::kOwner, index::by_owner);
   }
@@ -39,14 +39,14 @@ class CronJobController final : public Controller {
     if (view.cron_job.is_null()) return {};
     view.jobs = jobs_.by_index(index::kOwner, std::string(api::uid_of(view.cron_job)));
     const Value& zone = view.cron_job["spec"]["timeZone"];
-    view.zone = zone.is_null() ? local_ : TimeZone::named(zone.as_string());
+    view.zone = zone.is_null() ? local_ : api::TimeZone::named(zone.as_string());
     if (const auto changed = changed_.find(key); changed != changed_.end()) view.changed = changed->second;
     return plan_cron_job(view, now);
   }
 
  private:
   Runtime& runtime_;
-  TimeZone local_;
+  api::TimeZone local_;
   Informer& cron_jobs_;
   Informer& jobs_;
   std::map<std::string, Time> changed_;
@@ -54,7 +54,7 @@ class CronJobController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers, TimeZone local) {
+std::unique_ptr<Controller> make_controller(InformerSet& informers, api::TimeZone local) {
   return std::make_unique<CronJobController>(informers, std::move(local));
 }
 

@@ -3,12 +3,12 @@
 
 #include <memory>
 
-#include "base/time/zone.h"
+#include "api/time_zone.h"
 #include "controllers/driver.h"
 
 namespace berth::controllers::cronjob {
 
 // `local`: the zone of schedules that name none.
-std::unique_ptr<Controller> make_controller(InformerSet& informers, TimeZone local);
+std::unique_ptr<Controller> make_controller(InformerSet& informers, api::TimeZone local);
 
 }  // namespace berth::controllers::cronjob

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/cronjob/controller.h"
 #include "controllers/cronjob/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::cronjob {
 namespace {
@@ -98,7 +98,7 @@ TEST(CronJobPlan, StartsWhatIsDue) {
 
 TEST(CronJobPlan, WhatItsJobsLookLike) {
   View view = with(cron_job(R"({"timeZone":"Asia/Tokyo"})"));
-  view.zone = TimeZone::named("Asia/Tokyo");
+  view.zone = api::TimeZone::named("Asia/Tokyo");
   const Plan plan = plan_cron_job(view, at("2026-01-01T00:10:00Z"));
   const Action& action = plan.chains[0][0];
   const Value& made = action.object;
@@ -114,10 +114,10 @@ TEST(CronJobPlan, WhatItsJobsLookLike) {
 
 TEST(CronJobPlan, ZonesMoveTheTimes) {
   View view = with(cron_job(R"({"schedule":"0 2 * * *","timeZone":"Asia/Tokyo"})"));
-  view.zone = TimeZone::named("Asia/Tokyo");
+  view.zone = api::TimeZone::named("Asia/Tokyo");
   EXPECT_EQ(outcome(view, "2026-01-01T16:59:59Z").actions, "");
   EXPECT_EQ(outcome(view, "2026-01-01T17:00:00Z").actions, "create c-29454780");
-  view.zone = TimeZone::named("Moon/Base");
+  view.zone = api::TimeZone::named("Moon/Base");
   view.cron_job.mut("spec").set("timeZone", "Moon/Base");
   const Plan lost = plan_cron_job(view, at("2026-01-01T17:00:00Z"));
   EXPECT_TRUE(lost.chains.empty());
@@ -206,13 +206,13 @@ TEST(CronJobPlan, OnTheWayOutItStartsNothing) {
 }
 
 TEST(CronJobController, OneJobForEachTime) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   Value object = cron_job(R"({"schedule":"*/10 * * * *"})");
   object.mut("metadata").set("creationTimestamp", format_time(runtime.now()));
   api.put(kCronJobs, object);
-  Driver driver(informers, make_controller(informers, TimeZone()));
+  Driver driver(informers, make_controller(informers, api::TimeZone()));
   runtime.advance(35min);
   EXPECT_EQ(api.count(kJobs), 3u);
   const Value after = api.read(kCronJobs, {"d", "c"});

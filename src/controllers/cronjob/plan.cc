@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
-#include "controllers/numbers.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::cronjob {
 namespace {
@@ -26,7 +26,7 @@ std::optional<Time> time_of(const Value& text) {
 std::string rfc1123(Time time) {
   static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const TimeZone::Wall at = TimeZone().wall(time);
+  const api::TimeZone::Wall at = api::TimeZone().wall(time);
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, "%s, %02d %s %04d %02d:%02d:%02d +0000", kDays[at.weekday], at.day, kMonths[at.month - 1], at.year, at.hour,
                 at.minute, at.second);
@@ -40,7 +40,7 @@ struct Missed {
   std::string problem;
 };
 
-Missed missed_since(const CronSchedule& schedule, Time earliest, Time now) {
+Missed missed_since(const api::CronSchedule& schedule, Time earliest, Time now) {
   Missed missed;
   const auto first = schedule.next(earliest);
   if (first && now < *first) return missed;
@@ -101,9 +101,9 @@ class Planner {
   void look_at_jobs();
   void note_success(const Value& job);
   void schedule();
-  void start(const CronSchedule& schedule, Time due);
+  void start(const api::CronSchedule& schedule, Time due);
   Value job_for(Time due) const;
-  void wait_for_next(const CronSchedule& schedule);
+  void wait_for_next(const api::CronSchedule& schedule);
   void report();
 
   const View& view_;
@@ -205,7 +205,7 @@ void Planner::schedule() {
           "CRON_TZ or TZ used in schedule " + quoted(text) +
               " is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
   }
-  const Result<CronSchedule> schedule = CronSchedule::parse(text, *view_.zone);
+  const Result<api::CronSchedule> schedule = api::CronSchedule::parse(text, *view_.zone);
   if (!schedule.ok()) return event(kWarning, "UnparseableSchedule", "unparseable schedule: " + quoted(text) + " : " + schedule.error().message);
   Time earliest = time_of(object_["metadata"]["creationTimestamp"]).value_or(now_);
   earliest = time_of(status_["lastScheduleTime"]).value_or(earliest);
@@ -223,7 +223,7 @@ void Planner::schedule() {
   wait_for_next(*schedule);
 }
 
-void Planner::start(const CronSchedule& schedule, Time due) {
+void Planner::start(const api::CronSchedule& schedule, Time due) {
   const Value& deadline = spec_["startingDeadlineSeconds"];
   if (deadline.is_int() && due + seconds_in(deadline) < now_) {
     return event(kWarning, "MissSchedule", "Missed scheduled time to start a job: " + rfc1123(due));
@@ -263,12 +263,12 @@ Value Planner::job_for(Time due) const {
                                   {"annotations", from["metadata"]["annotations"].is_object() ? from["metadata"]["annotations"] : Value::object()},
                                   {"ownerReferences", Value::array({api::controller_reference(object_, "batch/v1", "CronJob")})}});
   if (!from["metadata"]["labels"].empty()) metadata.set("labels", from["metadata"]["labels"]);
-  const TimeZone shown = spec_["timeZone"].is_null() ? TimeZone() : *view_.zone;
+  const api::TimeZone shown = spec_["timeZone"].is_null() ? api::TimeZone() : *view_.zone;
   metadata.mut("annotations").set("batch.kubernetes.io/cronjob-scheduled-timestamp", shown.format(due));
   return Value::object({{"apiVersion", "batch/v1"}, {"kind", "Job"}, {"metadata", metadata}, {"spec", from["spec"]}});
 }
 
-void Planner::wait_for_next(const CronSchedule& schedule) {
+void Planner::wait_for_next(const api::CronSchedule& schedule) {
   Time since = time_of(object_["metadata"]["creationTimestamp"]).value_or(now_);
   since = time_of(status_["lastScheduleTime"]).value_or(since);
   if (view_.changed) since = std::max(since, *view_.changed);

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "base/time/cron_schedule.h"
+#include "api/cron_schedule.h"
 #include "controllers/driver.h"
 
 namespace berth::controllers::cronjob {
@@ -16,7 +16,7 @@ struct View {
   Value cron_job;            // null: there is none
   std::vector<Value> jobs;   // controlled by it
   // The zone it names, or this machine's where it names none.
-  Result<TimeZone> zone = TimeZone();
+  Result<api::TimeZone> zone = api::TimeZone();
   // When its schedule was changed, as far as that was seen: times before do not count.
   std::optional<Time> changed;
 };

@@ -2,11 +2,11 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/daemonset/controller.h"
 #include "controllers/daemonset/nodes.h"
 #include "controllers/daemonset/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::daemonset {
 namespace {
@@ -494,8 +494,8 @@ TEST(DaemonSetPlan, AdoptsFirst) {
 }
 
 TEST(DaemonSetTest, ConvergesAndRests) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   for (const char* name : {"n1", "n2"}) api.put(kNodes, make_node(name));
   api.put(kDaemonSets, make_set());

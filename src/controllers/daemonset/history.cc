@@ -4,9 +4,9 @@
 #include <set>
 
 #include "controllers/daemonset/nodes.h"
-#include "controllers/deployment/revisions.h"
-#include "controllers/numbers.h"
-#include "controllers/statefulset/revisions.h"
+#include "controllers/shared/controller_revisions.h"
+#include "controllers/shared/numbers.h"
+#include "controllers/shared/template_hash.h"
 
 namespace berth::controllers::daemonset {
 namespace {
@@ -28,20 +28,20 @@ Value make_revision(const Value& set, const std::string& name, const std::string
   return Value::object({{"apiVersion", "apps/v1"},
                         {"kind", "ControllerRevision"},
                         {"metadata", std::move(metadata)},
-                        {"data", statefulset::revision_data(set)},
+                        {"data", revision_data(set)},
                         {"revision", number}});
 }
 
 std::string write_new(const Value& set, std::int64_t number, const Lookup& by_name, Plan& plan) {
   const std::int64_t collisions = set["status"]["collisionCount"].as_int();
-  const std::string hash = deployment::template_hash(set["spec"]["template"], collisions);
+  const std::string hash = template_hash(set["spec"]["template"], collisions);
   const std::string name = std::string(api::name_of(set)) + "-" + hash;
   const Value& taken = by_name(name);
   if (taken.is_null()) {
     plan.first.push_back(create(kControllerRevisions, make_revision(set, name, hash, number)));
     return hash;
   }
-  if (statefulset::same_data(taken["data"], statefulset::revision_data(set))) return std::string(api::label_of(taken, kHashLabel));
+  if (same_data(taken["data"], revision_data(set))) return std::string(api::label_of(taken, kHashLabel));
   plan.first.push_back(
       patch_status(kDaemonSets, set, Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}), true));
   return "";
@@ -54,7 +54,7 @@ void merge_duplicates(const std::vector<Value>& same, const Value& kept, const s
     const bool duplicate = hash != api::label_of(kept, kHashLabel) &&
                            std::any_of(same.begin(), same.end(), [&](const Value& one) { return api::label_of(one, kHashLabel) == hash; });
     if (!duplicate) continue;
-    plan.first.push_back(patch(kPods, pod, api::PatchType::kMerge, in_labels(kHashLabel, api::label_of(kept, kHashLabel))));
+    plan.first.push_back(patch(kPods, pod, client::PatchType::kMerge, in_labels(kHashLabel, api::label_of(kept, kHashLabel))));
   }
   for (const Value& one : same) {
     if (api::uid_of(one) != api::uid_of(kept)) plan.first.push_back(remove(kControllerRevisions, one));
@@ -65,13 +65,13 @@ void merge_duplicates(const std::vector<Value>& same, const Value& kept, const s
 
 History settle_history(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods, const Lookup& by_name, Plan& plan) {
   History out;
-  const Value data = statefulset::revision_data(set);
+  const Value data = revision_data(set);
   std::vector<Value> same;
   std::int64_t newest_old = 0;
   for (const Value& one : revisions) {
     if (api::label_of(one, kHashLabel).empty()) {
-      plan.first.push_back(patch(kControllerRevisions, one, api::PatchType::kMerge, in_labels(kHashLabel, api::name_of(one))));
-    } else if (statefulset::same_data(one["data"], data)) {
+      plan.first.push_back(patch(kControllerRevisions, one, client::PatchType::kMerge, in_labels(kHashLabel, api::name_of(one))));
+    } else if (same_data(one["data"], data)) {
       same.push_back(one);
     } else {
       newest_old = std::max(newest_old, one["revision"].as_int());

@@ -2,9 +2,9 @@
 
 #include "api/object.h"
 #include "base/text.h"
-#include "controllers/node/taints.h"
-#include "controllers/replicaset/pod_names.h"
-#include "controllers/volume/node_selector.h"
+#include "controllers/shared/node_selector.h"
+#include "controllers/shared/pod_names.h"
+#include "controllers/shared/taints.h"
 
 namespace berth::controllers::daemonset {
 namespace {
@@ -26,17 +26,17 @@ void tolerate(Value& spec, std::string_view key, std::string_view effect) {
 
 // A node in trouble keeps its daemons: they may be what it needs, and elsewhere they are of no use.
 void tolerate_trouble(Value& spec) {
-  tolerate(spec, node::kNotReady, node::kNoExecute);
-  tolerate(spec, node::kUnreachable, node::kNoExecute);
-  for (std::string_view key : {node::kDiskPressure, node::kMemoryPressure, node::kPidPressure, node::kUnschedulable}) {
-    tolerate(spec, key, node::kNoSchedule);
+  tolerate(spec, kNotReady, kNoExecute);
+  tolerate(spec, kUnreachable, kNoExecute);
+  for (std::string_view key : {kDiskPressure, kMemoryPressure, kPidPressure, kUnschedulable}) {
+    tolerate(spec, key, kNoSchedule);
   }
-  if (spec["hostNetwork"].as_bool()) tolerate(spec, node::kNetworkUnavailable, node::kNoSchedule);
+  if (spec["hostNetwork"].as_bool()) tolerate(spec, kNetworkUnavailable, kNoSchedule);
 }
 
 bool untolerated(const Value& spec, const Value& node, std::string_view effect) {
   for (const Value& taint : node["spec"]["taints"]) {
-    if (taint["effect"].as_string() == effect && !node::tolerated(spec["tolerations"], taint)) return true;
+    if (taint["effect"].as_string() == effect && !tolerated(spec["tolerations"], taint)) return true;
   }
   return false;
 }
@@ -48,7 +48,7 @@ bool chosen(const Value& spec, const Value& node) {
     const Value* found = api::labels_of(node).find(key);
     if (!found || *found != value) return false;
   }
-  return volume::matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], node);
+  return matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], node);
 }
 
 }  // namespace
@@ -57,8 +57,8 @@ Fitness fitness_of(const Value& set, const Value& node) {
   Value spec = set["spec"]["template"]["spec"];
   if (!chosen(spec, node)) return {};
   tolerate_trouble(spec);
-  if (untolerated(spec, node, node::kNoExecute)) return {};
-  return Fitness{!untolerated(spec, node, node::kNoSchedule), true};
+  if (untolerated(spec, node, kNoExecute)) return {};
+  return Fitness{!untolerated(spec, node, kNoSchedule), true};
 }
 
 std::string target_of(const Value& pod) {
@@ -87,7 +87,7 @@ Value make_pod(const Value& set, std::string_view node, std::string_view hash, c
   const Value term = Value::object({{"matchFields", Value::array({field})}});
   // What the template itself requires of nodes holds of this one already.
   spec.mut("affinity").mut("nodeAffinity").mut("requiredDuringSchedulingIgnoredDuringExecution").set("nodeSelectorTerms", Value::array({term}));
-  return replicaset::pod_of_template(set, "apps/v1", "DaemonSet", pod_template, name);
+  return pod_of_template(set, "apps/v1", "DaemonSet", pod_template, name);
 }
 
 }  // namespace berth::controllers::daemonset

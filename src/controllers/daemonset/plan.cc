@@ -6,9 +6,9 @@
 #include "api/selector.h"
 #include "base/time/time.h"
 #include "controllers/daemonset/nodes.h"
-#include "controllers/numbers.h"
-#include "controllers/replicaset/members.h"
-#include "controllers/replicaset/pod_names.h"
+#include "controllers/shared/members.h"
+#include "controllers/shared/numbers.h"
+#include "controllers/shared/pod_names.h"
 
 namespace berth::controllers::daemonset {
 namespace {
@@ -84,10 +84,10 @@ Decision Planner::run() {
     plan.event(set_, kWarning, "SelectingAll", "This daemon set is selecting all pods. A non-empty selector is required.");
     return std::move(out_);
   }
-  const replicaset::Family of_pods{kDaemonSets, "apps/v1", "DaemonSet", kPods};
-  const replicaset::Family of_revisions{kDaemonSets, "apps/v1", "DaemonSet", kControllerRevisions};
-  members_ = replicaset::settle_members(of_pods, set_, selector.value(), view_.pods, view_.orphans, plan);
-  const auto revisions = replicaset::settle_members(of_revisions, set_, selector.value(), view_.revisions, view_.orphan_revisions, plan);
+  const Family of_pods{kDaemonSets, "apps/v1", "DaemonSet", kPods};
+  const Family of_revisions{kDaemonSets, "apps/v1", "DaemonSet", kControllerRevisions};
+  members_ = settle_members(of_pods, set_, selector.value(), view_.pods, view_.orphans, plan);
+  const auto revisions = settle_members(of_revisions, set_, selector.value(), view_.revisions, view_.orphan_revisions, plan);
   if (!plan.chains.empty()) return std::move(out_);
   history_ = settle_history(set_, revisions, members_, view_.revision, plan);
   if (history_.hash.empty()) return std::move(out_);
@@ -303,8 +303,8 @@ void Planner::create_on(const std::string& node) {
     return std::any_of(view_.pods.begin(), view_.pods.end(), [&](const Value& pod) { return api::name_of(pod) == name; });
   };
   int draw = 0;
-  std::string name = replicaset::drawn_name(api::name_of(set_), state, draw);
-  while (taken(name)) name = replicaset::drawn_name(api::name_of(set_), state, ++draw);
+  std::string name = drawn_name(api::name_of(set_), state, draw);
+  while (taken(name)) name = drawn_name(api::name_of(set_), state, ++draw);
   Action action = create(kPods, make_pod(set_, node, history_.hash, name));
   action.succeeded(set_, kNormal, "SuccessfulCreate", "Created pod: " + name);
   action.failed(set_, kWarning, "FailedCreate", "Error creating: ");

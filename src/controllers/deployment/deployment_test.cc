@@ -1,14 +1,14 @@
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/deployment/plan.h"
 #include "controllers/deployment/revisions.h"
-#include "controllers/numbers.h"
 #include "controllers/deployment/status.h"
 #include "controllers/replicaset/controller.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::deployment {
 namespace {
@@ -321,8 +321,8 @@ TEST(DeploymentPlanTest, Percentages) {
 
 // Deployments, sets and pods together; the test plays the node.
 struct DeploymentTest : ::testing::Test {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   std::unique_ptr<Driver> deployments, sets;
   int most = 0, least = 1000;

@@ -4,10 +4,10 @@
 #include <limits>
 
 #include "base/text.h"
-#include "controllers/numbers.h"
 #include "controllers/deployment/revisions.h"
 #include "controllers/deployment/status.h"
-#include "controllers/replicaset/members.h"
+#include "controllers/shared/members.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::deployment {
 namespace {
@@ -93,8 +93,8 @@ Plan Planner::run() {
     }
     return std::move(plan_);
   }
-  const replicaset::Family family{kDeployments, "apps/v1", "Deployment", kReplicaSets};
-  seen_ = replicaset::settle_members(family, deployment_, selector.value(), view_.sets, view_.orphans, plan_);
+  const Family family{kDeployments, "apps/v1", "Deployment", kReplicaSets};
+  seen_ = settle_members(family, deployment_, selector.value(), view_.sets, view_.orphans, plan_);
   if (!plan_.chains.empty()) return std::move(plan_);
   conditions_ = deployment_["status"]["conditions"];
   if (conditions_.is_null()) conditions_ = Value::array();
@@ -151,7 +151,7 @@ bool Planner::make_or_settle_new_set(bool make) {
   if (annotations != new_set_["metadata"]["annotations"] || !settles) {
     Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})}});
     if (!settles) change.mut("spec").set("minReadySeconds", settle);
-    plan_.first.push_back(patch(kReplicaSets, new_set_, api::PatchType::kMerge, std::move(change), true));
+    plan_.first.push_back(patch(kReplicaSets, new_set_, client::PatchType::kMerge, std::move(change), true));
     return false;
   }
   const std::string_view number = api::annotation_of(new_set_, kRevision);
@@ -234,7 +234,7 @@ void Planner::scale(Value& set, int replicas) {
   if (before == replicas && annotations == set["metadata"]["annotations"]) return;
   Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})},
                                 {"spec", Value::object({{"replicas", replicas}})}});
-  Action action = patch(kReplicaSets, set, api::PatchType::kMerge, std::move(change), true);
+  Action action = patch(kReplicaSets, set, client::PatchType::kMerge, std::move(change), true);
   if (before != replicas) {
     action.succeeded(deployment_, kNormal, "ScalingReplicaSet",
                      std::string(before < replicas ? "Scaled up" : "Scaled down") + " replica set " + std::string(api::name_of(set)) +

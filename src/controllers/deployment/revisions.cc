@@ -4,7 +4,7 @@
 
 #include "api/object.h"
 #include "base/text.h"
-#include "controllers/numbers.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::deployment {
 namespace {
@@ -12,11 +12,6 @@ namespace {
 bool older(const Value& a, const Value& b) {
   const std::string_view x = a["metadata"]["creationTimestamp"].as_string(), y = b["metadata"]["creationTimestamp"].as_string();
   return x != y ? x < y : api::name_of(a) < api::name_of(b);
-}
-
-Value without_hash(Value pod_template) {
-  if (pod_template["metadata"]["labels"].contains(kHashLabel)) pod_template.mut("metadata").mut("labels").erase(kHashLabel);
-  return pod_template;
 }
 
 // What belongs to one object alone and is not handed on to its sets.
@@ -39,14 +34,6 @@ std::string with_revision(std::string history, const std::string& number) {
 }
 
 }  // namespace
-
-bool same_template(const Value& a, const Value& b) { return without_hash(a) == without_hash(b); }
-
-std::string template_hash(const Value& pod_template, std::int64_t collision_count) {
-  std::string text = json::encode(without_hash(pod_template));
-  if (collision_count > 0) text += "/" + std::to_string(collision_count);
-  return safe_encode(std::to_string(fnv32a(text)));
-}
 
 Value find_new_set(const Value& deployment, const std::vector<Value>& sets) {
   Value found;

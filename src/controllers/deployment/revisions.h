@@ -6,18 +6,15 @@
 #include <vector>
 
 #include "base/json/json.h"
+#include "controllers/shared/template_hash.h"
 
 namespace berth::controllers::deployment {
 
-inline constexpr std::string_view kHashLabel = "pod-template-hash";
 inline constexpr std::string_view kRevision = "deployment.kubernetes.io/revision";
 inline constexpr std::string_view kRevisionHistory = "deployment.kubernetes.io/revision-history";
 inline constexpr std::string_view kDesired = "deployment.kubernetes.io/desired-replicas";
 inline constexpr std::string_view kMaximum = "deployment.kubernetes.io/max-replicas";
 
-// Equal but for the hash label.
-bool same_template(const Value& a, const Value& b);
-std::string template_hash(const Value& pod_template, std::int64_t collision_count);
 // The oldest set with the deployment's template, or null.
 Value find_new_set(const Value& deployment, const std::vector<Value>& sets);
 // The number in the revision annotation; 0 where none.

@@ -6,8 +6,8 @@
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
-#include "controllers/numbers.h"
 #include "controllers/deployment/revisions.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::deployment {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "api/selector.h"
 #include "controllers/disruption/plan.h"
-#include "controllers/numbers.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::disruption {
 namespace {

@@ -7,8 +7,8 @@
 #include "api/set_options.h"
 #include "base/text.h"
 #include "base/time/time.h"
-#include "controllers/node/pod_condition.h"
-#include "controllers/numbers.h"
+#include "controllers/shared/numbers.h"
+#include "controllers/shared/pod_condition.h"
 
 namespace berth::controllers::disruption {
 namespace {
@@ -196,7 +196,7 @@ Plan plan_stale(const Value& pod, Time now) {
   if (left > Duration::zero()) {
     plan.look_again(left);
   } else {
-    plan.add(node::pod_condition(pod, "DisruptionTarget", "False", "", "", now));
+    plan.add(pod_condition(pod, "DisruptionTarget", "False", "", "", now));
   }
   return plan;
 }

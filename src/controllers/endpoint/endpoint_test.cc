@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/endpoint/controller.h"
 #include "controllers/endpoint/mirror.h"
 #include "controllers/endpoint/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::endpoint {
 namespace {
@@ -186,8 +186,8 @@ TEST(MirrorTest, EndpointsThatOthersWriteHaveSlicesToo) {
 }
 
 TEST(EndpointControllersTest, FollowThePods) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kServices, make_service());
   api.put(kPods, make_pod(0, false));
@@ -207,8 +207,8 @@ TEST(EndpointControllersTest, FollowThePods) {
 }
 
 TEST(ApiServerTest, KubernetesLeadsToTheServer) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   const api::Name name{"default", "kubernetes"};
   api.put(kServices, from(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"kubernetes","namespace":"default"},

@@ -4,8 +4,8 @@
 #include <unordered_set>
 
 #include "base/text.h"
-#include "controllers/gc/live_reader.h"
 #include "controllers/gc/plan.h"
+#include "controllers/shared/live_reader.h"
 
 namespace berth::controllers::gc {
 namespace {
@@ -27,8 +27,8 @@ bool same_references(const Value& a, const Value& b) {
 
 class GarbageCollector final : public Controller {
  public:
-  GarbageCollector(InformerSet& informers, std::vector<Kind> kinds) : reader_(informers) {
-    for (Kind& kind : kinds) {
+  GarbageCollector(InformerSet& informers, std::vector<DeletableKind> kinds) : reader_(informers) {
+    for (DeletableKind& kind : kinds) {
       if (kind.resource.resource == "events") continue;
       Informer& informer = informers.get(kind.resource);
       informer.add_index(index::kAnyOwner, index::by_any_owner);
@@ -84,7 +84,7 @@ class GarbageCollector final : public Controller {
 
  private:
   struct Known {
-    Kind kind;
+    DeletableKind kind;
     Informer* informer;
   };
 
@@ -185,7 +185,7 @@ class GarbageCollector final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<Kind> kinds) {
+std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds) {
   return std::make_unique<GarbageCollector>(informers, std::move(kinds));
 }
 

@@ -7,17 +7,11 @@
 #include <vector>
 
 #include "controllers/driver.h"
+#include "controllers/shared/deletable_kind.h"
 
 namespace berth::controllers::gc {
 
-// A kind whose objects own, are owned, and can be deleted.
-struct Kind {
-  api::Resource resource;
-  std::string kind;
-  bool namespaced = true;
-};
-
 // Give all kinds that can be listed, watched and deleted; Events are passed over.
-std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<Kind> kinds);
+std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds);
 
 }  // namespace berth::controllers::gc

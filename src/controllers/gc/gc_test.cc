@@ -1,15 +1,14 @@
 #include <gtest/gtest.h>
 
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/gc/controller.h"
 #include "controllers/gc/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::gc {
 namespace {
 
 using namespace api::resources;  // NOLINT
-
 
 Value thing(const std::string& kind, const std::string& name, std::vector<std::pair<std::string, std::string>> owners = {}) {
   Value object = Value::object({{"apiVersion", "v1"},
@@ -120,8 +119,8 @@ TEST(GcPlanTest, ThingsAtRestAreLeftAlone) {
 }
 
 struct GcTest : ::testing::Test {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   std::unique_ptr<Driver> driver;
   void start() {

@@ -1,11 +1,11 @@
 #include <gtest/gtest.h>
 
-#include "base/quantity.h"
+#include "api/quantity.h"
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/hpa/controller.h"
 #include "controllers/hpa/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::hpa {
 namespace {
@@ -72,7 +72,7 @@ TEST(HpaReplicas, FollowTheUtilization) {
 }
 
 TEST(HpaReplicas, FollowAverageValues) {
-  const Target memory{"memory", "", {}, Quantity::parse("50Mi")->milli_value()};
+  const Target memory{"memory", "", {}, api::Quantity::parse("50Mi")->milli_value()};
   EXPECT_EQ(proposed({"", {make_pod("a"), make_pod("b")}, {usage("a", "0", "100Mi"), usage("b", "0", "50Mi")}, 2, 3}, memory), 3);
   EXPECT_EQ(proposed({"", {make_pod("a")}, {usage("a", "0", "50Mi")}, 1, 1}, memory), 1);
   const Target container{"cpu", "c", 50, {}};
@@ -291,8 +291,8 @@ TEST_F(HpaPlan, ToleranceOfABehavior) {
 // --- The controller
 
 TEST(HpaController, MeasuresOnlyForAutoscalers) {
-  testing::TestRuntime runtime;
-  testing::FakeApi api(runtime);
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api(runtime);
   int asked = 0;
   std::vector<Function<void(Result<std::vector<Value>>)>> waiting;
   InformerSet informers(runtime, api);

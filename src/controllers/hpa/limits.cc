@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "controllers/numbers.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::hpa {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "base/quantity.h"
+#include "api/quantity.h"
 #include "base/text.h"
 #include "base/time/time.h"
-#include "controllers/numbers.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::hpa {
 namespace {
@@ -171,7 +171,7 @@ class Look {
     Tolerance out;
     auto given = [&](const char* direction, double& into) {
       const Value& text = hpa_["spec"]["behavior"][direction]["tolerance"];
-      if (Result<Quantity> quantity = Quantity::parse(text.as_string()); quantity.ok() && text.is_string()) into = quantity->as_double();
+      if (Result<api::Quantity> quantity = api::Quantity::parse(text.as_string()); quantity.ok() && text.is_string()) into = quantity->as_double();
     };
     given("scaleUp", out.up);
     given("scaleDown", out.down);
@@ -184,7 +184,7 @@ class Look {
     target.resource = source["name"].str();
     if (of_container) target.container = source["container"].str();
     const Value& wanted = source["target"];
-    if (Result<Quantity> average = Quantity::parse(wanted["averageValue"].as_string()); average.ok() && wanted["averageValue"].is_string()) {
+    if (Result<api::Quantity> average = api::Quantity::parse(wanted["averageValue"].as_string()); average.ok() && wanted["averageValue"].is_string()) {
       target.average_milli = average->milli_value();
       out.name = target.resource + " resource";
     } else if (wanted["averageUtilization"].is_int()) {
@@ -199,7 +199,7 @@ class Look {
       return out;
     }
     out.replicas = proposal->replicas;
-    Value found = Value::object({{"averageValue", Quantity::of_milli(proposal->average_milli).to_string()}});
+    Value found = Value::object({{"averageValue", api::Quantity::of_milli(proposal->average_milli).to_string()}});
     if (target.utilization) found.set("averageUtilization", proposal->utilization);
     Value status = Value::object({{"name", target.resource}, {"current", std::move(found)}});
     if (of_container) status.set("container", target.container);
@@ -222,7 +222,7 @@ class Look {
   }
 
   void rescale(int current, int wanted, const std::string& reason, const Value& statuses) {
-    Action scale = patch(view_.target_resource, view_.target, api::PatchType::kMerge, Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
+    Action scale = patch(view_.target_resource, view_.target, client::PatchType::kMerge, Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
     scale.subresource = "scale";
     const std::string text = "New size: " + std::to_string(wanted) + "; reason: " + reason;
     scale.succeeded(hpa_, kNormal, "SuccessfulRescale", text);

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "api/object.h"
+#include "api/quantity.h"
 #include "api/resource_list.h"
-#include "base/quantity.h"
 #include "base/time/time.h"
 
 namespace berth::controllers::hpa {

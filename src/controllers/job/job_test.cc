@@ -6,12 +6,12 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/job/controller.h"
 #include "controllers/job/indexes.h"
 #include "controllers/job/plan.h"
 #include "controllers/job/pods.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::job {
 namespace {
@@ -699,8 +699,8 @@ TEST(JobExpiry, WhenTheTimeIsOver) {
 }
 
 TEST(JobController, CreatesAndRests) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   World world(R"({"completions":7,"parallelism":3})");
   api.put(kJobs, world.job);
@@ -718,8 +718,8 @@ TEST(JobController, CreatesAndRests) {
 }
 
 TEST(JobController, ReplacementsOfPodsThatAreGoneWaitToo) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   World world(R"({"completions":1})");
   api.put(kJobs, world.job);

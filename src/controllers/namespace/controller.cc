@@ -2,8 +2,8 @@
 
 #include <map>
 
-#include "controllers/gc/live_reader.h"
 #include "controllers/namespace/plan.h"
+#include "controllers/shared/live_reader.h"
 
 namespace berth::controllers::namespaces {
 namespace {
@@ -12,8 +12,8 @@ using namespace api::resources;  // NOLINT
 
 class NamespaceController final : public Controller {
  public:
-  NamespaceController(InformerSet& informers, std::vector<gc::Kind> kinds) : namespaces_(informers.get(kNamespaces)), reader_(informers) {
-    for (gc::Kind& kind : kinds) {
+  NamespaceController(InformerSet& informers, std::vector<DeletableKind> kinds) : namespaces_(informers.get(kNamespaces)), reader_(informers) {
+    for (DeletableKind& kind : kinds) {
       if (!kind.namespaced) continue;
       const bool watched = kind.resource.resource != "events";
       kinds_.push_back(Known{kind.resource, watched ? &informers.get(kind.resource) : nullptr});
@@ -94,7 +94,7 @@ class NamespaceController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<gc::Kind> kinds) {
+std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds) {
   return std::make_unique<NamespaceController>(informers, std::move(kinds));
 }
 

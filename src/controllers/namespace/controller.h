@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "controllers/driver.h"
-#include "controllers/gc/controller.h"
+#include "controllers/shared/deletable_kind.h"
 
 namespace berth::controllers::namespaces {
 
 // Give all kinds that can be listed and deleted; cluster-wide ones are passed over. Events are not watched, but deleted.
-std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<gc::Kind> kinds);
+std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds);
 
 }  // namespace berth::controllers::namespaces

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/namespace/controller.h"
 #include "controllers/namespace/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::namespaces {
 namespace {
@@ -126,8 +126,8 @@ TEST(NamespacePlanTest, ConditionsBecomeFalseWhenNothingIsLeft) {
 }
 
 TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   Value alive = leaving();
   alive.mut("metadata").erase("deletionTimestamp");
@@ -155,8 +155,8 @@ TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {
 
 // An Event that a finalizer holds: no informer tells when it goes.
 TEST(NamespaceTest, WhatIsHeldIsLookedAtNowAndThen) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kNamespaces, leaving());
   Value held = thing("Event", "e");

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/node/controller.h"
-#include "controllers/node/taints.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
+#include "controllers/shared/taints.h"
 
 namespace berth::controllers::node {
 namespace {
@@ -140,8 +140,8 @@ TEST(EvictionPlanTest, EachTaintHasItsOwnTime) {
 }
 
 TEST(NodeControllersTest, AHandMadeTaintEvictsInTime) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   Value node = make_node();
   api.put(kNodes, node);
@@ -163,8 +163,8 @@ TEST(NodeControllersTest, AHandMadeTaintEvictsInTime) {
 }
 
 TEST(NodeControllersTest, ALeaseKeepsANodeAliveAndItsEndEvicts) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kNodes, make_node());
   api.put(kPods, make_pod("a"));

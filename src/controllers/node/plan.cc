@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "base/time/time.h"
-#include "controllers/node/pod_condition.h"
-#include "controllers/node/taints.h"
+#include "controllers/shared/pod_condition.h"
+#include "controllers/shared/taints.h"
 
 namespace berth::controllers::node {
 namespace {
@@ -33,7 +33,7 @@ void settle_taints(const Value& node, Time now, Plan& plan) {
   const Value& have = node["spec"]["taints"];
   if (wanted == have || (wanted.empty() && have.empty())) return;
   Value change = Value::object({{"spec", Value::object({{"taints", wanted.empty() ? Value() : wanted}})}});
-  plan.add(patch(kNodes, node, api::PatchType::kMerge, std::move(change), true));
+  plan.add(patch(kNodes, node, client::PatchType::kMerge, std::move(change), true));
 }
 
 }  // namespace

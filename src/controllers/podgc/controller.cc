@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "controllers/gc/live_reader.h"
+#include "controllers/shared/live_reader.h"
 
 namespace berth::controllers::podgc {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "controllers/node/pod_condition.h"
+#include "controllers/shared/pod_condition.h"
 
 namespace berth::controllers::podgc {
 namespace {
@@ -14,8 +14,8 @@ using namespace api::resources;  // NOLINT
 Plan forget(const Value& pod, Time now, bool tell) {
   std::vector<Action> chain;
   if (!api::is_pod_terminal(pod)) {
-    chain.push_back(tell ? node::pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now, "Failed")
-                         : node::pod_condition(pod, "", "", "", "", now, "Failed"));
+    chain.push_back(tell ? pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now, "Failed")
+                         : pod_condition(pod, "", "", "", "", now, "Failed"));
   }
   chain.push_back(remove(kPods, pod, 0));
   Plan plan;

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/podgc/controller.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::podgc {
 namespace {
@@ -100,8 +100,8 @@ TEST(PodGcPlan, TheOldestThatHaveEndedGoFirst) {
 }
 
 struct PodGcTest : ::testing::Test {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   std::vector<std::unique_ptr<Driver>> drivers;
   void start(Config config = {}) {

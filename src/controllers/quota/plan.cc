@@ -18,7 +18,7 @@ Plan plan_quota(const View& view, Time now) {
   ResourceList used;
   for (const View::Contents& contents : view.contents) {
     const std::vector<std::string> bounded = counting::matching_resources(contents.resource, names);
-    for (const std::string& name : bounded) used.emplace(name, Quantity());
+    for (const std::string& name : bounded) used.emplace(name, api::Quantity());
     for (const Value& item : contents.items) {
       if (!counting::matches_scopes(view.quota, contents.resource, item)) continue;
       api::add(used, counting::masked(counting::usage(contents.resource, item, now), bounded));

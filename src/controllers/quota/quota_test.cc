@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/quota/controller.h"
 #include "controllers/quota/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::quota {
 namespace {
@@ -64,8 +64,8 @@ TEST(QuotaPlan, LooksAgainWhenAPodIsOverdue) {
 }
 
 TEST(QuotaController, FollowsItsNamespace) {
-  testing::TestRuntime runtime;
-  testing::FakeApi api(runtime);
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api(runtime);
   api.put(kResourceQuotas, quota(R"({"pods":"5","count/deployments.apps":"3"})"));
   api.put(kPods, pod("a"));
   Value elsewhere = pod("x");

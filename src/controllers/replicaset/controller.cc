@@ -1,8 +1,8 @@
 #include "controllers/replicaset/controller.h"
 
 #include "api/selector.h"
-#include "controllers/losses.h"
-#include "controllers/numbers.h"
+#include "controllers/shared/losses.h"
+#include "controllers/shared/numbers.h"
 
 namespace berth::controllers::replicaset {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "api/selector.h"
-#include "controllers/replicaset/members.h"
+#include "controllers/shared/members.h"
 
 #include "controllers/driver.h"
 
@@ -33,10 +33,5 @@ struct View {
 };
 
 Plan plan_set(const View& view, Time now);
-
-// The pods to delete first come first: not placed, pending, not ready, cheap, crowded, ready since lately, often restarted,
-// young. Times are compared by their order of magnitude, so that not always the youngest go. `related`: the pods that make a
-// node crowded.
-void order_for_deletion(std::vector<Value>& pods, const std::vector<Value>& related, Time now);
 
 }  // namespace berth::controllers::replicaset

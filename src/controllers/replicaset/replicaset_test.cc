@@ -4,10 +4,11 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/replicaset/controller.h"
 #include "controllers/replicaset/plan.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
+#include "controllers/shared/deletion_order.h"
 
 namespace berth::controllers::replicaset {
 namespace {
@@ -212,8 +213,8 @@ TEST(ReplicaSetPlanTest, ReplicationControllersDifferInForm) {
 }
 
 TEST(ReplicaSetTest, RefusalsAreTold) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kReplicaSets, make_set(1));
   for (int i = 0; i < 6; ++i) api.fail_next("create", Code::kForbidden);  // pods and events; its own status makes it try again at once
@@ -228,8 +229,8 @@ TEST(ReplicaSetTest, RefusalsAreTold) {
 }
 
 TEST(ReplicaSetTest, ReplicationControllersConvergeToo) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kReplicationControllers, make_controller_of_old(3));
   Driver driver(informers, make_controller(informers, Form::kReplicationController));
@@ -245,8 +246,8 @@ TEST(ReplicaSetTest, ReplicationControllersConvergeToo) {
 
 // A node that refuses each pod: its owner makes a few in the first second, and then ever fewer.
 TEST(ReplicaSetTest, PodsThatFailAtOnceAreReplacedEverMoreSlowly) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kReplicaSets, make_set(3));
   Driver driver(informers, make_controller(informers));
@@ -268,8 +269,8 @@ TEST(ReplicaSetTest, PodsThatFailAtOnceAreReplacedEverMoreSlowly) {
 }
 
 TEST(ReplicaSetTest, ConvergesAndRests) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   Value set = api.put(kReplicaSets, make_set(40));
   Driver driver(informers, make_controller(informers));

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
 #include "base/text.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
 #include "controllers/serviceaccount/controller.h"
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
 
 namespace berth::controllers::serviceaccount {
 namespace {
@@ -18,8 +18,8 @@ Value make_namespace(const char* name, const char* phase = "Active") {
 }
 
 TEST(ServiceAccountTest, EveryNamespaceHasItsOwn) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kNamespaces, make_namespace("a"));
   api.put(kNamespaces, make_namespace("gone", "Terminating"));
@@ -52,8 +52,8 @@ Value make_secret(const char* name, const char* account) {
 }
 
 TEST(ServiceAccountTest, TokenSecretsAreFilledAndGoWithTheirAccount) {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   Value account = Value::object({{"apiVersion", "v1"}, {"kind", "ServiceAccount"}, {"metadata", Value::object({{"name", "robot"}, {"namespace", "a"}})}});
   api.put(kServiceAccounts, account);

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/time/time.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "controllers/testing/set_world.h"
 
 namespace berth::controllers::statefulset {

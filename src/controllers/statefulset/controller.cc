@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "controllers/statefulset/plan.h"
 
 namespace berth::controllers::statefulset {

@@ -27,8 +27,8 @@
 #include <vector>
 
 #include "controllers/driver.h"
-#include "controllers/losses.h"
-#include "controllers/statefulset/revisions.h"
+#include "controllers/shared/controller_revisions.h"
+#include "controllers/shared/losses.h"
 
 namespace berth::controllers::statefulset {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "api/selector.h"
-#include "controllers/statefulset/identity.h"
+#include "controllers/shared/set_identity.h"
 #include "controllers/statefulset/plan.h"
 
 namespace berth::controllers::statefulset {

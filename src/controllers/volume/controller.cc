@@ -4,10 +4,10 @@
 #include <map>
 #include <set>
 
-#include "controllers/gc/live_reader.h"
+#include "controllers/shared/live_reader.h"
+#include "controllers/shared/local_volume.h"
+#include "controllers/shared/volume_match.h"
 #include "controllers/volume/claim_plan.h"
-#include "controllers/volume/local_volume.h"
-#include "controllers/volume/match.h"
 #include "controllers/volume/volume_plan.h"
 
 namespace berth::controllers::volume {
@@ -202,7 +202,7 @@ Action change_finalizer(const api::Resource& resource, const Value& object, std:
   }
   if (add) list.push(finalizer);
   Value change = Value::object({{"metadata", Value::object({{"finalizers", list.empty() ? Value() : list}})}});
-  return patch(resource, object, api::PatchType::kMerge, std::move(change), true);
+  return patch(resource, object, client::PatchType::kMerge, std::move(change), true);
 }
 
 class ClaimProtection final : public Controller {

@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
-#include "controllers/testing/fake_api.h"
-#include "controllers/testing/test_runtime.h"
+#include "client/testing/fake_api.h"
+#include "client/testing/test_runtime.h"
+#include "controllers/shared/local_volume.h"
+#include "controllers/shared/node_selector.h"
+#include "controllers/shared/volume_match.h"
 #include "controllers/volume/claim_plan.h"
 #include "controllers/volume/controller.h"
-#include "controllers/volume/local_volume.h"
-#include "controllers/volume/match.h"
-#include "controllers/volume/node_selector.h"
 #include "controllers/volume/volume_plan.h"
 
 namespace berth::controllers::volume {
@@ -361,8 +361,8 @@ TEST(LocalVolumeTest, WhenTheDiskMayGo) {
 // --- All controllers together
 
 struct VolumeControllersTest : ::testing::Test {
-  controllers::testing::TestRuntime runtime;
-  controllers::testing::FakeApi api{runtime};
+  client::testing::TestRuntime runtime;
+  client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   std::vector<std::unique_ptr<Driver>> drivers;
 

@@ -2,8 +2,8 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
-#include "controllers/volume/local_volume.h"
-#include "controllers/volume/match.h"
+#include "controllers/shared/local_volume.h"
+#include "controllers/shared/volume_match.h"
 
 namespace berth::controllers::volume {
 namespace {
@@ -67,7 +67,7 @@ void let_go(Plan& plan, const Value& volume, Time now) {
   } else {
     change = Value::object({{"spec", Value::object({{"claimRef", Value::object({{"uid", nullptr}, {"resourceVersion", nullptr}})}})}});
   }
-  plan.add(patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
+  plan.add(patch(kPersistentVolumes, volume, client::PatchType::kMerge, std::move(change), true));
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 #include "base/json/json.h"
 #include "base/text.h"
 #include "http/message.h"
+#include "http/query_flag.h"
 #include "http/streams/mux.h"
 #include "http/streams/negotiate.h"
-#include "http/query_flag.h"
 
 namespace berth::http {
 

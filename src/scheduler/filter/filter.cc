@@ -1,8 +1,8 @@
 #include "scheduler/filter/filter.h"
 
 #include "api/object.h"
-#include "controllers/node/taints.h"
-#include "controllers/volume/node_selector.h"
+#include "controllers/shared/node_selector.h"
+#include "controllers/shared/taints.h"
 
 namespace berth::scheduler {
 namespace {
@@ -53,7 +53,7 @@ bool allows_node(const PodInfo& pod, const Value& node) {
     const Value* found = api::labels_of(node).find(key);
     if (!found || *found != value) return false;
   }
-  return pod.node_affinity.is_null() || controllers::volume::matches_node_selector(pod.node_affinity, node);
+  return pod.node_affinity.is_null() || controllers::matches_node_selector(pod.node_affinity, node);
 }
 
 bool tolerates_node(const PodInfo& pod, const NodeInfo& node) {
@@ -61,7 +61,7 @@ bool tolerates_node(const PodInfo& pod, const NodeInfo& node) {
   for (const Value& taint : node.node["spec"]["taints"]) {
     const std::string_view effect = taint["effect"].as_string();
     if (effect != "NoSchedule" && effect != "NoExecute") continue;
-    if (!controllers::node::tolerated(pod.tolerations, taint)) return false;
+    if (!controllers::tolerated(pod.tolerations, taint)) return false;
   }
   return true;
 }
@@ -69,7 +69,7 @@ bool tolerates_node(const PodInfo& pod, const NodeInfo& node) {
 Verdict filter_schedulable(const Question& question, const NodeInfo& node) {
   if (!node.unschedulable) return {};
   static const Value taint = Value::object({{"key", "node.kubernetes.io/unschedulable"}, {"effect", "NoSchedule"}});
-  if (controllers::node::tolerated(question.pod.tolerations, taint)) return {};
+  if (controllers::tolerated(question.pod.tolerations, taint)) return {};
   return refuse("node(s) were unschedulable", false, kConcernNode);
 }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/runtime.h"
-#include "scheduler/snapshot.h"
+#include "scheduler/snapshot/snapshot.h"
 
 namespace berth::scheduler {
 

@@ -1,12 +1,12 @@
 #include "api/object.h"
-#include "controllers/volume/match.h"
-#include "controllers/volume/node_selector.h"
+#include "controllers/shared/node_selector.h"
+#include "controllers/shared/volume_match.h"
 #include "scheduler/filter/filter.h"
 
 namespace berth::scheduler {
 namespace {
 
-using namespace controllers::volume;  // NOLINT
+using namespace controllers;  // NOLINT
 
 bool is_exclusive(const Value& claim) {
   for (const Value& mode : claim["spec"]["accessModes"]) {

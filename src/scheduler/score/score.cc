@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "api/object.h"
-#include "controllers/node/taints.h"
-#include "controllers/volume/node_selector.h"
+#include "controllers/shared/node_selector.h"
+#include "controllers/shared/taints.h"
 
 namespace berth::scheduler {
 namespace {
@@ -76,7 +76,7 @@ Scores score_preferred_affinity(const Question& question, const Candidates& cand
     for (const Value& term : terms) {
       const Value& preference = term["preference"];
       const bool everywhere = preference["matchExpressions"].empty() && preference["matchFields"].empty();
-      if (everywhere || controllers::volume::matches_term(preference, candidates[i]->node)) out[i] += term["weight"].as_int();
+      if (everywhere || controllers::matches_term(preference, candidates[i]->node)) out[i] += term["weight"].as_int();
     }
   }
   normalise(out, false);
@@ -89,7 +89,7 @@ Scores score_untainted(const Question& question, const Candidates& candidates) {
     if (!candidates[i]->disliked) continue;
     for (const Value& taint : candidates[i]->node["spec"]["taints"]) {
       if (taint["effect"].as_string() != "PreferNoSchedule") continue;
-      if (!controllers::node::tolerated(question.pod.tolerations, taint)) ++out[i];
+      if (!controllers::tolerated(question.pod.tolerations, taint)) ++out[i];
     }
   }
   normalise(out, true);

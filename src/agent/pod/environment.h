@@ -1,0 +1,36 @@
+#pragma once
+// A container's environment, command and arguments. Pure, but for looking up objects already in the cache.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/pod/pod_hook.h"
+#include "base/json/json.h"
+#include "base/result.h"
+
+namespace berth::agent {
+
+using Variables = std::map<std::string, std::string>;
+
+// $(NAME) -> its value, $$ -> $; unknown names stay as they are.
+std::string expand_variables(std::string_view text, const Variables& first, const Variables& second = {});
+
+// WEB_SERVICE_HOST and the rest, of the services of the pod's namespace (and of "kubernetes" in "default").
+Variables service_variables(const std::vector<Value>& services, const std::string& ns, bool links);
+
+// The container's variables: envFrom, env, service links. Errors are kubelet's words for CreateContainerConfigError;
+// kUnavailable where an object is not known yet.
+Result<Variables> container_variables(const PodContext& pod, const Value& container,
+                                      const std::vector<Value>& services);
+
+struct CommandLine {
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::string working_directory;
+};
+// With the image's configuration.
+CommandLine command_line(const Value& container, const Value& image_config, const Variables& variables,
+                         const std::string& hostname);
+
+}  // namespace berth::agent

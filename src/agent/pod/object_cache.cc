@@ -1,0 +1,89 @@
+#include "agent/pod/object_cache.h"
+
+#include "client/informer.h"
+
+namespace berth::agent {
+
+using Key = std::pair<api::Resource, api::Name>;
+
+struct ObjectCache::Entry {
+  std::unique_ptr<client::Informer> informer;
+  std::unique_ptr<client::Subscription> subscription;
+  std::map<std::uint64_t, std::function<void()>> listeners;
+};
+
+struct ObjectCache::State {
+  State(Runtime& runtime, client::Client& client) : runtime(runtime), client(client) {}
+  Runtime& runtime;
+  client::Client& client;
+  std::map<Key, std::shared_ptr<Entry>> entries;
+  std::uint64_t next = 0;
+};
+
+class ObjectCache::Interest {
+ public:
+  Interest(std::weak_ptr<State> state, Key key, std::uint64_t number)
+      : state_(std::move(state)), key_(std::move(key)), number_(number) {}
+  ~Interest() {
+    auto state = state_.lock();
+    if (!state) return;
+    auto found = state->entries.find(key_);
+    if (found == state->entries.end()) return;
+    found->second->listeners.erase(number_);
+    if (!found->second->listeners.empty()) return;
+    // Possibly called from inside the informer's own callback, so it goes on a later turn.
+    auto entry = std::move(found->second);
+    state->entries.erase(found);
+    state->runtime.post([entry = std::move(entry)] {});
+  }
+
+ private:
+  std::weak_ptr<State> state_;
+  Key key_;
+  std::uint64_t number_;
+};
+
+ObjectCache::ObjectCache(Runtime& runtime, client::Client& client) : state_(std::make_shared<State>(runtime, client)) {}
+ObjectCache::~ObjectCache() = default;
+
+void ObjectCache::close() { auto entries = std::exchange(state_->entries, {}); }
+
+std::shared_ptr<ObjectCache::Interest> ObjectCache::follow(const api::Resource& resource, const api::Name& name,
+                                                           std::function<void()> changed) {
+  Key key{resource, name};
+  std::uint64_t number = ++state_->next;
+  auto& entry = state_->entries[key];
+  auto call_listeners = [state = std::weak_ptr<State>(state_), key] {
+    auto alive = state.lock();
+    if (!alive) return;
+    auto found = alive->entries.find(key);
+    if (found == alive->entries.end()) return;
+    auto listeners = found->second->listeners;  // they may end their interest
+    for (auto& [number, listener] : listeners) listener();
+  };
+  if (!entry) {
+    entry = std::make_shared<Entry>();
+    entry->informer = client::make_informer(state_->runtime, state_->client, resource,
+                                                 client::ListOptions{name.ns, "", "metadata.name=" + name.name});
+    entry->subscription =
+        entry->informer->subscribe([call_listeners](const Value&, const Value&) { call_listeners(); });
+    entry->informer->when_synced(call_listeners);
+  } else if (entry->informer->synced()) {
+    state_->runtime.post(changed);
+  }
+  entry->listeners[number] = std::move(changed);
+  return std::make_shared<Interest>(state_, key, number);
+}
+
+bool ObjectCache::known(const api::Resource& resource, const api::Name& name) const {
+  auto found = state_->entries.find(Key{resource, name});
+  return found != state_->entries.end() && found->second->informer->synced();
+}
+
+const Value& ObjectCache::get(const api::Resource& resource, const api::Name& name) const {
+  static const Value none;
+  auto found = state_->entries.find(Key{resource, name});
+  return found == state_->entries.end() ? none : found->second->informer->get(name);
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,284 @@
+#include "agent/pod/plan.h"
+
+#include <algorithm>
+
+#include "agent/pod/container_lists.h"
+#include "agent/pod/resize.h"
+#include "api/object.h"
+
+namespace berth::agent {
+namespace {
+
+using State = ContainerRecord::State;
+
+constexpr std::string_view kRestartAll = "RestartAllContainers";
+
+// A container has ended so that a rule of its asks for all containers anew.
+bool asks_for_all(const PlanInput& in) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const Value& container : in.pod["spec"][list]) {
+      const ContainerRecord& r = in.record.at(container["name"].as_string());
+      if (r.state != State::kExited || r.replace) continue;
+      const Value* rule = matching_rule(container, r.ended.exit_code);
+      if (rule != nullptr && (*rule)["action"].as_string() == kRestartAll) return true;
+    }
+  }
+  return false;
+}
+
+struct Planner {
+  const PlanInput& in;
+  const Value& spec;
+  PodPlan plan;
+
+  const ContainerRecord& record(const Value& container) const { return in.record.at(container["name"].as_string()); }
+
+  void look_again(Time at) {
+    if (!plan.look_again || at < *plan.look_again) plan.look_again = at;
+  }
+
+  void stop(const Value& container, std::int64_t grace, bool to_restart) {
+    plan.stop.push_back({container["name"].str(), grace, to_restart});
+  }
+
+  // Starts it now, or says when.
+  void start(const Value& container) {
+    const ContainerRecord& r = record(container);
+    if (r.retry_at > in.now) return look_again(r.retry_at);
+    if (r.state == State::kExited) {
+      Duration delay = restart_delay(r);
+      if (r.ended.finished + delay > in.now) {
+        plan.backing_off.push_back({container["name"].str(), delay});
+        return look_again(r.ended.finished + delay);
+      }
+    }
+    plan.start.push_back(container["name"].str());
+  }
+
+  // The image of a running container may change in the spec: main containers and sidecars are then replaced.
+  bool has_new_image(const Value& container, bool init) const {
+    const ContainerRecord& r = record(container);
+    return (!init || is_sidecar(container)) && !r.spec_image.empty() && container["image"].as_string() != r.spec_image;
+  }
+
+  // Ends what a probe or hook has condemned, and what has another image by now. True where it runs on.
+  bool keep_running(const Value& container, bool init) {
+    if (has_new_image(container, init)) {
+      stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
+      plan.stop.back().new_image = true;
+      return false;
+    }
+    if (!init || is_sidecar(container)) {
+      const Value &from = in_force_for(in.record, container), &to = granted_to(in.record, container);
+      if (from != to && resize_restarts(container, from, to)) {
+        stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
+        plan.stop.back().resize = true;
+        return false;
+      }
+    }
+    if (!record(container).must_restart) return true;
+    std::int64_t grace = spec["terminationGracePeriodSeconds"].as_int(30);
+    const ContainerRecord& r = record(container);
+    for (const char* probe : {"livenessProbe", "startupProbe"}) {
+      const Value& own = container[probe]["terminationGracePeriodSeconds"];
+      if (own.is_int() && (r.running_fully == (std::string_view(probe) == "livenessProbe"))) grace = own.as_int();
+    }
+    stop(container, grace, true);
+    return false;
+  }
+
+  // RestartAllContainers: SIGKILL to each container that runs, without its preStop hook and without a grace period. True when
+  // nothing runs.
+  bool kill_everything() {
+    bool running = false;
+    for (const char* list : kContainerLists) {
+      for (const Value& c : spec[list]) {
+        if (record(c).state != State::kRunning) continue;
+        stop(c, 0, false);
+        plan.stop.back().at_once = running = true;
+      }
+    }
+    return !running;
+  }
+
+  // Every container is told to stop, and a sidecar also whether its turn has come: after all main containers and after
+  // the sidecars behind it. True when nothing runs any more.
+  bool stop_everything(std::int64_t grace) {
+    bool running = false, awaited = false;
+    auto stop_if_running = [&](const Value& container, bool turn) {
+      if (record(container).state != State::kRunning) return false;
+      stop(container, grace, false);
+      plan.stop.back().turn = turn;
+      return running = true;
+    };
+    for (const Value& c : spec["containers"]) awaited = stop_if_running(c, true) || awaited;
+    for (const Value& c : spec["ephemeralContainers"]) stop_if_running(c, true);
+    const Value& inits = spec["initContainers"];
+    for (std::size_t i = inits.size(); i-- > 0;) {
+      if (!is_sidecar(inits[i])) {
+        stop_if_running(inits[i], true);
+      } else {
+        awaited = stop_if_running(inits[i], !awaited) || awaited;
+      }
+    }
+    return !running;
+  }
+
+  void run_inits() {
+    bool through = true;
+    for (const Value& c : spec["initContainers"]) {
+      const ContainerRecord& r = record(c);
+      if (is_sidecar(c)) {
+        if (r.state == State::kRunning) {
+          keep_running(c, true);
+          through = through && r.running_fully;
+        } else if (through || in.record.initialized) {
+          start(c);
+          through = false;
+        }
+        continue;
+      }
+      if (in.record.initialized || (r.state == State::kExited && r.ended.exit_code == 0)) continue;
+      if (!through) continue;
+      through = false;
+      if (r.state == State::kRunning) {
+        keep_running(c, true);
+      } else {
+        start(c);
+      }
+    }
+    plan.initialized = through || in.record.initialized;
+  }
+
+  // Each is run once, and before all others: it may be there to look at what does not start.
+  void run_ephemeral() {
+    for (const Value& c : spec["ephemeralContainers"]) {
+      if (record(c).state == State::kWaiting) start(c);
+    }
+  }
+
+  void run_mains() {
+    for (const Value& c : spec["containers"]) {
+      const ContainerRecord& r = record(c);
+      if (r.state == State::kRunning) {
+        keep_running(c, false);
+      } else if (r.state == State::kWaiting || r.replace || restarts(in.pod, c, false, r.ended.exit_code)) {
+        start(c);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+bool is_sidecar(const Value& init_container) { return init_container["restartPolicy"].as_string() == "Always"; }
+
+const Value* matching_rule(const Value& container, int exit_code) {
+  for (const Value& rule : container["restartPolicyRules"]) {
+    const Value& codes = rule["exitCodes"];
+    bool named = false;
+    for (const Value& code : codes["values"]) named = named || code.as_int() == exit_code;
+    if (named == (codes["operator"].as_string() == "In")) return &rule;
+  }
+  return nullptr;
+}
+
+bool may_restart_all(const Value& pod) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const Value& container : pod["spec"][list]) {
+      for (const Value& rule : container["restartPolicyRules"]) {
+        if (rule["action"].as_string() == kRestartAll) return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool restarts(const Value& pod, const Value& container, bool init, int exit_code) {
+  if (init && is_sidecar(container)) return true;
+  if (matching_rule(container, exit_code) != nullptr) return true;
+  std::string_view policy = container["restartPolicy"].as_string(pod["spec"]["restartPolicy"].as_string("Always"));
+  if (init) return exit_code != 0 && policy != "Never";
+  return policy == "Always" || (policy == "OnFailure" && exit_code != 0);
+}
+
+bool work_is_over(const Value& pod, const PodRecord& record) {
+  const Value& spec = pod["spec"];
+  if (record.restarting_all) return false;  // what has been killed for that begins anew
+  if (!record.initialized) {
+    for (const Value& c : spec["initContainers"]) {
+      const ContainerRecord& r = record.at(c["name"].as_string());
+      if (is_sidecar(c) || r.state != State::kExited || r.ended.exit_code == 0) continue;
+      if (!restarts(pod, c, true, r.ended.exit_code)) return true;
+    }
+  }
+  if (spec["containers"].empty()) return false;
+  for (const Value& c : spec["containers"]) {
+    const ContainerRecord& r = record.at(c["name"].as_string());
+    if (r.state != State::kExited || r.replace || restarts(pod, c, false, r.ended.exit_code)) return false;
+  }
+  return true;
+}
+
+std::int64_t grace_seconds(const Value& pod) {
+  const Value& deleted = pod["metadata"]["deletionGracePeriodSeconds"];
+  if (deleted.is_int()) return deleted.as_int();
+  return pod["spec"]["terminationGracePeriodSeconds"].as_int(30);
+}
+
+Duration restart_delay(const ContainerRecord& r) {
+  if (r.back_off == Duration::zero() || r.ended.finished - r.back_off_at > 2 * kLongestBackOff) return Duration::zero();
+  return r.back_off;
+}
+
+void raise_back_off(ContainerRecord& r, Time now) {
+  bool forgotten = r.ended.finished - r.back_off_at > 2 * kLongestBackOff;
+  r.back_off =
+      r.back_off == Duration::zero() || forgotten ? kFirstBackOff : std::min<Duration>(2 * r.back_off, kLongestBackOff);
+  r.back_off_at = now;
+}
+
+PodPlan plan_pod(const PlanInput& in) {
+  Planner planner{in, in.pod["spec"], {}};
+  PodPlan& plan = planner.plan;
+  bool over = work_is_over(in.pod, in.record);
+  plan.ending =
+      in.gone || api::is_terminating(in.pod) || !in.record.failed_reason.empty() || in.record.torn_down || over;
+  if (!plan.ending) {
+    const Value& limit = planner.spec["activeDeadlineSeconds"];
+    if (limit.is_int() && in.record.started != Time{}) {
+      Time end = in.record.started + std::chrono::seconds(limit.as_int());
+      if (end <= in.now) {
+        plan.fail_reason = "DeadlineExceeded";
+        plan.fail_message = "Pod was active on the node longer than the specified deadline";
+        plan.ending = true;
+      } else {
+        planner.look_again(end);
+      }
+    }
+  }
+  if (plan.ending) {
+    plan.initialized = in.record.initialized;
+    // One that is evicted floods the node meanwhile: kubelet gives it a second.
+    bool soon = in.gone || in.record.failed_reason == "Evicted";
+    bool quiet = planner.stop_everything(soon ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
+    plan.tear_down = quiet && !in.record.torn_down;
+    return plan;
+  }
+  if (!in.record.prepared) {
+    plan.prepare = true;
+    return plan;
+  }
+  if (in.record.restarting_all || asks_for_all(in)) {
+    plan.restart_all = true;
+    plan.initialized = in.record.initialized;
+    plan.reset = planner.kill_everything();
+    return plan;
+  }
+  planner.run_ephemeral();
+  planner.run_inits();
+  if (plan.initialized) planner.run_mains();
+  return plan;
+}
+
+}  // namespace berth::agent

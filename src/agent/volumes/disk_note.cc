@@ -1,0 +1,20 @@
+#include "agent/volumes/disk_note.h"
+
+#include "api/object.h"
+#include "controllers/shared/local_volume.h"
+
+namespace berth::agent {
+
+void note_disk(Services& services, const Value& volume, Function<void(Status)> done) {
+  if (!controllers::is_local(volume) || !api::annotation_of(volume, kDiskAnnotation).empty()) return done({});
+  Value note = Value::object({{kDiskAnnotation, services.config.node_name}});
+  Value metadata = Value::object({{"uid", volume["metadata"]["uid"]}, {"annotations", std::move(note)}});
+  services.client.patch(api::resources::kPersistentVolumes, api::Name{"", std::string(api::name_of(volume))},
+                        client::PatchType::kMerge, Value::object({{"metadata", std::move(metadata)}}),
+                        client::WriteOptions{"", "kubelet"}, [done = std::move(done)](Result<Value> written) {
+                          if (!written.ok()) return done(written.error().in("noting where the disk is"));
+                          done({});
+                        });
+}
+
+}  // namespace berth::agent

@@ -1,0 +1,18 @@
+#pragma once
+// The hooks that make a pod's volumes. The interface is agent/pod/pod_hook.h.
+
+#include <memory>
+
+#include "agent/pod/pod_hook.h"
+
+namespace berth::agent {
+
+std::unique_ptr<PodHook> make_claims_hook();
+std::unique_ptr<PodHook> make_config_volumes_hook();  // configMap, secret, downwardAPI, projected
+std::unique_ptr<PodHook> make_empty_dirs_hook();
+std::unique_ptr<PodHook> make_host_paths_hook();
+std::unique_ptr<PodHook> make_image_volumes_hook();
+std::unique_ptr<PodHook> make_shared_volumes_hook();  // mountPropagation
+std::unique_ptr<PodHook> make_sub_paths_hook();
+
+}  // namespace berth::agent

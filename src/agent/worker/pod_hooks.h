@@ -1,0 +1,13 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "agent/pod/pod_hook.h"
+
+namespace berth::agent {
+
+// All hooks, in the order in which they prepare a pod.
+std::vector<std::unique_ptr<PodHook>> make_pod_hooks();
+
+}  // namespace berth::agent

@@ -1,0 +1,93 @@
+// The scale subresource: one small form for everything that has replicas.
+#include "api/patch/patch.h"
+#include "api/status.h"
+#include "apiserver/registry/state.h"
+
+namespace berth::apiserver::registry {
+namespace {
+
+Value scale_of(const Value& object) {
+  const Value& metadata = object["metadata"];
+  Value own = Value::object({{"name", metadata["name"]},
+                             {"namespace", metadata["namespace"]},
+                             {"uid", metadata["uid"]},
+                             {"resourceVersion", metadata["resourceVersion"]},
+                             {"creationTimestamp", metadata["creationTimestamp"]}});
+  Value spec = Value::object();
+  if (object["spec"]["replicas"].as_int() != 0) spec.set("replicas", object["spec"]["replicas"]);
+  const Value& wanted = object["spec"]["selector"];
+  const bool map = api::kind_of(object) == "ReplicationController";  // of labels
+  Result<api::LabelSelector> selector = map ? api::LabelSelector::of_map(wanted) : api::LabelSelector::of_object(wanted);
+  Value status = Value::object({{"replicas", static_cast<long>(object["status"]["replicas"].as_int())}});
+  if (selector.ok()) status.set("selector", selector->to_string());
+  return Value::object({{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", own}, {"spec", spec}, {"status", status}});
+}
+
+store::RecordPtr parent_of(const std::shared_ptr<Registry::State>& state, const Call& call) {
+  return state->store.head(store_key(*call.kind, call.ns, call.name));
+}
+
+void write_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, const Value& scale, Done done) {
+  const Value& replicas = scale["spec"]["replicas"];
+  if (replicas.as_int() < 0) {
+    return answer_later(*state, std::move(done),
+                        api::invalid("autoscaling", "Scale", call.name, {api::invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")}));
+  }
+  Value after = head->value;
+  after.mut("spec").set("replicas", static_cast<long>(replicas.as_int()));
+  std::string_view version = api::resource_version_of(scale);
+  if (!version.empty()) after.mut("metadata").set("resourceVersion", version);
+  if (std::string_view uid = api::uid_of(scale); !uid.empty()) after.mut("metadata").set("uid", uid);
+  Call write = call;
+  write.subresource = "scale";
+  write_update(state, write, head, std::move(after), {}, true, as_scale(std::move(done)));
+}
+
+}  // namespace
+
+Done as_scale(Done done) {
+  return [done = std::move(done)](Result<Answer> answer) {
+    if (!answer.ok()) return done(answer.error());
+    Answer scale;
+    scale.http = answer->http;
+    scale.object = scale_of(answer->value());
+    done(std::move(scale));
+  };
+}
+
+void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, Done done) {
+  store::RecordPtr record = state->store.get(store_key(*call.kind, call.ns, call.name));
+  if (!record) return done(api::not_found(call.kind->resource(), call.name));
+  Answer answer;
+  answer.object = scale_of(record->value);
+  done(std::move(answer));
+}
+
+void update_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, Done done) {
+  store::RecordPtr head = parent_of(state, call);
+  if (!head) return answer_later(*state, std::move(done), api::not_found(call.kind->resource(), call.name));
+  if (api::name_of(scale).empty()) {
+    return answer_later(*state, std::move(done), error(Code::kBadRequest, "the name of the object (" + call.name + " based on URL) was undeterminable: name must be provided"));
+  }
+  if (std::string_view name = api::name_of(scale); name != call.name) {
+    return answer_later(*state, std::move(done), error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")"));
+  }
+  write_scale(state, call, head, scale, std::move(done));
+}
+
+void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, client::PatchType type, const Value& patch, Done done) {
+  store::RecordPtr head = parent_of(state, call);
+  if (!head) return answer_later(*state, std::move(done), api::not_found(call.kind->resource(), call.name));
+  Value before = scale_of(head->value);
+  Result<Value> after = type == client::PatchType::kJson ? api::patch::apply_json_patch(before, patch) : Result<Value>(api::patch::apply_merge_patch(before, patch));
+  if (!after.ok()) return answer_later(*state, std::move(done), after.error());
+  std::vector<std::string> warnings;
+  Result<Value> scale = take_in_body(*state, call, *after, warnings);
+  if (!scale.ok()) return answer_later(*state, std::move(done), refused_patch(type, patch, *after, scale.error()));
+  write_scale(state, call, head, *scale, [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
+    if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
+    done(std::move(answer));
+  });
+}
+
+}  // namespace berth::apiserver::registry

@@ -1,0 +1,265 @@
+// log, exec, attach and portforward: checked here, done by the agent of the pod's node. The agent speaks the same
+// protocols as the client, so after an upgrade the bytes pass through unread, with backpressure both ways.
+#include "api/plain_error.h"
+#include "api/status.h"
+#include "apiserver/rest/context.h"
+#include "apiserver/rest/log_options.h"
+#include "base/text.h"
+#include "http/streams/message_exchange.h"
+
+namespace berth::apiserver::rest {
+namespace {
+
+// Joins two channels until either closes. Kept alive by the callbacks it installs.
+class Splice : public std::enable_shared_from_this<Splice> {
+ public:
+  Splice(std::unique_ptr<http::Channel> a, std::unique_ptr<http::Channel> b, std::unique_ptr<http::Client> client)
+      : a_(std::move(a)), b_(std::move(b)), client_(std::move(client)) {}
+
+  void start(Loop& loop) {
+    loop_ = &loop;
+    join(*a_, *b_);
+    join(*b_, *a_);
+  }
+
+ private:
+  static constexpr std::size_t kHighWater = 1 << 20;
+
+  void join(http::Channel& from, http::Channel& to) {
+    auto self = shared_from_this();
+    from.on_read([self, &from, &to](std::string_view bytes) {
+      if (self->closed_ > 0) return;
+      to.write(std::string(bytes));
+      if (to.backlog() > kHighWater) from.pause_reading(true);
+    });
+    to.on_drain([self, &from] {
+      if (self->closed_ == 0) from.pause_reading(false);
+    });
+    from.on_close([self, &to] { self->side_closed(to); });
+  }
+
+  // One side is gone: the other gets what was written to it and is closed. When that has happened too, both are
+  // released, outside their own callbacks.
+  void side_closed(http::Channel& other) {
+    if (++closed_ == 1) {
+      other.pause_reading(false);  // what still comes is dropped; held back, it would hide that the other has closed
+      return other.close();
+    }
+    loop_->post([self = shared_from_this()] {
+      self->a_.reset();
+      self->b_.reset();
+      self->client_.reset();
+    });
+  }
+
+  std::unique_ptr<http::Channel> a_, b_;
+  std::unique_ptr<http::Client> client_;
+  Loop* loop_ = nullptr;
+  int closed_ = 0;  // sides
+};
+
+// An agent that is alive answers long before: it starts nothing before it does.
+constexpr Duration kAgentAnswers = 60s;
+
+// The container a request means, or upstream's refusal.
+Result<std::string> choose_container(const Context& context, const Value& pod) {
+  std::string wanted(context.parameter("container"));
+  std::vector<std::string> names, init_names, ephemeral_names;
+  for (const Value& c : pod["spec"]["containers"]) names.push_back(c["name"].str());
+  for (const Value& c : pod["spec"]["ephemeralContainers"]) ephemeral_names.push_back(c["name"].str());
+  for (const Value& c : pod["spec"]["initContainers"]) init_names.push_back(c["name"].str());
+  const std::string& name = context.call.name;
+  if (wanted.empty()) {
+    if (names.size() == 1) return names[0];
+    std::string text = "a container name must be specified for pod " + name + ", choose one of: [";
+    if (context.route.subresource != "log") {
+      for (const auto* more : {&names, &ephemeral_names}) init_names.insert(init_names.end(), more->begin(), more->end());
+      return error(Code::kBadRequest, text + join(init_names, " ") + "]");
+    }
+    text += join(names, " ") + "]";
+    if (!init_names.empty()) text += " or one of the init containers: [" + join(init_names, " ") + "]";
+    return error(Code::kBadRequest, text);
+  }
+  for (const auto* list : {&names, &init_names, &ephemeral_names}) {
+    for (const std::string& n : *list) {
+      if (n == wanted) return wanted;
+    }
+  }
+  return error(Code::kBadRequest, "container " + wanted + " is not valid for pod " + name);
+}
+
+// Why a node cannot be reached: a Node object without addresses is only an object.
+Error unreachable_node(const Context& context, const std::string& node, const Error& why) {
+  const api::schema::Kind* kind = context.registry->schema().find(api::resources::kNodes);
+  store::RecordPtr record = kind == nullptr ? nullptr : context.registry->store().get(registry::store_key(*kind, "", node));
+  if (record && record->value["status"]["addresses"].empty()) return api::plain_error("no preferred addresses found; known addresses: []");
+  return why;
+}
+
+std::string query_text(const Context& context, const std::string& container) {
+  std::string text;
+  for (const auto& [key, value] : context.request().query) {
+    if (key == "container") continue;
+    text += (text.empty() ? "?" : "&") + url_encode(key) + "=" + url_encode(value);
+  }
+  if (!container.empty()) text += (text.empty() ? "?" : "&") + std::string("container=") + url_encode(container);
+  return text;
+}
+
+void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> client, http::Outgoing outgoing) {
+  // The stream object must outlive its callbacks; they hold it through this cell.
+  struct Cell {
+    std::unique_ptr<http::Stream> stream;
+    std::shared_ptr<http::Client> client;
+    bool failed_head = false;
+    int status = 0;
+    std::string failure;
+    TimerId timer = 0;  // until the agent begins to answer
+  };
+  auto cell = std::make_shared<Cell>();
+  cell->client = client;
+  auto stop_waiting = [context, cell] {
+    if (cell->timer != 0) context->loop->cancel(cell->timer);
+    cell->timer = 0;
+  };
+  auto release = [context, cell, stop_waiting] {
+    stop_waiting();
+    context->loop->post([context, cell] {
+      context->exchange->on_close({});  // it holds the context, which holds the exchange
+      cell->stream.reset();
+      cell->client.reset();
+    });
+  };
+  context->exchange->on_close(release);
+  context->exchange->on_drain([cell] {
+    if (cell->stream) cell->stream->pause_reading(false);
+  });
+  cell->timer = context->loop->after(kAgentAnswers, [context, cell, release] {
+    cell->timer = 0;
+    cell->stream.reset();
+    answer_error(context, error(Code::kTimeout, "the node's agent does not answer"));
+    release();
+  });
+  cell->stream = client->stream(
+      std::move(outgoing),
+      [context, cell, stop_waiting](const http::Response& head) {
+        stop_waiting();
+        cell->status = head.status;
+        cell->failed_head = head.status != 200;
+        if (!cell->failed_head) {
+          context->exchange->start(200, {{"content-type", std::string(http::header(head.headers, "content-type"))}});
+        }
+      },
+      [context, cell](std::string_view bytes) {
+        if (cell->failed_head) {
+          if (cell->failure.size() < 65536) cell->failure += bytes;
+        } else if (!context->exchange->write({http::Piece::of(std::string(bytes))}) && cell->stream) {
+          cell->stream->pause_reading(true);
+        }
+      },
+      [context, cell, release](Status status) {
+        if (cell->failed_head) {
+          Result<Value> body = json::parse(cell->failure);
+          answer_error(context, api::from_status(cell->status, body.ok() ? *body : Value(cell->failure)));
+        } else if (cell->status == 0) {
+          answer_error(context, status.ok()
+                                    ? error(Code::kInternal, "the node's agent closed the connection without an answer")
+                                    : status.error());
+        } else {
+          context->exchange->finish();
+        }
+        release();
+      });
+}
+
+// A log as a WebSocket: the handshake is ours, the agent sends plain text.
+http::MessageForm log_messages() { return {{"", "binary.k8s.io", "base64.binary.k8s.io"}, false, true}; }
+
+bool is_handshake(std::string_view name) { return name == "connection" || name == "upgrade" || name.starts_with("sec-websocket-"); }
+
+void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::Outgoing outgoing) {
+  outgoing.timeout = kAgentAnswers;
+  // The client is held by its own callback until that is called, or until ours has gone.
+  auto holder = std::make_shared<std::unique_ptr<http::Client>>(std::move(client));
+  context->exchange->on_close([holder] { holder->reset(); });
+  (*holder)->upgrade(std::move(outgoing), [context, holder](Result<http::Client::Upgraded> upgraded) {
+    context->exchange->on_close({});
+    if (!upgraded.ok()) return answer_error(context, upgraded.error());
+    if (!upgraded->channel) {
+      // Clients show the agent's own words.
+      const http::Response& refusal = upgraded->head;
+      std::string type(http::header(refusal.headers, "content-type"));
+      return context->exchange->respond(refusal.status, type, refusal.body);
+    }
+    http::Headers headers;
+    for (auto& [name, value] : upgraded->head.headers) {
+      if (name != "content-length" && name != "transfer-encoding") headers.emplace_back(name, value);
+    }
+    Result<std::unique_ptr<http::Channel>> ours = context->exchange->upgrade(std::move(headers));
+    if (!ours.ok()) return;
+    std::make_shared<Splice>(std::move(*ours), std::move(upgraded->channel), std::move(*holder))->start(*context->loop);
+  });
+}
+
+// The same for all requests of one user's program.
+std::string client_of(const Context& context) {
+  return std::to_string(fnv64a(context.call.user.name + '\n' + std::string(http::header(context.request().headers, "user-agent"))));
+}
+
+}  // namespace
+
+void handle_node_stream(const ContextPtr& context) {
+  store::RecordPtr record =
+      context->registry->store().get(registry::store_key(*context->call.kind, context->call.ns, context->call.name));
+  if (!record) return answer_error(context, api::not_found(context->call.kind->resource(), context->call.name));
+  const Value& pod = record->value;
+  const std::string& verb = context->route.subresource;
+  std::string container;
+  if (verb == "log") {
+    context->exchange = http::answer_in_messages(*context->loop, std::move(context->exchange), log_messages());
+    if (Status valid = check_log_options(*context); !valid.ok()) return answer_error(context, valid.error());
+  }
+  if (verb != "portforward") {
+    Result<std::string> chosen = choose_container(*context, pod);
+    if (!chosen.ok()) return answer_error(context, chosen.error());
+    container = *chosen;
+  }
+  std::string node = pod["spec"]["nodeName"].str();
+  if (node.empty()) {
+    // Upstream answers an empty log for a pod that no node has yet, and refuses the rest.
+    if (verb == "log") return context->exchange->respond(204, {{"cache-control", "no-cache, private"}}, {});
+    return answer_error(context,
+                        error(Code::kBadRequest, "pod " + context->call.name + " does not have a host assigned"));
+  }
+  if (!context->config->node_endpoint) {
+    return answer_error(context, error(Code::kUnavailable, "no connection to node " + node));
+  }
+  Result<http::Endpoint> endpoint = context->config->node_endpoint(node);
+  if (!endpoint.ok()) return answer_error(context, unreachable_node(*context, node, endpoint.error()));
+
+  http::Outgoing outgoing;
+  outgoing.method = context->request().method;
+  outgoing.target = "/" + (verb == "log" ? std::string("containerLogs") : verb) + "/" + context->call.ns + "/" +
+                    context->call.name + query_text(*context, container);
+  for (const auto& [name, value] : context->request().headers) {
+    // The agent trusts X-Berth-* headers: only the server sets them.
+    if (name.starts_with("x-berth-")) continue;
+    if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name))) continue;
+    if (name == "sec-websocket-protocol") continue;
+    outgoing.headers.emplace_back(name, value);
+  }
+  // Without the bearer token that may be among them.
+  if (const std::vector<std::string> protocols = http::offered_subprotocols(context->request()); verb != "log" && !protocols.empty()) {
+    outgoing.headers.emplace_back("sec-websocket-protocol", join(protocols, ", "));
+  }
+  outgoing.headers.emplace_back("x-berth-pod-uid", std::string(api::uid_of(pod)));
+  outgoing.headers.emplace_back("x-berth-client", client_of(*context));
+  auto client = http::make_client(*context->loop, *endpoint);
+  if (verb == "log") return stream_answer(context, std::move(client), std::move(outgoing));
+  if (http::header(context->request().headers, "upgrade").empty()) {
+    return answer_error(context, error(Code::kBadRequest, "Upgrade request required"));
+  }
+  upgrade_through(context, std::move(client), std::move(outgoing));
+}
+
+}  // namespace berth::apiserver::rest

@@ -1,0 +1,35 @@
+#pragma once
+// Validation of whole objects: what Kubernetes 1.36 accepts, in the words it refuses with. Pure; any thread.
+// Objects come here decoded, pruned and defaulted.
+
+#include <string>
+#include <vector>
+
+#include "api/schema/schema.h"
+#include "base/json/json.h"
+#include "base/result.h"
+
+namespace berth::apiserver::validation {
+
+// Empty: valid. Causes are in upstream's order.
+std::vector<Cause> validate_create(const api::schema::Kind& kind, const Value& object);
+// `subresource`: "" for the main resource, "status", ...
+std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource);
+
+// What is accepted and still worth a word: deprecated or ignored fields. Appended as upstream words it.
+// `is_new`: created, not changed.
+void warn(const api::schema::Kind& kind, const Value& object, bool is_new, std::vector<std::string>& warnings);
+
+// Families and addresses of a Service's spec alone, before it is given what it lacks.
+// `old`: the addresses that it has.
+std::vector<Cause> validate_service_addresses(const Value& spec, const Value& old);
+
+// Also used on their own. Each returns the text of the complaint, or an empty list.
+std::vector<std::string> is_dns1123_label(std::string_view text);
+std::vector<std::string> is_dns1123_subdomain(std::string_view text);
+std::vector<std::string> is_dns1035_label(std::string_view text);
+std::vector<std::string> is_qualified_name(std::string_view text);   // label and annotation keys
+std::vector<std::string> is_label_value(std::string_view text);
+std::vector<std::string> is_path_segment(std::string_view text);     // what a name in the path of a URL may be
+
+}  // namespace berth::apiserver::validation

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "api/object.h"
+
+namespace berth::controllers {
+
+// A kind whose objects can be listed, watched and deleted: what the garbage collector and the namespace controller go through.
+struct DeletableKind {
+  api::Resource resource;
+  std::string kind;
+  bool namespaced = true;
+};
+
+}  // namespace berth::controllers

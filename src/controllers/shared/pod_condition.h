@@ -1,0 +1,14 @@
+#pragma once
+// Conditions that controllers other than the pod's agent write into its status.
+
+#include <string_view>
+
+#include "controllers/driver.h"
+
+namespace berth::controllers {
+
+// Sets the condition and, where not empty, the phase. An empty type sets the phase only.
+Action pod_condition(const Value& pod, std::string_view type, std::string_view status, std::string_view reason, std::string_view message,
+                     Time now, std::string_view phase = {});
+
+}  // namespace berth::controllers

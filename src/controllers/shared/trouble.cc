@@ -1,0 +1,69 @@
+#include "api/object.h"
+#include "base/text.h"
+#include "controllers/shared/set_identity.h"
+
+namespace berth::controllers {
+namespace {
+
+// What kubelets say of containers that will not start by themselves, or not soon.
+bool is_trouble(std::string_view reason) {
+  for (const char* one : {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "CrashLoopBackOff",
+                          "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"}) {
+    if (reason == one) return true;
+  }
+  return false;
+}
+
+std::string pod_command(std::string_view verb, const Value& pod) {
+  std::string command = "kubectl " + std::string(verb) + " " + std::string(api::name_of(pod));
+  if (api::namespace_of(pod) != "default") command += " -n " + std::string(api::namespace_of(pod));
+  return command;
+}
+
+// A waiting container's text changes with each attempt (how long until the next); this does not.
+Trouble container_trouble(const Value& pod, const Value& status) {
+  const Value& waiting = status["state"]["waiting"];
+  const std::string_view reason = waiting["reason"].as_string();
+  if (!is_trouble(reason)) return {};
+  const std::string container = "container " + quoted(status["name"].as_string());
+  Trouble out{std::string(reason), "", "", pod_command("describe pod", pod)};
+  if (reason == "CrashLoopBackOff") {
+    const Value& last = status["lastState"]["terminated"];
+    out.text = container + " ends again and again";
+    if (!last.is_null()) {
+      out.text += " (exit code " + std::to_string(last["exitCode"].as_int());
+      if (last["reason"].as_string() == "OOMKilled") out.text += ", out of memory";
+      out.text += ")";
+    }
+    out.hint = pod_command("logs", pod) + " -c " + std::string(status["name"].as_string()) + " --previous";
+  } else if (reason == "ImagePullBackOff" || reason == "ErrImagePull") {
+    out.reason = "ImagePullBackOff";
+    out.text = "the image " + quoted(status["image"].as_string()) + " of " + container + " cannot be had";
+  } else {
+    out.text = container + ": " + std::string(waiting["message"].as_string(reason));
+  }
+  return out;
+}
+
+}  // namespace
+
+Trouble trouble_of(const Value& pod) {
+  const Value& scheduled = api::condition_of(pod, "PodScheduled");
+  if (scheduled["status"].as_string() == "False") {
+    const bool gated = scheduled["reason"].as_string() == "SchedulingGated";
+    return {scheduled["reason"].str("Unschedulable"),
+            gated ? "it is held back by its scheduling gates" : "no node can take it: " + scheduled["message"].str(),
+            scheduled["lastTransitionTime"].str(), pod_command("describe pod", pod)};
+  }
+  for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
+    for (const Value& status : pod["status"][list]) {
+      if (Trouble found = container_trouble(pod, status)) {
+        found.since = api::condition_of(pod, "Ready")["lastTransitionTime"].str();
+        return found;
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace berth::controllers

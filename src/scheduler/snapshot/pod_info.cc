@@ -1,0 +1,162 @@
+#include "scheduler/snapshot/pod_info.h"
+
+#include <algorithm>
+
+#include "api/object.h"
+#include "api/quantity.h"
+
+namespace berth::scheduler {
+namespace {
+
+// What a container without a request counts for when nodes are compared (never when they are filtered).
+constexpr std::int64_t kUnaskedCpu = 100;
+constexpr std::int64_t kUnaskedMemory = 200ll * 1024 * 1024;
+
+// The smaller numbers that most manifests have need no 128-bit arithmetic.
+std::int64_t whole(const Value& value) {
+  if (value.is_int()) return value.as_int();
+  const auto parsed = api::Quantity::parse(value.as_string());
+  return parsed.ok() ? parsed->value() : 0;
+}
+std::int64_t milli(const Value& value) {
+  if (value.is_int()) return value.as_int() * 1000;
+  const auto parsed = api::Quantity::parse(value.as_string());
+  return parsed.ok() ? parsed->milli_value() : 0;
+}
+
+std::int64_t& slot(std::vector<std::pair<std::string, std::int64_t>>& list, std::string_view name) {
+  auto at = std::lower_bound(list.begin(), list.end(), name, [](const auto& entry, std::string_view n) { return entry.first < n; });
+  if (at == list.end() || at->first != name) at = list.emplace(at, std::string(name), 0);
+  return at->second;
+}
+
+bool is_sidecar(const Value& container) { return container["restartPolicy"].as_string() == "Always"; }
+
+// A resize that the node has not carried out yet still holds what the container had.
+Amounts container_requests(const Value& container) { return amounts_of(container["resources"]["requests"]); }
+
+void collect_ports(const Value& containers, bool sidecars_only, std::vector<HostPort>& out) {
+  for (const Value& container : containers) {
+    if (sidecars_only && !is_sidecar(container)) continue;
+    for (const Value& port : container["ports"]) {
+      const std::int64_t number = port["hostPort"].as_int();
+      if (number <= 0) continue;
+      std::string ip = port["hostIP"].str();
+      out.push_back(HostPort{ip.empty() ? "0.0.0.0" : std::move(ip), port["protocol"].str("TCP"), number});
+    }
+  }
+}
+
+}  // namespace
+
+std::int64_t Amounts::of(std::string_view name) const {
+  for (const auto& [key, amount] : extended) {
+    if (key == name) return amount;
+  }
+  return 0;
+}
+
+void Amounts::add(const Amounts& other, int sign) {
+  milli_cpu += sign * other.milli_cpu;
+  memory += sign * other.memory;
+  ephemeral_storage += sign * other.ephemeral_storage;
+  for (const auto& [name, amount] : other.extended) slot(extended, name) += sign * amount;
+}
+
+void Amounts::raise_to(const Amounts& other) {
+  milli_cpu = std::max(milli_cpu, other.milli_cpu);
+  memory = std::max(memory, other.memory);
+  ephemeral_storage = std::max(ephemeral_storage, other.ephemeral_storage);
+  for (const auto& [name, amount] : other.extended) {
+    std::int64_t& mine = slot(extended, name);
+    mine = std::max(mine, amount);
+  }
+}
+
+Amounts amounts_of(const Value& map) {
+  Amounts out;
+  for (const auto& [name, value] : map.entries()) {
+    if (name == "cpu") {
+      out.milli_cpu = milli(value);
+    } else if (name == "memory") {
+      out.memory = whole(value);
+    } else if (name == "ephemeral-storage") {
+      out.ephemeral_storage = whole(value);
+    } else if (name != "pods") {
+      slot(out.extended, name) = whole(value);
+    }
+  }
+  return out;
+}
+
+Amounts requests_of(const Value& pod) {
+  const Value& spec = pod["spec"];
+  Amounts total;
+  for (const Value& container : spec["containers"]) total.add(container_requests(container));
+  Amounts sidecars, peak;
+  for (const Value& container : spec["initContainers"]) {
+    Amounts moment = container_requests(container);
+    if (is_sidecar(container)) {
+      total.add(moment);
+      sidecars.add(moment);
+      peak.raise_to(sidecars);
+    } else {
+      moment.add(sidecars);
+      peak.raise_to(moment);
+    }
+  }
+  total.raise_to(peak);
+  const Value& own = spec["resources"]["requests"];
+  if (own.contains("cpu")) total.milli_cpu = milli(own["cpu"]);
+  if (own.contains("memory")) total.memory = whole(own["memory"]);
+  for (const auto& [name, value] : own.entries()) {
+    if (name.starts_with("hugepages-")) slot(total.extended, name) = whole(value);
+  }
+  if (!spec["overhead"].empty()) total.add(amounts_of(spec["overhead"]));
+  return total;
+}
+
+bool HostPort::conflicts_with(const HostPort& other) const {
+  if (port != other.port || protocol != other.protocol) return false;
+  return ip == other.ip || ip == "0.0.0.0" || other.ip == "0.0.0.0";
+}
+
+PodPtr make_pod_info(const Value& pod) {
+  auto info = std::make_shared<PodInfo>();
+  info->pod = pod;
+  info->ns = api::namespace_of(pod);
+  info->key = api::name_key(pod).to_string();
+  info->uid = api::uid_of(pod);
+  info->requests = requests_of(pod);
+  info->priority = pod["spec"]["priority"].as_int();
+  info->never_preempts = pod["spec"]["preemptionPolicy"].as_string() == "Never";
+  info->terminating = api::is_terminating(pod);
+  info->labels = api::labels_of(pod);
+  info->tolerations = pod["spec"]["tolerations"];
+  info->node_selector = pod["spec"]["nodeSelector"];
+  const Value& affinity = pod["spec"]["affinity"]["nodeAffinity"];
+  info->node_affinity = affinity["requiredDuringSchedulingIgnoredDuringExecution"];
+  info->node_preferences = affinity["preferredDuringSchedulingIgnoredDuringExecution"];
+  info->wanted_node = pod["spec"]["nodeName"].str();
+  info->terms = read_neighbour_terms(pod);
+  info->scored_cpu = info->requests.milli_cpu;
+  info->scored_memory = info->requests.memory;
+  const Value& own = pod["spec"]["resources"]["requests"];
+  for (const Value& container : pod["spec"]["containers"]) {
+    const Value& asked = container["resources"]["requests"];
+    if (!asked.contains("cpu") && !own.contains("cpu")) info->scored_cpu += kUnaskedCpu;
+    if (!asked.contains("memory") && !own.contains("memory")) info->scored_memory += kUnaskedMemory;
+  }
+  collect_ports(pod["spec"]["containers"], false, info->ports);
+  collect_ports(pod["spec"]["initContainers"], true, info->ports);
+  for (const Value& volume : pod["spec"]["volumes"]) {
+    if (volume.contains("persistentVolumeClaim")) {
+      info->claims.push_back(ClaimUse{volume["persistentVolumeClaim"]["claimName"].str(), false});
+    } else if (volume.contains("ephemeral")) {
+      info->claims.push_back(ClaimUse{std::string(api::name_of(pod)) + "-" + volume["name"].str(), true});
+    }
+  }
+  return info;
+}
+
+}  // namespace berth::scheduler

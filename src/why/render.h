@@ -1,0 +1,21 @@
+#pragma once
+// A report as text for a terminal, or as JSON. Pure.
+
+#include <string>
+
+#include "why/why.h"
+
+namespace berth::why {
+
+struct Style {
+  bool colours = false;
+  std::size_t width = 110;  // of the terminal; sentences are wrapped
+};
+
+// An aligned tree, then the summary and what would help.
+std::string render(const Report& report, Time now, const Style& style);
+
+// {"waiting", "summary", "hint", "steps": [{"object", "mood", "state", "since", "why", "hint", "steps"}]}
+Value to_json(const Report& report, Time now);
+
+}  // namespace berth::why
