@@ -55,11 +55,11 @@ class Cluster {
     client_ = apiserver::registry::make_direct_client(registry_, {"system:bench", {"system:masters"}});
     create_all(kNodes, nodes, make_node);
     each(nodes, [this](int number, client::Client::Done done) {
-      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, client::PatchType::kMerge, node_status(), {.subresource = "status"}, std::move(done));
+      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, node_status(), {.subresource = "status"}, std::move(done));
     });
     // A new node has the taint of one that is not ready, which the node controller takes away; there is none here.
     each(nodes, [this](int number, client::Client::Done done) {
-      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, client::PatchType::kMerge, parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
+      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
     });
     create_all(kServiceAccounts, 1, [](int) { return parsed(R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"namespace":"default","name":"default"}})"); });
     informers_ = std::make_unique<client::InformerSet>(loop_, *client_);

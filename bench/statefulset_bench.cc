@@ -140,7 +140,7 @@ class Bench {
                                   {"conditions", std::move(conditions)},
                                   {"containerStatuses", Value::array({std::move(container)})}});
     Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
-    client_->patch(kPods, api::name_key(pod), client::PatchType::kStrategic, std::move(change),
+    client_->patch(kPods, api::name_key(pod), api::PatchType::kStrategic, std::move(change),
                    {.subresource = "status", .field_manager = "kubelet"}, must);
   }
 

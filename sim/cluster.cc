@@ -128,7 +128,7 @@ void Cluster::make_node(const Machine& machine, std::function<void(bool made)> d
     if (!answer.ok() && answer.error().code != Code::kAlreadyExists) return done(false);
     // One whose taint could not be taken away is there already. Nobody else here takes it away.
     const Value untainted = Value::object({{"spec", Value::object({{"taints", Value()}})}});
-    user().patch(kNodes, {"", name}, client::PatchType::kMerge, untainted, {}, [done](Result<Value> updated) { done(updated.ok()); });
+    user().patch(kNodes, {"", name}, api::PatchType::kMerge, untainted, {}, [done](Result<Value> updated) { done(updated.ok()); });
   });
 }
 

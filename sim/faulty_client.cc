@@ -144,12 +144,12 @@ void FaultyClient::get(const api::Resource& resource, const api::Name& name, Don
       false, [=](client::Client& to, Done reply) { to.get(resource, name, std::move(reply)); }, std::move(done));
 }
 
-void FaultyClient::list(const api::Resource& resource, const client::ListOptions& options, ListDone done) {
+void FaultyClient::list(const api::Resource& resource, const api::ListOptions& options, ListDone done) {
   call<client::List>(
       false, [=](client::Client& to, ListDone reply) { to.list(resource, options, std::move(reply)); }, std::move(done));
 }
 
-std::unique_ptr<client::WatchHandle> FaultyClient::watch(const api::Resource& resource, const client::ListOptions& options,
+std::unique_ptr<client::WatchHandle> FaultyClient::watch(const api::Resource& resource, const api::ListOptions& options,
                                                       std::string resource_version, client::WatchHandler* handler) {
   auto relay = std::make_shared<Relay>(world_, self_, faults_, handler);
   std::erase_if(relays_, [](const auto& weak) { return weak.expired(); });
@@ -171,33 +171,33 @@ std::unique_ptr<client::WatchHandle> FaultyClient::watch(const api::Resource& re
   return handle;
 }
 
-void FaultyClient::create(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) {
+void FaultyClient::create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) {
   call<Value>(
       true, [=](client::Client& to, Done reply) { to.create(resource, object, options, std::move(reply)); },
       std::move(done));
 }
 
 void FaultyClient::create_sub(const api::Resource& resource, const api::Name& name, Value object,
-                              const client::WriteOptions& options, Done done) {
+                              const api::WriteOptions& options, Done done) {
   call<Value>(
       true, [=](client::Client& to, Done reply) { to.create_sub(resource, name, object, options, std::move(reply)); },
       std::move(done));
 }
 
-void FaultyClient::update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) {
+void FaultyClient::update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) {
   call<Value>(
       true, [=](client::Client& to, Done reply) { to.update(resource, object, options, std::move(reply)); },
       std::move(done));
 }
 
-void FaultyClient::patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch,
-                         const client::WriteOptions& options, Done done) {
+void FaultyClient::patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+                         const api::WriteOptions& options, Done done) {
   call<Value>(
       true, [=](client::Client& to, Done reply) { to.patch(resource, name, type, patch, options, std::move(reply)); },
       std::move(done));
 }
 
-void FaultyClient::remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options,
+void FaultyClient::remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
                           Done done) {
   call<Value>(
       true, [=](client::Client& to, Done reply) { to.remove(resource, name, options, std::move(reply)); },

@@ -44,16 +44,16 @@ class FaultyClient final : public client::Client {
   void server_gone();
 
   void get(const api::Resource& resource, const api::Name& name, Done done) override;
-  void list(const api::Resource& resource, const client::ListOptions& options, ListDone done) override;
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const client::ListOptions& options,
+  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override;
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
                                           std::string resource_version, client::WatchHandler* handler) override;
-  void create(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override;
-  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const client::WriteOptions& options,
+  void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
                   Done done) override;
-  void update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override;
-  void patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch,
-             const client::WriteOptions& options, Done done) override;
-  void remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options,
+  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+             const api::WriteOptions& options, Done done) override;
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
               Done done) override;
 
   struct Relay;

@@ -152,7 +152,7 @@ class Agent final : public Controller {
       conditions.push(Value::object({{"type", type}, {"status", wanted}, {"lastTransitionTime", since}}));
     }
     change.mut("status").set("conditions", std::move(conditions));
-    controllers::Action action = controllers::patch(kPods, pod, client::PatchType::kStrategic, std::move(change));
+    controllers::Action action = controllers::patch(kPods, pod, api::PatchType::kStrategic, std::move(change));
     action.subresource = "status";
     return action;
   }
@@ -186,7 +186,7 @@ class DiskAgent final : public Controller {
       if (one.as_string() != controllers::kLocalFinalizer) kept.push(one);
     }
     Value change = Value::object({{"metadata", Value::object({{"finalizers", std::move(kept)}})}});
-    plan.add(controllers::patch(kPersistentVolumes, volume, client::PatchType::kMerge, std::move(change), true));
+    plan.add(controllers::patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
     return plan;
   }
 

@@ -94,7 +94,7 @@ TEST(PlantedBugInOptions, GrowingFromTheFrontIsSeen) {
       const Value& claim = view.claim(controllers::claim_name(shape, api::name_of(one), ordinals.front()));
       const Value& size = one["spec"]["resources"];
       if (claim["status"]["phase"].as_string() != "Bound" || claim["spec"]["resources"] == size) continue;
-      plan.add(controllers::patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge,
+      plan.add(controllers::patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge,
                                   Value::object({{"spec", Value::object({{"resources", size}})}})));
     }
     return plan;

@@ -229,7 +229,7 @@ TEST(PlantedBug, ARestlessControllerIsSeen) {
         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count() / 20);
     if (api::annotation_of(view.set, "seen") != stamp) {
       Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{"seen", stamp}})}})}});
-      plan.add(controllers::patch(kStatefulSets, view.set, client::PatchType::kMerge, std::move(change)));
+      plan.add(controllers::patch(kStatefulSets, view.set, api::PatchType::kMerge, std::move(change)));
     }
     plan.look_again(20s);
     return plan;

@@ -67,7 +67,7 @@ struct LifeTest : ::testing::Test {
   void then_wait(Result<Value> answer) { EXPECT_TRUE(answer.ok()) << answer.error().message; }
   void settle() { ASSERT_TRUE(cluster.settle(30s, 300s)); }
   void patch(Value spec) {
-    cluster.user().patch(kStatefulSets, {"default", "web"}, client::PatchType::kMerge,
+    cluster.user().patch(kStatefulSets, {"default", "web"}, api::PatchType::kMerge,
                          Value::object({{"spec", std::move(spec)}}), {},
                          [this](Result<Value> answer) { then_wait(std::move(answer)); });
     settle();

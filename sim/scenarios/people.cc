@@ -89,7 +89,7 @@ void People::do_something() {
 }
 
 void People::change_set(const std::string& name, Value spec) {
-  cluster_.user().patch(kStatefulSets, {"default", name}, client::PatchType::kMerge,
+  cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge,
                         Value::object({{"spec", std::move(spec)}}), {}, ignore);
 }
 
@@ -116,7 +116,7 @@ void People::restart(const std::string& name) {
 
 void People::change_option(const std::string& name) {
   Value change = Value::object({{"metadata", Value::object({{"annotations", changed_option(world_, sets_[name].claims)}})}});
-  cluster_.user().patch(kStatefulSets, {"default", name}, client::PatchType::kMerge, std::move(change), {}, ignore);
+  cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge, std::move(change), {}, ignore);
 }
 
 void People::change_claim_templates(const std::string& name) {
@@ -144,7 +144,7 @@ void People::change_budget() {
   const Value budget = any_object(kPodDisruptionBudgets);
   Value change = world_.chance(0.6) ? Value::object({{"spec", any_budget_spec(world_)}})
                                     : Value::object({{"metadata", Value::object({{"annotations", any_budget_annotations(world_)}})}});
-  cluster_.user().patch(kPodDisruptionBudgets, api::name_key(budget), client::PatchType::kMerge, std::move(change), {}, ignore);
+  cluster_.user().patch(kPodDisruptionBudgets, api::name_key(budget), api::PatchType::kMerge, std::move(change), {}, ignore);
 }
 
 // One member may be missing, or all where some never come or all have to go at once.
@@ -154,7 +154,7 @@ void People::relax_budgets(bool hopeless) {
     all |= !api::annotation_of(set, api::kUpdateStrategy).empty();
   for (const auto& [name, budget] : cluster_.truth().all(kPodDisruptionBudgets)) {
     Value spec = Value::object({{"maxUnavailable", all ? Value("100%") : Value(1)}, {"minAvailable", Value()}});
-    cluster_.user().patch(kPodDisruptionBudgets, name, client::PatchType::kMerge, Value::object({{"spec", std::move(spec)}}), {}, ignore);
+    cluster_.user().patch(kPodDisruptionBudgets, name, api::PatchType::kMerge, Value::object({{"spec", std::move(spec)}}), {}, ignore);
   }
 }
 
@@ -192,7 +192,7 @@ void People::orphan_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value()}})}});
-  cluster_.user().patch(kPods, api::name_key(pod), client::PatchType::kMerge, std::move(change), {}, ignore);
+  cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
 }
 
 // Its set has to let it go, and to wait until the name is free again.
@@ -202,7 +202,7 @@ void People::relabel_pod() {
   Value change = Value::object({{"metadata", Value::object({{"labels", Value::object({{"app", "away"}})}})}});
   const std::string uid(api::uid_of(pod));
   cluster_.truth().excuse(uid);
-  cluster_.user().patch(kPods, api::name_key(pod), client::PatchType::kMerge, std::move(change), {}, ignore);
+  cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
   later(world_.between(1s, 10s), [this, name = api::name_key(pod), uid] {
     cluster_.user().remove(kPods, name, {.uid = uid}, ignore);
   });
@@ -252,7 +252,7 @@ void People::cordon(bool all) {
     if (!all && world_.chance(0.5)) continue;
     auto set = [this, node = machine.node](bool closed) {
       Value change = Value::object({{"spec", Value::object({{"unschedulable", closed}})}});
-      cluster_.user().patch(kNodes, {"", node}, client::PatchType::kMerge, std::move(change), {}, ignore);
+      cluster_.user().patch(kNodes, {"", node}, api::PatchType::kMerge, std::move(change), {}, ignore);
     };
     set(true);
     later(world_.between(1s, 10s), [set] { set(false); });
@@ -272,7 +272,7 @@ void People::taint() {
   const std::string node = any_node();
   auto set = [this, node](Value taints) {
     Value change = Value::object({{"spec", Value::object({{"taints", std::move(taints)}})}});
-    cluster_.user().patch(kNodes, {"", node}, client::PatchType::kMerge, std::move(change), {}, ignore);
+    cluster_.user().patch(kNodes, {"", node}, api::PatchType::kMerge, std::move(change), {}, ignore);
   };
   set(json::parse(R"([{"key":"sim","effect":"NoExecute"}])").value());
   later(world_.between(1s, 10s), [set] { set(Value()); });
@@ -302,7 +302,7 @@ void People::tidy_up(bool hopeless) {
   relax_budgets(hopeless);
   for (const Machine& machine : cluster_.machines()) {
     Value change = Value::object({{"spec", Value::object({{"unschedulable", false}, {"taints", Value()}})}});
-    cluster_.user().patch(kNodes, {"", machine.node}, client::PatchType::kMerge, std::move(change), {}, ignore);
+    cluster_.user().patch(kNodes, {"", machine.node}, api::PatchType::kMerge, std::move(change), {}, ignore);
   }
   for (const auto& [name, pod] : cluster_.truth().all(kPods)) {
     if (!waits_for_a_person(pod) && api::label_of(pod, "app") != "away") continue;

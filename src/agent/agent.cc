@@ -134,7 +134,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
     };
     pod_informer = client::make_informer(runtime, services.client, api::resources::kPods,
-                                              client::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
+                                              api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
     storage = std::make_unique<StorageKeeper>(
         services,
         [this] {

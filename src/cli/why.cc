@@ -25,7 +25,7 @@ class FetchedSource final : public berth::why::Source {
 
   Value object(const api::Resource& resource, const api::Name& name) override { return objects_.get({resource, name}); }
 
-  std::vector<Value> list(const api::Resource& resource, const client::ListOptions& options) override {
+  std::vector<Value> list(const api::Resource& resource, const api::ListOptions& options) override {
     return lists_.get({resource, {options.ns, options.label_selector, options.field_selector}});
   }
 

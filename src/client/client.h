@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/object.h"
+#include "api/request_options.h"
 #include "api/resources.h"
 #include "base/function.h"
 #include "base/json/json.h"
@@ -18,34 +19,16 @@
 
 namespace berth::client {
 
+using api::DeleteOptions;
+using api::ListOptions;
 using api::Name;
+using api::PatchType;
 using api::Resource;
-
-struct ListOptions {
-  std::string ns;              // empty: all namespaces
-  std::string label_selector;
-  std::string field_selector;
-};
+using api::WriteOptions;
 
 struct List {
   std::vector<Value> items;    // each with apiVersion and kind
   std::string resource_version;
-};
-
-enum class PatchType { kJson, kMerge, kStrategic, kApply };
-
-struct WriteOptions {
-  std::string subresource;     // "", "status", "scale", "binding", "eviction"
-  std::string field_manager;   // e.g. "kubelet", "kube-controller-manager"
-  bool dry_run = false;
-  bool force = false;          // for kApply
-};
-
-struct DeleteOptions {
-  std::int64_t grace_seconds = -1;      // -1: the kind's default
-  std::string propagation;              // "", "Background", "Foreground", "Orphan"
-  std::string uid;                      // precondition, where not empty
-  std::string resource_version;         // precondition, where not empty
 };
 
 class WatchHandler {

@@ -205,7 +205,7 @@ void EventRecorder::State::write(std::shared_ptr<Stored> entry) {
   auto done = [weak = weak_from_this(), entry](Result<Value> answer) {
     if (auto self = weak.lock()) self->answered(entry, std::move(answer));
   };
-  client::WriteOptions options;
+  api::WriteOptions options;
   options.field_manager = component;
   if (!entry->exists) {
     client.create(api::resources::kEvents, entry->object, options, std::move(done));
@@ -214,7 +214,7 @@ void EventRecorder::State::write(std::shared_ptr<Stored> entry) {
   Value change = Value::object({{"count", entry->object["count"]},
                                 {"lastTimestamp", entry->object["lastTimestamp"]},
                                 {"message", entry->object["message"]}});
-  client.patch(api::resources::kEvents, api::name_key(entry->object), client::PatchType::kStrategic, std::move(change),
+  client.patch(api::resources::kEvents, api::name_key(entry->object), api::PatchType::kStrategic, std::move(change),
                options, std::move(done));
 }
 

@@ -2,6 +2,7 @@
 
 #include "api/patch_condition.h"
 #include "api/status.h"
+#include "base/lifetime.h"
 #include "base/text.h"
 
 namespace berth::client {
@@ -35,28 +36,27 @@ class Query {
 // Splits a watch's stream into lines and hands each on as an event.
 class HttpWatch final : public WatchHandle {
  public:
-  explicit HttpWatch(WatchHandler* handler) : handler_(handler), alive_(std::make_shared<bool>(true)) {}
-  ~HttpWatch() override { *alive_ = false; }
+  explicit HttpWatch(WatchHandler* handler) : handler_(handler) {}
 
   void start(http::Client& client, http::Outgoing outgoing) {
-    std::shared_ptr<bool> alive = alive_;
+    const auto alive = lifetime_.guard();
     stream_ = client.stream(
         std::move(outgoing),
         [this, alive](const http::Response& head) {
-          if (*alive) status_ = head.status;
+          if (alive) status_ = head.status;
         },
         [this, alive](std::string_view bytes) {
-          if (*alive) feed(bytes, alive);
+          if (alive) feed(bytes, alive);
         },
         [this, alive](Status status) {
-          if (*alive) end(status);
+          if (alive) end(status);
         });
   }
 
  private:
   static constexpr std::size_t kMaxLine = 16u << 20;
 
-  void feed(std::string_view bytes, const std::shared_ptr<bool>& alive) {
+  void feed(std::string_view bytes, const Lifetime::Guard& alive) {
     if (ended_ || buffer_.size() > kMaxLine) return;
     std::size_t searched = buffer_.size(), from = 0;
     buffer_.append(bytes);
@@ -69,7 +69,7 @@ class HttpWatch final : public WatchHandle {
         return finish(api::from_status(static_cast<int>((*event)["object"]["code"].as_int(500)), (*event)["object"]));
       }
       handler_->on_event(type, (*event)["object"]);
-      if (!*alive) return;  // the handler ended the watch
+      if (!alive) return;  // the handler ended the watch
     }
     buffer_.erase(0, from);
     if (buffer_.size() > kMaxLine) finish(error(Code::kUnavailable, "watch: an event is larger than 16 MiB"));
@@ -90,7 +90,7 @@ class HttpWatch final : public WatchHandle {
   }
 
   WatchHandler* handler_;
-  std::shared_ptr<bool> alive_;
+  Lifetime lifetime_;
   std::unique_ptr<http::Stream> stream_;
   std::string buffer_;
   int status_ = 0;

@@ -24,7 +24,7 @@ class InformerImpl final : public Informer,
                            private client::WatchHandler,
                            public std::enable_shared_from_this<InformerImpl> {
  public:
-  InformerImpl(Runtime& runtime, client::Client& client, api::Resource resource, client::ListOptions options)
+  InformerImpl(Runtime& runtime, client::Client& client, api::Resource resource, api::ListOptions options)
       : runtime_(runtime), client_(client), resource_(std::move(resource)), options_(std::move(options)) {}
   ~InformerImpl() override {
     watch_.reset();
@@ -111,7 +111,7 @@ class InformerImpl final : public Informer,
   Runtime& runtime_;
   client::Client& client_;
   api::Resource resource_;
-  client::ListOptions options_;
+  api::ListOptions options_;
 
   Objects objects_;
   std::map<std::string, Index> indexes_;
@@ -488,13 +488,13 @@ void by_volume(const Value& claim, std::vector<std::string>& keys) {
 }  // namespace index
 
 std::unique_ptr<Informer> make_informer(Runtime& runtime, client::Client& client, api::Resource resource,
-                                        client::ListOptions options) {
+                                        api::ListOptions options) {
   auto impl = std::make_shared<InformerImpl>(runtime, client, std::move(resource), std::move(options));
   impl->start();
   return std::make_unique<Owned>(std::move(impl));
 }
 
-Informer& InformerSet::get(const api::Resource& resource, const client::ListOptions& options) {
+Informer& InformerSet::get(const api::Resource& resource, const api::ListOptions& options) {
   auto& informer = informers_[Key{resource, options.ns, options.label_selector, options.field_selector}];
   if (!informer) informer = make_informer(runtime_, client_, resource, options);
   return *informer;

@@ -96,7 +96,7 @@ void by_volume(const Value& claim, std::vector<std::string>& keys);
 
 // One informer on its own, not shared. Starts listing on a later turn.
 std::unique_ptr<Informer> make_informer(Runtime& runtime, client::Client& client, api::Resource resource,
-                                        client::ListOptions options = {});
+                                        api::ListOptions options = {});
 
 // The informers of one process: asking for the same collection (and selection) twice gives the same informer. They
 // start when first asked for. The client and the runtime outlive the set; the set outlives the controllers.
@@ -104,7 +104,7 @@ class InformerSet {
  public:
   InformerSet(Runtime& runtime, client::Client& client) : runtime_(runtime), client_(client) {}
 
-  Informer& get(const api::Resource& resource, const client::ListOptions& options = {});
+  Informer& get(const api::Resource& resource, const api::ListOptions& options = {});
   // The whole collection's informer, where somebody has asked for it; otherwise null.
   Informer* find(const api::Resource& resource) const;
   // Forgets a collection (a kind that no longer exists). Nobody may still use its informer.

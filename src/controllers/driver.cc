@@ -141,14 +141,14 @@ Action update_status(const api::Resource& resource, Value object) {
   return action;
 }
 
-Action patch(const api::Resource& resource, const Value& target, client::PatchType type, Value change,
+Action patch(const api::Resource& resource, const Value& target, api::PatchType type, Value change,
              bool exact_version) {
   Action action;
   action.verb = Action::Verb::kPatch;
   action.resource = resource;
   action.name = api::name_key(target);
   action.patch_type = type;
-  if (type == client::PatchType::kMerge || type == client::PatchType::kStrategic) {
+  if (type == api::PatchType::kMerge || type == api::PatchType::kStrategic) {
     Value& metadata = change.mut("metadata");
     if (!api::uid_of(target).empty()) metadata.set("uid", api::uid_of(target));
     if (exact_version) metadata.set("resourceVersion", api::resource_version_of(target));
@@ -158,7 +158,7 @@ Action patch(const api::Resource& resource, const Value& target, client::PatchTy
 }
 
 Action patch_status(const api::Resource& resource, const Value& target, Value merge_patch, bool exact_version) {
-  Action action = patch(resource, target, client::PatchType::kMerge, std::move(merge_patch), exact_version);
+  Action action = patch(resource, target, api::PatchType::kMerge, std::move(merge_patch), exact_version);
   action.subresource = "status";
   return action;
 }
@@ -285,7 +285,7 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   bool guarded(const std::string& key, Body body);
 
   void execute(const RunPtr& run, const Action& action, ActionDone done);
-  void send(const Action& action, const client::WriteOptions& write, client::Client::Done callback);
+  void send(const Action& action, const api::WriteOptions& write, client::Client::Done callback);
   void answered(const RunPtr& run, const Action& action, const Value& cached, Result<Value> answer, ActionDone done);
   void read_again(const RunPtr& run, const Action& action, const Value& cached, const Error& why, ActionDone done);
   void refused(const RunPtr& run, const Action& action, const Error& error);
@@ -602,7 +602,7 @@ void Driver::State::execute(const RunPtr& run, const Action& action, ActionDone 
   const Informer* informer = informer_of(action);
   // What the cache shows before the write: a change of it is how the write is recognised where no answer tells.
   Value cached = informer ? informer->get(action.name) : Value();
-  client::WriteOptions write;
+  api::WriteOptions write;
   write.subresource = action.subresource;
   write.field_manager = options.field_manager;
   write.force = action.force;
@@ -619,7 +619,7 @@ void Driver::State::execute(const RunPtr& run, const Action& action, ActionDone 
   });
 }
 
-void Driver::State::send(const Action& action, const client::WriteOptions& write, client::Client::Done callback) {
+void Driver::State::send(const Action& action, const api::WriteOptions& write, client::Client::Done callback) {
   client::Client& client = informers.client();
   switch (action.verb) {
     case Action::Verb::kCreate: return client.create(action.resource, action.object, write, std::move(callback));

@@ -62,9 +62,9 @@ struct Action {
   api::Name name;
   Value object;             // kCreate, kCreateSub, kUpdate: the object; kPatch: the patch
   std::string subresource;  // "", "status", "binding", ...
-  client::PatchType patch_type = client::PatchType::kMerge;
+  api::PatchType patch_type = api::PatchType::kMerge;
   bool force = false;          // kApply
-  client::DeleteOptions options;  // kDelete; kConfirm: its resource_version, where not empty
+  api::DeleteOptions options;  // kDelete; kConfirm: its resource_version, where not empty
   std::vector<EventSpec> on_success;
   std::vector<EventSpec> on_failure;
 
@@ -83,7 +83,7 @@ Action update(const api::Resource& resource, Value object);
 Action update_status(const api::Resource& resource, Value object);
 // `target`: the object as cached; its uid becomes a precondition of kMerge and kStrategic patches, and with
 // `exact_version` its resourceVersion too.
-Action patch(const api::Resource& resource, const Value& target, client::PatchType type, Value patch,
+Action patch(const api::Resource& resource, const Value& target, api::PatchType type, Value patch,
              bool exact_version = false);
 Action patch_status(const api::Resource& resource, const Value& target, Value merge_patch, bool exact_version = false);
 // Deletes exactly the incarnation `target` (by uid). That it is gone already is no failure.

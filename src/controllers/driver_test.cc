@@ -55,7 +55,7 @@ class Copier final : public Controller {
       Value changed = map;
       changed.set("data", secret["data"]);
       plan.then.push_back(update(kConfigMaps, std::move(changed)));
-      plan.otherwise.push_back(patch(kSecrets, secret, client::PatchType::kMerge, Value::object({{"failed", true}})));
+      plan.otherwise.push_back(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"failed", true}})));
     }
     return plan;
   }
@@ -213,7 +213,7 @@ TEST_F(DriverTest, RefusedWritesBackOffAndAreTold) {
 class GoingNamespace final : public client::Client {
  public:
   GoingNamespace(Runtime& runtime, client::Client& api) : runtime_(runtime), api_(api) {}
-  void create(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override {
+  void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     tries.push_back(resource.resource);
     if (!going) return api_.create(resource, std::move(object), options, std::move(done));
     auto details = std::make_shared<ErrorDetails>();
@@ -223,24 +223,24 @@ class GoingNamespace final : public client::Client {
     runtime_.post([why, done = std::move(done)]() mutable { done(why); });
   }
   void get(const api::Resource& resource, const api::Name& name, Done done) override { api_.get(resource, name, std::move(done)); }
-  void list(const api::Resource& resource, const client::ListOptions& options, ListDone done) override {
+  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override {
     api_.list(resource, options, std::move(done));
   }
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const client::ListOptions& options, std::string revision,
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options, std::string revision,
                                           client::WatchHandler* handler) override {
     return api_.watch(resource, options, std::move(revision), handler);
   }
-  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const client::WriteOptions& options, Done done) override {
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options, Done done) override {
     api_.create_sub(resource, name, std::move(object), options, std::move(done));
   }
-  void update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override {
+  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     api_.update(resource, std::move(object), options, std::move(done));
   }
-  void patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch, const client::WriteOptions& options,
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch, const api::WriteOptions& options,
              Done done) override {
     api_.patch(resource, name, type, std::move(patch), options, std::move(done));
   }
-  void remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options, Done done) override {
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options, Done done) override {
     api_.remove(resource, name, options, std::move(done));
   }
 
@@ -516,7 +516,7 @@ class Touchy final : public Controller {
     if (secret.is_null()) return plan;
     if (secret["fail"] == Value("throw")) throw std::runtime_error("planted");
     if (secret["fail"] == Value("check")) secret.mut("data").mut("below a text").set("a", 1);
-    if (secret["touched"] != secret["data"]) plan.add(patch(kSecrets, secret, client::PatchType::kMerge, Value::object({{"touched", secret["data"]}})));
+    if (secret["touched"] != secret["data"]) plan.add(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"touched", secret["data"]}})));
     return plan;
   }
   std::map<std::string, int> looks;
@@ -776,7 +776,7 @@ class Maker final : public Controller {
       if (map.is_null()) {
         plan.add(create(kConfigMaps, thing(kConfigMaps, "ConfigMap", name)));
       } else if (const std::int64_t round = map["round"].as_int(); round < 3) {
-        plan.add(patch(kConfigMaps, map, client::PatchType::kMerge, Value::object({{"round", round + 1}})));
+        plan.add(patch(kConfigMaps, map, api::PatchType::kMerge, Value::object({{"round", round + 1}})));
       }
     }
     return plan;

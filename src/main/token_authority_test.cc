@@ -39,7 +39,7 @@ class TokenTest : public apiserver::registry::RegistryFixture {
     return made.ok() ? made->value() : Value();
   }
   void erase(const api::Resource& resource, const std::string& name) {
-    client::DeleteOptions now;
+    api::DeleteOptions now;
     now.grace_seconds = 0;
     EXPECT_TRUE(wait([&](Done done) { registry_->remove(call(resource, name), now, std::move(done)); }).ok());
   }

@@ -36,12 +36,12 @@ void Preemptor::mark(const std::shared_ptr<Work>& work, const Value& victim) {
   if (!victim["metadata"]["generation"].is_null()) condition.set("observedGeneration", victim["metadata"]["generation"]);
   Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(victim)}})},
                                 {"status", Value::object({{"conditions", Value::array({condition})}})}});
-  client::WriteOptions write;
+  api::WriteOptions write;
   write.subresource = "status";
   write.field_manager = "kube-scheduler";
-  client_.patch(api::resources::kPods, api::name_key(victim), client::PatchType::kStrategic, std::move(change), write,
-                [this, alive = std::weak_ptr<bool>(alive_), work, victim](Result<Value> answer) {
-                  if (alive.expired()) return;
+  client_.patch(api::resources::kPods, api::name_key(victim), api::PatchType::kStrategic, std::move(change), write,
+                [this, alive = lifetime_.guard(), work, victim](Result<Value> answer) {
+                  if (!alive) return;
                   if (answer.ok() || answer.failed_with(Code::kUnknown)) return erase(work, victim);
                   const bool gone = answer.failed_with(Code::kNotFound) || answer.failed_with(Code::kConflict);
                   if (!gone) log_warning("scheduler", "cannot mark a victim", {{"pod", api::name_key(victim).to_string()}, {"error", answer.error().message}});
@@ -50,10 +50,10 @@ void Preemptor::mark(const std::shared_ptr<Work>& work, const Value& victim) {
 }
 
 void Preemptor::erase(const std::shared_ptr<Work>& work, const Value& victim) {
-  client::DeleteOptions options;
+  api::DeleteOptions options;
   options.uid = api::uid_of(victim);
-  client_.remove(api::resources::kPods, api::name_key(victim), options, [this, alive = std::weak_ptr<bool>(alive_), work, victim](Result<Value> answer) {
-    if (alive.expired()) return;
+  client_.remove(api::resources::kPods, api::name_key(victim), options, [this, alive = lifetime_.guard(), work, victim](Result<Value> answer) {
+    if (!alive) return;
     if (answer.ok()) {
       recorder_.event(victim, client::kNormal, "Preempted", "Preempted by pod " + work->preemptor_uid + " on node " + work->node);
       return answered(work, true);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "client/client.h"
 #include "client/event_recorder.h"
 #include "scheduler/snapshot/pod_info.h"
@@ -28,7 +29,7 @@ class Preemptor {
   Runtime& runtime_;
   client::Client& client_;
   client::EventRecorder& recorder_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace berth::scheduler

@@ -440,11 +440,11 @@ void Scheduler::State::set_condition(const Value& pod, std::string_view reason, 
 
 void Scheduler::State::patch_status(const Value& pod, Value status) {
   Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
-  client::WriteOptions write;
+  api::WriteOptions write;
   write.subresource = "status";
   write.field_manager = kFieldManager;
   ++patching;
-  client.patch(kPods, api::name_key(pod), client::PatchType::kStrategic, std::move(change), write,
+  client.patch(kPods, api::name_key(pod), api::PatchType::kStrategic, std::move(change), write,
                [weak = weak_from_this()](Result<Value>) {
                  if (auto self = weak.lock()) --self->patching;
                });
@@ -489,9 +489,9 @@ void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Bind
   Value metadata = Value::object({{"uid", api::uid_of(binding.volume)}, {"resourceVersion", api::resource_version_of(binding.volume)}});
   if (known.is_null()) metadata.set("annotations", Value::object({{controllers::kBoundByController, "yes"}}));
   Value change = Value::object({{"metadata", metadata}, {"spec", Value::object({{"claimRef", reference}})}});
-  client::WriteOptions write;
+  api::WriteOptions write;
   write.field_manager = kFieldManager;
-  client.patch(kPersistentVolumes, api::name_key(binding.volume), client::PatchType::kMerge, std::move(change), write,
+  client.patch(kPersistentVolumes, api::name_key(binding.volume), api::PatchType::kMerge, std::move(change), write,
                [weak = weak_from_this(), flight](Result<Value> answer) {
                  if (auto self = weak.lock()) self->prepared(flight, answer);
                });
@@ -506,9 +506,9 @@ void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) 
   Value metadata = Value::object({{"uid", api::uid_of(claim)},
                                   {"resourceVersion", api::resource_version_of(claim)},
                                   {"annotations", Value::object({{controllers::kSelectedNode, flight->node}})}});
-  client::WriteOptions write;
+  api::WriteOptions write;
   write.field_manager = kFieldManager;
-  client.patch(kPersistentVolumeClaims, api::name_key(claim), client::PatchType::kMerge, Value::object({{"metadata", metadata}}), write,
+  client.patch(kPersistentVolumeClaims, api::name_key(claim), api::PatchType::kMerge, Value::object({{"metadata", metadata}}), write,
                [weak = weak_from_this(), flight, name](Result<Value> answer) {
                  auto self = weak.lock();
                  if (!self) return;
@@ -571,7 +571,7 @@ void Scheduler::State::bind(const FlightPtr& flight) {
        {"kind", "Binding"},
        {"metadata", Value::object({{"name", name.name}, {"namespace", name.ns}, {"uid", flight->pod->uid}})},
        {"target", Value::object({{"apiVersion", "v1"}, {"kind", "Node"}, {"name", flight->node}})}});
-  client::WriteOptions write;
+  api::WriteOptions write;
   write.field_manager = kFieldManager;
   write.subresource = "binding";
   client.create_sub(kPods, name, std::move(binding), write, [weak = weak_from_this(), flight](Result<Value> answer) {

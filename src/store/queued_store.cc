@@ -39,7 +39,7 @@ QueuedStore::QueuedStore(Runtime& runtime, const Limits& limits, std::unique_ptr
       last_submitted_(map_->revision()) {}
 
 QueuedStore::~QueuedStore() {
-  *alive_ = false;
+  lifetime_.end();
   log_->close(last_submitted_);
 }
 
@@ -102,8 +102,8 @@ void QueuedStore::refuse(const std::string& key, Error why, Done done) {
     refused.done = std::move(done);
     return enqueue(std::move(refused));
   }
-  runtime_.post([alive = alive_, why = std::move(why), done = std::move(done)] {
-    if (*alive) done(why);
+  runtime_.post([alive = lifetime_.guard(), why = std::move(why), done = std::move(done)] {
+    if (alive) done(why);
   });
 }
 
@@ -137,8 +137,8 @@ void QueuedStore::write(Write write, Done done) {
   }
   show(submitted.event, submitted.bytes, false);
   store_metrics().ephemeral.add();
-  runtime_.post([alive = alive_, done = std::move(submitted.done), record = submitted.event->record] {
-    if (*alive) done(record);
+  runtime_.post([alive = lifetime_.guard(), done = std::move(submitted.done), record = submitted.event->record] {
+    if (alive) done(record);
   });
 }
 
@@ -164,8 +164,8 @@ void QueuedStore::enqueue(Submitted submitted) {
 void QueuedStore::kick() {
   if (in_flight_ || kick_posted_) return;
   kick_posted_ = true;  // a turn later: what else is submitted in this one comes along
-  runtime_.post([this, alive = alive_] {
-    if (!*alive) return;
+  runtime_.post([this, alive = lifetime_.guard()] {
+    if (!alive) return;
     kick_posted_ = false;
     start_batch();
   });
@@ -189,8 +189,8 @@ void QueuedStore::start_batch() {
   }
   in_flight_ = true;
   if (!needs_log(*batch)) {
-    runtime_.post([this, alive = alive_, batch] {
-      if (!*alive) return;
+    runtime_.post([this, alive = lifetime_.guard(), batch] {
+      if (!alive) return;
       in_flight_ = false;
       finish(batch, ok_status());
     });
@@ -199,8 +199,8 @@ void QueuedStore::start_batch() {
   batch->last_revision = last_submitted_;
   batch->garbage = map_->take_garbage(kGarbageLeast, kGarbageMost);
   batch->compacted = map_->compacted();
-  log_->append(batch, [this, alive = alive_, batch](Status status) {
-    if (!*alive) return;
+  log_->append(batch, [this, alive = lifetime_.guard(), batch](Status status) {
+    if (!alive) return;
     in_flight_ = false;
     if (status.ok()) {
       store_metrics().commits.add();
@@ -216,10 +216,10 @@ void QueuedStore::start_batch() {
 void QueuedStore::finish(const std::shared_ptr<Batch>& batch, const Status& status) {
   std::vector<Answer> answers;
   settle(*batch, status, answers);
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   start_batch();  // the disk works while the callbacks run
   for (Answer& answer : answers) {
-    if (!*alive) return;
+    if (!alive) return;
     if (answer.flushed) {
       answer.flushed();
     } else {

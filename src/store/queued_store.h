@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "store/versioned_map.h"
 #include "store/watch_hub.h"
 
@@ -116,7 +117,7 @@ class QueuedStore final : public Store {
   bool in_flight_ = false;
   bool kick_posted_ = false;
   Revision last_submitted_ = 0;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace berth::store

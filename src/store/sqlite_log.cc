@@ -130,8 +130,8 @@ void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)
   // Renewed when half is used up, with a batch that is written anyway, so that ephemeral writes hardly ever need one.
   const Revision reserve = batch->last_revision + kReserve / 2 > reserved_ ? batch->last_revision + kReserve : 0;
   Job job{std::move(batch), reserve, {}, runtime_.monotonic()};
-  job.done = [this, reserve, alive = alive_, done = std::move(done)](Status status) {
-    if (!*alive) return;
+  job.done = [this, reserve, alive = lifetime_.guard(), done = std::move(done)](Status status) {
+    if (!alive) return;
     if (status.ok() && reserve != 0) reserved_ = reserve;
     done(std::move(status));
   };
@@ -351,7 +351,7 @@ Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
 void SqliteLog::stop_threads() {
   BERTH_CHECK(writer_thread_.get_id() != std::this_thread::get_id() && !runtime_.lender(),
               "a store is destroyed by a thread that it waits for");
-  *alive_ = false;
+  lifetime_.end();
   {
     std::unique_lock<std::mutex> guard(mutex_);
     lone_ended_.wait(guard, [this] { return !lone_; });

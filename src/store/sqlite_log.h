@@ -23,6 +23,7 @@
 #include <string>
 #include <thread>
 
+#include "base/lifetime.h"
 #include "store/async_write.h"
 #include "store/journal_file.h"
 #include "store/queued_store.h"
@@ -91,7 +92,7 @@ class SqliteLog final : public Log {
   const std::size_t room_;
   const std::string witness_;
   Revision reserved_;  // the loop's
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
   bool disk_short_ = false;    // as last seen: too short for something
   Duration disk_seen_{};
 

@@ -60,7 +60,7 @@ class WatchHub::Handle final : public Watch {
 WatchHub::WatchHub(Runtime& runtime, const VersionedMap& map) : runtime_(runtime), map_(map) {}
 
 WatchHub::~WatchHub() {
-  *alive_ = false;
+  lifetime_.end();
   watch_gauge().add(-static_cast<std::int64_t>(all_.size()));
   for (const WatcherPtr& watcher : all_) watcher->hub = nullptr;
 }
@@ -93,8 +93,8 @@ void WatchHub::push(EventPtr event) {
   bool& under_way = lender ? delivery_taken_on_ : delivery_posted_;
   if (under_way || delivery_posted_) return;
   under_way = true;
-  Task task = [this, alive = alive_, &under_way] {
-    if (!*alive) return;
+  Task task = [this, alive = lifetime_.guard(), &under_way] {
+    if (!alive) return;
     under_way = false;
     deliver();
   };
@@ -132,7 +132,7 @@ void WatchHub::deliver() {
     }
   }
   const Revision last = events.back()->revision;
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   // `seen` moves first: whoever stops, or is looked at by a callback of another, has had everything up to `last`.
   for (const WatcherPtr& watcher : touched) watcher->seen = std::max(watcher->seen, last);
   for (const WatcherPtr& watcher : touched) {
@@ -143,11 +143,11 @@ void WatchHub::deliver() {
 }
 
 bool WatchHub::hand_over(const WatcherPtr& watcher, const std::vector<EventPtr>& events) {
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   watcher->in_callback = true;
   watcher->resumed_in_callback = false;
   bool more = watcher->sink->on_events(events);
-  if (!*alive) return false;
+  if (!alive) return false;
   watcher->in_callback = false;
   if (!watcher->hub || more) return true;
   if (watcher->state == Watcher::State::kSynced) unindex(watcher.get());
@@ -168,14 +168,14 @@ void WatchHub::schedule(const WatcherPtr& watcher) {
 }
 
 void WatchHub::pump(const WatcherPtr& watcher) {
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   if (watcher->state == Watcher::State::kSynced) {
     deliver();  // a bookmark comes behind what is visible already
-    if (!*alive || !watcher->hub) return;
+    if (!alive || !watcher->hub) return;
   }
   if (watcher->state == Watcher::State::kBehind) {
     catch_up(watcher);
-    if (!*alive || !watcher->hub) return;
+    if (!alive || !watcher->hub) return;
   }
   if (watcher->state == Watcher::State::kSynced && watcher->wants_bookmark) {
     watcher->wants_bookmark = false;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "store/versioned_map.h"
 
 namespace berth::store {
@@ -49,7 +50,7 @@ class WatchHub {
   std::map<std::string, std::vector<Watcher*>, std::less<>> synced_;  // by prefix
   std::vector<EventPtr> undelivered_;
   bool delivery_posted_ = false, delivery_taken_on_ = false;  // deliver() will be called: by the loop, by a lender
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace berth::store

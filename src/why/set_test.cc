@@ -567,7 +567,7 @@ class SlowSource final : public Source {
     if (ask(resource.resource + " " + name.to_string())) return {};
     return world_.object(resource, name);
   }
-  std::vector<Value> list(const api::Resource& resource, const client::ListOptions& options) override {
+  std::vector<Value> list(const api::Resource& resource, const api::ListOptions& options) override {
     if (ask("list " + resource.resource + options.label_selector + options.field_selector)) return {};
     return world_.list(resource, options);
   }

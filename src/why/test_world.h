@@ -33,7 +33,7 @@ class World final : public Source {
     auto found = objects_[resource].find(name);
     return found == objects_[resource].end() ? Value() : found->second;
   }
-  std::vector<Value> list(const api::Resource& resource, const client::ListOptions& options) override {
+  std::vector<Value> list(const api::Resource& resource, const api::ListOptions& options) override {
     asked.push_back("list " + resource.resource + " " + options.ns);
     std::vector<Value> out;
     const auto labels = api::LabelSelector::parse(options.label_selector);

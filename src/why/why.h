@@ -45,7 +45,7 @@ class Source {
  public:
   virtual ~Source() = default;
   virtual Value object(const api::Resource& resource, const api::Name& name) = 0;  // null: there is none
-  virtual std::vector<Value> list(const api::Resource& resource, const client::ListOptions& options) = 0;
+  virtual std::vector<Value> list(const api::Resource& resource, const api::ListOptions& options) = 0;
   virtual bool complete() const { return true; }
 };
 

@@ -13,6 +13,7 @@
 #include "agent/images/unpack.h"
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/lifetime.h"
 #include "base/log.h"
 #include "base/process/process.h"
 #include "base/text.h"
@@ -203,8 +204,8 @@ class FileImageStore final : public ImageStore {
     if (waiting.size() > 1) return;  // joined: one pull serves them all
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
     threads_.submit([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
-                    [this, alive = std::weak_ptr<int>(alive_), result, name = *name] {
-                       if (alive.expired()) return;
+                    [this, alive = lifetime_.guard(), result, name = *name] {
+                       if (!alive) return;
                        if (result->ok()) {
                          for (Imported& image : **result) image.pulled = true;
                        }
@@ -227,8 +228,8 @@ class FileImageStore final : public ImageStore {
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
     auto finished = std::make_shared<Function<void(Found)>>(std::move(done));
     threads_.submit([this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
-                    [this, alive = std::weak_ptr<int>(alive_), result, finished] {
-                      if (!alive.expired()) enter(std::move(*result), [finished](Found entered) { (*finished)(std::move(entered)); });
+                    [this, alive = lifetime_.guard(), result, finished] {
+                      if (alive) enter(std::move(*result), [finished](Found entered) { (*finished)(std::move(entered)); });
                     });
   }
 
@@ -277,8 +278,8 @@ class FileImageStore final : public ImageStore {
     if (turns_.size() == 1) begin_turn();
   }
   void begin_turn() {
-    runtime_.post([this, alive = std::weak_ptr<int>(alive_)] {
-      if (alive.expired()) return;
+    runtime_.post([this, alive = lifetime_.guard()] {
+      if (!alive) return;
       Task turn = std::move(turns_.front());  // its place stays, until it ends
       turn();
     });
@@ -484,8 +485,8 @@ class FileImageStore final : public ImageStore {
           (void)write_file_durably(file, text);
           *status = ok_status();
         },
-        [this, alive = std::weak_ptr<int>(alive_), status, done, moved] {
-          if (alive.expired()) return;
+        [this, alive = lifetime_.guard(), status, done, moved] {
+          if (!alive) return;
           // A layer may have many files, and the next turn has other things to do. What is not removed goes when the store is opened next.
           for (const std::string& layer : moved) threads_.submit([layer] { (void)remove_all(layer); }, [] {});
           (*done)(*status);
@@ -539,7 +540,7 @@ class FileImageStore final : public ImageStore {
   std::deque<Task> turns_;            // the first one is under way
   std::map<std::string, std::vector<PullDone>> pulls_;
   int works_ = 0;
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  Lifetime lifetime_;
   // The pools are the last members, so that their threads end before what they work with.
   ThreadPool threads_{runtime_, kImagesAtOnce};  // a registry that does not answer, or a large layer, holds up nothing but images
   ThreadPool index_{runtime_, 1};                // waits for the disk, but for no pull

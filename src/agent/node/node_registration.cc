@@ -83,7 +83,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   void create() {
     Value fresh = make_node(services.config, read_node_facts(services.config.data_dir));
     fresh.set("status", status_now());
-    services.client.create(api::resources::kNodes, std::move(fresh), client::WriteOptions{"", "kubelet"},
+    services.client.create(api::resources::kNodes, std::move(fresh), api::WriteOptions{"", "kubelet"},
                            guarded([](State& s, Result<Value> answer) {
                              if (!answer.ok()) return s.again(&State::find, kRetry);
                              s.node = *answer;
@@ -99,8 +99,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     }
     if (missing.empty()) return write_status();
     Value patch = Value::object({{"metadata", Value::object({{"labels", std::move(missing)}})}});
-    services.client.patch(api::resources::kNodes, api::Name{"", services.config.node_name}, client::PatchType::kMerge,
-                          std::move(patch), client::WriteOptions{"", "kubelet"},
+    services.client.patch(api::resources::kNodes, api::Name{"", services.config.node_name}, api::PatchType::kMerge,
+                          std::move(patch), api::WriteOptions{"", "kubelet"},
                           guarded([](State& s, Result<Value> answer) {
                             if (!answer.ok()) return s.again(&State::find, kRetry);
                             s.node = *answer;
@@ -122,8 +122,8 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     writing = true;
     Value patch = Value::object({{"status", std::move(status)}});
     services.client.patch(
-        api::resources::kNodes, api::Name{"", services.config.node_name}, client::PatchType::kStrategic, std::move(patch),
-        client::WriteOptions{"status", "kubelet"}, guarded([was_ready](State& s, Result<Value> answer) {
+        api::resources::kNodes, api::Name{"", services.config.node_name}, api::PatchType::kStrategic, std::move(patch),
+        api::WriteOptions{"status", "kubelet"}, guarded([was_ready](State& s, Result<Value> answer) {
           s.writing = false;
           if (!answer.ok()) {
             if (!answer.failed_with(Code::kUnavailable))
@@ -162,7 +162,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   // most once a second, however often somebody else writes.
   void follow() {
     informer = client::make_informer(services.runtime, services.client, api::resources::kNodes,
-                                          client::ListOptions{"", "", "metadata.name=" + services.config.node_name});
+                                          api::ListOptions{"", "", "metadata.name=" + services.config.node_name});
     subscription = informer->subscribe([self = weak_from_this()](const Value&, const Value& now) {
       if (auto state = self.lock(); state && !state->over) state->changed(now);
     });
@@ -228,7 +228,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     Value next = lease;
     next.mut("spec").set("renewTime", format_micro_time(services.runtime.now()));
     next.mut("spec").set("holderIdentity", services.config.node_name);
-    services.client.update(api::resources::kLeases, std::move(next), client::WriteOptions{"", "kubelet"},
+    services.client.update(api::resources::kLeases, std::move(next), api::WriteOptions{"", "kubelet"},
                            guarded([](State& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
   }
 
@@ -263,7 +263,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
                                  {"spec", Value::object({{"holderIdentity", services.config.node_name},
                                                          {"leaseDurationSeconds", kLeaseSeconds},
                                                          {"renewTime", format_micro_time(services.runtime.now())}})}});
-    services.client.create(api::resources::kLeases, std::move(fresh), client::WriteOptions{"", "kubelet"},
+    services.client.create(api::resources::kLeases, std::move(fresh), api::WriteOptions{"", "kubelet"},
                            guarded([](State& s, Result<Value> answer) { s.renewed(std::move(answer)); }));
   }
 };

@@ -14,6 +14,7 @@
 
 #include "agent/probes/grpc_health.h"
 #include "base/files.h"
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "http/http1_parser.h"
 
@@ -124,9 +125,9 @@ class Connection : public ProbeConnection {
       if (code != 0) return failed("dial tcp " + where() + ": " + go_error(code));
       connected_ = true;
       // A probe that is over with the connection is closed with FIN: servers log a reset as an error of their client.
-      std::weak_ptr<int> alive = alive_;
+      const auto alive = lifetime_.guard();
       connected();
-      if (alive.expired()) return;
+      if (!alive) return;
     }
     while (!out_.empty()) {
       ssize_t n = ::send(socket_.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
@@ -144,7 +145,7 @@ class Connection : public ProbeConnection {
 
   void read() {
     std::array<char, 4096> buffer;
-    std::weak_ptr<int> alive = alive_;
+    const auto alive = lifetime_.guard();
     for (;;) {
       ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
       if (n < 0 && errno == EINTR) continue;
@@ -152,14 +153,14 @@ class Connection : public ProbeConnection {
       if (n < 0) return failed("read tcp " + where() + ": read: " + go_error(errno));
       if (n == 0) return ended();
       received({buffer.data(), static_cast<std::size_t>(n)});
-      if (alive.expired()) return;
+      if (!alive) return;
       if (!out_.empty()) (void)loop_.change_fd(socket_.get(), EPOLLIN | EPOLLOUT);
     }
   }
 
   Fd socket_;
   TimerId timer_ = 0;
-  std::shared_ptr<int> alive_ = std::make_shared<int>();
+  Lifetime lifetime_;
 };
 
 class TcpProbe final : public Connection {

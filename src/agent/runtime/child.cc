@@ -167,14 +167,14 @@ std::unique_ptr<ChildLaunch> ChildLaunch::start(Loop& loop, ThreadPool& spawner,
     ::kill(*shared->pid, SIGKILL);
     ::waitpid(*shared->pid, nullptr, 0);
   };
-  spawner.submit(std::move(work), [self = launch.get(), alive = launch->alive_] {
-    if (*alive) self->finish();
+  spawner.submit(std::move(work), [self = launch.get(), alive = launch->lifetime_.guard()] {
+    if (alive) self->finish();
   });
   return launch;
 }
 
 ChildLaunch::~ChildLaunch() {
-  *alive_ = false;
+  lifetime_.end();
   if (!shared_) return;
   Shared::Step waiting = Shared::kWaiting;
   if (shared_->step.compare_exchange_strong(waiting, Shared::kDropped) || !shared_->pid.ok()) return;

@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
@@ -57,7 +58,7 @@ class ChildLaunch {
   void finish();
   Loop& loop_;
   std::shared_ptr<Shared> shared_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
   Function<void(Result<pid_t>)> done_;
 };
 

@@ -22,6 +22,7 @@
 #include "agent/runtime/orphans.h"
 #include "base/fault.h"
 #include "base/json/json.h"
+#include "base/lifetime.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -144,11 +145,11 @@ class CrunRuntime final : public ContainerRuntime {
   std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
   std::uint64_t next_ = 0;
   bool expecting_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 CrunRuntime::~CrunRuntime() {
-  *alive_ = false;
+  lifetime_.end();
   if (inotify_) loop_.unwatch_fd(inotify_.get());
   for (auto& [id, c] : containers_) {
     if (c->conmon) loop_.unwatch_fd(c->conmon.get());
@@ -174,8 +175,8 @@ Status CrunRuntime::prepare() {
 void CrunRuntime::blocking(std::function<Status()> work, Done done) {
   auto result = std::make_shared<Status>();
   loop_.offload([work = std::move(work), result] { *result = work(); },
-                [done = std::move(done), result, alive = alive_] {
-                  if (*alive) done(std::move(*result));
+                [done = std::move(done), result, alive = lifetime_.guard()] {
+                  if (alive) done(std::move(*result));
                 });
 }
 
@@ -323,8 +324,8 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   auto result = std::make_shared<Result<Created>>(error(Code::kInternal, "not run"));
   loop_.offload([this, result, spec, sandbox = sandbox->second,
                  namespace_path] { *result = create_container(config_, crun_, paths_, cgroups_, spec, sandbox, namespace_path); },
-                [this, result, c, alive = alive_] {
-                  if (*alive) created(c, std::move(*result));
+                [this, result, c, alive = lifetime_.guard()] {
+                  if (alive) created(c, std::move(*result));
                 });
 }
 
@@ -406,8 +407,8 @@ void CrunRuntime::follow(const ContainerPtr& c) {
   auto fd = open_pidfd(c->stored.conmon_pid);
   std::string id = c->status().id;
   if (!fd.ok()) {
-    loop_.post([this, id, alive = alive_] {
-      if (*alive) conmon_gone(id);
+    loop_.post([this, id, alive = lifetime_.guard()] {
+      if (alive) conmon_gone(id);
     });
     return;
   }
@@ -500,8 +501,8 @@ void CrunRuntime::unthrottle(const ContainerPtr& c) {
         return {};
       },
       [this, c](Status) {
-        loop_.after(kUnthrottleAgain, [this, c, alive = alive_] {
-          if (!*alive) return;
+        loop_.after(kUnthrottleAgain, [this, c, alive = lifetime_.guard()] {
+          if (!alive) return;
           c->unthrottling = false;
           unthrottle(c);
         });
@@ -555,8 +556,8 @@ void CrunRuntime::delete_files(const ContainerPtr& c, int tries, Done done) {
           return done(std::move(result));
         }
         // A process that has been killed may take a moment to leave its control group.
-        loop_.after(25ms, [this, c, tries, done = std::move(done), alive = alive_]() mutable {
-          if (*alive) delete_files(c, tries - 1, std::move(done));
+        loop_.after(25ms, [this, c, tries, done = std::move(done), alive = lifetime_.guard()]() mutable {
+          if (alive) delete_files(c, tries - 1, std::move(done));
         });
       });
 }

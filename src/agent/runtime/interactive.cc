@@ -50,8 +50,8 @@ std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& 
   self->exited_ = std::move(exited);
   Status begun = self->launch(spawner, std::move(crun), std::move(process), id, oom_score_adj, options);
   if (!begun.ok()) {
-    loop.post([at = self.get(), alive = self->alive_, e = begun.error()] {
-      if (*alive) at->failed(e);
+    loop.post([at = self.get(), alive = self->lifetime_.guard(), e = begun.error()] {
+      if (alive) at->failed(e);
     });
   }
   return self;
@@ -61,9 +61,9 @@ void InteractiveExec::failed(const Error& why) {
   for (int* fd : {&streams_.standard_input, &streams_.standard_output, &streams_.standard_error}) {
     if (*fd >= 0) ::close(std::exchange(*fd, -1));
   }
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   report(why);
-  if (!*alive) return;
+  if (!alive) return;
   auto exited = std::move(exited_);
   exited(-1);
 }
@@ -155,16 +155,16 @@ void InteractiveExec::process_ended() {
   if (listener_) accept_terminal();  // it may have connected just before it ended
   loop_.unwatch_fd(pidfd_.get());
   pid_ = 0;
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   // A terminal that never came (crun failed before it made one) is told by the exit code alone.
   if (started_) report(streams_);
-  if (!*alive) return;
+  if (!alive) return;
   auto exited = std::move(exited_);
   exited(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
 InteractiveExec::~InteractiveExec() {
-  *alive_ = false;
+  lifetime_.end();
   if (listener_) {
     loop_.unwatch_fd(listener_.get());
     ::unlink(socket_path_.c_str());

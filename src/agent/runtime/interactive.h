@@ -9,6 +9,7 @@
 #include "agent/runtime/child.h"
 #include "agent/runtime/container_runtime.h"
 #include "base/files.h"
+#include "base/lifetime.h"
 #include "base/loop.h"
 
 namespace berth::agent {
@@ -46,7 +47,7 @@ class InteractiveExec {
   ContainerRuntime::ExecStreams streams_;
   Function<void(Result<ContainerRuntime::ExecStreams>)> started_;
   Function<void(int)> exited_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace berth::agent

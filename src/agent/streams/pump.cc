@@ -11,28 +11,13 @@
 #include <cerrno>
 
 #include "base/fault.h"
+#include "base/lifetime.h"
 
 namespace berth::agent {
 namespace {
 
 constexpr std::size_t kBlock = 64 * 1024;
 constexpr int kBlocksPerRound = 8;  // others on the loop have their turn as well
-
-// Calls a callback that may destroy its owner, or set another one in its place.
-template <class F, class... Args>
-auto call_kept(const std::shared_ptr<bool>& owner, F& kept, Args&&... args) {
-  F callback = std::move(kept);
-  kept = nullptr;
-  struct Back {
-    std::shared_ptr<bool> owner;
-    F& kept;
-    F& callback;
-    ~Back() {
-      if (*owner && !kept) kept = std::move(callback);
-    }
-  } back{owner, kept, callback};
-  return callback(std::forward<Args>(args)...);
-}
 
 }  // namespace
 
@@ -49,7 +34,7 @@ Source::Source(Loop& loop, Fd fd, Function<bool(std::string_view)> take, Task en
 }
 
 Source::~Source() {
-  *alive_ = false;
+  lifetime_.end();
   if (watched_) loop_.unwatch_fd(fd_.get());
 }
 
@@ -61,8 +46,8 @@ void Source::watch() {
   if (!wanted) return loop_.unwatch_fd(fd_.get());
   if (loop_.watch_fd(fd_.get(), EPOLLIN, [this](std::uint32_t) { read_some(); }).ok()) return;
   watched_ = false;
-  loop_.post([this, alive = alive_] {
-    if (*alive) finish();
+  loop_.post([this, alive = lifetime_.guard()] {
+    if (alive) finish();
   });
 }
 
@@ -72,15 +57,15 @@ void Source::resume() {
 }
 
 void Source::read_some() {
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   static thread_local std::array<char, kBlock> room;
   for (int round = 0; round < kBlocksPerRound; ++round) {
     ssize_t n = ::read(fd_.get(), room.data(), room.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) return finish();  // a terminal whose processes have gone answers EIO
-    bool more = call_kept(alive, take_, std::string_view(room.data(), static_cast<std::size_t>(n)));
-    if (!*alive || !fd_) return;
+    bool more = call_member(alive, take_, std::string_view(room.data(), static_cast<std::size_t>(n)));
+    if (!alive || !fd_) return;
     if (!more) {
       held_ = true;
       return watch();
@@ -105,7 +90,7 @@ Sink::Sink(Loop& loop, Fd fd, Options options, Function<void(bool)> behind, Task
 }
 
 Sink::~Sink() {
-  *alive_ = false;
+  lifetime_.end();
   watch(false);
 }
 
@@ -115,8 +100,8 @@ void Sink::watch(bool wanted) {
   if (!wanted) return loop_.unwatch_fd(fd_.get());
   if (loop_.watch_fd(fd_.get(), EPOLLOUT, [this](std::uint32_t) { flush(); }).ok()) return;
   watched_ = false;
-  loop_.post([this, alive = alive_] {
-    if (*alive) fail();
+  loop_.post([this, alive = lifetime_.guard()] {
+    if (alive) fail();
   });
 }
 
@@ -166,7 +151,7 @@ void Sink::tell_behind() {
   bool behind = told_behind_ ? left > kLowWater : left > kHighWater;
   if (behind == told_behind_) return;
   told_behind_ = behind;
-  if (behind_) call_kept(alive_, behind_, behind);
+  if (behind_) call_member(lifetime_.guard(), behind_, behind);
 }
 
 void Sink::fail() {
@@ -175,11 +160,11 @@ void Sink::fail() {
   waiting_.clear();
   written_ = 0;
   if (options_.end == End::kClose) fd_.reset();
-  auto alive = alive_;
+  const auto alive = lifetime_.guard();
   if (told_behind_ && behind_) {
     told_behind_ = false;
-    call_kept(alive, behind_, false);
-    if (!*alive) return;
+    call_member(alive, behind_, false);
+    if (!alive) return;
   }
   Task broken = std::move(broken_);
   broken_ = nullptr;

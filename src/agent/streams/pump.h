@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "base/loop.h"
 
 namespace berth::agent {
@@ -35,7 +36,7 @@ class Source {
   Function<bool(std::string_view)> take_;
   Task ended_;
   bool held_ = false, watched_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 class Sink {
@@ -71,7 +72,7 @@ class Sink {
   std::string waiting_;
   std::size_t written_ = 0;  // of waiting_
   bool socket_ = false, ending_ = false, over_ = false, told_behind_ = false, watched_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 // A second descriptor of the same file, so that one can be read and the other written.

@@ -2,6 +2,7 @@
 
 #include "agent/streams/pump.h"
 #include "agent/streams/remote_work.h"
+#include "base/lifetime.h"
 
 namespace berth::agent {
 namespace {
@@ -13,7 +14,7 @@ class ExecWork final : public RemoteWork {
   ExecWork(Loop& loop, std::unique_ptr<http::RemoteSession> session, Task over)
       : loop_(loop), session_(std::move(session)), over_(std::move(over)) {}
   ~ExecWork() override {
-    *alive_ = false;
+    lifetime_.end();
     if (timer_ != 0) loop_.cancel(timer_);
   }
 
@@ -21,18 +22,18 @@ class ExecWork final : public RemoteWork {
     session_->on_close([this] { end(); });
     containers.exec_interactive(
         id, options,
-        [this, alive = alive_](Result<ContainerRuntime::ExecStreams> streams) {
+        [this, alive = lifetime_.guard()](Result<ContainerRuntime::ExecStreams> streams) {
           if (!streams.ok()) {
-            if (*alive) fail(streams.error());
+            if (alive) fail(streams.error());
             return;
           }
           // Closed where nobody waits for them any more.
           Ends ends{Fd(streams->standard_input), Fd(streams->standard_output), Fd(streams->standard_error),
                     Fd(streams->terminal)};
-          if (*alive && !ended_) join(std::move(ends));
+          if (alive && !ended_) join(std::move(ends));
         },
-        [this, alive = alive_](int code) {
-          if (*alive) exited(code);
+        [this, alive = lifetime_.guard()](int code) {
+          if (alive) exited(code);
         });
   }
 
@@ -64,13 +65,13 @@ class ExecWork final : public RemoteWork {
       if (output_ && output_->held()) output_->resume();
       if (errors_ && errors_->held()) errors_->resume();
     });
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     // What has come already is given in these calls.
     if (!ended_)
       session_->on_input([this](std::string_view bytes) {
         if (input_) input_->write(bytes);
       });
-    if (*alive && !ended_)
+    if (alive && !ended_)
       session_->on_input_end([this] {
         if (input_) input_->end();
       });
@@ -143,7 +144,7 @@ class ExecWork final : public RemoteWork {
   TimerId timer_ = 0;
   int code_ = 0;
   bool exited_ = false, ended_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace

@@ -88,9 +88,9 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
     return answer_text(*exchange, 400, "you must specify at least one command for the container");
   http::serve_remote_command(
       loop_, exchange, streams,
-      [this, alive = alive_, attach, streams, options, container = *container,
+      [this, alive = lifetime_.guard(), attach, streams, options, container = *container,
        request = exchange](std::unique_ptr<http::RemoteSession> session) {
-        if (!*alive) return;
+        if (!alive) return;
         MissedLog missed = attach ? take_missed(request->request(), container) : MissedLog();
         begin([&](Task over) {
           return attach ? run_attach(loop_, containers_, container.id, streams, std::move(session), std::move(over), std::move(missed))
@@ -102,8 +102,8 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
 void StreamServer::serve_ports(const std::shared_ptr<http::Exchange>& exchange, const Place& place) {
   std::optional<PodPlace> pod = check_pod(*exchange, place);
   if (!pod) return;
-  http::serve_port_forward(exchange, [this, alive = alive_, pod = *pod](std::unique_ptr<http::ForwardedPort> port) {
-    if (!*alive) return;
+  http::serve_port_forward(exchange, [this, alive = lifetime_.guard(), pod = *pod](std::unique_ptr<http::ForwardedPort> port) {
+    if (!alive) return;
     begin([&](Task over) {
       return forward_port(loop_, pod.network_namespace, pod.uid, std::move(port), std::move(over));
     });
@@ -113,9 +113,9 @@ void StreamServer::serve_ports(const std::shared_ptr<http::Exchange>& exchange, 
 void StreamServer::begin(const std::function<std::unique_ptr<RemoteWork>(Task over)>& make) {
   std::uint64_t key = ++last_work_;
   // Not from inside the work's own call, which may even be the one that makes it.
-  works_[key] = make([this, alive = alive_, key] {
+  works_[key] = make([this, alive = lifetime_.guard(), key] {
     loop_.post([this, alive, key] {
-      if (*alive) works_.erase(key);
+      if (alive) works_.erase(key);
     });
   });
 }

@@ -52,7 +52,7 @@ struct LogStream : std::enable_shared_from_this<LogStream> {
 
 StreamServer::StreamServer(Loop& loop, Agent& agent, ContainerRuntime& containers)
     : loop_(loop), agent_(agent), containers_(containers) {}
-StreamServer::~StreamServer() { *alive_ = false; }
+StreamServer::~StreamServer() { lifetime_.end(); }
 
 bool StreamServer::handle(const std::shared_ptr<http::Exchange>& exchange) {
   std::vector<std::string_view> parts = split(exchange->request().path, '/');

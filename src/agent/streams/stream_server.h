@@ -16,6 +16,7 @@
 #include "agent/runtime/container_runtime.h"
 #include "agent/socket/answer_error.h"
 #include "agent/streams/remote_work.h"
+#include "base/lifetime.h"
 #include "base/loop.h"
 #include "http/server.h"
 
@@ -50,7 +51,7 @@ class StreamServer {
   std::uint64_t last_work_ = 0;
   std::set<std::string> attached_;  // logs of containers with stdinOnce that had their client
   ReadLogs read_;                   // before that
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 // The request's header that names its client: the same for requests of one user and program.

@@ -1,5 +1,6 @@
 #include "agent/testing/test_cluster.h"
 
+#include "base/lifetime.h"
 #include <sched.h>
 #include <signal.h>
 
@@ -69,28 +70,28 @@ void ManualRuntime::advance(Duration by) {
 }
 
 struct FakeApi::Watch final : client::WatchHandle {
-  Watch(FakeApi& api, api::Resource r, client::ListOptions o, client::WatchHandler* h)
+  Watch(FakeApi& api, api::Resource r, api::ListOptions o, client::WatchHandler* h)
       : api(api), resource(std::move(r)), options(std::move(o)), handler(h) {}
   ~Watch() override {
-    *alive = false;
+    lifetime.end();
     api.watches_.erase(this);
   }
   FakeApi& api;
   api::Resource resource;
-  client::ListOptions options;
+  api::ListOptions options;
   client::WatchHandler* handler;
   std::int64_t sent = 0;
-  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+  Lifetime lifetime;
   void send(const Change& change) {
     if (change.resource != resource || change.revision <= sent || !selected(options, change.object)) return;
     sent = change.revision;
-    api.runtime_.post([this, alive = alive, change] {
-      if (*alive) handler->on_event(change.type, change.object);
+    api.runtime_.post([this, alive = lifetime.guard(), change] {
+      if (alive) handler->on_event(change.type, change.object);
     });
   }
 };
 
-bool FakeApi::selected(const client::ListOptions& options, const Value& object) {
+bool FakeApi::selected(const api::ListOptions& options, const Value& object) {
   if (!options.ns.empty() && api::namespace_of(object) != options.ns) return false;
   if (options.field_selector.empty()) return true;
   Cut parts = cut(options.field_selector, "=");
@@ -158,7 +159,7 @@ void FakeApi::get(const api::Resource& resource, const api::Name& name, Done don
   });
 }
 
-void FakeApi::list(const api::Resource& resource, const client::ListOptions& options, ListDone done) {
+void FakeApi::list(const api::Resource& resource, const api::ListOptions& options, ListDone done) {
   if (refuse(done)) return;
   client::List out;
   for (const auto& [name, object] : objects_[resource]) {
@@ -168,7 +169,7 @@ void FakeApi::list(const api::Resource& resource, const client::ListOptions& opt
   runtime_.post([done = std::move(done), out] { done(out); });
 }
 
-std::unique_ptr<client::WatchHandle> FakeApi::watch(const api::Resource& resource, const client::ListOptions& options,
+std::unique_ptr<client::WatchHandle> FakeApi::watch(const api::Resource& resource, const api::ListOptions& options,
                                                  std::string from, client::WatchHandler* handler) {
   auto watch = std::make_unique<Watch>(*this, resource, options, handler);
   watch->sent = parse_int(from).ok() ? *parse_int(from) : 0;
@@ -180,8 +181,8 @@ std::unique_ptr<client::WatchHandle> FakeApi::watch(const api::Resource& resourc
 
 void FakeApi::end_watch(Watch& watch) {
   watches_.erase(&watch);
-  runtime_.post([&watch, alive = watch.alive] {
-    if (*alive) watch.handler->on_end(error(Code::kUnavailable, "the API is down"));
+  runtime_.post([&watch, alive = watch.lifetime.guard()] {
+    if (alive) watch.handler->on_end(error(Code::kUnavailable, "the API is down"));
   });
 }
 
@@ -189,7 +190,7 @@ void FakeApi::cut_watches() {
   for (Watch* watch : std::set(watches_)) end_watch(*watch);
 }
 
-void FakeApi::create(const api::Resource& resource, Value object, const client::WriteOptions&, Done done) {
+void FakeApi::create(const api::Resource& resource, Value object, const api::WriteOptions&, Done done) {
   if (refuse(done)) return;
   if (resource == api::resources::kEvents) {
     events.push_back(object["type"].str() + " " + object["reason"].str() + " " +
@@ -201,7 +202,7 @@ void FakeApi::create(const api::Resource& resource, Value object, const client::
   runtime_.post([done = std::move(done), stored] { done(stored); });
 }
 
-void FakeApi::create_sub(const api::Resource&, const api::Name& name, Value object, const client::WriteOptions&,
+void FakeApi::create_sub(const api::Resource&, const api::Name& name, Value object, const api::WriteOptions&,
                          Done done) {
   if (refuse(done)) return;
   const std::string number = ++tokens == 1 ? "" : "-" + std::to_string(tokens);
@@ -210,7 +211,7 @@ void FakeApi::create_sub(const api::Resource&, const api::Name& name, Value obje
   runtime_.post([done = std::move(done), object] { done(object); });
 }
 
-void FakeApi::update(const api::Resource& resource, Value object, const client::WriteOptions&, Done done) {
+void FakeApi::update(const api::Resource& resource, Value object, const api::WriteOptions&, Done done) {
   if (refuse(done)) return;
   if (conflicts > 0) {
     --conflicts;
@@ -264,8 +265,8 @@ void merge(Value& into, const Value& patch, bool strategic) {
 
 }  // namespace
 
-void FakeApi::patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch,
-                    const client::WriteOptions&, Done done) {
+void FakeApi::patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+                    const api::WriteOptions&, Done done) {
   if (refuse(done)) return;
   Value found = object(resource, name);
   std::optional<Error> wrong;
@@ -281,7 +282,7 @@ void FakeApi::patch(const api::Resource& resource, const api::Name& name, client
   if (resource == api::resources::kPods) pod_patches.push_back(patch);
   if (resource != api::resources::kEvents) ++writes;
   const Value before = found;
-  merge(found, patch, type == client::PatchType::kStrategic);
+  merge(found, patch, type == api::PatchType::kStrategic);
   if (resource == api::resources::kPods && admit_pod) {
     if (Status admitted = admit_pod(found); !admitted.ok()) {
       runtime_.post([done = std::move(done), e = admitted.error()] { done(e); });
@@ -292,7 +293,7 @@ void FakeApi::patch(const api::Resource& resource, const api::Name& name, client
   runtime_.post([done = std::move(done), stored] { done(stored); });
 }
 
-void FakeApi::remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options,
+void FakeApi::remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
                      Done done) {
   if (refuse(done)) return;
   ++writes;

@@ -10,6 +10,7 @@
 #include "agent/volumes/volume_hooks.h"
 #include "agent/volumes/volume_ownership.h"
 #include "api/object.h"
+#include "base/lifetime.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time/time.h"
@@ -241,9 +242,9 @@ class ConfigVolumes final : public PodHook {
     api::Name name{std::string(api::namespace_of(pod.pod)), account};
     std::string key = Collector::token_key(source);
     pod.services.client.create_sub(
-        api::resources::kServiceAccounts, name, std::move(request), client::WriteOptions{"token"},
-        [this, &pod, key, volume, alive = std::weak_ptr(alive_), done = std::move(done)](Result<Value> answer) mutable {
-          if (alive.expired()) return;
+        api::resources::kServiceAccounts, name, std::move(request), api::WriteOptions{"token"},
+        [this, &pod, key, volume, alive = lifetime_.guard(), done = std::move(done)](Result<Value> answer) mutable {
+          if (!alive) return;
           Time now = pod.services.runtime.now();
           if (!answer.ok()) {
             auto old = tokens_.find(key);
@@ -276,7 +277,7 @@ class ConfigVolumes final : public PodHook {
   Runtime* runtime_ = nullptr;
   TimerId timer_ = 0;
   std::map<std::string, Token> tokens_;
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  Lifetime lifetime_;
 };
 
 }  // namespace

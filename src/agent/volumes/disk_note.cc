@@ -10,8 +10,8 @@ void note_disk(Services& services, const Value& volume, Function<void(Status)> d
   Value note = Value::object({{kDiskAnnotation, services.config.node_name}});
   Value metadata = Value::object({{"uid", volume["metadata"]["uid"]}, {"annotations", std::move(note)}});
   services.client.patch(api::resources::kPersistentVolumes, api::Name{"", std::string(api::name_of(volume))},
-                        client::PatchType::kMerge, Value::object({{"metadata", std::move(metadata)}}),
-                        client::WriteOptions{"", "kubelet"}, [done = std::move(done)](Result<Value> written) {
+                        api::PatchType::kMerge, Value::object({{"metadata", std::move(metadata)}}),
+                        api::WriteOptions{"", "kubelet"}, [done = std::move(done)](Result<Value> written) {
                           if (!written.ok()) return done(written.error().in("noting where the disk is"));
                           done({});
                         });

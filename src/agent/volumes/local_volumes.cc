@@ -21,6 +21,7 @@
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
+#include "base/lifetime.h"
 #include "base/log.h"
 #include "base/process/process.h"
 #include "base/text.h"
@@ -535,8 +536,8 @@ class Volumes final : public LocalVolumes {
   void find_stopped(Function<void(std::vector<std::string>)> done) override {
     auto found = std::make_shared<std::vector<std::string>>();
     runtime_.offload([root = root_, found] { *found = stopped_volumes(root); },
-                     [alive = std::weak_ptr<int>(alive_), found, done = std::move(done)] {
-                       if (!alive.expired()) done(std::move(*found));
+                     [alive = lifetime_.guard(), found, done = std::move(done)] {
+                       if (alive) done(std::move(*found));
                      });
   }
 
@@ -574,8 +575,8 @@ class Volumes final : public LocalVolumes {
   void start(const std::string& name) {
     auto outcome = std::make_shared<Result<Outcome>>(error(Code::kInternal, "not run"));
     runtime_.offload([work = queues_[name].front().work, outcome] { *outcome = work(); },
-                     [this, alive = std::weak_ptr<int>(alive_), name, outcome] {
-                       if (!alive.expired()) finish(name, std::move(*outcome));
+                     [this, alive = lifetime_.guard(), name, outcome] {
+                       if (alive) finish(name, std::move(*outcome));
                      });
   }
 
@@ -626,7 +627,7 @@ class Volumes final : public LocalVolumes {
   Trash* const trash_;
   std::map<std::string, LocalVolume> volumes_;
   std::map<std::string, std::deque<Job>> queues_;  // the first one is running
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  Lifetime lifetime_;
 };
 
 }  // namespace

@@ -60,8 +60,8 @@ void VolumeKeeper::release(const Value& volume) {
   if (!local::disk_is_deleted(volume)) return drop_finalizer(volume);
   std::string name(api::name_of(volume));
   busy_.insert(name);
-  disks_.remove(name, [this, volume, name, alive = std::weak_ptr<bool>(alive_)](Status removed) {
-    if (alive.expired()) return;
+  disks_.remove(name, [this, volume, name, alive = lifetime_.guard()](Status removed) {
+    if (!alive) return;
     busy_.erase(name);
     if (removed.ok()) return drop_finalizer(volume);
     events_.event(volume, client::kWarning, "VolumeFailedDelete", removed.error().message);
@@ -79,9 +79,9 @@ void VolumeKeeper::drop_finalizer(const Value& volume) {
                                                            {"resourceVersion", api::resource_version_of(volume)},
                                                            {"finalizers", kept}})}});
   busy_.insert(name);
-  client_.patch(api::resources::kPersistentVolumes, {"", name}, client::PatchType::kMerge, patch, {.field_manager = "berth-agent"},
-                [this, name, alive = std::weak_ptr<bool>(alive_)](Result<Value> done) {
-                  if (alive.expired()) return;
+  client_.patch(api::resources::kPersistentVolumes, {"", name}, api::PatchType::kMerge, patch, {.field_manager = "berth-agent"},
+                [this, name, alive = lifetime_.guard()](Result<Value> done) {
+                  if (!alive) return;
                   busy_.erase(name);
                   if (!done.ok() && !done.failed_with(Code::kNotFound)) look_later(name, 1s);
                 });
@@ -95,8 +95,8 @@ void VolumeKeeper::grow(const Value& volume) {
   if (wanted <= size_of(claim["status"]["capacity"]["storage"]) || claim["status"]["phase"].as_string() != "Bound") return;
   std::string name(api::name_of(volume));
   busy_.insert(name);
-  disks_.expand(name, wanted, [this, name, volume, claim, alive = std::weak_ptr<bool>(alive_)](Result<LocalVolumes::Expanded> expanded) {
-    if (alive.expired()) return;
+  disks_.expand(name, wanted, [this, name, volume, claim, alive = lifetime_.guard()](Result<LocalVolumes::Expanded> expanded) {
+    if (!alive) return;
     busy_.erase(name);
     if (!expanded.ok()) {
       events_.event(claim, client::kWarning, "FileSystemResizeFailed", expanded.error().message);
@@ -115,9 +115,9 @@ void VolumeKeeper::report_size(const Value& volume) {
   Value patch = Value::object({{"metadata", Value::object({{"uid", reference["uid"]}})},
                                {"status", Value::object({{"capacity", Value::object({{"storage", volume["spec"]["capacity"]["storage"]}})}})}});
   busy_.insert(name);
-  client_.patch(api::resources::kPersistentVolumeClaims, {reference["namespace"].str(), reference["name"].str()}, client::PatchType::kMerge, patch,
-                {.subresource = "status", .field_manager = "berth-agent"}, [this, name, alive = std::weak_ptr<bool>(alive_)](Result<Value> done) {
-                  if (alive.expired()) return;
+  client_.patch(api::resources::kPersistentVolumeClaims, {reference["namespace"].str(), reference["name"].str()}, api::PatchType::kMerge, patch,
+                {.subresource = "status", .field_manager = "berth-agent"}, [this, name, alive = lifetime_.guard()](Result<Value> done) {
+                  if (!alive) return;
                   busy_.erase(name);
                   if (!done.ok() && !done.failed_with(Code::kNotFound)) look_later(name, 1s);
                 });

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/volumes/local_volumes.h"
+#include "base/lifetime.h"
 #include "base/runtime.h"
 #include "client/client.h"
 #include "client/event_recorder.h"
@@ -42,7 +43,7 @@ class VolumeKeeper {
   std::vector<std::unique_ptr<client::Subscription>> subscriptions_;
   std::set<std::string> busy_;             // volumes with something under way
   std::map<std::string, TimerId> timers_;  // looked at again then
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace berth::agent

@@ -464,8 +464,8 @@ void PodWorker::write_status() {
   status_in_flight_ = true;
   sent_patch_ = patch;
   fault::step("pod.status");
-  services_->client.patch(api::resources::kPods, api::Name{record_.ns, record_.name}, client::PatchType::kStrategic,
-                          std::move(patch), client::WriteOptions{"status", "kubelet"},
+  services_->client.patch(api::resources::kPods, api::Name{record_.ns, record_.name}, api::PatchType::kStrategic,
+                          std::move(patch), api::WriteOptions{"status", "kubelet"},
                           [self = shared_from_this()](Result<Value> answer) {
                             if (!self->stopped_) self->status_written(std::move(answer));
                           });
@@ -532,7 +532,7 @@ void PodWorker::finish() {
   if (gone_) return forget();
   deleting_ = true;
   fault::step("pod.delete");
-  client::DeleteOptions options;
+  api::DeleteOptions options;
   options.grace_seconds = 0;
   options.uid = record_.uid;
   services_->client.remove(

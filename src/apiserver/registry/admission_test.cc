@@ -14,7 +14,7 @@ class AdmissionTest : public RegistryFixture {
     return wait([&](Done done) { registry_->create(c, parsed(text), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_->patch(c, client::PatchType::kMerge, parsed(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
   // A pod of the class "fast" that says `more`.
   Result<Answer> fast_pod(const std::string& more) {

@@ -13,7 +13,7 @@ class AutoscalerTest : public RegistryFixture {
     return wait([&](Done done) { registry_->create(call(version), parsed(text), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_->patch(c, client::PatchType::kMerge, parsed(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
   Value get(const std::string& version, const std::string& name) {
     return wait([&](Done done) { registry_->get(call(version, name), std::move(done)); })->value();

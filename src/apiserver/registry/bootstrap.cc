@@ -50,8 +50,8 @@ void log_failure(std::string_view name, const Result<Answer>& answer) {
 
 void restore_built_in(const std::shared_ptr<Registry::State>& state, const api::schema::Kind& kind, const Value& deleted) {
   if (kind.kind != "Service" || api::name_of(deleted) != "kubernetes" || api::namespace_of(deleted) != "default") return;
-  state->runtime.post([state, alive = state->alive] {
-    if (!*alive) return;
+  state->runtime.post([state, alive = state->lifetime.guard()] {
+    if (!alive) return;
     create_own(state, api::resources::kServices, kubernetes_service(state->addresses.address(1)),
                [](const Result<Answer>& answer) { log_failure("kubernetes", answer); });
   });

@@ -104,7 +104,7 @@ Status may_delete(const Value& budget) {
 }
 
 // Draws on them one after the other, then deletes. A crash in between costs a disruption that the controller gives back.
-void draw(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, int attempts, Done done) {
+void draw(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, int attempts, Done done) {
   store::RecordPtr head = state->find(api::resources::kPods, call.ns, call.name);
   if (!head || costs_nothing(*state, call, head->value)) return remove_object(state, call, options, std::move(done));
   for (const store::RecordPtr& budget : budgets_of(*state, head->value)) {
@@ -127,7 +127,7 @@ void draw(const std::shared_ptr<Registry::State>& state, const Call& call, const
 
 }  // namespace
 
-void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, Done done) {
+void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done) {
   const bool pod = call.kind->group.empty() && call.kind->kind == "Pod";
   if (!pod) return remove_object(state, call, options, std::move(done));
   draw(state, call, options, kAttempts, std::move(done));

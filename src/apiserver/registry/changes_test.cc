@@ -100,7 +100,7 @@ TEST_F(RegistryChanges, APatchSharesWhatItDoesNotChange) {
   Call status = call(kPods, "p");
   status.subresource = "status";
   auto patched = [&](std::string_view text) {
-    return wait([&](Done done) { registry_->patch(status, client::PatchType::kStrategic, json::parse(text).value(), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(status, api::PatchType::kStrategic, json::parse(text).value(), false, std::move(done)); });
   };
   before = patched(R"({"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[{"type":"Ready","status":"False"},{"type":"Initialized","status":"True"}]}})");
   const Value after = patched(R"({"status":{"conditions":[{"type":"Ready","status":"True"}]}})");

@@ -2,6 +2,7 @@
 #include "api/patch_condition.h"
 #include "api/status.h"
 #include "apiserver/registry/state.h"
+#include "base/lifetime.h"
 
 namespace berth::apiserver::registry {
 namespace {
@@ -33,14 +34,14 @@ class DirectWatch final : public client::WatchHandle, public WatchSink {
 // A watch that could not start: says so later.
 class FailedWatch final : public client::WatchHandle {
  public:
-  FailedWatch(Runtime& runtime, client::WatchHandler* handler, Error error) : alive_(std::make_shared<bool>(true)) {
-    runtime.post([alive = std::weak_ptr<bool>(alive_), handler, error = std::move(error)] {
-      if (!alive.expired()) handler->on_end(error);
+  FailedWatch(Runtime& runtime, client::WatchHandler* handler, Error error) {
+    runtime.post([alive = lifetime_.guard(), handler, error = std::move(error)] {
+      if (alive) handler->on_end(error);
     });
   }
 
  private:
-  std::shared_ptr<bool> alive_;
+  Lifetime lifetime_;
 };
 
 class DirectClient final : public client::Client {
@@ -53,7 +54,7 @@ class DirectClient final : public client::Client {
     registry_.get(*call, values(std::move(done)));
   }
 
-  void list(const api::Resource& resource, const client::ListOptions& options, ListDone done) override {
+  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override {
     Result<Call> call = make_call(resource, options.ns, "", {});
     Result<client::List> answer = client::List{};
     if (!call.ok()) {
@@ -74,7 +75,7 @@ class DirectClient final : public client::Client {
     registry_.runtime().post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
   }
 
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const client::ListOptions& options, std::string resource_version,
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options, std::string resource_version,
                                           client::WatchHandler* handler) override {
     Result<Call> call = make_call(resource, options.ns, "", {});
     if (!call.ok()) return std::make_unique<FailedWatch>(registry_.runtime(), handler, call.error());
@@ -89,25 +90,25 @@ class DirectClient final : public client::Client {
     return watch;
   }
 
-  void create(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override {
+  void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, std::string(api::namespace_of(object)), "", options);
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.create(*call, std::move(object), values(std::move(done)));
   }
 
-  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const client::WriteOptions& options, Done done) override {
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.create(*call, std::move(object), values(std::move(done)));
   }
 
-  void update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override {
+  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, std::string(api::namespace_of(object)), std::string(api::name_of(object)), options);
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.update(*call, std::move(object), values(std::move(done)));
   }
 
-  void patch(const api::Resource& resource, const api::Name& name, client::PatchType type, Value patch, const client::WriteOptions& options, Done done) override {
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch, const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.patch(*call, type, std::move(patch), options.force, values([done = std::move(done)](Result<Value> answer) mutable {
@@ -115,14 +116,14 @@ class DirectClient final : public client::Client {
                     }));
   }
 
-  void remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options, Done done) override {
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, {});
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.remove(*call, options, values(std::move(done)));
   }
 
  private:
-  Result<Call> make_call(const api::Resource& resource, std::string ns, std::string name, const client::WriteOptions& options) {
+  Result<Call> make_call(const api::Resource& resource, std::string ns, std::string name, const api::WriteOptions& options) {
     const api::schema::Kind* kind = registry_.schema().find(resource);
     if (kind == nullptr) return error(Code::kNotFound, "the server could not find the requested resource " + resource.group_resource());
     Call call;

@@ -94,7 +94,7 @@ class EventExpiry : public ::testing::Test {
     Call call = call_;
     call.name = name;
     bool told = false;
-    registry_->patch(call, client::PatchType::kMerge, Value::object({{"count", ++count}}), false, [&](Result<Answer> answer) { told = answer.ok(); });
+    registry_->patch(call, api::PatchType::kMerge, Value::object({{"count", ++count}}), false, [&](Result<Answer> answer) { told = answer.ok(); });
     runtime_.settle();
     EXPECT_TRUE(told);
   }

@@ -136,8 +136,8 @@ void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
   if (removed > kBatch) next = now;
   // Not to the second: events that end soon after each other go in one batch.
   const Duration wait = excess ? 1s : std::max<Duration>(next - now, 1s) + 60s;
-  state->event_timer = state->runtime.after(wait, [state, alive = std::weak_ptr<bool>(state->alive)] {
-    if (alive.expired()) return;
+  state->event_timer = state->runtime.after(wait, [state, alive = state->lifetime.guard()] {
+    if (!alive) return;
     state->event_timer = 0;
     schedule_event_expiry(state);
   });

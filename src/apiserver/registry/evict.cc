@@ -9,8 +9,8 @@ namespace {
 
 constexpr const char* kWouldViolate = "Cannot evict pod as it would violate the pod's disruption budget.";
 
-client::DeleteOptions options_of(const Value& eviction, const Value& pod) {
-  client::DeleteOptions options;
+api::DeleteOptions options_of(const Value& eviction, const Value& pod) {
+  api::DeleteOptions options;
   const Value& sent = eviction["deleteOptions"];
   if (sent["gracePeriodSeconds"].is_int()) options.grace_seconds = sent["gracePeriodSeconds"].as_int();
   options.propagation = sent["propagationPolicy"].str();

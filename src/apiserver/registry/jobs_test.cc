@@ -12,9 +12,9 @@ class JobsTest : public RegistryFixture {
     return wait([&](Done done) { registry_->create(call(resource), std::move(object), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_->patch(c, client::PatchType::kMerge, parsed(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
-  Result<Answer> remove(const Call& c, const client::DeleteOptions& options = {}) {
+  Result<Answer> remove(const Call& c, const api::DeleteOptions& options = {}) {
     return wait([&](Done done) { registry_->remove(c, options, std::move(done)); });
   }
 };
@@ -83,7 +83,7 @@ TEST_F(JobsTest, LeaveTheirPodsUnlessToldOtherwise) {
   ASSERT_EQ(silent->warnings.size(), 1u);
   EXPECT_TRUE(silent->warnings[0].starts_with("child pods are preserved by default when jobs are deleted"));
   ASSERT_TRUE(create(kJobs, job("k")).ok());
-  client::DeleteOptions background;
+  api::DeleteOptions background;
   background.propagation = "Background";
   EXPECT_TRUE(remove(call(kJobs, "k"), background)->warnings.empty());
   EXPECT_FALSE(wait([&](Done done) { registry_->get(call(kJobs, "k"), std::move(done)); }).ok());

@@ -16,7 +16,7 @@ class PodPartsTest : public RegistryValues {
   }
   Result<Answer> send(const char* part, std::string_view text) {
     return wait([&](Done done) {
-      registry_->patch(call(api::resources::kPods, "p", part), client::PatchType::kStrategic, parsed(text), false, std::move(done));
+      registry_->patch(call(api::resources::kPods, "p", part), api::PatchType::kStrategic, parsed(text), false, std::move(done));
     });
   }
   std::string outcome_of(const char* part, std::string_view text) { return outcome(send(part, text)); }
@@ -58,7 +58,7 @@ TEST_F(PodPartsTest, StaticPodsHaveNeither) {
   for (auto [part, why] : {std::pair{"ephemeralcontainers", "static pods do not support ephemeral containers"},
                            std::pair{"resize", "static pods cannot be resized"}}) {
     Result<Answer> answer = wait([&, part = part](Done done) {
-      registry_->patch(call(api::resources::kPods, "m", part), client::PatchType::kMerge, parsed("{}"), false, std::move(done));
+      registry_->patch(call(api::resources::kPods, "m", part), api::PatchType::kMerge, parsed("{}"), false, std::move(done));
     });
     EXPECT_NE(outcome(answer).find(why), std::string::npos) << outcome(answer);
   }

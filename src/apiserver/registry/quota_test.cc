@@ -14,7 +14,7 @@ class QuotaTest : public RegistryFixture {
     return wait([&](Done done) { registry_->create(c, parsed(text), std::move(done)); });
   }
   Result<Answer> patch(const Call& c, std::string_view text) {
-    return wait([&](Done done) { registry_->patch(c, client::PatchType::kMerge, parsed(text), false, std::move(done)); });
+    return wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); });
   }
   Value get(const api::Resource& resource, std::string name) {
     return wait([&](Done done) { registry_->get(call(resource, name), std::move(done)); })->value();

@@ -27,7 +27,7 @@ std::string as_structured(const std::string& why) {
 }
 
 // Checks what a patch made of an object like what a client sends.
-Result<Value> decode_patched(const Call& call, client::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings,
+Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings,
                              bool& empty) {
   Result<Value> taken = take_in_new(call, patched, warnings, empty);
   if (!taken.ok()) return refused_patch(type, patch, patched, taken.error());
@@ -51,15 +51,15 @@ Done warning(std::vector<std::string> warnings, Done done) {
   };
 }
 
-Result<Value> patched_object(const Call& call, client::PatchType type, const Value& before, const Value& patch) {
+Result<Value> patched_object(const Call& call, api::PatchType type, const Value& before, const Value& patch) {
   switch (type) {
-    case client::PatchType::kJson:
+    case api::PatchType::kJson:
       return api::patch::apply_json_patch(before, patch);
-    case client::PatchType::kMerge:
+    case api::PatchType::kMerge:
       return api::patch::apply_merge_patch(before, patch);
-    case client::PatchType::kStrategic:
+    case api::PatchType::kStrategic:
       return api::patch::apply_strategic_patch(*call.kind->type, before, patch);
-    case client::PatchType::kApply:
+    case api::PatchType::kApply:
       break;
   }
   return error(Code::kInternal, "an apply is no plain patch");
@@ -96,14 +96,14 @@ void apply_scale(const std::shared_ptr<Registry::State>& state, const Call& call
 
 }  // namespace
 
-Error refused_patch(client::PatchType type, const Value& patch, const Value& patched, const Error& problem) {
+Error refused_patch(api::PatchType type, const Value& patch, const Value& patched, const Error& problem) {
   if (problem.code != Code::kBadRequest) return problem;
   std::string why = problem.message;
   std::size_t at = why.find(" cannot be handled as a ");
   if (at == why.npos && why.find("does not match the expected API version") == why.npos) return problem;
   if (at != why.npos) why = why.substr(why.find(": ", at) + 2);
-  if (type == client::PatchType::kStrategic) why = as_structured(why);
-  std::string text = type == client::PatchType::kStrategic ? api::patch::go_text(patch) : json::encode(patched);
+  if (type == api::PatchType::kStrategic) why = as_structured(why);
+  std::string text = type == api::PatchType::kStrategic ? api::patch::go_text(patch) : json::encode(patched);
   return api::invalid("", "", "", {api::invalid_value("patch", text, why)});
 }
 
@@ -125,9 +125,8 @@ Registry::Registry(Runtime& runtime, store::Store& store, const api::schema::Sch
     : state_(std::make_shared<State>(runtime, store, schema, std::move(config))) {}
 
 Registry::~Registry() {
-  *state_->alive = false;
+  state_->lifetime.end();
   if (state_->event_timer != 0) state_->runtime.cancel(state_->event_timer);
-  state_->alive.reset();
 }
 
 const api::schema::Schema& Registry::schema() const { return state_->schema; }
@@ -192,14 +191,14 @@ void Registry::update(const Call& call, Value object, Done done, std::string_vie
   write_update(state_, call, head, std::move(*taken), std::move(warnings), true, std::move(done), empty);
 }
 
-void Registry::patch(const Call& call, client::PatchType type, Value patch, bool force, Done done) {
+void Registry::patch(const Call& call, api::PatchType type, Value patch, bool force, Done done) {
   const std::string key = store_key(*call.kind, call.ns, call.name);
   done = settled(state_, key, std::move(done));
-  if (call.subresource == "scale" && type == client::PatchType::kApply) return apply_scale(state_, call, patch, force, std::move(done));
+  if (call.subresource == "scale" && type == api::PatchType::kApply) return apply_scale(state_, call, patch, force, std::move(done));
   if (call.subresource == "scale") return patch_scale(state_, call, type, patch, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   store::RecordPtr head = state_->store.head(key);
-  if (type == client::PatchType::kApply) return apply_patch(state_, call, head, patch, force, std::move(done));
+  if (type == api::PatchType::kApply) return apply_patch(state_, call, head, patch, force, std::move(done));
   if (!head) return refuse(api::not_found(call.kind->resource(), call.name));
   const Value before = from_storage(*call.kind, head->value);
   Result<Value> patched = patched_object(call, type, before, patch);

@@ -120,9 +120,9 @@ class Registry {
   void create(const Call& call, Value object, Done done, std::string_view json_text = {});
   void update(const Call& call, Value object, Done done, std::string_view json_text = {});
   // `force` is for kApply.
-  void patch(const Call& call, client::PatchType type, Value patch, bool force, Done done);
-  void remove(const Call& call, const client::DeleteOptions& options, Done done);
-  void remove_collection(const Call& call, const ListCall& which, const client::DeleteOptions& options, Done done);
+  void patch(const Call& call, api::PatchType type, Value patch, bool force, Done done);
+  void remove(const Call& call, const api::DeleteOptions& options, Done done);
+  void remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options, Done done);
 
   const api::schema::Schema& schema() const;
   store::Store& store();

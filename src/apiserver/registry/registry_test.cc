@@ -11,10 +11,10 @@ class RegistryTest : public RegistryFixture {
   Result<Answer> update(const Call& c, Value object) {
     return wait([&](Done done) { registry_->update(c, std::move(object), std::move(done)); });
   }
-  Result<Answer> patch(const Call& c, std::string_view text, client::PatchType type = client::PatchType::kMerge, bool force = false) {
+  Result<Answer> patch(const Call& c, std::string_view text, api::PatchType type = api::PatchType::kMerge, bool force = false) {
     return wait([&](Done done) { registry_->patch(c, type, parsed(text), force, std::move(done)); });
   }
-  Result<Answer> remove(const Call& c, client::DeleteOptions options = {}) {
+  Result<Answer> remove(const Call& c, api::DeleteOptions options = {}) {
     return wait([&](Done done) { registry_->remove(c, options, std::move(done)); });
   }
   Result<Answer> get(const Call& c) {
@@ -193,7 +193,7 @@ TEST_F(RegistryTest, TwoWritersInOneCommit) {
   (void)create(call(kConfigMaps), R"({"metadata":{"name":"c"},"data":{"a":"1"}})");
   int done = 0;
   for (const char* text : {R"({"data":{"b":"2"}})", R"({"data":{"c":"3"}})"}) {
-    registry_->patch(call(kConfigMaps, "c"), client::PatchType::kMerge, parsed(text), false, [&](Result<Answer> answer) {
+    registry_->patch(call(kConfigMaps, "c"), api::PatchType::kMerge, parsed(text), false, [&](Result<Answer> answer) {
       EXPECT_TRUE(answer.ok()) << answer.error().message;
       ++done;
     });
@@ -243,12 +243,12 @@ TEST_F(RegistryTest, ScaleTakesWhatItsTypesTake) {
     const std::string text = json::encode(parsed(number));
     EXPECT_EQ(put(std::string("{\"replicas\":") + number + "}"),
               R"(400 Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal number )" + text + " into Go struct field ScaleSpec.spec.replicas of type int32");
-    for (client::PatchType type : {client::PatchType::kMerge, client::PatchType::kStrategic, client::PatchType::kJson}) {
-      const std::string change = type == client::PatchType::kJson ? std::string(R"([{"op":"add","path":"/spec/replicas","value":)") + number + "}]"
+    for (api::PatchType type : {api::PatchType::kMerge, api::PatchType::kStrategic, api::PatchType::kJson}) {
+      const std::string change = type == api::PatchType::kJson ? std::string(R"([{"op":"add","path":"/spec/replicas","value":)") + number + "}]"
                                                                : std::string(R"({"spec":{"replicas":)") + number + "}}";
       for (const char* subresource : {"scale", ""}) {
         const std::string told = outcome(wait([&](Done done) { registry_->patch(call(kStatefulSets, "web", subresource), type, parsed(change), false, std::move(done)); }));
-        if (type == client::PatchType::kStrategic) {  // merged as typed objects, with words of their own
+        if (type == api::PatchType::kStrategic) {  // merged as typed objects, with words of their own
           EXPECT_TRUE(told.starts_with("422  \"\" is invalid: patch: Invalid value: \"map[")) << told;
           continue;
         }
@@ -289,7 +289,7 @@ TEST_F(RegistryTest, Finalizers) {
 
 TEST_F(RegistryTest, DeleteAnswersAndPreconditions) {
   Value made = create(call(kConfigMaps), R"({"metadata":{"name":"c"}})")->value();
-  client::DeleteOptions wrong;
+  api::DeleteOptions wrong;
   wrong.uid = "x";
   EXPECT_EQ(outcome(remove(call(kConfigMaps, "c"), wrong)),
             "409 Operation cannot be fulfilled on ConfigMap \"c\": the UID in the precondition (x) does not match the UID in record (" +
@@ -321,7 +321,7 @@ TEST_F(RegistryTest, PodsEndGracefully) {
             "409 Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\"");
   ASSERT_TRUE(remove(call(kPods, "p")).ok());
   EXPECT_EQ(get(call(kPods, "p"))->value()["metadata"]["deletionGracePeriodSeconds"].as_int(), 10);
-  client::DeleteOptions now;
+  api::DeleteOptions now;
   now.grace_seconds = 0;
   ASSERT_TRUE(remove(call(kPods, "p"), now).ok());
   EXPECT_TRUE(get(call(kPods, "p")).failed_with(Code::kNotFound));
@@ -436,12 +436,12 @@ TEST_F(RegistryTest, ServerSideApply) {
   m1.field_manager = "m1";
   m2.field_manager = "m2";
   const char* text = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"sa"},"data":{"x":"1"}})";
-  Result<Answer> made = patch(m1, text, client::PatchType::kApply);
+  Result<Answer> made = patch(m1, text, api::PatchType::kApply);
   ASSERT_TRUE(made.ok()) << made.error().message;
   EXPECT_EQ(made->http, 201);
   const char* other = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"sa"},"data":{"x":"2"}})";
-  EXPECT_EQ(outcome(patch(m2, other, client::PatchType::kApply)), "409 Apply failed with 1 conflict: conflict with \"m1\": .data.x");
-  EXPECT_TRUE(patch(m2, other, client::PatchType::kApply, true).ok());
+  EXPECT_EQ(outcome(patch(m2, other, api::PatchType::kApply)), "409 Apply failed with 1 conflict: conflict with \"m1\": .data.x");
+  EXPECT_TRUE(patch(m2, other, api::PatchType::kApply, true).ok());
 }
 
 TEST_F(RegistryTest, EventsHaveTwoForms) {
@@ -482,7 +482,7 @@ TEST_F(RegistryTest, WhoAppliesOwnsExactlyWhatItSent) {
   Call c = call(kDeployments, "d");
   c.field_manager = "m";
   Result<Answer> applied = patch(c, R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"selector":{"matchLabels":{"a":"b"}},
-      "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})", client::PatchType::kApply);
+      "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})", api::PatchType::kApply);
   ASSERT_TRUE(applied.ok()) << applied.error().message;
   const Value& fields = applied->value()["metadata"]["managedFields"][0]["fieldsV1"];
   EXPECT_FALSE(fields.contains("f:status"));

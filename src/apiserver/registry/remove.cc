@@ -14,7 +14,7 @@ constexpr const char* kPodsStay =
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
     "propagationPolicy=Orphan to suppress this warning";
 
-Status check_preconditions(const api::schema::Kind& kind, const Value& object, const client::DeleteOptions& options) {
+Status check_preconditions(const api::schema::Kind& kind, const Value& object, const api::DeleteOptions& options) {
   // Upstream names the kind, not the collection, in these two.
   api::Resource shown{kind.group, kind.version, kind.kind};
   if (!options.uid.empty() && options.uid != api::uid_of(object)) {
@@ -113,11 +113,11 @@ bool is_protected_namespace(std::string_view name) { return name == "default" ||
 
 }  // namespace
 
-void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, Done done) {
+void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done) {
   remove_object_because(state, call, options, Value(), std::move(done));
 }
 
-void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, const Value& why,
+void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, const Value& why,
                            Done done) {
   const api::schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
@@ -151,11 +151,11 @@ void remove_object_because(const std::shared_ptr<Registry::State>& state, const 
   commit_put(state, std::move(commit), std::move(after), false, std::move(done));
 }
 
-void Registry::remove(const Call& call, const client::DeleteOptions& options, Done done) {
+void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) {
   remove_within_budget(state_, call, options, settled(state_, store_key(*call.kind, call.ns, call.name), std::move(done)));
 }
 
-void Registry::remove_collection(const Call& call, const ListCall& which, const client::DeleteOptions& options, Done done) {
+void Registry::remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options, Done done) {
   Result<ListAnswer> found = list(call, which);
   if (!found.ok()) return answer_later(*state_, std::move(done), found.error());
   struct Progress {

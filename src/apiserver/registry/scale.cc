@@ -75,11 +75,11 @@ void update_scale(const std::shared_ptr<Registry::State>& state, const Call& cal
   write_scale(state, call, head, scale, std::move(done));
 }
 
-void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, client::PatchType type, const Value& patch, Done done) {
+void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type, const Value& patch, Done done) {
   store::RecordPtr head = parent_of(state, call);
   if (!head) return answer_later(*state, std::move(done), api::not_found(call.kind->resource(), call.name));
   Value before = scale_of(head->value);
-  Result<Value> after = type == client::PatchType::kJson ? api::patch::apply_json_patch(before, patch) : Result<Value>(api::patch::apply_merge_patch(before, patch));
+  Result<Value> after = type == api::PatchType::kJson ? api::patch::apply_json_patch(before, patch) : Result<Value>(api::patch::apply_merge_patch(before, patch));
   if (!after.ok()) return answer_later(*state, std::move(done), after.error());
   std::vector<std::string> warnings;
   Result<Value> scale = take_in_body(*state, call, *after, warnings);

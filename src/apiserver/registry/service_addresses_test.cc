@@ -26,7 +26,7 @@ class ServiceNumbers : public DiskRegistryFixture {
   std::string patch(const std::string& name, const std::string& text, bool dry_run = false) {
     Call c = call(kServices, name);
     c.dry_run = dry_run;
-    return outcome(wait([&](Done done) { registry_->patch(c, client::PatchType::kMerge, parsed(text), false, std::move(done)); }));
+    return outcome(wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
   }
   std::string put(const std::string& name, const std::string& spec) {
     return outcome(wait([&](Done done) {

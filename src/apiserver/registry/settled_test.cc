@@ -23,7 +23,7 @@ class RegistrySettled : public DiskRegistryFixture {
   }
   std::string patched_after_a_delete() {
     return after([&](Done done) { registry_->remove(map_call(), {}, std::move(done)); },
-                 [&](Done done) { registry_->patch(map_call(), client::PatchType::kMerge, parsed(R"({"data":{"a":"b"}})"), false, std::move(done)); });
+                 [&](Done done) { registry_->patch(map_call(), api::PatchType::kMerge, parsed(R"({"data":{"a":"b"}})"), false, std::move(done)); });
   }
   std::string created_after_a_create() {
     return after([&](Done done) { registry_->create(call(kConfigMaps), map("m"), std::move(done)); },

@@ -8,6 +8,7 @@
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/service_addresses.h"
 #include "apiserver/registry/stored_events.h"
+#include "base/lifetime.h"
 
 namespace berth::apiserver::registry {
 
@@ -19,7 +20,7 @@ struct Registry::State {
   const api::schema::Schema& schema;
   Config config;
   ServiceAddresses addresses;
-  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+  Lifetime lifetime;
   TimerId event_timer = 0;
   StoredEvents events;
 
@@ -64,7 +65,7 @@ Result<Value> take_in_body(const Registry::State& state, const Call& call, Value
                            std::string_view json_text = {});
 // registry.cc. What cannot be decoded after a patch is told with the whole patched text, as upstream does, unless the patch was a
 // strategic one, which is merged as a typed object. Other problems stay as they are.
-Error refused_patch(client::PatchType type, const Value& patch, const Value& patched, const Error& problem);
+Error refused_patch(api::PatchType type, const Value& patch, const Value& patched, const Error& problem);
 // The same for what is applied: who applies owns exactly the fields it sent, so nothing is decoded or filled in yet.
 Result<Value> take_in_applied(const Call& call, Value object);
 
@@ -186,17 +187,17 @@ void restore_built_in(const std::shared_ptr<Registry::State>& state, const api::
 Done as_scale(Done done);  // answers with the Scale of the object that a write answers with; scale.cc
 void get_scale(const std::shared_ptr<Registry::State>& state, const Call& call, Done done);                       // scale.cc
 void update_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, Done done);
-void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, client::PatchType type, const Value& patch, Done done);
+void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type, const Value& patch, Done done);
 void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& binding, Done done);  // pods.cc
 void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& eviction, Done done);  // evict.cc
 // remove_object() with a condition that a pod gets with its deletion, or null. In remove.cc.
-void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, const Value& why,
+void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, const Value& why,
                            Done done);
 void request_token(const std::shared_ptr<Registry::State>& state, const Call& call, Value request, Done done);    // token.cc
 
 // --- remove.cc
-void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, Done done);
+void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done);
 // The same, for pods after every budget that counts deletions has agreed and paid.
-void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call, const client::DeleteOptions& options, Done done);  // budget.cc
+void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done);  // budget.cc
 
 }  // namespace berth::apiserver::registry

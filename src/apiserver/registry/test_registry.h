@@ -66,7 +66,7 @@ class RegistryValues : public RegistryFixture {
     return value(wait([&](Done done) { registry_->create(call(resource), parsed(text), std::move(done)); }));
   }
   Value patch(const Call& c, std::string_view text) {
-    return value(wait([&](Done done) { registry_->patch(c, client::PatchType::kMerge, parsed(text), false, std::move(done)); }));
+    return value(wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
   }
   Value get(const Call& c) {
     return value(wait([&](Done done) { registry_->get(c, std::move(done)); }));

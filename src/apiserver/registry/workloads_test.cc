@@ -52,7 +52,7 @@ TEST_F(WorkloadsTest, ReplicationControllersScale) {
 TEST_F(WorkloadsTest, ReplicationControllersLeaveTheirPodsUnlessTold) {
   const auto removed = [&](const char* propagation) {
     create(kReplicationControllers, kReplicationController);
-    client::DeleteOptions options;
+    api::DeleteOptions options;
     options.propagation = propagation;
     (void)wait([&](Done done) { registry_->remove(call(kReplicationControllers, "r"), options, std::move(done)); });
     const Result<Answer> left = wait([&](Done done) { registry_->get(call(kReplicationControllers, "r"), std::move(done)); });

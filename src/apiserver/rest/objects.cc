@@ -33,15 +33,15 @@ Error wrong_patch(const Value& patch, const char* expected) {
 void handle_patch(const ContextPtr& context) {
   // As sent: upstream cuts the parameters off, and compares letter by letter.
   const std::string_view type = cut(http::header(context->request().headers, "content-type"), ";").before;
-  client::PatchType patch_type;
+  api::PatchType patch_type;
   if (type == "application/json-patch+json") {
-    patch_type = client::PatchType::kJson;
+    patch_type = api::PatchType::kJson;
   } else if (type == "application/merge-patch+json") {
-    patch_type = client::PatchType::kMerge;
+    patch_type = api::PatchType::kMerge;
   } else if (type == "application/strategic-merge-patch+json") {
-    patch_type = client::PatchType::kStrategic;
+    patch_type = api::PatchType::kStrategic;
   } else if (type == "application/apply-patch+yaml") {
-    patch_type = client::PatchType::kApply;
+    patch_type = api::PatchType::kApply;
   } else {
     return answer_error(context, router_refusal(Code::kUnsupportedMedia, "415: Unsupported Media Type"));
   }
@@ -50,14 +50,14 @@ void handle_patch(const ContextPtr& context) {
   options.duplicates = &context->call.duplicates;
   std::vector<std::string> repeated;  // of what is applied
   Result<Value> patch =
-      patch_type == client::PatchType::kApply ? yaml::parse(text, nullptr, &repeated) : json::parse(text, options);
+      patch_type == api::PatchType::kApply ? yaml::parse(text, nullptr, &repeated) : json::parse(text, options);
   if (!patch.ok()) {
-    return answer_error(context, error(Code::kBadRequest, patch_type == client::PatchType::kApply
+    return answer_error(context, error(Code::kBadRequest, patch_type == api::PatchType::kApply
                                                               ? "error decoding YAML: error converting YAML to JSON: " + yaml_error_text(patch.error())
                                                               : "error decoding patch: " + go_error_text(text, patch.error())));
   }
-  if (patch_type == client::PatchType::kJson && !patch->is_array()) return answer_error(context, wrong_patch(*patch, "[]handlers.jsonPatchOp"));
-  bool merges = patch_type == client::PatchType::kMerge || patch_type == client::PatchType::kStrategic;
+  if (patch_type == api::PatchType::kJson && !patch->is_array()) return answer_error(context, wrong_patch(*patch, "[]handlers.jsonPatchOp"));
+  bool merges = patch_type == api::PatchType::kMerge || patch_type == api::PatchType::kStrategic;
   if (merges && !patch->is_object()) return answer_error(context, wrong_patch(*patch, "map[string]interface {}"));
   using FieldValidation = registry::Call::FieldValidation;
   if (!repeated.empty() && context->call.field_validation == FieldValidation::kStrict) {
@@ -74,7 +74,7 @@ void handle_patch(const ContextPtr& context) {
 }
 
 void handle_remove(const ContextPtr& context, bool collection) {
-  Result<client::DeleteOptions> options = read_delete_options(*context);
+  Result<api::DeleteOptions> options = read_delete_options(*context);
   if (!options.ok()) return answer_error(context, options.error());
   if (!collection) return context->registry->remove(context->call, *options, answering(context));
   Result<registry::ListCall> which = read_list_options(*context);

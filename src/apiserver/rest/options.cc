@@ -217,11 +217,11 @@ Result<WatchOptions> read_watch_options(const Context& context) {
   return options;
 }
 
-Result<client::DeleteOptions> read_delete_options(Context& context) {
+Result<api::DeleteOptions> read_delete_options(Context& context) {
   BERTH_ASSIGN(Value body, decode_delete_options(context));
   BERTH_TRY(add_query_options(context, body));
   BERTH_TRY(check_delete_options(body));
-  client::DeleteOptions options;
+  api::DeleteOptions options;
   if (!body["dryRun"].empty()) context.call.dry_run = true;
   if (body["gracePeriodSeconds"].is_int()) options.grace_seconds = body["gracePeriodSeconds"].as_int();
   options.propagation = body["propagationPolicy"].str();

@@ -21,6 +21,6 @@ struct WatchOptions {
 Result<WatchOptions> read_watch_options(const Context& context);
 
 // DeleteOptions of the body and of the query; sets context.call.dry_run.
-Result<client::DeleteOptions> read_delete_options(Context& context);
+Result<api::DeleteOptions> read_delete_options(Context& context);
 
 }  // namespace berth::apiserver::rest

@@ -32,8 +32,8 @@ void SharedViews::hold(std::shared_ptr<const std::string> view) {
   turn_bytes_ += view->size();
   turn_.push_back(std::move(view));
   if (turn_.size() > 1) return;
-  loop_.post([this, alive = alive_] {
-    if (!*alive) return;
+  loop_.post([this, alive = lifetime_.guard()] {
+    if (!alive) return;
     turn_.clear();
     turn_bytes_ = 0;
   });

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "base/loop.h"
 #include "store/store.h"
 
@@ -18,7 +19,7 @@ namespace berth::apiserver::rest {
 class SharedViews {
  public:
   explicit SharedViews(Loop& loop) : loop_(loop) {}
-  ~SharedViews() { *alive_ = false; }
+  ~SharedViews() { lifetime_.end(); }
   SharedViews(const SharedViews&) = delete;
 
   // `form` names what `make` makes of the record. Ages are told in it, so it is not kept beyond the second.
@@ -38,7 +39,7 @@ class SharedViews {
   std::map<std::pair<const void*, std::string>, Known> known_;
   std::vector<std::shared_ptr<const std::string>> turn_;
   std::size_t turn_bytes_ = 0, look_at_ = 64;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace berth::apiserver::rest

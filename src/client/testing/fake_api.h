@@ -86,7 +86,7 @@ class FakeApi final : public client::Client {
       return found;
     });
   }
-  void list(const api::Resource& resource, const client::ListOptions& options, ListDone done) override {
+  void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override {
     calls.push_back("list " + resource.resource);
     auto planted = take_failure("list");
     runtime_.post([=, this, done = std::move(done)] {
@@ -99,7 +99,7 @@ class FakeApi final : public client::Client {
       done(std::move(list));
     });
   }
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const client::ListOptions&, std::string revision,
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions&, std::string revision,
                                           client::WatchHandler* handler) override {
     calls.push_back("watch " + resource.resource + " " + revision);
     auto handle = std::make_unique<Watch>(*this, resource, handler);
@@ -110,14 +110,14 @@ class FakeApi final : public client::Client {
     watches_.push_back(handle.get());
     return handle;
   }
-  void create(const api::Resource& resource, Value object, const client::WriteOptions&, Done done) override {
+  void create(const api::Resource& resource, Value object, const api::WriteOptions&, Done done) override {
     const api::Name name = api::name_key(object);
     finish("create", resource, name, std::move(done), [=, this]() -> Result<Value> {
       if (!read(resource, name).is_null()) return api::already_exists(resource, name.name);
       return put(resource, object);
     });
   }
-  void create_sub(const api::Resource& resource, const api::Name& name, Value, const client::WriteOptions& options,
+  void create_sub(const api::Resource& resource, const api::Name& name, Value, const api::WriteOptions& options,
                   Done done) override {
     finish("create " + options.subresource, resource, name, std::move(done), [=, this]() -> Result<Value> {
       Value found = read(resource, name);
@@ -126,7 +126,7 @@ class FakeApi final : public client::Client {
       return Value::object({{"kind", "Status"}, {"status", "Success"}});
     });
   }
-  void update(const api::Resource& resource, Value object, const client::WriteOptions& options, Done done) override {
+  void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     const api::Name name = api::name_key(object);
     const std::string verb = options.subresource.empty() ? "update" : "update " + options.subresource;
     finish(verb, resource, name, std::move(done), [=, this]() -> Result<Value> {
@@ -139,8 +139,8 @@ class FakeApi final : public client::Client {
       return put(resource, object);
     });
   }
-  void patch(const api::Resource& resource, const api::Name& name, client::PatchType, Value patch,
-             const client::WriteOptions& options, Done done) override {
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType, Value patch,
+             const api::WriteOptions& options, Done done) override {
     const std::string verb = options.subresource.empty() ? "patch" : "patch " + options.subresource;
     finish(verb, resource, name, std::move(done), [=, this]() -> Result<Value> {
       Value found = read(resource, name);
@@ -156,7 +156,7 @@ class FakeApi final : public client::Client {
       return put(resource, merged);
     });
   }
-  void remove(const api::Resource& resource, const api::Name& name, const client::DeleteOptions& options,
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
               Done done) override {
     finish("delete", resource, name, std::move(done), [=, this]() -> Result<Value> {
       Value found = read(resource, name);

@@ -54,7 +54,7 @@ void merge_duplicates(const std::vector<Value>& same, const Value& kept, const s
     const bool duplicate = hash != api::label_of(kept, kHashLabel) &&
                            std::any_of(same.begin(), same.end(), [&](const Value& one) { return api::label_of(one, kHashLabel) == hash; });
     if (!duplicate) continue;
-    plan.first.push_back(patch(kPods, pod, client::PatchType::kMerge, in_labels(kHashLabel, api::label_of(kept, kHashLabel))));
+    plan.first.push_back(patch(kPods, pod, api::PatchType::kMerge, in_labels(kHashLabel, api::label_of(kept, kHashLabel))));
   }
   for (const Value& one : same) {
     if (api::uid_of(one) != api::uid_of(kept)) plan.first.push_back(remove(kControllerRevisions, one));
@@ -70,7 +70,7 @@ History settle_history(const Value& set, const std::vector<Value>& revisions, co
   std::int64_t newest_old = 0;
   for (const Value& one : revisions) {
     if (api::label_of(one, kHashLabel).empty()) {
-      plan.first.push_back(patch(kControllerRevisions, one, client::PatchType::kMerge, in_labels(kHashLabel, api::name_of(one))));
+      plan.first.push_back(patch(kControllerRevisions, one, api::PatchType::kMerge, in_labels(kHashLabel, api::name_of(one))));
     } else if (same_data(one["data"], data)) {
       same.push_back(one);
     } else {

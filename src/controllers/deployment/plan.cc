@@ -151,7 +151,7 @@ bool Planner::make_or_settle_new_set(bool make) {
   if (annotations != new_set_["metadata"]["annotations"] || !settles) {
     Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})}});
     if (!settles) change.mut("spec").set("minReadySeconds", settle);
-    plan_.first.push_back(patch(kReplicaSets, new_set_, client::PatchType::kMerge, std::move(change), true));
+    plan_.first.push_back(patch(kReplicaSets, new_set_, api::PatchType::kMerge, std::move(change), true));
     return false;
   }
   const std::string_view number = api::annotation_of(new_set_, kRevision);
@@ -234,7 +234,7 @@ void Planner::scale(Value& set, int replicas) {
   if (before == replicas && annotations == set["metadata"]["annotations"]) return;
   Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})},
                                 {"spec", Value::object({{"replicas", replicas}})}});
-  Action action = patch(kReplicaSets, set, client::PatchType::kMerge, std::move(change), true);
+  Action action = patch(kReplicaSets, set, api::PatchType::kMerge, std::move(change), true);
   if (before != replicas) {
     action.succeeded(deployment_, kNormal, "ScalingReplicaSet",
                      std::string(before < replicas ? "Scaled up" : "Scaled down") + " replica set " + std::string(api::name_of(set)) +

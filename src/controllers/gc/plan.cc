@@ -26,7 +26,7 @@ Action drop_finalizer(const api::Resource& resource, const Value& object, std::s
   for (const Value& one : object["metadata"]["finalizers"]) {
     if (one.as_string() != finalizer) left.push(one);
   }
-  return patch(resource, object, client::PatchType::kMerge, in_metadata("finalizers", left.empty() ? Value() : left), true);
+  return patch(resource, object, api::PatchType::kMerge, in_metadata("finalizers", left.empty() ? Value() : left), true);
 }
 
 Action drop_owners(const api::Resource& resource, const Value& object, const std::function<bool(std::string_view uid)>& drop) {
@@ -34,7 +34,7 @@ Action drop_owners(const api::Resource& resource, const Value& object, const std
   for (const Value& one : object["metadata"]["ownerReferences"]) {
     if (!drop(one["uid"].as_string())) left.push(one);
   }
-  return patch(resource, object, client::PatchType::kMerge, in_metadata("ownerReferences", left.empty() ? Value() : left), true);
+  return patch(resource, object, api::PatchType::kMerge, in_metadata("ownerReferences", left.empty() ? Value() : left), true);
 }
 
 bool blocks(const Value& dependent, std::string_view owner_uid) {
@@ -89,7 +89,7 @@ Plan delete_with_owner(const View& view, Plan plan) {
       changed = true;
     }
     if (changed) {
-      plan.add(patch(view.resource, view.object, client::PatchType::kMerge, in_metadata("ownerReferences", references), true));
+      plan.add(patch(view.resource, view.object, api::PatchType::kMerge, in_metadata("ownerReferences", references), true));
       return plan;  // deleted on the next look, at its new version
     }
   }

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "api/selector.h"
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "controllers/hpa/plan.h"
 
@@ -117,8 +118,8 @@ class HpaController final : public Controller {
       return true;
     }
     questions_[key] = Question{};
-    measure_(ns, [this, key, alive = std::weak_ptr<bool>(alive_)](Result<std::vector<Value>> answer) {
-      if (alive.expired()) return;
+    measure_(ns, [this, key, alive = lifetime_.guard()](Result<std::vector<Value>> answer) {
+      if (!alive) return;
       auto waiting = questions_.find(key);
       if (waiting == questions_.end()) return;
       waiting->second = Question{true, std::move(answer)};
@@ -134,7 +135,7 @@ class HpaController final : public Controller {
   std::function<void(const std::string&)> poke_;
   std::map<std::string, History> histories_;
   std::map<std::string, Question> questions_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace

@@ -222,7 +222,7 @@ class Look {
   }
 
   void rescale(int current, int wanted, const std::string& reason, const Value& statuses) {
-    Action scale = patch(view_.target_resource, view_.target, client::PatchType::kMerge, Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
+    Action scale = patch(view_.target_resource, view_.target, api::PatchType::kMerge, Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
     scale.subresource = "scale";
     const std::string text = "New size: " + std::to_string(wanted) + "; reason: " + reason;
     scale.succeeded(hpa_, kNormal, "SuccessfulRescale", text);

@@ -141,7 +141,7 @@ bool Planner::settle_members() {
     } else if (selector.ok() && !leaving && !api::is_terminating(pod)) {
       Value change = Value::object({{"ownerReferences", Value::array({Value::object({{"$patch", "delete"}, {"uid", api::uid_of(job_)}})})},
                                     {"$deleteFromPrimitiveList/finalizers", Value::array({kTracking})}});
-      plan_.add(patch(kPods, pod, client::PatchType::kStrategic, Value::object({{"metadata", change}})));
+      plan_.add(patch(kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}})));
     }
   }
   if (!selector.ok() || selector->matches_everything() || leaving) return !plan_.chains.empty();
@@ -149,7 +149,7 @@ bool Planner::settle_members() {
     if (api::is_terminating(pod) || !selector->matches(api::labels_of(pod))) continue;
     Value change = Value::object({{"ownerReferences", Value::array({api::controller_reference(job_, "batch/v1", "Job")})},
                                   {"finalizers", Value::array({kTracking})}});
-    plan_.add_chain({confirm(kJobs, job_), patch(kPods, pod, client::PatchType::kStrategic, Value::object({{"metadata", change}}), true)});
+    plan_.add_chain({confirm(kJobs, job_), patch(kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}}), true)});
   }
   return !plan_.chains.empty();
 }

@@ -135,7 +135,7 @@ Duration backoff_left(std::int64_t failures, Time last_failure, Time now) {
 
 Action untrack(const Value& pod) {
   Value change = Value::object({{"$deleteFromPrimitiveList/finalizers", Value::array({kTracking})}});
-  return patch(api::resources::kPods, pod, client::PatchType::kStrategic, Value::object({{"metadata", change}}));
+  return patch(api::resources::kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}}));
 }
 
 }  // namespace berth::controllers::job

@@ -18,7 +18,7 @@ class HealthController final : public Controller {
  public:
   HealthController(InformerSet& informers, Config config)
       : config_(config), runtime_(informers.runtime()), nodes_(informers.get(kNodes)),
-        leases_(informers.get(kLeases, client::ListOptions{std::string(kLeaseNamespace), "", ""})), pods_(informers.get(kPods)) {
+        leases_(informers.get(kLeases, api::ListOptions{std::string(kLeaseNamespace), "", ""})), pods_(informers.get(kPods)) {
     pods_.add_index(index::kNode, index::by_node);
   }
   std::string name() const override { return "node-health"; }

@@ -33,7 +33,7 @@ void settle_taints(const Value& node, Time now, Plan& plan) {
   const Value& have = node["spec"]["taints"];
   if (wanted == have || (wanted.empty() && have.empty())) return;
   Value change = Value::object({{"spec", Value::object({{"taints", wanted.empty() ? Value() : wanted}})}});
-  plan.add(patch(kNodes, node, client::PatchType::kMerge, std::move(change), true));
+  plan.add(patch(kNodes, node, api::PatchType::kMerge, std::move(change), true));
 }
 
 }  // namespace

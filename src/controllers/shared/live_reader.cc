@@ -75,7 +75,7 @@ LiveReader::Answer LiveReader::list(const api::Resource& resource, const std::st
   bool start = false;
   Answer answer = state_->take(key, &start);
   if (!start) return answer;
-  client::ListOptions options;
+  api::ListOptions options;
   options.ns = ns;
   state_->client.list(resource, options, [weak = std::weak_ptr<State>(state_), key](Result<client::List> found) {
     auto state = weak.lock();

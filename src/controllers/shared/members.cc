@@ -12,7 +12,7 @@ std::vector<Value> settle_members(const Family& family, const Value& owner, cons
     } else if (!leaving && !api::is_terminating(one)) {
       Value strike = Value::object({{"$patch", "delete"}, {"uid", api::uid_of(owner)}});
       Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value::array({strike})}})}});
-      plan.add(patch(family.member_resource, one, client::PatchType::kStrategic, std::move(change)));
+      plan.add(patch(family.member_resource, one, api::PatchType::kStrategic, std::move(change)));
     }
   }
   if (leaving) return members;
@@ -21,7 +21,7 @@ std::vector<Value> settle_members(const Family& family, const Value& owner, cons
     Value ours = api::controller_reference(owner, family.api_version, family.kind);
     Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value::array({ours})}})}});
     plan.add_chain({confirm(family.owner_resource, owner),
-                    patch(family.member_resource, one, client::PatchType::kStrategic, std::move(change), true)});
+                    patch(family.member_resource, one, api::PatchType::kStrategic, std::move(change), true)});
   }
   return members;
 }

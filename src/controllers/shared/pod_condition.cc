@@ -15,7 +15,7 @@ Action pod_condition(const Value& pod, std::string_view type, std::string_view s
     change.set("conditions", Value::array({condition}));
   }
   if (!phase.empty()) change.set("phase", phase);
-  Action action = patch(api::resources::kPods, pod, client::PatchType::kStrategic, Value::object({{"status", std::move(change)}}));
+  Action action = patch(api::resources::kPods, pod, api::PatchType::kStrategic, Value::object({{"status", std::move(change)}}));
   action.subresource = "status";
   return action;
 }

@@ -117,7 +117,7 @@ std::vector<std::string> SetPlanner::take_over_claims(const Place& place, const 
     const std::string_view before = api::annotation_of(claim, kUsedByAnnotation);
     if (before == user) continue;
     Value note = Value::object({{"annotations", Value::object({{kUsedByAnnotation, user}})}});
-    chain.push_back(patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge, Value::object({{"metadata", std::move(note)}})));
+    chain.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"metadata", std::move(note)}})));
     const std::string_view made = claim["metadata"]["creationTimestamp"].as_string();
     const auto created = parse_time(made);
     std::string age = created.ok() ? " (" + human_duration(now_ - created.value()) + " ago)" : "";
@@ -142,7 +142,7 @@ void SetPlanner::fix_claim_owners(const Place& place, std::vector<Action>& chain
     }
     fixed_claims_.insert(std::string(api::name_of(claim)));
     Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(owners)}})}});
-    chain.push_back(patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge, std::move(change), true));
+    chain.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
   }
 }
 
@@ -164,7 +164,7 @@ void SetPlanner::keep_claims_of_empty_places() {
       if (reference["uid"].as_string() != api::uid_of(set_)) others.push(reference);
     }
     Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(others)}})}});
-    plan_.add(patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge, std::move(change), true));
+    plan_.add(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
   }
 }
 
@@ -184,7 +184,7 @@ void SetPlanner::keep_claims_of_removed_templates(const Place& place) {
     }
     if (others.size() == claim["metadata"]["ownerReferences"].size()) continue;
     Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(others)}})}});
-    plan_.add(patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge, std::move(change), true));
+    plan_.add(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, std::move(change), true));
   }
 }
 
@@ -233,7 +233,7 @@ void SetPlanner::update_claims() {
                             ". Nothing was changed; give the class allowVolumeExpansion: true, or take the new size back";
         }
       }
-      if (left.empty() && bound) now.push_back(patch(kPersistentVolumeClaims, claim, client::PatchType::kMerge, Value::object({{"spec", change}})));
+      if (left.empty() && bound) now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
     }
     if (work.empty() && !place->pod.is_null() && !claims_match(shape_, place->pod, set_["spec"]["volumeClaimTemplates"], place->ordinal))
       work = "its pod is to be replaced, with the claims of the new templates";

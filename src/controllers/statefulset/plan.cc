@@ -43,14 +43,14 @@ bool SetPlanner::claim_members() {
   for (const Value& pod : view_.pods) {
     if (member(pod)) continue;
     Value release = Value::object({{"$patch", "delete"}, {"uid", api::uid_of(set_)}});
-    plan_.add(patch(kPods, pod, client::PatchType::kStrategic, in_metadata("ownerReferences", Value::array({release}))));
+    plan_.add(patch(kPods, pod, api::PatchType::kStrategic, in_metadata("ownerReferences", Value::array({release}))));
   }
   const Value ours = api::controller_reference(set_, "apps/v1", "StatefulSet");
   auto adopt = [&](const api::Resource& resource, const Value& object) {
     Value change = in_metadata("ownerReferences", Value::array({ours}));
     // A set that is being deleted with --cascade=orphan must not take its pods back, however old this view is.
     plan_.add_chain(
-        {confirm(kStatefulSets, set_), patch(resource, object, client::PatchType::kStrategic, std::move(change), true)});
+        {confirm(kStatefulSets, set_), patch(resource, object, api::PatchType::kStrategic, std::move(change), true)});
   };
   for (const Value& pod : view_.orphans) {
     if (member(pod) && !api::is_terminating(pod)) adopt(kPods, pod);
@@ -220,7 +220,7 @@ void SetPlanner::fix_identity(const Place& place) {
   if (identity_matches(shape_, place.pod, place.ordinal)) return;
   const std::string_view name = api::name_of(place.pod);
   Value labels = Value::object({{kPodNameLabel, name}, {kPodIndexLabel, std::to_string(place.ordinal)}});
-  Action action = patch(kPods, place.pod, client::PatchType::kMerge, in_metadata("labels", std::move(labels)));
+  Action action = patch(kPods, place.pod, api::PatchType::kMerge, in_metadata("labels", std::move(labels)));
   action.succeeded(set_, kNormal, "SuccessfulUpdate", words("update", name) + " successful")
       .failed(set_, kWarning, "FailedUpdate", words("update", name) + " failed error: ");
   plan_.add(std::move(action));
@@ -282,7 +282,7 @@ void SetPlanner::hold_teardown() {
     if (one.as_string() != kTeardownFinalizer) finalizers.push(one);
   }
   if (!held) finalizers.push(kTeardownFinalizer);
-  plan_.first.push_back(patch(kStatefulSets, set_, client::PatchType::kMerge,
+  plan_.first.push_back(patch(kStatefulSets, set_, api::PatchType::kMerge,
                               in_metadata("finalizers", finalizers.empty() ? Value() : finalizers), true));
 }
 

@@ -98,7 +98,7 @@ void ClaimPlanner::sync_unbound() {
   if (!claim_["spec"]["volumeName"].as_string().empty()) return sync_requested();
   if (has_no_class(claim_) && !view_.default_class.is_null()) {
     Value change = Value::object({{"spec", Value::object({{"storageClassName", api::name_of(view_.default_class)}})}});
-    plan_.add(patch(kPersistentVolumeClaims, claim_, client::PatchType::kMerge, std::move(change), true));
+    plan_.add(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
     return;
   }
   const bool waits = waits_for_consumer(view_.storage_class);
@@ -146,7 +146,7 @@ void ClaimPlanner::bind(const Value& volume, std::vector<Action> chain) {
     Value change = Value::object({{"spec", Value::object({{"claimRef", claim_reference()}})}});
     // A user who reserved the volume keeps the reservation when the claim goes.
     if (reference.is_null()) change.mut("metadata").set("annotations", Value::object({{kBoundByController, "yes"}}));
-    chain.push_back(patch(kPersistentVolumes, volume, client::PatchType::kMerge, std::move(change), true));
+    chain.push_back(patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
   }
   Value annotations = Value::object();
   Value change = Value::object();
@@ -161,7 +161,7 @@ void ClaimPlanner::bind(const Value& volume, std::vector<Action> chain) {
   }
   if (!annotations.empty()) {
     change.mut("metadata").set("annotations", annotations);
-    chain.push_back(patch(kPersistentVolumeClaims, claim_, client::PatchType::kMerge, std::move(change), true));
+    chain.push_back(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
   }
   plan_.add_chain(std::move(chain));
   finish_status(volume);
@@ -231,7 +231,7 @@ void ClaimPlanner::provision() {
     if (api::annotation_of(claim_, kStorageProvisioner) != provisioner) {
       Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kStorageProvisioner, provisioner},
                                                                                                {kBetaStorageProvisioner, provisioner}})}})}});
-      plan_.add(patch(kPersistentVolumeClaims, claim_, client::PatchType::kMerge, std::move(change), true));
+      plan_.add(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
     }
     return waiting_for();
   }
@@ -243,7 +243,7 @@ void ClaimPlanner::provision() {
     if (api::annotation_of(claim_, kSelectedNode).empty()) return;
     // The scheduler has to choose again.
     Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kSelectedNode, nullptr}})}})}});
-    plan_.add(patch(kPersistentVolumeClaims, claim_, client::PatchType::kMerge, std::move(change), true));
+    plan_.add(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
     return;
   }
   Result<Value> volume = make_local_volume(claim_, storage_class, *node);
@@ -272,7 +272,7 @@ void ClaimPlanner::expand() {
     if (!view_.storage_class["allowVolumeExpansion"].as_bool()) return;
     tell(kNormal, "Resizing", "External resizer is resizing volume " + std::string(api::name_of(volume)));
     Value size = Value::object({{"storage", claim_["spec"]["resources"]["requests"]["storage"]}});
-    plan_.add(patch(kPersistentVolumes, volume, client::PatchType::kMerge,
+    plan_.add(patch(kPersistentVolumes, volume, api::PatchType::kMerge,
                     Value::object({{"spec", Value::object({{"capacity", size}})}}), true));
   }
   Value conditions = claim_["status"]["conditions"];

@@ -202,7 +202,7 @@ Action change_finalizer(const api::Resource& resource, const Value& object, std:
   }
   if (add) list.push(finalizer);
   Value change = Value::object({{"metadata", Value::object({{"finalizers", list.empty() ? Value() : list}})}});
-  return patch(resource, object, client::PatchType::kMerge, std::move(change), true);
+  return patch(resource, object, api::PatchType::kMerge, std::move(change), true);
 }
 
 class ClaimProtection final : public Controller {

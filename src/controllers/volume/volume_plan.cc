@@ -67,7 +67,7 @@ void let_go(Plan& plan, const Value& volume, Time now) {
   } else {
     change = Value::object({{"spec", Value::object({{"claimRef", Value::object({{"uid", nullptr}, {"resourceVersion", nullptr}})}})}});
   }
-  plan.add(patch(kPersistentVolumes, volume, client::PatchType::kMerge, std::move(change), true));
+  plan.add(patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/streams/mux.h"
@@ -74,12 +75,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
  private:
   // Both may destroy this object.
   void tell_drained() {
-    if (!drained_) return;
-    std::weak_ptr<bool> alive = alive_;
-    Task drained = std::move(drained_);
-    drained_ = nullptr;
-    drained();
-    if (!alive.expired() && !drained_) drained_ = std::move(drained);
+    call_member(lifetime_.guard(), drained_);
   }
   void tell_closed() {
     Task closed = std::move(closed_);
@@ -93,7 +89,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
   std::unique_ptr<WebSocket> socket_;
   Task drained_, closed_;
   bool base64_ = false, over_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace

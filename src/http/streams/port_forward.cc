@@ -1,6 +1,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/streams/mux.h"
@@ -25,19 +26,9 @@ class TunnelChannel final : public Channel {
   explicit TunnelChannel(std::unique_ptr<Channel> channel) : below_(channel.get()) {
     WebSocket::Events events;
     events.message = [this](std::string_view bytes, bool) {
-      auto alive = alive_;
-      auto read = std::move(read_);
-      read_ = nullptr;
-      if (read) read(bytes);
-      if (*alive && !read_) read_ = std::move(read);
+      call_member(lifetime_.guard(), read_, bytes);
     };
-    events.drained = [this] {
-      auto alive = alive_;
-      Task drained = std::move(drained_);
-      drained_ = nullptr;
-      if (drained) drained();
-      if (*alive && !drained_) drained_ = std::move(drained);
-    };
+    events.drained = [this] { call_member(lifetime_.guard(), drained_); };
     events.closed = [this] {
       Task closed = std::move(closed_);
       closed_ = nullptr;
@@ -46,7 +37,7 @@ class TunnelChannel final : public Channel {
     socket_ = make_websocket(std::move(channel), std::move(events));
   }
   ~TunnelChannel() override {
-    *alive_ = false;
+    lifetime_.end();
     close();
   }
   void on_read(Function<void(std::string_view)> read) override { read_ = std::move(read); }
@@ -65,7 +56,7 @@ class TunnelChannel final : public Channel {
   std::unique_ptr<WebSocket> socket_;
   Function<void(std::string_view)> read_;
   Task closed_, drained_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
   bool closing_ = false;
 };
 
@@ -106,16 +97,16 @@ class PortImpl final : public ForwardedPort {
   void pause_reading(bool pause) override;
 
   void arrived(std::string_view bytes) {
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     waiting_.append(bytes);
     give();
-    if (*alive) hold(waiting_.size() > kWaiting);
+    if (alive) hold(waiting_.size() > kWaiting);
   }
   void input_ended() {
     input_over_ = true;
     give();
   }
-  void drained() { call(drained_); }
+  void drained() { call_member(lifetime_.guard(), drained_); }
   void lost() {
     gone_ = true;
     tell_gone();
@@ -124,22 +115,13 @@ class PortImpl final : public ForwardedPort {
  private:
   // The peer waits while nobody takes what it has sent.
   void hold(bool on);
-  template <class F, class... Args>
-  void call(F& kept, Args&&... args) {
-    if (!kept) return;
-    auto alive = alive_;
-    F callback = std::move(kept);
-    kept = nullptr;
-    callback(std::forward<Args>(args)...);
-    if (*alive && !kept) kept = std::move(callback);
-  }
   void give() {
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     while (!paused_ && read_ && !waiting_.empty()) {
       std::string bytes = std::move(waiting_);
       waiting_.clear();
-      call(read_, bytes);
-      if (!*alive) return;
+      call_member(alive, read_, bytes);
+      if (!alive) return;
       hold(false);
     }
     if (!input_over_ || paused_ || !waiting_.empty() || !end_) return;
@@ -160,7 +142,7 @@ class PortImpl final : public ForwardedPort {
   Task end_, closed_, drained_;
   std::string waiting_;
   bool paused_ = false, held_ = false, input_over_ = false, output_over_ = false, gone_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 using Opened = Function<void(std::unique_ptr<ForwardedPort>)>;
@@ -349,7 +331,7 @@ Result<std::vector<int>> wanted_ports(const Request& request) {
 }
 
 PortImpl::~PortImpl() {
-  *alive_ = false;
+  lifetime_.end();
   if (paused_) pause_reading(false);
   hold(false);
   forwarding_->forget(data_);
@@ -387,7 +369,7 @@ void PortImpl::pause_reading(bool pause) {
   if (paused_ == pause) return;
   paused_ = pause;
   if (!forwarding_->over()) forwarding_->pause(pause ? 1 : -1);
-  if (!pause && *alive_) give();
+  if (!pause && lifetime_.guard()) give();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json/json.h"
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/query_flag.h"
@@ -18,15 +19,6 @@ constexpr const char* kLaneNames[kLanes] = {"stdin", "stdout", "stderr", "error"
 constexpr unsigned char kCloseSignal = 255;  // v5: followed by the channel that ends
 constexpr Duration kStreamsTime = std::chrono::seconds(30);
 constexpr Duration kGreeting = std::chrono::milliseconds(50);
-
-template <class F, class... Args>
-void call_kept(const std::shared_ptr<bool>& alive, F& kept, Args&&... args) {
-  if (!kept) return;
-  F callback = std::move(kept);
-  kept = nullptr;
-  callback(std::forward<Args>(args)...);
-  if (*alive && !kept) kept = std::move(callback);
-}
 
 Value exit_status(int code) {
   Value status = Value::object({{"metadata", Value::object()}});
@@ -51,7 +43,7 @@ class RemoteImpl final : public RemoteSession {
   using Ready = Function<void(std::unique_ptr<RemoteSession>)>;
   RemoteImpl(const RemoteOptions& options, Ready ready) : options_(options), ready_(std::move(ready)) {}
   ~RemoteImpl() override {
-    *alive_ = false;
+    lifetime_.end();
     if (spdy_) spdy_->close();
     if (socket_) socket_->close(1000, "");
   }
@@ -63,7 +55,7 @@ class RemoteImpl final : public RemoteSession {
     self->own_ = std::move(own);
     return self;
   }
-  std::weak_ptr<bool> alive() { return alive_; }
+  Lifetime::Guard alive() const { return lifetime_.guard(); }
   bool is_ready() const { return !own_; }
   void give_up() { own_.reset(); }
 
@@ -78,7 +70,7 @@ class RemoteImpl final : public RemoteSession {
     events.reset = [this](std::uint32_t id) {
       if (lane_of(id) == kInput) input_ended();
     };
-    events.drained = [this] { call_kept(alive_, drained_); };
+    events.drained = [this] { call_member(lifetime_.guard(), drained_); };
     events.closed = [this] { gone(); };
     spdy_ = make_spdy_connection(std::move(channel), std::move(events));
   }
@@ -88,14 +80,13 @@ class RemoteImpl final : public RemoteSession {
     base64_ = base64;
     WebSocket::Events events;
     events.message = [this](std::string_view bytes, bool) { message(bytes); };
-    events.drained = [this] { call_kept(alive_, drained_); };
+    events.drained = [this] { call_member(lifetime_.guard(), drained_); };
     events.closed = [this] { gone(); };
     socket_ = make_websocket(std::move(channel), std::move(events));
     // An empty message on the first channel we write to says that the connection stands, where nothing else does. Not with the
     // handshake: kubectl before 1.34 reads before it has made its streams, and complains aloud of a message that none of them awaits.
     runtime.after(kGreeting, [this, alive = alive()] {
-      auto still = alive.lock();
-      if (!still || !*still || spoke_) return;
+      if (!alive || spoke_) return;
       send(options_.standard_output ? kOutput : options_.standard_error && !options_.tty ? kError : kStatus, "", false);
     });
     become_ready();
@@ -112,7 +103,7 @@ class RemoteImpl final : public RemoteSession {
   }
   void on_resize(Function<void(int, int)> resize) override {
     resize_ = std::move(resize);
-    if (columns_ > 0) call_kept(alive_, resize_, columns_, rows_);
+    if (columns_ > 0) call_member(lifetime_.guard(), resize_, columns_, rows_);
   }
   void on_close(Task closed) override {
     closed_ = std::move(closed);
@@ -201,9 +192,9 @@ class RemoteImpl final : public RemoteSession {
         if (!size.ok()) continue;
         columns_ = static_cast<int>(std::clamp<std::int64_t>((*size)["Width"].as_int(), 0, 65535));
         rows_ = static_cast<int>(std::clamp<std::int64_t>((*size)["Height"].as_int(), 0, 65535));
-        auto alive = alive_;
-        call_kept(alive, resize_, columns_, rows_);
-        if (!*alive) return;
+        const auto alive = lifetime_.guard();
+        call_member(alive, resize_, columns_, rows_);
+        if (!alive) return;
       }
       if (sizes_.size() > 4096) sizes_.clear();
     }
@@ -214,12 +205,12 @@ class RemoteImpl final : public RemoteSession {
     give();
   }
   void give() {
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     while (!paused_ && input_ && !waiting_.empty()) {
       std::string bytes = std::move(waiting_);
       waiting_.clear();
-      call_kept(alive, input_, bytes);
-      if (!*alive) return;
+      call_member(alive, input_, bytes);
+      if (!alive) return;
     }
     if (!input_over_ || !waiting_.empty() || paused_ || !input_end_) return;
     Task end = std::move(input_end_);
@@ -284,7 +275,7 @@ class RemoteImpl final : public RemoteSession {
   std::string waiting_, sizes_;
   int columns_ = 0, rows_ = 0;
   bool paused_ = false, input_over_ = false, gone_ = false, ended_ = false, spoke_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace
@@ -316,8 +307,7 @@ void serve_remote_command(Runtime& runtime, std::shared_ptr<Exchange> exchange, 
   auto alive = session->alive();
   session->speak_spdy(std::move(accepted->channel), version);
   runtime.after(kStreamsTime, [session, alive] {
-    auto still = alive.lock();
-    if (still && *still && !session->is_ready()) session->give_up();
+    if (alive && !session->is_ready()) session->give_up();
   });
 }
 

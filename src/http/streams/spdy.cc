@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "http/streams/mux.h"
 #include "http/streams/spdy_dictionary.h"
@@ -93,7 +94,7 @@ class SpdyImpl final : public SpdyConnection {
       if (events_.drained) events_.drained();
     });
   }
-  ~SpdyImpl() override { *alive_ = false; }
+  ~SpdyImpl() override { lifetime_.end(); }
 
   bool write(std::uint32_t stream, std::string_view bytes, bool last) override {
     if (over_ || closing_ || !ours_open_.contains(stream)) return true;
@@ -142,7 +143,7 @@ class SpdyImpl final : public SpdyConnection {
 
   void input(std::string_view bytes) {
     if (over_ || closing_) return;
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     std::string joined;
     if (!rest_.empty()) {
       joined = std::move(rest_);
@@ -156,7 +157,7 @@ class SpdyImpl final : public SpdyConnection {
       if (bytes.size() < 8 + size) break;
       std::string_view head = bytes.substr(0, 8), body = bytes.substr(8, size);
       bool good = static_cast<unsigned char>(head[0]) & 0x80 ? control_frame(head, body) : data_frame(head, body);
-      if (!*alive) return;
+      if (!alive) return;
       if (over_ || closing_) return;
       if (!good) return broken();
       bytes.remove_prefix(8 + size);
@@ -168,7 +169,7 @@ class SpdyImpl final : public SpdyConnection {
     std::uint32_t stream = read32(head, 0) & 0x7fffffff;
     bool fin = static_cast<unsigned char>(head[4]) & kFin;
     if (!theirs_open_.contains(stream)) return true;  // of a stream that has been reset
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     if (!body.empty()) {
       for (std::uint32_t id : {stream, std::uint32_t{0}}) {
         std::string update;
@@ -177,7 +178,7 @@ class SpdyImpl final : public SpdyConnection {
         control(kWindowUpdate, 0, update);
       }
       if (events_.data) events_.data(stream, body);
-      if (!*alive) return true;
+      if (!alive) return true;
     }
     if (fin && theirs_open_.erase(stream) && events_.ended) events_.ended(stream);
     return true;
@@ -232,9 +233,9 @@ class SpdyImpl final : public SpdyConnection {
     put32(none, 0);
     reply.append(deflater_.run(none));
     control(kSynReply, 0, reply);
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     if (events_.opened) events_.opened(stream, headers);
-    if (!*alive) return true;
+    if (!alive) return true;
     if ((flags & kFin) && theirs_open_.erase(stream) && events_.ended) events_.ended(stream);
     return true;
   }
@@ -284,7 +285,7 @@ class SpdyImpl final : public SpdyConnection {
   std::string rest_;
   std::unordered_set<std::uint32_t> ours_open_, theirs_open_;  // directions that are still open
   std::uint32_t last_stream_ = 0;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
   bool over_ = false, closing_ = false;
 };
 

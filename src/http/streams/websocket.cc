@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/streams/mux.h"
@@ -31,7 +32,7 @@ class WebSocketImpl final : public WebSocket {
     });
   }
   ~WebSocketImpl() override {
-    *alive_ = false;
+    lifetime_.end();
     wslay_event_context_free(context_);
   }
 
@@ -55,7 +56,7 @@ class WebSocketImpl final : public WebSocket {
  private:
   static ssize_t receive(wslay_event_context_ptr context, std::uint8_t* to, std::size_t room, int, void* user) {
     auto& self = *static_cast<WebSocketImpl*>(user);
-    if (!*self.alive_ || self.input_.empty()) {
+    if (!self.lifetime_.guard() || self.input_.empty()) {
       wslay_event_set_error(context, WSLAY_ERR_WOULDBLOCK);
       return -1;
     }
@@ -83,10 +84,10 @@ class WebSocketImpl final : public WebSocket {
     input_ = {};
     auto messages = std::move(messages_);
     messages_.clear();
-    auto alive = alive_;
+    const auto alive = lifetime_.guard();
     for (auto& [text, is_text] : messages) {
       if (events_.message) events_.message(text, is_text);
-      if (!*alive) return;
+      if (!alive) return;
     }
     flush();
     // Fatal, or the closing handshake is complete.
@@ -115,7 +116,7 @@ class WebSocketImpl final : public WebSocket {
   std::string_view input_;
   std::string output_;
   std::vector<std::pair<std::string, bool>> messages_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
   bool over_ = false;
 };
 
