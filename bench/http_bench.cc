@@ -24,11 +24,11 @@ int main(int argc, char** argv) {
     if (exchange->request().path == "/watch") {
       static std::vector<std::shared_ptr<http::Exchange>> watches;
       exchange->start(200, {{"content-type", "application/json"}});
-      exchange->write({http::Piece{body, *body}});
+      exchange->write({http::SharedBytes{body, *body}});
       watches.push_back(std::move(exchange));
       return;
     }
-    exchange->respond(status, {{"content-type", "application/json"}}, {http::Piece{body, *body}});
+    exchange->respond(status, {{"content-type", "application/json"}}, {http::SharedBytes{body, *body}});
   });
   std::optional<http::TlsConfig> tls;
   if (!plain) {

@@ -19,9 +19,9 @@ using client::InformerSet;
 namespace {
 
 // A controller whose plans are tampered with.
-class Spoiled final : public controllers::Controller {
+class TamperedController final : public controllers::Controller {
  public:
-  Spoiled(std::unique_ptr<Controller> inner, std::function<void(controllers::Plan&)> spoil)
+  TamperedController(std::unique_ptr<Controller> inner, std::function<void(controllers::Plan&)> spoil)
       : inner_(std::move(inner)), spoil_(std::move(spoil)) {}
   std::string name() const override { return inner_->name(); }
   std::string component() const override { return inner_->component(); }
@@ -66,7 +66,7 @@ Cluster::Cluster(Options options) : options_(std::move(options)), world_(options
       }
       if (i == 0) {  // one at a time, see its header
         for (auto& one : controllers::disruption::make_controllers(informers))
-          parts.controllers.push_back(std::make_unique<Spoiled>(std::move(one), options_.spoil_budgets));
+          parts.controllers.push_back(std::make_unique<TamperedController>(std::move(one), options_.spoil_budgets));
       }
       parts.controllers.push_back(
           controllers::gc::make_controller(informers, {{kPods, "Pod"},
@@ -251,7 +251,7 @@ void Cluster::set_conducts(Conducts conducts) {
 
 bool Cluster::is_hopeless(const Value& pod) const {
   const auto found = conducts_.find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
-  return found != conducts_.end() && found->second == Conduct::kNeverReady;
+  return found != conducts_.end() && found->second == ImageBehaviour::kNeverReady;
 }
 
 void Cluster::heal() {

@@ -64,7 +64,7 @@ class Agent final : public Controller {
     }
     if (phase == "Failed" || phase == "Succeeded") return plan;
     if (!process && !claims_are_there(pod)) {
-      plan.look_again(1s);
+      plan.requeue_after(1s);
       return plan;
     }
     if (!process) {
@@ -74,7 +74,7 @@ class Agent final : public Controller {
       machine_.report(key, uid, true);
     }
     const bool ready = is_ready(pod, *process, now, plan);
-    if (process->fail_at != Time::max()) plan.look_again(process->fail_at - now);
+    if (process->fail_at != Time::max()) plan.requeue_after(process->fail_at - now);
     if (phase != "Running" || api::is_pod_ready(pod) != ready) plan.add(status(pod, "Running", ready, now));
     return plan;
   }
@@ -98,22 +98,22 @@ class Agent final : public Controller {
       machine_.file_systems[key] = volume["spec"]["capacity"]["storage"].str();
     }
   }
-  // Looks again when that changes.
+  // ExpectedTemplate again when that changes.
   bool is_ready(const Value& pod, const Process& process, Time now, Plan& plan) const {
     const auto known = machine_.conducts->find(pod["spec"]["containers"][std::size_t{0}]["image"].str());
-    const Conduct conduct = known == machine_.conducts->end() ? Conduct::kWell : known->second;
-    if (conduct == Conduct::kNeverReady) return false;
+    const ImageBehaviour conduct = known == machine_.conducts->end() ? ImageBehaviour::kWell : known->second;
+    if (conduct == ImageBehaviour::kNeverReady) return false;
     const Time ready_at = std::max(process.ready_at, process.unready_until);
     if (now < ready_at) {
-      plan.look_again(ready_at - now);
+      plan.requeue_after(ready_at - now);
       return false;
     }
-    if (conduct == Conduct::kWell) return true;
+    if (conduct == ImageBehaviour::kWell) return true;
     Time crashes = ready_at + 2s;
     for (Duration pause = 10s;; pause = std::min<Duration>(pause * 2, 300s)) {
       const Time back = crashes + pause;
       if (now < back) {
-        plan.look_again((now < crashes ? crashes : back) - now);
+        plan.requeue_after((now < crashes ? crashes : back) - now);
         return now < crashes;
       }
       crashes = back + 2s;
@@ -137,7 +137,7 @@ class Agent final : public Controller {
   }
   void stop(Process& process, Time now, Duration grace, Plan& plan) {
     if (process.stop_at == Time::max()) process.stop_at = now + world_.between(5ms, std::max<Duration>(grace, 10ms));
-    plan.look_again(process.stop_at - now);
+    plan.requeue_after(process.stop_at - now);
   }
   controllers::Action status(const Value& pod, std::string_view phase, bool ready, Time now,
                              const std::string& reason = {}) {
@@ -201,7 +201,7 @@ class DiskAgent final : public Controller {
     const std::string key = name.to_string();
     const bool mounted = std::any_of(machine_.processes.begin(), machine_.processes.end(),
                                      [&](const auto& one) { return one.second.claims.count(key) > 0; });
-    if (mounted && !machine_.grows_mounted && machine_.file_systems[key] != size.as_string()) return plan.look_again(3s);
+    if (mounted && !machine_.grows_mounted && machine_.file_systems[key] != size.as_string()) return plan.requeue_after(3s);
     Value reached = Value::object({{"status", Value::object({{"capacity", Value::object({{"storage", size}})}})}});
     plan.add(controllers::patch_status(kPersistentVolumeClaims, claim, std::move(reached)));
   }

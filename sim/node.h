@@ -15,12 +15,12 @@
 namespace berth::sim {
 
 // What an image does when it runs.
-enum class Conduct {
+enum class ImageBehaviour {
   kWell,
   kNeverReady,
   kCrashLoop,  // ready for a moment, then down for ever longer
 };
-using Conducts = std::map<std::string, Conduct>;  // by image; one that is not in it is well
+using Conducts = std::map<std::string, ImageBehaviour>;  // by image; one that is not in it is well
 
 struct Process {
   std::string uid;

@@ -123,7 +123,7 @@ TEST(PlantedBugInOptions, TidyingRemovedTemplatesAwayLosesData) {
         if (!wanted && !claim.is_null() && !api::is_terminating(claim)) plan.add(controllers::remove(kPersistentVolumeClaims, claim));
       }
     }
-    plan.look_again(1s);
+    plan.requeue_after(1s);
     return plan;
   }, "though its template was removed"));
 }

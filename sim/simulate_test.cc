@@ -178,7 +178,7 @@ TEST(PlantedBug, TakingMembersDownWhileOthersAreMissingBreaksTheOrder) {
           // "The others are down anyway."
           if (waits && ready(pod)) plan.add(controllers::remove(kPods, pod));
         }
-        if (waits) plan.look_again(1s);
+        if (waits) plan.requeue_after(1s);
         return plan;
       },
       "was taken down"));
@@ -231,7 +231,7 @@ TEST(PlantedBug, ARestlessControllerIsSeen) {
       Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{"seen", stamp}})}})}});
       plan.add(controllers::patch(kStatefulSets, view.set, api::PatchType::kMerge, std::move(change)));
     }
-    plan.look_again(20s);
+    plan.requeue_after(20s);
     return plan;
   }));
 }
@@ -278,7 +278,7 @@ class HastyCollector final : public controllers::Controller {
     const Duration since = missing_.try_emplace(node, runtime_.monotonic()).first->second;
     const Duration left = since + 40s - runtime_.monotonic();
     if (left > Duration::zero()) {
-      plan.look_again(left);
+      plan.requeue_after(left);
     } else {
       plan.add(controllers::remove(kPods, pod, 0));
     }

@@ -4,7 +4,7 @@
 
 #include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -75,7 +75,7 @@ class Churn final : public Checker {
     const Value& set = owner_of(truth_, pod);
     if (set.is_null() || api::is_terminating(set) || api::is_pod_terminal(pod) || is_taken(pod)) return;
     const int ordinal = ordinal_of(pod);
-    if (!wishes_.all(set, [&](const Wish& wish) { return wish.wants(ordinal); })) return;
+    if (!wishes_.all(set, [&](const ExpectedVersion& wish) { return wish.wants(ordinal); })) return;
     Count& count = count_[std::string(api::uid_of(set))];
     const int times = ++count.replaced[ordinal];
     // Of two controllers one may make a member again by what was asked for a moment ago.
@@ -102,7 +102,7 @@ class Churn final : public Checker {
   }
 
   Truth& truth_;
-  Wishes wishes_;
+  ExpectedState wishes_;
   std::map<std::string, Count> count_;  // by the set's uid
   std::map<api::Name, Life> lives_;
   int remounts_ = 0;  // claims that had to be mounted again to grow

@@ -40,7 +40,7 @@ class Claims final : public Checker {
 
  private:
   // When the set last wished something under which the claims of these ordinals may go.
-  struct Wishes {
+  struct ExpectedState {
     std::optional<Duration> may_go_with_set;  // whenDeleted: Delete, and gone or going
     std::optional<Duration> deleted_policy;   // the last time whenDeleted was Delete
     std::map<int, Duration> may_go_scaled;    // whenScaled: Delete, per ordinal out of range: last time
@@ -51,7 +51,7 @@ class Claims final : public Checker {
 
   void remember(const Change& change) {
     const Value& set = change.after.is_null() ? change.before : change.after;
-    Wishes& wishes = wishes_[api::name_key(set)];
+    ExpectedState& wishes = wishes_[api::name_key(set)];
     note(wishes);  // what was true up to now
     wishes.set = change.after;
     const Shape shape = shape_of(set);
@@ -67,7 +67,7 @@ class Claims final : public Checker {
     }
     note(wishes);
   }
-  void note(Wishes& wishes) {
+  void note(ExpectedState& wishes) {
     if (wishes.set.is_null()) return;
     const Shape shape = shape_of(wishes.set);
     if (shape.delete_when_deleted) wishes.deleted_policy = truth_.world().elapsed();
@@ -79,7 +79,7 @@ class Claims final : public Checker {
   void judge(const api::Name& set_name, int ordinal, const std::string& claim) {
     auto found = wishes_.find(set_name);
     if (found == wishes_.end()) return;
-    Wishes& wishes = found->second;
+    ExpectedState& wishes = found->second;
     note(wishes);
     const Duration long_ago = truth_.world().elapsed() - 4 * truth_.slack();
     if (wishes.may_go_with_set && *wishes.may_go_with_set >= long_ago) return;
@@ -92,7 +92,7 @@ class Claims final : public Checker {
   }
 
   Truth& truth_;
-  std::map<api::Name, Wishes> wishes_;
+  std::map<api::Name, ExpectedState> wishes_;
 };
 
 }  // namespace

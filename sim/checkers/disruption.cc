@@ -6,7 +6,7 @@
 #include "api/set_options.h"
 #include "base/text.h"
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -113,9 +113,9 @@ class Disruption final : public Checker {
     for (const auto& [uid, owner] : owners) {
       const bool ends = owner.set.is_null() || api::is_terminating(owner.set);
       ending |= ends;
-      int least = ends ? owner.healthy : Wish(owner.set).replicas;
+      int least = ends ? owner.healthy : ExpectedVersion(owner.set).replicas;
       if (!owner.set.is_null()) {
-        for (const Wish& wish : wishes_.of(owner.set)) least = std::min(least, wish.replicas);
+        for (const ExpectedVersion& wish : wishes_.of(owner.set)) least = std::min(least, wish.replicas);
       }
       // A successor waits for the names of the pods before it.
       if (ending_names.count(owner.name)) least = std::min(least, owner.pods);
@@ -125,7 +125,7 @@ class Disruption final : public Checker {
   }
 
   Truth& truth_;
-  Wishes wishes_;
+  ExpectedState wishes_;
   std::map<std::string, std::vector<std::pair<Value, Duration>>> earlier_;  // versions of budgets by uid, and until when
   std::map<api::Name, Lost> lost_;
 };

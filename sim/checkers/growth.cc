@@ -6,7 +6,7 @@
 #include "api/set_options.h"
 #include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -41,7 +41,7 @@ class Growth final : public Checker {
   void at_rest() override {
     for (const auto& [name, set] : truth_.all(kStatefulSets)) {
       if (api::is_terminating(set) || has_hopeless(truth_, set)) continue;
-      const Wish wish(set);
+      const ExpectedVersion wish(set);
       // With OnDelete it is for people to restart members, and the claims behind them wait.
       if (!wish.has_option(api::kClaimTemplateUpdates) || wish.on_delete) continue;
       const Value& said = api::condition_of(set, "berth.dev/ClaimTemplates");
@@ -57,12 +57,12 @@ class Growth final : public Checker {
  private:
   void wrong(const std::string& what) { truth_.violation(name(), what); }
   Duration long_ago() const { return truth_.world().elapsed() - truth_.slack(); }
-  static api::Name claim_of(const Wish& wish, std::string_view claim_template, int ordinal) {
+  static api::Name claim_of(const ExpectedVersion& wish, std::string_view claim_template, int ordinal) {
     return {std::string(api::namespace_of(wish.set)),
             std::string(claim_template) + "-" + std::string(api::name_of(wish.set)) + "-" + std::to_string(ordinal)};
   }
 
-  void check(const Wish& wish, const Value& claim_template, int ordinal) {
+  void check(const ExpectedVersion& wish, const Value& claim_template, int ordinal) {
     const api::Name name = claim_of(wish, api::name_of(claim_template), ordinal);
     const Value& claim = truth_.get(kPersistentVolumeClaims, name);
     if (api::is_terminating(claim)) return;  // somebody deleted it; it goes with its pod
@@ -73,7 +73,7 @@ class Growth final : public Checker {
     if (!attributes.is_null() && claim["spec"]["volumeAttributesClassName"] != attributes)
       wrong("claim " + name.name + " has other attributes than its template");
   }
-  void check_mounts(const Wish& wish, int ordinal) {
+  void check_mounts(const ExpectedVersion& wish, int ordinal) {
     const std::string pod = std::string(api::name_of(wish.set)) + "-" + std::to_string(ordinal);
     std::set<std::string> mounted, wanted;
     for (const Value& volume : truth_.get(kPods, {std::string(api::namespace_of(wish.set)), pod})["spec"]["volumes"]) {
@@ -91,7 +91,7 @@ class Growth final : public Checker {
     if (!of_claim) return;
     const auto& [set, claim_template, ordinal] = *of_claim;
     std::string behind;
-    const bool out_of_turn = wishes_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const Wish& wish) {
+    const bool out_of_turn = wishes_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const ExpectedVersion& wish) {
       if (!wish.has_option(api::kClaimTemplateUpdates) || !asks_for(wish, claim_template, asked(claim))) return true;
       for (int other : wish.ordinals()) {
         if (other <= ordinal || other < wish.first_updated) continue;
@@ -106,13 +106,13 @@ class Growth final : public Checker {
       wrong("claim " + std::string(api::name_of(claim)) + " was told to grow " +
             (behind.empty() ? "though nobody asked for it" : "before " + behind + " had grown"));
   }
-  static bool asks_for(const Wish& wish, std::string_view claim_template, std::int64_t size) {
+  static bool asks_for(const ExpectedVersion& wish, std::string_view claim_template, std::int64_t size) {
     for (const Value& one : wish.set["spec"]["volumeClaimTemplates"]) {
       if (api::name_of(one) == claim_template) return asked(one) == size;
     }
     return false;
   }
-  bool is_behind(const Wish& wish, std::string_view claim_template, int ordinal) const {
+  bool is_behind(const ExpectedVersion& wish, std::string_view claim_template, int ordinal) const {
     const Value& claim = truth_.get(kPersistentVolumeClaims, claim_of(wish, claim_template, ordinal));
     if (claim.is_null() || api::is_terminating(claim)) return false;
     const auto made = made_.find(std::string(api::uid_of(claim)));
@@ -167,7 +167,7 @@ class Growth final : public Checker {
   }
 
   Truth& truth_;
-  Wishes wishes_;
+  ExpectedState wishes_;
   std::map<std::string, Duration> made_;                             // by the claim's uid
   std::map<api::Name, std::map<std::string, Removed>> removed_;      // set -> claim template
 };

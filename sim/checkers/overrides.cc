@@ -2,7 +2,7 @@
 #include "base/text.h"
 #include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -17,8 +17,8 @@ bool contains(std::string_view range, int ordinal) {
 }
 
 // What may differ between members, of one of them: template and overrides put together word by word.
-struct Looks {
-  Looks(const Value& pod_template, const Value& set, int ordinal) : Looks(pod_template["spec"]) {
+struct ExpectedTemplate {
+  ExpectedTemplate(const Value& pod_template, const Value& set, int ordinal) : ExpectedTemplate(pod_template["spec"]) {
     const std::string_view text = api::annotation_of(set, api::kOrdinalOverrides);
     const Value all = text.empty() ? Value() : json::parse(text).value();
     for (const auto& [range, change] : all.entries()) {
@@ -30,14 +30,14 @@ struct Looks {
       for (const auto& [key, value] : change["nodeSelector"].entries()) nodes[std::string(key)] = value.str();
     }
   }
-  explicit Looks(const Value& spec) {
+  explicit ExpectedTemplate(const Value& spec) {
     const Value& container = spec["containers"][0];
     image = container["image"].str();
     cpu = container["resources"]["limits"]["cpu"].str();
     for (const Value& one : container["env"]) env[one["name"].str()] = one["value"].str();
     for (const auto& [key, value] : spec["nodeSelector"].entries()) nodes[std::string(key)] = value.str();
   }
-  bool operator==(const Looks&) const = default;
+  bool operator==(const ExpectedTemplate&) const = default;
 
   std::string image, cpu;
   std::map<std::string, std::string> env, nodes;
@@ -56,9 +56,9 @@ class Overrides final : public Checker {
     const std::string revision(api::label_of(pod, controllers::kRevisionLabel));
     const Value& data = truth_.get(kControllerRevisions, {std::string(api::namespace_of(pod)), revision})["data"];
     if (set.is_null() || data.is_null()) return;
-    const Looks looks(pod["spec"]);
+    const ExpectedTemplate looks(pod["spec"]);
     const bool wrong = wishes_.all(
-        set, [&](const Wish& wish) { return looks != Looks(data["spec"]["template"], wish.set, ordinal_of(pod)); });
+        set, [&](const ExpectedVersion& wish) { return looks != ExpectedTemplate(data["spec"]["template"], wish.set, ordinal_of(pod)); });
     if (wrong) truth_.violation(name(), std::string(api::name_of(pod)) + " was not made as its ordinal asks for");
   }
 
@@ -66,15 +66,15 @@ class Overrides final : public Checker {
     for (const auto& [name, pod] : truth_.all(kPods)) {
       const Value& set = owner_of(truth_, pod);
       if (set.is_null() || api::is_terminating(set) || has_hopeless(truth_, set)) continue;
-      if (!Wish(set).updates(ordinal_of(pod))) continue;
-      if (Looks(pod["spec"]) != Looks(set["spec"]["template"], set, ordinal_of(pod)))
+      if (!ExpectedVersion(set).updates(ordinal_of(pod))) continue;
+      if (ExpectedTemplate(pod["spec"]) != ExpectedTemplate(set["spec"]["template"], set, ordinal_of(pod)))
         truth_.violation(this->name(), name.name + " is not as its ordinal asks for");
     }
   }
 
  private:
   Truth& truth_;
-  Wishes wishes_;
+  ExpectedState wishes_;
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include <set>
 
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -18,14 +18,14 @@ class Places final : public Checker {
     if (change.resource != kPods || !change.before.is_null()) return;
     const Value& set = owner_of(truth_, change.after);
     const int ordinal = ordinal_of(change.after);
-    if (set.is_null() || !wishes_.all(set, [&](const Wish& wish) { return !wish.wants(ordinal); })) return;
+    if (set.is_null() || !wishes_.all(set, [&](const ExpectedVersion& wish) { return !wish.wants(ordinal); })) return;
     truth_.violation(name(), std::string(api::name_of(change.after)) + " was made, which is not wanted");
   }
 
   void at_rest() override {
     for (const auto& [name, set] : truth_.all(kStatefulSets)) {
       if (api::is_terminating(set) || has_hopeless(truth_, set)) continue;
-      const std::vector<int> wanted = Wish(set).ordinals();
+      const std::vector<int> wanted = ExpectedVersion(set).ordinals();
       std::set<int> missing(wanted.begin(), wanted.end()), surplus;
       for (const auto& [pod_name, pod] : truth_.all(kPods)) {
         if (!api::is_controlled_by(pod, api::uid_of(set))) continue;
@@ -39,7 +39,7 @@ class Places final : public Checker {
 
  private:
   Truth& truth_;
-  Wishes wishes_;
+  ExpectedState wishes_;
 };
 
 }  // namespace

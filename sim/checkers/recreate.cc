@@ -1,6 +1,6 @@
 #include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -19,7 +19,7 @@ class Recreate final : public Checker {
     if (set.is_null()) return;
     const int ordinal = ordinal_of(change.after);
     std::string in_the_way;
-    const bool wrong = wishes_.all(set, [&](const Wish& wish) {
+    const bool wrong = wishes_.all(set, [&](const ExpectedVersion& wish) {
       if (!wish.recreate || !wish.updates(ordinal)) return false;
       in_the_way = other_revision(wish, change.after);
       return !in_the_way.empty();
@@ -29,7 +29,7 @@ class Recreate final : public Checker {
 
  private:
   // A member that an update concerns, and that everybody knows of, is of another revision.
-  std::string other_revision(const Wish& wish, const Value& made) const {
+  std::string other_revision(const ExpectedVersion& wish, const Value& made) const {
     using controllers::kRevisionLabel;
     const Duration long_ago = truth_.world().elapsed() - truth_.slack();
     for (const auto& [name, pod] : truth_.all(kPods)) {
@@ -42,7 +42,7 @@ class Recreate final : public Checker {
   }
 
   Truth& truth_;
-  Wishes wishes_;
+  ExpectedState wishes_;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "api/set_options.h"
 #include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 namespace berth::sim {
 namespace {
@@ -79,7 +79,7 @@ class Teardown final : public Checker {
   bool may_go_alive(const Value& pod, const Value& set) const {
     if (api::is_pod_terminal(pod) || !api::is_pod_ready(pod)) return true;
     if (truth_.world().elapsed() - truth_.spec_changed(api::name_key(set)) < truth_.slack()) return true;
-    if (!Wish(set).wants(ordinal_of(pod))) return true;
+    if (!ExpectedVersion(set).wants(ordinal_of(pod))) return true;
     const std::string_view revision = api::label_of(pod, controllers::kRevisionLabel);
     return revision != set["status"]["updateRevision"].as_string() ||
            set["status"]["updatedReplicas"].as_int() != set["spec"]["replicas"].as_int();

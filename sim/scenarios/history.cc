@@ -4,7 +4,7 @@
 
 #include "sim/cluster.h"
 #include "sim/scenarios/forms.h"
-#include "sim/scenarios/people.h"
+#include "sim/scenarios/user_actor.h"
 
 namespace berth::sim {
 namespace {
@@ -35,16 +35,16 @@ class History {
                   .spoil_budgets = options.spoil_budgets,
                   .more_controllers = options.more_controllers}),
         world_(cluster_.world()),
-        people_(cluster_, big_ ? 50 : 5, options.all_options) {}
+        actor_(cluster_, big_ ? 50 : 5, options.all_options) {}
 
   Outcome run() {
     cluster_.truth().set_trace(options_.trace);
-    cluster_.set_conducts({{"i:never", Conduct::kNeverReady}, {"i:loop", Conduct::kCrashLoop}});
-    people_.create_sets(big_ ? 1 : 1 + static_cast<int>(world_.below(long_ ? 3 : 2)));
+    cluster_.set_conducts({{"i:never", ImageBehaviour::kNeverReady}, {"i:loop", ImageBehaviour::kCrashLoop}});
+    actor_.create_sets(big_ ? 1 : 1 + static_cast<int>(world_.below(long_ ? 3 : 2)));
     const Duration end = long_ ? world_.between(40s, 120s) : world_.between(10s, 60s);
     const int deeds = long_ ? 10 + static_cast<int>(world_.below(16)) : 3 + static_cast<int>(world_.below(9));
     for (int i = 0; i < deeds; ++i) {
-      people_.later(world_.between(1s, end), [this] { people_.do_something(); });
+      actor_.later(world_.between(1s, end), [this] { actor_.do_something(); });
     }
     if (options_.faults) {
       set_faults();
@@ -57,7 +57,7 @@ class History {
     cluster_.faults(scheduler).swallowed_event = options_.swallowed_event;
     const int accidents = 2 + static_cast<int>(world_.below(long_ ? 12 : 6));
     for (int i = 0; i < accidents; ++i) {
-      people_.later(world_.between(1s, end), [this] { let_something_happen(); });
+      actor_.later(world_.between(1s, end), [this] { let_something_happen(); });
     }
     pass(end + 11s);  // whatever people began to do is done by then
     if (!stopped()) heal();
@@ -81,11 +81,11 @@ class History {
     cluster_.heal();
     // Images are mended, but for some that never become ready: their sets wait, and have to say for what.
     const bool hopeless = world_.chance(0.2);
-    cluster_.set_conducts(hopeless ? Conducts{{"i:never", Conduct::kNeverReady}} : Conducts{});
+    cluster_.set_conducts(hopeless ? Conducts{{"i:never", ImageBehaviour::kNeverReady}} : Conducts{});
     world_.run_for(1s);
-    people_.tidy_up(hopeless);
+    actor_.tidy_up(hopeless);
     world_.run_for(30s);
-    people_.tidy_up(hopeless);
+    actor_.tidy_up(hopeless);
   }
   void finish() {
     Truth& truth = cluster_.truth();
@@ -123,8 +123,8 @@ class History {
     if (!goes_on) return;
     // And what was stored so goes on as any other.
     for (int i = 0; i < 3; ++i) {
-      people_.later(world_.between(1s, 20s), [this] { people_.do_something(); });
-      people_.later(world_.between(1s, 20s), [this] { hurt_process(); });
+      actor_.later(world_.between(1s, 20s), [this] { actor_.do_something(); });
+      actor_.later(world_.between(1s, 20s), [this] { hurt_process(); });
     }
     pass(31s);
     if (!stopped()) heal();
@@ -166,11 +166,11 @@ class History {
     switch (options_.faults ? world_.below(8) : 7) {
       case 0:
         cluster_.kill(which);
-        people_.later(world_.between(10ms, 10s), [this, which] { cluster_.start(which); });
+        actor_.later(world_.between(10ms, 10s), [this, which] { cluster_.start(which); });
         break;
       case 1:
         cluster_.faults(which).outage = true;
-        people_.later(world_.between(10ms, 5s), [this, which] { cluster_.faults(which).outage = false; });
+        actor_.later(world_.between(10ms, 5s), [this, which] { cluster_.faults(which).outage = false; });
         break;
       case 2: cluster_.faults(which).lag_until = world_.elapsed() + world_.between(100ms, 3s); break;
       case 3: cluster_.cut_watches(which); break;
@@ -180,7 +180,7 @@ class History {
         break;
       case 5:
         cluster_.kill_server(world_.chance(0.3));
-        people_.later(world_.between(10ms, 5s), [this] { cluster_.start_server(); });
+        actor_.later(world_.between(10ms, 5s), [this] { cluster_.start_server(); });
         break;
       default: hurt_process(); break;
     }
@@ -189,7 +189,7 @@ class History {
   void fail_power() {
     Machine& machine = cluster_.machines()[world_.below(cluster_.machines().size())];
     cluster_.power_off(machine);
-    people_.later(world_.chance(0.3) ? world_.between(60s, 100s) : world_.between(1s, 30s), [this, &machine] { cluster_.power_on(machine); });
+    actor_.later(world_.chance(0.3) ? world_.between(60s, 100s) : world_.between(1s, 30s), [this, &machine] { cluster_.power_on(machine); });
   }
   // A process exits, is evicted, or stops being ready for a while: perhaps for so long that it counts as broken.
   void hurt_process() {
@@ -210,7 +210,7 @@ class History {
   bool big_, long_;
   Cluster cluster_;
   World& world_;
-  People people_;
+  UserActor actor_;
 };
 
 }  // namespace

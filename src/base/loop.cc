@@ -27,7 +27,7 @@ namespace {
 
 constexpr std::uint64_t kWakeKey = ~std::uint64_t{0};
 constexpr int kEventsPerRound = 128;
-constexpr Duration kLentAtMost = 200us;  // and the task that runs then
+constexpr Duration kHelperTurn = 200us;  // and the task that runs then
 
 Duration clock_value(clockid_t clock) {
   timespec t{};
@@ -80,16 +80,16 @@ struct Loop::State {
   enum class Turn {
     kOwner,   // the owner of the loop, awake or about to be
     kNobody,  // the owner waits in epoll_wait, or is about to, and needs a signal()
-    kLender,  // another thread runs tasks; the owner may sleep on
+    kHelper,  // another thread runs tasks; the owner may sleep on
   };
   Turn turn = Turn::kOwner;
   bool stopping = false;
-  bool lendable = false;       // inside run()
+  bool takes_helpers = false;       // inside run()
   bool owner_waits = false;    // woken while another has the turn
   std::condition_variable turn_over;
 
   Duration asleep_until{};     // of the owner; whoever has the turn reads it
-  Lender* lender = nullptr;    // of whoever has the turn
+  IoHelper* helper = nullptr;    // of whoever has the turn
 
   std::deque<Task> running;  // taken from `posted`, to be run in this round
 
@@ -141,7 +141,7 @@ struct Loop::State {
   void take_turn_back() {
     std::unique_lock lock(mutex);
     owner_waits = true;
-    turn_over.wait(lock, [this] { return turn != Turn::kLender; });
+    turn_over.wait(lock, [this] { return turn != Turn::kHelper; });
     owner_waits = false;
     turn = Turn::kOwner;
   }
@@ -239,7 +239,7 @@ void Loop::run() {
   for (;;) {
     {
       std::lock_guard lock(state_->mutex);
-      state_->lendable = !state_->stopping;
+      state_->takes_helpers = !state_->stopping;
       if (std::exchange(state_->stopping, false)) return;
     }
     run_once(Duration::max());
@@ -279,16 +279,16 @@ void Loop::post(Task task) {
   if (wake) state_->signal();  // outside: the loop wants the mutex first thing
 }
 
-void Loop::lend(Task task, Lender* lender) {
+void Loop::run_or_post(Task task, IoHelper* helper) {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
-  if (state.turn != State::Turn::kNobody || !state.lendable) {
+  if (state.turn != State::Turn::kNobody || !state.takes_helpers) {
     lock.unlock();
     return post(std::move(task));
   }
-  state.turn = State::Turn::kLender;  // nothing is posted where nobody has the turn
-  state.lender = lender;
-  const Duration until = monotonic() + kLentAtMost;
+  state.turn = State::Turn::kHelper;  // nothing is posted where nobody has the turn
+  state.helper = helper;
+  const Duration until = monotonic() + kHelperTurn;
   bool wake;
   for (;;) {
     lock.unlock();
@@ -296,7 +296,7 @@ void Loop::lend(Task task, Lender* lender) {
     task = nullptr;
     lock.lock();
     if (state.posted.empty() || state.owner_waits || state.stopping || monotonic() >= until) {
-      state.lender = nullptr;
+      state.helper = nullptr;
       wake = state.return_turn();
       break;
     }
@@ -307,7 +307,7 @@ void Loop::lend(Task task, Lender* lender) {
   if (wake) state.signal();
 }
 
-Lender* Loop::lender() const { return state_->lender; }
+IoHelper* Loop::io_helper() const { return state_->helper; }
 
 TimerId Loop::after(Duration delay, Task task) {
   Duration now = monotonic();

@@ -1,7 +1,7 @@
 #pragma once
 // Loop: the production Runtime. One epoll instance, one thread, a bounded pool for blocking work.
 //
-// "The loop thread" is whoever has the turn: the thread in run(), or, while that one sleeps, a thread that lends itself.
+// "The loop thread" is the thread that has the turn: the one in run(), or, while that one sleeps, an I/O helper (runtime.h).
 // One at a time, each seeing all that the one before did.
 
 #include <cstdint>
@@ -30,8 +30,8 @@ class Loop final : public Runtime {
   Time now() const override;
   Duration monotonic() const override;
   void post(Task task) override;
-  void lend(Task task, Lender* lender = nullptr) override;  // stands in for run() only: run_once() is never left to others
-  Lender* lender() const override;
+  void run_or_post(Task task, IoHelper* helper = nullptr) override;  // stands in for run() only: run_once() is never left to others
+  IoHelper* io_helper() const override;
   TimerId after(Duration delay, Task task) override;
   void cancel(TimerId id) override;
   void offload(Task work, Task done) override;

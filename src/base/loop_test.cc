@@ -90,11 +90,11 @@ struct Running {
     loop.stop();
     thread.join();
   }
-  // Lends `task` until the loop was found asleep, so that it ran here and before lend() returned.
-  void lend_here(const std::function<void()>& task) {
+  // Calls run_or_post(task) until the loop was found asleep, so that the task ran here and before the call returned.
+  void run_here(const std::function<void()>& task) {
     for (bool here = false; !here;) {
       std::promise<void> done;
-      loop.lend([&, caller = std::this_thread::get_id()] {
+      loop.run_or_post([&, caller = std::this_thread::get_id()] {
         here = std::this_thread::get_id() == caller;
         if (here) task();
         done.set_value();
@@ -108,11 +108,11 @@ TEST(Loop, LenderRunsItsTaskAndWhatThatPosts) {
   Running running;
   const auto me = std::this_thread::get_id();
   std::string seen;
-  running.lend_here([&] {
+  running.run_here([&] {
     running.loop.post([&] { seen += std::this_thread::get_id() == me ? "b" : "?"; });
     seen += "a";
   });
-  // Where the lender's time was up, the loop runs the rest.
+  // The loop runs what is left when the helper's turn is over.
   std::promise<void> done;
   running.loop.post([&] { done.set_value(); });
   done.get_future().wait();
@@ -120,28 +120,28 @@ TEST(Loop, LenderRunsItsTaskAndWhatThatPosts) {
 }
 
 TEST(Loop, TasksKnowWhoLends) {
-  struct Someone : Lender {
-    void take_on(Work) override {}
-    int alarm() const override { return -1; }
+  struct Someone : IoHelper {
+    void add_work(Work) override {}
+    int wake_fd() const override { return -1; }
   } someone;
   Running running;
-  Lender* by_lender = nullptr;
-  Lender* by_owner = &someone;
+  IoHelper* by_helper = nullptr;
+  IoHelper* by_owner = &someone;
   for (bool here = false; !here;) {
     std::promise<void> done;
-    running.loop.lend(
+    running.loop.run_or_post(
         [&, caller = std::this_thread::get_id()] {
           here = std::this_thread::get_id() == caller;
-          (here ? by_lender : by_owner) = running.loop.lender();
+          (here ? by_helper : by_owner) = running.loop.io_helper();
           done.set_value();
         },
         &someone);
     done.get_future().wait();
   }
-  EXPECT_EQ(by_lender, &someone);
+  EXPECT_EQ(by_helper, &someone);
   std::promise<void> done;
   running.loop.post([&] {
-    by_owner = running.loop.lender();
+    by_owner = running.loop.io_helper();
     done.set_value();
   });
   done.get_future().wait();
@@ -155,7 +155,7 @@ TEST(Loop, LenderGivesTheTurnBack) {
   bool returned = false;
   int after = 0;
   std::mutex mutex;
-  running.lend_here([&] {
+  running.run_here([&] {
     again = [&] {
       std::lock_guard lock(mutex);
       if (returned && ++after == 100) return done.set_value();
@@ -165,7 +165,7 @@ TEST(Loop, LenderGivesTheTurnBack) {
   });
   {
     std::lock_guard lock(mutex);
-    returned = true;  // lend() came back although there was always more to do
+    returned = true;  // run_or_post() returned although there was always more to do
   }
   done.get_future().wait();
 }
@@ -174,7 +174,7 @@ TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
   Running running;
   Ends ends = make_ends();
   std::promise<void> timer, ready;
-  running.lend_here([&] {
+  running.run_here([&] {
     running.loop.after(1ms, [&] { timer.set_value(); });
     ASSERT_TRUE(running.loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t) {
       running.loop.unwatch_fd(ends.read.get());
@@ -188,21 +188,21 @@ TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
 
 TEST(Loop, LentTaskMayStopTheLoop) {
   Loop loop;
-  std::thread lender([&] {
-    loop.lend([&] { loop.stop(); });
+  std::thread helper([&] {
+    loop.run_or_post([&] { loop.stop(); });
   });
   loop.run();
-  lender.join();
+  helper.join();
 }
 
 TEST(Loop, RunOnceIsNotLeftToLenders) {
   Loop loop;
   std::thread::id ran;
-  std::thread lender([&] {
-    loop.lend([&] { ran = std::this_thread::get_id(); });
+  std::thread helper([&] {
+    loop.run_or_post([&] { ran = std::this_thread::get_id(); });
   });
   while (ran == std::thread::id()) loop.run_once(1s);
-  lender.join();
+  helper.join();
   EXPECT_EQ(ran, std::this_thread::get_id());
 }
 
@@ -238,7 +238,7 @@ TEST(Loop, ManyLendersTakeTurns) {
             ++state.ran;
             finish_after_the_last();
           };
-          i % 3 ? running.loop.lend(std::move(task)) : running.loop.post(std::move(task));
+          i % 3 ? running.loop.run_or_post(std::move(task)) : running.loop.post(std::move(task));
         }
       });
     }

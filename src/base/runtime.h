@@ -2,7 +2,7 @@
 // Runtime: the only source of time, chance and other threads. Production (`base/loop.h`) and simulation
 // (`sim/sim_runtime.h`) differ only here, so everything written against it can be replayed from a seed.
 //
-// One Runtime is one loop thread. Everything a role owns is touched on that thread only; `post` and `lend` are the calls
+// One Runtime is one loop thread. Everything a role owns is touched on that thread only; `post` and `run_or_post` are the calls
 // that any thread may make.
 
 #include <chrono>
@@ -18,18 +18,18 @@ using TimerId = std::uint64_t;  // 0 is never a live timer
 
 using namespace std::chrono_literals;
 
-// A thread that lends itself to a loop (Runtime::lend), to the task that runs on it. All calls are made there.
-class Lender {
+// IoHelper: a thread that does I/O and runs tasks of a loop while the loop thread sleeps (Runtime::run_or_post). Tasks leave
+// work for it here; all calls are made on its own thread.
+class IoHelper {
  public:
-  // Called when the turn has been given back, and again each time that alarm() is raised, until it answers true. It does
-  // not block.
+  // Called after the turn has ended, and again each time that wake_fd() is readable, until it returns true. It does not block.
   using Work = Function<bool()>;
-  virtual void take_on(Work work) = 0;
+  virtual void add_work(Work work) = 0;
   // An eventfd: adding to it wakes the thread.
-  virtual int alarm() const = 0;
+  virtual int wake_fd() const = 0;
 
  protected:
-  ~Lender() = default;
+  ~IoHelper() = default;
 };
 
 class Runtime {
@@ -43,17 +43,17 @@ class Runtime {
 
   // Runs `task` on the loop, after everything posted before it. Any thread.
   virtual void post(Task task) = 0;
-  // Like post, for threads with time to lend: where the loop sleeps, the caller may stand in for it and run the task, and a
-  // little of what it posts, before lend() returns. That saves waking one thread to have it wake the next. The caller
-  // holds no lock, and no task waits for the caller: what joins a lending thread when it is destroyed (a server, a store) is
-  // destroyed by the loop's owner, after run() or in a callback of a descriptor. `lender`: where the tasks may leave
+  // Like post, but while the loop thread sleeps the calling thread takes the turn and runs the task, and for a short time what the
+  // task posts, before run_or_post() returns. That saves waking one thread to have it wake the next. The caller holds no lock,
+  // and no task waits for the caller: an object that joins such a thread in its destructor (a server, a store) is destroyed by
+  // the loop's owner, after run() or in a callback of a descriptor. `helper`: where the tasks may leave
   // work for the caller to do afterwards.
-  virtual void lend(Task task, Lender* lender = nullptr) {
-    (void)lender;
+  virtual void run_or_post(Task task, IoHelper* helper = nullptr) {
+    (void)helper;
     post(std::move(task));
   }
   // Of the thread that runs the caller's task; null on the loop's own. Loop thread only.
-  virtual Lender* lender() const { return nullptr; }
+  virtual IoHelper* io_helper() const { return nullptr; }
   // Runs `task` on the loop once `delay` has passed. Loop thread only.
   virtual TimerId after(Duration delay, Task task) = 0;
   // A cancelled timer's task is destroyed and never runs. Unknown and fired ids are ignored. Loop thread only.

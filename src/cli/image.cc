@@ -24,7 +24,7 @@ Result<Value> ask_agent(const std::string& data_dir, std::string method, std::st
   http::Endpoint endpoint;
   endpoint.address = "unix:" + dir.agent_socket();
   auto client = http::make_client(loop, endpoint);
-  http::Outgoing outgoing;
+  http::ClientRequest outgoing;
   outgoing.method = std::move(method);
   outgoing.target = std::move(target);
   Result<Value> answer = error(Code::kInternal, "no answer");

@@ -38,7 +38,7 @@ class HttpWatch final : public WatchHandle {
  public:
   explicit HttpWatch(WatchHandler* handler) : handler_(handler) {}
 
-  void start(http::Client& client, http::Outgoing outgoing) {
+  void start(http::Client& client, http::ClientRequest outgoing) {
     const auto alive = lifetime_.guard();
     stream_ = client.stream(
         std::move(outgoing),
@@ -137,7 +137,7 @@ class HttpClient final : public Client {
     query.add("labelSelector", options.label_selector);
     query.add("fieldSelector", options.field_selector);
     auto watch = std::make_unique<HttpWatch>(handler);
-    http::Outgoing outgoing;
+    http::ClientRequest outgoing;
     outgoing.target = resource_path(resource, options.ns, "", "") + query.text();
     outgoing.headers = headers_;
     watch->start(*client_, std::move(outgoing));
@@ -190,7 +190,7 @@ class HttpClient final : public Client {
   }
 
   void send(std::string method, std::string target, const Value& body, std::string_view content_type, Done done) {
-    http::Outgoing outgoing;
+    http::ClientRequest outgoing;
     outgoing.method = std::move(method);
     outgoing.target = std::move(target);
     outgoing.headers = headers_;

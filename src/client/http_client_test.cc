@@ -152,7 +152,7 @@ class WatchingTest : public HttpApiClientTest {
     watch_ = client_->watch(api::resources::kConfigMaps, {"ns", "", ""}, "5", &events_);
     ASSERT_TRUE(drive(loop_, [&] { return stream_ != nullptr; }));
   }
-  void say(std::string text) { stream_->write({http::Piece::of(std::move(text))}); }
+  void say(std::string text) { stream_->write({http::SharedBytes::of(std::move(text))}); }
 
   Events events_;
   std::shared_ptr<http::Exchange> stream_;

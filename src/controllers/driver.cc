@@ -207,7 +207,7 @@ Plan& Plan::event(const Value& object, std::string_view type, std::string_view r
   return *this;
 }
 
-void Plan::look_again(Duration after) { requeue_after = requeue_after ? std::min(*requeue_after, after) : after; }
+void Plan::requeue_after(Duration after) { requeue_delay = requeue_delay ? std::min(*requeue_delay, after) : after; }
 
 // --- Keys
 
@@ -553,7 +553,7 @@ void Driver::State::conclude(const RunPtr& run) {
     queue.forget(run->key);
     if (record && record->has_deaths()) record->forget(controller->name(), run->key);
   }
-  if (run->plan.requeue_after) queue.add_after(run->key, std::max<Duration>(*run->plan.requeue_after, 1ms));
+  if (run->plan.requeue_delay) queue.add_after(run->key, std::max<Duration>(*run->plan.requeue_delay, 1ms));
   const Duration rest = run->rest_until - runtime.monotonic();
   if (rest <= Duration::zero()) return release(run->key);
   runtime.after(rest, [weak = weak_from_this(), key = run->key] {

@@ -105,7 +105,7 @@ struct Plan {
   // Where set: words the first refusal's text into `otherwise` before that is carried out.
   std::function<void(const std::string& why, std::vector<Action>& otherwise)> explain;
   std::vector<EventSpec> events;          // at once, whatever happens
-  std::optional<Duration> requeue_after;  // look again then, without being told of a change
+  std::optional<Duration> requeue_delay;  // look again then, without being told of a change
   std::string problem;                    // not empty: the plan could not be made; look again after the key's back-off
   // How many objects the key's object owns, or is to own: for each the driver allows more writes (write_budget.h).
   std::size_t members = 0;
@@ -116,7 +116,7 @@ struct Plan {
   Plan& add(Action action);  // a chain of its own
   Plan& add_chain(std::vector<Action> actions);
   Plan& event(const Value& object, std::string_view type, std::string_view reason, std::string message);
-  void look_again(Duration after);  // the earliest counts
+  void requeue_after(Duration after);  // the earliest counts
   bool empty() const { return first.empty() && chains.empty() && then.empty() && events.empty() && problem.empty(); }
 };
 

@@ -29,7 +29,7 @@ class Link;
 
 // One request on its way. Whoever waits for it holds it; `live` ends when nobody wants to hear of it any more.
 struct Job {
-  Outgoing request;
+  ClientRequest request;
   Function<void(Result<Response>)> done;                     // send
   Function<void(const Response&)> head;                      // stream
   Function<void(std::string_view)> data;
@@ -108,14 +108,14 @@ class ClientImpl final : public Client {
     for (const auto& job : jobs_) drop(*job);
   }
 
-  void send(Outgoing request, Function<void(Result<Response>)> done) override {
+  void send(ClientRequest request, Function<void(Result<Response>)> done) override {
     auto job = std::make_shared<Job>();
     job->done = std::move(done);
     begin(std::move(job), std::move(request));
   }
-  std::unique_ptr<Stream> stream(Outgoing request, Function<void(const Response&)> head,
+  std::unique_ptr<Stream> stream(ClientRequest request, Function<void(const Response&)> head,
                                  Function<void(std::string_view)> data, Function<void(Status)> end) override;
-  void upgrade(Outgoing request, Function<void(Result<Upgraded>)> done) override {
+  void upgrade(ClientRequest request, Function<void(Result<Upgraded>)> done) override {
     auto job = std::make_shared<Job>();
     job->upgraded = std::move(done);
     begin(std::move(job), std::move(request));
@@ -130,7 +130,7 @@ class ClientImpl final : public Client {
   void remove(const std::shared_ptr<Link>& link);
 
  private:
-  void begin(std::shared_ptr<Job> job, Outgoing request);
+  void begin(std::shared_ptr<Job> job, ClientRequest request);
   void dispatch(const std::shared_ptr<Job>& job);
   std::shared_ptr<Link> idle_link();
   void drop(Job& job) {
@@ -199,7 +199,7 @@ class ClientChannel final : public Channel {
   }
   void write(std::string bytes) override {
     if (link_->closed() || link_->raw()->closing || bytes.empty()) return;
-    link_->out().push(Piece::of(std::move(bytes)));
+    link_->out().push(SharedBytes::of(std::move(bytes)));
     if (link_->out().bytes() > kChannelLowWater) link_->raw()->was_high = true;
     link_->pump_later();
   }
@@ -273,7 +273,7 @@ void Link::connected() {
 void Link::begin(std::shared_ptr<Job> job) {
   job_ = std::move(job);
   job_->link = this;
-  Outgoing& request = job_->request;
+  ClientRequest& request = job_->request;
   bool upgrade = static_cast<bool>(job_->upgraded);
   std::string head = request.method + " " + request.target + " HTTP/1.1\r\n";
   auto add = [&head](std::string_view name, std::string_view value) {
@@ -290,7 +290,7 @@ void Link::begin(std::shared_ptr<Job> job) {
   if (has_body && !upgrade) add("Content-Length", std::to_string(request.body.size()));
   head += "\r\n";
   out_.append(head);
-  if (!request.body.empty()) out_.push(Piece::of(std::move(request.body)));
+  if (!request.body.empty()) out_.push(SharedBytes::of(std::move(request.body)));
   got_some_ = too_large_ = head_told_ = false;
   body_.clear();
   parser_ = std::make_unique<ResponseParser>(request.method == "HEAD", [this](std::string_view bytes) { feed(bytes); });
@@ -549,7 +549,7 @@ void Link::close() {
 
 // --- Client
 
-std::unique_ptr<Stream> ClientImpl::stream(Outgoing request, Function<void(const Response&)> head,
+std::unique_ptr<Stream> ClientImpl::stream(ClientRequest request, Function<void(const Response&)> head,
                                            Function<void(std::string_view)> data, Function<void(Status)> end) {
   auto job = std::make_shared<Job>();
   job->head = std::move(head);
@@ -560,7 +560,7 @@ std::unique_ptr<Stream> ClientImpl::stream(Outgoing request, Function<void(const
   return stream;
 }
 
-void ClientImpl::begin(std::shared_ptr<Job> job, Outgoing request) {
+void ClientImpl::begin(std::shared_ptr<Job> job, ClientRequest request) {
   job->request = std::move(request);
   jobs_.insert(job);
   if (job->request.timeout) {

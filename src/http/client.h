@@ -26,7 +26,7 @@ struct Response {
   std::string body;
 };
 
-struct Outgoing {
+struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";
   Headers headers;                     // Host and Content-Length are added
@@ -47,16 +47,16 @@ class Client {
  public:
   virtual ~Client() = default;
   // Errors: kUnavailable where nothing was sent, kUnknown where the request was sent and no answer came, kTimeout.
-  virtual void send(Outgoing request, Function<void(Result<Response>)> done) = 0;
+  virtual void send(ClientRequest request, Function<void(Result<Response>)> done) = 0;
   // `head` once, then `data` any number of times, then `end` (ok: complete).
-  virtual std::unique_ptr<Stream> stream(Outgoing request, Function<void(const Response& head)> head,
+  virtual std::unique_ptr<Stream> stream(ClientRequest request, Function<void(const Response& head)> head,
                                          Function<void(std::string_view)> data, Function<void(Status)> end) = 0;
   // Sends an upgrade request. 101 gives the raw channel (and the answer's head); any other answer is given whole.
   struct Upgraded {
     Response head;
     std::unique_ptr<Channel> channel;  // null unless head.status is 101
   };
-  virtual void upgrade(Outgoing request, Function<void(Result<Upgraded>)> done) = 0;
+  virtual void upgrade(ClientRequest request, Function<void(Result<Upgraded>)> done) = 0;
 };
 std::unique_ptr<Client> make_client(Loop& loop, Endpoint endpoint);
 

@@ -23,7 +23,7 @@ class ClientTest : public ::testing::Test {
     e.address = address_;
     return e;
   }
-  Result<Response> get(Client& client, Outgoing request = {}) {
+  Result<Response> get(Client& client, ClientRequest request = {}) {
     std::optional<Result<Response>> answer;
     client.send(std::move(request), [&](Result<Response> r) { answer = std::move(r); });
     EXPECT_FALSE(answer) << "not within the call";
@@ -63,7 +63,7 @@ TEST_F(ClientTest, RequestsOverTlsReuseTheConnection) {
   });
   auto client = make_client(loop_, endpoint());
   for (int i = 0; i < 3; ++i) {
-    Outgoing request;
+    ClientRequest request;
     request.method = "POST";
     request.target = "/x?y=1";
     request.body = std::string(200'000, 'b');
@@ -197,17 +197,17 @@ TEST_F(ClientTest, ErrorsSayWhatIsKnown) {
   serve([&](std::shared_ptr<Exchange> e) {
     if (e->request().path == "/cut") {
       e->start(200, {{"content-length", "10"}});
-      e->write({Piece::of("12345")});
+      e->write({SharedBytes::of("12345")});
       loop_.after(std::chrono::milliseconds(5), [e] {});
       return;
     }
     held.push_back(e);
   }, false);
   client = make_client(loop_, plain());
-  Outgoing slow;
+  ClientRequest slow;
   slow.timeout = std::chrono::milliseconds(30);
   EXPECT_TRUE(get(*client, std::move(slow)).failed_with(Code::kTimeout));
-  Outgoing cut;
+  ClientRequest cut;
   cut.target = "/cut";
   EXPECT_TRUE(get(*client, std::move(cut)).failed_with(Code::kUnknown));
   std::optional<Result<Response>> answer;
@@ -248,10 +248,10 @@ TEST_F(ClientTest, ReadsAnswersOfAllShapes) {
 TEST_F(ClientTest, RefusesAnswersThatAreTooLarge) {
   serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", std::string(1000, 'x')); });
   auto client = make_client(loop_, endpoint());
-  Outgoing request;
+  ClientRequest request;
   request.max_body = 999;
   EXPECT_TRUE(get(*client, std::move(request)).failed_with(Code::kTooLarge));
-  Outgoing enough;
+  ClientRequest enough;
   enough.max_body = 1000;
   EXPECT_TRUE(get(*client, std::move(enough)).ok());
 }
@@ -275,7 +275,7 @@ TEST_F(ClientTest, StreamsHeadDataEnd) {
   serve([&](std::shared_ptr<Exchange> e) {
     exchange = e;
     e->start(201, {{"x-a", "b"}});
-    e->write({Piece::of("one")});
+    e->write({SharedBytes::of("one")});
   });
   auto client = make_client(loop_, endpoint());
   int status = 0;
@@ -286,7 +286,7 @@ TEST_F(ClientTest, StreamsHeadDataEnd) {
   ASSERT_TRUE(drive(loop_, [&] { return data == "one"; }));
   EXPECT_EQ(status, 201);
   EXPECT_FALSE(end);
-  exchange->write({Piece::of("two")});
+  exchange->write({SharedBytes::of("two")});
   exchange->finish();
   ASSERT_TRUE(drive(loop_, [&] { return end.has_value(); }));
   EXPECT_TRUE(end->ok());
@@ -296,7 +296,7 @@ TEST_F(ClientTest, StreamsHeadDataEnd) {
 TEST_F(ClientTest, AStreamThatIsCutEndsWithAnError) {
   serve([](std::shared_ptr<Exchange> e) {
     e->start(200, {});
-    e->write({Piece::of("one")});
+    e->write({SharedBytes::of("one")});
   });
   auto client = make_client(loop_, endpoint());
   std::optional<Status> end;
@@ -312,7 +312,7 @@ TEST_F(ClientTest, DroppingAStreamAbortsTheRequest) {
     exchange = e;
     e->on_close([&] { closed = true; });
     e->start(200, {});
-    e->write({Piece::of("one")});
+    e->write({SharedBytes::of("one")});
   });
   auto client = make_client(loop_, endpoint());
   std::unique_ptr<Stream> stream;
@@ -329,7 +329,7 @@ TEST_F(ClientTest, APausedStreamHoldsTheServerBack) {
   std::function<void()> more = [&] {
     while (written < kTotal) {
       written += 100'000;
-      if (!exchange->write({Piece::of(std::string(100'000, 'p'))})) return;
+      if (!exchange->write({SharedBytes::of(std::string(100'000, 'p'))})) return;
     }
     exchange->finish();
   };
@@ -387,7 +387,7 @@ TEST_F(ClientTest, UpgradesToAnEcho) {
     far->on_read([&](std::string_view bytes) { far->write(std::string(bytes)); });
   });
   auto client = make_client(loop_, endpoint());
-  Outgoing request;
+  ClientRequest request;
   request.headers = {{"Connection", "Upgrade"}, {"Upgrade", "echo"}};
   std::unique_ptr<Channel> channel;
   client->upgrade(std::move(request), [&](Result<Client::Upgraded> r) {
@@ -417,7 +417,7 @@ TEST_F(ClientTest, UpgradesToAnEcho) {
 TEST_F(ClientTest, ARefusedUpgradeIsAnAnswer) {
   serve([](std::shared_ptr<Exchange> e) { e->respond(403, "text/plain", "no"); });
   auto client = make_client(loop_, endpoint());
-  Outgoing request;
+  ClientRequest request;
   request.headers = {{"Connection", "Upgrade"}, {"Upgrade", "echo"}};
   std::optional<Result<Client::Upgraded>> answer;
   client->upgrade(std::move(request), [&](Result<Client::Upgraded> r) { answer = std::move(r); });

@@ -23,14 +23,14 @@ Connection::Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, 
 
 Connection::~Connection() = default;
 
-std::shared_ptr<Wire> Connection::make_wire(std::uint32_t stream) const {
-  auto wire = std::make_shared<Wire>();
-  wire->transport = transport_.index();
-  wire->connection = id_;
-  wire->stream = stream;
-  wire->load = load_;
+std::shared_ptr<ExchangeLink> Connection::make_link(std::uint32_t stream) const {
+  auto link = std::make_shared<ExchangeLink>();
+  link->transport = transport_.index();
+  link->connection = id_;
+  link->stream = stream;
+  link->load = load_;
   load_->live.fetch_add(1);
-  return wire;
+  return link;
 }
 
 void Connection::on_events(std::uint32_t events) {
@@ -38,7 +38,7 @@ void Connection::on_events(std::uint32_t events) {
   pump();
 }
 
-void Connection::on_command(Command& command) {
+void Connection::on_command(TransportCommand& command) {
   if (!session_ || dead_ || lingering_) return;
   session_->command(command);
   take_over();

@@ -15,7 +15,7 @@ class Session {
   virtual void input(std::string_view bytes) = 0;
   virtual bool wants_input() const = 0;     // false: leave the rest with the kernel for now
   virtual void end_of_input() = 0;          // the peer sends no more
-  virtual void command(Command& command) = 0;
+  virtual void command(TransportCommand& command) = 0;
   virtual void fill() {}                    // there is room to queue more output
   virtual void wrote(std::size_t bytes) {}  // the socket has taken so many bytes
   virtual bool idle() const = 0;            // nothing in flight: the idle time-out counts
@@ -48,7 +48,7 @@ class Connection {
 
   // --- From the transport.
   void on_events(std::uint32_t events);
-  void on_command(Command& command);
+  void on_command(TransportCommand& command);
   void after_commands();
   void on_timer();
   void goodbye();
@@ -59,8 +59,8 @@ class Connection {
   std::uint64_t id() const { return id_; }
   const Peer& peer() const { return peer_; }
   OutQueue& out() { return out_; }
-  const std::shared_ptr<Load>& load() const { return load_; }
-  std::shared_ptr<Wire> make_wire(std::uint32_t stream) const;
+  const std::shared_ptr<OpenExchanges>& load() const { return load_; }
+  std::shared_ptr<ExchangeLink> make_link(std::uint32_t stream) const;
   // After what is queued has been written. `linger`: the peer may still be sending; read and forget that for a moment,
   // since a reset would take the answer from it.
   void close_after_output(bool linger);
@@ -88,7 +88,7 @@ class Connection {
   Socket socket_;
   OutQueue out_;
   std::unique_ptr<Session> session_, next_session_;
-  std::shared_ptr<Load> load_ = std::make_shared<Load>();
+  std::shared_ptr<OpenExchanges> load_ = std::make_shared<OpenExchanges>();
   std::string first_bytes_;         // plain connections, until it is clear which HTTP they speak
   bool handshaking_ = false, closing_ = false, linger_ = false, lingering_ = false, input_ended_ = false;
   bool dead_ = false, input_waits_ = false, all_written_ = true;
@@ -99,7 +99,7 @@ class Connection {
 
 std::unique_ptr<Session> make_http1_session(Connection& connection);
 std::unique_ptr<Session> make_http2_session(Connection& connection);
-// What is left after an upgrade: bytes. `wire` is the exchange's.
-std::unique_ptr<Session> make_raw_session(Connection& connection, std::shared_ptr<Wire> wire);
+// What is left after an upgrade: bytes. `link` is the exchange's.
+std::unique_ptr<Session> make_raw_session(Connection& connection, std::shared_ptr<ExchangeLink> link);
 
 }  // namespace berth::http

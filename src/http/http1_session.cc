@@ -36,20 +36,20 @@ class Http1Session final : public Session {
   void input(std::string_view bytes) override;
   bool wants_input() const override {
     // What is kept may be one head that is not whole yet, so long as no request is under way.
-    const std::size_t most = wire_ ? kPipelined : std::max(kPipelined, c_.config().max_header + kPipelined / 16);
+    const std::size_t most = link_ ? kPipelined : std::max(kPipelined, c_.config().max_header + kPipelined / 16);
     return !ended_ && !screening_ && input_.size() < most && !choked();
   }
   void end_of_input() override;
-  void command(Command& command) override;
+  void command(TransportCommand& command) override;
   void fill() override;
   void wrote(std::size_t bytes) override;
-  bool idle() const override { return !wire_; }
+  bool idle() const override { return !link_; }
   Receiving receiving() const override {
-    if (wire_ || !(receiving_ || !input_.empty())) return Receiving::kNothing;
+    if (link_ || !(receiving_ || !input_.empty())) return Receiving::kNothing;
     return parser_.head_complete() ? Receiving::kBody : Receiving::kHead;
   }
   bool had_request() const override { return sequence_ > 0; }
-  Millis answer_deadline() const override { return wire_ ? 0 : answer_deadline_; }
+  Millis answer_deadline() const override { return link_ ? 0 : answer_deadline_; }
   void lost() override { gone(); }
 
  private:
@@ -62,11 +62,11 @@ class Http1Session final : public Session {
   std::size_t parse(std::string_view bytes);
   void hand_over();
   void fail(int status, std::string_view message);
-  void respond(Command& command);
-  void start(Command& command);
-  void write(Command& command);
+  void respond(TransportCommand& command);
+  void start(TransportCommand& command);
+  void write(TransportCommand& command);
   void finish();
-  void upgrade(Command& command);
+  void upgrade(TransportCommand& command);
   void answer_done();
   void push_head(int status, const Headers& headers, std::string_view framing);
   void gone();
@@ -78,12 +78,12 @@ class Http1Session final : public Session {
   std::size_t parsed_ = 0;
   BodyCharge charge_;           // what is kept of requests: this one's body until it is answered, and input_
   bool receiving_ = false;      // a request has begun
-  bool screening_ = false;      // wire_ is that of a head: the loop decides whether the body is wanted
+  bool screening_ = false;      // link_ is that of a head: the loop decides whether the body is wanted
   bool wanted_ = false;         // it is
   std::size_t body_ = 0;        // bytes of the body of the request that is being answered
   Millis answer_deadline_ = 0;  // of the last whole answer
   bool ended_ = false;          // nothing more will be answered
-  std::shared_ptr<Wire> wire_;  // the request being answered
+  std::shared_ptr<ExchangeLink> link_;  // the request being answered
   std::uint32_t sequence_ = 0;
   bool keep_alive_ = true, head_only_ = false, old_ = false;
   // A streamed answer:
@@ -95,7 +95,7 @@ class Http1Session final : public Session {
 
 void Http1Session::input(std::string_view bytes) {
   if (ended_) return;
-  if (wire_ || choked()) {
+  if (link_ || choked()) {
     input_.append(bytes);
     recount();
     return;
@@ -124,7 +124,7 @@ std::size_t Http1Session::go_on() {
   if (parsed_ == all.size()) {
     all.clear();
     parsed_ = 0;
-  } else if (!wire_ || parsed_ > all.size() / 2) {
+  } else if (!link_ || parsed_ > all.size() / 2) {
     // Not for each of a thousand small requests; but what waits for its rest is to have all the room.
     all.erase(0, parsed_);
     parsed_ = 0;
@@ -136,11 +136,11 @@ std::size_t Http1Session::go_on() {
 // Whether what is kept is still within what all connections together may keep.
 bool Http1Session::recount() {
   if (ended_) return false;
-  const std::size_t bytes = input_.size() + (wire_ && !screening_ ? body_ : parser_.request().body.size());
+  const std::size_t bytes = input_.size() + (link_ && !screening_ ? body_ : parser_.request().body.size());
   if (bytes == charge_.bytes()) return true;
   const bool more = bytes > charge_.bytes();
   const std::size_t total = charge_.set(bytes);
-  if (!more || wire_ || c_.peer().unix_socket || total <= c_.config().max_unanswered) return true;
+  if (!more || link_ || c_.peer().unix_socket || total <= c_.config().max_unanswered) return true;
   fail(429, "too many requests, please try again later");
   return false;
 }
@@ -155,15 +155,15 @@ void Http1Session::screen() {
   }
   head->peer = c_.peer();
   screening_ = true;
-  wire_ = c_.make_wire(++sequence_);
-  c_.transport().emit(Event{Event::Kind::kHead, wire_, std::move(head), {}});
+  link_ = c_.make_link(++sequence_);
+  c_.transport().emit(TransportEvent{TransportEvent::Kind::kHead, link_, std::move(head), {}});
 }
 
 void Http1Session::proceed() {
   if (!screening_) return;
   screening_ = false;
   wanted_ = true;
-  wire_.reset();
+  link_.reset();
   if (parser_.expects_continue() && input_.empty()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
@@ -203,9 +203,9 @@ void Http1Session::hand_over() {
     return;
   }
   request->peer = c_.peer();
-  wire_ = c_.make_wire(++sequence_);
-  wire_->upgradable = upgradable;
-  c_.transport().emit(Event{Event::Kind::kRequest, wire_, std::move(request), {}});
+  link_ = c_.make_link(++sequence_);
+  link_->upgradable = upgradable;
+  c_.transport().emit(TransportEvent{TransportEvent::Kind::kRequest, link_, std::move(request), {}});
 }
 
 void Http1Session::fail(int status, std::string_view message) {
@@ -224,11 +224,11 @@ void Http1Session::fail(int status, std::string_view message) {
 }
 
 void Http1Session::end_of_input() {
-  if (!wire_ || screening_) {
+  if (!link_ || screening_) {
     // Answers may still be on their way out.
     ended_ = true;
     screening_ = false;
-    wire_.reset();
+    link_.reset();
     c_.close_after_output(false);
     return;
   }
@@ -236,38 +236,38 @@ void Http1Session::end_of_input() {
   keep_alive_ = false;
   input_.clear();
   parsed_ = 0;
-  c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
+  c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
 }
 
 void Http1Session::gone() {
   ended_ = true;
-  if (wire_ && !c_.input_ended()) c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
-  wire_.reset();
+  if (link_ && !c_.input_ended()) c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
+  link_.reset();
 }
 
-void Http1Session::command(Command& command) {
-  if (!wire_ || command.stream != wire_->stream) return;
-  if (screening_ && command.kind != Command::Kind::kProceed) {
+void Http1Session::command(TransportCommand& command) {
+  if (!link_ || command.stream != link_->stream) return;
+  if (screening_ && command.kind != TransportCommand::Kind::kProceed) {
     // The body is not wanted, so nothing after it can be understood.
     old_ = parser_.http_1_0();
     head_only_ = parser_.request().method == "HEAD";
     keep_alive_ = false;
   }
   switch (command.kind) {
-    case Command::Kind::kProceed: proceed(); break;
-    case Command::Kind::kRespond: respond(command); break;
-    case Command::Kind::kStart: start(command); break;
-    case Command::Kind::kWrite: write(command); break;
-    case Command::Kind::kFinish: finish(); break;
-    case Command::Kind::kUpgrade: upgrade(command); break;
-    case Command::Kind::kAbandon:
+    case TransportCommand::Kind::kProceed: proceed(); break;
+    case TransportCommand::Kind::kRespond: respond(command); break;
+    case TransportCommand::Kind::kStart: start(command); break;
+    case TransportCommand::Kind::kWrite: write(command); break;
+    case TransportCommand::Kind::kFinish: finish(); break;
+    case TransportCommand::Kind::kUpgrade: upgrade(command); break;
+    case TransportCommand::Kind::kAbandon:
       if (started_) {
         c_.abort();
       } else {
         Config::Rendered rendered = render_error(c_.config(), 500, "the request was not answered");
-        Command answer{Command::Kind::kRespond, command.connection, command.stream, 500,
+        TransportCommand answer{TransportCommand::Kind::kRespond, command.connection, command.stream, 500,
                        {{"content-type", rendered.content_type}}, {}};
-        answer.pieces.push_back(Piece::of(std::move(rendered.body)));
+        answer.pieces.push_back(SharedBytes::of(std::move(rendered.body)));
         respond(answer);
       }
       break;
@@ -299,10 +299,10 @@ void Http1Session::push_head(int status, const Headers& headers, std::string_vie
   c_.out().append(head);
 }
 
-void Http1Session::respond(Command& command) {
+void Http1Session::respond(TransportCommand& command) {
   if (started_) return;
   std::size_t size = 0;
-  for (const Piece& piece : command.pieces) size += piece.bytes.size();
+  for (const SharedBytes& piece : command.pieces) size += piece.bytes.size();
   char framing[48] = "Content-Length: ";
   char* end = std::to_chars(framing + 16, framing + 47, size).ptr;
   bool body = body_allowed(command.status);
@@ -312,12 +312,12 @@ void Http1Session::respond(Command& command) {
   push_head(command.status, command.headers,
             body ? std::string_view(framing, static_cast<std::size_t>(end - framing)) : std::string_view());
   if (body && !head_only_) {
-    for (Piece& piece : command.pieces) c_.out().push(std::move(piece));
+    for (SharedBytes& piece : command.pieces) c_.out().push(std::move(piece));
   }
   answer_done();
 }
 
-void Http1Session::start(Command& command) {
+void Http1Session::start(TransportCommand& command) {
   if (started_) return;
   started_ = true;
   std::string_view length = header(command.headers, "content-length");
@@ -338,10 +338,10 @@ void Http1Session::start(Command& command) {
   push_head(command.status, command.headers, chunked_ ? "Transfer-Encoding: chunked" : "");
 }
 
-void Http1Session::write(Command& command) {
+void Http1Session::write(TransportCommand& command) {
   if (!started_) return;
   std::size_t size = 0;
-  for (const Piece& piece : command.pieces) size += piece.bytes.size();
+  for (const SharedBytes& piece : command.pieces) size += piece.bytes.size();
   owed_ += size;
   if (silent_ || size == 0) {
     settle(size);
@@ -354,7 +354,7 @@ void Http1Session::write(Command& command) {
     *end++ = '\n';
     c_.out().append({line, static_cast<std::size_t>(end - line)});
   }
-  for (Piece& piece : command.pieces) {
+  for (SharedBytes& piece : command.pieces) {
     if (counted_) {
       piece.bytes = piece.bytes.substr(0, promised_);
       promised_ -= piece.bytes.size();
@@ -376,7 +376,7 @@ void Http1Session::finish() {
 
 void Http1Session::answer_done() {
   const bool unread = screening_ || !input_.empty();
-  wire_.reset();
+  link_.reset();
   started_ = screening_ = false;
   owed_ = 0;
   body_ = 0;
@@ -391,11 +391,11 @@ void Http1Session::answer_done() {
   recount();
 }
 
-void Http1Session::upgrade(Command& command) {
+void Http1Session::upgrade(TransportCommand& command) {
   push_head(101, command.headers, "");
-  std::shared_ptr<Wire> wire = std::move(wire_);
-  wire_.reset();
-  auto raw = make_raw_session(c_, std::move(wire));
+  std::shared_ptr<ExchangeLink> link = std::move(link_);
+  link_.reset();
+  auto raw = make_raw_session(c_, std::move(link));
   if (!input_.empty()) raw->input(std::string_view(input_).substr(parsed_));
   if (c_.input_ended()) raw->end_of_input();
   c_.become(std::move(raw));
@@ -403,8 +403,8 @@ void Http1Session::upgrade(Command& command) {
 
 // Called before each write: the place to go on with pipelined requests.
 void Http1Session::fill() {
-  if (wire_ || ended_ || input_.empty() || choked()) return;
-  while (!wire_ && !ended_ && !input_.empty() && !choked()) {
+  if (link_ || ended_ || input_.empty() || choked()) return;
+  while (!link_ && !ended_ && !input_.empty() && !choked()) {
     if (go_on() == 0) break;
   }
   recount();
@@ -412,9 +412,9 @@ void Http1Session::fill() {
 
 void Http1Session::settle(std::size_t bytes) {
   std::size_t n = std::min(bytes, owed_);
-  if (n == 0 || !wire_) return;
+  if (n == 0 || !link_) return;
   owed_ -= n;
-  if (wire_->acknowledge(n)) c_.transport().emit(Event{Event::Kind::kDrained, wire_, nullptr, {}});
+  if (link_->acknowledge(n)) c_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, link_, nullptr, {}});
 }
 
 void Http1Session::wrote(std::size_t bytes) {
@@ -426,42 +426,42 @@ void Http1Session::wrote(std::size_t bytes) {
 
 class RawSession final : public Session {
  public:
-  RawSession(Connection& connection, std::shared_ptr<Wire> wire) : c_(connection), wire_(std::move(wire)) {}
+  RawSession(Connection& connection, std::shared_ptr<ExchangeLink> link) : c_(connection), link_(std::move(link)) {}
 
   void input(std::string_view bytes) override {
-    if (!wire_) return;
-    wire_->unread.fetch_add(bytes.size());
-    c_.transport().emit(Event{Event::Kind::kData, wire_, nullptr, std::string(bytes)});
+    if (!link_) return;
+    link_->unread.fetch_add(bytes.size());
+    c_.transport().emit(TransportEvent{TransportEvent::Kind::kData, link_, nullptr, std::string(bytes)});
   }
   bool wants_input() const override {
-    if (!wire_ || wire_->unread.load() < kReadWindow) return true;
-    wire_->read_stopped.store(true);
+    if (!link_ || link_->unread.load() < kReadWindow) return true;
+    link_->read_stopped.store(true);
     // The loop may have caught up just before it could see that.
-    return wire_->unread.load() < kReadWindow / 2 && wire_->read_stopped.exchange(false);
+    return link_->unread.load() < kReadWindow / 2 && link_->read_stopped.exchange(false);
   }
   void end_of_input() override {
     c_.close_after_output(false);
     gone();
   }
-  void command(Command& command) override {
-    if (!wire_ || command.stream != wire_->stream) return;
+  void command(TransportCommand& command) override {
+    if (!link_ || command.stream != link_->stream) return;
     switch (command.kind) {
-      case Command::Kind::kWrite:
-        for (Piece& piece : command.pieces) {
+      case TransportCommand::Kind::kWrite:
+        for (SharedBytes& piece : command.pieces) {
           owed_ += piece.bytes.size();
           c_.out().push(std::move(piece));
         }
         break;
-      case Command::Kind::kClose: c_.close_after_output(true); break;
-      case Command::Kind::kAbandon: c_.abort(); break;
+      case TransportCommand::Kind::kClose: c_.close_after_output(true); break;
+      case TransportCommand::Kind::kAbandon: c_.abort(); break;
       default: break;  // kResumeReading: the connection reads again after any command
     }
   }
   void wrote(std::size_t bytes) override {
     std::size_t n = c_.out().empty() ? owed_ : std::min(bytes, owed_);
     owed_ -= n;
-    if (n > 0 && wire_ && wire_->acknowledge(n)) {
-      c_.transport().emit(Event{Event::Kind::kDrained, wire_, nullptr, {}});
+    if (n > 0 && link_ && link_->acknowledge(n)) {
+      c_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, link_, nullptr, {}});
     }
   }
   bool idle() const override { return false; }
@@ -469,11 +469,11 @@ class RawSession final : public Session {
 
  private:
   void gone() {
-    if (wire_) c_.transport().emit(Event{Event::Kind::kClosed, wire_, nullptr, {}});
-    wire_.reset();
+    if (link_) c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
+    link_.reset();
   }
   Connection& c_;
-  std::shared_ptr<Wire> wire_;
+  std::shared_ptr<ExchangeLink> link_;
   std::size_t owed_ = 0;
 };
 
@@ -482,8 +482,8 @@ class RawSession final : public Session {
 std::unique_ptr<Session> make_http1_session(Connection& connection) {
   return std::make_unique<Http1Session>(connection);
 }
-std::unique_ptr<Session> make_raw_session(Connection& connection, std::shared_ptr<Wire> wire) {
-  return std::make_unique<RawSession>(connection, std::move(wire));
+std::unique_ptr<Session> make_raw_session(Connection& connection, std::shared_ptr<ExchangeLink> link) {
+  return std::make_unique<RawSession>(connection, std::move(link));
 }
 
 }  // namespace berth::http

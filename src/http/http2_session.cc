@@ -33,7 +33,7 @@ struct Stream {
   std::string authority;
   std::size_t header_bytes = 0;
   int refusal = 0;              // answer with this status as soon as the head is whole
-  std::shared_ptr<Wire> wire;   // once the loop has it
+  std::shared_ptr<ExchangeLink> link;   // once the loop has it
   OutQueue body;
   bool answered = false;        // the head has been submitted
   bool finished = false;        // no more will be added to `body`
@@ -54,7 +54,7 @@ class Http2Session final : public Session {
   void input(std::string_view bytes) override;
   bool wants_input() const override { return c_.out().bytes() < kMaxOutput; }
   void end_of_input() override;
-  void command(Command& command) override;
+  void command(TransportCommand& command) override;
   void fill() override;
   bool idle() const override { return streams_.empty(); }
   Receiving receiving() const override { return settled_ ? Receiving::kNothing : Receiving::kHead; }
@@ -74,7 +74,7 @@ class Http2Session final : public Session {
   void body_received(std::int32_t id, Stream& stream, std::string_view bytes);
   void request_received(std::int32_t id, Stream& stream);
   void add_header(Stream& stream, std::string_view name, std::string_view value);
-  void respond(std::int32_t id, Stream& stream, Command& command);
+  void respond(std::int32_t id, Stream& stream, TransportCommand& command);
   void refuse(std::int32_t id, Stream& stream, int status, std::string_view message);
   void submit_head(std::int32_t id, Stream& stream, int status, const Headers& headers, const std::string& length,
                    bool with_body);
@@ -197,8 +197,8 @@ struct Callbacks {
     s.c_.out().append({reinterpret_cast<const char*>(head), 9});
     stream->body.move_to(s.c_.out(), size);
     stream->began = s.c_.transport().now();
-    if (size > 0 && stream->wire && stream->wire->backlog.load() >= size && stream->wire->acknowledge(size)) {
-      s.c_.transport().emit(Event{Event::Kind::kDrained, stream->wire, nullptr, {}});
+    if (size > 0 && stream->link && stream->link->backlog.load() >= size && stream->link->acknowledge(size)) {
+      s.c_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, stream->link, nullptr, {}});
     }
     return 0;
   }
@@ -325,12 +325,12 @@ void Http2Session::screen(std::int32_t id, Stream& stream) {
   head->peer = c_.peer();
   head->http2 = true;
   stream.screening = true;
-  stream.wire = c_.make_wire(static_cast<std::uint32_t>(id));
-  c_.transport().emit(Event{Event::Kind::kHead, stream.wire, std::move(head), {}});
+  stream.link = c_.make_link(static_cast<std::uint32_t>(id));
+  c_.transport().emit(TransportEvent{TransportEvent::Kind::kHead, stream.link, std::move(head), {}});
 }
 
 void Http2Session::proceed(std::int32_t id, Stream& stream) {
-  if (stream.screening) stream.wire.reset();
+  if (stream.screening) stream.link.reset();
   stream.screening = false;
   if (stream.whole) return request_received(id, stream);
   if (stream.continues) {
@@ -367,8 +367,8 @@ void Http2Session::request_received(std::int32_t id, Stream& stream) {
   bodies_ -= stream.request->body.size();
   stream.request->peer = c_.peer();
   stream.request->http2 = true;
-  stream.wire = c_.make_wire(static_cast<std::uint32_t>(id));
-  c_.transport().emit(Event{Event::Kind::kRequest, stream.wire, std::move(stream.request), {}});
+  stream.link = c_.make_link(static_cast<std::uint32_t>(id));
+  c_.transport().emit(TransportEvent{TransportEvent::Kind::kRequest, stream.link, std::move(stream.request), {}});
 }
 
 void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, const Headers& headers,
@@ -406,14 +406,14 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   }
 }
 
-void Http2Session::respond(std::int32_t id, Stream& stream, Command& command) {
+void Http2Session::respond(std::int32_t id, Stream& stream, TransportCommand& command) {
   if (stream.answered) return;
   std::size_t size = 0;
-  for (const Piece& piece : command.pieces) size += piece.bytes.size();
+  for (const SharedBytes& piece : command.pieces) size += piece.bytes.size();
   bool allowed = body_allowed(command.status);
   bool with_body = allowed && !stream.head_only && size > 0;
   if (with_body) {
-    for (Piece& piece : command.pieces) stream.body.push(std::move(piece));
+    for (SharedBytes& piece : command.pieces) stream.body.push(std::move(piece));
   }
   stream.finished = true;
   stream.answer_deadline = c_.transport().now() + millis(c_.config().answer_timeout) + static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
@@ -426,30 +426,30 @@ void Http2Session::respond(std::int32_t id, Stream& stream, Command& command) {
 
 void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::string_view message) {
   Config::Rendered rendered = render_error(c_.config(), status, message);
-  Command answer{Command::Kind::kRespond, c_.id(), static_cast<std::uint32_t>(id), status,
+  TransportCommand answer{TransportCommand::Kind::kRespond, c_.id(), static_cast<std::uint32_t>(id), status,
                  {{"content-type", rendered.content_type}}, {}};
   if (status == 429) answer.headers.emplace_back("retry-after", "1");
-  answer.pieces.push_back(Piece::of(std::move(rendered.body)));
+  answer.pieces.push_back(SharedBytes::of(std::move(rendered.body)));
   respond(id, stream, answer);
 }
 
-void Http2Session::command(Command& command) {
+void Http2Session::command(TransportCommand& command) {
   auto id = static_cast<std::int32_t>(command.stream);
   Stream* stream = find(id);
-  if (over_ || !stream || !stream->wire) return;
+  if (over_ || !stream || !stream->link) return;
   switch (command.kind) {
-    case Command::Kind::kProceed: proceed(id, *stream); return;
-    case Command::Kind::kRespond: respond(id, *stream, command); return;
-    case Command::Kind::kStart: {
+    case TransportCommand::Kind::kProceed: proceed(id, *stream); return;
+    case TransportCommand::Kind::kRespond: respond(id, *stream, command); return;
+    case TransportCommand::Kind::kStart: {
       if (stream->answered) return;
       bool with_body = body_allowed(command.status) && !stream->head_only;
       if (!with_body) stream->finished = true;
       submit_head(id, *stream, command.status, command.headers, "", with_body);
       return;
     }
-    case Command::Kind::kWrite: {
+    case TransportCommand::Kind::kWrite: {
       std::size_t dropped = 0;
-      for (Piece& piece : command.pieces) {
+      for (SharedBytes& piece : command.pieces) {
         if (stream->finished) {
           dropped += piece.bytes.size();
         } else {
@@ -458,13 +458,13 @@ void Http2Session::command(Command& command) {
           stream->body.push(std::move(piece));
         }
       }
-      if (dropped > 0 && stream->wire->acknowledge(dropped)) {
-        c_.transport().emit(Event{Event::Kind::kDrained, stream->wire, nullptr, {}});
+      if (dropped > 0 && stream->link->acknowledge(dropped)) {
+        c_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, stream->link, nullptr, {}});
       }
       break;
     }
-    case Command::Kind::kFinish: stream->finished = true; break;
-    case Command::Kind::kAbandon:
+    case TransportCommand::Kind::kFinish: stream->finished = true; break;
+    case TransportCommand::Kind::kAbandon:
       if (stream->answered) {
         nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
       } else {
@@ -529,7 +529,7 @@ void Http2Session::stream_closed(std::int32_t id) {
   Stream& stream = *at->second;
   if (stream.request) bodies_ -= stream.request->body.size();
   bool whole = stream.finished && stream.body.empty();
-  if (stream.wire && !whole) c_.transport().emit(Event{Event::Kind::kClosed, stream.wire, nullptr, {}});
+  if (stream.link && !whole) c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream.link, nullptr, {}});
   streams_.erase(at);
 }
 
@@ -543,8 +543,8 @@ bool Http2Session::too_many_resets() {
 
 void Http2Session::lost() {
   for (auto& [id, stream] : streams_) {
-    if (stream->wire && !(stream->finished && stream->body.empty())) {
-      c_.transport().emit(Event{Event::Kind::kClosed, stream->wire, nullptr, {}});
+    if (stream->link && !(stream->finished && stream->body.empty())) {
+      c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream->link, nullptr, {}});
     }
   }
   streams_.clear();

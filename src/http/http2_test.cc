@@ -202,7 +202,7 @@ TEST_F(Http2Test, AHeadWithoutEndEndsTheConnection) {
 }
 
 TEST_F(Http2Test, AnAnswerMayEndTheConnection) {
-  serve([](std::shared_ptr<Exchange> e) { e->respond(401, {{"content-type", "text/plain"}, {"connection", "close"}}, {Piece::of("go")}); });
+  serve([](std::shared_ptr<Exchange> e) { e->respond(401, {{"content-type", "text/plain"}, {"connection", "close"}}, {SharedBytes::of("go")}); });
   H2Client client(address_);
   auto first = client.ask("GET", "/");
   ASSERT_TRUE(until(client, [&] { return client.answers[first].closed && client.went_away && client.socket.over(); }));
@@ -217,7 +217,7 @@ TEST_F(Http2Test, AnswersAndBodiesHaveTheirTime) {
   config.body_timeout = std::chrono::milliseconds(50);
   config.answer_bytes_per_second = 1u << 30;
   auto owner = std::make_shared<const std::string>(1u << 20, 'x');
-  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {Piece{owner, *owner}}); }, config);
+  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{owner, *owner}}); }, config);
   H2Client client(address_, false);
   auto stuck = client.ask("GET", "/");
   ASSERT_TRUE(until(client, [&] { return client.answers[stuck].status == 200; }));
@@ -247,7 +247,7 @@ TEST_F(Http2Test, ASlowStreamHoldsOnlyItselfBack) {
     e->start(200, {});
     while (!refused && written < (64u << 20)) {
       written += 100'000;
-      refused = !e->write({Piece::of(std::string(100'000, 's'))});
+      refused = !e->write({SharedBytes::of(std::string(100'000, 's'))});
     }
   });
   H2Client client(address_, false);  // grants no window beyond the first 64 KiB
@@ -272,7 +272,7 @@ TEST_F(Http2Test, DroppedExchanges) {
   serve([](std::shared_ptr<Exchange> e) {
     if (e->request().path == "/half") {
       e->start(200, {});
-      e->write({Piece::of("half")});
+      e->write({SharedBytes::of("half")});
     }
   });
   H2Client client(address_);

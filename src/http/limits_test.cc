@@ -198,10 +198,10 @@ TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   // A stream of the one who is over is cut once it is behind, another one's is not.
   auto slow = as("other", "/stream");
   ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 1; }));
-  for (int i = 0; i < 10; ++i) streams[0]->write({Piece::of(std::string(100'000, 'e'))});
+  for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(100'000, 'e'))});
   EXPECT_FALSE(drive(loop_, [&] { return closed > 0; }, 50ms));
   streams[0]->belongs_to("greedy");
-  for (int i = 0; i < 10; ++i) streams[0]->write({Piece::of(std::string(1'000'000, 'e'))});
+  for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(1'000'000, 'e'))});
   EXPECT_TRUE(drive(loop_, [&] { return closed == 1; }));
   unread.clear();
   EXPECT_TRUE(drive(loop_, [&] { return peek("greedy") == "200"; }));
@@ -257,7 +257,7 @@ TEST_F(LimitsTest, SharedAnswersAreNotCounted) {
   config.max_unread = 1u << 20;
   auto shared = std::make_shared<const std::string>(8u << 20, 'x');
   serve([&](std::shared_ptr<Exchange> e) {
-    if (e->request().path == "/big") return e->respond(200, {{"content-type", "text/plain"}}, {Piece{shared, *shared}});
+    if (e->request().path == "/big") return e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{shared, *shared}});
     e->respond(200, "text/plain", "small");
   }, config);
   auto a = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -283,7 +283,7 @@ TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
   // Everybody is sent events without end; only the first reads.
   std::size_t read = 0;
   EXPECT_TRUE(drive(loop_, [&] {
-    for (auto& stream : streams) stream->write({Piece::of(std::string(100'000, 'e'))});
+    for (auto& stream : streams) stream->write({SharedBytes::of(std::string(100'000, 'e'))});
     read += 100'000;
     EXPECT_TRUE(drive(loop_, [&] {
       sockets[0]->poll();
@@ -348,7 +348,7 @@ TEST_F(LimitsTest, AWholeAnswerHasToBeTaken) {
   config.answer_bytes_per_second = 1u << 30;
   const std::string big(8u << 20, 'x');
   auto owner = std::make_shared<const std::string>(big);
-  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {Piece{owner, *owner}}); }, config);
+  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{owner, *owner}}); }, config);
   // Two bytes at a time are progress, but no way to take eight million.
   auto slow = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   (void)slow;

@@ -4,15 +4,15 @@
 
 namespace berth::http {
 
-Piece Piece::of(std::string text) {
+SharedBytes SharedBytes::of(std::string text) {
   auto owner = std::make_shared<const std::string>(std::move(text));
   std::string_view bytes = *owner;
-  return Piece{std::move(owner), bytes, true};
+  return SharedBytes{std::move(owner), bytes, true};
 }
 
-Piece Exchange::shared(std::shared_ptr<const std::string> text, std::size_t) const {
+SharedBytes Exchange::shared(std::shared_ptr<const std::string> text, std::size_t) const {
   const std::string_view bytes = *text;
-  return Piece{std::move(text), bytes};
+  return SharedBytes{std::move(text), bytes};
 }
 
 std::string_view header(const Headers& headers, std::string_view name) {
@@ -37,8 +37,8 @@ bool Request::has_parameter(std::string_view name) const {
 }
 
 void Exchange::respond(int status, std::string content_type, std::string body) {
-  std::vector<Piece> pieces;
-  if (!body.empty()) pieces.push_back(Piece::of(std::move(body)));
+  std::vector<SharedBytes> pieces;
+  if (!body.empty()) pieces.push_back(SharedBytes::of(std::move(body)));
   respond(status, Headers{{"content-type", std::move(content_type)}}, std::move(pieces));
 }
 

@@ -12,7 +12,7 @@ constexpr std::size_t kOwnPieceFrom = 4096;    // of append(): not into a chunk
 constexpr std::size_t kLeastChunk = 1024;
 }
 
-void OutQueue::push(Piece piece) {
+void OutQueue::push(SharedBytes piece) {
   if (piece.bytes.empty()) return;
   if (piece.bytes.size() < kCopyBelow) {
     append(piece.bytes);
@@ -24,7 +24,7 @@ void OutQueue::push(Piece piece) {
 
 void OutQueue::append(std::string_view text) {
   if (text.size() >= kOwnPieceFrom) {
-    push(Piece::of(std::string(text)));
+    push(SharedBytes::of(std::string(text)));
     return;
   }
   while (!text.empty()) {
@@ -43,7 +43,7 @@ void OutQueue::append(std::string_view text) {
         items_.back().bytes.data() + items_.back().bytes.size() == at) {
       items_.back().bytes = {items_.back().bytes.data(), items_.back().bytes.size() + n};
     } else {
-      items_.push_back(Piece{chunk_, {at, n}});
+      items_.push_back(SharedBytes{chunk_, {at, n}});
     }
     text.remove_prefix(n);
   }
@@ -71,7 +71,7 @@ std::size_t OutQueue::copy_prefix(char* to, std::size_t room) const {
 void OutQueue::consume(std::size_t bytes) {
   bytes_ -= bytes;
   while (bytes > 0) {
-    Piece& first = items_[head_];
+    SharedBytes& first = items_[head_];
     if (first.bytes.size() > bytes) {
       first.bytes.remove_prefix(bytes);
       break;
@@ -91,9 +91,9 @@ void OutQueue::consume(std::size_t bytes) {
 void OutQueue::move_to(OutQueue& other, std::size_t bytes) {
   bytes_ -= bytes;
   while (bytes > 0) {
-    Piece& first = items_[head_];
+    SharedBytes& first = items_[head_];
     if (first.bytes.size() > bytes) {
-      other.push(Piece{first.owner, first.bytes.substr(0, bytes)});
+      other.push(SharedBytes{first.owner, first.bytes.substr(0, bytes)});
       first.bytes.remove_prefix(bytes);
       break;
     }
@@ -108,7 +108,7 @@ void OutQueue::move_to(OutQueue& other, std::size_t bytes) {
 void OutQueue::clear() {
   // An idle connection keeps no memory here, a busy one keeps a short list.
   if (items_.capacity() > 32) {
-    std::vector<Piece>().swap(items_);
+    std::vector<SharedBytes>().swap(items_);
   } else {
     items_.clear();
   }

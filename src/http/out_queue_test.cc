@@ -36,7 +36,7 @@ TEST(OutQueueTest, KeepsTheOrderOfTextsOfEverySize) {
     if (random() % 2 == 0) {
       queue.append(text);
     } else {
-      queue.push(Piece::of(text));
+      queue.push(SharedBytes::of(text));
     }
     expected += text;
     ASSERT_EQ(queue.bytes(), expected.size());

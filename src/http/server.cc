@@ -10,11 +10,11 @@
 #include <deque>
 
 #include "base/text.h"
+#include "http/exchange_link.h"
 #include "http/message.h"
 #include "http/socket_address.h"
 #include "http/transport.h"
 #include "http/unread.h"
-#include "http/wire.h"
 
 namespace berth::http {
 
@@ -25,14 +25,14 @@ namespace {
 class Core : public std::enable_shared_from_this<Core> {
  public:
   Core(Runtime& runtime, Handler handler, const Config& config)
-      : totals(std::make_shared<Totals>()), runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))),
+      : totals(std::make_shared<ServerTotals>()), runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))),
         screen_(std::make_shared<const std::function<bool(Exchange&)>>(config.screen)), max_unread_(config.max_unread),
         busy_(render_error(config, 429, "too many requests, please try again later")) {}
 
-  void deliver(std::vector<Event> events, Lender& lender) {  // any thread
-    runtime_.lend([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); }, &lender);
+  void deliver(std::vector<TransportEvent> events, IoHelper& helper) {  // any thread
+    runtime_.run_or_post([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); }, &helper);
   }
-  void send(Command command, std::size_t transport) {
+  void send(TransportCommand command, std::size_t transport) {
     if (!open_) return;
     outbox_[transport].push_back(std::move(command));
     if (handling_ || flush_posted_) return;
@@ -48,12 +48,12 @@ class Core : public std::enable_shared_from_this<Core> {
   // More is on its way to peers that do not take it than memory is given for.
   bool too_much_unread() const { return totals->unread->bytes.load() > max_unread_; }
   bool over_share(const UnreadAccount& account) const { return account.over_share(max_unread_); }
-  UnreadAccountPtr account(const Wire& wire, std::shared_ptr<UnreadOfUser> user) const {
-    return std::make_shared<const UnreadAccount>(UnreadAccount{totals->unread, std::move(user), wire.load->unread});
+  UnreadAccountPtr account(const ExchangeLink& link, std::shared_ptr<UnreadOfUser> user) const {
+    return std::make_shared<const UnreadAccount>(UnreadAccount{totals->unread, std::move(user), link.load->unread});
   }
   UnreadUsers& users() { return users_; }
 
-  const std::shared_ptr<Totals> totals;
+  const std::shared_ptr<ServerTotals> totals;
   std::vector<std::unique_ptr<Transport>> transports;
   void opened() { outbox_.resize(transports.size()); }
   void close() {
@@ -65,9 +65,9 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
  private:
-  void handle(std::vector<Event>& events);
-  void take_head(Event& event);
-  void take_request(Event& event, const Handler& handler);
+  void handle(std::vector<TransportEvent>& events);
+  void take_head(TransportEvent& event);
+  void take_request(TransportEvent& event, const Handler& handler);
   void flush() {
     if (!open_) return;
     for (std::size_t i = 0; i < outbox_.size(); ++i) {
@@ -83,37 +83,37 @@ class Core : public std::enable_shared_from_this<Core> {
   const std::size_t max_unread_;
   UnreadUsers users_;
   const Config::Rendered busy_;
-  std::vector<std::vector<Command>> outbox_;
+  std::vector<std::vector<TransportCommand>> outbox_;
   bool open_ = true, handling_ = false, flush_posted_ = false;
 };
 
-Command make_command(Command::Kind kind, const Wire& wire) { return Command{kind, wire.connection, wire.stream, 0, {}, {}}; }
+TransportCommand make_command(TransportCommand::Kind kind, const ExchangeLink& link) { return TransportCommand{kind, link.connection, link.stream, 0, {}, {}}; }
 
 // Runs a callback that may destroy the object it is kept in, or replace itself.
 template <class F, class... Args>
-void call_kept(Wire& wire, LoopEnd* self, F& kept, Args&&... args) {
+void call_kept(ExchangeLink& link, ExchangeHandler* self, F& kept, Args&&... args) {
   if (!kept) return;
   F callback = std::move(kept);
   kept = nullptr;
   callback(std::forward<Args>(args)...);
-  if (wire.end == self && !kept) kept = std::move(callback);
+  if (link.end == self && !kept) kept = std::move(callback);
 }
 
-std::size_t size_of(const std::vector<Piece>& pieces) {
+std::size_t size_of(const std::vector<SharedBytes>& pieces) {
   std::size_t size = 0;
-  for (const Piece& piece : pieces) size += piece.bytes.size();
+  for (const SharedBytes& piece : pieces) size += piece.bytes.size();
   return size;
 }
 
-class ChannelEnd final : public Channel, public LoopEnd {
+class LoopChannel final : public Channel, public ExchangeHandler {
  public:
   // `account` is null where nothing is bounded.
-  ChannelEnd(std::shared_ptr<Core> core, std::shared_ptr<Wire> wire, UnreadAccountPtr account)
-      : core_(std::move(core)), wire_(std::move(wire)), account_(std::move(account)) {
-    wire_->end = this;
+  LoopChannel(std::shared_ptr<Core> core, std::shared_ptr<ExchangeLink> link, UnreadAccountPtr account)
+      : core_(std::move(core)), link_(std::move(link)), account_(std::move(account)) {
+    link_->end = this;
   }
-  ~ChannelEnd() override {
-    wire_->end = nullptr;
+  ~LoopChannel() override {
+    link_->end = nullptr;
     close();
   }
 
@@ -127,19 +127,19 @@ class ChannelEnd final : public Channel, public LoopEnd {
   }
   void write(std::string bytes) override {
     if (gone_ || closing_ || bytes.empty()) return;
-    std::size_t left = wire_->backlog.fetch_add(bytes.size()) + bytes.size();
+    std::size_t left = link_->backlog.fetch_add(bytes.size()) + bytes.size();
     if (left > kLowWater && account_ && core_->over_share(*account_)) {
       // The peer does not keep up; closed() tells the owner.
       closing_ = true;
-      return core_->send(make_command(Command::Kind::kAbandon, *wire_), wire_->transport);
+      return core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
     }
-    Command command = make_command(Command::Kind::kWrite, *wire_);
-    command.pieces.push_back(Piece::of(std::move(bytes)));
+    TransportCommand command = make_command(TransportCommand::Kind::kWrite, *link_);
+    command.pieces.push_back(SharedBytes::of(std::move(bytes)));
     if (account_) charge(account_, command.pieces);
-    core_->send(std::move(command), wire_->transport);
-    if (left > kLowWater) wire_->wants_drain.store(true);
+    core_->send(std::move(command), link_->transport);
+    if (left > kLowWater) link_->wants_drain.store(true);
   }
-  std::size_t backlog() const override { return gone_ ? 0 : wire_->backlog.load(); }
+  std::size_t backlog() const override { return gone_ ? 0 : link_->backlog.load(); }
   void on_drain(Task drained) override { drained_ = std::move(drained); }
   void pause_reading(bool pause) override {
     paused_ = pause;
@@ -148,11 +148,11 @@ class ChannelEnd final : public Channel, public LoopEnd {
   void close() override {
     if (gone_ || closing_) return;
     closing_ = true;
-    core_->send(make_command(Command::Kind::kClose, *wire_), wire_->transport);
+    core_->send(make_command(TransportCommand::Kind::kClose, *link_), link_->transport);
   }
 
-  // LoopEnd
-  void drained() override { call_kept(*wire_, this, drained_); }
+  // ExchangeHandler
+  void drained() override { call_kept(*link_, this, drained_); }
   void data(std::string bytes) override {
     waiting_.push_back(std::move(bytes));
     give();
@@ -166,20 +166,20 @@ class ChannelEnd final : public Channel, public LoopEnd {
   // Not from within the caller's own call.
   void later() {
     if (waiting_.empty() && !gone_) return;
-    core_->runtime().post([core = core_, wire = wire_] {
-      if (wire->end && core->open()) static_cast<ChannelEnd*>(wire->end)->give();
+    core_->runtime().post([core = core_, link = link_] {
+      if (link->end && core->open()) static_cast<LoopChannel*>(link->end)->give();
     });
   }
   void give() {
     if (giving_) return;
     giving_ = true;
-    std::shared_ptr<Wire> wire = wire_;
+    std::shared_ptr<ExchangeLink> link = link_;
     while (read_ && !paused_ && !waiting_.empty()) {
       std::string bytes = std::move(waiting_.front());
       waiting_.pop_front();
       consumed(bytes.size());
-      call_kept(*wire, this, read_, std::string_view(bytes));
-      if (wire->end != this) return;
+      call_kept(*link, this, read_, std::string_view(bytes));
+      if (link->end != this) return;
     }
     giving_ = false;
     if (gone_ && closed_ && (waiting_.empty() || !read_)) {
@@ -189,14 +189,14 @@ class ChannelEnd final : public Channel, public LoopEnd {
     }
   }
   void consumed(std::size_t bytes) {
-    std::size_t left = wire_->unread.fetch_sub(bytes) - bytes;
-    if (left < kReadWindow / 2 && wire_->read_stopped.load() && wire_->read_stopped.exchange(false)) {
-      core_->send(make_command(Command::Kind::kResumeReading, *wire_), wire_->transport);
+    std::size_t left = link_->unread.fetch_sub(bytes) - bytes;
+    if (left < kReadWindow / 2 && link_->read_stopped.load() && link_->read_stopped.exchange(false)) {
+      core_->send(make_command(TransportCommand::Kind::kResumeReading, *link_), link_->transport);
     }
   }
 
   std::shared_ptr<Core> core_;
-  std::shared_ptr<Wire> wire_;
+  std::shared_ptr<ExchangeLink> link_;
   const UnreadAccountPtr account_;
   Function<void(std::string_view)> read_;
   Task closed_, drained_;
@@ -204,72 +204,72 @@ class ChannelEnd final : public Channel, public LoopEnd {
   bool paused_ = false, gone_ = false, closing_ = false, giving_ = false;
 };
 
-class ExchangeEnd final : public Exchange, public LoopEnd {
+class LoopExchange final : public Exchange, public ExchangeHandler {
  public:
-  ExchangeEnd(std::shared_ptr<Core> core, std::shared_ptr<Wire> wire, std::unique_ptr<Request> request)
-      : core_(std::move(core)), wire_(std::move(wire)), request_(std::move(request)), account_(core_->account(*wire_, nullptr)) {
-    wire_->end = this;
+  LoopExchange(std::shared_ptr<Core> core, std::shared_ptr<ExchangeLink> link, std::unique_ptr<Request> request)
+      : core_(std::move(core)), link_(std::move(link)), request_(std::move(request)), account_(core_->account(*link_, nullptr)) {
+    link_->end = this;
   }
-  ~ExchangeEnd() override {
-    if (wire_->end == this) wire_->end = nullptr;
-    wire_->load->live.fetch_sub(1);
+  ~LoopExchange() override {
+    if (link_->end == this) link_->end = nullptr;
+    link_->load->live.fetch_sub(1);
     // Also where the peer has said that it sends no more: it may still read.
-    if (!done_) core_->send(make_command(Command::Kind::kAbandon, *wire_), wire_->transport);
+    if (!done_) core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
   }
 
   const Request& request() const override { return *request_; }
 
-  void belongs_to(const std::string& user) override { account_ = core_->account(*wire_, core_->users().of(user)); }
+  void belongs_to(const std::string& user) override { account_ = core_->account(*link_, core_->users().of(user)); }
   bool over_share() const override { return !request_->peer.unix_socket && core_->over_share(*account_); }
-  Piece shared(std::shared_ptr<const std::string> text, std::size_t bytes) const override {
+  SharedBytes shared(std::shared_ptr<const std::string> text, std::size_t bytes) const override {
     std::shared_ptr<const void> owner = charge_shared(*account_, text, bytes);
-    return Piece{std::move(owner), *text};
+    return SharedBytes{std::move(owner), *text};
   }
 
-  void respond(int status, Headers headers, std::vector<Piece> body) override {
+  void respond(int status, Headers headers, std::vector<SharedBytes> body) override {
     if (done_ || started_) return;
     done_ = true;
-    Command command = make_command(Command::Kind::kRespond, *wire_);
+    TransportCommand command = make_command(TransportCommand::Kind::kRespond, *link_);
     command.status = status;
     command.headers = std::move(headers);
     command.pieces = std::move(body);
     charge(account_, command.pieces);
-    core_->send(std::move(command), wire_->transport);
+    core_->send(std::move(command), link_->transport);
   }
 
   // The head has been looked at: the transport goes on with the body, and the handler gets another exchange.
   void proceed() {
     if (done_ || started_) return;
     done_ = true;
-    core_->send(make_command(Command::Kind::kProceed, *wire_), wire_->transport);
+    core_->send(make_command(TransportCommand::Kind::kProceed, *link_), link_->transport);
   }
 
   void start(int status, Headers headers) override {
     if (done_ || started_) return;
     started_ = true;
-    Command command = make_command(Command::Kind::kStart, *wire_);
+    TransportCommand command = make_command(TransportCommand::Kind::kStart, *link_);
     command.status = status;
     command.headers = std::move(headers);
-    core_->send(std::move(command), wire_->transport);
+    core_->send(std::move(command), link_->transport);
   }
 
-  bool write(std::vector<Piece> pieces) override {
+  bool write(std::vector<SharedBytes> pieces) override {
     if (done_ || !started_) return true;
     std::size_t size = size_of(pieces);
     if (size == 0) return true;
-    std::size_t left = wire_->backlog.fetch_add(size) + size;
+    std::size_t left = link_->backlog.fetch_add(size) + size;
     if (left > kLowWater && over_share()) {
       cut_off();
       return false;
     }
-    Command command = make_command(Command::Kind::kWrite, *wire_);
+    TransportCommand command = make_command(TransportCommand::Kind::kWrite, *link_);
     command.pieces = std::move(pieces);
     charge(account_, command.pieces);
-    core_->send(std::move(command), wire_->transport);
+    core_->send(std::move(command), link_->transport);
     if (left <= kHighWater) return true;
-    wire_->wants_drain.store(true);
+    link_->wants_drain.store(true);
     // The socket may have taken it all before it could see that somebody waits.
-    return wire_->backlog.load() <= kLowWater && wire_->wants_drain.exchange(false);
+    return link_->backlog.load() <= kLowWater && link_->wants_drain.exchange(false);
   }
 
   void on_drain(Task drained) override { drained_ = std::move(drained); }
@@ -277,33 +277,33 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
   void finish() override {
     if (done_ || !started_) return;
     done_ = true;
-    core_->send(make_command(Command::Kind::kFinish, *wire_), wire_->transport);
+    core_->send(make_command(TransportCommand::Kind::kFinish, *link_), link_->transport);
   }
 
   void on_close(Task closed) override {
     closed_ = std::move(closed);
     if (!gone_ || done_) return;
-    core_->runtime().post([core = core_, wire = wire_] {
-      if (wire->end && core->open()) wire->end->closed();
+    core_->runtime().post([core = core_, link = link_] {
+      if (link->end && core->open()) link->end->closed();
     });
   }
 
   Result<std::unique_ptr<Channel>> upgrade(Headers headers) override {
-    if (!wire_->upgradable) {
+    if (!link_->upgradable) {
       return error(Code::kBadRequest, "unable to upgrade: the request does not ask for it over HTTP/1.1");
     }
     if (done_ || started_) return error(Code::kInternal, "the request has been answered already");
     if (gone_) return error(Code::kUnavailable, "the client is gone");
     done_ = true;
-    Command command = make_command(Command::Kind::kUpgrade, *wire_);
+    TransportCommand command = make_command(TransportCommand::Kind::kUpgrade, *link_);
     command.headers = std::move(headers);
-    core_->send(std::move(command), wire_->transport);
-    return std::unique_ptr<Channel>(std::make_unique<ChannelEnd>(core_, wire_, request_->peer.unix_socket ? nullptr : account_));
+    core_->send(std::move(command), link_->transport);
+    return std::unique_ptr<Channel>(std::make_unique<LoopChannel>(core_, link_, request_->peer.unix_socket ? nullptr : account_));
   }
 
-  // LoopEnd
+  // ExchangeHandler
   void drained() override {
-    if (!done_) call_kept(*wire_, this, drained_);
+    if (!done_) call_kept(*link_, this, drained_);
   }
   void closed() override {
     gone_ = true;
@@ -315,10 +315,10 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
   // The peer does not keep up, and there is no memory to wait for it: what it has not taken is lost.
   void cut_off() {
     done_ = true;
-    core_->send(make_command(Command::Kind::kAbandon, *wire_), wire_->transport);
+    core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
     if (!closed_) return;
-    core_->runtime().post([core = core_, wire = wire_] {
-      if (wire->end && core->open()) static_cast<ExchangeEnd*>(wire->end)->tell_closed();
+    core_->runtime().post([core = core_, link = link_] {
+      if (link->end && core->open()) static_cast<LoopExchange*>(link->end)->tell_closed();
     });
   }
   void tell_closed() {
@@ -330,46 +330,46 @@ class ExchangeEnd final : public Exchange, public LoopEnd {
   }
 
   std::shared_ptr<Core> core_;
-  std::shared_ptr<Wire> wire_;
+  std::shared_ptr<ExchangeLink> link_;
   std::unique_ptr<Request> request_;
   UnreadAccountPtr account_;
   Task drained_, closed_;
   bool started_ = false, done_ = false, gone_ = false;
 };
 
-void Core::take_head(Event& event) {
-  ExchangeEnd head(shared_from_this(), event.wire, std::move(event.request));
+void Core::take_head(TransportEvent& event) {
+  LoopExchange head(shared_from_this(), event.link, std::move(event.request));
   auto screen = screen_;
   if ((*screen)(head)) head.proceed();
 }
 
-void Core::take_request(Event& event, const Handler& handler) {
-  auto exchange = std::make_shared<ExchangeEnd>(shared_from_this(), event.wire, std::move(event.request));
+void Core::take_request(TransportEvent& event, const Handler& handler) {
+  auto exchange = std::make_shared<LoopExchange>(shared_from_this(), event.link, std::move(event.request));
   if (too_much_unread() && !exchange->request().peer.unix_socket) {
-    exchange->respond(429, {{"content-type", busy_.content_type}, {"retry-after", "1"}}, {Piece::of(busy_.body)});
+    exchange->respond(429, {{"content-type", busy_.content_type}, {"retry-after", "1"}}, {SharedBytes::of(busy_.body)});
     return;
   }
   handler(std::move(exchange));
 }
 
-void Core::handle(std::vector<Event>& events) {
+void Core::handle(std::vector<TransportEvent>& events) {
   if (!open_) return;
   auto self = shared_from_this();
   auto handler = handler_;
   handling_ = true;
-  for (Event& event : events) {
+  for (TransportEvent& event : events) {
     if (!open_) break;
-    LoopEnd* end = event.wire->end;
+    ExchangeHandler* end = event.link->end;
     switch (event.kind) {
-      case Event::Kind::kHead: take_head(event); break;
-      case Event::Kind::kRequest: take_request(event, *handler); break;
-      case Event::Kind::kData:
+      case TransportEvent::Kind::kHead: take_head(event); break;
+      case TransportEvent::Kind::kRequest: take_request(event, *handler); break;
+      case TransportEvent::Kind::kData:
         if (end) end->data(std::move(event.data));
         break;
-      case Event::Kind::kDrained:
+      case TransportEvent::Kind::kDrained:
         if (end) end->drained();
         break;
-      case Event::Kind::kClosed:
+      case TransportEvent::Kind::kClosed:
         if (end) end->closed();
         break;
     }
@@ -435,7 +435,7 @@ class ServerImpl final : public Server {
     for (int i = 0; i < std::max(1, config_.transport_threads); ++i) {
       transports.push_back(std::make_unique<Transport>(
           static_cast<std::size_t>(i), config_, core_->totals,
-          [core = core_](std::vector<Event> events, Lender& lender) { core->deliver(std::move(events), lender); }));
+          [core = core_](std::vector<TransportEvent> events, IoHelper& helper) { core->deliver(std::move(events), helper); }));
       BERTH_TRY(transports.back()->start());
     }
     core_->transports = std::move(transports);

@@ -22,11 +22,11 @@ namespace berth::http {
 using Bytes = std::shared_ptr<const std::string>;
 
 // A run of bytes that keeps its owner alive: an answer can point into an object that a cache holds.
-struct Piece {
+struct SharedBytes {
   std::shared_ptr<const void> owner;
   std::string_view bytes;
   bool made_for_answer = false;              // nobody else has these bytes: they count as memory of unread answers
-  static Piece of(std::string text);
+  static SharedBytes of(std::string text);
 };
 
 using Headers = std::vector<std::pair<std::string, std::string>>;  // names in lower case in requests
@@ -76,7 +76,7 @@ class Exchange {
   virtual const Request& request() const = 0;
 
   // A whole answer. `connection: close` among the headers ends the connection after it, of HTTP/2 too.
-  virtual void respond(int status, Headers headers, std::vector<Piece> body) = 0;
+  virtual void respond(int status, Headers headers, std::vector<SharedBytes> body) = 0;
   void respond(int status, std::string content_type, std::string body);
 
   // Whose the answer is: of what peers leave unread each user has a share (unread.h). Nobody's is bounded by the total alone.
@@ -85,13 +85,13 @@ class Exchange {
   virtual bool over_share() const { return false; }
   // A piece of a text that other answers have as well, which counts once for each user, as `bytes`: more than the text where
   // its owner holds more.
-  virtual Piece shared(std::shared_ptr<const std::string> text, std::size_t bytes) const;
+  virtual SharedBytes shared(std::shared_ptr<const std::string> text, std::size_t bytes) const;
 
   // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
   // high-water mark (128 KiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing for
   // Config::idle_timeout, or while too many bytes are unread in all or by its user, loses its connection (stream, in HTTP/2).
   virtual void start(int status, Headers headers) = 0;
-  virtual bool write(std::vector<Piece> pieces) = 0;
+  virtual bool write(std::vector<SharedBytes> pieces) = 0;
   virtual void on_drain(Task drained) = 0;
   virtual void finish() = 0;
 
@@ -135,7 +135,7 @@ struct Config {
 
 class Server {
  public:
-  // Closes everything; no handler runs afterwards. Its threads lend themselves to the loop (Runtime::lend), so the loop's
+  // Closes everything; no handler runs afterwards. Its threads run tasks of the loop (Runtime::run_or_post), so the loop's
   // owner does it.
   virtual ~Server() = default;
   // "127.0.0.1:0" or "unix:/path" (mode 0600, an old socket file is replaced). Answers with the real address.

@@ -178,9 +178,9 @@ TEST_F(ServerTest, HeadAndOldClients) {
 TEST_F(ServerTest, StreamsInChunksAndUntilCloseForOldClients) {
   serve([](std::shared_ptr<Exchange> e) {
     e->start(200, {{"content-type", "text/plain"}});
-    EXPECT_TRUE(e->write({Piece::of("one "), Piece::of("two")}));
+    EXPECT_TRUE(e->write({SharedBytes::of("one "), SharedBytes::of("two")}));
     e->write({});
-    e->write({Piece::of("!")});
+    e->write({SharedBytes::of("!")});
     e->finish();
   });
   std::string got = talk("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -192,7 +192,7 @@ TEST_F(ServerTest, StreamsInChunksAndUntilCloseForOldClients) {
 TEST_F(ServerTest, AnnouncedLengthIsKeptOrTheConnectionIsCut) {
   serve([](std::shared_ptr<Exchange> e) {
     e->start(200, {{"content-length", "5"}});
-    e->write({Piece::of(e->request().path == "/more" ? "1234567" : "123")});
+    e->write({SharedBytes::of(e->request().path == "/more" ? "1234567" : "123")});
     e->finish();
   });
   std::string got = talk("GET /more HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -210,7 +210,7 @@ TEST_F(ServerTest, ASlowReaderHoldsTheWriterBack) {
   std::function<void()> more = [&] {
     while (written < kTotal) {
       written += block->size();
-      if (!stream->write({Piece{block, *block}})) {
+      if (!stream->write({SharedBytes{block, *block}})) {
         ++refused;
         return;
       }
@@ -263,7 +263,7 @@ TEST_F(ServerTest, TellsTheHandlerThatThePeerIsGone) {
     ASSERT_TRUE(drive(loop_, [&] { return socket.has("200 OK"); }));
   }
   EXPECT_TRUE(drive(loop_, [&] { return closed == 1; }));
-  stream->write({Piece::of("into the void")});
+  stream->write({SharedBytes::of("into the void")});
   stream->finish();
   for (int i = 0; i < 10; ++i) loop_.run_once(std::chrono::milliseconds(1));
   EXPECT_EQ(closed, 1);
@@ -294,7 +294,7 @@ TEST_F(ServerTest, ADroppedExchangeIsA500) {
 TEST_F(ServerTest, ADroppedStreamIsCutShort) {
   serve([](std::shared_ptr<Exchange> e) {
     e->start(200, {});
-    e->write({Piece::of("half")});
+    e->write({SharedBytes::of("half")});
   });
   std::string got = talk("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_EQ(got.find("0\r\n\r\n"), std::string::npos) << "the peer must see that it is not whole";
@@ -403,24 +403,24 @@ TEST_F(ServerTest, ManyConnectionsAtOnce) {
   }));
 }
 
-// What a handler leaves with the thread that lends itself: done when its alarm is raised, and before the server ends.
-class LentWork : public ServerTest {
+// Work that a handler leaves with an I/O helper: done when its wake_fd() is written to, and before the server ends.
+class HelperWork : public ServerTest {
  protected:
   // `begun` is called when there is work; it is finished once raise() has been called.
-  void serve_lent(Task begun) {
+  void serve_with_work(Task begun) {
     begun_ = std::move(begun);
     serve([this](std::shared_ptr<Exchange> e) {
-      Lender* lender = loop_.lender();
-      if (!lender) return e->respond(200, "text/plain", "the loop was awake");
-      lender->take_on([this, e, lender, first = true]() mutable {
+      IoHelper* helper = loop_.io_helper();
+      if (!helper) return e->respond(200, "text/plain", "the loop was awake");
+      helper->add_work([this, e, helper, first = true]() mutable {
         if (std::exchange(first, false)) {
-          alarm_ = lender->alarm();
+          wake_fd_ = helper->wake_fd();
           begun_();
           return false;
         }
-        if (!raised_) return false;  // the alarm is the transport's own as well
+        if (!raised_) return false;  // the transport writes to the same descriptor
         finished_ = true;
-        loop_.lend([e = std::move(e)] { e->respond(200, "text/plain", "lent"); }, lender);
+        loop_.run_or_post([e = std::move(e)] { e->respond(200, "text/plain", "helper"); }, helper);
         return true;
       });
     });
@@ -428,7 +428,7 @@ class LentWork : public ServerTest {
   void raise() {
     raised_ = true;
     std::uint64_t one = 1;
-    ASSERT_EQ(::write(alarm_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+    ASSERT_EQ(::write(wake_fd_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
   }
   // Asks until a transport thread had the turn; returns what it said.
   std::thread ask(std::string& got) {
@@ -445,13 +445,13 @@ class LentWork : public ServerTest {
   }
 
   Task begun_;
-  std::atomic<int> alarm_{-1};
+  std::atomic<int> wake_fd_{-1};
   std::atomic<bool> raised_{false}, finished_{false};
 };
 
-TEST_F(LentWork, GoesOnWhenItsAlarmIsRaised) {
+TEST_F(HelperWork, GoesOnWhenItsAlarmIsRaised) {
   std::thread raiser;
-  serve_lent([&] {
+  serve_with_work([&] {
     raiser = std::thread([&] { raise(); });
   });
   std::string got;
@@ -459,11 +459,11 @@ TEST_F(LentWork, GoesOnWhenItsAlarmIsRaised) {
   loop_.run();
   client.join();
   raiser.join();
-  EXPECT_TRUE(got.ends_with("lent")) << got;
+  EXPECT_TRUE(got.ends_with("helper")) << got;
 }
 
-TEST_F(LentWork, IsFinishedBeforeTheServerEnds) {
-  serve_lent([&] { loop_.stop(); });
+TEST_F(HelperWork, IsFinishedBeforeTheServerEnds) {
+  serve_with_work([&] { loop_.stop(); });
   std::string got;
   std::thread client = ask(got);
   loop_.run();
@@ -476,23 +476,23 @@ TEST_F(LentWork, IsFinishedBeforeTheServerEnds) {
 }
 
 // Work that is left with a thread together with an answer begins when the answer has been sent.
-class LentAnswer : public ServerTest {
+class HelperAnswer : public ServerTest {
  protected:
-  // For a lender's turn.
+  // For the turn of an I/O helper.
   void answer_and_leave_work(Exchange& e) {
-    e.respond(200, "text/plain", "lent");
-    Lender* lender = loop_.lender();
-    if (!lender) return;  // the loop has woken up meanwhile
-    lender->take_on([this] {
+    e.respond(200, "text/plain", "helper");
+    IoHelper* helper = loop_.io_helper();
+    if (!helper) return;  // the loop has woken up meanwhile
+    helper->add_work([this] {
       pollfd answer{client_, POLLIN, 0};
       sent_ += ::poll(&answer, 1, 100) == 1 && (answer.revents & POLLIN) != 0;
-      ++lent_;
+      ++works_;
       return true;
     });
   }
   void ask() {
     std::thread asking([this] {
-      for (int i = 0; i < 1000 && lent_ < 20; ++i) {
+      for (int i = 0; i < 1000 && works_ < 20; ++i) {
         RawSocket socket(address_);
         client_ = socket.fd.get();
         socket.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -505,26 +505,26 @@ class LentAnswer : public ServerTest {
     asking.join();
     server_.reset();  // with the work that is left
     // Not each time: where the loop wakes up in between, it hands the answer over itself, and the thread waits in vain.
-    EXPECT_GT(sent_, 0) << "of " << lent_;
+    EXPECT_GT(sent_, 0) << "of " << works_;
   }
 
-  std::atomic<int> client_{-1}, sent_{0}, lent_{0};
+  std::atomic<int> client_{-1}, sent_{0}, works_{0};
 };
 
-TEST_F(LentAnswer, IsSentBeforeTheWorkOfTheSameTurn) {
+TEST_F(HelperAnswer, IsSentBeforeTheWorkOfTheSameTurn) {
   serve([this](std::shared_ptr<Exchange> e) {
-    if (!loop_.lender()) return e->respond(200, "text/plain", "the loop was awake");
+    if (!loop_.io_helper()) return e->respond(200, "text/plain", "the loop was awake");
     answer_and_leave_work(*e);
   });
   ask();
 }
 
-TEST_F(LentAnswer, IsSentBeforeTheWorkThatOtherWorkLeaves) {
+TEST_F(HelperAnswer, IsSentBeforeTheWorkThatOtherWorkLeaves) {
   serve([this](std::shared_ptr<Exchange> e) {
-    Lender* lender = loop_.lender();
-    if (!lender) return e->respond(200, "text/plain", "the loop was awake");
-    lender->take_on([this, e = std::move(e), lender]() mutable {
-      loop_.lend([this, e = std::move(e)]() mutable { answer_and_leave_work(*std::exchange(e, nullptr)); }, lender);
+    IoHelper* helper = loop_.io_helper();
+    if (!helper) return e->respond(200, "text/plain", "the loop was awake");
+    helper->add_work([this, e = std::move(e), helper]() mutable {
+      loop_.run_or_post([this, e = std::move(e)]() mutable { answer_and_leave_work(*std::exchange(e, nullptr)); }, helper);
       return true;
     });
   });
@@ -555,7 +555,7 @@ TEST_F(ServerTest, ExchangesMayOutliveTheServer) {
   ASSERT_TRUE(drive(loop_, [&] { return held != nullptr; }));
   server_.reset();
   held->start(200, {});
-  held->write({Piece::of("x")});
+  held->write({SharedBytes::of("x")});
   held.reset();
   EXPECT_TRUE(drive(loop_, [&] { return socket.over(); }));
 }

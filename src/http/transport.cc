@@ -49,7 +49,7 @@ std::string address_text(const sockaddr_storage& from) {
 
 }  // namespace
 
-Transport::Transport(std::size_t index, const Config& config, std::shared_ptr<Totals> totals, Deliver deliver)
+Transport::Transport(std::size_t index, const Config& config, std::shared_ptr<ServerTotals> totals, Deliver deliver)
     : index_(index), config_(config), totals_(std::move(totals)), deliver_(std::move(deliver)) {}
 
 Transport::~Transport() {
@@ -89,7 +89,7 @@ void Transport::add_listener(std::shared_ptr<Listener> listener) {
   if (asleep) wake();
 }
 
-void Transport::send(std::vector<Command> commands) {
+void Transport::send(std::vector<TransportCommand> commands) {
   bool asleep;
   {
     std::lock_guard lock(mutex_);
@@ -138,13 +138,13 @@ void Transport::round() {
   now_ = clock_millis();
   std::vector<std::uint64_t> again;
   again.swap(again_);
-  bool alarmed = false;
+  bool woken = false;
   for (int i = 0; i < n; ++i) {
     std::uint64_t tag = ready[i].data.u64;
     if (tag == kWakeTag) {
       std::uint64_t count = 0;
       [[maybe_unused]] ssize_t got = ::read(wake_.get(), &count, sizeof count);
-      alarmed = true;
+      woken = true;
     } else if (tag & kListenerTag) {
       accept_from(*listeners_[tag & ~kListenerTag]);
     } else if (Connection* connection = find(tag)) {
@@ -156,21 +156,21 @@ void Transport::round() {
   }
   take_commands();
   fire_timers();
-  bool lent = !events_.empty();
-  if (lent) {
+  bool ran_tasks = !events_.empty();
+  if (ran_tasks) {
     deliver_(std::move(events_), *this);
     events_.clear();
   }
-  if (new_work_ || (alarmed && !work_.empty())) {
-    if (lent) take_commands();  // answers first: their clients wait
+  if (new_work_ || (woken && !work_.empty())) {
+    if (ran_tasks) take_commands();  // answers first: their clients wait
     run_work();
-    lent = true;
+    ran_tasks = true;
   }
-  if (lent) take_commands();  // answers that came at once
+  if (ran_tasks) take_commands();  // answers that came at once
   dead_.clear();
 }
 
-void Transport::take_on(Work work) {
+void Transport::add_work(Work work) {
   work_.push_back(std::move(work));
   new_work_ = true;
 }
@@ -190,8 +190,8 @@ void Transport::run_work() {
 // Others wait for what was taken on.
 void Transport::finish_work() {
   while (!work_.empty()) {
-    pollfd alarm{wake_.get(), POLLIN, 0};
-    if (::poll(&alarm, 1, -1) != 1) continue;
+    pollfd woken{wake_.get(), POLLIN, 0};
+    if (::poll(&woken, 1, -1) != 1) continue;
     std::uint64_t count = 0;
     [[maybe_unused]] ssize_t got = ::read(wake_.get(), &count, sizeof count);
     run_work();
@@ -206,7 +206,7 @@ int Transport::fall_asleep(int timeout) {
 }
 
 void Transport::take_commands() {
-  std::vector<Command> commands;
+  std::vector<TransportCommand> commands;
   std::vector<std::shared_ptr<Listener>> added;
   {
     std::lock_guard lock(mutex_);
@@ -222,10 +222,10 @@ void Transport::take_commands() {
     listeners_.push_back(std::move(listener));
   }
   // All answers of a connection first, then one write.
-  for (Command& command : commands) {
+  for (TransportCommand& command : commands) {
     if (Connection* connection = find(command.connection)) connection->on_command(command);
   }
-  for (Command& command : commands) {
+  for (TransportCommand& command : commands) {
     if (Connection* connection = find(command.connection)) connection->after_commands();
   }
 }

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "base/files.h"
+#include "http/exchange_link.h"
 #include "http/tls.h"
-#include "http/wire.h"
 
 namespace berth::http {
 
@@ -47,28 +47,28 @@ class Listener {
 
 using Millis = std::int64_t;  // on the monotonic clock
 
-class Transport : public Lender {
+class Transport : public IoHelper {
  public:
-  using Deliver = std::function<void(std::vector<Event>, Lender&)>;  // on the transport thread, once a round at most
+  using Deliver = std::function<void(std::vector<TransportEvent>, IoHelper&)>;  // on the transport thread, once a round at most
 
-  Transport(std::size_t index, const Config& config, std::shared_ptr<Totals> totals, Deliver deliver);
+  Transport(std::size_t index, const Config& config, std::shared_ptr<ServerTotals> totals, Deliver deliver);
   ~Transport();  // says goodbye to every peer and joins the thread
 
   Status start();                                      // once, before anything else
   void add_listener(std::shared_ptr<Listener> listener);  // any thread
-  void send(std::vector<Command> commands);            // any thread
+  void send(std::vector<TransportCommand> commands);            // any thread
 
-  // Lender, for what the loop's tasks want of this thread.
-  void take_on(Work work) override;
-  int alarm() const override { return wake_.get(); }
+  // IoHelper, for work that the loop's tasks leave with this thread.
+  void add_work(Work work) override;
+  int wake_fd() const override { return wake_.get(); }
 
   // --- For connections.
   const Config& config() const { return config_; }
-  Totals& totals() { return *totals_; }
+  ServerTotals& totals() { return *totals_; }
   std::size_t index() const { return index_; }
   Millis now() const { return now_; }
   const std::string& date();                           // for the Date header
-  void emit(Event event) { events_.push_back(std::move(event)); }
+  void emit(TransportEvent event) { events_.push_back(std::move(event)); }
   // Input is read here first: 64 KiB that all connections share.
   char* scratch() { return scratch_.get(); }
   static constexpr std::size_t kScratch = 64u << 10;
@@ -104,7 +104,7 @@ class Transport : public Lender {
 
   const std::size_t index_;
   const Config config_;
-  const std::shared_ptr<Totals> totals_;                 // of all transports of the server
+  const std::shared_ptr<ServerTotals> totals_;                 // of all transports of the server
   const Deliver deliver_;
   Fd epoll_, wake_;
   std::unique_ptr<char[]> scratch_;
@@ -118,14 +118,14 @@ class Transport : public Lender {
   std::vector<std::uint32_t> free_slots_;
   std::size_t looked_at_ = 0;                            // the slot where make_room() goes on
   std::vector<std::unique_ptr<Connection>> dead_;
-  std::vector<Event> events_;
+  std::vector<TransportEvent> events_;
   std::vector<std::uint64_t> again_;
   std::vector<Work> work_;
   bool new_work_ = false;                                // among them
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
 
   std::mutex mutex_;                                     // the rest is shared
-  std::vector<Command> commands_;
+  std::vector<TransportCommand> commands_;
   std::vector<std::shared_ptr<Listener>> new_listeners_;
   bool awake_ = true;                                    // looks at the two above before it sleeps
   std::atomic<bool> stop_{false};

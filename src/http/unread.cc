@@ -37,8 +37,8 @@ bool UnreadAccount::over_share(std::size_t most) const {
   return user->bytes.load() > most / 2 / (users + 1) || (connection && connection->load() > most / 8);
 }
 
-void charge(const UnreadAccountPtr& account, std::vector<Piece>& pieces) {
-  for (Piece& piece : pieces) {
+void charge(const UnreadAccountPtr& account, std::vector<SharedBytes>& pieces) {
+  for (SharedBytes& piece : pieces) {
     if (!piece.made_for_answer || piece.bytes.size() < kChargedFrom) continue;
     piece.owner = std::make_shared<const Charged>(std::move(piece.owner), account, piece.bytes.size());
     piece.made_for_answer = false;

@@ -46,7 +46,7 @@ using UnreadAccountPtr = std::shared_ptr<const UnreadAccount>;
 // Counts the pieces that were made for one answer, until the last of each is gone. Those below kChargedFrom are copied together
 // on the way out, and are bounded by their number.
 inline constexpr std::size_t kChargedFrom = 256;
-void charge(const UnreadAccountPtr& account, std::vector<Piece>& pieces);
+void charge(const UnreadAccountPtr& account, std::vector<SharedBytes>& pieces);
 // An owner of the text that counts it once for the account's user, as `bytes`, as long as any of these owners is there.
 std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text, std::size_t bytes);
 

@@ -10,7 +10,7 @@ AsyncWrite::~AsyncWrite() {
   if (context_ != 0) ::syscall(SYS_io_destroy, context_);
 }
 
-bool AsyncWrite::begin(int fd, std::string_view bytes, std::size_t at, int alarm) {
+bool AsyncWrite::begin(int fd, std::string_view bytes, std::size_t at, int wake_fd) {
   if (refused_) return false;
   if (context_ == 0 && ::syscall(SYS_io_setup, 1, &context_) != 0) {
     refused_ = true;
@@ -23,7 +23,7 @@ bool AsyncWrite::begin(int fd, std::string_view bytes, std::size_t at, int alarm
   block.aio_nbytes = bytes.size();
   block.aio_offset = static_cast<std::int64_t>(at);
   block.aio_flags = IOCB_FLAG_RESFD;
-  block.aio_resfd = static_cast<std::uint32_t>(alarm);
+  block.aio_resfd = static_cast<std::uint32_t>(wake_fd);
   iocb* blocks[] = {&block};
   return ::syscall(SYS_io_submit, context_, 1, blocks) == 1;
 }

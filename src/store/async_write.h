@@ -16,9 +16,9 @@ class AsyncWrite {
   ~AsyncWrite();  // waits for what is under way
   AsyncWrite(const AsyncWrite&) = delete;
 
-  // `bytes` stay where they are until result() tells. `alarm`, an eventfd, is raised then. False: nothing was begun, for the
+  // `bytes` stay where they are until result() tells. `wake_fd`, an eventfd, is added to then. False: nothing was begun, for the
   // system has no such thing, or not now.
-  bool begin(int fd, std::string_view bytes, std::size_t at, int alarm);
+  bool begin(int fd, std::string_view bytes, std::size_t at, int wake_fd);
   // As of pwrite(2), with -errno for errors; empty while it is under way.
   std::optional<std::int64_t> result();
 

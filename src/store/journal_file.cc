@@ -440,9 +440,9 @@ Status JournalFile::end() {
   return ok_status();
 }
 
-bool JournalFile::begin_append(JournalBatch& batch, AsyncWrite& write, int alarm) {
+bool JournalFile::begin_append(JournalBatch& batch, AsyncWrite& write, int wake_fd) {
   return direct_ && fits(batch) &&
-         write.begin(fd_.get(), batch.seal(salt_, number_ + 1, proves_its_end() ? kFiller : '\0'), used_, alarm);
+         write.begin(fd_.get(), batch.seal(salt_, number_ + 1, proves_its_end() ? kFiller : '\0'), used_, wake_fd);
 }
 
 Status JournalFile::finish_append(JournalBatch& batch, std::int64_t result) {

@@ -120,7 +120,7 @@ class JournalFile {
   Status end();
   // The same in two steps, without waiting: false where that cannot be. `batch` stays as it is until then. Between the two
   // only finish_append() is called, when `write` has a result.
-  bool begin_append(JournalBatch& batch, AsyncWrite& write, int alarm);
+  bool begin_append(JournalBatch& batch, AsyncWrite& write, int wake_fd);
   Status finish_append(JournalBatch& batch, std::int64_t result);
 
   bool fits(const JournalBatch& batch) const { return used_ + batch.blocks() + end_bytes() <= room_; }

@@ -300,8 +300,8 @@ TEST_F(JournalFileTest, WritesThroughThePageCacheWhereItMust) {
   batch.clear();
   batch.add({Kind::kPut, 1, 1, "key", "v"});
   AsyncWrite write;
-  Fd alarm(::eventfd(0, EFD_CLOEXEC));
-  EXPECT_FALSE(file->begin_append(batch, write, alarm.get())) << "which would wait";
+  Fd wake_fd(::eventfd(0, EFD_CLOEXEC));
+  EXPECT_FALSE(file->begin_append(batch, write, wake_fd.get())) << "which would wait";
   ASSERT_TRUE(file->append(batch).ok());
   append(*file, 2, std::string(9000, 'x'));
   EXPECT_EQ(text(*find()), "1:1/1:key=v 1:2/1:key=xxxxxxxxxx ");
@@ -319,8 +319,8 @@ TEST_F(JournalFileTest, WhatCouldNotBeWrittenWithoutWaitingIsWrittenAgain) {
   batch.clear();
   batch.add({Kind::kPut, 2, 1, "key", std::string(64 << 10, 'x')});
   AsyncWrite write;
-  Fd alarm(::eventfd(0, EFD_CLOEXEC));
-  EXPECT_FALSE(file->begin_append(batch, write, alarm.get())) << "it does not fit";
+  Fd wake_fd(::eventfd(0, EFD_CLOEXEC));
+  EXPECT_FALSE(file->begin_append(batch, write, wake_fd.get())) << "it does not fit";
 }
 
 TEST_F(JournalFileTest, DamageBeforeTheEndIsNotTakenForTheEnd) {

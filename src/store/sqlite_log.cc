@@ -135,14 +135,14 @@ void SqliteLog::append(std::shared_ptr<const Batch> batch, Function<void(Status)
     if (status.ok() && reserve != 0) reserved_ = reserve;
     done(std::move(status));
   };
-  Lender* lender = job.batch->writes.size() == 1 ? runtime_.lender() : nullptr;
-  if (!lender) return hand_to_writer(std::move(job));
+  IoHelper* helper = job.batch->writes.size() == 1 ? runtime_.io_helper() : nullptr;
+  if (!helper) return hand_to_writer(std::move(job));
   {
     std::lock_guard<std::mutex> guard(mutex_);
     lone_ = true;
   }
-  lender->take_on([this, lender, job = std::move(job), under_way = false]() mutable {
-    return write_lone(*lender, job, under_way);
+  helper->add_work([this, helper, job = std::move(job), under_way = false]() mutable {
+    return write_lone(*helper, job, under_way);
   });
 }
 
@@ -188,7 +188,7 @@ void SqliteLog::write_batches() {
   }
 }
 
-bool SqliteLog::write_lone(Lender& lender, Job& job, bool& under_way) {
+bool SqliteLog::write_lone(IoHelper& helper, Job& job, bool& under_way) {
   Status status;
   if (under_way) {
     std::optional<std::int64_t> result = write_.result();
@@ -197,7 +197,7 @@ bool SqliteLog::write_lone(Lender& lender, Job& job, bool& under_way) {
   } else {
     status = encode(job);
     if (status.ok()) status = injected_fault();
-    under_way = status.ok() && active_ && active_->begin_append(encoded_, write_, lender.alarm());
+    under_way = status.ok() && active_ && active_->begin_append(encoded_, write_, helper.wake_fd());
     if (under_way) return false;
     if (status.ok()) {  // it does not fit, or this file system has no direct writes
       std::lock_guard<std::mutex> guard(mutex_);
@@ -208,12 +208,12 @@ bool SqliteLog::write_lone(Lender& lender, Job& job, bool& under_way) {
       return true;
     }
   }
-  answer(std::move(job), std::move(status), true, &lender);
+  answer(std::move(job), std::move(status), true, &helper);
   return true;
 }
 
-// Where a lender answers, the log may be gone as soon as the mutex is free.
-void SqliteLog::answer(Job job, Status status, bool lend, Lender* lender) {
+// The log may be destroyed as soon as the mutex is free where an I/O helper answers.
+void SqliteLog::answer(Job job, Status status, bool may_run, IoHelper* helper) {
   log_metrics().seconds.observe(std::chrono::duration<double>(runtime_.monotonic() - job.begun).count());
   if (!status.ok()) log_error("store", "writes failed", {{"reason", status.error().message}});
   Runtime& runtime = runtime_;
@@ -228,8 +228,8 @@ void SqliteLog::answer(Job job, Status status, bool lend, Lender* lender) {
   }
   job.batch.reset();
   Task task = [status = std::move(status), done = std::move(job.done)] { done(status); };
-  if (lend) {
-    runtime.lend(std::move(task), lender);
+  if (may_run) {
+    runtime.run_or_post(std::move(task), helper);
   } else {
     runtime.post(std::move(task));
   }
@@ -349,7 +349,7 @@ Status SqliteLog::move_and_begin(Journal& full, Journal& fresh) {
 }
 
 void SqliteLog::stop_threads() {
-  BERTH_CHECK(writer_thread_.get_id() != std::this_thread::get_id() && !runtime_.lender(),
+  BERTH_CHECK(writer_thread_.get_id() != std::this_thread::get_id() && !runtime_.io_helper(),
               "a store is destroyed by a thread that it waits for");
   lifetime_.end();
   {

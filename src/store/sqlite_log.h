@@ -1,6 +1,6 @@
 #pragma once
 // SqliteLog: the Log of a store on disk. A writer thread appends batches to a journal and acknowledges them; a lone write that
-// comes from a thread that lends itself is appended there, without waiting. A mover thread moves full journals into the
+// comes from an I/O helper is appended there, without waiting. A mover thread moves full journals into the
 // database, with one transaction each, and makes them ready for a new life. Two files take turns:
 //
 //      append                         move                    begin
@@ -75,9 +75,9 @@ class SqliteLog final : public Log {
   void write_batches();
   Status make_durable(const Job& job);
   Status injected_fault() const;
-  // A part of a lone write on a thread that lends itself: true when it has been answered, or handed to the writer.
-  bool write_lone(Lender& lender, Job& job, bool& under_way);
-  void answer(Job job, Status status, bool lend, Lender* lender);
+  // A step of a lone write on an I/O helper: true when it has been answered, or handed to the writer.
+  bool write_lone(IoHelper& helper, Job& job, bool& under_way);
+  void answer(Job job, Status status, bool may_run, IoHelper* helper);
   Status encode(const Job& job);
   Status take_spare();
   void ask_mover();
@@ -96,7 +96,7 @@ class SqliteLog final : public Log {
   bool disk_short_ = false;    // as last seen: too short for something
   Duration disk_seen_{};
 
-  // Of whoever has the batch: the writer, or a thread that lends itself.
+  // Used by the thread that has the batch: the writer, or an I/O helper.
   JournalBatch encoded_;
   std::string json_;
   Journal active_;  // null until a first one is taken
@@ -115,7 +115,7 @@ class SqliteLog final : public Log {
   std::atomic<bool> mover_gives_way_{true};  // without the mutex. False: a write waits for the mover
   std::uint64_t attempts_ = 0;  // of the mover
   Status last_attempt_;
-  bool lone_ = false;  // a lender has the batch
+  bool lone_ = false;  // an I/O helper has the batch
   bool stopping_ = false;
   bool writer_ended_ = false;  // until then it may wait for the mover
   std::thread writer_thread_, mover_thread_;

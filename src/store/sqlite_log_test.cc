@@ -202,17 +202,17 @@ TEST_F(SqliteStoreTest, LoneWritesAreAnsweredInOrderByWhoeverHasTheTurn) {
   EXPECT_EQ(value_of("k"), written);
 }
 
-// A thread that lends itself, as the transports of a server do.
-class LendingThread final : public Lender {
+// An I/O helper, as the transports of a server are.
+class HelperThread final : public IoHelper {
  public:
-  explicit LendingThread(Loop& loop) : loop_(loop), thread_([this] { run(); }) {}
-  ~LendingThread() {
+  explicit HelperThread(Loop& loop) : loop_(loop), thread_([this] { run(); }) {}
+  ~HelperThread() {
     ended_ = true;
     wake();
     thread_.join();
-    ::close(alarm_);
+    ::close(wake_fd_);
   }
-  void lend(Task task) {  // any thread
+  void run_or_post(Task task) {  // any thread
     {
       std::lock_guard lock(mutex_);
       tasks_.push_back(std::move(task));
@@ -221,24 +221,24 @@ class LendingThread final : public Lender {
   }
   std::thread::id id() const { return thread_.get_id(); }
 
-  void take_on(Work work) override { work_.push_back(std::move(work)); }
-  int alarm() const override { return alarm_; }
+  void add_work(Work work) override { work_.push_back(std::move(work)); }
+  int wake_fd() const override { return wake_fd_; }
 
  private:
   void wake() {
     std::uint64_t one = 1;
-    EXPECT_EQ(::write(alarm_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+    EXPECT_EQ(::write(wake_fd_, &one, sizeof one), static_cast<ssize_t>(sizeof one));
   }
   void run() {
     while (!ended_ || !work_.empty()) {
       std::uint64_t count = 0;
-      EXPECT_EQ(::read(alarm_, &count, sizeof count), static_cast<ssize_t>(sizeof count));
+      EXPECT_EQ(::read(wake_fd_, &count, sizeof count), static_cast<ssize_t>(sizeof count));
       std::vector<Task> tasks;
       {
         std::lock_guard lock(mutex_);
         tasks.swap(tasks_);
       }
-      for (Task& task : tasks) loop_.lend(std::move(task), this);
+      for (Task& task : tasks) loop_.run_or_post(std::move(task), this);
       for (std::size_t i = 0; i < work_.size();) {  // which may grow meanwhile
         Work work = std::move(work_[i]);
         work_.erase(work_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -249,7 +249,7 @@ class LendingThread final : public Lender {
   }
 
   Loop& loop_;
-  int alarm_ = ::eventfd(0, EFD_CLOEXEC);
+  int wake_fd_ = ::eventfd(0, EFD_CLOEXEC);
   std::mutex mutex_;
   std::vector<Task> tasks_;
   std::vector<Work> work_;
@@ -257,29 +257,29 @@ class LendingThread final : public Lender {
   std::thread thread_;
 };
 
-// Whether this system and file system can do what a lender's write needs.
+// Whether this system and file system can do what a helper's write needs.
 bool writes_directly(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)), alarm(::eventfd(0, EFD_CLOEXEC));
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600)), wake_fd(::eventfd(0, EFD_CLOEXEC));
   BlockBuffer block;
   block.reserve(BlockBuffer::kBlock, 0);
   AsyncWrite write;  // before its bytes are gone, it has ended
-  return fd && write.begin(fd.get(), {block.data(), BlockBuffer::kBlock}, 0, alarm.get());
+  return fd && write.begin(fd.get(), {block.data(), BlockBuffer::kBlock}, 0, wake_fd.get());
 }
 
 TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
   Limits limits;
   limits.journal_bytes = 64 << 10;  // every fifteenth finds no room
   open(limits);
-  int written = 0, by_lender = 0, failed = 0, answered_first = 0;
+  int written = 0, by_helper = 0, failed = 0, answered_first = 0;
   Revision answered = 0;
   RecordingSink sink;
   sink.during = [&] { answered_first += sink.events.back()->revision <= answered; };
   auto watch = store_->watch("/registry/", 0, &sink);
   ASSERT_TRUE(watch.ok());
-  std::optional<LendingThread> lender;
+  std::optional<HelperThread> helper;
   Function<void()> next = [&] {
     store_->write(put("k" + std::to_string(written % 10), written), [&](Result<RecordPtr> result) {
-      by_lender += std::this_thread::get_id() == lender->id();
+      by_helper += std::this_thread::get_id() == helper->id();
       if (result.ok()) {
         EXPECT_EQ(value_of("k" + std::to_string(written % 10)), written);
         // As an API server's answer, which goes on its way when the callback has returned.
@@ -289,22 +289,22 @@ TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
         ++failed;
       }
       if (++written == 2000) return loop_.stop();
-      lender->lend([&] { next(); });
+      helper->run_or_post([&] { next(); });
     });
   };
   for (const char* point : {"store.insert", "store.commit", "store.fsync"}) fault::arm_probability(point, 0.005);
-  lender.emplace(loop_);
-  lender->lend([&] { next(); });
+  helper.emplace(loop_);
+  helper->run_or_post([&] { next(); });
   loop_.run();
-  lender.reset();
+  helper.reset();
   fault::disarm_all();
   EXPECT_GT(failed, 0);
-  // Each was told to the watch, though by the lender after its answer, unless the loop woke in between.
+  // Each was told to the watch, though by the helper after its answer, unless the loop woke in between.
   for (int i = 0; i < 100 && sink.events.size() < static_cast<std::size_t>(written - failed); ++i) loop_.run_once(10ms);
   EXPECT_EQ(sink.events.size(), static_cast<std::size_t>(written - failed));
   watch->reset();
   EXPECT_TRUE(answered_first > 100 || !writes_directly(folder_ / "probe")) << answered_first;
-  EXPECT_TRUE(by_lender > 100 || !writes_directly(folder_ / "probe")) << by_lender;
+  EXPECT_TRUE(by_helper > 100 || !writes_directly(folder_ / "probe")) << by_helper;
   std::map<std::string, std::int64_t> values;
   for (int i = 0; i < 10; ++i) values["k" + std::to_string(i)] = value_of("k" + std::to_string(i));
   crash();
@@ -315,8 +315,8 @@ TEST_F(SqliteStoreTest, ALoneWriteIsAppendedByTheThreadThatBroughtIt) {
 TEST_F(SqliteStoreTest, TheEndWaitsForWhatALenderHas) {
   for (int round = 0; round < 50; ++round) {
     open();
-    LendingThread lender(loop_);
-    lender.lend([&] {
+    HelperThread helper(loop_);
+    helper.run_or_post([&] {
       store_->write(put("k", round), [](Result<RecordPtr>) {});
       loop_.stop();
     });

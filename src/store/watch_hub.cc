@@ -88,9 +88,9 @@ Result<std::unique_ptr<Watch>> WatchHub::add(std::string prefix, Revision after,
 
 void WatchHub::push(EventPtr event) {
   undelivered_.push_back(std::move(event));
-  Lender* lender = runtime_.lender();
-  // A posted delivery does not wait for one that a lender has taken on: that thread may send a long answer first.
-  bool& under_way = lender ? delivery_taken_on_ : delivery_posted_;
+  IoHelper* helper = runtime_.io_helper();
+  // A posted delivery does not wait for one that was left with a helper: that thread may send a long answer first.
+  bool& under_way = helper ? delivery_left_ : delivery_posted_;
   if (under_way || delivery_posted_) return;
   under_way = true;
   Task task = [this, alive = lifetime_.guard(), &under_way] {
@@ -98,10 +98,10 @@ void WatchHub::push(EventPtr event) {
     under_way = false;
     deliver();
   };
-  if (!lender) return runtime_.post(std::move(task));
-  // The lender's own work comes first: it has the answer of the write that this event is of.
-  lender->take_on([&runtime = runtime_, lender, task = std::move(task)]() mutable {
-    runtime.lend(std::move(task), lender);
+  if (!helper) return runtime_.post(std::move(task));
+  // The helper sends its answers first, among them that of the write which this event is of.
+  helper->add_work([&runtime = runtime_, helper, task = std::move(task)]() mutable {
+    runtime.run_or_post(std::move(task), helper);
     return true;
   });
 }

@@ -49,7 +49,7 @@ class WatchHub {
   std::set<WatcherPtr> all_;
   std::map<std::string, std::vector<Watcher*>, std::less<>> synced_;  // by prefix
   std::vector<EventPtr> undelivered_;
-  bool delivery_posted_ = false, delivery_taken_on_ = false;  // deliver() will be called: by the loop, by a lender
+  bool delivery_posted_ = false, delivery_left_ = false;  // deliver() will be called: by the loop, by an I/O helper
   Lifetime lifetime_;
 };
 

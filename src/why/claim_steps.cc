@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "controllers/shared/node_selector.h"
 #include "controllers/shared/volume_match.h"
-#include "why/story.h"
+#include "why/explanation.h"
 
 namespace berth::why {
 namespace {
@@ -49,27 +49,27 @@ std::string place_of(const Value& volume) {
   return and_list(words);
 }
 
-class ClaimStory {
+class ClaimExplanation {
  public:
-  ClaimStory(Story& story, const std::string& name, const Value& pod, bool ephemeral)
-      : story_(story), name_(name), pod_(pod), ephemeral_(ephemeral), claim_(story.in_namespace(kPersistentVolumeClaims, name)) {}
+  ClaimExplanation(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral)
+      : explanation_(explanation), name_(name), pod_(pod), ephemeral_(ephemeral), claim_(explanation.in_namespace(kPersistentVolumeClaims, name)) {}
 
   void tell(int depth) {
     const std::string phase = claim_["status"]["phase"].str("Pending");
-    Line& line = story_.add(depth, Mood::kGood, "pvc/" + name_, phase);
+    Line& line = explanation_.add(depth, Severity::kGood, "pvc/" + name_, phase);
     if (claim_.is_null()) return missing(line);
     if (ephemeral_ && !api::is_controlled_by(claim_, api::uid_of(pod_))) {
-      line.mood = Mood::kBroken;
+      line.severity = Severity::kBroken;
       line.why = "a claim of this name exists, but it was not made for the pod's ephemeral volume";
-      line.hint = story_.kubectl("delete pvc " + name_);
+      line.hint = explanation_.kubectl("delete pvc " + name_);
       return;
     }
     if (phase == "Bound") bound(line, depth + 1);
     if (phase == "Pending") pending(line);
     if (phase == "Lost") {
-      line.mood = Mood::kBroken;
+      line.severity = Severity::kBroken;
       line.why = "its volume " + claim_["spec"]["volumeName"].str() + " is gone, and the data with it";
-      line.hint = story_.kubectl("delete pvc " + name_ + "   (a new claim starts empty)");
+      line.hint = explanation_.kubectl("delete pvc " + name_ + "   (a new claim starts empty)");
     }
     if (api::is_terminating(claim_)) terminating(line);
   }
@@ -81,14 +81,14 @@ class ClaimStory {
   bool pod_runs() const { return pod_["status"]["phase"].as_string() == "Running"; }
 
   void missing(Line& line) {
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.state = "does not exist";
     line.why = ephemeral_ ? "the claim of the pod's ephemeral volume has not been made yet" : "the pod asks for a claim that is not there";
     if (ephemeral_) {
-      line.mood = Mood::kWaiting;
+      line.severity = Severity::kWaiting;
       return;
     }
-    line.hint = "create it: " + story_.kubectl("apply -f FILE");
+    line.hint = "create it: " + explanation_.kubectl("apply -f FILE");
   }
 
   void terminating(Line& line) {
@@ -99,37 +99,37 @@ class ClaimStory {
     line.why = only_in_use ? "it is deleted as soon as no pod uses it any more" : "it is being deleted; " + kept_by(claim_);
     // A running pod keeps what it has; one that is still to start may not have it.
     if (pod_runs() || pod_is_well(pod_)) {
-      line.mood = std::max(line.mood, Mood::kNote);
+      line.severity = std::max(line.severity, Severity::kNote);
       return;
     }
-    line.mood = Mood::kBroken;
-    line.hint = api::uid_of(pod_).empty() ? story_.kubectl("get pvc " + name_ + " -o yaml")
-                               : story_.kubectl("delete pod " + std::string(api::name_of(pod_))) + "   (then the claim goes, and can be made anew)";
+    line.severity = Severity::kBroken;
+    line.hint = api::uid_of(pod_).empty() ? explanation_.kubectl("get pvc " + name_ + " -o yaml")
+                               : explanation_.kubectl("delete pod " + std::string(api::name_of(pod_))) + "   (then the claim goes, and can be made anew)";
   }
 
   // What the claim's events say, worst first.
   std::string said() {
-    const std::vector<Value> events = story_.events_of(claim_);
+    const std::vector<Value> events = explanation_.events_of(claim_);
     Value event = newest(events, is_warning);
     if (event.is_null()) event = newest(events, [](const Value&) { return true; });
     return shortened(event["message"].as_string());
   }
 
   void pending(Line& line) {
-    line.mood = Mood::kWaiting;
+    line.severity = Severity::kWaiting;
     line.since = created_at(claim_);
     const std::string class_name(controllers::class_of(claim_));
     if (class_name.empty()) {
-      line.mood = Mood::kBroken;
+      line.severity = Severity::kBroken;
       const bool forgotten = controllers::has_no_class(claim_);
       line.why = forgotten ? "it names no storage class, and no class is the default one" : "it wants no storage class, so a volume that fits has to be made by hand";
       if (const std::string event = said(); !event.empty()) line.why += " (" + event + ")";
       line.hint = forgotten ? "kubectl get storageclass" : "create a PersistentVolume of " + wanted_size();
       return;
     }
-    const Value storage_class = story_.in_cluster(kStorageClasses, class_name);
+    const Value storage_class = explanation_.in_cluster(kStorageClasses, class_name);
     if (storage_class.is_null()) {
-      line.mood = Mood::kBroken;
+      line.severity = Severity::kBroken;
       line.why = "there is no storage class " + class_name;
       line.hint = "kubectl get storageclass";
       return;
@@ -137,19 +137,19 @@ class ClaimStory {
     const bool waits = controllers::waits_for_consumer(storage_class);
     if (waits && api::annotation_of(claim_, controllers::kSelectedNode).empty() && claim_["spec"]["volumeName"].as_string().empty()) {
       waits_for_consumer_ = true;
-      line.mood = pod_.is_null() ? Mood::kWaiting : Mood::kNote;
+      line.severity = pod_.is_null() ? Severity::kWaiting : Severity::kNote;
       line.why = "its class " + class_name + " (WaitForFirstConsumer) makes the volume once a pod that uses it has a node";
       return;
     }
-    if (const std::string wanted = claim_["spec"]["volumeName"].str(); !wanted.empty() && story_.in_cluster(kPersistentVolumes, wanted).is_null()) {
-      line.mood = Mood::kBroken;
+    if (const std::string wanted = claim_["spec"]["volumeName"].str(); !wanted.empty() && explanation_.in_cluster(kPersistentVolumes, wanted).is_null()) {
+      line.severity = Severity::kBroken;
       line.why = "it asks for the volume " + wanted + ", which does not exist";
       return;
     }
     const std::string event = said();
     line.why = "class " + class_name + " (" + storage_class["volumeBindingMode"].str("Immediate") + ") is to make a volume of " + wanted_size() +
                (event.empty() ? "" : "; it says: " + event);
-    line.hint = story_.kubectl("describe pvc " + name_);
+    line.hint = explanation_.kubectl("describe pvc " + name_);
   }
 
   std::string wanted_size() const { return controllers::request_of(claim_).to_string(); }
@@ -159,25 +159,25 @@ class ClaimStory {
     for (const Value& condition : claim_["status"]["conditions"]) {
       if (condition["status"].as_string() != "True") continue;
       // Nothing that a pod waits for; who asks about the claim itself is answered with it.
-      line.mood = pod_.is_null() ? Mood::kWaiting : Mood::kNote;
+      line.severity = pod_.is_null() ? Severity::kWaiting : Severity::kNote;
       line.state += ", " + condition["type"].str();
       line.since = changed_at(condition);
       line.why = shortened(condition["message"].as_string());
-      if (condition["type"].as_string() == "FileSystemResizePending") line.hint = story_.kubectl("describe pvc " + name_ + "   (Used By: the pods that are to be restarted)");
+      if (condition["type"].as_string() == "FileSystemResizePending") line.hint = explanation_.kubectl("describe pvc " + name_ + "   (Used By: the pods that are to be restarted)");
     }
-    const Value volume = story_.in_cluster(kPersistentVolumes, volume_name);
-    if (story_.guessing()) return;
+    const Value volume = explanation_.in_cluster(kPersistentVolumes, volume_name);
+    if (explanation_.guessing()) return;
     const std::string size = volume["spec"]["capacity"]["storage"].str();
-    Line& below = story_.add(depth, Mood::kGood, "pv/" + volume_name, size + (size.empty() ? "" : ", ") + volume["status"]["phase"].str("Pending"));
+    Line& below = explanation_.add(depth, Severity::kGood, "pv/" + volume_name, size + (size.empty() ? "" : ", ") + volume["status"]["phase"].str("Pending"));
     if (volume.is_null()) {
-      below.mood = Mood::kBroken;
+      below.severity = Severity::kBroken;
       below.state = "does not exist";
       below.why = "the claim is bound to a volume that is gone";
       return;
     }
     if (const std::string place = place_of(volume); !place.empty()) below.why = "it lives on " + place;
     if (volume["status"]["phase"].as_string() == "Failed") {
-      below.mood = Mood::kBroken;
+      below.severity = Severity::kBroken;
       below.why = shortened(volume["status"]["message"].as_string());
     }
     place(volume, below);
@@ -189,21 +189,21 @@ class ClaimStory {
     if (required.is_null() || pod_.is_null()) return;
     if (pod_has_node()) {
       const std::string name = pod_["spec"]["nodeName"].str();
-      const Value node = story_.in_cluster(kNodes, name);
+      const Value node = explanation_.in_cluster(kNodes, name);
       if (node.is_null() || controllers::matches_node_selector(required, node)) return;
-      line.mood = Mood::kBroken;
+      line.severity = Severity::kBroken;
       line.why += ", but the pod is on node " + name;
-      line.hint = story_.kubectl("delete pod " + std::string(api::name_of(pod_)) + "   (the scheduler then looks for a node that fits)");
+      line.hint = explanation_.kubectl("delete pod " + std::string(api::name_of(pod_)) + "   (the scheduler then looks for a node that fits)");
       return;
     }
-    const std::vector<Value> nodes = story_.list_cluster(kNodes);
+    const std::vector<Value> nodes = explanation_.list_cluster(kNodes);
     if (std::any_of(nodes.begin(), nodes.end(), [&](const Value& node) { return controllers::matches_node_selector(required, node); })) return;
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.why += ", and there is no such node";
     line.hint = "kubectl get nodes --show-labels";
   }
 
-  Story& story_;
+  Explanation& explanation_;
   std::string name_;
   Value pod_;
   bool ephemeral_;
@@ -213,43 +213,43 @@ class ClaimStory {
 
 }  // namespace
 
-bool explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth) {
-  ClaimStory claim(story, name, pod, ephemeral);
+bool explain_claim(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral, int depth) {
+  ClaimExplanation claim(explanation, name, pod, ephemeral);
   claim.tell(depth);
   return claim.waits_for_consumer();
 }
 
-void explain_claims_of(Story& story, const Value& pod, int depth) {
-  for (const PodClaim& one : claims_of(pod)) explain_claim(story, one.name, pod, one.ephemeral, depth);
+void explain_claims_of(Explanation& explanation, const Value& pod, int depth) {
+  for (const PodClaim& one : claims_of(pod)) explain_claim(explanation, one.name, pod, one.ephemeral, depth);
 }
 
-void explain_claim_and_user(Story& story, const Value& claim, int depth) {
+void explain_claim_and_user(Explanation& explanation, const Value& claim, int depth) {
   const std::string name(api::name_of(claim));
-  const bool waits_for_consumer = explain_claim(story, name, Value(), false, depth);
+  const bool waits_for_consumer = explain_claim(explanation, name, Value(), false, depth);
   const bool settled = claim["status"]["phase"].as_string() == "Bound" && !api::is_terminating(claim);
   std::vector<Value> users;
-  for (const Value& pod : story.list(kPods)) {
+  for (const Value& pod : explanation.list(kPods)) {
     if (api::is_pod_terminal(pod)) continue;
     for (const PodClaim& one : claims_of(pod)) {
       if (one.name == name) users.push_back(pod);
     }
   }
-  if (story.guessing()) return;
+  if (explanation.guessing()) return;
   if (users.empty()) {
-    story.add(depth + 1, settled ? Mood::kGood : Mood::kNote, "users", "none").why = "no pod uses it";
+    explanation.add(depth + 1, settled ? Severity::kGood : Severity::kNote, "users", "none").why = "no pod uses it";
     return;
   }
   for (const Value& pod : users) {
     if (waits_for_consumer) {
-      explain_pod(story, pod, depth + 1);
+      explain_pod(explanation, pod, depth + 1);
       continue;
     }
-    Line& line = story.add(depth + 1, Mood::kGood, "pod/" + std::string(api::name_of(pod)), pod["status"]["phase"].str("Pending"));
+    Line& line = explanation.add(depth + 1, Severity::kGood, "pod/" + std::string(api::name_of(pod)), pod["status"]["phase"].str("Pending"));
     line.why = settled ? "it uses the claim" : "it waits for the claim";
     if (!api::is_terminating(claim)) continue;
-    line.mood = Mood::kWaiting;
+    line.severity = Severity::kWaiting;
     line.why = "the claim stays as long as this pod uses it";
-    line.hint = story.kubectl("delete pod " + std::string(api::name_of(pod)));
+    line.hint = explanation.kubectl("delete pod " + std::string(api::name_of(pod)));
   }
 }
 

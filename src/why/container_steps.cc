@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/text.h"
-#include "why/story.h"
+#include "why/explanation.h"
 
 namespace berth::why {
 namespace {
@@ -37,10 +37,10 @@ std::optional<Duration> back_off_in(std::string_view message) {
   return *delay;
 }
 
-class ContainerStory {
+class ContainerExplanation {
  public:
-  ContainerStory(Story& story, const Value& pod, const Value& spec, bool init, const std::vector<Value>& events)
-      : story_(story),
+  ContainerExplanation(Explanation& explanation, const Value& pod, const Value& spec, bool init, const std::vector<Value>& events)
+      : explanation_(explanation),
         pod_(pod),
         spec_(spec),
         init_(init),
@@ -51,7 +51,7 @@ class ContainerStory {
 
   // Whether those after it may start.
   bool tell(int depth) {
-    Line& line = story_.add(depth, Mood::kGood, std::string(sidecar_ ? "sidecar " : init_ ? "init container " : "container ") + name_, "");
+    Line& line = explanation_.add(depth, Severity::kGood, std::string(sidecar_ ? "sidecar " : init_ ? "init container " : "container ") + name_, "");
     const Value& state = status_["state"];
     if (!state["running"].is_null()) return running(line, state["running"]);
     if (!state["terminated"].is_null()) return terminated(line, state["terminated"]);
@@ -60,9 +60,9 @@ class ContainerStory {
 
  private:
   std::string logs(bool previous) const {
-    return story_.kubectl("logs " + std::string(api::name_of(pod_)) + " -c " + name_ + (previous ? " --previous" : ""));
+    return explanation_.kubectl("logs " + std::string(api::name_of(pod_)) + " -c " + name_ + (previous ? " --previous" : ""));
   }
-  std::string describe() const { return story_.kubectl("describe pod " + std::string(api::name_of(pod_))); }
+  std::string describe() const { return explanation_.kubectl("describe pod " + std::string(api::name_of(pod_))); }
 
   // The newest event of this container that is accepted, or null.
   Value event(const std::function<bool(const Value& event)>& accept) const {
@@ -74,7 +74,7 @@ class ContainerStory {
   std::string ending(const Value& end) const {
     const std::string reason = end["reason"].str();
     const auto began = time_in(end["startedAt"]), ended = time_in(end["finishedAt"]);
-    std::string out = ended ? story_.ago(*ended) + " " : "";
+    std::string out = ended ? explanation_.ago(*ended) + " " : "";
     if (reason == "OOMKilled") {
       const std::string limit = spec_["resources"]["limits"]["memory"].str();
       out += "it was killed for using more memory than " + (limit.empty() ? "the node can give it" : "its limit of " + limit) + " (OOMKilled)";
@@ -103,7 +103,7 @@ class ContainerStory {
     line.state = "running";
     line.since = time_in(state["startedAt"]);
     if (init_ && !sidecar_) {
-      line.mood = Mood::kWaiting;
+      line.severity = Severity::kWaiting;
       line.why = "those after it start when it has ended";
       line.hint = logs(false);
       return false;
@@ -115,20 +115,20 @@ class ContainerStory {
       line.state = "running, not ready";
       failing_probe(line, "readinessProbe", "Readiness");
     }
-    if (line.mood == Mood::kGood) restarts(line);
+    if (line.severity == Severity::kGood) restarts(line);
     return started;
   }
 
   void not_started(Line& line) {
     line.state = "running, not started";
     if (!spec_["startupProbe"].is_null()) return failing_probe(line, "startupProbe", "Startup");
-    line.mood = Mood::kWaiting;
+    line.severity = Severity::kWaiting;
     line.why = spec_["lifecycle"]["postStart"].is_null() ? "it has only just started" : "its postStart hook has not ended yet";
   }
 
   void failing_probe(Line& line, const char* field, const std::string& kind) {
     const Value& probe = spec_[field];
-    line.mood = Mood::kWaiting;
+    line.severity = Severity::kWaiting;
     if (probe.is_null()) {
       line.why = "the node has not called it ready yet";
       return;
@@ -140,11 +140,11 @@ class ContainerStory {
     line.hint = logs(false);
     if (last.is_null()) return;
     const auto when = time_of_event(last);
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.why = "its " + lower(kind) + " probe (" + probe_words(probe) + ") fails: " +
                shortened(cut(last["message"].as_string(), "failed: ").found ? cut(last["message"].as_string(), "failed: ").after
                                                                            : last["message"].as_string());
-    if (when) line.why += " (last " + story_.ago(*when) + ")";
+    if (when) line.why += " (last " + explanation_.ago(*when) + ")";
   }
 
   // It is well now; that it was not is worth a word.
@@ -152,7 +152,7 @@ class ContainerStory {
     const std::int64_t count = status_["restartCount"].as_int();
     const Value& last = status_["lastState"]["terminated"];
     if (count == 0 || last.is_null()) return;
-    line.mood = Mood::kNote;
+    line.severity = Severity::kNote;
     line.state += ", " + counted(count, "restart");
     line.why = "before that: " + ending(last);
     line.hint = ending_hint(last, true);
@@ -166,10 +166,10 @@ class ContainerStory {
     line.state = good ? "completed" : end["reason"].str("Error");
     if (good) return true;
     if (api::is_terminating(pod_)) {
-      line.mood = Mood::kNote;
+      line.severity = Severity::kNote;
       return false;
     }
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.why = ending(end);
     line.hint = ending_hint(end, false);
     return false;
@@ -180,7 +180,7 @@ class ContainerStory {
   bool waiting(Line& line, const Value& state) {
     const std::string reason = state["reason"].str("ContainerCreating"), message = shortened(state["message"].as_string());
     line.state = reason;
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.why = message;
     if (reason == "CrashLoopBackOff") {
       crashing(line, state["message"].as_string());
@@ -209,8 +209,8 @@ class ContainerStory {
     const auto began = time_in(first["firstTimestamp"]);
     line.since = began ? began : ended;
     line.why = ending(end) + "; " + counted(status_["restartCount"].as_int(), "restart") + " so far, the next ";
-    const bool due = ended && delay && *ended + *delay > story_.now();
-    line.why += due ? story_.ago(*ended + *delay) : "any moment";
+    const bool due = ended && delay && *ended + *delay > explanation_.now();
+    line.why += due ? explanation_.ago(*ended + *delay) : "any moment";
     line.hint = ending_hint(end, true);
   }
 
@@ -226,7 +226,7 @@ class ContainerStory {
   }
 
   void creating(Line& line) {
-    line.mood = Mood::kWaiting;
+    line.severity = Severity::kWaiting;
     const Value pulling = event([](const Value& event) { return event["reason"].as_string() == "Pulling"; });
     const Value pulled = event([](const Value& event) { return event["reason"].as_string() == "Pulled"; });
     if (!pulling.is_null() && pulled.is_null()) {
@@ -237,7 +237,7 @@ class ContainerStory {
     }
   }
 
-  Story& story_;
+  Explanation& explanation_;
   const Value& pod_;
   const Value& spec_;
   bool init_, sidecar_;
@@ -248,19 +248,19 @@ class ContainerStory {
 
 }  // namespace
 
-void explain_containers(Story& story, const Value& pod, const std::vector<Value>& events, int depth) {
+void explain_containers(Explanation& explanation, const Value& pod, const std::vector<Value>& events, int depth) {
   const Value& inits = pod["spec"]["initContainers"];
   std::size_t at = 0;
-  while (at < inits.size() && ContainerStory(story, pod, inits[at], true, events).tell(depth)) ++at;
+  while (at < inits.size() && ContainerExplanation(explanation, pod, inits[at], true, events).tell(depth)) ++at;
   const bool initialized = at == inits.size();
   if (initialized || api::condition_is_true(pod, "Initialized")) {
-    for (const Value& container : pod["spec"]["containers"]) ContainerStory(story, pod, container, false, events).tell(depth);
+    for (const Value& container : pod["spec"]["containers"]) ContainerExplanation(explanation, pod, container, false, events).tell(depth);
     return;
   }
   std::vector<std::string> after;
   for (std::size_t i = at + 1; i < inits.size(); ++i) after.push_back(inits[i]["name"].str());
   for (const Value& container : pod["spec"]["containers"]) after.push_back(container["name"].str());
-  Line& line = story.add(depth, Mood::kNote, and_list(after), "not started");
+  Line& line = explanation.add(depth, Severity::kNote, and_list(after), "not started");
   line.why = "init container " + inits[at]["name"].str() + " has to end first";
 }
 

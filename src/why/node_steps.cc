@@ -4,7 +4,7 @@
 #include "api/quantity.h"
 #include "base/text.h"
 #include "controllers/shared/taints.h"
-#include "why/story.h"
+#include "why/explanation.h"
 
 namespace berth::why {
 namespace {
@@ -44,17 +44,17 @@ Value refusing_taint(const Value& node, const Value& tolerations) {
 
 // Whether a node is well is said by its Ready condition, which the node controller keeps. The Lease tells since when it has not
 // been heard of. It alone says little: of one that was renewed shortly before the server was killed, the store has an older state.
-void tell_silence(Story& story, const std::string& name, Line& line) {
-  const Value lease = story.in_cluster(kLeases, name, "kube-node-lease");
+void tell_silence(Explanation& explanation, const std::string& name, Line& line) {
+  const Value lease = explanation.in_cluster(kLeases, name, "kube-node-lease");
   const auto renewed = time_in(lease["spec"]["renewTime"]);
   if (!renewed) return;
-  const bool ready = line.mood < Mood::kBroken, old = *renewed + kSilence < story.now();
+  const bool ready = line.severity < Severity::kBroken, old = *renewed + kSilence < explanation.now();
   if (!line.why.empty()) line.why += "; ";
   if (ready && old) {
-    line.why += "its Lease was renewed " + story.ago(*renewed) + ", and the node controller counts it as Ready";
+    line.why += "its Lease was renewed " + explanation.ago(*renewed) + ", and the node controller counts it as Ready";
     return;
   }
-  line.why += "its agent was last heard of " + story.ago(*renewed);
+  line.why += "its agent was last heard of " + explanation.ago(*renewed);
   if (!old) return;
   line.state = "silent";
   line.since = renewed;
@@ -86,28 +86,28 @@ std::string resource_lacking(const std::string& message) {
   return std::string(name.substr(0, name.find_first_of(", .")));
 }
 
-void explain_obstacle(Story& story, const Value& pod, const std::string& message, Line& line) {
+void explain_obstacle(Explanation& explanation, const Value& pod, const std::string& message, Line& line) {
   const std::string name(api::name_of(pod));
   auto says = [&](std::string_view words) { return message.find(words) != std::string::npos; };
   if (const std::string resource = resource_lacking(message); !resource.empty()) {
     line.why = "it asks for " + asked_for(pod, resource) + " " + resource + ", and no node has that much left; " + line.why;
-    line.hint = "ask for less (resources.requests." + resource + "), or make room: " + story.kubectl("describe nodes");
+    line.hint = "ask for less (resources.requests." + resource + "), or make room: " + explanation.kubectl("describe nodes");
   } else if (says("Too many pods")) {
-    line.hint = "make room: " + story.kubectl("get pods -A -o wide");
+    line.hint = "make room: " + explanation.kubectl("get pods -A -o wide");
   } else if (says("node affinity/selector")) {
     line.why = "no node has the labels that its nodeSelector or node affinity asks for; " + line.why;
-    line.hint = story.kubectl("get nodes --show-labels");
+    line.hint = explanation.kubectl("get nodes --show-labels");
   } else if (says("ReadWriteOncePod")) {
     line.why = "another pod uses its claim, which only one at a time may (ReadWriteOncePod); " + line.why;
-    line.hint = "end that pod; `Used By` names it: " + story.kubectl("describe pvc");
+    line.hint = "end that pod; `Used By` names it: " + explanation.kubectl("describe pvc");
   } else if (says("topology spread constraints")) {
     line.why = "on every node it would lie too unevenly for its topologySpreadConstraints; " + line.why;
-    line.hint = "more nodes, or whenUnsatisfiable: ScheduleAnyway; " + story.kubectl("get pods -o wide");
+    line.hint = "more nodes, or whenUnsatisfiable: ScheduleAnyway; " + explanation.kubectl("get pods -o wide");
   } else if (says("affinity rules")) {
     line.why = "the pods that run on the nodes keep it away by its affinity or theirs; " + line.why;
-    line.hint = story.kubectl("get pods -A -o wide --show-labels");
+    line.hint = explanation.kubectl("get pods -A -o wide --show-labels");
   } else if (says("free ports")) {
-    line.hint = "another pod has the host port; see " + story.kubectl("get pods -A -o wide");
+    line.hint = "another pod has the host port; see " + explanation.kubectl("get pods -A -o wide");
   } else if (says("no nodes available")) {
     line.why = "there is no node; " + line.why;
     line.hint = "berth status";
@@ -117,35 +117,35 @@ void explain_obstacle(Story& story, const Value& pod, const std::string& message
 }
 
 // The nodes there are. Where a resource is short they are in nobody's way: they show what they have of it.
-void explain_candidates(Story& story, const Value& pod, const std::string& lacking, int depth) {
-  const std::vector<Value> nodes = story.list_cluster(kNodes);
+void explain_candidates(Explanation& explanation, const Value& pod, const std::string& lacking, int depth) {
+  const std::vector<Value> nodes = explanation.list_cluster(kNodes);
   for (std::size_t i = 0; i < nodes.size() && i < kMostNodes; ++i) {
-    Line& line = explain_node(story, std::string(api::name_of(nodes[i])), pod, lacking.empty() ? Mood::kWaiting : Mood::kNote, depth);
-    if (!lacking.empty() && line.mood < Mood::kWaiting) {
+    Line& line = explain_node(explanation, std::string(api::name_of(nodes[i])), pod, lacking.empty() ? Severity::kWaiting : Severity::kNote, depth);
+    if (!lacking.empty() && line.severity < Severity::kWaiting) {
       const std::string all = nodes[i]["status"]["allocatable"][lacking].str("0");
-      line.why = "it has " + all + " " + lacking + " for all its pods" + (line.mood == Mood::kNote ? "; " + line.why : "");
+      line.why = "it has " + all + " " + lacking + " for all its pods" + (line.severity == Severity::kNote ? "; " + line.why : "");
     }
   }
   if (nodes.size() > kMostNodes) {
-    story.add(depth, Mood::kNote, counted(static_cast<std::int64_t>(nodes.size() - kMostNodes), "more node"), "not shown");
+    explanation.add(depth, Severity::kNote, counted(static_cast<std::int64_t>(nodes.size() - kMostNodes), "more node"), "not shown");
   }
 }
 
 }  // namespace
 
-void explain_scheduling(Story& story, const Value& pod, int depth) {
+void explain_scheduling(Explanation& explanation, const Value& pod, int depth) {
   const Value& condition = api::condition_of(pod, "PodScheduled");
   const auto changed = changed_at(condition);
-  Line& line = story.add(depth, Mood::kWaiting, "scheduling", "no node yet", changed ? changed : created_at(pod));
+  Line& line = explanation.add(depth, Severity::kWaiting, "scheduling", "no node yet", changed ? changed : created_at(pod));
   const std::string scheduler = pod["spec"]["schedulerName"].str("default-scheduler");
   if (!pod["spec"]["schedulingGates"].empty()) {
     std::vector<std::string> gates;
     for (const Value& gate : pod["spec"]["schedulingGates"]) gates.push_back(gate["name"].str());
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.state = "SchedulingGated";
     line.why = "whoever set the scheduling " + std::string(gates.size() == 1 ? "gate " : "gates ") + and_list(gates) + " has to remove " +
                (gates.size() == 1 ? "it" : "them");
-    line.hint = story.kubectl("edit pod " + std::string(api::name_of(pod)));
+    line.hint = explanation.kubectl("edit pod " + std::string(api::name_of(pod)));
     return;
   }
   if (condition["status"].as_string() != "False") {
@@ -155,53 +155,53 @@ void explain_scheduling(Story& story, const Value& pod, int depth) {
   if (const std::string nominated = pod["status"]["nominatedNodeName"].str(); !nominated.empty()) {
     line.state = "nominated";
     line.why = "pods of lower priority are leaving node " + nominated + " to make room for it";
-    explain_node(story, nominated, pod, Mood::kNote, depth + 1);
+    explain_node(explanation, nominated, pod, Severity::kNote, depth + 1);
     return;
   }
   const std::string message = scheduler_words(condition);
-  line.mood = Mood::kBroken;
+  line.severity = Severity::kBroken;
   line.state = condition["reason"].str("Unschedulable");
   line.why = "the scheduler says: " + shortened(message);
-  explain_obstacle(story, pod, message, line);
-  explain_claims_of(story, pod, depth + 1);
-  explain_candidates(story, pod, resource_lacking(message), depth + 1);
+  explain_obstacle(explanation, pod, message, line);
+  explain_claims_of(explanation, pod, depth + 1);
+  explain_candidates(explanation, pod, resource_lacking(message), depth + 1);
 }
 
-Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood obstacle, int depth) {
-  const Value node = story.in_cluster(kNodes, name);
-  Line& line = story.add(depth, Mood::kGood, "node/" + name, "Ready");
+Line& explain_node(Explanation& explanation, const std::string& name, const Value& pod, Severity obstacle, int depth) {
+  const Value node = explanation.in_cluster(kNodes, name);
+  Line& line = explanation.add(depth, Severity::kGood, "node/" + name, "Ready");
   if (node.is_null()) {
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.state = "does not exist";
     line.why = "there is no such node any more, and nobody looks after its pods";
-    line.hint = story.kubectl("delete pod " + std::string(api::name_of(pod)) + " --grace-period=0 --force");
+    line.hint = explanation.kubectl("delete pod " + std::string(api::name_of(pod)) + " --grace-period=0 --force");
     return line;
   }
   const Value& ready = api::condition_of(node, "Ready");
   line.since = changed_at(ready);
   if (ready["status"].as_string() != "True") {
-    line.mood = Mood::kBroken;
+    line.severity = Severity::kBroken;
     line.state = ready["status"].as_string() == "Unknown" ? "unreachable" : "not ready";
     line.why = shortened(ready["message"].as_string());
     line.hint = "berth status";
   }
-  tell_silence(story, name, line);
+  tell_silence(explanation, name, line);
   for (const char* pressure : {"MemoryPressure", "DiskPressure", "PIDPressure"}) {
     if (!api::condition_is_true(node, pressure)) continue;
     line.state += std::string(", ") + pressure;
-    line.mood = std::max(line.mood, Mood::kNote);
+    line.severity = std::max(line.severity, Severity::kNote);
   }
   // How long it has been Ready is not how long anything has been waited for.
-  const bool well = line.mood < Mood::kBroken;
+  const bool well = line.severity < Severity::kBroken;
   if (node["spec"]["unschedulable"].as_bool()) {
     if (well) line.since = cordoned_at(node);
     line.state += ", cordoned";
-    line.mood = std::max(line.mood, obstacle);
+    line.severity = std::max(line.severity, obstacle);
     static const std::string kCordoned = "it is cordoned, so no new pods go there";
     if (line.why.empty()) {
       line.why = kCordoned;
     } else {
-      line.why = line.mood == Mood::kBroken ? line.why + "; " + kCordoned : kCordoned + "; " + line.why;
+      line.why = line.severity == Severity::kBroken ? line.why + "; " + kCordoned : kCordoned + "; " + line.why;
     }
     if (line.hint.empty()) line.hint = "kubectl uncordon " + name;
   }
@@ -209,7 +209,7 @@ Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood
   if (!taint.is_null()) {
     if (well) line.since = time_in(taint["timeAdded"]);
     line.state += ", tainted";
-    line.mood = std::max(line.mood, obstacle);
+    line.severity = std::max(line.severity, obstacle);
     line.why = "the pod does not tolerate " + taint_text(taint) + (line.why.empty() ? "" : "; " + line.why);
     if (line.hint.empty()) line.hint = "kubectl taint nodes " + name + " " + taint_text(taint) + "-";
   }

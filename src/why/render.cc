@@ -11,10 +11,10 @@ struct Look {
   const char* colour;
 };
 
-const Look& look_of(Mood mood) {
+const Look& look_of(Severity severity) {
   static const Look kLooks[] = {
       {"good", "✓", "\033[32m"}, {"note", "·", "\033[36m"}, {"waiting", "…", "\033[33m"}, {"broken", "✗", "\033[31m"}};
-  return kLooks[static_cast<int>(mood)];
+  return kLooks[static_cast<int>(severity)];
 }
 
 // Characters, each taken for one column wide.
@@ -102,11 +102,11 @@ class Renderer {
 
   void tell(std::size_t i, std::size_t first, std::size_t second, std::string& out) const {
     const Line& line = lines_[i];
-    const Look& look = look_of(line.mood);
+    const Look& look = look_of(line.severity);
     const std::string before = branch(i), object = printable(line.object), state = printable(line.state);
     const std::size_t room = first - std::min(first, columns(before) + 2);
     out += before + coloured(look.mark, look.colour) + " " + padded(object, room) + "  ";
-    out += coloured(state, line.mood == Mood::kGood ? "" : look.colour);
+    out += coloured(state, line.severity == Severity::kGood ? "" : look.colour);
     if (line.since && *line.since <= now_) {
       out += padded("", second - std::min(second, columns(state))) + "  " + human_duration(now_ - *line.since);
     }
@@ -128,7 +128,7 @@ Value steps_of(const std::deque<Line>& lines, std::size_t& at, int depth) {
   Value out = Value::array({});
   while (at < lines.size() && lines[at].depth >= depth) {
     const Line& line = lines[at++];
-    Value one = Value::object({{"object", line.object}, {"mood", look_of(line.mood).name}, {"state", line.state}});
+    Value one = Value::object({{"object", line.object}, {"mood", look_of(line.severity).name}, {"state", line.state}});
     if (line.since) one.set("since", format_time(*line.since));
     if (!line.why.empty()) one.set("why", line.why);
     if (!line.hint.empty()) one.set("hint", line.hint);

@@ -48,7 +48,7 @@ TEST(WhySet, AHealthySetShowsItsMembers) {
   EXPECT_EQ(report.lines[0].state, "3 of 3 ready");
   EXPECT_EQ(report.lines[3].object, "pod/web-2");
   EXPECT_EQ(report.lines[3].state, "Ready on n1");
-  for (const Line& line : report.lines) EXPECT_EQ(line.mood, Mood::kGood) << line.object;
+  for (const Line& line : report.lines) EXPECT_EQ(line.severity, Severity::kGood) << line.object;
   EXPECT_EQ(report.summary(kNow), "statefulset/web waits for nothing");
   s.spec().set("replicas", 8);
   for (int i = 3; i < 8; ++i) s.member("web-" + std::to_string(i));
@@ -62,11 +62,11 @@ TEST(WhySet, AMemberThatKeepsEndingIsNotedBetweenItsEnds) {
   Value& status = s.world.pod("web-1").mut("status").mut("containerStatuses").mut(std::size_t{0});
   status.set("restartCount", 4).set("lastState", from(R"({"terminated":{"exitCode":1,"finishedAt":"2026-01-02T03:04:00Z"}})"));
   Line line = line_of(s.report(), "pod/web-1");
-  EXPECT_EQ(line.mood, Mood::kNote);
+  EXPECT_EQ(line.severity, Severity::kNote);
   EXPECT_EQ(line.why, "container db ended 5s ago and was started again, 4 times in all");
   EXPECT_EQ(line.hint, "kubectl logs web-1 -c db --previous");
   status.mut("lastState").mut("terminated").set("finishedAt", "2026-01-02T02:04:00Z");
-  EXPECT_EQ(line_of(s.report(), "pod/web-1").mood, Mood::kGood);
+  EXPECT_EQ(line_of(s.report(), "pod/web-1").severity, Severity::kGood);
 }
 
 TEST(WhySet, OrderedWaitsForTheLowestMemberAndThoseBehindComeLater) {
@@ -117,7 +117,7 @@ TEST(WhySet, AMissingMemberHasTheWordsOfTheSetsEvents) {
   s.world.event(s.set(), "Warning", "FailedCreate", "create Pod web-2 in StatefulSet web failed error: exceeded quota");
   const Report report = s.report();
   EXPECT_EQ(report.cause()->object, "pod/web-2");
-  EXPECT_EQ(report.cause()->mood, Mood::kBroken);
+  EXPECT_EQ(report.cause()->severity, Severity::kBroken);
   EXPECT_EQ(report.cause()->why, "create Pod web-2 in StatefulSet web failed error: exceeded quota");
   EXPECT_EQ(format_time(*report.cause()->since), "2026-01-02T03:04:00Z");
 }
@@ -173,7 +173,7 @@ TEST(WhySet, WhatThePartitionKeepsIsNotWaitedFor) {
   const Report report = s.report();
   EXPECT_FALSE(report.waiting());
   const Line line = line_of(report, "revision web-b");
-  EXPECT_EQ(line.mood, Mood::kNote);
+  EXPECT_EQ(line.severity, Severity::kNote);
   EXPECT_EQ(line.state, "1 of 3 updated");
   EXPECT_EQ(line.why, "the partition 2 keeps web-0 and web-1 at an older revision");
   EXPECT_NE(line.hint.find("\"partition\":0"), std::string::npos);
@@ -195,7 +195,7 @@ TEST(WhySet, AMemberOfAnOldRevisionThatNeverCameUpIsReplacedAsItIs) {
   Report report = s.report();
   EXPECT_EQ(report.cause()->object, "container db");
   EXPECT_EQ(line_of(report, "revision web-a").why, "its template is no longer asked for; the set replaces it as it is");
-  EXPECT_EQ(line_of(report, "revision web-a").mood, Mood::kNote);
+  EXPECT_EQ(line_of(report, "revision web-a").severity, Severity::kNote);
   s.member("web-2", "web-b");
   s.crash("web-2");
   EXPECT_FALSE(has_line(s.report(), "revision web-a"));
@@ -210,7 +210,7 @@ TEST(WhySet, ABudgetThatCountsEverythingHoldsARollout) {
   budget.mut("metadata").set("annotations", from(R"({"berth.dev/budget-everything":"true"})"));
   const Report report = s.report();
   const Line line = line_of(report, "poddisruptionbudget/tight");
-  EXPECT_EQ(line.mood, Mood::kWaiting);
+  EXPECT_EQ(line.severity, Severity::kWaiting);
   EXPECT_EQ(line.state, "allows 0 disruptions");
   EXPECT_EQ(line.why, "the set waits for it: 3 pods healthy, 3 wanted");
   EXPECT_EQ(report.cause()->object, "poddisruptionbudget/tight");
@@ -222,10 +222,10 @@ TEST(WhySet, ClaimTemplatesThatCannotBeFollowed) {
     "message":"class fixed does not allow expansion","lastTransitionTime":"2026-01-02T03:03:05Z"}])"));
   Report report = s.report();
   EXPECT_EQ(report.cause()->object, "claim templates");
-  EXPECT_EQ(report.cause()->mood, Mood::kBroken);
+  EXPECT_EQ(report.cause()->severity, Severity::kBroken);
   EXPECT_EQ(report.cause()->why, "class fixed does not allow expansion");
   s.set().mut("status").mut("conditions").mut(std::size_t{0}).set("reason", "Updating");
-  EXPECT_EQ(s.report().cause()->mood, Mood::kWaiting);
+  EXPECT_EQ(s.report().cause()->severity, Severity::kWaiting);
 }
 
 TEST(WhySet, OrdinalsThatAreSkipped) {
@@ -257,7 +257,7 @@ TEST(WhySet, ItsConditionProgressingSpeaksFirst) {
   s.set().mut("status").set("conditions", from(R"([{"type":"Progressing","status":"False","reason":"ProgressDeadlineExceeded",
     "message":"web-1 has not been ready for 10m.","lastTransitionTime":"2026-01-02T02:54:05Z"}])"));
   const Report report = s.report();
-  EXPECT_EQ(report.lines[0].mood, Mood::kBroken);
+  EXPECT_EQ(report.lines[0].severity, Severity::kBroken);
   EXPECT_EQ(report.lines[0].why, "web-1 has not been ready for 10m");
   EXPECT_EQ(format_time(*report.lines[0].since), "2026-01-02T02:54:05Z");
   EXPECT_EQ(report.cause()->object, "container db");
@@ -267,15 +267,15 @@ TEST(WhySet, WhatOnlyItsConditionKnowsIsWaitedForToo) {
   struct {
     const char* status;
     const char* reason;
-    Mood mood;
-  } cases[] = {{"True", "Updating", Mood::kWaiting}, {"False", "Refused", Mood::kBroken}, {"True", "Complete", Mood::kGood},
-               {"True", "Partition", Mood::kGood},   {"True", "OnDelete", Mood::kGood}};
+    Severity severity;
+  } cases[] = {{"True", "Updating", Severity::kWaiting}, {"False", "Refused", Severity::kBroken}, {"True", "Complete", Severity::kGood},
+               {"True", "Partition", Severity::kGood},   {"True", "OnDelete", Severity::kGood}};
   for (const auto& one : cases) {
     SetWorld s;
     Value condition = Value::object({{"type", "Progressing"}, {"status", one.status}, {"reason", one.reason}, {"message", "words"}});
     s.set().mut("status").set("conditions", Value::array({condition}));
     const Report report = s.report();
-    EXPECT_EQ(report.lines[0].mood, one.mood) << one.reason;
+    EXPECT_EQ(report.lines[0].severity, one.severity) << one.reason;
     EXPECT_EQ(report.lines[0].why, "words");
   }
 }
@@ -388,7 +388,7 @@ TEST(WhyDeployment, FailuresOfItsControllerSpeak) {
   DeploymentWorld d;
   d.world.at(kDeployments, "api").mut("status").mut("conditions").push(from(R"({"type":"ReplicaFailure","status":"True","message":"exceeded quota"})"));
   EXPECT_EQ(d.report().lines[0].why, "exceeded quota");
-  EXPECT_EQ(d.report().lines[0].mood, Mood::kBroken);
+  EXPECT_EQ(d.report().lines[0].severity, Severity::kBroken);
 }
 
 TEST(WhyReplicaSet, PodsThatCannotBeMade) {
@@ -632,7 +632,7 @@ statefulset/web waits for pod/web-1, container db (for 10s): 10s ago it ended wi
 
 TEST(WhyRender, ColoursOnlyWhereAskedAndNeverThoseOfOthers) {
   Report report;
-  report.lines.push_back(Line{0, Mood::kBroken, "pod/a", "Failed", {}, "it said \033[31mred\033[0m\n", "do\tit"});
+  report.lines.push_back(Line{0, Severity::kBroken, "pod/a", "Failed", {}, "it said \033[31mred\033[0m\n", "do\tit"});
   const std::string plain = render(report, kNow, {});
   EXPECT_EQ(plain.find('\033'), std::string::npos);
   EXPECT_EQ(plain.find('\t'), std::string::npos);

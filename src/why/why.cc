@@ -3,7 +3,7 @@
 #include "api/status.h"
 #include "base/text.h"
 #include "controllers/shared/set_identity.h"
-#include "why/story.h"
+#include "why/explanation.h"
 
 namespace berth::why {
 namespace {
@@ -14,7 +14,7 @@ struct Kind {
   const char* name;  // in reports
   std::vector<std::string_view> words;
   api::Resource resource;
-  void (*explain)(Story& story, const Value& object, int depth);
+  void (*explain)(Explanation& explanation, const Value& object, int depth);
 };
 
 const std::vector<Kind>& kinds() {
@@ -31,12 +31,12 @@ const std::vector<Kind>& kinds() {
 }
 
 // A pod that is not there: whose member it would be, where its name says so.
-bool explain_missing_member(Story& story, const std::string& name, Source& source) {
+bool explain_missing_member(Explanation& explanation, const std::string& name, Source& source) {
   const controllers::Member member = controllers::parse_member(name);
   if (member.ordinal < 0) return false;
-  const Value set = source.object(kStatefulSets, {story.ns(), std::string(member.parent)});
+  const Value set = source.object(kStatefulSets, {explanation.ns(), std::string(member.parent)});
   if (set.is_null()) return false;
-  explain_pod_of_name(story, set, member.ordinal, 0);
+  explain_pod_of_name(explanation, set, member.ordinal, 0);
   return true;
 }
 
@@ -51,7 +51,7 @@ const Line* Report::cause() const {
     std::size_t next_from = 0;
     for (std::size_t i = from; i < lines.size() && lines[i].depth > at->depth; ++i) {
       const Line& line = lines[i];
-      if (line.depth != at->depth + 1 || line.mood < Mood::kWaiting || (next && line.mood <= next->mood)) continue;
+      if (line.depth != at->depth + 1 || line.severity < Severity::kWaiting || (next && line.severity <= next->severity)) continue;
       next = &line;
       next_from = i + 1;
     }
@@ -102,15 +102,15 @@ Result<api::Resource> resource_named(std::string_view word) {
 }
 
 Result<Report> explain(const Question& question, Source& source, Time now) {
-  Story story(question, source, now);
+  Explanation explanation(question, source, now);
   const Value object = source.object(question.resource, question.name);
   if (!object.is_null()) {
     for (const Kind& kind : kinds()) {
-      if (kind.resource == question.resource) kind.explain(story, object, 0);
+      if (kind.resource == question.resource) kind.explain(explanation, object, 0);
     }
-    return story.finish();
+    return explanation.finish();
   }
-  if (source.complete() && question.resource == kPods && explain_missing_member(story, question.name.name, source)) return story.finish();
+  if (source.complete() && question.resource == kPods && explain_missing_member(explanation, question.name.name, source)) return explanation.finish();
   return api::not_found(question.resource, question.name.name);
 }
 

@@ -13,7 +13,7 @@
 
 namespace berth::why {
 
-enum class Mood {
+enum class Severity {
   kGood,     // as it should be
   kNote,     // worth knowing; nothing waits for it
   kWaiting,  // under way: time alone may do
@@ -22,7 +22,7 @@ enum class Mood {
 
 struct Line {
   int depth = 0;  // of the tree; a line's children follow it, one deeper
-  Mood mood = Mood::kGood;
+  Severity severity = Severity::kGood;
   std::string object;         // "pod/web-1", "container db"
   std::string state;          // a word or two: "Running", "1 of 3 ready"
   std::optional<Time> since;  // of that state
@@ -32,7 +32,7 @@ struct Line {
 
 struct Report {
   std::deque<Line> lines;  // the first is what was asked about
-  bool waiting() const { return !lines.empty() && lines.front().mood >= Mood::kWaiting; }
+  bool waiting() const { return !lines.empty() && lines.front().severity >= Severity::kWaiting; }
   // The innermost line that the first one waits for; null where nothing is waited for.
   const Line* cause() const;
   // One sentence: who waits for what, since when, and why.

@@ -4,25 +4,25 @@
 #include "api/selector.h"
 #include "base/text.h"
 #include "controllers/job/pods.h"
-#include "why/story.h"
+#include "why/explanation.h"
 
 namespace berth::why {
 namespace {
 
 using namespace api::resources;  // NOLINT
 
-std::vector<Value> owned(Story& story, const api::Resource& resource, const Value& owner) {
+std::vector<Value> owned(Explanation& explanation, const api::Resource& resource, const Value& owner) {
   const auto selector = api::LabelSelector::of_object(owner["spec"]["selector"]);
   if (!selector.ok()) return {};
-  std::vector<Value> objects = story.list(resource, selector->to_string());
+  std::vector<Value> objects = explanation.list(resource, selector->to_string());
   std::erase_if(objects, [&](const Value& object) { return !api::is_controlled_by(object, api::uid_of(owner)); });
   return objects;
 }
 
 // True where the object is on its way out, or its controller has not seen it as it is now: nothing more is to be said then.
-bool told_by_state(Story& story, const Value& object, Line& line) {
+bool told_by_state(Explanation& explanation, const Value& object, Line& line) {
   if (api::is_terminating(object)) {
-    line.mood = Mood::kWaiting;
+    line.severity = Severity::kWaiting;
     line.state += ", being deleted";
     line.since = time_in(object["metadata"]["deletionTimestamp"]);
     line.why = kept_by(object);
@@ -32,37 +32,37 @@ bool told_by_state(Story& story, const Value& object, Line& line) {
   const std::int64_t generation = object["metadata"]["generation"].as_int();
   // A Job has no observedGeneration.
   if (object["kind"].as_string() == "Job" || generation == 0 || seen.as_int() >= generation) return false;
-  line.mood = Mood::kWaiting;
+  line.severity = Severity::kWaiting;
   line.why = "its last change (generation " + std::to_string(generation) + ") has not been taken up by its controller";
   line.hint = "berth status";
   return true;
 }
 
-void tell_condition(const Value& condition, Mood mood, Line& line) {
-  line.mood = mood;
+void tell_condition(const Value& condition, Severity severity, Line& line) {
+  line.severity = severity;
   line.since = changed_at(condition);
   line.why = shortened(condition["message"].as_string());
 }
 
-void explain_first_waiting(Story& story, const std::vector<Value>& pods, int depth) {
+void explain_first_waiting(Explanation& explanation, const std::vector<Value>& pods, int depth) {
   const Value pod = first_waiting(pods);
-  if (!pod.is_null()) explain_pod(story, pod, depth);
+  if (!pod.is_null()) explain_pod(explanation, pod, depth);
 }
 
 // Pods that are wanted and not there: what keeps them from being made, as far as its controller has said so.
-void tell_creation(Story& story, const Value& owner, std::int64_t missing, int depth) {
+void tell_creation(Explanation& explanation, const Value& owner, std::int64_t missing, int depth) {
   if (missing <= 0) return;
-  Line& line = story.add(depth, Mood::kWaiting, counted(missing, "pod"), "not made yet");
-  const Value event = newest(story.events_of(owner), [](const Value& event) { return is_warning(event) && event["reason"].as_string() == "FailedCreate"; });
+  Line& line = explanation.add(depth, Severity::kWaiting, counted(missing, "pod"), "not made yet");
+  const Value event = newest(explanation.events_of(owner), [](const Value& event) { return is_warning(event) && event["reason"].as_string() == "FailedCreate"; });
   line.why = "the controller is about to make " + std::string(missing == 1 ? "it" : "them");
   if (event.is_null()) return;
-  line.mood = Mood::kBroken;
+  line.severity = Severity::kBroken;
   line.since = time_of_event(event);
   line.why = shortened(event["message"].as_string());
 }
 
 // A job without a pod at work: how long it holds back after failures, and what the last of them was.
-void explain_retry(Story& story, const Value& job, const std::vector<Value>& pods, int depth) {
+void explain_retry(Explanation& explanation, const Value& job, const std::vector<Value>& pods, int depth) {
   Time last_success{};
   for (const Value& pod : pods) {
     if (pod["status"]["phase"].as_string() == "Succeeded") last_success = std::max(last_success, controllers::job::finished_at(pod));
@@ -74,11 +74,11 @@ void explain_retry(Story& story, const Value& job, const std::vector<Value>& pod
     ++failures;
     if (!last || controllers::job::finished_at(*last) < controllers::job::finished_at(pod)) last = &pod;
   }
-  if (!last) return tell_creation(story, job, 1, depth);
-  const Duration left = controllers::job::backoff_left(failures, controllers::job::finished_at(*last), story.now());
-  Line& line = story.add(depth, Mood::kWaiting, "next pod", left > Duration::zero() ? "in " + human_duration(left) : "due");
+  if (!last) return tell_creation(explanation, job, 1, depth);
+  const Duration left = controllers::job::backoff_left(failures, controllers::job::finished_at(*last), explanation.now());
+  Line& line = explanation.add(depth, Severity::kWaiting, "next pod", left > Duration::zero() ? "in " + human_duration(left) : "due");
   line.why = "after " + counted(failures, "failure") + " on end the job waits before it tries again";
-  explain_pod(story, *last, depth);
+  explain_pod(explanation, *last, depth);
 }
 
 std::string ready_words(std::int64_t ready, std::int64_t wanted, std::string_view word) {
@@ -87,39 +87,39 @@ std::string ready_words(std::int64_t ready, std::int64_t wanted, std::string_vie
 
 }  // namespace
 
-void explain_replica_set(Story& story, const Value& set, int depth) {
+void explain_replica_set(Explanation& explanation, const Value& set, int depth) {
   const std::int64_t wanted = set["spec"]["replicas"].as_int(1);
-  const std::vector<Value> pods = owned(story, kPods, set);
+  const std::vector<Value> pods = owned(explanation, kPods, set);
   const auto ready = std::count_if(pods.begin(), pods.end(), pod_is_well);
-  Line& line = story.add(depth, ready == wanted ? Mood::kGood : Mood::kWaiting, "replicaset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
-  if (told_by_state(story, set, line) || story.guessing()) return;
+  Line& line = explanation.add(depth, ready == wanted ? Severity::kGood : Severity::kWaiting, "replicaset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
+  if (told_by_state(explanation, set, line) || explanation.guessing()) return;
   const auto staying = std::count_if(pods.begin(), pods.end(), [](const Value& pod) { return !api::is_terminating(pod) && !api::is_pod_terminal(pod); });
-  if (api::condition_is_true(set, "ReplicaFailure")) tell_condition(api::condition_of(set, "ReplicaFailure"), Mood::kBroken, line);
-  tell_creation(story, set, wanted - staying, depth + 1);
-  explain_first_waiting(story, pods, depth + 1);
+  if (api::condition_is_true(set, "ReplicaFailure")) tell_condition(api::condition_of(set, "ReplicaFailure"), Severity::kBroken, line);
+  tell_creation(explanation, set, wanted - staying, depth + 1);
+  explain_first_waiting(explanation, pods, depth + 1);
 }
 
-void explain_deployment(Story& story, const Value& deployment, int depth) {
+void explain_deployment(Explanation& explanation, const Value& deployment, int depth) {
   const std::int64_t wanted = deployment["spec"]["replicas"].as_int(1);
   const Value& status = deployment["status"];
-  Line& line = story.add(depth, Mood::kGood, "deployment/" + std::string(api::name_of(deployment)),
+  Line& line = explanation.add(depth, Severity::kGood, "deployment/" + std::string(api::name_of(deployment)),
                          ready_words(status["availableReplicas"].as_int(), wanted, "available"));
-  if (told_by_state(story, deployment, line)) return;
+  if (told_by_state(explanation, deployment, line)) return;
   const bool complete = status["updatedReplicas"].as_int() == wanted && status["replicas"].as_int() == wanted &&
                         status["availableReplicas"].as_int() == wanted;
   const Value& progressing = api::condition_of(deployment, "Progressing");
   // A rollout that came to its end stays told as such, whatever has become of its pods since.
   const bool rolled_out = progressing["reason"].as_string() == "NewReplicaSetAvailable";
-  if (!complete) tell_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Mood::kWaiting, line);
-  if (progressing["reason"].as_string() == "ProgressDeadlineExceeded") line.mood = Mood::kBroken;
+  if (!complete) tell_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Severity::kWaiting, line);
+  if (progressing["reason"].as_string() == "ProgressDeadlineExceeded") line.severity = Severity::kBroken;
   if (deployment["spec"]["paused"].as_bool()) {
     line.state += ", paused";
-    line.mood = std::max(line.mood, Mood::kNote);
-    line.hint = story.kubectl("rollout resume deployment/" + std::string(api::name_of(deployment)));
+    line.severity = std::max(line.severity, Severity::kNote);
+    line.hint = explanation.kubectl("rollout resume deployment/" + std::string(api::name_of(deployment)));
   }
-  if (api::condition_is_true(deployment, "ReplicaFailure")) tell_condition(api::condition_of(deployment, "ReplicaFailure"), Mood::kBroken, line);
+  if (api::condition_is_true(deployment, "ReplicaFailure")) tell_condition(api::condition_of(deployment, "ReplicaFailure"), Severity::kBroken, line);
   // The newest first: it is the one that has to come up.
-  std::vector<Value> sets = owned(story, kReplicaSets, deployment);
+  std::vector<Value> sets = owned(explanation, kReplicaSets, deployment);
   auto revision = [](const Value& set) {
     Result<long> number = parse_int(api::annotation_of(set, "deployment.kubernetes.io/revision"));
     return number.ok() ? *number : 0;
@@ -128,64 +128,64 @@ void explain_deployment(Story& story, const Value& deployment, int depth) {
   for (std::size_t i = 0; i < sets.size(); ++i) {
     const Value& set = sets[i];
     if (i == 0) {
-      explain_replica_set(story, set, depth + 1);
+      explain_replica_set(explanation, set, depth + 1);
     } else if (set["status"]["replicas"].as_int() > 0) {
-      Line& old = story.add(depth + 1, Mood::kNote, "replicaset/" + std::string(api::name_of(set)), counted(set["status"]["replicas"].as_int(), "pod"));
+      Line& old = explanation.add(depth + 1, Severity::kNote, "replicaset/" + std::string(api::name_of(set)), counted(set["status"]["replicas"].as_int(), "pod"));
       old.why = "of an older revision; its pods go as the new ones become available";
     }
   }
 }
 
-void explain_daemon_set(Story& story, const Value& set, int depth) {
+void explain_daemon_set(Explanation& explanation, const Value& set, int depth) {
   const Value& status = set["status"];
   const std::int64_t wanted = status["desiredNumberScheduled"].as_int(), ready = status["numberReady"].as_int(),
                      updated = status["updatedNumberScheduled"].as_int();
-  Line& line = story.add(depth, ready < wanted ? Mood::kWaiting : Mood::kGood, "daemonset/" + std::string(api::name_of(set)),
+  Line& line = explanation.add(depth, ready < wanted ? Severity::kWaiting : Severity::kGood, "daemonset/" + std::string(api::name_of(set)),
                          ready_words(ready, wanted, "ready"));
-  if (told_by_state(story, set, line)) return;
+  if (told_by_state(explanation, set, line)) return;
   if (updated < wanted) {
     const bool on_delete = set["spec"]["updateStrategy"]["type"].as_string() == "OnDelete";
-    line.mood = std::max(line.mood, on_delete ? Mood::kNote : Mood::kWaiting);
+    line.severity = std::max(line.severity, on_delete ? Severity::kNote : Severity::kWaiting);
     line.why = ready_words(updated, wanted, "updated") + (on_delete ? "; the others stay until deleted: the update strategy is OnDelete" : "");
   }
   if (wanted == 0) line.why = "no node is to have a pod of it";
-  const std::vector<Value> pods = owned(story, kPods, set);
-  if (story.guessing()) return;
-  tell_creation(story, set, wanted - status["currentNumberScheduled"].as_int(), depth + 1);
-  explain_first_waiting(story, pods, depth + 1);
+  const std::vector<Value> pods = owned(explanation, kPods, set);
+  if (explanation.guessing()) return;
+  tell_creation(explanation, set, wanted - status["currentNumberScheduled"].as_int(), depth + 1);
+  explain_first_waiting(explanation, pods, depth + 1);
 }
 
-void explain_job(Story& story, const Value& job, int depth) {
+void explain_job(Explanation& explanation, const Value& job, int depth) {
   const Value& status = job["status"];
   const std::string name(api::name_of(job));
   const std::int64_t wanted = job["spec"]["completions"].as_int(1), done = status["succeeded"].as_int(), failed = status["failed"].as_int();
-  Line& line = story.add(depth, Mood::kWaiting, "job/" + name, ready_words(done, wanted, "completed"), time_in(status["startTime"]));
-  if (told_by_state(story, job, line)) return;
+  Line& line = explanation.add(depth, Severity::kWaiting, "job/" + name, ready_words(done, wanted, "completed"), time_in(status["startTime"]));
+  if (told_by_state(explanation, job, line)) return;
   if (const Value& complete = api::condition_of(job, "Complete"); complete["status"].as_string() == "True") {
-    line.mood = Mood::kGood;
+    line.severity = Severity::kGood;
     line.since = changed_at(complete);
     return;
   }
   for (const char* type : {"Failed", "FailureTarget"}) {
     if (!api::condition_is_true(job, type)) continue;
     const Value& condition = api::condition_of(job, type);
-    tell_condition(condition, Mood::kBroken, line);
+    tell_condition(condition, Severity::kBroken, line);
     line.state = "Failed (" + condition["reason"].str() + ")";
-    line.hint = story.kubectl("logs job/" + name);
+    line.hint = explanation.kubectl("logs job/" + name);
     return;
   }
   if (job["spec"]["suspend"].as_bool()) {
     line.state += ", suspended";
     line.why = "a suspended job makes no pods";
-    line.hint = story.kubectl("patch job " + name + R"( -p '{"spec":{"suspend":false}}')");
+    line.hint = explanation.kubectl("patch job " + name + R"( -p '{"spec":{"suspend":false}}')");
     return;
   }
-  const std::vector<Value> pods = owned(story, kPods, job);
-  if (story.guessing()) return;
+  const std::vector<Value> pods = owned(explanation, kPods, job);
+  if (explanation.guessing()) return;
   if (failed > 0) {
-    Line& tries = story.add(depth + 1, Mood::kNote, "tries", std::to_string(failed) + " failed");
+    Line& tries = explanation.add(depth + 1, Severity::kNote, "tries", std::to_string(failed) + " failed");
     tries.why = "after " + std::to_string(job["spec"]["backoffLimit"].as_int(6)) + " failures the job gives up";
-    tries.hint = story.kubectl("logs job/" + name);
+    tries.hint = explanation.kubectl("logs job/" + name);
   }
   std::vector<Value> active = pods;
   std::erase_if(active, [](const Value& pod) { return api::is_pod_terminal(pod); });
@@ -193,13 +193,13 @@ void explain_job(Story& story, const Value& job, int depth) {
     line.why = "its controller has not taken it up yet";
     return;
   }
-  if (active.empty()) return explain_retry(story, job, pods, depth + 1);
+  if (active.empty()) return explain_retry(explanation, job, pods, depth + 1);
   const Value first = first_waiting(active);
-  if (!first.is_null()) return explain_pod(story, first, depth + 1);
+  if (!first.is_null()) return explain_pod(explanation, first, depth + 1);
   line.why = counted(static_cast<std::int64_t>(active.size()), "pod") + " at work";
   for (const Value& pod : active) {
     const auto at_work = changed_at(api::condition_of(pod, "Ready"));
-    story.add(depth + 1, Mood::kWaiting, "pod/" + std::string(api::name_of(pod)), "at work", at_work).why = "the job waits for it to end";
+    explanation.add(depth + 1, Severity::kWaiting, "pod/" + std::string(api::name_of(pod)), "at work", at_work).why = "the job waits for it to end";
     break;
   }
 }

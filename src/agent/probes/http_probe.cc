@@ -126,7 +126,7 @@ class Probe final : public ProbeConnection {
     endpoint.server_name = url_.host;
     endpoint.connect_timeout = left;
     secure_ = http::make_client(loop_, endpoint);
-    http::Outgoing out;
+    http::ClientRequest out;
     out.target = url_.target;
     out.headers.emplace_back("Host", host_header());
     for (const auto& [name, value] : probe_.headers) {

@@ -100,7 +100,7 @@ void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, c
       loop_, *options,
       [weak](std::string text) {
         auto self = weak.lock();
-        return self && self->exchange->write({http::Piece::of(std::move(text))});
+        return self && self->exchange->write({http::SharedBytes::of(std::move(text))});
       },
       ended, running);
   if (Status opened = stream->reader->open(found->log_path); !opened.ok()) {

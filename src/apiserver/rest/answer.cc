@@ -21,18 +21,18 @@ const char* content_type_of(const Accept& accept) {
 }
 
 // The body, with its content type put into `headers`. What has no protobuf form is JSON.
-http::Piece rendered(const Context& context, const Value& value, http::Headers& headers) {
+http::SharedBytes rendered(const Context& context, const Value& value, http::Headers& headers) {
   const Accept& accept = context.accept;
   if (accept.encoding == Encoding::kProtobuf && context.registry != nullptr) {
     if (Result<std::string> bytes = protobuf::encode(context.registry->schema(), value); bytes.ok()) {
       headers[0].second = protobuf::kMediaType;
-      return http::Piece::of(std::move(*bytes));
+      return http::SharedBytes::of(std::move(*bytes));
     }
   }
-  if (accept.encoding == Encoding::kYaml) return http::Piece::of(yaml::encode(value));
+  if (accept.encoding == Encoding::kYaml) return http::SharedBytes::of(yaml::encode(value));
   std::string text = accept.pretty ? json::encode_pretty(value) : json::encode(value);
   text += '\n';
-  return http::Piece::of(std::move(text));
+  return http::SharedBytes::of(std::move(text));
 }
 
 void add_warning(http::Headers& headers, std::string_view warning) { headers.emplace_back("warning", "299 - " + quoted(warning)); }
@@ -91,19 +91,19 @@ class ItemCutter {
     for (const api::schema::Field& field : kind.type->fields) any_shape_ = any_shape_ || (field.shape == api::schema::Shape::kRaw && field.name < "kind");
   }
 
-  void append(const store::RecordPtr& record, std::vector<http::Piece>& pieces) const {
+  void append(const store::RecordPtr& record, std::vector<http::SharedBytes>& pieces) const {
     const std::shared_ptr<const std::string>& owner = record->shared_json();
     const std::string_view text = *owner;
     std::size_t version = any_shape_ ? text.npos : text.find(version_);
     std::size_t kind = version == text.npos ? text.npos : text.find(metadata_, version);
     if (kind == text.npos) {
-      pieces.push_back(http::Piece::of(json::encode(list_item(record->value))));
+      pieces.push_back(http::SharedBytes::of(json::encode(list_item(record->value))));
       return;
     }
-    pieces.push_back(http::Piece{owner, text.substr(0, version)});
+    pieces.push_back(http::SharedBytes{owner, text.substr(0, version)});
     std::size_t after = version + version_.size();
-    if (kind > after) pieces.push_back(http::Piece{owner, text.substr(after, kind - after)});
-    pieces.push_back(http::Piece{owner, text.substr(kind + kind_.size())});
+    if (kind > after) pieces.push_back(http::SharedBytes{owner, text.substr(after, kind - after)});
+    pieces.push_back(http::SharedBytes{owner, text.substr(kind + kind_.size())});
   }
 
  private:
@@ -112,14 +112,14 @@ class ItemCutter {
 };
 
 // Bytes of an encoding; they count as made for this answer where no cache and no other answer has it.
-http::Piece part_of(std::shared_ptr<const std::string> envelope, std::string_view bytes) {
+http::SharedBytes part_of(std::shared_ptr<const std::string> envelope, std::string_view bytes) {
   const bool own = envelope.use_count() == 1;
-  return http::Piece{std::move(envelope), bytes, own};
+  return http::SharedBytes{std::move(envelope), bytes, own};
 }
 
 // A list of stored versions as protobuf; empty where the kind has no such form. The items' encodings are shared with other answers, only
 // the frame around them is made here.
-std::vector<http::Piece> list_in_protobuf(const Context& context, const registry::ListAnswer& list) {
+std::vector<http::SharedBytes> list_in_protobuf(const Context& context, const registry::ListAnswer& list) {
   const api::schema::Kind& kind = *context.call.kind;
   struct Item {
     std::shared_ptr<const std::string> envelope;
@@ -142,16 +142,16 @@ std::vector<http::Piece> list_in_protobuf(const Context& context, const registry
   const Value frame = Value::object({{"kind", kind.kind + "List"}, {"apiVersion", kind.api_version()}, {"metadata", list_metadata(list)}});
   Result<std::string> head = protobuf::encode_list_head(context.registry->schema(), frame, heads->size() + bytes);
   if (!head.ok()) return {};
-  std::vector<http::Piece> pieces;
+  std::vector<http::SharedBytes> pieces;
   pieces.reserve(2 * items.size() + 2);
-  pieces.push_back(http::Piece::of(std::move(*head)));
+  pieces.push_back(http::SharedBytes::of(std::move(*head)));
   std::size_t at = 0;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    pieces.push_back(http::Piece{heads, std::string_view(*heads).substr(at, head_ends[i] - at)});
+    pieces.push_back(http::SharedBytes{heads, std::string_view(*heads).substr(at, head_ends[i] - at)});
     at = head_ends[i];
     pieces.push_back(part_of(std::move(items[i].envelope), items[i].message));
   }
-  pieces.push_back(http::Piece{nullptr, protobuf::kEnvelopeEnd});
+  pieces.push_back(http::SharedBytes{nullptr, protobuf::kEnvelopeEnd});
   return pieces;
 }
 
@@ -183,7 +183,7 @@ std::string view_form(const Context& context, bool with_columns) {
 
 void answer_value(const ContextPtr& context, int http, const Value& value) {
   http::Headers headers = common_headers(content_type_of(context->accept));
-  http::Piece body = rendered(*context, value, headers);
+  http::SharedBytes body = rendered(*context, value, headers);
   context->exchange->respond(http, std::move(headers), {std::move(body)});
 }
 
@@ -194,7 +194,7 @@ void answer_error(const ContextPtr& context, const Error& error) {
     headers.emplace_back("retry-after", std::to_string(error.details->retry_after_seconds));
   }
   if (context->ends_connection) headers.emplace_back("connection", "close");
-  http::Piece body = rendered(*context, api::to_status(error), headers);
+  http::SharedBytes body = rendered(*context, api::to_status(error), headers);
   context->exchange->respond(api::http_code(error.code), std::move(headers), {std::move(body)});
 }
 
@@ -215,7 +215,7 @@ http::Headers watch_headers(const Context& context) {
 void answer_text(const ContextPtr& context, int http, std::string text) {
   context->exchange->respond(http,
                              {{"content-type", "text/plain; charset=utf-8"}, {"cache-control", "no-cache, private"}, {"x-content-type-options", "nosniff"}},
-                             {http::Piece::of(std::move(text))});
+                             {http::SharedBytes::of(std::move(text))});
 }
 
 void answer_object(const ContextPtr& context, const registry::Answer& answer) {
@@ -224,7 +224,7 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
   add_warnings(headers, answer.warnings);
   if (answer.record && context->accept.plain_json()) {
     const std::shared_ptr<const std::string>& text = answer.record->shared_json();
-    context->exchange->respond(answer.http, std::move(headers), {http::Piece{text, *text}, http::Piece{nullptr, "\n"}});
+    context->exchange->respond(answer.http, std::move(headers), {http::SharedBytes{text, *text}, http::SharedBytes{nullptr, "\n"}});
     return;
   }
   if (answer.record && context->accept.encoding == Encoding::kProtobuf && context->accept.as == As::kObject) {
@@ -235,7 +235,7 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
     }
   }
   Value view = view_object(*context, answer.value(), true);
-  http::Piece body = rendered(*context, view, headers);
+  http::SharedBytes body = rendered(*context, view, headers);
   context->exchange->respond(answer.http, std::move(headers), {std::move(body)});
 }
 
@@ -245,24 +245,24 @@ void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
   add_deprecation(headers, *context);
   if (context->accept.plain_json()) {
     // The items' encodings are shared with the cache; only the frame around them is made here.
-    std::vector<http::Piece> pieces;
+    std::vector<http::SharedBytes> pieces;
     pieces.reserve(list.records.size() * 4 + 2);
     const ItemCutter cutter(kind);
     std::string head = "{\"kind\":\"" + kind.kind + "List\",\"apiVersion\":\"" + kind.api_version() +
                        "\",\"metadata\":" + json::encode(list_metadata(list)) + ",\"items\":[";
-    pieces.push_back(http::Piece::of(std::move(head)));
+    pieces.push_back(http::SharedBytes::of(std::move(head)));
     bool first = true;
     for (const store::RecordPtr& record : list.records) {
-      if (!first) pieces.push_back(http::Piece{nullptr, ","});
+      if (!first) pieces.push_back(http::SharedBytes{nullptr, ","});
       first = false;
       cutter.append(record, pieces);
     }
-    pieces.push_back(http::Piece{nullptr, "]}\n"});
+    pieces.push_back(http::SharedBytes{nullptr, "]}\n"});
     context->exchange->respond(200, std::move(headers), std::move(pieces));
     return;
   }
   if (context->accept.encoding == Encoding::kProtobuf && context->accept.as == As::kObject) {
-    if (std::vector<http::Piece> pieces = list_in_protobuf(*context, list); !pieces.empty()) {
+    if (std::vector<http::SharedBytes> pieces = list_in_protobuf(*context, list); !pieces.empty()) {
       headers[0].second = protobuf::kMediaType;
       return context->exchange->respond(200, std::move(headers), std::move(pieces));
     }
@@ -286,7 +286,7 @@ void answer_list(const ContextPtr& context, const registry::ListAnswer& list) {
                           // Upstream's list of metadata is null where it is empty.
                           {"items", partial && items.empty() ? Value() : Value::array(std::move(items))}});
   }
-  http::Piece text = rendered(*context, body, headers);
+  http::SharedBytes text = rendered(*context, body, headers);
   context->exchange->respond(200, std::move(headers), {std::move(text)});
 }
 

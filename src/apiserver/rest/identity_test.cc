@@ -171,7 +171,7 @@ TEST_F(IdentityTest, RequestsInFlightAreBounded) {
   auto client = http::make_client(server_.loop(), endpoint);
   int answered = 0;
   for (int i = 0; i < 3; ++i) {
-    http::Outgoing outgoing;
+    http::ClientRequest outgoing;
     outgoing.target = "/apis/metrics.k8s.io/v1beta1/nodes";
     outgoing.headers = {{"authorization", "Bearer admin-token"}};
     client->send(std::move(outgoing), [&](Result<http::Response>) { ++answered; });

@@ -106,7 +106,7 @@ std::string query_text(const Context& context, const std::string& container) {
   return text;
 }
 
-void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> client, http::Outgoing outgoing) {
+void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> client, http::ClientRequest outgoing) {
   // The stream object must outlive its callbacks; they hold it through this cell.
   struct Cell {
     std::unique_ptr<http::Stream> stream;
@@ -153,7 +153,7 @@ void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> clie
       [context, cell](std::string_view bytes) {
         if (cell->failed_head) {
           if (cell->failure.size() < 65536) cell->failure += bytes;
-        } else if (!context->exchange->write({http::Piece::of(std::string(bytes))}) && cell->stream) {
+        } else if (!context->exchange->write({http::SharedBytes::of(std::string(bytes))}) && cell->stream) {
           cell->stream->pause_reading(true);
         }
       },
@@ -177,7 +177,7 @@ http::MessageForm log_messages() { return {{"", "binary.k8s.io", "base64.binary.
 
 bool is_handshake(std::string_view name) { return name == "connection" || name == "upgrade" || name.starts_with("sec-websocket-"); }
 
-void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::Outgoing outgoing) {
+void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::ClientRequest outgoing) {
   outgoing.timeout = kAgentAnswers;
   // The client is held by its own callback until that is called, or until ours has gone.
   auto holder = std::make_shared<std::unique_ptr<http::Client>>(std::move(client));
@@ -237,7 +237,7 @@ void handle_node_stream(const ContextPtr& context) {
   Result<http::Endpoint> endpoint = context->config->node_endpoint(node);
   if (!endpoint.ok()) return answer_error(context, unreachable_node(*context, node, endpoint.error()));
 
-  http::Outgoing outgoing;
+  http::ClientRequest outgoing;
   outgoing.method = context->request().method;
   outgoing.target = "/" + (verb == "log" ? std::string("containerLogs") : verb) + "/" + context->call.ns + "/" +
                     context->call.name + query_text(*context, container);

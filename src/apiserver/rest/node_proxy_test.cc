@@ -31,8 +31,8 @@ TEST_F(NodeProxyTest, LogsComeFromTheAgent) {
     asked = exchange->request().target;
     uid = http::header(exchange->request().headers, "x-berth-pod-uid");
     exchange->start(200, {{"content-type", "text/plain"}});
-    exchange->write({http::Piece::of("one\n")});
-    exchange->write({http::Piece::of("two\n")});
+    exchange->write({http::SharedBytes::of("one\n")});
+    exchange->write({http::SharedBytes::of("two\n")});
     exchange->finish();
   });
   Answered log = server_.ask("GET", kPods + "/one/log?tailLines=2");
@@ -64,7 +64,7 @@ TEST_F(NodeProxyTest, LogsAsAWebSocket) {
     // An empty message first: the connection stands.
     ASSERT_TRUE(server_.drive([&] { return inside && log.messages().size() == 1; }));
     EXPECT_EQ(log.messages()[0].text, "");
-    inside->write({http::Piece::of("line\n")});
+    inside->write({http::SharedBytes::of("line\n")});
     ASSERT_TRUE(server_.drive([&] { return log.messages().size() == 2; }));
     EXPECT_EQ(log.messages()[1].opcode, one.opcode);
     EXPECT_EQ(log.messages()[1].text, one.text);
@@ -121,7 +121,7 @@ TEST_F(NodeProxyTest, ARefusedUpgradeIsPassedOnAsItIs) {
   server_.set_agent([](std::shared_ptr<http::Exchange> exchange) {
     exchange->respond(500, "text/plain; charset=utf-8", "container not found (\"c\")");
   });
-  http::Outgoing outgoing;
+  http::ClientRequest outgoing;
   outgoing.method = "POST";
   outgoing.target = kPods + "/one/exec?command=ls&stdout=true";
   outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}};
@@ -148,7 +148,7 @@ TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftWhileItWasBehind) {
     inside->on_read([](std::string_view) {});
     inside->on_close([&] { inside_closed = true; });
   });
-  http::Outgoing outgoing;
+  http::ClientRequest outgoing;
   outgoing.method = "POST";
   outgoing.target = kPods + "/one/exec?command=cat&stdin=true";
   outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}};
@@ -175,7 +175,7 @@ TEST_F(NodeProxyTest, TheAgentLearnsOfAClientThatLeftBeforeItAnswered) {
   http::Endpoint endpoint;
   endpoint.address = server_.address();
   auto client = http::make_client(server_.loop(), endpoint);
-  http::Outgoing outgoing;
+  http::ClientRequest outgoing;
   outgoing.method = "POST";
   outgoing.target = kPods + "/one/exec?command=cat&stdin=true";
   outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}, {"authorization", "Bearer admin-token"}};
@@ -243,7 +243,7 @@ TEST_F(NodeProxyTest, ExecPassesBytesBothWaysAndEnds) {
     inside = std::move(*channel);
     inside->on_read([&](std::string_view bytes) { inside->write("<" + std::string(bytes) + ">"); });
   });
-  http::Outgoing outgoing;
+  http::ClientRequest outgoing;
   outgoing.method = "POST";
   outgoing.target = kPods + "/one/exec?command=ls&command=-l&stdout=true";
   outgoing.headers = {{"upgrade", "SPDY/3.1"}, {"connection", "Upgrade"}};

@@ -29,7 +29,7 @@ struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
       return;
     }
     at->second.client = http::make_client(loop, *where);
-    http::Outgoing request;
+    http::ClientRequest request;
     request.target = "/usage";
     request.timeout = 10s;
     at->second.client->send(std::move(request), [answer](Result<http::Response> response) {

@@ -250,7 +250,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
 bool RestServer::State::begin(Context& context, std::string_view verb) {
   auto refuse = [&context] {
     context.exchange->respond(429, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}, {"retry-after", "1"}},
-                              {http::Piece::of("Too many requests, please try again later.\n")});
+                              {http::SharedBytes::of("Too many requests, please try again later.\n")});
     return false;
   };
   if (context.exchange->over_share()) return refuse();
@@ -343,7 +343,7 @@ bool RestServer::State::handle_discovery(const ContextPtr& context, const std::s
                     {{"content-type", "application/json;g=apidiscovery.k8s.io;v=" + aggregated + ";as=APIGroupDiscoveryList"},
                      {"cache-control", "public"},
                      {"vary", "Accept"}},
-                    [&] { return http::Piece::of(std::move(body)); });
+                    [&] { return http::SharedBytes::of(std::move(body)); });
       return true;
     }
     std::string_view host = http::header(context->request().headers, "host");
@@ -373,7 +373,7 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
                   [&] {
                     std::shared_ptr<const std::string> document = openapi::shared_document(schema, proto ? "v2-protobuf" : "v2");
                     const std::string_view text = *document;
-                    return http::Piece{std::move(document), text};
+                    return http::SharedBytes{std::move(document), text};
                   });
     return true;
   }
@@ -400,7 +400,7 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
                              {{"content-type", "application/json"},
                               {"vary", "Accept"},
                               {"cache-control", hashed ? "public, immutable, max-age=31536000" : "no-cache, private"}},
-                             {http::Piece{std::move(document), text}});
+                             {http::SharedBytes{std::move(document), text}});
   return true;
 }
 
@@ -448,7 +448,7 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
   if (path == "/statusz" || path == "/flagz") return answer_page(context, path);
   if (path == "/metrics") {
     context->exchange->respond(200, {{"content-type", "text/plain; version=0.0.4"}},
-                               {http::Piece::of(metrics::render())});
+                               {http::SharedBytes::of(metrics::render())});
     return;
   }
   if (path == "/.well-known/openid-configuration" && !config.issuer.empty()) {
@@ -457,11 +457,11 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
                                  {"response_types_supported", Value::array({"id_token"})},
                                  {"subject_types_supported", Value::array({"public"})},
                                  {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}});
-    context->exchange->respond(200, {{"content-type", "application/json"}, kForAnHour}, {http::Piece::of(json::encode(found))});
+    context->exchange->respond(200, {{"content-type", "application/json"}, kForAnHour}, {http::SharedBytes::of(json::encode(found))});
     return;
   }
   if (path == "/openid/v1/jwks" && !config.jwks.empty()) {
-    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kForAnHour}, {http::Piece::of(config.jwks)});
+    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kForAnHour}, {http::SharedBytes::of(config.jwks)});
     return;
   }
   if (handle_discovery(context, path) || handle_openapi(context, path)) return;

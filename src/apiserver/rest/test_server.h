@@ -114,7 +114,7 @@ class TestServer {
 
   std::shared_ptr<Watching> watch(std::string target, http::Headers headers = {}) {
     auto watching = std::make_shared<Watching>();
-    http::Outgoing outgoing;
+    http::ClientRequest outgoing;
     outgoing.target = std::move(target);
     outgoing.headers = std::move(headers);
     // What is watched owns the stream, so the stream's callbacks must not own it; after it no callback follows.
@@ -143,7 +143,7 @@ class TestServer {
 
  private:
   Answered send(http::Client& client, std::string method, std::string target, std::string body, http::Headers headers) {
-    http::Outgoing outgoing;
+    http::ClientRequest outgoing;
     outgoing.method = std::move(method);
     outgoing.target = std::move(target);
     outgoing.headers = std::move(headers);

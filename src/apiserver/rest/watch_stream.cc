@@ -48,15 +48,15 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   }
 
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
-    std::vector<http::Piece> pieces;
+    std::vector<http::SharedBytes> pieces;
     if (context_->accept.encoding == Encoding::kProtobuf) {
       auto object = context_->views->get(record, view_form(*context_, false), [&] { return in_protobuf(record->value); });
-      pieces.push_back(http::Piece::of(protobuf::encode_event_head(type, object->size())));
+      pieces.push_back(http::SharedBytes::of(protobuf::encode_event_head(type, object->size())));
       const std::size_t size = object->size();
       pieces.push_back(context_->exchange->shared(std::move(object), size));
       return context_->exchange->write(std::move(pieces));
     }
-    pieces.push_back(http::Piece::of("{\"type\":\"" + std::string(type) + "\",\"object\":"));
+    pieces.push_back(http::SharedBytes::of("{\"type\":\"" + std::string(type) + "\",\"object\":"));
     if (context_->accept.as == As::kObject) {
       const std::shared_ptr<const std::string>& text = record->shared_json();
       pieces.push_back(context_->exchange->shared(text, text->size()));
@@ -67,7 +67,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
       const std::size_t size = view->size();
       pieces.push_back(context_->exchange->shared(std::move(view), size));
     }
-    pieces.push_back(http::Piece{nullptr, "}\n"});
+    pieces.push_back(http::SharedBytes{nullptr, "}\n"});
     return context_->exchange->write(std::move(pieces));
   }
 
@@ -100,13 +100,13 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   void write(std::string_view type, const Value& object) {
     if (context_->accept.encoding == Encoding::kProtobuf) {
       std::string bytes = in_protobuf(object);
-      context_->exchange->write({http::Piece::of(protobuf::encode_event_head(type, bytes.size()) + bytes)});
+      context_->exchange->write({http::SharedBytes::of(protobuf::encode_event_head(type, bytes.size()) + bytes)});
       return;
     }
     std::string line = "{\"type\":\"" + std::string(type) + "\",\"object\":";
     json::encode_to(object, line);
     line += "}\n";
-    context_->exchange->write({http::Piece::of(std::move(line))});
+    context_->exchange->write({http::SharedBytes::of(std::move(line))});
   }
 
   void finish() {

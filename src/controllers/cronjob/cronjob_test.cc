@@ -56,7 +56,7 @@ Outcome outcome(const View& view, std::string_view now) {
     out.status = json::encode(action.object["status"]);
     for (const EventSpec& event : action.on_success) add(out.events, event.reason);
   }
-  out.wait = plan.requeue_after.value_or(Duration::zero());
+  out.wait = plan.requeue_delay.value_or(Duration::zero());
   return out;
 }
 View with(Value object, std::vector<Value> jobs = {}) {

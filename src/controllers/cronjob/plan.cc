@@ -275,7 +275,7 @@ void Planner::wait_for_next(const api::CronSchedule& schedule) {
   // Times at a fixed distance are counted from the last one.
   const Missed missed = missed_since(schedule, since, now_);
   const auto next = schedule.next(missed.last.value_or(missed.problem.empty() ? since : now_));
-  if (next) plan_.look_again(*next + kClockSkew - now_);
+  if (next) plan_.requeue_after(*next + kClockSkew - now_);
 }
 
 void Planner::report() {

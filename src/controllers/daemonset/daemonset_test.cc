@@ -287,7 +287,7 @@ TEST(DaemonSetPlan, FailedPodsAreReplacedMoreAndMoreSlowly) {
     fail();
     Decision held = plan_set(world.view(), world.now);
     EXPECT_TRUE(held.plan.chains.empty());
-    EXPECT_EQ(held.plan.requeue_after, Duration(std::chrono::seconds(delay)));
+    EXPECT_EQ(held.plan.requeue_delay, Duration(std::chrono::seconds(delay)));
     world.now += std::chrono::seconds(delay);
     EXPECT_EQ(world.sync(), Steps{"delete n1"});
     world.live();
@@ -348,7 +348,7 @@ TEST(DaemonSetPlan, MinReadySecondsHoldTheRolloutUp) {
   world.sync();
   world.live();
   Decision decision = plan_set(world.view(), kNow);
-  EXPECT_EQ(decision.plan.requeue_after, Duration(20s));
+  EXPECT_EQ(decision.plan.requeue_delay, Duration(20s));
   EXPECT_EQ(decision.plan.then[0].object["status"]["numberReady"].as_int(), 2);
   EXPECT_TRUE(decision.plan.then[0].object["status"]["numberAvailable"].is_null());
   world.now += 20s;

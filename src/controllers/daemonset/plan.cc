@@ -123,7 +123,7 @@ bool Planner::is_available(const Value& pod) {
   const auto since = parse_time(ready["lastTransitionTime"].as_string());
   if (!since.ok()) return false;
   const Duration left = settle - (now_ - since.value());
-  if (left > Duration::zero()) out_.plan.look_again(left);
+  if (left > Duration::zero()) out_.plan.requeue_after(left);
   return left <= Duration::zero();
 }
 
@@ -180,7 +180,7 @@ bool Planner::may_kill_failed(const std::string& node) {
   const Duration since = now_ - known.last;
   const bool forgotten = fresh || since > 2 * kLongestBackoff;
   if (!forgotten && since < known.delay) {
-    out_.plan.look_again(known.delay - since);
+    out_.plan.requeue_after(known.delay - since);
     return false;
   }
   known = Backoff{forgotten ? kFirstBackoff : std::min(2 * known.delay, kLongestBackoff), now_};

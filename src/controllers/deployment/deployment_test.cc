@@ -119,7 +119,7 @@ TEST(DeploymentPlanTest, NothingIsWrittenAtRest) {
   view.deployment.set("status", status);
   plan = plan_deployment(view, kNow + 1h);
   EXPECT_TRUE(plan.empty() && plan.then.empty());
-  EXPECT_FALSE(plan.requeue_after.has_value());
+  EXPECT_FALSE(plan.requeue_delay.has_value());
 }
 
 TEST(DeploymentPlanTest, RollingBackTakesTheOldSetUnderANewNumber) {
@@ -304,7 +304,7 @@ TEST(DeploymentPlanTest, AStuckRolloutIsCalledThat) {
   view.deployment.set("status", from(R"({"replicas":1,"updatedReplicas":1,"conditions":[{"type":"Progressing","status":"True",
       "reason":"ReplicaSetUpdated","lastUpdateTime":"2026-01-01T00:55:00Z","lastTransitionTime":"2026-01-01T00:55:00Z"}]})"));
   Plan plan = plan_deployment(view, kNow);
-  EXPECT_EQ(plan.requeue_after, Duration(301s));
+  EXPECT_EQ(plan.requeue_delay, Duration(301s));
   plan = plan_deployment(view, kNow + 301s);
   EXPECT_EQ(condition(plan, "Progressing"),
             "False ProgressDeadlineExceeded ReplicaSet \"" + next_set_name(view.deployment) + "\" has timed out progressing.");

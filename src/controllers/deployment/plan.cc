@@ -405,7 +405,7 @@ void Planner::report(bool scaling) {
   // A Deployment without any condition has none, not an empty list.
   if (change["conditions"].is_array() && change["conditions"].empty() && deployment_["status"]["conditions"].empty()) change.erase("conditions");
   if (!change.empty()) plan_.then.push_back(patch_status(kDeployments, deployment_, Value::object({{"status", std::move(change)}})));
-  if (const auto in = deadline_in(deployment_, status, now_); in && !scaling) plan_.look_again(*in);
+  if (const auto in = deadline_in(deployment_, status, now_); in && !scaling) plan_.requeue_after(*in);
 }
 
 }  // namespace

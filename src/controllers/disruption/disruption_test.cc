@@ -60,7 +60,7 @@ TEST_F(DisruptionTest, EvictedPodsDoNotCountUntilTheirTimeIsUp) {
   EXPECT_EQ(plan.chains[0][0].object["status"]["currentHealthy"].as_int(), 1);
   EXPECT_TRUE(plan.chains[0][0].object["status"]["disruptedPods"].contains("gone"));
   EXPECT_TRUE(plan.chains[0][0].object["status"]["disruptedPods"]["gone"].is_null());
-  EXPECT_EQ(plan.requeue_after, Duration(61s));
+  EXPECT_EQ(plan.requeue_delay, Duration(61s));
   plan = plan_budget(view, kNow + 61s);
   EXPECT_EQ(plan.chains[0][0].object["status"]["currentHealthy"].as_int(), 2);
   ASSERT_EQ(plan.events.size(), 1u);
@@ -163,7 +163,7 @@ TEST(StaleDisruption, APodThatStaysIsToldSo) {
       from(R"({"type":"DisruptionTarget","status":"True","reason":"DeletionByTaintManager","lastTransitionTime":"2026-01-01T00:59:00Z"})"));
   Plan plan = plan_stale(pod, kNow);
   EXPECT_TRUE(plan.empty());
-  EXPECT_EQ(plan.requeue_after, Duration(60s));
+  EXPECT_EQ(plan.requeue_delay, Duration(60s));
   plan = plan_stale(pod, kNow + 60s);
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].object["status"]["conditions"][0]["status"].as_string(), "False");

@@ -109,7 +109,7 @@ Value disrupted(const View& view, Time now, Plan& plan) {
       continue;
     }
     out.set(name, at);
-    plan.look_again(until - now + 1s);
+    plan.requeue_after(until - now + 1s);
   }
   return out;
 }
@@ -194,7 +194,7 @@ Plan plan_stale(const Value& pod, Time now) {
   const auto since = parse_time(target["lastTransitionTime"].as_string());
   const Duration left = since.ok() ? since.value() + kStaleDisruption - now : Duration::zero();
   if (left > Duration::zero()) {
-    plan.look_again(left);
+    plan.requeue_after(left);
   } else {
     plan.add(pod_condition(pod, "DisruptionTarget", "False", "", "", now));
   }

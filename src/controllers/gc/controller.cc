@@ -63,7 +63,7 @@ class GarbageCollector final : public Controller {
       for (const Value& reference : view.object["metadata"]["ownerReferences"]) {
         view.owners.push_back(owner_state(view.object, reference, later, ahead));
       }
-      if (later.requeue_after || !later.problem.empty()) return later;
+      if (later.requeue_delay || !later.problem.empty()) return later;
       for (std::size_t i = 0; i < view.owners.size(); ++i) {
         const Value& reference = view.object["metadata"]["ownerReferences"][i];
         view.misplaced.push_back(view.owners[i] == OwnerState::kGone && lives_elsewhere(view.object, reference));
@@ -71,7 +71,7 @@ class GarbageCollector final : public Controller {
     }
     view.dependents = dependents_of(std::string(api::uid_of(view.object)));
     Plan plan = plan_object(view);
-    if (ahead) plan.look_again(kCacheBehind);
+    if (ahead) plan.requeue_after(kCacheBehind);
     return plan;
   }
 

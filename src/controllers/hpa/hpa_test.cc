@@ -207,7 +207,7 @@ TEST_F(HpaPlan, ScalesUpAndSaysSo) {
             R"([{"resource":{"current":{"averageUtilization":100,"averageValue":"100m"},"name":"cpu"},"type":"Resource"}])");
   EXPECT_EQ(status["desiredReplicas"].as_int(), 4);
   EXPECT_EQ(status["lastScaleTime"].as_string(), "2026-01-01T01:00:00Z");
-  EXPECT_EQ(plan.requeue_after, kPeriod);
+  EXPECT_EQ(plan.requeue_delay, kPeriod);
 }
 
 TEST_F(HpaPlan, AtItsTargetNothingIsWritten) {

@@ -37,7 +37,7 @@ class Look {
       : view_(view), hpa_(view.hpa), history_(history), now_(now), conditions_(view.hpa["status"]["conditions"]) {}
 
   Plan run() {
-    plan_.look_again(kPeriod);
+    plan_.requeue_after(kPeriod);
     if (view_.target.is_null()) {
       plan_.event(hpa_, kWarning, "FailedGetScale", view_.target_problem);
       say(kAble, false, "FailedGetScale", "the HPA controller was unable to get the target's current scale: " + view_.target_problem);

@@ -59,7 +59,7 @@ class World {
   void settle() {
     for (int i = 0; i < 50; ++i) {
       const Plan next = plan();
-      wait = next.requeue_after;
+      wait = next.requeue_delay;
       EXPECT_TRUE(next.then.empty());
       for (const Action& action : next.first) apply(action);
       for (const auto& chain : next.chains) {
@@ -685,7 +685,7 @@ TEST(JobExpiry, WhenTheTimeIsOver) {
   const Time end = parse_time("2026-01-01T00:00:10Z").value();
   Value job = from(R"({"metadata":{"name":"j","namespace":"d","uid":"u","resourceVersion":"7"},"spec":{"ttlSecondsAfterFinished":5},
       "status":{"conditions":[{"type":"Complete","status":"True","lastTransitionTime":"2026-01-01T00:00:10Z"}]}})");
-  EXPECT_EQ(plan_expiry(job, end + 2s).requeue_after, Duration(3s));
+  EXPECT_EQ(plan_expiry(job, end + 2s).requeue_delay, Duration(3s));
   const Plan over = plan_expiry(job, end + 5s);
   ASSERT_EQ(over.chains.size(), 1u);
   EXPECT_EQ(over.chains[0][0].options.propagation, "Foreground");

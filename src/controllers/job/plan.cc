@@ -252,7 +252,7 @@ std::optional<Verdict> Planner::failure() {
   if (started.ok() && left <= Duration::zero()) {
     return Verdict{"FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline"};
   }
-  plan_.look_again(left);
+  plan_.requeue_after(left);
   return std::nullopt;
 }
 
@@ -372,7 +372,7 @@ bool Planner::held_back() {
   }
   const Duration left = backoff_left(failures, last_failure, now_);
   if (left <= Duration::zero()) return false;
-  plan_.look_again(left);
+  plan_.requeue_after(left);
   return true;
 }
 
@@ -396,7 +396,7 @@ std::vector<std::int64_t> Planner::indexes_to_create(std::int64_t count) {
     if (left <= Duration::zero()) now.push_back(index);
     if (left > Duration::zero() && (!shortest || left < *shortest)) shortest = left;
   }
-  if (shortest) plan_.look_again(*shortest);
+  if (shortest) plan_.requeue_after(*shortest);
   return now;
 }
 
@@ -665,7 +665,7 @@ Plan plan_expiry(const Value& job, Time now) {
   if (!finished.ok()) return plan;
   const Duration left = *finished + seconds_in(job["spec"]["ttlSecondsAfterFinished"]) - now;
   if (left > Duration::zero()) {
-    plan.look_again(left);
+    plan.requeue_after(left);
     return plan;
   }
   // Exactly this version: the time may have been made longer.

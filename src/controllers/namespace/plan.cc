@@ -135,7 +135,7 @@ Plan plan_namespace(const View& view, Time now) {
   }
   // Informers tell of the kinds that are watched. Of the others, what was deleted just now is looked for soon, and what only
   // waits now and then.
-  if (view.live) plan.look_again(plan.chains.empty() ? kHeld : kLookAgain);
+  if (view.live) plan.requeue_after(plan.chains.empty() ? kHeld : kLookAgain);
   return plan;
 }
 

@@ -74,7 +74,7 @@ TEST(HealthPlanTest, ANewNodeIsAnnounced) {
 TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
   HealthView view{make_node(), {make_pod("a")}, 10s};
   EXPECT_TRUE(plan_health(view, {}, kNow).empty());
-  EXPECT_EQ(plan_health(view, {}, kNow).requeue_after, Config{}.grace - 10s);
+  EXPECT_EQ(plan_health(view, {}, kNow).requeue_delay, Config{}.grace - 10s);
   view.silent = Config{}.grace;
   Plan plan = plan_health(view, {}, kNow);
   ASSERT_EQ(plan.first.size(), 1u);
@@ -106,7 +106,7 @@ TEST(EvictionPlanTest, PodsGoWhenTheirTimeIsUp) {
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].object["status"]["conditions"][0]["reason"].as_string(), "DeletionByTaintManager");
   EXPECT_EQ(plan.chains[0][1].on_success[0].message, "Marking for deletion Pod default/now");
-  EXPECT_EQ(plan.requeue_after, Duration(240s));
+  EXPECT_EQ(plan.requeue_delay, Duration(240s));
   EXPECT_EQ(plan_eviction(view, kNow + 240s).chains.size(), 2u);
   view.node.mut("spec").erase("taints");
   EXPECT_TRUE(plan_eviction(view, kNow + 240s).empty());
@@ -119,14 +119,14 @@ TEST(EvictionPlanTest, AnUndatedTaintCountsFromWhenItWasSeenAndALaterPodFromWhen
   view.node.mut("spec").set("taints", from(R"([{"key":"k","value":"x","effect":"NoExecute"}])"));
   view.seen[taint_key(view.node["spec"]["taints"][0])] = kNow;
   view.pods = {make_pod("old", five)};
-  EXPECT_EQ(plan_eviction(view, kNow + 2s).requeue_after, Duration(3s));
+  EXPECT_EQ(plan_eviction(view, kNow + 2s).requeue_delay, Duration(3s));
   EXPECT_EQ(plan_eviction(view, kNow + 5s).chains.size(), 1u);
   view.pods = {make_pod("new", five)};
   view.pods[0].mut("metadata").set("creationTimestamp", format_time(kNow + 60s));
-  EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_after, Duration(5s));
+  EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_delay, Duration(5s));
   // So does one on a node that has had a dated taint for long: evicted at once, it would be made and evicted for ever.
   view.node.mut("spec").mut("taints").mut(std::size_t{0}).set("timeAdded", "2026-01-01T00:00:00Z");
-  EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_after, Duration(5s));
+  EXPECT_EQ(plan_eviction(view, kNow + 60s).requeue_delay, Duration(5s));
   EXPECT_EQ(plan_eviction(view, kNow + 65s).chains.size(), 1u);
 }
 
@@ -136,7 +136,7 @@ TEST(EvictionPlanTest, EachTaintHasItsOwnTime) {
   view.node.mut("spec").set("taints", from(R"([{"key":"a","effect":"NoExecute","timeAdded":"2026-01-01T00:59:55Z"},
                                                {"key":"b","effect":"NoExecute","timeAdded":"2026-01-01T01:00:00Z"}])"));
   view.pods = {make_pod("p", R"([{"key":"a","operator":"Exists","tolerationSeconds":60},{"key":"b","operator":"Exists","tolerationSeconds":20}])")};
-  EXPECT_EQ(plan_eviction(view, kNow).requeue_after, Duration(20s));
+  EXPECT_EQ(plan_eviction(view, kNow).requeue_delay, Duration(20s));
 }
 
 TEST(NodeControllersTest, AHandMadeTaintEvictsInTime) {

@@ -47,7 +47,7 @@ Plan plan_health(const HealthView& view, const Config& config, Time now) {
   }
   const bool silent = view.silent >= config.grace;
   if (!silent) {
-    plan.look_again(config.grace - view.silent);
+    plan.requeue_after(config.grace - view.silent);
   } else if (Value conditions = silent_conditions(node, now); !conditions.is_null()) {
     Action action = patch_status(kNodes, node, in_status(Value::object({{"conditions", conditions}})), true);
     action.succeeded(node, kNormal, "NodeNotReady", "Node " + std::string(api::name_of(node)) + " status is now: NodeNotReady");
@@ -98,7 +98,7 @@ Plan plan_eviction(const EvictionView& view, Time now) {
     const auto at = leaves_at(pod, view, now);
     if (!at) continue;
     if (*at > now) {
-      plan.look_again(*at - now);
+      plan.requeue_after(*at - now);
       continue;
     }
     Action mark = pod_condition(pod, "DisruptionTarget", "True", "DeletionByTaintManager",

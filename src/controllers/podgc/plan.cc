@@ -43,7 +43,7 @@ Plan plan_lost(const LostView& view, const Config& config, Time now) {
   if (pod["spec"]["nodeName"].as_string().empty()) return leaving ? forget(pod, now, false) : plan;
   if (!view.node.is_null()) return leaving && is_out_of_service(view.node) ? forget(pod, now, false) : plan;
   if (view.node_missing < config.quarantine) {
-    plan.look_again(config.quarantine - view.node_missing);
+    plan.requeue_after(config.quarantine - view.node_missing);
     return plan;
   }
   return view.live == LostView::Live::kGone ? forget(pod, now, true) : plan;

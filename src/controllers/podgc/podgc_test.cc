@@ -38,7 +38,7 @@ TEST(PodGcPlan, OnlyPodsOfNodesThatAreReallyGone) {
   view.node = Value();
   view.node_missing = 10s;
   EXPECT_FALSE(needs_live_node(view, {}));
-  EXPECT_EQ(plan_lost(view, {}, kNow).requeue_after, Duration(30s));
+  EXPECT_EQ(plan_lost(view, {}, kNow).requeue_delay, Duration(30s));
   view.node_missing = 40s;
   EXPECT_TRUE(needs_live_node(view, {}));
   view.live = LostView::Live::kThere;

@@ -22,7 +22,7 @@ Plan plan_quota(const View& view, Time now) {
     for (const Value& item : contents.items) {
       if (!counting::matches_scopes(view.quota, contents.resource, item)) continue;
       api::add(used, counting::masked(counting::usage(contents.resource, item, now), bounded));
-      if (auto end = counting::end_of_charge(contents.resource, item, now)) plan.look_again(*end - now + 1s);
+      if (auto end = counting::end_of_charge(contents.resource, item, now)) plan.requeue_after(*end - now + 1s);
     }
   }
   const Value& status = view.quota["status"];

@@ -56,7 +56,7 @@ TEST(QuotaPlan, LooksAgainWhenAPodIsOverdue) {
   Value leaving = pod("a");
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T01:00:10Z").set("deletionGracePeriodSeconds", 30);
   View view{quota(R"({"pods":"5"})"), {{kPods, {leaving}}}};
-  EXPECT_EQ(plan_quota(view, kNow).requeue_after, Duration(41s));
+  EXPECT_EQ(plan_quota(view, kNow).requeue_delay, Duration(41s));
   view.quota.set("status", from(status(view)));
   const Plan later = plan_quota(view, kNow + 41s);
   ASSERT_FALSE(later.chains.empty());

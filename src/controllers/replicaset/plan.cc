@@ -62,7 +62,7 @@ class Planner {
   Plan plan_;
   std::vector<Value> members_, active_;
   int terminating_ = 0;
-  std::string_view trouble_;  // reason of ReplicaFailure, should a write be refused
+  std::string_view failure_reason_;  // reason of ReplicaFailure, should a write be refused
 };
 
 void Planner::manage() {
@@ -75,14 +75,14 @@ void Planner::manage() {
 }
 
 void Planner::hold_back() {
-  plan_.look_again(view_.held_until - now_);
+  plan_.requeue_after(view_.held_until - now_);
   if (!view_.tell_hold) return;
   plan_.event(set_, kWarning, "BackOff", "Pods end or are taken away soon after they are made, " + std::to_string(view_.losses) +
                                              " times of late: the next are made at " + format_time(view_.held_until + 999ms));
 }
 
 void Planner::create_pods(int count) {
-  trouble_ = "FailedCreate";
+  failure_reason_ = "FailedCreate";
   std::set<std::string> taken;
   std::vector<std::string> known;
   for (const Value& pod : view_.pods) {
@@ -103,7 +103,7 @@ void Planner::create_pods(int count) {
 }
 
 void Planner::delete_pods(int count) {
-  trouble_ = "FailedDelete";
+  failure_reason_ = "FailedDelete";
   std::vector<Value> order = active_;
   order_for_deletion(order, view_.related ? view_.related() : active_, now_);
   for (int i = 0; i < count; ++i) {
@@ -128,7 +128,7 @@ void Planner::report() {
     if (now_ - *since >= settle) {
       ++available;
     } else {
-      plan_.look_again(settle - (now_ - *since));
+      plan_.requeue_after(settle - (now_ - *since));
     }
   }
   Value change = Value::object();
@@ -144,12 +144,12 @@ void Planner::report() {
   }
   number("observedGeneration", std::max(set_["metadata"]["generation"].as_int(), old["observedGeneration"].as_int()));
   auto write = [&](Value changed) { return patch_status(family_.owner_resource, set_, Value::object({{"status", std::move(changed)}}), true); };
-  if (!trouble_.empty()) {
+  if (!failure_reason_.empty()) {
     Value failed = change;
     // One that is there already keeps the reason it came for.
     if (api::condition_of(set_, "ReplicaFailure").is_null()) {
       Value conditions = old["conditions"];
-      api::set_condition(conditions, "ReplicaFailure", "True", trouble_, "", now_);
+      api::set_condition(conditions, "ReplicaFailure", "True", failure_reason_, "", now_);
       failed.set("conditions", conditions);
       plan_.explain = [](const std::string& why, std::vector<Action>& otherwise) {
         Value& all = otherwise[0].object.mut("status").mut("conditions");

@@ -149,7 +149,7 @@ TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
   view.pods = {make_pod("a", true, "2026-01-01T00:59:30Z")};
   const Plan plan = plan_set(view, kNow);
   EXPECT_EQ(plan.then[0].object["status"], from(R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"terminatingReplicas":0,"observedGeneration":1})"));
-  EXPECT_EQ(plan.requeue_after, Duration(30s));
+  EXPECT_EQ(plan.requeue_delay, Duration(30s));
   EXPECT_EQ(plan_set(view, kNow + 30s).then[0].object["status"]["availableReplicas"].as_int(), 1);
 }
 

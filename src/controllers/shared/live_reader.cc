@@ -88,7 +88,7 @@ LiveReader::Answer LiveReader::list(const api::Resource& resource, const std::st
 }
 
 void LiveReader::wait(const Answer& answer, Plan& plan) {
-  if (answer.state == Answer::kPending) plan.look_again(kComeAgain);
+  if (answer.state == Answer::kPending) plan.requeue_after(kComeAgain);
   if (answer.state == Answer::kFailed) plan.problem = "the server could not be asked";
 }
 

@@ -74,16 +74,6 @@ Value make_claim(const Value& set, const Shape& shape, const Value& claim_templa
 // The labels that say who the pod is are right.
 bool identity_matches(const Shape& shape, const Value& pod, int ordinal);
 
-// What keeps a pod from becoming ready that will not go away by itself.
-struct Trouble {
-  std::string reason;  // "Unschedulable", "ImagePullBackOff", ...
-  std::string text;    // a sentence part; the same as long as nothing but time passes
-  std::string since;   // RFC 3339, or empty
-  std::string hint;    // what would help
-  explicit operator bool() const { return !reason.empty(); }
-};
-Trouble trouble_of(const Value& pod);
-
 // What the planner has to know of a pod, read once.
 struct PodState {
   bool terminating = false;

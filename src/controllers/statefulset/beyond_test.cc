@@ -67,8 +67,8 @@ TEST(StatefulSetBroken, OneThatWasReadyAMomentAgoIsWaitedFor) {
   world.ready("web-0", false, format_time(kNow - 3s));
   const Plan plan = world.plan();
   EXPECT_EQ(plan.chains.size(), 0u);
-  ASSERT_TRUE(plan.requeue_after.has_value());
-  EXPECT_EQ(*plan.requeue_after, 7s);
+  ASSERT_TRUE(plan.requeue_delay.has_value());
+  EXPECT_EQ(*plan.requeue_delay, 7s);
   world.now = kNow + 7s;
   world.sync();
   EXPECT_TRUE(api::is_terminating(world.pods["web-0"]));
@@ -259,7 +259,7 @@ TEST(StatefulSetBackOff, HoldsASuccessorBackAndSaysSo) {
   world.failures[0] = {4, kNow - 1s};
   const Plan plan = world.plan();
   EXPECT_TRUE(plan.chains.empty());
-  EXPECT_EQ(*plan.requeue_after, 3s);
+  EXPECT_EQ(*plan.requeue_delay, 3s);
   ASSERT_EQ(plan.events.size(), 1u);
   EXPECT_EQ(plan.events[0].reason, "BackOff");
   world.sync();
@@ -277,7 +277,7 @@ TEST(StatefulSetBackOff, HoldsBackTheSuccessorOfAMemberThatWasTakenAway) {
   world.failures[1] = {4, kNow - 1s, true, world.status()["currentRevision"].str()};
   const Plan plan = world.plan();
   EXPECT_TRUE(World::steps(plan).empty());
-  EXPECT_EQ(plan.requeue_after, Duration(3s));
+  EXPECT_EQ(plan.requeue_delay, Duration(3s));
   world.sync();
   EXPECT_EQ(world.wait_reason(), "BackOff");
   EXPECT_NE(world.waits().find("web-1 was taken away 4 times of late"), std::string::npos) << world.waits();
@@ -686,13 +686,13 @@ TEST(StatefulSetWait, ASlowStartIsExplainedAfterAWhileOnly) {
       "lastTransitionTime":"2026-01-02T03:04:00Z"}]})").value());
   const std::string before = world.waits();
   Plan plan = world.plan();
-  EXPECT_EQ(*plan.requeue_after, 5s);
+  EXPECT_EQ(*plan.requeue_delay, 5s);
   world.sync();
   EXPECT_EQ(world.waits(), before) << "no write for a moment";
   world.now = kNow + 5s;
   world.sync();
   EXPECT_EQ(world.wait_reason(), "NotReady");
-  EXPECT_FALSE(world.plan().requeue_after.has_value()) << "and then silence";
+  EXPECT_FALSE(world.plan().requeue_delay.has_value()) << "and then silence";
 }
 
 TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
@@ -701,7 +701,7 @@ TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
   world.pods["web-1"].mut("metadata").set("deletionTimestamp", format_time(kNow + 30s));
   world.sync();
   EXPECT_EQ(world.waits(), "waiting for web-1 (revision " + world.revision_of("web-1") + ") to end; it was deleted, and comes back");
-  EXPECT_EQ(*world.plan().requeue_after, 40s);
+  EXPECT_EQ(*world.plan().requeue_delay, 40s);
   world.now = kNow + 40s;
   world.sync();
   EXPECT_NE(world.waits().find("which was to end by " + format_time(kNow + 30s)), std::string::npos) << world.waits();

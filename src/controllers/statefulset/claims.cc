@@ -54,8 +54,8 @@ const Value& SetPlanner::claim_templates_for(std::string_view revision) const {
   return old && !current_claims_.is_null() ? current_claims_ : set_["spec"]["volumeClaimTemplates"];
 }
 
-bool SetPlanner::claims_usable(const Place& place) {
-  const std::string name = pod_name(shape_, place.ordinal);
+bool SetPlanner::claims_usable(const Replica& replica) {
+  const std::string name = pod_name(shape_, replica.ordinal);
   if (!view_.pod(name).is_null()) {
     plan_.event(set_, kWarning, "FailedCreate",
                 words("create", name) + " failed error: pods \"" + name + "\" already exists");
@@ -63,20 +63,20 @@ bool SetPlanner::claims_usable(const Place& place) {
                           "kubectl delete pod " + name + ", or give the set another name", true);
     return false;
   }
-  if (shape_.options.recreate && !shape_.on_delete && place.ordinal >= shape_.first_updated()) {
-    for (const Place& other : replicas_) {
+  if (shape_.options.recreate && !shape_.on_delete && replica.ordinal >= shape_.first_updated()) {
+    for (const Replica& other : replicas_) {
       if (!other.outdated || other.ordinal < shape_.first_updated()) continue;
       wait("Recreating", "waiting for " + call(other) + " to end before the new ones start");
       return false;
     }
   }
   std::string_view revision;
-  (void)template_for(place.ordinal, revision);
+  (void)template_for(replica.ordinal, revision);
   for (const Value& one : claim_templates_for(revision)) {
-    const std::string claim_called = claim_name(shape_, api::name_of(one), place.ordinal);
+    const std::string claim_called = claim_name(shape_, api::name_of(one), replica.ordinal);
     const Value& claim = view_.claim(claim_called);
     if (claim.is_null()) continue;
-    const bool stale = claim_is_stale(claim, shape_, place.pod, place.ordinal);
+    const bool stale = claim_is_stale(claim, shape_, replica.pod, replica.ordinal);
     if (!api::is_terminating(claim) && !stale) continue;
     if (api::is_terminating(claim)) {
       plan_.event(set_, kWarning, "FailedCreate",
@@ -91,12 +91,12 @@ bool SetPlanner::claims_usable(const Place& place) {
   return true;
 }
 
-void SetPlanner::add_missing_claims(const Place& place, const Value& templates, std::vector<Action>& chain) {
-  const std::string pod = pod_name(shape_, place.ordinal);
+void SetPlanner::add_missing_claims(const Replica& replica, const Value& templates, std::vector<Action>& chain) {
+  const std::string pod = pod_name(shape_, replica.ordinal);
   for (const Value& one : templates) {
-    const std::string name = claim_name(shape_, api::name_of(one), place.ordinal);
+    const std::string name = claim_name(shape_, api::name_of(one), replica.ordinal);
     if (!view_.claim(name).is_null()) continue;
-    chain.push_back(create(kPersistentVolumeClaims, make_claim(set_, shape_, one, place.ordinal)));
+    chain.push_back(create(kPersistentVolumeClaims, make_claim(set_, shape_, one, replica.ordinal)));
     chain.back()
         .succeeded(set_, kNormal, "SuccessfulCreate",
                    "create Claim " + name + " Pod " + pod + " in StatefulSet " + shape_.name + " success")
@@ -108,11 +108,11 @@ void SetPlanner::add_missing_claims(const Place& place, const Value& templates, 
 }
 
 // Notes on claims that were somebody else's that they are this set's now. Answers a sentence for each.
-std::vector<std::string> SetPlanner::take_over_claims(const Place& place, const Value& templates, std::vector<Action>& chain) {
+std::vector<std::string> SetPlanner::adopt_claims(const Replica& replica, const Value& templates, std::vector<Action>& chain) {
   std::vector<std::string> out;
   const std::string user = user_of_claims(set_);
   for (const Value& one : templates) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
+    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica.ordinal));
     if (claim.is_null() || api::is_terminating(claim)) continue;
     const std::string_view before = api::annotation_of(claim, kUsedByAnnotation);
     if (before == user) continue;
@@ -123,22 +123,22 @@ std::vector<std::string> SetPlanner::take_over_claims(const Place& place, const 
     std::string age = created.ok() ? " (" + human_duration(now_ - created.value()) + " ago)" : "";
     out.push_back("claim " + quoted(api::name_of(claim)) + " is reused with the data on it: created " + std::string(made) + age +
                   ", last used by " +
-                  (before.empty() ? "nobody that noted it" : "pod " + pod_name(shape_, place.ordinal) + " of " + std::string(before)));
+                  (before.empty() ? "nobody that noted it" : "pod " + pod_name(shape_, replica.ordinal) + " of " + std::string(before)));
   }
   return out;
 }
 
-void SetPlanner::fix_claim_owners(const Place& place, std::vector<Action>& chain) {
+void SetPlanner::fix_claim_owners(const Replica& replica, std::vector<Action>& chain) {
   for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
+    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica.ordinal));
     if (claim.is_null() || api::is_terminating(claim)) continue;
-    Value owners = wanted_claim_owners(claim, set_, shape_, place.pod, place.ordinal);
+    Value owners = wanted_claim_owners(claim, set_, shape_, replica.pod, replica.ordinal);
     if (owners.is_null()) continue;
-    if (!place.pod.is_null() && !shape_.in_range(place.ordinal)) {
-      // From here on the claim goes when this pod goes. That must not happen out of an old view: neither for a place
+    if (!replica.pod.is_null() && !shape_.in_range(replica.ordinal)) {
+      // From here on the claim goes when this pod goes. That must not happen out of an old view: neither for a replica
       // that is wanted again, nor with a pod that is gone already.
       chain.push_back(confirm_version(kStatefulSets, set_));
-      chain.push_back(confirm_version(kPods, place.pod));
+      chain.push_back(confirm_version(kPods, replica.pod));
     }
     fixed_claims_.insert(std::string(api::name_of(claim)));
     Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(owners)}})}});
@@ -146,7 +146,7 @@ void SetPlanner::fix_claim_owners(const Place& place, std::vector<Action>& chain
   }
 }
 
-// With whenDeleted: Retain no claim may go with the set, whether its place has a pod now or not. One whose template was
+// With whenDeleted: Retain no claim may go with the set, whether its replica has a pod now or not. One whose template was
 // removed never does.
 void SetPlanner::keep_claims_of_empty_places() {
   const Value& templates = set_["spec"]["volumeClaimTemplates"];
@@ -169,18 +169,18 @@ void SetPlanner::keep_claims_of_empty_places() {
 }
 
 // A claim that was to go with its pod stays when its template is removed before the pod has gone.
-void SetPlanner::keep_claims_of_removed_templates(const Place& place) {
-  if (!shape_.options.claim_template_updates || place.pod.is_null()) return;
+void SetPlanner::keep_claims_of_removed_templates(const Replica& replica) {
+  if (!shape_.options.claim_template_updates || replica.pod.is_null()) return;
   const Value& templates = set_["spec"]["volumeClaimTemplates"];
-  for (const Value& volume : place.pod["spec"]["volumes"]) {
+  for (const Value& volume : replica.pod["spec"]["volumes"]) {
     const std::string_view name = volume["persistentVolumeClaim"]["claimName"].as_string();
-    if (name.empty() || name != claim_name(shape_, volume["name"].as_string(), place.ordinal)) continue;
+    if (name.empty() || name != claim_name(shape_, volume["name"].as_string(), replica.ordinal)) continue;
     if (std::any_of(templates.begin(), templates.end(), [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); })) continue;
     const Value& claim = view_.claim(std::string(name));
     if (claim.is_null() || api::is_terminating(claim)) continue;
     Value others = Value::array({});
     for (const Value& reference : claim["metadata"]["ownerReferences"]) {
-      if (reference["uid"].as_string() != api::uid_of(place.pod)) others.push(reference);
+      if (reference["uid"].as_string() != api::uid_of(replica.pod)) others.push(reference);
     }
     if (others.size() == claim["metadata"]["ownerReferences"].size()) continue;
     Value change = Value::object({{"metadata", Value::object({{"ownerReferences", std::move(others)}})}});
@@ -192,11 +192,11 @@ void SetPlanner::keep_claims_of_removed_templates(const Place& place) {
 
 // One of the member's claims has grown on its volume since the pod mounted it, and waits for the next mount. Times have
 // whole seconds: a pod made in that very second counts as one from before.
-bool SetPlanner::needs_remount(const Place& place) const {
-  if (place.state.pending) return false;
-  const auto made = parse_time(place.pod["metadata"]["creationTimestamp"].as_string());
+bool SetPlanner::needs_remount(const Replica& replica) const {
+  if (replica.state.pending) return false;
+  const auto made = parse_time(replica.pod["metadata"]["creationTimestamp"].as_string());
   for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place.ordinal));
+    const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica.ordinal));
     if (!waits_for_remount(claim)) continue;
     const auto grown = parse_time(api::condition_of(claim, kResizePending)["lastTransitionTime"].as_string());
     // A stamp from the future (a clock that was set back) would make every successor need one too.
@@ -210,10 +210,10 @@ void SetPlanner::update_claims() {
   if (!shape_.options.claim_template_updates || shape_.terminating) return;
   std::vector<std::string> done, left;
   std::vector<Action> now;
-  for (auto place = replicas_.rbegin(); place != replicas_.rend() && place->ordinal >= shape_.first_updated(); ++place) {
+  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= shape_.first_updated(); ++replica) {
     std::string work;
     for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
-      const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), place->ordinal));
+      const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica->ordinal));
       if (claim.is_null() || api::is_terminating(claim)) continue;
       const Value change = wanted_spec_change(claim, one);
       if (change.is_null()) {
@@ -235,12 +235,12 @@ void SetPlanner::update_claims() {
       }
       if (left.empty() && bound) now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
     }
-    if (work.empty() && !place->pod.is_null() && !claims_match(shape_, place->pod, set_["spec"]["volumeClaimTemplates"], place->ordinal))
+    if (work.empty() && !replica->pod.is_null() && !claims_match(shape_, replica->pod, set_["spec"]["volumeClaimTemplates"], replica->ordinal))
       work = "its pod is to be replaced, with the claims of the new templates";
     if (work.empty()) {
-      done.push_back(pod_name(shape_, place->ordinal));
+      done.push_back(pod_name(shape_, replica->ordinal));
     } else {
-      left.push_back(pod_name(shape_, place->ordinal) + ": " + work);
+      left.push_back(pod_name(shape_, replica->ordinal) + ": " + work);
     }
   }
   if (left.empty()) return;

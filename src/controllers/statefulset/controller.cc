@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "controllers/shared/blocked_reason.h"
 #include "controllers/shared/set_identity.h"
 #include "controllers/statefulset/plan.h"
 
@@ -11,9 +12,9 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-bool trouble_differs(const Value& before, const Value& after) {
+bool blocking_differs(const Value& before, const Value& after) {
   if (before["status"].same_node(after["status"]) || api::is_pod_ready(after)) return false;
-  const Trouble a = trouble_of(before), b = trouble_of(after);
+  const BlockedReason a = blocked_reason_of(before), b = blocked_reason_of(after);
   return a.reason != b.reason || a.text != b.text;
 }
 
@@ -24,7 +25,7 @@ bool matters(const Value& before, const Value& after) {
          api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
          before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
          before["metadata"]["labels"] != after["metadata"]["labels"] ||
-         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] || trouble_differs(before, after);
+         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] || blocking_differs(before, after);
 }
 
 bool claim_matters(const Value& before, const Value& after) {
@@ -156,7 +157,7 @@ class StatefulSetController final : public Controller {
     }
   }
 
-  // The set that owns the pod, and the set whose place its name would take.
+  // The set that owns the pod, and the set whose replica its name would take.
   void by_member(const Value& before, const Value& after, Keys& keys) const {
     by_owner(before, after, keys);
     const Value& pod = after.is_null() ? before : after;

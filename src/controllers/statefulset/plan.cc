@@ -62,32 +62,32 @@ bool SetPlanner::claim_members() {
   return !plan_.chains.empty();
 }
 
-void SetPlanner::take_places() {
+void SetPlanner::collect_replicas() {
   // However many are asked for: no more are looked at than there are, and a good piece ahead.
   const std::size_t most = view_.pods.size() + kPlacesAhead;
   const std::vector<int> ordinals = shape_.ordinals(most);
   replicas_.reserve(ordinals.size());
-  for (int ordinal : ordinals) replicas_.push_back(Place{ordinal});
+  for (int ordinal : ordinals) replicas_.push_back(Replica{ordinal});
   for (const Value& pod : view_.pods) {
     const Member member = parse_member(api::name_of(pod));
     if (member.parent != shape_.name || member.ordinal < 0) continue;
-    Place place{member.ordinal, pod, state_of(pod, shape_.min_ready_seconds, now_)};
-    place.outdated = is_outdated(place);
-    if (place.state.ready && !place.state.available) plan_.look_again(place.state.available_in);
-    count(place);
+    Replica replica{member.ordinal, pod, state_of(pod, shape_.min_ready_seconds, now_)};
+    replica.outdated = is_outdated(replica);
+    if (replica.state.ready && !replica.state.available) plan_.requeue_after(replica.state.available_in);
+    count(replica);
     if (shape_.in_range(member.ordinal)) {
       const std::size_t at = shape_.index_of(member.ordinal);
-      if (at < replicas_.size()) replicas_[at] = std::move(place);
+      if (at < replicas_.size()) replicas_[at] = std::move(replica);
     } else {
-      condemned_.push_back(std::move(place));
+      surplus_.push_back(std::move(replica));
     }
   }
-  std::sort(condemned_.begin(), condemned_.end(), [](const Place& a, const Place& b) { return a.ordinal > b.ordinal; });
-  for (const Place& place : replicas_) {
-    if (!first_unhealthy_ && !place.state.healthy()) first_unhealthy_ = &place;
+  std::sort(surplus_.begin(), surplus_.end(), [](const Replica& a, const Replica& b) { return a.ordinal > b.ordinal; });
+  for (const Replica& replica : replicas_) {
+    if (!first_unhealthy_ && !replica.state.healthy()) first_unhealthy_ = &replica;
   }
-  for (auto place = condemned_.rbegin(); place != condemned_.rend(); ++place) {
-    if (!first_unhealthy_ && !place->state.healthy()) first_unhealthy_ = &*place;
+  for (auto replica = surplus_.rbegin(); replica != surplus_.rend(); ++replica) {
+    if (!first_unhealthy_ && !replica->state.healthy()) first_unhealthy_ = &*replica;
   }
   initialised_ = initialised();
   outage_ = is_outage();
@@ -97,7 +97,7 @@ void SetPlanner::take_places() {
 // No member is left that could be waited for. Not on a first start, and not where a rollout is under way: then order counts.
 bool SetPlanner::is_outage() const {
   if (shape_.parallel || replicas_.size() < 2 || current_name_ != update_name_ || initialised_.empty()) return false;
-  return std::none_of(replicas_.begin(), replicas_.end(), [](const Place& place) { return place.state.healthy(); });
+  return std::none_of(replicas_.begin(), replicas_.end(), [](const Replica& replica) { return replica.state.healthy(); });
 }
 
 void SetPlanner::order_revisions() {
@@ -124,78 +124,78 @@ const Value& SetPlanner::template_for(int ordinal, std::string_view& revision) c
 }
 
 // Answers whether what comes after them has to wait.
-bool SetPlanner::settle_replicas() {
+bool SetPlanner::reconcile_replicas() {
   bool stopped = false;
-  for (Place& place : replicas_) {
+  for (Replica& replica : replicas_) {
     if (stopped && !shape_.parallel) {
       if (!outage_) break;
-      if (!std::binary_search(initialised_.begin(), initialised_.end(), place.ordinal)) break;
+      if (!std::binary_search(initialised_.begin(), initialised_.end(), replica.ordinal)) break;
     }
-    stopped = settle_replica(place) || (stopped && outage_);
+    stopped = reconcile_replica(replica) || (stopped && outage_);
   }
   return stopped;
 }
 
 // Answers whether an ordered set has to stop here.
-bool SetPlanner::settle_replica(Place& place) {
-  if (place.pod.is_null()) {
-    if (!is_held_back(place) && claims_usable(place)) create_pod(place);
+bool SetPlanner::reconcile_replica(Replica& replica) {
+  if (replica.pod.is_null()) {
+    if (!is_held_back(replica) && claims_usable(replica)) create_pod(replica);
     return true;
   }
-  if (place.state.ended) return settle_ended(place);
-  if (place.state.pending && !place.state.terminating) {
+  if (replica.state.ended) return reconcile_ended(replica);
+  if (replica.state.pending && !replica.state.terminating) {
     std::vector<Action> chain;
-    add_missing_claims(place, claim_templates_for(place.state.revision), chain);
+    add_missing_claims(replica, claim_templates_for(replica.state.revision), chain);
     plan_.add_chain(std::move(chain));
   }
-  if (place.state.terminating || !place.state.available) {
-    wait_for(place);
+  if (replica.state.terminating || !replica.state.available) {
+    wait_for(replica);
     if (!shape_.parallel) return true;
   }
-  fix_identity(place);
+  fix_identity(replica);
   return false;
 }
 
 // A member that is made and taken away again (its node is gone, or has a taint that it does not tolerate) would otherwise be
 // made again as fast as it goes.
-bool SetPlanner::is_held_back(const Place& place) {
-  const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};
+bool SetPlanner::is_held_back(const Replica& replica) {
+  const View::Failures failures = view_.failures ? view_.failures(replica.ordinal) : View::Failures{};
   if (!failures.taken) return false;
   std::string_view revision;
-  (void)template_for(place.ordinal, revision);
+  (void)template_for(replica.ordinal, revision);
   const Time until = failures.last + back_off(failures.count);
   if (until <= now_ || revision != failures.revision) return false;
-  plan_.look_again(until - now_);
-  wait("BackOff", pod_name(shape_, place.ordinal) + " was taken away " + std::to_string(failures.count) +
+  plan_.requeue_after(until - now_);
+  wait("BackOff", pod_name(shape_, replica.ordinal) + " was taken away " + std::to_string(failures.count) +
                       " times of late, soon after it was made, and is made again at " + format_time(until + 999ms) + "; see kubectl get events", true);
   return true;
 }
 
 // Its successor is made when it has left the API: two of one name cannot be.
-bool SetPlanner::settle_ended(Place& place) {
-  wait_for(place);
-  if (place.state.terminating) return true;
-  const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};
+bool SetPlanner::reconcile_ended(Replica& replica) {
+  wait_for(replica);
+  if (replica.state.terminating) return true;
+  const View::Failures failures = view_.failures ? view_.failures(replica.ordinal) : View::Failures{};
   const Time until = failures.last + back_off(failures.count);
-  if (until > now_ && !place.outdated) {
-    plan_.look_again(until - now_);
+  if (until > now_ && !replica.outdated) {
+    plan_.requeue_after(until - now_);
     return true;
   }
-  delete_pod(place);
+  delete_pod(replica);
   return true;
 }
 
-void SetPlanner::create_pod(Place& place) {
+void SetPlanner::create_pod(Replica& replica) {
   std::string_view revision;
-  const Value& pod_template = template_for(place.ordinal, revision);
+  const Value& pod_template = template_for(replica.ordinal, revision);
   const Value& claim_templates = claim_templates_for(revision);
-  const std::string name = pod_name(shape_, place.ordinal);
+  const std::string name = pod_name(shape_, replica.ordinal);
   std::vector<Action> chain;
-  add_missing_claims(place, claim_templates, chain);
+  add_missing_claims(replica, claim_templates, chain);
   // Owners first: they are written over exactly the version that this view knows.
-  fix_claim_owners(place, chain);
-  const std::vector<std::string> reused = take_over_claims(place, claim_templates, chain);
-  chain.push_back(create(kPods, make_pod(set_, shape_, pod_template, claim_templates, revision, place.ordinal)));
+  fix_claim_owners(replica, chain);
+  const std::vector<std::string> reused = adopt_claims(replica, claim_templates, chain);
+  chain.push_back(create(kPods, make_pod(set_, shape_, pod_template, claim_templates, revision, replica.ordinal)));
   chain.back()
       .succeeded(set_, kNormal, "SuccessfulCreate", words("create", name) + " successful")
       .failed(set_, kWarning, "FailedCreate", words("create", name) + " failed error: ");
@@ -205,38 +205,38 @@ void SetPlanner::create_pod(Place& place) {
   wait("Starting", "waiting for " + name + " (revision " + std::string(revision) + ") to become ready");
 }
 
-void SetPlanner::delete_pod(Place& place, std::vector<Action> chain) {
-  const std::string_view name = api::name_of(place.pod);
-  Action action = remove(kPods, place.pod);
+void SetPlanner::delete_pod(Replica& replica, std::vector<Action> chain) {
+  const std::string_view name = api::name_of(replica.pod);
+  Action action = remove(kPods, replica.pod);
   action.succeeded(set_, kNormal, "SuccessfulDelete", words("delete", name) + " successful")
       .failed(set_, kWarning, "FailedDelete", words("delete", name) + " failed error: ");
   chain.push_back(std::move(action));
   plan_.add_chain(std::move(chain));
-  uncount_deleted(place);
-  place.state.terminating = true;
+  uncount_deleted(replica);
+  replica.state.terminating = true;
 }
 
-void SetPlanner::fix_identity(const Place& place) {
-  if (identity_matches(shape_, place.pod, place.ordinal)) return;
-  const std::string_view name = api::name_of(place.pod);
-  Value labels = Value::object({{kPodNameLabel, name}, {kPodIndexLabel, std::to_string(place.ordinal)}});
-  Action action = patch(kPods, place.pod, api::PatchType::kMerge, in_metadata("labels", std::move(labels)));
+void SetPlanner::fix_identity(const Replica& replica) {
+  if (identity_matches(shape_, replica.pod, replica.ordinal)) return;
+  const std::string_view name = api::name_of(replica.pod);
+  Value labels = Value::object({{kPodNameLabel, name}, {kPodIndexLabel, std::to_string(replica.ordinal)}});
+  Action action = patch(kPods, replica.pod, api::PatchType::kMerge, in_metadata("labels", std::move(labels)));
   action.succeeded(set_, kNormal, "SuccessfulUpdate", words("update", name) + " successful")
       .failed(set_, kWarning, "FailedUpdate", words("update", name) + " failed error: ");
   plan_.add(std::move(action));
 }
 
 // Whether the budgets that count everything let this member go now. One that is not ready costs nothing.
-bool SetPlanner::may_disrupt(const Place& place) {
-  if (!place.state.ready || place.state.terminating) return true;
+bool SetPlanner::may_disrupt(const Replica& replica) {
+  if (!replica.state.ready || replica.state.terminating) return true;
   std::vector<std::string> draws_on;
   for (const Value& budget : view_.budgets) {
     const auto selector = api::LabelSelector::of_object(budget["spec"]["selector"]);
-    if (!selector.ok() || !selector->matches(api::labels_of(place.pod))) continue;
+    if (!selector.ok() || !selector->matches(api::labels_of(replica.pod))) continue;
     const std::string name(api::name_of(budget));
     const auto allowed = budget["status"]["disruptionsAllowed"].as_int();
     if (drawn_[name] >= allowed) {
-      wait("Budget", "waiting for PodDisruptionBudget " + quoted(name) + " to let " + call(place) + " go: it allows " +
+      wait("Budget", "waiting for PodDisruptionBudget " + quoted(name) + " to let " + call(replica) + " go: it allows " +
                          std::to_string(allowed) + " disruptions now, " +
                          std::to_string(budget["status"]["currentHealthy"].as_int()) + " of the " +
                          std::to_string(budget["status"]["desiredHealthy"].as_int()) + " pods it wants are healthy");
@@ -252,19 +252,19 @@ bool SetPlanner::may_disrupt(const Place& place) {
 
 // Answers whether an ordered set has to stop here. Before a pod goes its claims are told (by their owners) whether they
 // go with it.
-bool SetPlanner::settle_condemned(Place& place, bool blocked) {
+bool SetPlanner::reconcile_surplus(Replica& replica, bool blocked) {
   std::vector<Action> owners;
-  fix_claim_owners(place, owners);
+  fix_claim_owners(replica, owners);
   // One that has ended will never become healthy here, and nothing of it runs: waiting for it would be for ever.
-  const bool may_go = shape_.parallel || place.state.available || place.state.ended || &place == first_unhealthy_;
-  if (!blocked && !place.state.terminating && may_go && may_disrupt(place)) {
-    wait_for_end(place);
-    delete_pod(place, std::move(owners));
+  const bool may_go = shape_.parallel || replica.state.available || replica.state.ended || &replica == first_unhealthy_;
+  if (!blocked && !replica.state.terminating && may_go && may_disrupt(replica)) {
+    wait_for_end(replica);
+    delete_pod(replica, std::move(owners));
   } else {
-    if (place.state.terminating) {
-      wait_for(place);
+    if (replica.state.terminating) {
+      wait_for(replica);
     } else if (!blocked && !may_go && first_unhealthy_) {
-      wait("ScalingDown", call(place) + " is to be removed, after " + call(*first_unhealthy_) + " has become ready or gone", true);
+      wait("ScalingDown", call(replica) + " is to be removed, after " + call(*first_unhealthy_) + " has become ready or gone", true);
     }
     plan_.add_chain(std::move(owners));
   }
@@ -288,10 +288,10 @@ void SetPlanner::hold_teardown() {
 
 void SetPlanner::tear_down() {
   const bool orphaning = has_finalizer(set_, "orphan");
-  Place* last = nullptr;
-  for (std::vector<Place>* places : {&condemned_, &replicas_}) {
-    for (Place& place : *places) {
-      if (!place.pod.is_null() && (!last || place.ordinal > last->ordinal)) last = &place;
+  Replica* last = nullptr;
+  for (std::vector<Replica>* list : {&surplus_, &replicas_}) {
+    for (Replica& replica : *list) {
+      if (!replica.pod.is_null() && (!last || replica.ordinal > last->ordinal)) last = &replica;
     }
   }
   if (!last || orphaning || !shape_.options.ordered_teardown) {
@@ -312,8 +312,8 @@ Plan SetPlanner::run() {
   plan_.rest = shape_.parallel ? kRestOfParallel : kRestOfOrdered;
   if (claim_members()) return std::move(plan_);
   order_revisions();
-  take_places();
-  plan_.members = replicas_.size() + condemned_.size();
+  collect_replicas();
+  plan_.members = replicas_.size() + surplus_.size();
   if (shape_.terminating) {
     plan_.first.clear();
     if (has_finalizer(set_, kTeardownFinalizer)) tear_down();
@@ -326,7 +326,7 @@ Plan SetPlanner::run() {
   const bool has_claims = !set_["spec"]["volumeClaimTemplates"].empty();
   for (std::size_t i = 0; has_claims && i < replicas_.size(); ++i) {
     // A pod of that name that is no longer a member counts too: its claim must not go with it.
-    Place there = replicas_[i];
+    Replica there = replicas_[i];
     if (there.pod.is_null()) there.pod = view_.pod(pod_name(shape_, there.ordinal));
     std::vector<Action> owners;
     if (!there.pod.is_null()) fix_claim_owners(there, owners);
@@ -335,17 +335,17 @@ Plan SetPlanner::run() {
   const bool ordered = !shape_.parallel;
   // What has to go before anything new may come waits for nobody.
   if (shape_.options.recreate) roll();
-  bool stopped = settle_replicas();
+  bool stopped = reconcile_replicas();
   if (!(stopped && ordered)) {
     stopped = false;
-    for (Place& place : condemned_) stopped = settle_condemned(place, stopped && ordered);
+    for (Replica& replica : surplus_) stopped = reconcile_surplus(replica, stopped && ordered);
   }
   replace_broken();
   if (!(stopped && ordered) && !shape_.options.recreate) roll();
   update_claims();
   keep_claims_of_empty_places();
-  for (const std::vector<Place>* places : {&replicas_, &condemned_}) {
-    for (const Place& place : *places) keep_claims_of_removed_templates(place);
+  for (const std::vector<Replica>* list : {&replicas_, &surplus_}) {
+    for (const Replica& replica : *list) keep_claims_of_removed_templates(replica);
   }
   finish();
   return std::move(plan_);

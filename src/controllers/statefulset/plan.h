@@ -12,7 +12,7 @@
 //   * Rolling update: from the last ordinal down to the partition, at most maxUnavailable members missing.
 //   * status counts the plan's own writes.
 // Where upstream's could lose data or wait for ever, this one does not: a claim is given to its pod only out of a
-// confirmed view and taken back while the pod lives; claims of empty places follow a changed retention policy; condemned
+// confirmed view and taken back while the pod lives; claims of empty list follow a changed retention policy; condemned
 // pods that have ended do not block each other.
 //
 // Beyond upstream's, and without being asked:

@@ -106,7 +106,7 @@ TEST(StatefulSetPlan, OrderedWaitsForEachPredecessor) {
   EXPECT_EQ(world.status()["readyReplicas"].as_int(), 3);
   EXPECT_EQ(world.status()["availableReplicas"].as_int(), 3);
   EXPECT_TRUE(world.plan().empty());
-  EXPECT_FALSE(world.plan().requeue_after);
+  EXPECT_FALSE(world.plan().requeue_delay);
 }
 
 TEST(StatefulSetPlan, ParallelMakesAllAtOnce) {
@@ -299,8 +299,8 @@ TEST(StatefulSetPlan, MinReadySecondsDelaysAvailability) {
   world.ready("web-0", true, "2026-01-02T03:04:01Z");  // 4 s ago
   const Plan plan = world.plan();
   EXPECT_TRUE(plan.chains.empty());
-  ASSERT_TRUE(plan.requeue_after);
-  EXPECT_EQ(*plan.requeue_after, 6s);
+  ASSERT_TRUE(plan.requeue_delay);
+  EXPECT_EQ(*plan.requeue_delay, 6s);
   EXPECT_EQ(plan.then[0].object["status"]["readyReplicas"].as_int(), 1);
   EXPECT_EQ(plan.then[0].object["status"]["availableReplicas"].as_int(), 0);
   EXPECT_EQ(World::steps(world.plan(kNow + 6s)), (Steps{"create data-web-1", "create web-1"}));

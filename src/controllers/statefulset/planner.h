@@ -14,8 +14,8 @@
 
 namespace berth::controllers::statefulset {
 
-// One place: what is there, or null.
-struct Place {
+// One replica: what is there, or null.
+struct Replica {
   int ordinal = 0;
   Value pod;
   PodState state;
@@ -40,47 +40,47 @@ class SetPlanner {
  private:
   // plan.cc
   bool claim_members();
-  void take_places();
+  void collect_replicas();
   void order_revisions();
-  bool settle_replicas();
-  bool settle_replica(Place& place);
-  bool settle_ended(Place& place);
-  bool is_held_back(const Place& place);
-  bool settle_condemned(Place& place, bool blocked);
-  void create_pod(Place& place);
-  void delete_pod(Place& place, std::vector<Action> before = {});
-  void fix_identity(const Place& place);
+  bool reconcile_replicas();
+  bool reconcile_replica(Replica& replica);
+  bool reconcile_ended(Replica& replica);
+  bool is_held_back(const Replica& replica);
+  bool reconcile_surplus(Replica& replica, bool blocked);
+  void create_pod(Replica& replica);
+  void delete_pod(Replica& replica, std::vector<Action> before = {});
+  void fix_identity(const Replica& replica);
   void hold_teardown();
   void tear_down();
   bool is_outage() const;
-  bool may_disrupt(const Place& place);
+  bool may_disrupt(const Replica& replica);
   const Value& template_for(int ordinal, std::string_view& revision) const;
 
   // claims.cc
   const Value& claim_templates_for(std::string_view revision) const;
-  bool claims_usable(const Place& place);
-  void add_missing_claims(const Place& place, const Value& templates, std::vector<Action>& chain);
-  std::vector<std::string> take_over_claims(const Place& place, const Value& templates, std::vector<Action>& chain);
-  void fix_claim_owners(const Place& place, std::vector<Action>& chain);
+  bool claims_usable(const Replica& replica);
+  void add_missing_claims(const Replica& replica, const Value& templates, std::vector<Action>& chain);
+  std::vector<std::string> adopt_claims(const Replica& replica, const Value& templates, std::vector<Action>& chain);
+  void fix_claim_owners(const Replica& replica, std::vector<Action>& chain);
   void keep_claims_of_empty_places();
-  void keep_claims_of_removed_templates(const Place& place);
-  bool needs_remount(const Place& place) const;
+  void keep_claims_of_removed_templates(const Replica& replica);
+  bool needs_remount(const Replica& replica) const;
   void update_claims();
 
   // rollout.cc
-  bool is_outdated(const Place& place) const;
+  bool is_outdated(const Replica& replica) const;
   void roll();
   void replace_broken();
 
   // report.cc
   void wait(std::string_view reason, std::string message, bool stuck = false);
-  void wait_for(const Place& place);
-  void wait_for_end(const Place& place);
-  std::string call(const Place& place) const;  // "web-1 (revision web-abc)"
+  void wait_for(const Replica& replica);
+  void wait_for_end(const Replica& replica);
+  std::string call(const Replica& replica) const;  // "web-1 (revision web-abc)"
   std::vector<int> initialised() const;
-  void count(const Place& place);
+  void count(const Replica& replica);
   void count_created(std::string_view revision);
-  void uncount_deleted(const Place& place);
+  void uncount_deleted(const Replica& replica);
   Value status_of(const Counts& counts) const;
   void add_conditions(Value& status, bool refused) const;
   void finish();
@@ -98,9 +98,9 @@ class SetPlanner {
   std::string current_name_, update_name_;
   Value current_template_, update_template_;
   Value current_claims_;          // claim templates of the current revision, where noted
-  std::vector<Place> replicas_;
-  std::vector<Place> condemned_;  // from the last ordinal down
-  const Place* first_unhealthy_ = nullptr;
+  std::vector<Replica> replicas_;
+  std::vector<Replica> surplus_;  // from the last ordinal down
+  const Replica* first_unhealthy_ = nullptr;
   bool outage_ = false;
   std::vector<int> initialised_;
   Counts seen_, expected_;

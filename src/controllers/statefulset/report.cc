@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "base/time/time.h"
+#include "controllers/shared/blocked_reason.h"
 #include "controllers/statefulset/planner.h"
 
 namespace berth::controllers::statefulset {
@@ -22,9 +23,9 @@ constexpr Duration kSlow = 10s;
 
 }  // namespace
 
-std::string SetPlanner::call(const Place& place) const {
-  std::string out = pod_name(shape_, place.ordinal);
-  if (!place.state.revision.empty()) out += " (revision " + std::string(place.state.revision) + ")";
+std::string SetPlanner::call(const Replica& replica) const {
+  std::string out = pod_name(shape_, replica.ordinal);
+  if (!replica.state.revision.empty()) out += " (revision " + std::string(replica.state.revision) + ")";
   return out;
 }
 
@@ -33,55 +34,55 @@ void SetPlanner::wait(std::string_view reason, std::string message, bool stuck) 
   if (wait_.reason.empty()) wait_ = {std::string(reason), std::move(message), stuck};
 }
 
-// A member that is asked to end, or is about to be: why. Only when its time is up is that a trouble of its own.
-void SetPlanner::wait_for_end(const Place& place) {
-  const Value& asked = place.pod["metadata"]["deletionTimestamp"];
+// A member that is asked to end, or is about to be: why. Only when its time is up is that a blocked reason.
+void SetPlanner::wait_for_end(const Replica& replica) {
+  const Value& asked = replica.pod["metadata"]["deletionTimestamp"];
   const auto deadline = parse_time(asked.as_string());
   if (deadline.ok() && *deadline + kSlow <= now_) {
-    std::string text = "waiting for " + call(place) + ", which was to end by " + asked.str();
-    const Value& finalizers = place.pod["metadata"]["finalizers"];
-    text += finalizers.empty() ? "; its node does not say that it has: see kubectl get node " + place.pod["spec"]["nodeName"].str()
+    std::string text = "waiting for " + call(replica) + ", which was to end by " + asked.str();
+    const Value& finalizers = replica.pod["metadata"]["finalizers"];
+    text += finalizers.empty() ? "; its node does not say that it has: see kubectl get node " + replica.pod["spec"]["nodeName"].str()
                                : "; its finalizers " + json::encode(finalizers) + " keep it";
     return wait("Terminating", std::move(text), true);
   }
-  if (deadline.ok()) plan_.look_again(*deadline + kSlow - now_);
-  if (shape_.terminating) return wait("TearingDown", "ending " + call(place) + ", the last member left; the others follow one by one");
-  if (!shape_.in_range(place.ordinal)) return wait("ScalingDown", "removing " + call(place) + ", which the set no longer wants");
-  if (place.outdated) return wait("Updating", "replacing " + call(place) + " by revision " + update_name_);
-  wait("Terminating", "waiting for " + call(place) + " to end; it was deleted, and comes back");
+  if (deadline.ok()) plan_.requeue_after(*deadline + kSlow - now_);
+  if (shape_.terminating) return wait("TearingDown", "ending " + call(replica) + ", the last member left; the others follow one by one");
+  if (!shape_.in_range(replica.ordinal)) return wait("ScalingDown", "removing " + call(replica) + ", which the set no longer wants");
+  if (replica.outdated) return wait("Updating", "replacing " + call(replica) + " by revision " + update_name_);
+  wait("Terminating", "waiting for " + call(replica) + " to end; it was deleted, and comes back");
 }
 
 // For a member that exists: why it does not count as available.
-void SetPlanner::wait_for(const Place& place) {
+void SetPlanner::wait_for(const Replica& replica) {
   if (!wait_.reason.empty()) return;
-  const Value& pod = place.pod;
+  const Value& pod = replica.pod;
   const std::string name(api::name_of(pod));
-  if (place.state.terminating) return wait_for_end(place);
-  if (place.state.ended) {
-    std::string text = call(place) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
-    const View::Failures failures = view_.failures ? view_.failures(place.ordinal) : View::Failures{};
+  if (replica.state.terminating) return wait_for_end(replica);
+  if (replica.state.ended) {
+    std::string text = call(replica) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
+    const View::Failures failures = view_.failures ? view_.failures(replica.ordinal) : View::Failures{};
     const Duration pause = back_off(failures.count);
     if (failures.last + pause <= now_) return wait("Replacing", text + " and is replaced");
     text += " " + std::to_string(failures.count) + " times of late and is replaced at " + format_time(failures.last + pause) +
             "; kubectl delete pod " + name + " does it now";
     return wait("BackOff", std::move(text), true);
   }
-  std::string text = "waiting for " + call(place);
-  if (place.state.ready) {
-    return wait("MinReadySeconds", text + ", which is ready, to stay so until " + format_time(now_ + place.state.available_in + 999ms));
+  std::string text = "waiting for " + call(replica);
+  if (replica.state.ready) {
+    return wait("MinReadySeconds", text + ", which is ready, to stay so until " + format_time(now_ + replica.state.available_in + 999ms));
   }
   text += " to become ready";
-  if (const Trouble trouble = trouble_of(pod)) {
-    if (!trouble.since.empty()) text += " since " + trouble.since;
-    return wait(trouble.reason, text + ": " + trouble.text + "; see " + trouble.hint, true);
+  if (const BlockedReason blocked = blocked_reason_of(pod)) {
+    if (!blocked.since.empty()) text += " since " + blocked.since;
+    return wait(blocked.reason, text + ": " + blocked.text + "; see " + blocked.hint, true);
   }
-  const Time slow_at = place.state.unready_since + kSlow;
+  const Time slow_at = replica.state.unready_since + kSlow;
   if (slow_at > now_) {
-    plan_.look_again(slow_at - now_);
+    plan_.requeue_after(slow_at - now_);
     return wait("Starting", std::move(text));
   }
-  text += " since " + format_time(place.state.unready_since) + ": ";
-  text += place.state.pending ? "its volumes, images or init containers are not done" : "its containers run, but it does not say that it is ready";
+  text += " since " + format_time(replica.state.unready_since) + ": ";
+  text += replica.state.pending ? "its volumes, images or init containers are not done" : "its containers run, but it does not say that it is ready";
   wait("NotReady", text + "; see kubectl describe pod " + name);
 }
 
@@ -95,24 +96,24 @@ std::vector<int> SetPlanner::initialised() const {
   const Value& status = set_["status"];
   const bool was_whole = record.is_null() && shape_.replicas > 0 && status["readyReplicas"].as_int() == shape_.replicas &&
                          status["replicas"].as_int() == shape_.replicas;
-  for (const Place& place : replicas_) {
+  for (const Replica& replica : replicas_) {
     const bool before = was_whole || (noted.ok() && std::any_of(noted->begin(), noted->end(), [&](const api::OrdinalRange& range) {
-                                        return range.contains(place.ordinal);
+                                        return range.contains(replica.ordinal);
                                       }));
-    if (before || place.state.ready) out.push_back(place.ordinal);
+    if (before || replica.state.ready) out.push_back(replica.ordinal);
   }
   return out;
 }
 
 // --- Numbers
 
-void SetPlanner::count(const Place& place) {
+void SetPlanner::count(const Replica& replica) {
   ++seen_.replicas;
-  seen_.ready += place.state.ready ? 1 : 0;
-  seen_.available += place.state.available ? 1 : 0;
-  if (place.state.terminating) return;
-  seen_.current += place.state.revision == current_name_ ? 1 : 0;
-  seen_.updated += place.outdated ? 0 : 1;
+  seen_.ready += replica.state.ready ? 1 : 0;
+  seen_.available += replica.state.available ? 1 : 0;
+  if (replica.state.terminating) return;
+  seen_.current += replica.state.revision == current_name_ ? 1 : 0;
+  seen_.updated += replica.outdated ? 0 : 1;
 }
 
 void SetPlanner::count_created(std::string_view revision) {
@@ -121,9 +122,9 @@ void SetPlanner::count_created(std::string_view revision) {
   expected_.updated += revision == update_name_ ? 1 : 0;
 }
 
-void SetPlanner::uncount_deleted(const Place& place) {
-  expected_.current -= place.state.revision == current_name_ ? 1 : 0;
-  expected_.updated -= place.outdated ? 0 : 1;
+void SetPlanner::uncount_deleted(const Replica& replica) {
+  expected_.current -= replica.state.revision == current_name_ ? 1 : 0;
+  expected_.updated -= replica.outdated ? 0 : 1;
 }
 
 Value SetPlanner::status_of(const Counts& counts) const {
@@ -170,7 +171,7 @@ void SetPlanner::add_conditions(Value& status, bool refused) const {
     put(kProgressing, wait_.stuck ? "False" : "True", wait_.reason, wait_.message);
   } else if (has(kProgressing)) {
     int old = 0;
-    for (const Place& place : replicas_) old += place.outdated ? 1 : 0;
+    for (const Replica& replica : replicas_) old += replica.outdated ? 1 : 0;
     const int updated = shape_.replicas - old;
     std::string text = std::to_string(updated) + (updated == 1 ? " member is" : " members are") + " available at revision " + update_name_;
     if (old > 0) {
@@ -209,10 +210,10 @@ void SetPlanner::finish() {
   std::vector<std::string> live = {current_name_, update_name_, set_["status"]["currentRevision"].str(),
                                    set_["status"]["updateRevision"].str()};
   if (view_.revisions.size() <= static_cast<std::size_t>(std::max(0, shape_.history_limit))) return;
-  for (const auto* places : {&replicas_, &condemned_}) {
-    for (const Place& place : *places) {
-      if (std::find(live.begin(), live.end(), place.state.revision) == live.end())
-        live.emplace_back(place.state.revision);
+  for (const auto* list : {&replicas_, &surplus_}) {
+    for (const Replica& replica : *list) {
+      if (std::find(live.begin(), live.end(), replica.state.revision) == live.end())
+        live.emplace_back(replica.state.revision);
     }
   }
   for (const Value& revision : surplus_revisions(view_.revisions, live, shape_.history_limit)) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "controllers/shared/blocked_reason.h"
 #include "controllers/statefulset/planner.h"
 
 namespace berth::controllers::statefulset {
@@ -13,11 +14,11 @@ constexpr Duration kUnreadyIsBroken = 10s;
 
 }  // namespace
 
-bool SetPlanner::is_outdated(const Place& place) const {
-  if (place.state.revision != update_name_) return true;
-  if (api::annotation_of(place.pod, kOverrideAnnotation) != override_hash(shape_, place.ordinal)) return true;
+bool SetPlanner::is_outdated(const Replica& replica) const {
+  if (replica.state.revision != update_name_) return true;
+  if (api::annotation_of(replica.pod, kOverrideAnnotation) != override_hash(shape_, replica.ordinal)) return true;
   if (!shape_.options.claim_template_updates) return false;
-  return !claims_match(shape_, place.pod, set_["spec"]["volumeClaimTemplates"], place.ordinal) || needs_remount(place);
+  return !claims_match(shape_, replica.pod, set_["spec"]["volumeClaimTemplates"], replica.ordinal) || needs_remount(replica);
 }
 
 // A member that is not ready and will not be, of a template that is no longer asked for, blocks an ordered set for ever. It
@@ -25,47 +26,47 @@ bool SetPlanner::is_outdated(const Place& place) const {
 void SetPlanner::replace_broken() {
   if (shape_.on_delete || shape_.parallel) return;
   int under_way = 0;
-  for (const Place& place : replicas_) {
-    const bool fresh = !place.pod.is_null() && !place.outdated && !place.state.available;
-    under_way += fresh || place.state.terminating ? 1 : 0;
+  for (const Replica& replica : replicas_) {
+    const bool fresh = !replica.pod.is_null() && !replica.outdated && !replica.state.available;
+    under_way += fresh || replica.state.terminating ? 1 : 0;
   }
-  for (auto place = replicas_.rbegin(); place != replicas_.rend() && place->ordinal >= shape_.first_updated(); ++place) {
-    if (place->pod.is_null() || !place->outdated || place->state.ready || place->state.terminating || place->state.ended) continue;
-    const bool starting = place->state.pending || trouble_of(place->pod);
-    const Time broken_at = place->state.unready_since + kUnreadyIsBroken;
+  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= shape_.first_updated(); ++replica) {
+    if (replica->pod.is_null() || !replica->outdated || replica->state.ready || replica->state.terminating || replica->state.ended) continue;
+    const bool starting = replica->state.pending || blocked_reason_of(replica->pod);
+    const Time broken_at = replica->state.unready_since + kUnreadyIsBroken;
     if (!starting && broken_at > now_) {
-      plan_.look_again(broken_at - now_);
+      plan_.requeue_after(broken_at - now_);
       continue;
     }
     if (under_way >= shape_.max_unavailable) return;
     ++under_way;
     plan_.event(set_, kNormal, "ReplacingBroken",
-                "Pod " + std::string(api::name_of(place->pod)) + " is not ready and its template is no longer asked for: replaced");
-    delete_pod(*place);
+                "Pod " + std::string(api::name_of(replica->pod)) + " is not ready and its template is no longer asked for: replaced");
+    delete_pod(*replica);
   }
 }
 
 void SetPlanner::roll() {
   if (shape_.on_delete) return;
-  auto to_go = [&](const Place& place) { return place.outdated && !place.state.terminating && place.ordinal >= shape_.first_updated(); };
+  auto to_go = [&](const Replica& replica) { return replica.outdated && !replica.state.terminating && replica.ordinal >= shape_.first_updated(); };
   int unavailable = 0;
-  for (const Place& place : replicas_) unavailable += place.state.unavailable() ? 1 : 0;
+  for (const Replica& replica : replicas_) unavailable += replica.state.unavailable() ? 1 : 0;
   int budget = shape_.options.recreate ? shape_.replicas : shape_.max_unavailable - unavailable;
   if (shape_.parallel) {
     // Members that serve nobody cost no availability.
-    for (auto place = replicas_.rbegin(); place != replicas_.rend(); ++place) {
-      if (to_go(*place) && !place->state.available) delete_pod(*place);
+    for (auto replica = replicas_.rbegin(); replica != replicas_.rend(); ++replica) {
+      if (to_go(*replica) && !replica->state.available) delete_pod(*replica);
     }
   }
-  for (auto place = replicas_.rbegin(); place != replicas_.rend(); ++place) {
-    if (!to_go(*place)) continue;
+  for (auto replica = replicas_.rbegin(); replica != replicas_.rend(); ++replica) {
+    if (!to_go(*replica)) continue;
     if (budget <= 0) {
-      wait("Updating", call(*place) + " is to be replaced by revision " + update_name_ + ", when the members replaced before it are ready");
+      wait("Updating", call(*replica) + " is to be replaced by revision " + update_name_ + ", when the members replaced before it are ready");
       return;
     }
-    if (!may_disrupt(*place)) return;
-    wait_for_end(*place);
-    delete_pod(*place);
+    if (!may_disrupt(*replica)) return;
+    wait_for_end(*replica);
+    delete_pod(*replica);
     --budget;
   }
 }

@@ -80,7 +80,7 @@ void ClaimPlanner::sync_bound() {
   }
   const Value& volume = view_.volume;
   if (volume.is_null()) {
-    if (!view_.volume_missing_long) return plan_.look_again(kMissingLong);
+    if (!view_.volume_missing_long) return plan_.requeue_after(kMissingLong);
     return lose("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
   }
   const Value& reference = volume["spec"]["claimRef"];

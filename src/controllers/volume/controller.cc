@@ -249,7 +249,7 @@ class ClaimProtection final : public Controller {
     } else if (!used_by(live.items, key)) {
       plan.add(change_finalizer(kPersistentVolumeClaims, claim, kClaimProtection, false));
     } else {
-      plan.look_again(1s);  // a pod that comes and goes between two looks of the cache is never told of
+      plan.requeue_after(1s);  // a pod that comes and goes between two looks of the cache is never told of
     }
     return plan;
   }

@@ -20,7 +20,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
   const Request& request() const override { return below_->request(); }
   void belongs_to(const std::string& user) override { below_->belongs_to(user); }
   bool over_share() const override { return below_->over_share(); }
-  void respond(int status, Headers headers, std::vector<Piece> body) override { below_->respond(status, std::move(headers), std::move(body)); }
+  void respond(int status, Headers headers, std::vector<SharedBytes> body) override { below_->respond(status, std::move(headers), std::move(body)); }
 
   void start(int status, Headers headers) override {
     if (status != 200) return below_->start(status, std::move(headers));
@@ -47,11 +47,11 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
     if (form_.greeting) socket_->send("", form_.text || base64_);
   }
 
-  bool write(std::vector<Piece> pieces) override {
+  bool write(std::vector<SharedBytes> pieces) override {
     if (over_) return true;
     if (!socket_) return below_->write(std::move(pieces));
     std::string message;
-    for (const Piece& piece : pieces) message += piece.bytes;
+    for (const SharedBytes& piece : pieces) message += piece.bytes;
     return socket_->send(base64_ ? base64_encode(message) : message, form_.text || base64_);
   }
 

@@ -11,8 +11,8 @@
 namespace berth::sim {
 
 // One version of a set.
-struct Wish {
-  explicit Wish(const Value& set);
+struct ExpectedVersion {
+  explicit ExpectedVersion(const Value& set);
   bool wants(int ordinal) const;
   bool skips(int ordinal) const { return ordinal < 64 && skipped_[static_cast<std::size_t>(ordinal)]; }
   // An update concerns the member: one that is wanted, not below the partition, not with OnDelete.
@@ -29,17 +29,17 @@ struct Wish {
   std::vector<bool> skipped_ = std::vector<bool>(64);  // no history skips more
 };
 
-class Wishes {
+class ExpectedState {
  public:
-  explicit Wishes(Truth& truth) : truth_(truth) {}
+  explicit ExpectedState(Truth& truth) : truth_(truth) {}
   // To be told of every change.
   void on_change(const Change& change);
   // What the set asks for now, then what it asked for within the slack.
-  std::vector<Wish> of(const Value& set) const;
+  std::vector<ExpectedVersion> of(const Value& set) const;
   // Something is wrong only if it is by all of them.
   template <class Wrong>
   bool all(const Value& set, Wrong wrong) const {
-    for (const Wish& wish : of(set)) {
+    for (const ExpectedVersion& wish : of(set)) {
       if (!wrong(wish)) return false;
     }
     return true;

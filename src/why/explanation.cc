@@ -1,4 +1,4 @@
-#include "why/story.h"
+#include "why/explanation.h"
 
 #include <algorithm>
 
@@ -6,41 +6,41 @@
 
 namespace berth::why {
 
-Line& Story::add(int depth, Mood mood, std::string object, std::string state, std::optional<Time> since) {
-  report_.lines.push_back(Line{depth, mood, std::move(object), std::move(state), since, {}, {}});
+Line& Explanation::add(int depth, Severity severity, std::string object, std::string state, std::optional<Time> since) {
+  report_.lines.push_back(Line{depth, severity, std::move(object), std::move(state), since, {}, {}});
   return report_.lines.back();
 }
 
-bool Story::waiting_below(const Line& line) const {
+bool Explanation::waiting_below(const Line& line) const {
   for (auto one = report_.lines.rbegin(); one != report_.lines.rend() && &*one != &line; ++one) {
-    if (one->mood >= Mood::kWaiting) return true;
+    if (one->severity >= Severity::kWaiting) return true;
   }
   return false;
 }
 
-Report Story::finish() {
+Report Explanation::finish() {
   auto& lines = report_.lines;
   // From the last line up: by then a line's own children have told it.
   for (std::size_t i = lines.size(); i-- > 1;) {
     for (std::size_t parent = i; parent-- > 0;) {
       if (lines[parent].depth >= lines[i].depth) continue;
-      if (lines[i].mood >= Mood::kWaiting) lines[parent].mood = std::max(lines[parent].mood, lines[i].mood);
+      if (lines[i].severity >= Severity::kWaiting) lines[parent].severity = std::max(lines[parent].severity, lines[i].severity);
       break;
     }
   }
   return std::move(report_);
 }
 
-std::vector<Value> Story::events_of(const Value& object) {
+std::vector<Value> Explanation::events_of(const Value& object) {
   if (api::uid_of(object).empty()) return {};
   return source_.list(api::resources::kEvents, {ns(), {}, "involvedObject.uid=" + std::string(api::uid_of(object))});
 }
 
-std::string Story::kubectl(std::string_view words) const {
+std::string Explanation::kubectl(std::string_view words) const {
   return "kubectl " + (question_.spell_namespace ? "-n " + ns() + " " : std::string()) + std::string(words);
 }
 
-std::string Story::ago(Time time) const {
+std::string Explanation::ago(Time time) const {
   if (time > now_) return "in " + human_duration(time - now_);
   return human_duration(now_ - time) + " ago";
 }

@@ -1,4 +1,4 @@
-#include "sim/scenarios/people.h"
+#include "sim/scenarios/user_actor.h"
 
 #include <iterator>
 
@@ -21,10 +21,10 @@ constexpr const char* kClaimTemplates =
     R"([{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}])";
 }  // namespace
 
-People::People(Cluster& cluster, int most, bool all_options)
+UserActor::UserActor(Cluster& cluster, int most, bool all_options)
     : cluster_(cluster), world_(cluster.world()), most_(most), all_options_(all_options), lane_(world_.make_lane("people")) {}
 
-void People::create_sets(int count) {
+void UserActor::create_sets(int count) {
   for (int i = 0; i < count; ++i) {
     const std::string name = "set-" + std::string(1, static_cast<char>('a' + i));
     sets_[name] = {world_.chance(0.6), world_.chance(0.7) || all_options_, world_.chance(0.5) || all_options_};
@@ -37,11 +37,11 @@ void People::create_sets(int count) {
   create_budget(world_.chance(0.5) ? "set-a" : "");
 }
 
-int People::any_replicas() { return static_cast<int>(world_.below(static_cast<std::uint64_t>(most_) + 1)); }
+int UserActor::any_replicas() { return static_cast<int>(world_.below(static_cast<std::uint64_t>(most_) + 1)); }
 
-void People::create_set(const std::string& name) {
+void UserActor::create_set(const std::string& name) {
   const auto known = sets_.find(name);
-  const Character character = known == sets_.end() ? Character{} : known->second;
+  const FixedTraits character = known == sets_.end() ? FixedTraits{} : known->second;
   Value set = Value::object({{"apiVersion", "apps/v1"}, {"kind", "StatefulSet"}, {"metadata", Value::object({{"namespace", "default"}, {"name", name}})}});
   Value labels = Value::object({{"app", name}});
   Value& spec = set.mut("spec");
@@ -58,7 +58,7 @@ void People::create_set(const std::string& name) {
   cluster_.user().create(kStatefulSets, std::move(set), {}, ignore);
 }
 
-void People::do_something() {
+void UserActor::do_something() {
   auto at = sets_.begin();
   std::advance(at, world_.below(sets_.size()));
   const std::string name = at->first;
@@ -88,19 +88,19 @@ void People::do_something() {
   remove_set(name);
 }
 
-void People::change_set(const std::string& name, Value spec) {
+void UserActor::change_set(const std::string& name, Value spec) {
   cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge,
                         Value::object({{"spec", std::move(spec)}}), {}, ignore);
 }
 
 // Away, and perhaps back.
-void People::remove_set(const std::string& name) {
+void UserActor::remove_set(const std::string& name) {
   const char* how = any({"Background", "Background", "Foreground", "Orphan"});
   cluster_.user().remove(kStatefulSets, {"default", name}, {.propagation = how}, ignore);
   if (world_.chance(0.7)) later(world_.between(10ms, 5s), [this, name] { create_set(name); });
 }
 
-void People::change_image(const std::string& name) {
+void UserActor::change_image(const std::string& name) {
   const Value& set = cluster_.truth().get(kStatefulSets, {"default", name});
   if (set.is_null()) return;
   Value pod_template = set["spec"]["template"];
@@ -109,23 +109,23 @@ void People::change_image(const std::string& name) {
 }
 
 // As `kubectl rollout restart`.
-void People::restart(const std::string& name) {
+void UserActor::restart(const std::string& name) {
   Value stamp = Value::object({{"kubectl.kubernetes.io/restartedAt", std::to_string(world_.steps())}});
   change_set(name, Value::object({{"template", Value::object({{"metadata", Value::object({{"annotations", std::move(stamp)}})}})}}));
 }
 
-void People::change_option(const std::string& name) {
+void UserActor::change_option(const std::string& name) {
   Value change = Value::object({{"metadata", Value::object({{"annotations", changed_option(world_, sets_[name].claims)}})}});
   cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge, std::move(change), {}, ignore);
 }
 
-void People::change_claim_templates(const std::string& name) {
+void UserActor::change_claim_templates(const std::string& name) {
   const Value& set = cluster_.truth().get(kStatefulSets, {"default", name});
   if (set.is_null()) return;
   change_set(name, Value::object({{"volumeClaimTemplates", changed_claim_templates(world_, set["spec"]["volumeClaimTemplates"])}}));
 }
 
-void People::create_budget(const std::string& set) {
+void UserActor::create_budget(const std::string& set) {
   Value spec = any_budget_spec(world_);
   Value names = Value::array();
   for (const auto& [name, character] : sets_) {
@@ -140,7 +140,7 @@ void People::create_budget(const std::string& set) {
                          ignore);
 }
 
-void People::change_budget() {
+void UserActor::change_budget() {
   const Value budget = any_object(kPodDisruptionBudgets);
   Value change = world_.chance(0.6) ? Value::object({{"spec", any_budget_spec(world_)}})
                                     : Value::object({{"metadata", Value::object({{"annotations", any_budget_annotations(world_)}})}});
@@ -148,7 +148,7 @@ void People::change_budget() {
 }
 
 // One member may be missing, or all where some never come or all have to go at once.
-void People::relax_budgets(bool hopeless) {
+void UserActor::relax_budgets(bool hopeless) {
   bool all = hopeless;
   for (const auto& [name, set] : cluster_.truth().all(kStatefulSets))
     all |= !api::annotation_of(set, api::kUpdateStrategy).empty();
@@ -158,7 +158,7 @@ void People::relax_budgets(bool hopeless) {
   }
 }
 
-Value People::any_object(const api::Resource& resource) {
+Value UserActor::any_object(const api::Resource& resource) {
   const auto& objects = cluster_.truth().all(resource);
   if (objects.empty()) return {};
   auto at = objects.begin();
@@ -166,7 +166,7 @@ Value People::any_object(const api::Resource& resource) {
   return at->second;
 }
 
-void People::delete_pod() {
+void UserActor::delete_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   const std::string uid(api::uid_of(pod));
@@ -174,7 +174,7 @@ void People::delete_pod() {
   cluster_.user().remove(kPods, api::name_key(pod), {.uid = uid}, ignore);
 }
 
-void People::evict_pod() {
+void UserActor::evict_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   cluster_.truth().excuse(std::string(api::uid_of(pod)));
@@ -188,7 +188,7 @@ void People::evict_pod() {
 }
 
 // Its set has to take it back.
-void People::orphan_pod() {
+void UserActor::orphan_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   Value change = Value::object({{"metadata", Value::object({{"ownerReferences", Value()}})}});
@@ -196,7 +196,7 @@ void People::orphan_pod() {
 }
 
 // Its set has to let it go, and to wait until the name is free again.
-void People::relabel_pod() {
+void UserActor::relabel_pod() {
   const Value pod = any_object(kPods);
   if (pod.is_null()) return;
   Value change = Value::object({{"metadata", Value::object({{"labels", Value::object({{"app", "away"}})}})}});
@@ -208,7 +208,7 @@ void People::relabel_pod() {
   });
 }
 
-void People::delete_claim() {
+void UserActor::delete_claim() {
   const Value claim = any_object(kPersistentVolumeClaims);
   if (claim.is_null()) return;
   const std::string uid(api::uid_of(claim));
@@ -228,7 +228,7 @@ void People::delete_claim() {
 }
 
 // While no node takes anybody, so that new pods stay Pending, their claims go.
-void People::delete_claims_of_pending_pods() {
+void UserActor::delete_claims_of_pending_pods() {
   cordon(true);
   delete_pod();
   for (int i = 0; i < 3; ++i) {
@@ -247,7 +247,7 @@ void People::delete_claims_of_pending_pods() {
 }
 
 // For a while nothing new comes to a node, or to any.
-void People::cordon(bool all) {
+void UserActor::cordon(bool all) {
   for (const Machine& machine : cluster_.machines()) {
     if (!all && world_.chance(0.5)) continue;
     auto set = [this, node = machine.node](bool closed) {
@@ -259,16 +259,16 @@ void People::cordon(bool all) {
   }
 }
 
-const std::string& People::any_node() { return cluster_.machines()[world_.below(cluster_.machines().size())].node; }
+const std::string& UserActor::any_node() { return cluster_.machines()[world_.below(cluster_.machines().size())].node; }
 
 // All members are to be on one node, whatever the scheduler thinks, or that ends.
-void People::pin(const std::string& name) {
+void UserActor::pin(const std::string& name) {
   const Value node = world_.chance(0.6) ? Value(any_node()) : Value();
   change_set(name, Value::object({{"template", Value::object({{"spec", Value::object({{"nodeName", node}})}})}}));
 }
 
 // For a while a node wants nobody who does not tolerate that.
-void People::taint() {
+void UserActor::taint() {
   const std::string node = any_node();
   auto set = [this, node](Value taints) {
     Value change = Value::object({{"spec", Value::object({{"taints", std::move(taints)}})}});
@@ -281,7 +281,7 @@ void People::taint() {
 // A claim that was taken away under a pod leaves some pods that only their deletion helps, as in Kubernetes: the place is
 // to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
 // going, or with a new one that no scheduler will ever place.
-bool People::waits_for_a_person(const Value& pod) const {
+bool UserActor::waits_for_a_person(const Value& pod) const {
   // Somebody began to orphan its set's pods and then wanted them ended: the set waits for claims that this one still uses.
   const auto set = controllers::parse_member(api::name_of(pod)).parent;
   if (api::controller_of(pod).is_null() &&
@@ -298,7 +298,7 @@ bool People::waits_for_a_person(const Value& pod) const {
   return false;
 }
 
-void People::tidy_up(bool hopeless) {
+void UserActor::tidy_up(bool hopeless) {
   relax_budgets(hopeless);
   for (const Machine& machine : cluster_.machines()) {
     Value change = Value::object({{"spec", Value::object({{"unschedulable", false}, {"taints", Value()}})}});

@@ -1,4 +1,4 @@
-#include "sim/checkers/wishes.h"
+#include "sim/checkers/expected_state.h"
 
 #include "api/set_options.h"
 #include "base/text.h"
@@ -8,7 +8,7 @@ namespace berth::sim {
 
 using namespace api::resources;  // NOLINT
 
-Wish::Wish(const Value& from) : set(from) {
+ExpectedVersion::ExpectedVersion(const Value& from) : set(from) {
   const Value& spec = set["spec"];
   const Value& rolling = spec["updateStrategy"]["rollingUpdate"];
   replicas = static_cast<int>(spec["replicas"].as_int(1));
@@ -26,7 +26,7 @@ Wish::Wish(const Value& from) : set(from) {
   }
 }
 
-std::vector<int> Wish::ordinals() const {
+std::vector<int> ExpectedVersion::ordinals() const {
   std::vector<int> out;
   for (int i = start; static_cast<int>(out.size()) < replicas; ++i) {
     if (!skips(i)) out.push_back(i);
@@ -34,16 +34,16 @@ std::vector<int> Wish::ordinals() const {
   return out;
 }
 
-bool Wish::wants(int ordinal) const {
+bool ExpectedVersion::wants(int ordinal) const {
   if (ordinal < start || skips(ordinal)) return false;
   int before = 0;
   for (int i = start; i < ordinal; ++i) before += skips(i) ? 0 : 1;
   return before < replicas;
 }
 
-bool Wish::has_option(std::string_view annotation) const { return api::annotation_of(set, annotation) == "true"; }
+bool ExpectedVersion::has_option(std::string_view annotation) const { return api::annotation_of(set, annotation) == "true"; }
 
-void Wishes::on_change(const Change& change) {
+void ExpectedState::on_change(const Change& change) {
   if (change.resource != kStatefulSets || change.before.is_null() || change.after.is_null()) return;
   if (asks_the_same(change.before, change.after)) return;
   std::vector<Earlier>& earlier = earlier_[std::string(api::uid_of(change.before))];
@@ -52,8 +52,8 @@ void Wishes::on_change(const Change& change) {
   earlier.push_back({change.before, now});
 }
 
-std::vector<Wish> Wishes::of(const Value& set) const {
-  std::vector<Wish> out{Wish(set)};
+std::vector<ExpectedVersion> ExpectedState::of(const Value& set) const {
+  std::vector<ExpectedVersion> out{ExpectedVersion(set)};
   const auto found = earlier_.find(std::string(api::uid_of(set)));
   if (found == earlier_.end()) return out;
   for (const Earlier& one : found->second) {

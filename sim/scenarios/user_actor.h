@@ -1,5 +1,5 @@
 #pragma once
-// People: what users of a cluster do to their sets, pods, claims and nodes, drawn from the seed.
+// UserActor: what users of a cluster do to their sets, pods, claims and nodes, drawn from the seed.
 
 #include <map>
 #include <memory>
@@ -9,10 +9,10 @@
 
 namespace berth::sim {
 
-class People {
+class UserActor {
  public:
   // `most`: the replicas that a set is given at most. `all_options`: see HistoryOptions.
-  People(Cluster& cluster, int most, bool all_options);
+  UserActor(Cluster& cluster, int most, bool all_options);
 
   void create_sets(int count);
   void do_something();
@@ -23,7 +23,7 @@ class People {
 
  private:
   // What stays the same when a set is made again under its name.
-  struct Character {
+  struct FixedTraits {
     bool ordered = true, claims = false;
     bool options = false;  // asks for what Kubernetes does not have
   };
@@ -59,7 +59,7 @@ class People {
   int most_;
   bool all_options_;
   std::shared_ptr<Lane> lane_;
-  std::map<std::string, Character> sets_;
+  std::map<std::string, FixedTraits> sets_;
 };
 
 }  // namespace berth::sim

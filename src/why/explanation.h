@@ -10,9 +10,9 @@
 
 namespace berth::why {
 
-class Story {
+class Explanation {
  public:
-  Story(const Question& question, Source& source, Time now) : question_(question), source_(source), now_(now) {}
+  Explanation(const Question& question, Source& source, Time now) : question_(question), source_(source), now_(now) {}
 
   Time now() const { return now_; }
   const std::string& ns() const { return question_.name.ns; }
@@ -20,10 +20,10 @@ class Story {
   bool guessing() const { return !source_.complete(); }
 
   // The reference stays good while lines are added.
-  Line& add(int depth, Mood mood, std::string object, std::string state, std::optional<Time> since = {});
+  Line& add(int depth, Severity severity, std::string object, std::string state, std::optional<Time> since = {});
   // Whether a line added after this one is waited for.
   bool waiting_below(const Line& line) const;
-  // Ends the story: who waits for something that is broken is as badly off.
+  // Ends the explanation: who waits for something that is broken is as badly off.
   Report finish();
 
   Value in_namespace(const api::Resource& resource, std::string_view name) { return source_.object(resource, {ns(), std::string(name)}); }
@@ -51,29 +51,29 @@ class Story {
 
 // --- Steps. Each adds its lines at `depth` and below.
 
-void explain_set(Story& story, const Value& set, int depth);
-void explain_deployment(Story& story, const Value& deployment, int depth);
-void explain_replica_set(Story& story, const Value& set, int depth);
-void explain_daemon_set(Story& story, const Value& set, int depth);
-void explain_job(Story& story, const Value& job, int depth);
-void explain_pod(Story& story, const Value& pod, int depth);
+void explain_set(Explanation& explanation, const Value& set, int depth);
+void explain_deployment(Explanation& explanation, const Value& deployment, int depth);
+void explain_replica_set(Explanation& explanation, const Value& set, int depth);
+void explain_daemon_set(Explanation& explanation, const Value& set, int depth);
+void explain_job(Explanation& explanation, const Value& job, int depth);
+void explain_pod(Explanation& explanation, const Value& pod, int depth);
 // A pod without a node: why the scheduler has found none.
-void explain_scheduling(Story& story, const Value& pod, int depth);
-void explain_containers(Story& story, const Value& pod, const std::vector<Value>& events, int depth);
+void explain_scheduling(Explanation& explanation, const Value& pod, int depth);
+void explain_containers(Explanation& explanation, const Value& pod, const std::vector<Value>& events, int depth);
 // `obstacle`: how bad it is that the node takes no new pods, or not this one.
-Line& explain_node(Story& story, const std::string& name, const Value& pod, Mood obstacle, int depth);
+Line& explain_node(Explanation& explanation, const std::string& name, const Value& pod, Severity obstacle, int depth);
 // `pod`: whose claim it is here (it may be one that is still to be made), null where the claim itself was asked about. `ephemeral`: the pod has to own it.
 // Answers whether the claim itself waits for a pod that uses it to be given a node.
-bool explain_claim(Story& story, const std::string& name, const Value& pod, bool ephemeral, int depth);
+bool explain_claim(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral, int depth);
 // Budgets that allow nothing now. Evictions go by all of them; what a set deletes by those that count everything, and
 // there it is the set that waits.
 enum class Disruption { kEviction, kDeletion };
-void explain_budgets(Story& story, const Value& pod, Disruption disruption, int depth);
-void explain_claims_of(Story& story, const Value& pod, int depth);
-void explain_pod_of_name(Story& story, const Value& set, int ordinal, int depth);
+void explain_budgets(Explanation& explanation, const Value& pod, Disruption disruption, int depth);
+void explain_claims_of(Explanation& explanation, const Value& pod, int depth);
+void explain_pod_of_name(Explanation& explanation, const Value& set, int ordinal, int depth);
 
 // A claim that was asked about, with a pod that uses it.
-void explain_claim_and_user(Story& story, const Value& claim, int depth);
+void explain_claim_and_user(Explanation& explanation, const Value& claim, int depth);
 
 // --- Words
 

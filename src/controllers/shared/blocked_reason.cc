@@ -1,12 +1,13 @@
+#include "controllers/shared/blocked_reason.h"
+
 #include "api/object.h"
 #include "base/text.h"
-#include "controllers/shared/set_identity.h"
 
 namespace berth::controllers {
 namespace {
 
-// What kubelets say of containers that will not start by themselves, or not soon.
-bool is_trouble(std::string_view reason) {
+// Waiting reasons of containers that will not start by themselves, or not soon.
+bool is_blocking(std::string_view reason) {
   for (const char* one : {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "CrashLoopBackOff",
                           "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"}) {
     if (reason == one) return true;
@@ -21,12 +22,12 @@ std::string pod_command(std::string_view verb, const Value& pod) {
 }
 
 // A waiting container's text changes with each attempt (how long until the next); this does not.
-Trouble container_trouble(const Value& pod, const Value& status) {
+BlockedReason container_reason(const Value& pod, const Value& status) {
   const Value& waiting = status["state"]["waiting"];
   const std::string_view reason = waiting["reason"].as_string();
-  if (!is_trouble(reason)) return {};
+  if (!is_blocking(reason)) return {};
   const std::string container = "container " + quoted(status["name"].as_string());
-  Trouble out{std::string(reason), "", "", pod_command("describe pod", pod)};
+  BlockedReason out{std::string(reason), "", "", pod_command("describe pod", pod)};
   if (reason == "CrashLoopBackOff") {
     const Value& last = status["lastState"]["terminated"];
     out.text = container + " ends again and again";
@@ -47,7 +48,7 @@ Trouble container_trouble(const Value& pod, const Value& status) {
 
 }  // namespace
 
-Trouble trouble_of(const Value& pod) {
+BlockedReason blocked_reason_of(const Value& pod) {
   const Value& scheduled = api::condition_of(pod, "PodScheduled");
   if (scheduled["status"].as_string() == "False") {
     const bool gated = scheduled["reason"].as_string() == "SchedulingGated";
@@ -57,7 +58,7 @@ Trouble trouble_of(const Value& pod) {
   }
   for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
     for (const Value& status : pod["status"][list]) {
-      if (Trouble found = container_trouble(pod, status)) {
+      if (BlockedReason found = container_reason(pod, status)) {
         found.since = api::condition_of(pod, "Ready")["lastTransitionTime"].str();
         return found;
       }
