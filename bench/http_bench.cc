@@ -52,8 +52,7 @@ int main(int argc, char** argv) {
   // Standard input ends when whoever started us is done.
   std::thread stdin_reader([&] {
     char c;
-    while (::read(0, &c, 1) > 0) {
-    }
+    while (::read(0, &c, 1) > 0) {}
     loop.stop();
   });
   loop.run();

@@ -1,5 +1,5 @@
-// How many pods a second go from created to bound where nothing but the server takes time: the registry over the memory store and
-// the scheduler in this process, and nodes that are only objects. Events are written, too.
+// How many pods a second go from created to bound where nothing but the server takes time: the registry over the memory
+// store and the scheduler in this process, and nodes that are only objects. Events are written, too.
 //   scheduler_bench [NODES [PODS [NEIGHBOURS]]]    default 5000, 20000, 1000 (pods with anti-affinity, and with spreading)
 #include <sys/resource.h>
 
@@ -32,36 +32,47 @@ Value parsed(const std::string& text) { return json::parse(text).value(); }
 
 Value make_node(int number) {
   const std::string name = "node-" + std::to_string(number), zone = "zone-" + std::to_string(number % kZones);
-  return parsed(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":")" + name + R"(","labels":{"kubernetes.io/hostname":")" + name +
-                R"(","topology.kubernetes.io/zone":")" + zone + R"("}}})");
+  return parsed(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":")" + name +
+                R"(","labels":{"kubernetes.io/hostname":")" + name + R"(","topology.kubernetes.io/zone":")" + zone +
+                R"("}}})");
 }
 
 Value node_status() {
-  return parsed(R"({"metadata":{},"status":{"allocatable":{"cpu":"4","memory":"32Gi","pods":"110"},"capacity":{"cpu":"4","memory":"32Gi","pods":"110"}}})");
+  return parsed(
+      R"({"metadata":{},"status":{"allocatable":{"cpu":"4","memory":"32Gi","pods":"110"},"capacity":{"cpu":"4","memory":"32Gi","pods":"110"}}})");
 }
 
 Value make_pod(int number, const std::string& more) {
-  return parsed(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","name":"pod-)" + std::to_string(number) +
-                R"(","labels":{"app":"bench"}},"spec":{"containers":[{"name":"pause","image":"pause","resources":{"requests":{"cpu":"100m","memory":"500Mi"}}}])" +
-                more + "}}");
+  return parsed(
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","name":"pod-)" + std::to_string(number) +
+      R"(","labels":{"app":"bench"}},"spec":{"containers":[{"name":"pause","image":"pause","resources":{"requests":{"cpu":"100m","memory":"500Mi"}}}])" +
+      more + "}}");
 }
 
 class Cluster {
  public:
-  explicit Cluster(int nodes) : loop_(2), store_(store::open_memory_store(loop_, {.history_events = 1000000})), registry_(loop_, *store_, api::schema::builtin()) {
+  explicit Cluster(int nodes)
+      : loop_(2),
+        store_(store::open_memory_store(loop_, {.history_events = 1000000})),
+        registry_(loop_, *store_, api::schema::builtin()) {
     bool ready = false;
     registry_.bootstrap([&] { ready = true; });
     run_until([&] { return ready; });
     client_ = apiserver::registry::make_direct_client(registry_, {"system:bench", {"system:masters"}});
     create_all(kNodes, nodes, make_node);
     each(nodes, [this](int number, client::Client::Done done) {
-      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, node_status(), {.subresource = "status"}, std::move(done));
+      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, node_status(),
+                     {.subresource = "status"}, std::move(done));
     });
     // A new node has the taint of one that is not ready, which the node controller takes away; there is none here.
     each(nodes, [this](int number, client::Client::Done done) {
-      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge, parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
+      client_->patch(kNodes, {"", "node-" + std::to_string(number)}, api::PatchType::kMerge,
+                     parsed(R"({"spec":{"taints":null}})"), {}, std::move(done));
     });
-    create_all(kServiceAccounts, 1, [](int) { return parsed(R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"namespace":"default","name":"default"}})"); });
+    create_all(kServiceAccounts, 1, [](int) {
+      return parsed(
+          R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"namespace":"default","name":"default"}})");
+    });
     informers_ = std::make_unique<client::InformerSet>(loop_, *client_);
     scheduler_ = std::make_unique<scheduler::Scheduler>(*informers_);
     watching_ = informers_->get(kPods).subscribe([this](const Value& before, const Value& after) {
@@ -94,7 +105,8 @@ class Cluster {
     }
   }
   void create_all(const api::Resource& resource, int count, const std::function<Value(int)>& make) {
-    each(count, [&](int number, client::Client::Done done) { client_->create(resource, make(number), {}, std::move(done)); });
+    each(count,
+         [&](int number, client::Client::Done done) { client_->create(resource, make(number), {}, std::move(done)); });
   }
   // Many at once, as a busy cluster's clients would; until all are answered.
   void each(int count, const std::function<void(int, client::Client::Done)>& start) {
@@ -145,7 +157,8 @@ struct BareView final : scheduler::View {
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 bool measure(const char* what, int nodes, int pods, const std::string& more, const char* published, double aim) {
@@ -154,8 +167,8 @@ bool measure(const char* what, int nodes, int pods, const std::string& more, con
   const double cpu = cpu_seconds();
   const double seconds = cluster.run(pods, more);
   const double rate = pods / seconds;
-  std::printf("%-24s %6d %6d %9.3f %9.3f %9.3f %9.0f %13s %7.0f%s\n", what, nodes, pods, cluster.created(), seconds, cpu_seconds() - cpu, rate, published,
-              aim, rate < aim ? "  missed" : "");
+  std::printf("%-24s %6d %6d %9.3f %9.3f %9.3f %9.0f %13s %7.0f%s\n", what, nodes, pods, cluster.created(), seconds,
+              cpu_seconds() - cpu, rate, published, aim, rate < aim ? "  missed" : "");
   std::fflush(stdout);
   return rate >= aim;
 }
@@ -186,8 +199,8 @@ bool measure_decisions(const char* what, int nodes, int pods, const std::string&
     snapshot.place(pod, decision.node);
   }
   const double seconds = std::chrono::duration<double>(clock.monotonic() - from).count(), rate = pods / seconds;
-  std::printf("%-24s %6d %6d %9s %9.3f %9.3f %9.0f %13s %7.0f%s\n", what, nodes, pods, "", seconds, cpu_seconds() - cpu, rate, "", aim,
-              rate < aim ? "  missed" : "");
+  std::printf("%-24s %6d %6d %9s %9.3f %9.3f %9.0f %13s %7.0f%s\n", what, nodes, pods, "", seconds, cpu_seconds() - cpu,
+              rate, "", aim, rate < aim ? "  missed" : "");
   std::fflush(stdout);
   return rate >= aim;
 }
@@ -199,11 +212,14 @@ int main(int argc, char** argv) {
   auto number = [&](int at, int fallback) { return argc > at ? std::atoi(argv[at]) : fallback; };
   const int nodes = number(1, 5000), pods = number(2, 20000), neighbours = number(3, 1000);
   const std::string selector = R"("labelSelector":{"matchLabels":{"app":"bench"}})";
-  std::printf("%-24s %6s %6s %9s %9s %9s %9s %13s %7s\n", "from create to bound", "nodes", "pods", "created s", "bound s", "cpu s", "pods/s", "Kubernetes/s", "aim");
+  std::printf("%-24s %6s %6s %9s %9s %9s %9s %13s %7s\n", "from create to bound", "nodes", "pods", "created s",
+              "bound s", "cpu s", "pods/s", "Kubernetes/s", "aim");
   const std::string apart =
-      R"(,"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname",)" + selector + "}]}}";
+      R"(,"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname",)" +
+      selector + "}]}}";
   const std::string even =
-      R"(,"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"topology.kubernetes.io/zone","whenUnsatisfiable":"DoNotSchedule",)" + selector + "}]";
+      R"(,"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"topology.kubernetes.io/zone","whenUnsatisfiable":"DoNotSchedule",)" +
+      selector + "}]";
   bool well = berth::measure("plain", nodes, pods, "", berth::kPublished, 5000);
   well &= berth::measure("anti-affinity by node", nodes, neighbours, apart, "-", 1000);
   well &= berth::measure("even spread over zones", nodes, neighbours, even, "-", 1000);

@@ -139,7 +139,8 @@ class Bench {
                                   {"podIP", "10.1.0.1"},
                                   {"conditions", std::move(conditions)},
                                   {"containerStatuses", Value::array({std::move(container)})}});
-    Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
+    Value change =
+        Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
     client_->patch(kPods, api::name_key(pod), api::PatchType::kStrategic, std::move(change),
                    {.subresource = "status", .field_manager = "kubelet"}, must);
   }
@@ -168,8 +169,8 @@ bool measure(const char* name, int replicas, bool parallel, double aim) {
   const double cpu = cpu_seconds();
   const double seconds = Bench(replicas).seconds(parallel);
   const double rate = replicas / seconds;
-  std::printf("%-32s %8d %9.2f %9.2f %9.0f %14s %8.0f%s\n", name, replicas, seconds, cpu_seconds() - cpu, rate, kPublished, aim,
-              rate < aim ? "  missed" : "");
+  std::printf("%-32s %8d %9.2f %9.2f %9.0f %14s %8.0f%s\n", name, replicas, seconds, cpu_seconds() - cpu, rate,
+              kPublished, aim, rate < aim ? "  missed" : "");
   std::fflush(stdout);
   return rate >= aim;
 }
@@ -179,8 +180,8 @@ bool measure(const char* name, int replicas, bool parallel, double aim) {
 
 int main(int argc, char** argv) {
   const int parallel = argc > 1 ? std::atoi(argv[1]) : 5000, ordered = argc > 2 ? std::atoi(argv[2]) : 500;
-  std::printf("%-32s %8s %9s %9s %9s %14s %8s\n", "from create to all Ready", "replicas", "seconds", "cpu s", "pods/s", "Kubernetes/s",
-              "aim");
+  std::printf("%-32s %8s %9s %9s %9s %14s %8s\n", "from create to all Ready", "replicas", "seconds", "cpu s", "pods/s",
+              "Kubernetes/s", "aim");
   bool well = berth::measure("Parallel", parallel, true, 5000);
   well &= berth::measure("OrderedReady", ordered, false, 300);
   return well ? 0 : 1;

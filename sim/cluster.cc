@@ -123,12 +123,14 @@ void Cluster::make_node(const Machine& machine, std::function<void(bool made)> d
       "conditions":[{"type":"Ready","status":"True"}]}})")
                    .value();
   Value& metadata = node.mut("metadata");
-  metadata.set("name", machine.node).set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
+  metadata.set("name", machine.node)
+      .set("labels", Value::object({{"kubernetes.io/hostname", machine.node}, {"disk", "fast"}}));
   user().create(kNodes, node, {}, [this, done, name = machine.node](Result<Value> answer) {
     if (!answer.ok() && answer.error().code != Code::kAlreadyExists) return done(false);
     // One whose taint could not be taken away is there already. Nobody else here takes it away.
     const Value untainted = Value::object({{"spec", Value::object({{"taints", Value()}})}});
-    user().patch(kNodes, {"", name}, api::PatchType::kMerge, untainted, {}, [done](Result<Value> updated) { done(updated.ok()); });
+    user().patch(kNodes, {"", name}, api::PatchType::kMerge, untainted, {},
+                 [done](Result<Value> updated) { done(updated.ok()); });
   });
 }
 
@@ -268,7 +270,7 @@ void Cluster::compare_caches() {
   for (const auto& process : processes_) {
     if (!process->lane) continue;
     for (const api::Resource& resource : {kPods, kPersistentVolumeClaims, kPersistentVolumes, kStatefulSets,
-                                         kControllerRevisions, kPodDisruptionBudgets}) {
+                                          kControllerRevisions, kPodDisruptionBudgets}) {
       const client::Informer* informer = process->informers->find(resource);
       if (!informer) continue;
       const auto& truth = truth_->all(resource);

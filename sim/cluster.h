@@ -33,14 +33,15 @@ class Cluster {
   struct Options {
     std::uint64_t seed = 1;
     int nodes = 2;
-    int controllers = 2;  // processes that run them, alive at once
+    int controllers = 2;        // processes that run them, alive at once
     bool grows_mounted = true;  // see Machine
     // Replaces plan_set in both controller processes: a planted bug.
     controllers::statefulset::Planner planner = controllers::statefulset::plan_set;
     // Changes what the disruption controllers are about to write: a planted bug.
     std::function<void(controllers::Plan& plan)> spoil_budgets = nullptr;
     // More controllers, in the first process: planted bugs of others than the StatefulSet's.
-    std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers = nullptr;
+    std::function<std::vector<std::unique_ptr<controllers::Controller>>(client::InformerSet&)> more_controllers =
+        nullptr;
   };
 
   explicit Cluster(Options options);
@@ -82,7 +83,8 @@ class Cluster {
   void compare_caches();
   // Ends all faults and restarts what is down.
   void heal();
-  // Lets time pass until nothing has been written for `quiet`, at most `limit`. False: it never became quiet, or `stop` said so.
+  // Lets time pass until nothing has been written for `quiet`, at most `limit`. False: it never became quiet, or `stop`
+  // said so.
   bool settle(Duration quiet, Duration limit, const std::function<bool()>& stop = nullptr);
 
  private:

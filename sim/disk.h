@@ -17,7 +17,7 @@ namespace berth::sim {
 struct DiskFaults {
   double refused = 0;        // a batch that is not written, and said so
   Duration latency = 200us;  // of one batch, at most
-  bool lies = false;         // a planted bug: acknowledges before it writes, and a crash loses what was acknowledged last
+  bool lies = false;  // a planted bug: acknowledges before it writes, and a crash loses what was acknowledged last
 };
 
 class Disk {

@@ -100,9 +100,8 @@ class Answer {
     if (done_) lose("connection lost");
   }
   void give(Duration delay, Result<T> result) {
-    world_.send(self_, delay, [done = std::move(done_), result = std::move(result)]() mutable {
-      done(std::move(result));
-    });
+    world_.send(self_, delay,
+                [done = std::move(done_), result = std::move(result)]() mutable { done(std::move(result)); });
   }
   void lose(const char* how) { give(timeout_, error(lost_, how)); }
 
@@ -146,11 +145,12 @@ void FaultyClient::get(const api::Resource& resource, const api::Name& name, Don
 
 void FaultyClient::list(const api::Resource& resource, const api::ListOptions& options, ListDone done) {
   call<client::List>(
-      false, [=](client::Client& to, ListDone reply) { to.list(resource, options, std::move(reply)); }, std::move(done));
+      false, [=](client::Client& to, ListDone reply) { to.list(resource, options, std::move(reply)); },
+      std::move(done));
 }
 
 std::unique_ptr<client::WatchHandle> FaultyClient::watch(const api::Resource& resource, const api::ListOptions& options,
-                                                      std::string resource_version, client::WatchHandler* handler) {
+                                                         std::string resource_version, client::WatchHandler* handler) {
   auto relay = std::make_shared<Relay>(world_, self_, faults_, handler);
   std::erase_if(relays_, [](const auto& weak) { return weak.expired(); });
   relays_.push_back(relay);

@@ -18,11 +18,11 @@ struct Faults {
   double refused = 0;       // the server says it is unavailable, nothing happens
   double cut_watch = 0;     // per event
   double repeated_event = 0;
-  double expired_watch = 0;  // per start of a watch
-  Duration delay = 2ms;      // each way, at most
-  Duration timeout = 1s;     // until a lost message is noticed, at most
-  bool outage = false;       // nothing gets through
-  Duration lag_until{};      // World time until which watches deliver nothing
+  double expired_watch = 0;    // per start of a watch
+  Duration delay = 2ms;        // each way, at most
+  Duration timeout = 1s;       // until a lost message is noticed, at most
+  bool outage = false;         // nothing gets through
+  Duration lag_until{};        // World time until which watches deliver nothing
   double swallowed_event = 0;  // a planted bug: the watch goes on as if it had been delivered
 };
 
@@ -46,7 +46,7 @@ class FaultyClient final : public client::Client {
   void get(const api::Resource& resource, const api::Name& name, Done done) override;
   void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override;
   std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
-                                          std::string resource_version, client::WatchHandler* handler) override;
+                                             std::string resource_version, client::WatchHandler* handler) override;
   void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
   void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
                   Done done) override;

@@ -10,9 +10,9 @@ namespace berth::sim {
 namespace {
 
 using namespace api::resources;  // NOLINT
-using controllers::Controller;
 using client::Informer;
 using client::InformerSet;
+using controllers::Controller;
 using controllers::Plan;
 using controllers::Watching;
 
@@ -196,12 +196,14 @@ class DiskAgent final : public Controller {
     const api::Name name{reference["namespace"].str(), reference["name"].str()};
     const Value &claim = machine_.ask_for_claim(name), &size = volume["spec"]["capacity"]["storage"];
     if (api::uid_of(claim) != reference["uid"].as_string() || claim["status"]["phase"].as_string() != "Bound") return;
-    const auto wanted = api::Quantity::parse(size.as_string()), there = api::Quantity::parse(claim["status"]["capacity"]["storage"].as_string());
+    const auto wanted = api::Quantity::parse(size.as_string()),
+               there = api::Quantity::parse(claim["status"]["capacity"]["storage"].as_string());
     if (!wanted.ok() || !there.ok() || *wanted <= *there) return;
     const std::string key = name.to_string();
     const bool mounted = std::any_of(machine_.processes.begin(), machine_.processes.end(),
                                      [&](const auto& one) { return one.second.claims.count(key) > 0; });
-    if (mounted && !machine_.grows_mounted && machine_.file_systems[key] != size.as_string()) return plan.requeue_after(3s);
+    if (mounted && !machine_.grows_mounted && machine_.file_systems[key] != size.as_string())
+      return plan.requeue_after(3s);
     Value reached = Value::object({{"status", Value::object({{"capacity", Value::object({{"storage", size}})}})}});
     plan.add(controllers::patch_status(kPersistentVolumeClaims, claim, std::move(reached)));
   }

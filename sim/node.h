@@ -26,9 +26,9 @@ struct Process {
   std::string uid;
   Time ready_at;
   Time unready_until{};
-  Time stop_at = Time::max();  // dies then
-  Time fail_at = Time::max();  // exits by itself then
-  bool evicted = false;        // ... because the node wants it gone
+  Time stop_at = Time::max();    // dies then
+  Time fail_at = Time::max();    // exits by itself then
+  bool evicted = false;          // ... because the node wants it gone
   std::set<std::string> claims;  // that it has mounted
 };
 
@@ -50,8 +50,7 @@ struct Machine {
   std::map<std::string, std::string> file_systems;  // size by "namespace/claim", as it was mounted last
 };
 
-std::unique_ptr<controllers::Controller> make_agent(client::InformerSet& informers, World& world,
-                                                    Machine& machine);
+std::unique_ptr<controllers::Controller> make_agent(client::InformerSet& informers, World& world, Machine& machine);
 // The part of the agent that grows file systems and lets go of the disks of deleted volumes.
 std::unique_ptr<controllers::Controller> make_disk_agent(client::InformerSet& informers, Machine& machine);
 

@@ -12,10 +12,10 @@ namespace {
 using namespace api::resources;  // NOLINT
 using controllers::Action;
 using controllers::Plan;
-using controllers::statefulset::Planner;
-using controllers::statefulset::plan_set;
 using controllers::Shape;
 using controllers::shape_of;
+using controllers::statefulset::plan_set;
+using controllers::statefulset::Planner;
 using controllers::statefulset::View;
 
 // The planner never sees what the set asks for by this annotation.
@@ -46,24 +46,30 @@ TEST(PlantedBugInOptions, MakingSkippedMembersIsSeen) {
 }
 
 TEST(PlantedBugInOptions, LeavingSkippedMembersIsSeenAtRest) {
-  EXPECT_TRUE(caught_in_options("places", [](const View& view, Time now) {
-    const Shape shape = shape_of(view.set);
-    View other = view;
-    // "It runs so well."
-    std::erase_if(other.pods, [&](const Value& pod) { return shape.options.skips(ordinal_of(pod)); });
-    return plan_set(other, now);
-  }, "has no place"));
+  EXPECT_TRUE(caught_in_options(
+      "places",
+      [](const View& view, Time now) {
+        const Shape shape = shape_of(view.set);
+        View other = view;
+        // "It runs so well."
+        std::erase_if(other.pods, [&](const Value& pod) { return shape.options.skips(ordinal_of(pod)); });
+        return plan_set(other, now);
+      },
+      "has no place"));
 }
 
 TEST(PlantedBugInOptions, EndingAllMembersAtOnceIsSeen) {
-  EXPECT_TRUE(caught_in_options("teardown", [](const View& view, Time now) {
-    Plan plan = plan_set(view, now);
-    if (!api::is_terminating(view.set)) return plan;
-    for (const Value& pod : view.pods) {
-      if (!api::is_terminating(pod)) plan.add(controllers::remove(kPods, pod));
-    }
-    return plan;
-  }, "was ended before"));
+  EXPECT_TRUE(caught_in_options(
+      "teardown",
+      [](const View& view, Time now) {
+        Plan plan = plan_set(view, now);
+        if (!api::is_terminating(view.set)) return plan;
+        for (const Value& pod : view.pods) {
+          if (!api::is_terminating(pod)) plan.add(controllers::remove(kPods, pod));
+        }
+        return plan;
+      },
+      "was ended before"));
 }
 
 TEST(PlantedBugInOptions, LettingTheSetGoFirstIsSeen) {
@@ -85,20 +91,23 @@ TEST(PlantedBugInOptions, MixingRevisionsIsSeen) {
 bool changes_claims(const View& view) { return api::annotation_of(view.set, api::kClaimTemplateUpdates) == "true"; }
 
 TEST(PlantedBugInOptions, GrowingFromTheFrontIsSeen) {
-  EXPECT_TRUE(caught_in_options("growth", [](const View& view, Time now) {
-    Plan plan = plan_set(view, now);
-    const Shape shape = shape_of(view.set);
-    const std::vector<int> ordinals = shape.ordinals();
-    if (!changes_claims(view) || shape.terminating || ordinals.empty()) return plan;
-    for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) {
-      const Value& claim = view.claim(controllers::claim_name(shape, api::name_of(one), ordinals.front()));
-      const Value& size = one["spec"]["resources"];
-      if (claim["status"]["phase"].as_string() != "Bound" || claim["spec"]["resources"] == size) continue;
-      plan.add(controllers::patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge,
-                                  Value::object({{"spec", Value::object({{"resources", size}})}})));
-    }
-    return plan;
-  }, "had grown"));
+  EXPECT_TRUE(caught_in_options(
+      "growth",
+      [](const View& view, Time now) {
+        Plan plan = plan_set(view, now);
+        const Shape shape = shape_of(view.set);
+        const std::vector<int> ordinals = shape.ordinals();
+        if (!changes_claims(view) || shape.terminating || ordinals.empty()) return plan;
+        for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) {
+          const Value& claim = view.claim(controllers::claim_name(shape, api::name_of(one), ordinals.front()));
+          const Value& size = one["spec"]["resources"];
+          if (claim["status"]["phase"].as_string() != "Bound" || claim["spec"]["resources"] == size) continue;
+          plan.add(controllers::patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge,
+                                      Value::object({{"spec", Value::object({{"resources", size}})}})));
+        }
+        return plan;
+      },
+      "had grown"));
 }
 
 TEST(PlantedBugInOptions, ForgettingToGrowIsSeenAtRest) {
@@ -110,22 +119,27 @@ TEST(PlantedBugInOptions, OldMountsAreSeenAtRest) {
 }
 
 TEST(PlantedBugInOptions, TidyingRemovedTemplatesAwayLosesData) {
-  EXPECT_TRUE(caught_in_options("growth", [](const View& view, Time now) {
-    Plan plan = plan_set(view, now);
-    const Shape shape = shape_of(view.set);
-    if (!changes_claims(view) || shape.terminating) return plan;
-    for (const Value& pod : view.pods) {
-      // "Nobody asks for it any more."
-      for (const Value& volume : pod["spec"]["volumes"]) {
-        bool wanted = false;
-        for (const Value& one : view.set["spec"]["volumeClaimTemplates"]) wanted |= api::name_of(one) == volume["name"].as_string();
-        const Value& claim = view.claim(volume["persistentVolumeClaim"]["claimName"].str());
-        if (!wanted && !claim.is_null() && !api::is_terminating(claim)) plan.add(controllers::remove(kPersistentVolumeClaims, claim));
-      }
-    }
-    plan.requeue_after(1s);
-    return plan;
-  }, "though its template was removed"));
+  EXPECT_TRUE(caught_in_options(
+      "growth",
+      [](const View& view, Time now) {
+        Plan plan = plan_set(view, now);
+        const Shape shape = shape_of(view.set);
+        if (!changes_claims(view) || shape.terminating) return plan;
+        for (const Value& pod : view.pods) {
+          // "Nobody asks for it any more."
+          for (const Value& volume : pod["spec"]["volumes"]) {
+            bool wanted = false;
+            for (const Value& one : view.set["spec"]["volumeClaimTemplates"])
+              wanted |= api::name_of(one) == volume["name"].as_string();
+            const Value& claim = view.claim(volume["persistentVolumeClaim"]["claimName"].str());
+            if (!wanted && !claim.is_null() && !api::is_terminating(claim))
+              plan.add(controllers::remove(kPersistentVolumeClaims, claim));
+          }
+        }
+        plan.requeue_after(1s);
+        return plan;
+      },
+      "though its template was removed"));
 }
 
 TEST(PlantedBugInOptions, ABudgetThatAllowsTooMuchIsSeen) {
@@ -133,7 +147,8 @@ TEST(PlantedBugInOptions, ABudgetThatAllowsTooMuchIsSeen) {
   options.spoil_budgets = [](Plan& plan) {
     for (std::vector<Action>& chain : plan.chains) {
       for (Action& action : chain) {
-        if (action.object["status"]["disruptionsAllowed"].is_int()) action.object.mut("status").set("disruptionsAllowed", 9);
+        if (action.object["status"]["disruptionsAllowed"].is_int())
+          action.object.mut("status").set("disruptionsAllowed", 9);
       }
     }
   };
@@ -146,7 +161,8 @@ TEST(PlantedBugInOptions, NotTellingOfAReusedClaimIsSeen) {
     Plan plan = plan_set(view, now);
     for (std::vector<Action>& chain : plan.chains) {
       for (Action& action : chain) {
-        std::erase_if(action.on_success, [](const controllers::EventSpec& event) { return event.reason == "ReusedClaim"; });
+        std::erase_if(action.on_success,
+                      [](const controllers::EventSpec& event) { return event.reason == "ReusedClaim"; });
       }
     }
     return plan;
@@ -155,16 +171,19 @@ TEST(PlantedBugInOptions, NotTellingOfAReusedClaimIsSeen) {
 }
 
 TEST(PlantedBugInOptions, NotNotingWhoUsesAClaimIsSeenAtRest) {
-  EXPECT_TRUE(caught("reuse", [](const View& view, Time now) {
-    Plan plan = plan_set(view, now);
-    for (std::vector<Action>& chain : plan.chains) {
-      std::erase_if(chain, [](const Action& action) {
-        return action.resource == kPersistentVolumeClaims && !action.object["metadata"]["annotations"].empty() &&
-               action.verb == Action::Verb::kPatch;
-      });
-    }
-    return plan;
-  }, "says it is used by"));
+  EXPECT_TRUE(caught(
+      "reuse",
+      [](const View& view, Time now) {
+        Plan plan = plan_set(view, now);
+        for (std::vector<Action>& chain : plan.chains) {
+          std::erase_if(chain, [](const Action& action) {
+            return action.resource == kPersistentVolumeClaims && !action.object["metadata"]["annotations"].empty() &&
+                   action.verb == Action::Verb::kPatch;
+          });
+        }
+        return plan;
+      },
+      "says it is used by"));
 }
 
 // "What is stored looks other than what this release would store."

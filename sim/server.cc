@@ -13,7 +13,8 @@ class RealServer final : public Server {
       : lane_(world.make_lane("server")),
         store_(disk.open(*lane_)),
         registry_(*lane_, *store_, api::schema::builtin()),
-        client_(apiserver::registry::make_direct_client(registry_, apiserver::registry::User{"system:simulator", {"system:masters"}})) {}
+        client_(apiserver::registry::make_direct_client(
+            registry_, apiserver::registry::User{"system:simulator", {"system:masters"}})) {}
 
   void start(Task ready) { registry_.bootstrap(std::move(ready)); }
   const std::shared_ptr<Lane>& lane() override { return lane_; }

@@ -121,38 +121,39 @@ Plan in_parallel(const View& view, Time now) {
   return plan_set(hasty, now);
 }
 
-TEST(PlantedBug, CreatingWithoutWaitingBreaksTheOrder) { EXPECT_TRUE(caught("order", in_parallel, "was created before")); }
-
-TEST(PlantedBug, RemovingFromTheFrontBreaksTheOrder) {
-  EXPECT_TRUE(caught("order", [](const View& view, Time now) {
-    Plan plan = plan_set(view, now);
-    const auto shape = controllers::shape_of(view.set);
-    for (const Value& pod : view.pods) {
-      if (!shape.in_range(controllers::parse_member(api::name_of(pod)).ordinal) &&
-          !api::is_terminating(pod)) {
-        plan.chains.clear();
-        plan.add(controllers::remove(kPods, pod));  // the first one, not the last
-        break;
-      }
-    }
-    return plan;
-  }, "was removed before"));
+TEST(PlantedBug, CreatingWithoutWaitingBreaksTheOrder) {
+  EXPECT_TRUE(caught("order", in_parallel, "was created before"));
 }
 
-TEST(PlantedBug, RollingEverythingAtOnceIsSeen) {
+TEST(PlantedBug, RemovingFromTheFrontBreaksTheOrder) {
   EXPECT_TRUE(caught(
-      "budget",
+      "order",
       [](const View& view, Time now) {
         Plan plan = plan_set(view, now);
-        const std::string_view update = view.set["status"]["updateRevision"].as_string();
+        const auto shape = controllers::shape_of(view.set);
         for (const Value& pod : view.pods) {
-          if (api::label_of(pod, controllers::kRevisionLabel) != update && !api::is_terminating(pod) &&
-              !update.empty()) {
-            plan.add(controllers::remove(kPods, pod));
+          if (!shape.in_range(controllers::parse_member(api::name_of(pod)).ordinal) && !api::is_terminating(pod)) {
+            plan.chains.clear();
+            plan.add(controllers::remove(kPods, pod));  // the first one, not the last
+            break;
           }
         }
         return plan;
-      }));
+      },
+      "was removed before"));
+}
+
+TEST(PlantedBug, RollingEverythingAtOnceIsSeen) {
+  EXPECT_TRUE(caught("budget", [](const View& view, Time now) {
+    Plan plan = plan_set(view, now);
+    const std::string_view update = view.set["status"]["updateRevision"].as_string();
+    for (const Value& pod : view.pods) {
+      if (api::label_of(pod, controllers::kRevisionLabel) != update && !api::is_terminating(pod) && !update.empty()) {
+        plan.add(controllers::remove(kPods, pod));
+      }
+    }
+    return plan;
+  }));
 }
 
 // The planner sees another rolling update than the set asks for.
@@ -173,7 +174,8 @@ TEST(PlantedBug, TakingMembersDownWhileOthersAreMissingBreaksTheOrder) {
       [](const View& view, Time now) {
         Plan plan = plan_set(view, now);
         const auto ready = [](const Value& pod) { return api::is_pod_ready(pod) && !api::is_terminating(pod); };
-        const bool waits = std::any_of(view.pods.begin(), view.pods.end(), [&](const Value& pod) { return !ready(pod); });
+        const bool waits =
+            std::any_of(view.pods.begin(), view.pods.end(), [&](const Value& pod) { return !ready(pod); });
         for (const Value& pod : view.pods) {
           // "The others are down anyway."
           if (waits && ready(pod)) plan.add(controllers::remove(kPods, pod));
@@ -236,23 +238,27 @@ TEST(PlantedBug, ARestlessControllerIsSeen) {
   }));
 }
 
-// "Without a partition as many members are of the current revision as the status counts." Those that were replaced came back old.
+// "Without a partition as many members are of the current revision as the status counts." Those that were replaced came
+// back old.
 TEST(PlantedBug, MakingAReplacedMemberOfTheOldRevisionIsSeen) {
-  EXPECT_TRUE(caught("churn", [](const View& view, Time now) {
-    Plan plan = plan_set(view, now);
-    const Value &strategy = view.set["spec"]["updateStrategy"], &status = view.set["status"];
-    if (!strategy["rollingUpdate"].is_null() || strategy["type"] == Value("OnDelete")) return plan;
-    const auto shape = controllers::shape_of(view.set);
-    for (auto& chain : plan.chains) {
-      for (controllers::Action& action : chain) {
-        const int ordinal = controllers::parse_member(action.name.name).ordinal;
-        if (action.verb != controllers::Action::Verb::kCreate || action.resource != kPods) continue;
-        if (ordinal < shape.start + status["currentReplicas"].as_int() && !status["currentRevision"].is_null())
-          action.object.mut("metadata").mut("labels").set(controllers::kRevisionLabel, status["currentRevision"]);
-      }
-    }
-    return plan;
-  }, "was replaced"));
+  EXPECT_TRUE(caught(
+      "churn",
+      [](const View& view, Time now) {
+        Plan plan = plan_set(view, now);
+        const Value &strategy = view.set["spec"]["updateStrategy"], &status = view.set["status"];
+        if (!strategy["rollingUpdate"].is_null() || strategy["type"] == Value("OnDelete")) return plan;
+        const auto shape = controllers::shape_of(view.set);
+        for (auto& chain : plan.chains) {
+          for (controllers::Action& action : chain) {
+            const int ordinal = controllers::parse_member(action.name.name).ordinal;
+            if (action.verb != controllers::Action::Verb::kCreate || action.resource != kPods) continue;
+            if (ordinal < shape.start + status["currentReplicas"].as_int() && !status["currentRevision"].is_null())
+              action.object.mut("metadata").mut("labels").set(controllers::kRevisionLabel, status["currentRevision"]);
+          }
+        }
+        return plan;
+      },
+      "was replaced"));
 }
 
 // "A node that has been missing for so long has no pods." Not even those that were made for it a moment ago.

@@ -12,8 +12,8 @@ using namespace api::resources;  // NOLINT
 
 namespace {
 
-const std::vector<api::Resource> kFollowed = {kPods,    kPersistentVolumeClaims, kPersistentVolumes,   kStatefulSets,
-                                              kEvents,  kControllerRevisions,    kPodDisruptionBudgets};
+const std::vector<api::Resource> kFollowed = {kPods,   kPersistentVolumeClaims, kPersistentVolumes,   kStatefulSets,
+                                              kEvents, kControllerRevisions,    kPodDisruptionBudgets};
 
 std::int64_t revision_of(const Value& object) {
   const auto parsed = parse_int(api::resource_version_of(object));
@@ -84,15 +84,16 @@ void Truth::connect(client::Client& client, const std::set<std::string>& deleted
   for (const api::Resource& resource : kFollowed) {
     followers_.push_back(std::make_shared<Follower>(*this, resource));
     // All lists are of one moment: this one. So are the watches' beginnings.
-    client.list(resource, {}, [this, follower = followers_.back(), &client, waiting, deleted](Result<client::List> list) {
-      BERTH_CHECK(list.ok(), "the truth cannot be listed");
-      follower->list = std::move(*list);
-      if (--*waiting > 0) return;
-      take_lists(deleted);
-      for (const auto& one : followers_) {
-        one->handle = client.watch(one->resource, {}, one->list.resource_version, one.get());
-      }
-    });
+    client.list(resource, {},
+                [this, follower = followers_.back(), &client, waiting, deleted](Result<client::List> list) {
+                  BERTH_CHECK(list.ok(), "the truth cannot be listed");
+                  follower->list = std::move(*list);
+                  if (--*waiting > 0) return;
+                  take_lists(deleted);
+                  for (const auto& one : followers_) {
+                    one->handle = client.watch(one->resource, {}, one->list.resource_version, one.get());
+                  }
+                });
   }
 }
 
@@ -134,7 +135,8 @@ void Truth::changed(const api::Resource& resource, std::string_view type, const 
   ++changes_;
   if (resource == kEvents) ++events_;
   if (trace_) trace(summary(resource, type, object));
-  if (resource != kEvents) last_write_ = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string();
+  if (resource != kEvents)
+    last_write_ = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string();
   last_change_ = std::string(type) + " " + resource.resource + " " + api::name_key(object).to_string();
   const api::Name name = api::name_key(object);
   auto& slot = objects_[resource][name];

@@ -67,8 +67,8 @@ class Truth {
   const Value& get(const api::Resource& resource, const api::Name& name) const;
   const std::map<api::Name, Value>& all(const api::Resource& resource) const;
   const PodHistory& history(const api::Name& pod) const;
-  // When the set's wishes last changed: anything of its spec and options but the templates; or a set of that name came or
-  // went, other than the very first one.
+  // When the set's wishes last changed: anything of its spec and options but the templates; or a set of that name came
+  // or went, other than the very first one.
   Duration wish_changed(const api::Name& set) const;
   // The same, of the template and of overrides of it too.
   Duration spec_changed(const api::Name& set) const;

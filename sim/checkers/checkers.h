@@ -27,7 +27,8 @@ std::unique_ptr<Checker> check_status(Truth& truth);
 std::unique_ptr<Checker> check_waits(Truth& truth);
 
 // What sets and budgets ask for by annotation:
-// No pod is made for an ordinal that is not wanted; at rest exactly the ordinals wanted are there, without those skipped.
+// No pod is made for an ordinal that is not wanted; at rest exactly the ordinals wanted are there, without those
+// skipped.
 std::unique_ptr<Checker> check_places(Truth& truth);
 // With ordered teardown no member of a set that is being deleted is ended while one behind it is still there.
 std::unique_ptr<Checker> check_teardown(Truth& truth);
@@ -35,16 +36,16 @@ std::unique_ptr<Checker> check_teardown(Truth& truth);
 std::unique_ptr<Checker> check_overrides(Truth& truth);
 // With Recreate no member is made while one of another revision, that the update concerns too, is still there.
 std::unique_ptr<Checker> check_recreate(Truth& truth);
-// Changed claim templates: claims grow from the last member to the first, each done before the next, and at rest have what
-// their templates ask for and are mounted; those of a removed template are never deleted.
+// Changed claim templates: claims grow from the last member to the first, each done before the next, and at rest have
+// what their templates ask for and are mounted; those of a removed template are never deleted.
 std::unique_ptr<Checker> check_growth(Truth& truth);
 // With budget-everything no deletion of a healthy pod leaves fewer healthy ones than the budget wants.
 std::unique_ptr<Checker> check_disruption(Truth& truth);
 // A claim in use notes the set that uses it, and that a set takes up an earlier one's claim is told.
 std::unique_ptr<Checker> check_reuse(Truth& truth);
 
-// No member is replaced by its set more often than what it is made of changes; and none is made again and again without a reason,
-// whoever takes it away.
+// No member is replaced by its set more often than what it is made of changes; and none is made again and again without
+// a reason, whoever takes it away.
 std::unique_ptr<Checker> check_churn(Truth& truth);
 
 void add_all_checkers(Truth& truth);

@@ -17,7 +17,8 @@ constexpr int kMadeInAStorm = 6;  // without any reason
 // What members are made of, and which of them are to follow: of everything else a change replaces nobody.
 Value made_of(const Value& set) {
   Value spec = set["spec"];
-  for (const char* field : {"replicas", "minReadySeconds", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "ordinals"}) {
+  for (const char* field :
+       {"replicas", "minReadySeconds", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "ordinals"}) {
     if (spec.is_object()) spec.erase(field);
   }
   Value options = Value::object();
@@ -36,7 +37,8 @@ class Churn final : public Checker {
 
   void on_change(const Change& change) override {
     wishes_.on_change(change);
-    if (change.resource == kStatefulSets && !change.before.is_null() && !change.after.is_null() && !asks_the_same(change.before, change.after)) {
+    if (change.resource == kStatefulSets && !change.before.is_null() && !change.after.is_null() &&
+        !asks_the_same(change.before, change.after)) {
       ++count_[std::string(api::uid_of(change.after))].wishes;
       if (made_of(change.before) != made_of(change.after)) ++count_[std::string(api::uid_of(change.after))].changes;
     }
@@ -46,18 +48,20 @@ class Churn final : public Checker {
     }
     if (change.resource != kPods) return;
     if (change.before.is_null()) return made(change.after);
-    if (const Value &had = api::controller_of(change.before)["uid"], &has = api::controller_of(change.after)["uid"]; had != has && !has.is_null())
+    if (const Value& had = api::controller_of(change.before)["uid"], &has = api::controller_of(change.after)["uid"];
+        had != has && !has.is_null())
       ++count_[has.str()].adopted[ordinal_of(change.after)];
-    if (api::is_pod_terminal(change.after) && !api::is_pod_terminal(change.before) && !is_taken(change.after)) explained(change.before);
+    if (api::is_pod_terminal(change.after) && !api::is_pod_terminal(change.before) && !is_taken(change.after))
+      explained(change.before);
     if (starts_to_go(change)) going(change.before);
   }
 
  private:
   struct Count {
-    int wishes = 0;                // changes of anything it asks for
-    int changes = 0;               // of what its members are made of
-    std::map<int, int> replaced;   // by ordinal
-    std::map<int, int> adopted;    // likewise: made by another set, of another template
+    int wishes = 0;               // changes of anything it asks for
+    int changes = 0;              // of what its members are made of
+    std::map<int, int> replaced;  // by ordinal
+    std::map<int, int> adopted;   // likewise: made by another set, of another template
   };
   struct Life {
     std::deque<Duration> made;
@@ -79,10 +83,11 @@ class Churn final : public Checker {
     Count& count = count_[std::string(api::uid_of(set))];
     const int times = ++count.replaced[ordinal];
     // Of two controllers one may make a member again by what was asked for a moment ago.
-    const int changes = count.changes + count.adopted[ordinal] + remounts_, allowed = truth_.alone() ? changes : 2 * changes + 1;
+    const int changes = count.changes + count.adopted[ordinal] + remounts_,
+              allowed = truth_.alone() ? changes : 2 * changes + 1;
     if (times <= allowed) return;
-    truth_.violation(name(), std::string(api::name_of(pod)) + " was replaced " + std::to_string(times) + " times, and what it is made of changed " +
-                                 std::to_string(count.changes) + " times");
+    truth_.violation(name(), std::string(api::name_of(pod)) + " was replaced " + std::to_string(times) +
+                                 " times, and what it is made of changed " + std::to_string(count.changes) + " times");
   }
 
   void made(const Value& pod) {
@@ -94,11 +99,12 @@ class Churn final : public Checker {
     for (auto* times : {&life.made, &life.reasons}) {
       while (!times->empty() && times->front() < now - kStorm) times->pop_front();
     }
-    const std::size_t allowed = kMadeInAStorm + life.reasons.size() + static_cast<std::size_t>(count_[std::string(api::uid_of(set))].wishes);
+    const std::size_t allowed =
+        kMadeInAStorm + life.reasons.size() + static_cast<std::size_t>(count_[std::string(api::uid_of(set))].wishes);
     if (life.made.size() <= allowed) return;
     life.made.clear();  // once is enough
-    truth_.violation(name(), std::string(api::name_of(pod)) + " was made again and again, more than " + std::to_string(allowed) + " times within " +
-                                 std::to_string(kStorm / 1s) + " s");
+    truth_.violation(name(), std::string(api::name_of(pod)) + " was made again and again, more than " +
+                                 std::to_string(allowed) + " times within " + std::to_string(kStorm / 1s) + " s");
   }
 
   Truth& truth_;

@@ -38,7 +38,8 @@ class Disruption final : public Checker {
 
   void on_change(const Change& change) override {
     wishes_.on_change(change);
-    if (change.resource == kPodDisruptionBudgets && !change.before.is_null() && change.before["spec"] != change.after["spec"])
+    if (change.resource == kPodDisruptionBudgets && !change.before.is_null() &&
+        change.before["spec"] != change.after["spec"])
       earlier_[std::string(api::uid_of(change.before))].emplace_back(change.before, truth_.world().elapsed());
     if (change.resource != kPods || !is_healthy(change.before)) return;
     if (starts_to_go(change)) {
@@ -126,7 +127,8 @@ class Disruption final : public Checker {
 
   Truth& truth_;
   ExpectedState wishes_;
-  std::map<std::string, std::vector<std::pair<Value, Duration>>> earlier_;  // versions of budgets by uid, and until when
+  std::map<std::string, std::vector<std::pair<Value, Duration>>>
+      earlier_;  // versions of budgets by uid, and until when
   std::map<api::Name, Lost> lost_;
 };
 

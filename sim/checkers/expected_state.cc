@@ -41,7 +41,9 @@ bool ExpectedVersion::wants(int ordinal) const {
   return before < replicas;
 }
 
-bool ExpectedVersion::has_option(std::string_view annotation) const { return api::annotation_of(set, annotation) == "true"; }
+bool ExpectedVersion::has_option(std::string_view annotation) const {
+  return api::annotation_of(set, annotation) == "true";
+}
 
 void ExpectedState::on_change(const Change& change) {
   if (change.resource != kStatefulSets || change.before.is_null() || change.after.is_null()) return;

@@ -1,6 +1,6 @@
 #pragma once
-// What sets ask for, read off the objects and not by the controller's own code, so that both cannot be wrong alike; and what
-// they asked for lately: a decision may honestly rest on any of it.
+// What sets ask for, read off the objects and not by the controller's own code, so that both cannot be wrong alike; and
+// what they asked for lately: a decision may honestly rest on any of it.
 
 #include <map>
 #include <string>

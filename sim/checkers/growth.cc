@@ -67,8 +67,8 @@ class Growth final : public Checker {
     const Value& claim = truth_.get(kPersistentVolumeClaims, name);
     if (api::is_terminating(claim)) return;  // somebody deleted it; it goes with its pod
     if (asked(claim) < asked(claim_template) || there(claim) < asked(claim_template))
-      wrong("claim " + name.name + " asks for " + std::to_string(asked(claim)) + " and has " + std::to_string(there(claim)) +
-            ", and its template asks for " + std::to_string(asked(claim_template)));
+      wrong("claim " + name.name + " asks for " + std::to_string(asked(claim)) + " and has " +
+            std::to_string(there(claim)) + ", and its template asks for " + std::to_string(asked(claim_template)));
     const Value& attributes = claim_template["spec"]["volumeAttributesClassName"];
     if (!attributes.is_null() && claim["spec"]["volumeAttributesClassName"] != attributes)
       wrong("claim " + name.name + " has other attributes than its template");
@@ -91,17 +91,19 @@ class Growth final : public Checker {
     if (!of_claim) return;
     const auto& [set, claim_template, ordinal] = *of_claim;
     std::string behind;
-    const bool out_of_turn = wishes_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const ExpectedVersion& wish) {
-      if (!wish.has_option(api::kClaimTemplateUpdates) || !asks_for(wish, claim_template, asked(claim))) return true;
-      for (int other : wish.ordinals()) {
-        if (other <= ordinal || other < wish.first_updated) continue;
-        if (is_behind(wish, claim_template, other)) {
-          behind = claim_of(wish, claim_template, other).name;
-          return true;
-        }
-      }
-      return false;
-    });
+    const bool out_of_turn =
+        wishes_.all(set, [&, &claim_template = claim_template, &ordinal = ordinal](const ExpectedVersion& wish) {
+          if (!wish.has_option(api::kClaimTemplateUpdates) || !asks_for(wish, claim_template, asked(claim)))
+            return true;
+          for (int other : wish.ordinals()) {
+            if (other <= ordinal || other < wish.first_updated) continue;
+            if (is_behind(wish, claim_template, other)) {
+              behind = claim_of(wish, claim_template, other).name;
+              return true;
+            }
+          }
+          return false;
+        });
     if (out_of_turn)
       wrong("claim " + std::string(api::name_of(claim)) + " was told to grow " +
             (behind.empty() ? "though nobody asked for it" : "before " + behind + " had grown"));
@@ -137,8 +139,10 @@ class Growth final : public Checker {
     if (change.before.is_null() || change.after.is_null()) return;
     for (const Value& one : change.before["spec"]["volumeClaimTemplates"]) {
       const Value& left = change.after["spec"]["volumeClaimTemplates"];
-      if (std::none_of(left.begin(), left.end(), [&](const Value& other) { return api::name_of(other) == api::name_of(one); }))
-        removed[std::string(api::name_of(one))] = {truth_.world().elapsed(), deletes(change.before) || deletes(change.after)};
+      if (std::none_of(left.begin(), left.end(),
+                       [&](const Value& other) { return api::name_of(other) == api::name_of(one); }))
+        removed[std::string(api::name_of(one))] = {truth_.world().elapsed(),
+                                                   deletes(change.before) || deletes(change.after)};
     }
   }
   static bool deletes(const Value& set) {
@@ -168,8 +172,8 @@ class Growth final : public Checker {
 
   Truth& truth_;
   ExpectedState wishes_;
-  std::map<std::string, Duration> made_;                             // by the claim's uid
-  std::map<api::Name, std::map<std::string, Removed>> removed_;      // set -> claim template
+  std::map<std::string, Duration> made_;                         // by the claim's uid
+  std::map<api::Name, std::map<std::string, Removed>> removed_;  // set -> claim template
 };
 
 }  // namespace

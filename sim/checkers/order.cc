@@ -49,7 +49,8 @@ class Order final : public Checker {
         if (!new_wish || !outdated) removed(set_name, shape, set, member.ordinal);
       } else if (!new_wish) {
         // One that is not ready itself, or was not when somebody looked, costs nothing.
-        if (api::is_pod_ready(change.before) && at(shape, member.ordinal).ready_since < long_ago()) replaced(shape, member.ordinal);
+        if (api::is_pod_ready(change.before) && at(shape, member.ordinal).ready_since < long_ago())
+          replaced(shape, member.ordinal);
       }
     }
   }
@@ -63,7 +64,8 @@ class Order final : public Checker {
   void remember(const Change& change) {
     if (change.after.is_null()) {
       std::erase_if(been_ready_, [&](const api::Name& pod) {
-        return pod.ns == api::namespace_of(change.before) && parse_member(pod.name).parent == api::name_of(change.before);
+        return pod.ns == api::namespace_of(change.before) &&
+               parse_member(pod.name).parent == api::name_of(change.before);
       });
     }
     if (change.before.is_null() || change.after.is_null() || asks_the_same(change.before, change.after)) return;

@@ -57,8 +57,9 @@ class Overrides final : public Checker {
     const Value& data = truth_.get(kControllerRevisions, {std::string(api::namespace_of(pod)), revision})["data"];
     if (set.is_null() || data.is_null()) return;
     const ExpectedTemplate looks(pod["spec"]);
-    const bool wrong = wishes_.all(
-        set, [&](const ExpectedVersion& wish) { return looks != ExpectedTemplate(data["spec"]["template"], wish.set, ordinal_of(pod)); });
+    const bool wrong = wishes_.all(set, [&](const ExpectedVersion& wish) {
+      return looks != ExpectedTemplate(data["spec"]["template"], wish.set, ordinal_of(pod));
+    });
     if (wrong) truth_.violation(name(), std::string(api::name_of(pod)) + " was not made as its ordinal asks for");
   }
 

@@ -31,7 +31,8 @@ class Places final : public Checker {
         if (!api::is_controlled_by(pod, api::uid_of(set))) continue;
         if (missing.erase(ordinal_of(pod)) == 0) surplus.insert(ordinal_of(pod));
       }
-      for (int ordinal : missing) truth_.violation(this->name(), name.name + "-" + std::to_string(ordinal) + " is missing");
+      for (int ordinal : missing)
+        truth_.violation(this->name(), name.name + "-" + std::to_string(ordinal) + " is missing");
       for (int ordinal : surplus)
         truth_.violation(this->name(), name.name + "-" + std::to_string(ordinal) + " is there and has no place");
     }

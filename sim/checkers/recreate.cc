@@ -24,7 +24,9 @@ class Recreate final : public Checker {
       in_the_way = other_revision(wish, change.after);
       return !in_the_way.empty();
     });
-    if (wrong) truth_.violation(name(), std::string(api::name_of(change.after)) + " was made before " + in_the_way + " had ended");
+    if (wrong)
+      truth_.violation(name(),
+                       std::string(api::name_of(change.after)) + " was made before " + in_the_way + " had ended");
   }
 
  private:

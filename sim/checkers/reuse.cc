@@ -20,14 +20,16 @@ class Reuse final : public Checker {
   void on_change(const Change& change) override {
     if (change.resource == kPersistentVolumeClaims) {
       if (change.before.is_null() || change.after.is_null()) return;
-      const std::string_view had = api::annotation_of(change.before, kUsedByAnnotation), has = api::annotation_of(change.after, kUsedByAnnotation);
+      const std::string_view had = api::annotation_of(change.before, kUsedByAnnotation),
+                             has = api::annotation_of(change.after, kUsedByAnnotation);
       if (had != has) taken_over_[api::name_key(change.after)] = std::string(has);
     } else if (change.resource == kPods && change.before.is_null()) {
       mounted(change.after);
     } else if (change.resource == kEvents && change.after["reason"].as_string() == "ReusedClaim") {
       const Value& pod = change.after["involvedObject"];
       for (const auto& [claim, uid] : silent_) {
-        if (uid == pod["uid"].as_string() && change.after["message"].as_string().find(claim) != std::string_view::npos) told_.insert(claim);
+        if (uid == pod["uid"].as_string() && change.after["message"].as_string().find(claim) != std::string_view::npos)
+          told_.insert(claim);
       }
       for (const std::string& claim : told_) silent_.erase(claim);
       told_.clear();
@@ -38,7 +40,8 @@ class Reuse final : public Checker {
     for (const auto& [name, claim] : truth_.all(kPersistentVolumeClaims)) check_user(name, claim);
     // With faults an event may be lost, and one controller may note what another one then does not see as new.
     if (!truth_.alone()) return;
-    for (const auto& [claim, pod] : silent_) truth_.violation(name(), "nobody was told that claim " + claim + " was reused");
+    for (const auto& [claim, pod] : silent_)
+      truth_.violation(name(), "nobody was told that claim " + claim + " was reused");
   }
 
  private:
@@ -48,7 +51,8 @@ class Reuse final : public Checker {
       const Value& claim = volume["persistentVolumeClaim"]["claimName"];
       const auto found = taken_over_.find({std::string(api::namespace_of(pod)), claim.str()});
       if (claim.is_null() || found == taken_over_.end()) continue;
-      if (found->second.find(api::controller_of(pod)["uid"].as_string()) != std::string::npos) silent_[claim.str()] = std::string(api::uid_of(pod));
+      if (found->second.find(api::controller_of(pod)["uid"].as_string()) != std::string::npos)
+        silent_[claim.str()] = std::string(api::uid_of(pod));
       taken_over_.erase(found);
     }
   }
@@ -56,11 +60,13 @@ class Reuse final : public Checker {
   void check_user(const api::Name& name, const Value& claim) {
     const Value& pod = truth_.get(kPods, {name.ns, name.name.substr(name.name.find('-') + 1)});
     const Value& set = owner_of(truth_, pod);
-    if (set.is_null() || truth_.history(api::name_key(pod)).owned_since != truth_.history(api::name_key(pod)).since) return;  // adopted
+    if (set.is_null() || truth_.history(api::name_key(pod)).owned_since != truth_.history(api::name_key(pod)).since)
+      return;  // adopted
     for (const Value& volume : pod["spec"]["volumes"]) {
       if (volume["persistentVolumeClaim"]["claimName"].as_string() != name.name) continue;
       if (api::annotation_of(claim, kUsedByAnnotation) != controllers::user_of_claims(set))
-        truth_.violation(this->name(), "claim " + name.name + " says it is used by " + std::string(api::annotation_of(claim, kUsedByAnnotation)));
+        truth_.violation(this->name(), "claim " + name.name + " says it is used by " +
+                                           std::string(api::annotation_of(claim, kUsedByAnnotation)));
     }
   }
 

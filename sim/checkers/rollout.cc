@@ -8,15 +8,14 @@
 namespace berth::sim {
 namespace {
 
-using namespace api::resources;            // NOLINT
-using namespace controllers;  // NOLINT
+using namespace api::resources;  // NOLINT
+using namespace controllers;     // NOLINT
 
 // The set a pod belongs to, where it is alive.
 const Value& set_of(const Truth& truth, const Value& pod) {
   static const Value none;
   const Member member = parse_member(api::name_of(pod));
-  const Value& set =
-      truth.get(kStatefulSets, {std::string(api::namespace_of(pod)), std::string(member.parent)});
+  const Value& set = truth.get(kStatefulSets, {std::string(api::namespace_of(pod)), std::string(member.parent)});
   const bool alive = !set.is_null() && !api::is_terminating(set) && member.ordinal >= 0;
   return alive && api::is_controlled_by(pod, api::uid_of(set)) ? set : none;
 }
@@ -85,7 +84,7 @@ class Budget final : public Checker {
 
   Truth& truth_;
   std::map<std::string, std::vector<Earlier>> earlier_;  // by uid of the set
-  std::map<std::string, std::set<int>> down_;            // uid of the set -> members that it took down and that are not back
+  std::map<std::string, std::set<int>> down_;  // uid of the set -> members that it took down and that are not back
 };
 
 class Partition final : public Checker {

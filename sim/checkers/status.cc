@@ -4,8 +4,8 @@
 namespace berth::sim {
 namespace {
 
-using namespace api::resources;            // NOLINT
-using namespace controllers;  // NOLINT
+using namespace api::resources;  // NOLINT
+using namespace controllers;     // NOLINT
 
 class StatusAtRest final : public Checker {
  public:
@@ -36,7 +36,8 @@ class StatusAtRest final : public Checker {
     if (api::annotation_of(pod, kOverrideAnnotation) != override_hash(shape, ordinal)) return false;
     if (!shape.options.claim_template_updates) return true;
     for (const Value& one : set["spec"]["volumeClaimTemplates"]) {
-      const Value& claim = truth_.get(kPersistentVolumeClaims, {shape.ns, claim_name(shape, api::name_of(one), ordinal)});
+      const Value& claim =
+          truth_.get(kPersistentVolumeClaims, {shape.ns, claim_name(shape, api::name_of(one), ordinal)});
       if (api::condition_is_true(claim, "FileSystemResizePending")) return false;
     }
     return claims_match(shape, pod, set["spec"]["volumeClaimTemplates"], ordinal);
@@ -57,9 +58,12 @@ class StatusAtRest final : public Checker {
       ready += state.ready ? 1 : 0;
       available += state.available ? 1 : 0;
       current += state.revision == status["currentRevision"].as_string() ? 1 : 0;
-      updated += state.revision == status["updateRevision"].as_string() && is_as_asked(set, shape, pod, member.ordinal) ? 1 : 0;
+      updated += state.revision == status["updateRevision"].as_string() && is_as_asked(set, shape, pod, member.ordinal)
+                     ? 1
+                     : 0;
       const bool below = shape.on_delete || member.ordinal < shape.start + shape.partition;
-      if (!hopeless && !below && state.revision != status["updateRevision"].as_string()) wrong(name.name + " is of an old revision");
+      if (!hopeless && !below && state.revision != status["updateRevision"].as_string())
+        wrong(name.name + " is of an old revision");
       // Claims of a new template come as the pod rolls.
       const bool may_lack = hopeless || below || !shape.options.claim_template_updates;
       if (may_lack && !claims_match(shape, pod, set["spec"]["volumeClaimTemplates"], member.ordinal)) continue;

@@ -27,7 +27,8 @@ class Teardown final : public Checker {
 
   void on_change(const Change& change) override {
     if (change.resource == kStatefulSets) return remember(change);
-    if (change.resource == kPods && starts_to_go(change) && !truth_.excused(api::uid_of(change.before))) judge(change.before);
+    if (change.resource == kPods && starts_to_go(change) && !truth_.excused(api::uid_of(change.before)))
+      judge(change.before);
   }
 
  private:

@@ -6,8 +6,8 @@
 namespace berth::sim {
 namespace {
 
-using namespace api::resources;            // NOLINT
-using namespace controllers;  // NOLINT
+using namespace api::resources;  // NOLINT
+using namespace controllers;     // NOLINT
 
 class Waits final : public Checker {
  public:

@@ -11,7 +11,8 @@
 namespace berth::sim {
 
 namespace {
-constexpr std::uint64_t kLastSeed = 4000;  // that a planted bug has to be caught by; what few histories come to takes some
+constexpr std::uint64_t kLastSeed =
+    4000;  // that a planted bug has to be caught by; what few histories come to takes some
 }
 
 bool caught(const std::string& checker, HistoryOptions options, const std::string& words) {
@@ -19,8 +20,12 @@ bool caught(const std::string& checker, HistoryOptions options, const std::strin
   std::atomic<std::uint64_t> next{3};  // the long ones
   std::atomic<bool> found{false};
   std::mutex mutex;
-  const auto fits = [&](const std::string& one) { return one.starts_with(checker + ":") && one.find(words) != std::string::npos; };
-  options.stop = [&](const std::vector<std::string>& all) { return found || std::any_of(all.begin(), all.end(), fits); };
+  const auto fits = [&](const std::string& one) {
+    return one.starts_with(checker + ":") && one.find(words) != std::string::npos;
+  };
+  options.stop = [&](const std::vector<std::string>& all) {
+    return found || std::any_of(all.begin(), all.end(), fits);
+  };
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
     threads.emplace_back([&, mine = options]() mutable {
@@ -42,7 +47,8 @@ bool caught(const std::string& checker, const controllers::statefulset::Planner&
   return caught(checker, HistoryOptions{.planner = planner, .faults = false}, words);
 }
 
-bool caught_in_options(const std::string& checker, const controllers::statefulset::Planner& planner, const std::string& words) {
+bool caught_in_options(const std::string& checker, const controllers::statefulset::Planner& planner,
+                       const std::string& words) {
   return caught(checker, HistoryOptions{.planner = planner, .faults = false, .all_options = true}, words);
 }
 

@@ -10,8 +10,10 @@ namespace berth::sim {
 // Some seed out of a few makes the checker of that name speak, with these words. Prints which and what.
 bool caught(const std::string& checker, HistoryOptions options, const std::string& words = {});
 // The same of a wrong planner, in histories without faults.
-bool caught(const std::string& checker, const controllers::statefulset::Planner& planner, const std::string& words = {});
+bool caught(const std::string& checker, const controllers::statefulset::Planner& planner,
+            const std::string& words = {});
 // ... in which sets ask for what Kubernetes does not have.
-bool caught_in_options(const std::string& checker, const controllers::statefulset::Planner& planner, const std::string& words);
+bool caught_in_options(const std::string& checker, const controllers::statefulset::Planner& planner,
+                       const std::string& words);
 
 }  // namespace berth::sim

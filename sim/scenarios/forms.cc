@@ -46,7 +46,8 @@ Value any_strategy(World& world, bool patch) {
 Value any_retention(World& world) {
   if (world.chance(0.15)) return Value();
   Value policy = Value::object();
-  for (const char* when : {"whenDeleted", "whenScaled"}) maybe(world, policy, when, 0.75, world.chance(0.5) ? "Retain" : "Delete");
+  for (const char* when : {"whenDeleted", "whenScaled"})
+    maybe(world, policy, when, 0.75, world.chance(0.5) ? "Retain" : "Delete");
   return policy;
 }
 
@@ -56,14 +57,16 @@ Value any_ordinals(World& world) {
 }
 
 Value any_template_spec(World& world) {
-  Value spec = from(R"({"terminationGracePeriodSeconds":2,"containers":[{"name":"c","image":"i:1","env":[{"name":"ROLE","value":"all"}]}]})");
+  Value spec = from(
+      R"({"terminationGracePeriodSeconds":2,"containers":[{"name":"c","image":"i:1","env":[{"name":"ROLE","value":"all"}]}]})");
   maybe(world, spec, "restartPolicy", 0.3, "Always");
   maybe(world, spec, "dnsPolicy", 0.3, "ClusterFirst");
   maybe(world, spec, "schedulerName", 0.3, "default-scheduler");
   maybe(world, spec, "securityContext", 0.3, Value::object());
   // Never 0: such pods leave the API before their processes have ended, as in Kubernetes.
   if (world.chance(0.2)) spec.set("terminationGracePeriodSeconds", 1);
-  if (world.chance(0.3)) spec.set("tolerations", from(R"([{"key":"sim","operator":"Exists","effect":"NoExecute","tolerationSeconds":3}])"));
+  if (world.chance(0.3))
+    spec.set("tolerations", from(R"([{"key":"sim","operator":"Exists","effect":"NoExecute","tolerationSeconds":3}])"));
   return spec;
 }
 
@@ -78,7 +81,8 @@ void spell_out(World& world, Value& spec, bool ordered) {
   maybe(world, spec, "minReadySeconds", 0.4, count(world.chance(0.5) ? 0 : 3));
   if (Value strategy = any_strategy(world, false); !strategy.is_null()) spec.set("updateStrategy", std::move(strategy));
   if (Value ordinals = any_ordinals(world); !ordinals.is_null()) spec.set("ordinals", std::move(ordinals));
-  if (Value policy = any_retention(world); !policy.is_null()) spec.set("persistentVolumeClaimRetentionPolicy", std::move(policy));
+  if (Value policy = any_retention(world); !policy.is_null())
+    spec.set("persistentVolumeClaimRetentionPolicy", std::move(policy));
 }
 
 Value as_stored_before(const Value& object) {

@@ -11,7 +11,8 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-// Most histories are short, so that there can be many: of the seeds one in so many is long, and one has a set of up to 50.
+// Most histories are short, so that there can be many: of the seeds one in so many is long, and one has a set of up
+// to 50.
 constexpr std::uint64_t kLongEvery = 10;
 constexpr std::uint64_t kBigSetEvery = 100;
 // What is given up after a while, is by then: a disruption that was paid for and then was none.
@@ -101,8 +102,8 @@ class History {
     if (truth.changes() != changes) truth.violation("rest", "a write after convergence: " + truth.last_change());
     if (options_.seed % kUpgradeEvery == 1 || options_.upgrade) upgrade();
   }
-  // Everything is stopped, what is stored is as an earlier release would have stored it, and everything starts again. That
-  // must write nothing.
+  // Everything is stopped, what is stored is as an earlier release would have stored it, and everything starts again.
+  // That must write nothing.
   void upgrade() {
     Truth& truth = cluster_.truth();
     for (const auto& [name, pod] : truth.all(kPods)) {
@@ -119,7 +120,8 @@ class History {
     // What is waited for may be told again.
     const std::uint64_t changes = truth.changes_but_events();
     world_.run_for(60s);
-    if (truth.changes_but_events() != changes) return truth.violation("upgrade", "a write after an upgrade: " + truth.last_write());
+    if (truth.changes_but_events() != changes)
+      return truth.violation("upgrade", "a write after an upgrade: " + truth.last_write());
     if (!goes_on) return;
     // And what was stored so goes on as any other.
     for (int i = 0; i < 3; ++i) {
@@ -133,7 +135,8 @@ class History {
   // Fewer defaults, perhaps no notes on claims, and sets that do not say what they wait for.
   static Value as_earlier_release(const Value& object, bool no_notes) {
     Value out = as_stored_before(object);
-    if (no_notes && object["kind"].as_string() == "PersistentVolumeClaim" && !object["metadata"]["annotations"].is_null()) {
+    if (no_notes && object["kind"].as_string() == "PersistentVolumeClaim" &&
+        !object["metadata"]["annotations"].is_null()) {
       out = object;
       out.mut("metadata").mut("annotations").erase("berth.dev/used-by");
     }
@@ -189,7 +192,8 @@ class History {
   void fail_power() {
     Machine& machine = cluster_.machines()[world_.below(cluster_.machines().size())];
     cluster_.power_off(machine);
-    actor_.later(world_.chance(0.3) ? world_.between(60s, 100s) : world_.between(1s, 30s), [this, &machine] { cluster_.power_on(machine); });
+    actor_.later(world_.chance(0.3) ? world_.between(60s, 100s) : world_.between(1s, 30s),
+                 [this, &machine] { cluster_.power_on(machine); });
   }
   // A process exits, is evicted, or stops being ready for a while: perhaps for so long that it counts as broken.
   void hurt_process() {
@@ -201,7 +205,8 @@ class History {
       at->second.fail_at = world_.now();
       at->second.evicted = world_.chance(0.4);
     } else {
-      at->second.unready_until = world_.now() + (world_.chance(0.3) ? world_.between(10s, 60s) : world_.between(100ms, 5s));
+      at->second.unready_until =
+          world_.now() + (world_.chance(0.3) ? world_.between(10s, 60s) : world_.between(100ms, 5s));
     }
     cluster_.poke_agent(machine, at->first);
   }

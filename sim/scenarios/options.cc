@@ -9,7 +9,9 @@
 namespace berth::sim {
 namespace {
 
-const char* any(World& world, std::initializer_list<const char*> words) { return *(words.begin() + world.below(words.size())); }
+const char* any(World& world, std::initializer_list<const char*> words) {
+  return *(words.begin() + world.below(words.size()));
+}
 
 std::string any_range(World& world) {
   const auto first = world.below(6);
@@ -22,7 +24,9 @@ Value any_override(World& world) {
   if (world.chance(0.4))
     container.set("resources", Value::object({{"limits", Value::object({{"cpu", any(world, {"10m", "20m"})}})}}));
   if (world.chance(0.6)) {
-    container.set("env", Value::array({Value::object({{"name", any(world, {"ROLE", "ZONE"})}, {"value", any(world, {"a", "b"})}})}));
+    container.set(
+        "env",
+        Value::array({Value::object({{"name", any(world, {"ROLE", "ZONE"})}, {"value", any(world, {"a", "b"})}})}));
   }
   Value out = Value::object({{"containers", Value::array({std::move(container)})}});
   if (world.chance(0.2)) out.set("nodeSelector", Value::object({{"disk", "fast"}}));
@@ -45,12 +49,9 @@ struct Likely {
   std::string_view annotation;
   double probability;
 };
-constexpr Likely kLikely[] = {{api::kOrderedTeardown, 0.5},
-                              {api::kSkipOrdinals, 0.4},
-                              {api::kOrdinalOverrides, 0.4},
-                              {api::kUpdateStrategy, 0.3},
-                              {api::kMaxUnavailable, 0.3},
-                              {api::kClaimTemplateUpdates, 0.8}};
+constexpr Likely kLikely[] = {{api::kOrderedTeardown, 0.5},  {api::kSkipOrdinals, 0.4},
+                              {api::kOrdinalOverrides, 0.4}, {api::kUpdateStrategy, 0.3},
+                              {api::kMaxUnavailable, 0.3},   {api::kClaimTemplateUpdates, 0.8}};
 
 }  // namespace
 
@@ -76,8 +77,9 @@ Value changed_claim_templates(World& world, Value templates) {
     // Never one again that was removed: its claims may be on other nodes than those that came since.
     const std::string name = "more" + std::to_string(world.steps());
     const Value size = Value::object({{"requests", Value::object({{"storage", any(world, {"1Gi", "2Gi"})}})}});
-    templates.push(Value::object({{"metadata", Value::object({{"name", name}})},
-                                  {"spec", Value::object({{"accessModes", Value::array({"ReadWriteOnce"})}, {"resources", size}})}}));
+    templates.push(Value::object(
+        {{"metadata", Value::object({{"name", name}})},
+         {"spec", Value::object({{"accessModes", Value::array({"ReadWriteOnce"})}, {"resources", size}})}}));
     return templates;
   }
   if (world.chance(0.3)) {
@@ -99,7 +101,8 @@ Value any_budget_spec(World& world) {
     if (one->as_string().size() == 1) *one = static_cast<int>(one->as_string()[0] - '0');
   }
   const bool counts_missing = world.chance(0.7);
-  return Value::object({{"maxUnavailable", counts_missing ? most : Value()}, {"minAvailable", counts_missing ? Value() : least}});
+  return Value::object(
+      {{"maxUnavailable", counts_missing ? most : Value()}, {"minAvailable", counts_missing ? Value() : least}});
 }
 
 Value any_budget_annotations(World& world) {

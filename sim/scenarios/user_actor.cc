@@ -22,7 +22,11 @@ constexpr const char* kClaimTemplates =
 }  // namespace
 
 UserActor::UserActor(Cluster& cluster, int most, bool all_options)
-    : cluster_(cluster), world_(cluster.world()), most_(most), all_options_(all_options), lane_(world_.make_lane("people")) {}
+    : cluster_(cluster),
+      world_(cluster.world()),
+      most_(most),
+      all_options_(all_options),
+      lane_(world_.make_lane("people")) {}
 
 void UserActor::create_sets(int count) {
   for (int i = 0; i < count; ++i) {
@@ -42,7 +46,9 @@ int UserActor::any_replicas() { return static_cast<int>(world_.below(static_cast
 void UserActor::create_set(const std::string& name) {
   const auto known = sets_.find(name);
   const FixedTraits character = known == sets_.end() ? FixedTraits{} : known->second;
-  Value set = Value::object({{"apiVersion", "apps/v1"}, {"kind", "StatefulSet"}, {"metadata", Value::object({{"namespace", "default"}, {"name", name}})}});
+  Value set = Value::object({{"apiVersion", "apps/v1"},
+                             {"kind", "StatefulSet"},
+                             {"metadata", Value::object({{"namespace", "default"}, {"name", name}})}});
   Value labels = Value::object({{"app", name}});
   Value& spec = set.mut("spec");
   spec.set("selector", Value::object({{"matchLabels", labels}}));
@@ -72,10 +78,10 @@ void UserActor::do_something() {
   if (dice < 43) return change_image(name);
   if (dice < 46) return restart(name);
   if (dice < 54) return change_set(name, Value::object({{"updateStrategy", any_strategy(world_, true)}}));
-  if (dice < 60) return change_set(name, Value::object({{"persistentVolumeClaimRetentionPolicy", any_retention(world_)}}));
+  if (dice < 60)
+    return change_set(name, Value::object({{"persistentVolumeClaimRetentionPolicy", any_retention(world_)}}));
   if (dice < 63) return change_set(name, Value::object({{"minReadySeconds", count(world_.below(3) * 2)}}));
-  if (dice < 67)
-    return change_set(name, Value::object({{"ordinals", any_ordinals(world_)}}));
+  if (dice < 67) return change_set(name, Value::object({{"ordinals", any_ordinals(world_)}}));
   if (dice < 69) return orphan_pod();
   if (dice < 71) return relabel_pod();
   if (dice < 74) return cordon(false);
@@ -104,25 +110,33 @@ void UserActor::change_image(const std::string& name) {
   const Value& set = cluster_.truth().get(kStatefulSets, {"default", name});
   if (set.is_null()) return;
   Value pod_template = set["spec"]["template"];
-  pod_template.mut("spec").mut("containers").mut(std::size_t{0}).set("image", any({"i:1", "i:2", "i:3", "i:4", "i:never", "i:loop"}));
+  pod_template.mut("spec")
+      .mut("containers")
+      .mut(std::size_t{0})
+      .set("image", any({"i:1", "i:2", "i:3", "i:4", "i:never", "i:loop"}));
   change_set(name, Value::object({{"template", std::move(pod_template)}}));
 }
 
 // As `kubectl rollout restart`.
 void UserActor::restart(const std::string& name) {
   Value stamp = Value::object({{"kubectl.kubernetes.io/restartedAt", std::to_string(world_.steps())}});
-  change_set(name, Value::object({{"template", Value::object({{"metadata", Value::object({{"annotations", std::move(stamp)}})}})}}));
+  change_set(
+      name,
+      Value::object({{"template", Value::object({{"metadata", Value::object({{"annotations", std::move(stamp)}})}})}}));
 }
 
 void UserActor::change_option(const std::string& name) {
-  Value change = Value::object({{"metadata", Value::object({{"annotations", changed_option(world_, sets_[name].claims)}})}});
+  Value change =
+      Value::object({{"metadata", Value::object({{"annotations", changed_option(world_, sets_[name].claims)}})}});
   cluster_.user().patch(kStatefulSets, {"default", name}, api::PatchType::kMerge, std::move(change), {}, ignore);
 }
 
 void UserActor::change_claim_templates(const std::string& name) {
   const Value& set = cluster_.truth().get(kStatefulSets, {"default", name});
   if (set.is_null()) return;
-  change_set(name, Value::object({{"volumeClaimTemplates", changed_claim_templates(world_, set["spec"]["volumeClaimTemplates"])}}));
+  change_set(
+      name,
+      Value::object({{"volumeClaimTemplates", changed_claim_templates(world_, set["spec"]["volumeClaimTemplates"])}}));
 }
 
 void UserActor::create_budget(const std::string& set) {
@@ -131,20 +145,25 @@ void UserActor::create_budget(const std::string& set) {
   for (const auto& [name, character] : sets_) {
     if (set.empty() || name == set) names.push(name);
   }
-  spec.set("selector", Value::object({{"matchExpressions", Value::array({Value::object(
-                                                               {{"key", "app"}, {"operator", "In"}, {"values", names}})})}}));
+  spec.set("selector",
+           Value::object({{"matchExpressions",
+                           Value::array({Value::object({{"key", "app"}, {"operator", "In"}, {"values", names}})})}}));
   Value metadata = Value::object({{"name", set.empty() ? "budget" : set}, {"namespace", "default"}});
   metadata.set("annotations", any_budget_annotations(world_));
-  cluster_.user().create(kPodDisruptionBudgets,
-                         Value::object({{"apiVersion", "policy/v1"}, {"kind", "PodDisruptionBudget"}, {"metadata", metadata}, {"spec", spec}}), {},
-                         ignore);
+  cluster_.user().create(
+      kPodDisruptionBudgets,
+      Value::object(
+          {{"apiVersion", "policy/v1"}, {"kind", "PodDisruptionBudget"}, {"metadata", metadata}, {"spec", spec}}),
+      {}, ignore);
 }
 
 void UserActor::change_budget() {
   const Value budget = any_object(kPodDisruptionBudgets);
-  Value change = world_.chance(0.6) ? Value::object({{"spec", any_budget_spec(world_)}})
-                                    : Value::object({{"metadata", Value::object({{"annotations", any_budget_annotations(world_)}})}});
-  cluster_.user().patch(kPodDisruptionBudgets, api::name_key(budget), api::PatchType::kMerge, std::move(change), {}, ignore);
+  Value change = world_.chance(0.6)
+                     ? Value::object({{"spec", any_budget_spec(world_)}})
+                     : Value::object({{"metadata", Value::object({{"annotations", any_budget_annotations(world_)}})}});
+  cluster_.user().patch(kPodDisruptionBudgets, api::name_key(budget), api::PatchType::kMerge, std::move(change), {},
+                        ignore);
 }
 
 // One member may be missing, or all where some never come or all have to go at once.
@@ -154,7 +173,8 @@ void UserActor::relax_budgets(bool hopeless) {
     all |= !api::annotation_of(set, api::kUpdateStrategy).empty();
   for (const auto& [name, budget] : cluster_.truth().all(kPodDisruptionBudgets)) {
     Value spec = Value::object({{"maxUnavailable", all ? Value("100%") : Value(1)}, {"minAvailable", Value()}});
-    cluster_.user().patch(kPodDisruptionBudgets, name, api::PatchType::kMerge, Value::object({{"spec", std::move(spec)}}), {}, ignore);
+    cluster_.user().patch(kPodDisruptionBudgets, name, api::PatchType::kMerge,
+                          Value::object({{"spec", std::move(spec)}}), {}, ignore);
   }
 }
 
@@ -182,8 +202,7 @@ void UserActor::evict_pod() {
       {{"apiVersion", "policy/v1"},
        {"kind", "Eviction"},
        {"metadata", Value::object({{"namespace", api::namespace_of(pod)}, {"name", api::name_of(pod)}})},
-       {"deleteOptions",
-        Value::object({{"preconditions", Value::object({{"uid", api::uid_of(pod)}})}})}});
+       {"deleteOptions", Value::object({{"preconditions", Value::object({{"uid", api::uid_of(pod)}})}})}});
   cluster_.user().create_sub(kPods, api::name_key(pod), std::move(eviction), {.subresource = "eviction"}, ignore);
 }
 
@@ -203,9 +222,8 @@ void UserActor::relabel_pod() {
   const std::string uid(api::uid_of(pod));
   cluster_.truth().excuse(uid);
   cluster_.user().patch(kPods, api::name_key(pod), api::PatchType::kMerge, std::move(change), {}, ignore);
-  later(world_.between(1s, 10s), [this, name = api::name_key(pod), uid] {
-    cluster_.user().remove(kPods, name, {.uid = uid}, ignore);
-  });
+  later(world_.between(1s, 10s),
+        [this, name = api::name_key(pod), uid] { cluster_.user().remove(kPods, name, {.uid = uid}, ignore); });
 }
 
 void UserActor::delete_claim() {
@@ -216,15 +234,16 @@ void UserActor::delete_claim() {
   cluster_.user().remove(kPersistentVolumeClaims, api::name_key(claim), {.uid = uid}, ignore);
   // In use it stays, going, for as long as its pod does: sometimes the pod is taken away too.
   if (!world_.chance(0.5)) return;
-  later(world_.between(10ms, 5s), [this, ns = std::string(api::namespace_of(claim)), name = std::string(api::name_of(claim))] {
-    const std::size_t dash = name.find('-');
-    if (dash == std::string::npos) return;
-    const api::Name pod_name{ns, name.substr(dash + 1)};
-    const Value& pod = cluster_.truth().get(kPods, pod_name);
-    if (pod.is_null()) return;
-    cluster_.truth().excuse(std::string(api::uid_of(pod)));
-    cluster_.user().remove(kPods, pod_name, {.uid = std::string(api::uid_of(pod))}, ignore);
-  });
+  later(world_.between(10ms, 5s),
+        [this, ns = std::string(api::namespace_of(claim)), name = std::string(api::name_of(claim))] {
+          const std::size_t dash = name.find('-');
+          if (dash == std::string::npos) return;
+          const api::Name pod_name{ns, name.substr(dash + 1)};
+          const Value& pod = cluster_.truth().get(kPods, pod_name);
+          if (pod.is_null()) return;
+          cluster_.truth().excuse(std::string(api::uid_of(pod)));
+          cluster_.user().remove(kPods, pod_name, {.uid = std::string(api::uid_of(pod))}, ignore);
+        });
 }
 
 // While no node takes anybody, so that new pods stay Pending, their claims go.
@@ -278,11 +297,12 @@ void UserActor::taint() {
   later(world_.between(1s, 10s), [set] { set(Value()); });
 }
 
-// A claim that was taken away under a pod leaves some pods that only their deletion helps, as in Kubernetes: the place is
-// to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
+// A claim that was taken away under a pod leaves some pods that only their deletion helps, as in Kubernetes: the place
+// is to be emptied, and nobody makes claims for it; or the pod has its node, where it cannot start with a claim that is
 // going, or with a new one that no scheduler will ever place.
 bool UserActor::waits_for_a_person(const Value& pod) const {
-  // Somebody began to orphan its set's pods and then wanted them ended: the set waits for claims that this one still uses.
+  // Somebody began to orphan its set's pods and then wanted them ended: the set waits for claims that this one still
+  // uses.
   const auto set = controllers::parse_member(api::name_of(pod)).parent;
   if (api::controller_of(pod).is_null() &&
       api::is_terminating(cluster_.truth().get(kStatefulSets, {std::string(api::namespace_of(pod)), std::string(set)})))
@@ -291,7 +311,8 @@ bool UserActor::waits_for_a_person(const Value& pod) const {
   for (const Value& volume : pod["spec"]["volumes"]) {
     const Value& name = volume["persistentVolumeClaim"]["claimName"];
     if (name.is_null()) continue;
-    const Value& claim = cluster_.truth().get(kPersistentVolumeClaims, {std::string(api::namespace_of(pod)), name.str()});
+    const Value& claim =
+        cluster_.truth().get(kPersistentVolumeClaims, {std::string(api::namespace_of(pod)), name.str()});
     if (claim.is_null() || api::is_terminating(claim)) return true;
     if (!pod["spec"]["nodeName"].is_null() && claim["status"]["phase"].as_string() != "Bound") return true;
   }

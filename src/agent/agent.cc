@@ -39,9 +39,9 @@ struct Core {
       : config(std::move(c)),
         objects(d.runtime, d.client),
         events(d.runtime, d.client, "kubelet", config.node_name),
-        services{config, d.runtime, d.client, d.containers, d.images, d.volumes, d.network, objects, events, d.probes, d.logs, nullptr, d.trash},
-        measuring(d.measuring) {
-  }
+        services{config,  d.runtime, d.client, d.containers, d.images, d.volumes, d.network,
+                 objects, events,    d.probes, d.logs,       nullptr,  d.trash},
+        measuring(d.measuring) {}
   AgentConfig config;
   ObjectCache objects;
   client::EventRecorder events;
@@ -134,7 +134,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
     };
     pod_informer = client::make_informer(runtime, services.client, api::resources::kPods,
-                                              api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
+                                         api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
     storage = std::make_unique<StorageKeeper>(
         services,
         [this] {
@@ -202,7 +202,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
       }
       if (begun && !record.ip.empty() && !uses_host_network(pod)) {
         if (Status kept = core->services.network.keep(record.uid, record.ip); !kept.ok())
-          log_warning("agent", "cannot record the address of a pod", {{"pod", record.uid}, {"error", kept.error().message}});
+          log_warning("agent", "cannot record the address of a pod",
+                      {{"pod", record.uid}, {"error", kept.error().message}});
       }
       add_worker(pod, begun ? std::move(record) : record_from_status(pod, runtime.now(), ends), false);
     }
@@ -241,8 +242,9 @@ struct Agent::State : std::enable_shared_from_this<State> {
     std::vector<std::shared_ptr<PodWorker>> all;
     for (const auto& [uid, worker] : workers) all.push_back(worker);
     auto key = [](const std::shared_ptr<PodWorker>& worker) {
-      return std::make_tuple(!worker->record().prepared, worker->pod()["metadata"]["creationTimestamp"].as_string(), std::string_view(worker->record().ns),
-                             std::string_view(worker->record().name), std::string_view(worker->record().uid));
+      return std::make_tuple(!worker->record().prepared, worker->pod()["metadata"]["creationTimestamp"].as_string(),
+                             std::string_view(worker->record().ns), std::string_view(worker->record().name),
+                             std::string_view(worker->record().uid));
     };
     std::sort(all.begin(), all.end(), [&key](const auto& a, const auto& b) { return key(a) < key(b); });
     return all;
@@ -319,7 +321,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
       }
     }
     auto worker = add_worker(pod, record_from_status(pod, runtime.now()), false);
-    if (storage->disk_pressure() && !is_critical(pod) && !api::is_pod_terminal(pod) && worker->record().started == Time{})
+    if (storage->disk_pressure() && !is_critical(pod) && !api::is_pod_terminal(pod) &&
+        worker->record().started == Time{})
       worker->reject("Evicted", "The node had condition: [DiskPressure]. ");
     worker->begin();
   }
@@ -373,9 +376,11 @@ struct Agent::State : std::enable_shared_from_this<State> {
   void collect_images() {
     DiskSpace space = read_disk_space(core->config.data_dir);
     if (space.free >= kept_from_volumes(space)) return;
-    core->services.images.collect(images_in_use(by_age(), core->services.images), 2 * kept_from_volumes(space) - space.free, [](Result<std::int64_t> freed) {
-      if (freed.ok()) log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
-    });
+    core->services.images.collect(images_in_use(by_age(), core->services.images),
+                                  2 * kept_from_volumes(space) - space.free, [](Result<std::int64_t> freed) {
+                                    if (freed.ok())
+                                      log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
+                                  });
   }
 
   const PodWorker* worker_of(const std::string& ns, const std::string& pod) const {
@@ -433,7 +438,8 @@ Result<ContainerPlace> Agent::find_container(const std::string& ns, const std::s
   }
   if (container.empty()) {
     if (names.size() != 1) {
-      std::string choice = "a container name must be specified for pod " + pod + ", choose one of: [" + join(names, " ") + "]";
+      std::string choice =
+          "a container name must be specified for pod " + pod + ", choose one of: [" + join(names, " ") + "]";
       if (!init_names.empty()) choice += " or one of the init containers: [" + join(init_names, " ") + "]";
       return error(Code::kBadRequest, choice);
     }
@@ -479,7 +485,12 @@ std::vector<PodSummary> Agent::pods() const {
   for (const auto& [name, uid] : state_->by_name) {
     auto worker = state_->workers.find(uid);
     if (worker == state_->workers.end()) continue;
-    PodSummary one{name.ns, name.name, uid, {}, std::chrono::seconds(std::clamp<std::int64_t>(grace_seconds(worker->second->pod()), 0, kLongestGrace))};
+    PodSummary one{
+        name.ns,
+        name.name,
+        uid,
+        {},
+        std::chrono::seconds(std::clamp<std::int64_t>(grace_seconds(worker->second->pod()), 0, kLongestGrace))};
     for (const auto& [container, r] : worker->second->record().containers) {
       if (r.state == ContainerRecord::State::kRunning) one.containers.emplace_back(container, r.id);
     }

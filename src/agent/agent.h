@@ -30,9 +30,9 @@ struct AgentDependencies {
   VolumeProvider& volumes;
   net::PodNetwork& network;
   ProbeRunner& probes;
-  Trash* trash = nullptr;               // null: what pods leave behind is removed at once
+  Trash* trash = nullptr;                 // null: what pods leave behind is removed at once
   BackgroundThread* measuring = nullptr;  // null: what pods write is measured on the runtime's pool
-  LogFiles* logs = nullptr;  // null: the logs of containers are not followed
+  LogFiles* logs = nullptr;               // null: the logs of containers are not followed
 };
 
 // A container as streams and logs need it.

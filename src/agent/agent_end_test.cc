@@ -145,7 +145,8 @@ TEST_F(AgentTest, AForceDeletedPodIsEndedAndItsNameUsedAgainOnlyAfterwards) {
 }
 
 TEST_F(AgentTest, ADeadlineIsKeptByTheWallClock) {
-  put("a", R"({"activeDeadlineSeconds":3600,"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"busybox"}]})");
+  put("a",
+      R"({"activeDeadlineSeconds":3600,"terminationGracePeriodSeconds":1,"containers":[{"name":"c","image":"busybox"}]})");
   EXPECT_EQ(condition("a", "Ready"), "True");
   runtime_.suspend(2h);
   runtime_.advance(35s);

@@ -52,7 +52,9 @@ TEST_F(AgentTest, AnEphemeralContainerWaitsForItsTarget) {
   containers_.exit("b", 0);
   runtime_.settle();
   Value pod = get("a");
-  pod.mut("spec").mut("ephemeralContainers").push(json::parse(R"({"name":"d","image":"busybox","targetContainerName":"b"})").value());
+  pod.mut("spec")
+      .mut("ephemeralContainers")
+      .push(json::parse(R"({"name":"d","image":"busybox","targetContainerName":"b"})").value());
   api_.put(kPods, std::move(pod));
   runtime_.settle();
   const Value state = get("a")["status"]["ephemeralContainerStatuses"][0]["state"];
@@ -74,7 +76,8 @@ TEST_F(AgentTest, ShortensAStatusThatIsTooLarge) {
   runtime_.advance(5s);
   EXPECT_EQ(containers_.running().size(), 101u);
   EXPECT_EQ(get("web-0")["status"]["ephemeralContainerStatuses"].size(), 6u);
-  EXPECT_TRUE(get("web-0")["status"]["message"].str().starts_with("the statuses of 94 of 100 ephemeral")) << get("web-0")["status"]["message"].str();
+  EXPECT_TRUE(get("web-0")["status"]["message"].str().starts_with("the statuses of 94 of 100 ephemeral"))
+      << get("web-0")["status"]["message"].str();
   api_.delete_pod({"default", "web-0"}, 5);
   runtime_.advance(10s);
   EXPECT_TRUE(get("web-0").is_null());
@@ -82,7 +85,8 @@ TEST_F(AgentTest, ShortensAStatusThatIsTooLarge) {
 
 TEST_F(AgentTest, APodStartsEightContainersAtATime) {
   std::string list;
-  for (int i = 0; i < 20; ++i) list += std::string(i ? "," : "") + R"({"name":"c)" + std::to_string(i) + R"(","image":"busybox"})";
+  for (int i = 0; i < 20; ++i)
+    list += std::string(i ? "," : "") + R"({"name":"c)" + std::to_string(i) + R"(","image":"busybox"})";
   containers_.hold_runs = true;
   put("web-0", R"({"containers":[)" + list + "]}");
   EXPECT_EQ(containers_.specs.size(), 8u);

@@ -56,7 +56,8 @@ TEST_F(AgentTest, EagerTriesRestTwentyTimesAsLongAsTheyTake) {
 
 TEST_F(AgentTest, APeriodIsFromOneProbesBeginningToTheNext) {
   probes_.takes = 600ms;
-  put("web-0", R"({"containers":[{"name":"c","image":"busybox","livenessProbe":{"exec":{"command":["slow"]},"periodSeconds":1,"timeoutSeconds":3}}]})");
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","livenessProbe":{"exec":{"command":["slow"]},"periodSeconds":1,"timeoutSeconds":3}}]})");
   runtime_.advance(10500ms);
   EXPECT_EQ(probes_.log.size(), 11u) << "at 0, 1, ... 10 s";
   probes_.takes = 1500ms;
@@ -68,8 +69,9 @@ TEST_F(AgentTest, APeriodIsFromOneProbesBeginningToTheNext) {
 
 TEST_F(AgentTest, AnAnnotationSwitchesEagerProbesOff) {
   probes_.results["/healthz"] = false;
-  Value web = pod("web-0",
-                  R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/healthz","port":8080},"periodSeconds":4}}]})");
+  Value web = pod(
+      "web-0",
+      R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/healthz","port":8080},"periodSeconds":4}}]})");
   web.mut("metadata").set("annotations", Value::object({{"berth.dev/eager-probes", "false"}}));
   api_.put(kPods, web);
   runtime_.advance(3900ms);
@@ -82,10 +84,12 @@ TEST_F(AgentTest, AnAnnotationSwitchesEagerProbesOff) {
 
 TEST_F(AgentTest, AProbeThatSucceedsWithAWarningTellsIt) {
   probes_.warning = {"/moved"};
-  put("web-0", R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/moved","port":8080}}}]})");
+  put("web-0",
+      R"({"containers":[{"name":"c","image":"busybox","readinessProbe":{"httpGet":{"path":"/moved","port":8080}}}]})");
   runtime_.advance(100ms);
   EXPECT_EQ(condition("web-0", "Ready"), "True");
-  EXPECT_TRUE(has_event("Warning ProbeWarning web-0: Readiness probe warning: Probe terminated redirects, Response body: "))
+  EXPECT_TRUE(
+      has_event("Warning ProbeWarning web-0: Readiness probe warning: Probe terminated redirects, Response body: "))
       << all_events();
 }
 
@@ -115,8 +119,11 @@ TEST_F(AgentTest, AProbeThatCannotBeCarriedOutSaysNothing) {
   runtime_.advance(20s);
   EXPECT_EQ(condition("web-0", "Ready"), "True");
   EXPECT_EQ(container("web-0")["restartCount"].as_int(), 0);
-  EXPECT_TRUE(has_event("Warning Unhealthy web-0: Liveness probe errored and resulted in unknown state: no such program")) << all_events();
-  EXPECT_TRUE(has_event("Warning Unhealthy web-0: Readiness probe errored and resulted in unknown state: no such program"));
+  EXPECT_TRUE(
+      has_event("Warning Unhealthy web-0: Liveness probe errored and resulted in unknown state: no such program"))
+      << all_events();
+  EXPECT_TRUE(
+      has_event("Warning Unhealthy web-0: Readiness probe errored and resulted in unknown state: no such program"));
   probes_.broken.clear();
   probes_.results["ready"] = false;
   runtime_.advance(2s);

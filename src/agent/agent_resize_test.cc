@@ -25,7 +25,8 @@ class ResizeTest : public AgentTest {
     runtime_.settle();
   }
   std::string log_since(std::size_t from) {
-    return join(std::vector<std::string>(containers_.log.begin() + static_cast<long>(from), containers_.log.end()), ", ");
+    return join(std::vector<std::string>(containers_.log.begin() + static_cast<long>(from), containers_.log.end()),
+                ", ");
   }
   Value condition_of(const std::string& name, const std::string& type) {
     held_ = get(name);
@@ -34,9 +35,13 @@ class ResizeTest : public AgentTest {
 };
 
 TEST_F(ResizeTest, WhatWasRefusedTakesNoRoomFromAResize) {
-  const std::int64_t cpus = api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t cpus =
+      api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())
+          ->value();
   auto asking = [](std::int64_t milli) { return R"({"requests":{"cpu":")" + std::to_string(milli) + R"(m"}})"; };
-  auto spec = [&asking](std::int64_t milli) { return R"({"containers":[{"name":"c","image":"busybox","resources":)" + asking(milli) + "}]}"; };
+  auto spec = [&asking](std::int64_t milli) {
+    return R"({"containers":[{"name":"c","image":"busybox","resources":)" + asking(milli) + "}]}";
+  };
   put("a", spec(100));
   // One right after the other: nothing of the second has been taken away when the resize comes.
   const std::size_t patches = api_.pod_patches.size();
@@ -44,12 +49,17 @@ TEST_F(ResizeTest, WhatWasRefusedTakesNoRoomFromAResize) {
   resize("a", asking(1000 * cpus - 100));
   EXPECT_EQ(get("b")["status"]["reason"], "OutOfcpu");
   EXPECT_EQ(container("a")["allocatedResources"]["cpu"], std::to_string(1000 * cpus - 100) + "m");
-  for (std::size_t i = patches; i < api_.pod_patches.size(); ++i) EXPECT_EQ(json::encode(api_.pod_patches[i]).find("Deferred"), std::string::npos);
+  for (std::size_t i = patches; i < api_.pod_patches.size(); ++i)
+    EXPECT_EQ(json::encode(api_.pod_patches[i]).find("Deferred"), std::string::npos);
 }
 
 TEST_F(ResizeTest, ANewPodFindsWhatAResizeHasLeft) {
-  const std::int64_t cpus = api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
-  auto spec = [](const std::string& requests) { return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":)" + requests + "}}]}"; };
+  const std::int64_t cpus =
+      api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())
+          ->value();
+  auto spec = [](const std::string& requests) {
+    return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":)" + requests + "}}]}";
+  };
   put("a", spec(R"({"cpu":"100m"})"));
   put("b", spec(R"({"cpu":"100m","example.com/card":"2"})"));
   EXPECT_EQ(get("b")["status"]["phase"], "Running") << "the node knows nothing of cards";
@@ -67,9 +77,14 @@ TEST_F(ResizeTest, ANewPodFindsWhatAResizeHasLeft) {
 }
 
 TEST_F(ResizeTest, ANewPodFindsWhatALateGrantHasLeft) {
-  const std::int64_t all = 1000 * api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t all =
+      1000 *
+      api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())
+          ->value();
   auto cpu = [](std::int64_t milli) { return R"({"requests":{"cpu":")" + std::to_string(milli) + R"(m"}})"; };
-  auto spec = [&cpu](std::int64_t milli) { return R"({"containers":[{"name":"c","image":"busybox","resources":)" + cpu(milli) + "}]}"; };
+  auto spec = [&cpu](std::int64_t milli) {
+    return R"({"containers":[{"name":"c","image":"busybox","resources":)" + cpu(milli) + "}]}";
+  };
   put("a", spec(100));
   put("b", spec(all / 2));
   resize("a", cpu(all - 150));
@@ -86,7 +101,8 @@ TEST_F(ResizeTest, ANewPodFindsWhatALateGrantHasLeft) {
 }
 
 TEST_F(ResizeTest, ChangesTheLimitsOfARunningContainer) {
-  put("a", R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"200m","memory":"64Mi"}}}]})");
+  put("a",
+      R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"200m","memory":"64Mi"}}}]})");
   std::size_t before = containers_.log.size();
   resize("a", R"({"requests":{"cpu":"300m"},"limits":{"cpu":"500m","memory":"128Mi"}})");
   EXPECT_EQ(log_since(before), "widen 500m 128Mi, resize c 500m 128Mi, narrow 500m 128Mi");
@@ -96,7 +112,8 @@ TEST_F(ResizeTest, ChangesTheLimitsOfARunningContainer) {
   EXPECT_EQ(status["restartCount"], 0);
   EXPECT_TRUE(condition_of("a", "PodResizeInProgress").is_null());
   EXPECT_EQ(get("a")["status"]["observedGeneration"], 2);
-  const std::string told = R"({"containers":[{"name":"c","resources":{"limits":{"cpu":"500m","memory":"128Mi"},"requests":{"cpu":"300m"}}}],"generation":2})";
+  const std::string told =
+      R"({"containers":[{"name":"c","resources":{"limits":{"cpu":"500m","memory":"128Mi"},"requests":{"cpu":"300m"}}}],"generation":2})";
   EXPECT_TRUE(has_event("Normal ResizeStarted a: Pod resize started: " + told)) << all_events();
   EXPECT_TRUE(has_event("Normal ResizeCompleted a: Pod resize completed: " + told));
   // What restarts afterwards has the same.
@@ -106,7 +123,8 @@ TEST_F(ResizeTest, ChangesTheLimitsOfARunningContainer) {
 }
 
 TEST_F(ResizeTest, RestartsWhereThePolicySaysSo) {
-  put("a", R"({"containers":[{"name":"c","image":"busybox","resizePolicy":[{"resourceName":"memory","restartPolicy":"RestartContainer"}],
+  put("a",
+      R"({"containers":[{"name":"c","image":"busybox","resizePolicy":[{"resourceName":"memory","restartPolicy":"RestartContainer"}],
       "resources":{"limits":{"cpu":"200m","memory":"64Mi"}}},{"name":"d","image":"busybox"}]})");
   std::size_t before = containers_.log.size();
   resize("a", R"({"limits":{"cpu":"200m","memory":"128Mi"}})");
@@ -122,13 +140,16 @@ TEST_F(ResizeTest, RestartsWhereThePolicySaysSo) {
 TEST_F(ResizeTest, WaitsForRoom) {
   put("a", R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"memory":"64Mi"}}}]})");
   const std::string half = std::to_string(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2);
-  put("b", R"({"terminationGracePeriodSeconds":1,"containers":[{"name":"d","image":"busybox","resources":{"requests":{"memory":")" + half + R"("}}}]})");
+  put("b",
+      R"({"terminationGracePeriodSeconds":1,"containers":[{"name":"d","image":"busybox","resources":{"requests":{"memory":")" +
+          half + R"("}}}]})");
   std::size_t before = containers_.log.size();
   resize("a", R"({"requests":{"memory":")" + half + R"("}})");
   Value pending = condition_of("a", "PodResizePending");
   EXPECT_EQ(pending["status"], "True");
   EXPECT_EQ(pending["reason"], "Deferred");
-  EXPECT_EQ(pending["message"].as_string().substr(0, 56), "Node didn't have enough resource: memory, requested: " + half.substr(0, 3));
+  EXPECT_EQ(pending["message"].as_string().substr(0, 56),
+            "Node didn't have enough resource: memory, requested: " + half.substr(0, 3));
   EXPECT_EQ(container("a")["allocatedResources"]["memory"], "64Mi");
   EXPECT_EQ(log_since(before), "");
   api_.delete_pod(api::Name{"default", "b"}, 1);
@@ -148,7 +169,8 @@ TEST_F(ResizeTest, TellsWhatWentWrongAndTriesAgain) {
   resize("a", R"({"limits":{"memory":"32Mi"}})");
   Value under_way = condition_of("a", "PodResizeInProgress");
   EXPECT_EQ(under_way["reason"], "Error");
-  EXPECT_EQ(under_way["message"], "attempting to set container \"c\" memory limit (33554432) below current usage (52428800)");
+  EXPECT_EQ(under_way["message"],
+            "attempting to set container \"c\" memory limit (33554432) below current usage (52428800)");
   EXPECT_EQ(container("a")["resources"]["limits"]["memory"], "64Mi");
   // A new agent knows of it.
   agent_.reset();

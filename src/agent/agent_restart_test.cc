@@ -63,7 +63,8 @@ TEST_F(AgentTest, WhatIsLeftOfPodsThatNobodyKnowsIsTakenAway) {
   runtime_.settle();
   // The record of one went with the node's mounts, and the pod from the API while no agent was there.
   const std::string data = directory_ / "data";
-  for (const char* left : {"/logs/default_b_uid-b/c", "/logs/default_a_uid-old/c", "/pods/uid-b", "/pods/uid-c/volumes", "/memory/pods/uid-d"}) {
+  for (const char* left : {"/logs/default_b_uid-b/c", "/logs/default_a_uid-old/c", "/pods/uid-b", "/pods/uid-c/volumes",
+                           "/memory/pods/uid-d"}) {
     ASSERT_TRUE(make_directories(data + left).ok());
   }
   ASSERT_TRUE(make_directories(data + "/logs/default_a_" + kept + "/c").ok());
@@ -84,7 +85,8 @@ TEST_F(AgentTest, WhatIsLeftOfPodsThatNobodyKnowsIsTakenAway) {
 
 // An agent that was killed before it wrote down what had started, or while a hook ran.
 TEST_F(AgentTest, AHookThatWasInterruptedRunsAgainAndThePodBecomesReady) {
-  put("a", R"({"containers":[{"name":"c","image":"busybox","lifecycle":{"postStart":{"exec":{"command":["hook"]}}}}]})");
+  put("a",
+      R"({"containers":[{"name":"c","image":"busybox","lifecycle":{"postStart":{"exec":{"command":["hook"]}}}}]})");
   const std::string record = directory_ / ("data/memory/records/" + std::string(api::uid_of(get("a"))) + ".json");
   auto hooks = [&] { return std::count(probes_.log.begin(), probes_.log.end(), "hook"); };
   EXPECT_EQ(hooks(), 1) << join(probes_.log, " ");

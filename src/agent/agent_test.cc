@@ -172,15 +172,17 @@ TEST_F(AgentTest, RunsAPodAndTellsItAsKubeletDoes) {
 }
 
 TEST_F(AgentTest, APodThatAsksForWhatTheNodeMayNotGiveIsFailed) {
-  Value stored = put("web-0",
-                     R"({"securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"1"}]},"containers":[{"name":"c","image":"busybox"}]})");
+  Value stored = put(
+      "web-0",
+      R"({"securityContext":{"sysctls":[{"name":"kernel.msgmax","value":"1"}]},"containers":[{"name":"c","image":"busybox"}]})");
   Value status = get("web-0")["status"];
   EXPECT_EQ(status["phase"].as_string(), "Failed");
   EXPECT_EQ(status["reason"].as_string(), "SysctlForbidden");
   EXPECT_EQ(status["message"].as_string(), "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted");
   EXPECT_FALSE(status["startTime"].is_null());
   EXPECT_TRUE(status["containerStatuses"].empty());
-  EXPECT_TRUE(has_event("Warning SysctlForbidden web-0: forbidden sysctl: \"kernel.msgmax\" not allowlisted")) << all_events();
+  EXPECT_TRUE(has_event("Warning SysctlForbidden web-0: forbidden sysctl: \"kernel.msgmax\" not allowlisted"))
+      << all_events();
   EXPECT_TRUE(containers_.log.empty()) << "nothing was prepared";
   // A new agent, with and without its memory, leaves it so.
   agent_.reset();
@@ -212,7 +214,8 @@ TEST_F(AgentTest, AllContainersBeginAnewWhereARuleSaysSo) {
   containers_.exit("b", 88);
   runtime_.settle();
   EXPECT_EQ(condition("web-0", "AllContainersRestarting"), "True");
-  EXPECT_EQ(api::condition_of(get("web-0"), "AllContainersRestarting")["reason"].as_string(), "RestartAllContainersStarted");
+  EXPECT_EQ(api::condition_of(get("web-0"), "AllContainersRestarting")["reason"].as_string(),
+            "RestartAllContainersStarted");
   // An agent that begins now goes on with it.
   agent_.reset();
   containers_.ignores_kill.clear();
@@ -225,8 +228,11 @@ TEST_F(AgentTest, AllContainersBeginAnewWhereARuleSaysSo) {
   for (int i : {0, 1}) {
     const Value status = container("web-0", i);
     EXPECT_EQ(status["restartCount"].as_int(), 1);
-    EXPECT_EQ(status["lastState"]["terminated"],
-              json::parse(R"({"exitCode":137,"reason":"RestartingAllContainers","message":"The container is removed because RestartAllContainers in place"})").value());
+    EXPECT_EQ(
+        status["lastState"]["terminated"],
+        json::parse(
+            R"({"exitCode":137,"reason":"RestartingAllContainers","message":"The container is removed because RestartAllContainers in place"})")
+            .value());
   }
   EXPECT_EQ(get("web-0")["status"]["initContainerStatuses"][0]["restartCount"].as_int(), 1);
   EXPECT_EQ(get("web-0")["status"]["podIP"].as_string(), ip);
@@ -251,16 +257,20 @@ TEST_F(AgentTest, AllContainersBeginAnewWhereARuleSaysSo) {
 
 // Named in the pod's spec, past every scheduler.
 TEST_F(AgentTest, APodThatDoesNotFitIsFailedAndWhatRunsStays) {
-  const std::int64_t cpus = api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())->value();
+  const std::int64_t cpus =
+      api::Quantity::parse(api_.object(kNodes, api::Name{"", "node1"})["status"]["allocatable"]["cpu"].as_string())
+          ->value();
   auto asking = [](std::int64_t milli) {
-    return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":")" + std::to_string(milli) + R"(m"}}}]})";
+    return R"({"containers":[{"name":"c","image":"busybox","resources":{"requests":{"cpu":")" + std::to_string(milli) +
+           R"(m"}}}]})";
   };
   const std::string most = asking(1000 * cpus - 100);
   put("first", most);
   EXPECT_EQ(get("first")["status"]["phase"].as_string(), "Running");
   put("second", asking(101));
-  const std::string why = "Node didn't have enough resource: cpu, requested: 101, used: " + std::to_string(1000 * cpus - 100) +
-                          ", capacity: " + std::to_string(1000 * cpus);
+  const std::string why =
+      "Node didn't have enough resource: cpu, requested: 101, used: " + std::to_string(1000 * cpus - 100) +
+      ", capacity: " + std::to_string(1000 * cpus);
   EXPECT_EQ(get("second")["status"]["phase"].as_string(), "Failed");
   EXPECT_EQ(get("second")["status"]["reason"].as_string(), "OutOfcpu");
   EXPECT_EQ(get("second")["status"]["message"].as_string(), "Pod was rejected: " + why);
@@ -289,7 +299,8 @@ TEST_F(AgentTest, APodThatDoesNotFitIsFailedAndWhatRunsStays) {
 
 TEST_F(AgentTest, APodThatAsksForWhatTheNodeHasNotGotWaitsAndSaysSo) {
   put("web-0", R"({"runtimeClassName":"gvisor","containers":[{"name":"c","image":"busybox"}]})");
-  EXPECT_TRUE(has_event("Warning FailedCreatePodSandBox web-0: Failed to create pod sandbox: runtimeclass.node.k8s.io \"gvisor\" not found"))
+  EXPECT_TRUE(has_event(
+      "Warning FailedCreatePodSandBox web-0: Failed to create pod sandbox: runtimeclass.node.k8s.io \"gvisor\" not found"))
       << all_events();
   api::Resource classes{"node.k8s.io", "v1", "runtimeclasses"};
   auto put_class = [&](const char* handler) {
@@ -297,7 +308,8 @@ TEST_F(AgentTest, APodThatAsksForWhatTheNodeHasNotGotWaitsAndSaysSo) {
   };
   put_class("runsc");
   runtime_.advance(2s);
-  EXPECT_TRUE(has_event("Warning FailedCreatePodSandBox web-0: Failed to create pod sandbox: failed to get sandbox runtime: no runtime for \"runsc\" is configured"))
+  EXPECT_TRUE(has_event(
+      "Warning FailedCreatePodSandBox web-0: Failed to create pod sandbox: failed to get sandbox runtime: no runtime for \"runsc\" is configured"))
       << all_events();
   EXPECT_TRUE(containers_.log.empty());
   put_class("crun");

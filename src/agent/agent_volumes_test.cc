@@ -22,7 +22,8 @@ TEST_F(AgentTest, VariablesComeFromFilesOfVolumes) {
       {"name":"B","valueFrom":{"fileKeyRef":{"volumeName":"e","path":"conf/env","key":"B","optional":true}}}]}]})";
   Value stored = put("web-0", spec);
   EXPECT_EQ(container("web-0")["state"]["waiting"]["reason"].as_string(), "CreateContainerConfigError");
-  EXPECT_TRUE(container("web-0")["state"]["waiting"]["message"].as_string().starts_with("couldn't parse env file \"conf/env\""));
+  EXPECT_TRUE(container("web-0")["state"]["waiting"]["message"].as_string().starts_with(
+      "couldn't parse env file \"conf/env\""));
   std::string volume = directory_ / "data/pods/" + std::string(api::uid_of(stored)) + "/empty/e";
   ASSERT_TRUE(write_file(directory_ / "env", "A='stolen'").ok());
   ASSERT_EQ(::symlink(directory_.path().c_str(), (volume + "/conf").c_str()), 0);

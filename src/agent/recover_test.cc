@@ -1,6 +1,6 @@
-// An agent, a conmon or a crun is killed at every step of a pod's life, and whoever is left brings the pod to its right end:
-// Ready, or gone with all that it had. The steps are found by living one life with nobody killed (base/fault.h), so a new
-// step is tested as soon as it is there.
+// An agent, a conmon or a crun is killed at every step of a pod's life, and whoever is left brings the pod to its right
+// end: Ready, or gone with all that it had. The steps are found by living one life with nobody killed (base/fault.h),
+// so a new step is tested as soon as it is there.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -35,7 +35,8 @@ using api::resources::kPersistentVolumeClaims;
 using api::resources::kPersistentVolumes;
 using api::resources::kPods;
 
-constexpr const char* kPod = R"({"nodeName":"node1","restartPolicy":"Always","terminationGracePeriodSeconds":2,"shareProcessNamespace":true,
+constexpr const char* kPod =
+    R"({"nodeName":"node1","restartPolicy":"Always","terminationGracePeriodSeconds":2,"shareProcessNamespace":true,
   "volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"d"}},{"name":"e","emptyDir":{"medium":"Memory"}},
              {"name":"m","downwardAPI":{"items":[{"path":"name","fieldRef":{"fieldPath":"metadata.name"}}]}}],
   "initContainers":[{"name":"i","image":"busybox","command":["true"]}],
@@ -77,7 +78,8 @@ struct Node {
     config.node_ip = "10.99.0.2";
     config.data_dir = directory + "/data";
     config.cgroup = cgroup;
-    agent_ = std::make_unique<Agent>(config, AgentDependencies{loop_, api, *containers_, images_, *volumes_, *network_, *probes_});
+    agent_ = std::make_unique<Agent>(
+        config, AgentDependencies{loop_, api, *containers_, images_, *volumes_, *network_, *probes_});
   }
   bool start() {
     std::optional<Status> ready;
@@ -132,7 +134,7 @@ std::string output_of(const Command& command) {
 
 struct Moment {
   std::string step;
-  int times = 1;  // it is the so-manieth time
+  int times = 1;                      // it is the so-manieth time
   bool conmon = false, crun = false;  // there is one to kill
   std::string text() const { return step + " " + std::to_string(times); }
 };
@@ -156,19 +158,24 @@ class RecoverTest : public ::testing::Test {
     const std::string number = std::to_string(++pods_);
     const std::string claim_uid = "00000000-0000-4000-8000-00000000" + std::string(4 - number.size(), '0') + number;
     api_->put(kPersistentVolumes,
-              *json::parse(R"({"metadata":{"name":"pv)" + number + R"("},"spec":{"capacity":{"storage":"16Mi"},"claimRef":{"uid":")" + claim_uid +
-                           R"("},"csi":{"driver":"berth.dev/local","volumeHandle":"pv)" + number + R"(","fsType":"ext4"}}})"));
-    api_->put(kPersistentVolumeClaims, *json::parse(R"({"metadata":{"name":"d","namespace":"default","uid":")" + claim_uid +
-                                                    R"("},"spec":{"volumeName":"pv)" + number + R"("},"status":{"phase":"Bound"}})"));
-    api_->put(kPods, Value::object({{"apiVersion", "v1"},
-                                    {"kind", "Pod"},
-                                    {"metadata", Value::object({{"name", "web-0"}, {"namespace", "default"}, {"uid", "pod-" + number}})},
-                                    {"spec", *json::parse(kPod)},
-                                    {"status", Value::object({{"phase", "Pending"}, {"qosClass", "Burstable"}})}}));
+              *json::parse(R"({"metadata":{"name":"pv)" + number +
+                           R"("},"spec":{"capacity":{"storage":"16Mi"},"claimRef":{"uid":")" + claim_uid +
+                           R"("},"csi":{"driver":"berth.dev/local","volumeHandle":"pv)" + number +
+                           R"(","fsType":"ext4"}}})"));
+    api_->put(kPersistentVolumeClaims,
+              *json::parse(R"({"metadata":{"name":"d","namespace":"default","uid":")" + claim_uid +
+                           R"("},"spec":{"volumeName":"pv)" + number + R"("},"status":{"phase":"Bound"}})"));
+    api_->put(kPods,
+              Value::object(
+                  {{"apiVersion", "v1"},
+                   {"kind", "Pod"},
+                   {"metadata", Value::object({{"name", "web-0"}, {"namespace", "default"}, {"uid", "pod-" + number}})},
+                   {"spec", *json::parse(kPod)},
+                   {"status", Value::object({{"phase", "Pending"}, {"qosClass", "Burstable"}})}}));
   }
 
-  // In a process of its own: an agent runs the pod, and when it is Ready the pod is deleted. `at` is called at each step, on
-  // whichever thread takes it. Answers how the process ended; the API knows what it had been told by then.
+  // In a process of its own: an agent runs the pod, and when it is Ready the pod is deleted. `at` is called at each
+  // step, on whichever thread takes it. Answers how the process ended; the API knows what it had been told by then.
   int live(const std::function<void(const Moment&)>& at) {
     const std::string told = directory_ / "told";
     (void)remove_all(told);
@@ -219,15 +226,17 @@ class RecoverTest : public ::testing::Test {
   }
 
   int explain(Node& node, int code) {
-    std::fprintf(stderr, "%s\n%s\n", json::encode_pretty(node.pod()["status"]).c_str(), join(api_->events, "\n").c_str());
+    std::fprintf(stderr, "%s\n%s\n", json::encode_pretty(node.pod()["status"]).c_str(),
+                 join(api_->events, "\n").c_str());
     return code;
   }
 
   // What there still is of the pod.
   std::vector<std::string> leftovers() {
     std::vector<std::string> out;
-    for (const char* part : {"run/containers", "run/exits", "run/run/containers", "run/run/sandboxes", "run/run/sockets", "run/run/crun", "run/run/exec", "netns", "data/pods", "data/logs",
-                             "data/memory/pods", "data/memory/records"}) {
+    for (const char* part :
+         {"run/containers", "run/exits", "run/run/containers", "run/run/sandboxes", "run/run/sockets", "run/run/crun",
+          "run/run/exec", "netns", "data/pods", "data/logs", "data/memory/pods", "data/memory/records"}) {
       auto names = list_directory(directory_ / part);
       if (!names.ok()) continue;
       for (const std::string& name : *names) out.push_back(std::string(part) + "/" + name);
@@ -235,7 +244,8 @@ class RecoverTest : public ::testing::Test {
     auto mounts = read_file("/proc/thread-self/mountinfo");
     for (auto line : split(*mounts, '\n')) {
       auto fields = split(line, ' ');
-      if (fields.size() > 4 && fields[4].starts_with(directory_.path()) && fields[4] != directory_ / "data/memory" && fields[4] != directory_ / "run/run") {
+      if (fields.size() > 4 && fields[4].starts_with(directory_.path()) && fields[4] != directory_ / "data/memory" &&
+          fields[4] != directory_ / "run/run") {
         out.push_back("mount " + std::string(fields[4]));
       }
     }
@@ -283,9 +293,11 @@ class RecoverTest : public ::testing::Test {
       auto place = node.agent_->find_container("default", "web-0", "c");
       ASSERT_TRUE(place.ok()) << place.error().message;
       std::optional<Result<ExecResult>> hook;
-      node.containers_->exec(place->id, {"cat", "/data/hook", "/m/name"}, 10s, [&](Result<ExecResult> result) { hook = std::move(result); });
+      node.containers_->exec(place->id, {"cat", "/data/hook", "/m/name"}, 10s,
+                             [&](Result<ExecResult> result) { hook = std::move(result); });
       ASSERT_TRUE(node.until([&] { return hook.has_value(); }));
-      ASSERT_TRUE(hook->ok()) << hook->error().message << json::encode_pretty(before) << json::encode_pretty(node.pod()["status"]);
+      ASSERT_TRUE(hook->ok()) << hook->error().message << json::encode_pretty(before)
+                              << json::encode_pretty(node.pod()["status"]);
       EXPECT_TRUE((*hook)->output.starts_with("hook\n") && (*hook)->output.ends_with("web-0")) << (*hook)->output;
       api_->delete_pod(kName, 2);
     }
@@ -324,7 +336,8 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
   for (auto line : split(*text, '\n')) {
     auto fields = split(line, '\t');
     if (fields.size() != 4) continue;
-    moments.push_back({std::string(fields[0]), static_cast<int>(*parse_int(fields[1])), fields[2] == "1", fields[3] == "1"});
+    moments.push_back(
+        {std::string(fields[0]), static_cast<int>(*parse_int(fields[1])), fields[2] == "1", fields[3] == "1"});
     names.insert(moments.back().step);
   }
   EXPECT_GT(names.size(), 40u);
@@ -338,7 +351,8 @@ TEST_F(RecoverTest, KilledAtEveryStepOfAPodsLife) {
     // The steps that a life takes over and over: the first times and the last.
     if (!all && moment.times > 3 && moment.times != last[moment.step]) continue;
     for (const std::string& victim : {std::string("agent"), std::string("/usr/bin/conmon"), crun_}) {
-      if (victim != "agent" && (moment.times > 1 || !(victim.ends_with("conmon") ? moment.conmon : moment.crun))) continue;
+      if (victim != "agent" && (moment.times > 1 || !(victim.ends_with("conmon") ? moment.conmon : moment.crun)))
+        continue;
       const std::string when = victim + " is killed at " + moment.text();
       if (only && when.find(only) == std::string::npos) continue;
       forward_.loop = &setup;

@@ -17,19 +17,35 @@ constexpr const char* kBehavior = "autoscaling.alpha.kubernetes.io/behavior";
 struct Renamed {
   const char *v1, *v2;
 };
-constexpr Renamed kResourceSource[] = {{"name", "name"}, {"container", "container"}, {"targetAverageUtilization", "target.averageUtilization"},
+constexpr Renamed kResourceSource[] = {{"name", "name"},
+                                       {"container", "container"},
+                                       {"targetAverageUtilization", "target.averageUtilization"},
                                        {"targetAverageValue", "target.averageValue"}};
-constexpr Renamed kPodsSource[] = {{"metricName", "metric.name"}, {"selector", "metric.selector"}, {"targetAverageValue", "target.averageValue"}};
-constexpr Renamed kObjectSource[] = {{"target", "describedObject"}, {"metricName", "metric.name"}, {"selector", "metric.selector"},
-                                     {"targetValue", "target.value"}, {"averageValue", "target.averageValue"}};
-constexpr Renamed kExternalSource[] = {{"metricName", "metric.name"}, {"metricSelector", "metric.selector"}, {"targetValue", "target.value"},
+constexpr Renamed kPodsSource[] = {
+    {"metricName", "metric.name"}, {"selector", "metric.selector"}, {"targetAverageValue", "target.averageValue"}};
+constexpr Renamed kObjectSource[] = {{"target", "describedObject"},
+                                     {"metricName", "metric.name"},
+                                     {"selector", "metric.selector"},
+                                     {"targetValue", "target.value"},
+                                     {"averageValue", "target.averageValue"}};
+constexpr Renamed kExternalSource[] = {{"metricName", "metric.name"},
+                                       {"metricSelector", "metric.selector"},
+                                       {"targetValue", "target.value"},
                                        {"targetAverageValue", "target.averageValue"}};
-constexpr Renamed kResourceStatus[] = {{"name", "name"}, {"container", "container"}, {"currentAverageUtilization", "current.averageUtilization"},
+constexpr Renamed kResourceStatus[] = {{"name", "name"},
+                                       {"container", "container"},
+                                       {"currentAverageUtilization", "current.averageUtilization"},
                                        {"currentAverageValue", "current.averageValue"}};
-constexpr Renamed kPodsStatus[] = {{"metricName", "metric.name"}, {"selector", "metric.selector"}, {"currentAverageValue", "current.averageValue"}};
-constexpr Renamed kObjectStatus[] = {{"target", "describedObject"}, {"metricName", "metric.name"}, {"selector", "metric.selector"},
-                                     {"currentValue", "current.value"}, {"averageValue", "current.averageValue"}};
-constexpr Renamed kExternalStatus[] = {{"metricName", "metric.name"}, {"metricSelector", "metric.selector"}, {"currentValue", "current.value"},
+constexpr Renamed kPodsStatus[] = {
+    {"metricName", "metric.name"}, {"selector", "metric.selector"}, {"currentAverageValue", "current.averageValue"}};
+constexpr Renamed kObjectStatus[] = {{"target", "describedObject"},
+                                     {"metricName", "metric.name"},
+                                     {"selector", "metric.selector"},
+                                     {"currentValue", "current.value"},
+                                     {"averageValue", "current.averageValue"}};
+constexpr Renamed kExternalStatus[] = {{"metricName", "metric.name"},
+                                       {"metricSelector", "metric.selector"},
+                                       {"currentValue", "current.value"},
                                        {"currentAverageValue", "current.averageValue"}};
 
 const Value& at(const Value& object, std::string_view path) {
@@ -60,7 +76,8 @@ void fill_amount(Value& status, bool to_v2) {
   constexpr const char* kAmount = "currentAverageValue";
   if (!to_v2) {
     if (status[kAmount].is_null()) status.set(kAmount, "0");
-  } else if (status["current"].is_object() && status["current"]["averageValue"].as_string() == "0" && status["current"].contains("averageUtilization")) {
+  } else if (status["current"].is_object() && status["current"]["averageValue"].as_string() == "0" &&
+             status["current"].contains("averageUtilization")) {
     status.mut("current").erase("averageValue");
   }
 }
@@ -69,7 +86,9 @@ void fill_amount(Value& status, bool to_v2) {
 void name_target(Value& source) {
   Value& target = source.mut("target");
   if (target.is_null()) target = Value::object();
-  target.set("type", target.contains("averageUtilization") ? "Utilization" : target.contains("averageValue") ? "AverageValue" : "Value");
+  target.set("type", target.contains("averageUtilization") ? "Utilization"
+                     : target.contains("averageValue")     ? "AverageValue"
+                                                           : "Value");
 }
 
 Value convert_metric(const Value& metric, bool status, bool to_v2) {
@@ -130,11 +149,45 @@ Value take(Value& object, const char* annotation) {
 }
 
 // The members of v1's Go structs, in their order.
-constexpr std::string_view kOrder[] = {
-    "type", "object", "pods", "resource", "containerResource", "external", "target", "kind", "name", "metricName", "targetAverageUtilization",
-    "currentAverageUtilization", "metricSelector", "targetValue", "currentValue", "targetAverageValue", "currentAverageValue", "selector", "averageValue",
-    "container", "apiVersion", "status", "lastTransitionTime", "reason", "message", "ScaleUp", "ScaleDown", "StabilizationWindowSeconds", "SelectPolicy",
-    "Policies", "Tolerance", "Type", "Value", "PeriodSeconds", "matchLabels", "matchExpressions", "key", "operator", "values"};
+constexpr std::string_view kOrder[] = {"type",
+                                       "object",
+                                       "pods",
+                                       "resource",
+                                       "containerResource",
+                                       "external",
+                                       "target",
+                                       "kind",
+                                       "name",
+                                       "metricName",
+                                       "targetAverageUtilization",
+                                       "currentAverageUtilization",
+                                       "metricSelector",
+                                       "targetValue",
+                                       "currentValue",
+                                       "targetAverageValue",
+                                       "currentAverageValue",
+                                       "selector",
+                                       "averageValue",
+                                       "container",
+                                       "apiVersion",
+                                       "status",
+                                       "lastTransitionTime",
+                                       "reason",
+                                       "message",
+                                       "ScaleUp",
+                                       "ScaleDown",
+                                       "StabilizationWindowSeconds",
+                                       "SelectPolicy",
+                                       "Policies",
+                                       "Tolerance",
+                                       "Type",
+                                       "Value",
+                                       "PeriodSeconds",
+                                       "matchLabels",
+                                       "matchExpressions",
+                                       "key",
+                                       "operator",
+                                       "values"};
 
 std::string as_go(const Value& value) {
   std::string out;
@@ -165,12 +218,13 @@ void annotate(Value& object, const char* annotation, const Value& content) {
 
 Value autoscaler_to_v2(Value object) {
   object.set("apiVersion", "autoscaling/v2");
-  const Value metrics = take(object, kMetrics), current = take(object, kCurrentMetrics), conditions = take(object, kConditions),
-              behavior = take(object, kBehavior);
+  const Value metrics = take(object, kMetrics), current = take(object, kCurrentMetrics),
+              conditions = take(object, kConditions), behavior = take(object, kBehavior);
   const Value target = object["spec"]["targetCPUUtilizationPercentage"];
   Value wanted = Value::array();
   if (!target.is_null()) {
-    Value resource = Value::object({{"name", "cpu"}, {"target", Value::object({{"type", "Utilization"}, {"averageUtilization", target}})}});
+    Value resource = Value::object(
+        {{"name", "cpu"}, {"target", Value::object({{"type", "Utilization"}, {"averageUtilization", target}})}});
     wanted.push(Value::object({{"type", "Resource"}, {"resource", resource}}));
   }
   const Value others = convert_metrics(metrics, false, true);
@@ -186,7 +240,8 @@ Value autoscaler_to_v2(Value object) {
     if (!current.empty()) {
       status.set("currentMetrics", convert_metrics(current, true, true));
     } else if (!utilization.is_null()) {
-      Value resource = Value::object({{"name", "cpu"}, {"current", Value::object({{"averageUtilization", utilization}})}});
+      Value resource =
+          Value::object({{"name", "cpu"}, {"current", Value::object({{"averageUtilization", utilization}})}});
       status.set("currentMetrics", Value::array({Value::object({{"type", "Resource"}, {"resource", resource}})}));
     }
     if (conditions.is_array()) status.set("conditions", conditions);
@@ -220,7 +275,8 @@ Value autoscaler_to_v1(Value object) {
   if (!old_status.contains("currentReplicas")) old_status.set("currentReplicas", 0);
   for (const Value& metric : status["currentMetrics"]) {
     const Value& utilization = metric["resource"]["current"]["averageUtilization"];
-    if (metric["resource"]["name"].as_string() == "cpu" && !utilization.is_null()) old_status.set("currentCPUUtilizationPercentage", utilization);
+    if (metric["resource"]["name"].as_string() == "cpu" && !utilization.is_null())
+      old_status.set("currentCPUUtilizationPercentage", utilization);
   }
   return object;
 }

@@ -1,6 +1,6 @@
 #pragma once
-// HorizontalPodAutoscalers have two API forms and are stored in that of autoscaling/v2. What autoscaling/v1 has no fields
-// for (metrics other than the processors' utilization, behavior, conditions) is kept in its annotations. Pure.
+// HorizontalPodAutoscalers have two API forms and are stored in that of autoscaling/v2. What autoscaling/v1 has no
+// fields for (metrics other than the processors' utilization, behavior, conditions) is kept in its annotations. Pure.
 
 #include "base/json/json.h"
 

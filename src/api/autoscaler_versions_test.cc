@@ -13,13 +13,15 @@ TEST(AutoscalerVersions, ThePlainOneHasFieldsInBoth) {
       "status":{"currentReplicas":0,"desiredReplicas":0}})");
   const Value now = autoscaler_to_v2(old);
   EXPECT_EQ(now["apiVersion"].as_string(), "autoscaling/v2");
-  EXPECT_EQ(json::encode(now["spec"]["metrics"]),
-            R"([{"resource":{"name":"cpu","target":{"averageUtilization":80,"type":"Utilization"}},"type":"Resource"}])");
+  EXPECT_EQ(
+      json::encode(now["spec"]["metrics"]),
+      R"([{"resource":{"name":"cpu","target":{"averageUtilization":80,"type":"Utilization"}},"type":"Resource"}])");
   EXPECT_EQ(autoscaler_to_v1(now), old);
 }
 
 TEST(AutoscalerVersions, TheRestGoesIntoAnnotationsAndComesBack) {
-  const Value now = from(R"({"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"h","annotations":{"mine":"x"}},
+  const Value now = from(
+      R"({"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"h","annotations":{"mine":"x"}},
       "spec":{"maxReplicas":3,"behavior":{"scaleUp":{"policies":[{"type":"Pods","value":1,"periodSeconds":15}],"selectPolicy":"Max","tolerance":"50m"}},
         "metrics":[
           {"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},
@@ -37,10 +39,13 @@ TEST(AutoscalerVersions, TheRestGoesIntoAnnotationsAndComesBack) {
   const Value& annotations = old["metadata"]["annotations"];
   EXPECT_EQ(from(annotations["autoscaling.alpha.kubernetes.io/metrics"].as_string())[0],
             from(R"({"type":"Resource","resource":{"name":"memory","targetAverageValue":"1Gi"}})"));
-  EXPECT_EQ(from(annotations["autoscaling.alpha.kubernetes.io/behavior"].as_string()),
-            from(R"({"ScaleUp":{"Policies":[{"Type":"Pods","Value":1,"PeriodSeconds":15}],"SelectPolicy":"Max","Tolerance":"50m"}})"));
-  EXPECT_EQ(annotations["autoscaling.alpha.kubernetes.io/current-metrics"].as_string(),
-            R"([{"type":"Resource","resource":{"name":"cpu","currentAverageUtilization":7,"currentAverageValue":"70m"}}])");
+  EXPECT_EQ(
+      from(annotations["autoscaling.alpha.kubernetes.io/behavior"].as_string()),
+      from(
+          R"({"ScaleUp":{"Policies":[{"Type":"Pods","Value":1,"PeriodSeconds":15}],"SelectPolicy":"Max","Tolerance":"50m"}})"));
+  EXPECT_EQ(
+      annotations["autoscaling.alpha.kubernetes.io/current-metrics"].as_string(),
+      R"([{"type":"Resource","resource":{"name":"cpu","currentAverageUtilization":7,"currentAverageValue":"70m"}}])");
   EXPECT_EQ(json::encode(autoscaler_to_v2(old)), json::encode(now));
   Value broken = old;
   broken.mut("metadata").mut("annotations").set("autoscaling.alpha.kubernetes.io/metrics", "{");

@@ -30,7 +30,8 @@ const Bounds& day_bounds() {
   return kBounds;
 }
 const Bounds& month_bounds() {
-  static const Bounds kBounds{1, 12, {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}};
+  static const Bounds kBounds{
+      1, 12, {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}};
   return kBounds;
 }
 const Bounds& weekday_bounds() {
@@ -51,12 +52,15 @@ Result<std::uint64_t> number(std::string_view text) {
   if (digits.starts_with("+")) digits.remove_prefix(1);
   std::int64_t value = 0;
   const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  const bool whole = end == digits.data() + digits.size() && !digits.empty() && !(digits.size() < text.size() && digits[0] == '-');
+  const bool whole =
+      end == digits.data() + digits.size() && !digits.empty() && !(digits.size() < text.size() && digits[0] == '-');
   if (!whole || problem == std::errc::invalid_argument) {
-    return bad("failed to parse int from " + std::string(text) + ": strconv.Atoi: parsing " + quoted(text) + ": invalid syntax");
+    return bad("failed to parse int from " + std::string(text) + ": strconv.Atoi: parsing " + quoted(text) +
+               ": invalid syntax");
   }
   if (problem != std::errc()) {
-    return bad("failed to parse int from " + std::string(text) + ": strconv.Atoi: parsing " + quoted(text) + ": value out of range");
+    return bad("failed to parse int from " + std::string(text) + ": strconv.Atoi: parsing " + quoted(text) +
+               ": value out of range");
   }
   if (value < 0) return bad("negative number (" + std::to_string(value) + ") not allowed: " + std::string(text));
   return static_cast<std::uint64_t>(value);
@@ -93,9 +97,12 @@ Result<Field> parse_range(std::string_view text, const Bounds& bounds) {
     if (ends.size() == 1) to = bounds.high;
     if (step > 1) field.star = false;
   }
-  if (from < bounds.low) return bad("beginning of range (" + text_of(from) + ") below minimum (" + text_of(bounds.low) + "): " + shown);
-  if (to > bounds.high) return bad("end of range (" + text_of(to) + ") above maximum (" + text_of(bounds.high) + "): " + shown);
-  if (from > to) return bad("beginning of range (" + text_of(from) + ") beyond end of range (" + text_of(to) + "): " + shown);
+  if (from < bounds.low)
+    return bad("beginning of range (" + text_of(from) + ") below minimum (" + text_of(bounds.low) + "): " + shown);
+  if (to > bounds.high)
+    return bad("end of range (" + text_of(to) + ") above maximum (" + text_of(bounds.high) + "): " + shown);
+  if (from > to)
+    return bad("beginning of range (" + text_of(from) + ") beyond end of range (" + text_of(to) + "): " + shown);
   if (step == 0) return bad("step of range should be a positive number: " + shown);
   for (std::uint64_t n = from; n <= to; n += std::min<std::uint64_t>(step, 64)) field.bits |= std::uint64_t{1} << n;
   return field;

@@ -1,7 +1,7 @@
 #pragma once
-// CronSchedule: the times that a cron expression names. Five fields (minute, hour, day of the month, month, day of the week)
-// of numbers, names, ranges, lists and steps; or @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, @every 1h30m.
-// Immutable; any thread.
+// CronSchedule: the times that a cron expression names. Five fields (minute, hour, day of the month, month, day of the
+// week) of numbers, names, ranges, lists and steps; or @hourly, @daily, @midnight, @weekly, @monthly, @yearly,
+// @annually, @every 1h30m. Immutable; any thread.
 //
 // An hour that the clock skips has no times; one that it repeats has each of its times twice.
 
@@ -16,8 +16,8 @@ namespace berth::api {
 
 class CronSchedule {
  public:
-  // `zone`: where the clock hangs, unless the text itself begins with TZ=name or CRON_TZ=name. The words of an error are
-  // those of the parser that Kubernetes uses.
+  // `zone`: where the clock hangs, unless the text itself begins with TZ=name or CRON_TZ=name. The words of an error
+  // are those of the parser that Kubernetes uses.
   static Result<CronSchedule> parse(std::string_view text, const TimeZone& zone = TimeZone());
 
   // The first time after `time`; none where there is none within five years (a February 30th).

@@ -51,7 +51,8 @@ TEST(CronSchedule, NextTimes) {
       {"TZ=Asia/Tokyo 0 9 * * *", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"},
       {"CRON_TZ=Asia/Tokyo  @daily", "2026-01-01T00:00:00Z", "2026-01-01T15:00:00Z"},
   };
-  for (const Row& row : rows) EXPECT_EQ(next_of(row.schedule, row.from), row.next) << row.schedule << " from " << row.from;
+  for (const Row& row : rows)
+    EXPECT_EQ(next_of(row.schedule, row.from), row.next) << row.schedule << " from " << row.from;
 }
 
 TEST(CronSchedule, ClocksThatAreChanged) {
@@ -72,7 +73,8 @@ TEST(CronSchedule, ClocksThatAreChanged) {
       {"Asia/Kolkata", "0 9 * * *", "2026-01-01T00:00:00Z", "2026-01-01T09:00:00+05:30"},
       {"Australia/Lord_Howe", "15 2 * * *", "2026-10-03T00:00:00Z", "2026-10-05T02:15:00+11:00"},
   };
-  for (const Row& row : rows) EXPECT_EQ(next_of(row.schedule, row.from, row.zone), row.next) << row.zone << " " << row.schedule;
+  for (const Row& row : rows)
+    EXPECT_EQ(next_of(row.schedule, row.from, row.zone), row.next) << row.zone << " " << row.schedule;
 }
 
 TEST(CronSchedule, Refusals) {
@@ -84,7 +86,8 @@ TEST(CronSchedule, Refusals) {
       {"x", "expected exactly 5 fields, found 1: [x]"},
       {"* * * *  * *", "expected exactly 5 fields, found 6: [* * * * * *]"},
       {"x * * * *", "failed to parse int from x: strconv.Atoi: parsing \"x\": invalid syntax"},
-      {"99999999999999999999 * * * *", "failed to parse int from 99999999999999999999: strconv.Atoi: parsing \"99999999999999999999\": value out of range"},
+      {"99999999999999999999 * * * *",
+       "failed to parse int from 99999999999999999999: strconv.Atoi: parsing \"99999999999999999999\": value out of range"},
       {"60 * * * *", "end of range (60) above maximum (59): 60"},
       {"* 24 * * *", "end of range (24) above maximum (23): 24"},
       {"* * 0 * *", "beginning of range (0) below minimum (1): 0"},

@@ -42,12 +42,20 @@ inline std::string_view namespace_of(const Value& object) { return object["metad
 inline std::string_view uid_of(const Value& object) { return object["metadata"]["uid"].as_string(); }
 inline std::string_view kind_of(const Value& object) { return object["kind"].as_string(); }
 inline std::string_view api_version_of(const Value& object) { return object["apiVersion"].as_string(); }
-inline std::string_view resource_version_of(const Value& object) { return object["metadata"]["resourceVersion"].as_string(); }
+inline std::string_view resource_version_of(const Value& object) {
+  return object["metadata"]["resourceVersion"].as_string();
+}
 inline const Value& labels_of(const Value& object) { return object["metadata"]["labels"]; }
-inline std::string_view label_of(const Value& object, std::string_view key) { return object["metadata"]["labels"][key].as_string(); }
-inline std::string_view annotation_of(const Value& object, std::string_view key) { return object["metadata"]["annotations"][key].as_string(); }
+inline std::string_view label_of(const Value& object, std::string_view key) {
+  return object["metadata"]["labels"][key].as_string();
+}
+inline std::string_view annotation_of(const Value& object, std::string_view key) {
+  return object["metadata"]["annotations"][key].as_string();
+}
 inline bool is_terminating(const Value& object) { return !object["metadata"]["deletionTimestamp"].is_null(); }
-inline Name name_key(const Value& object) { return Name{std::string(namespace_of(object)), std::string(name_of(object))}; }
+inline Name name_key(const Value& object) {
+  return Name{std::string(namespace_of(object)), std::string(name_of(object))};
+}
 
 // The owner reference with controller: true, or null.
 const Value& controller_of(const Value& object);
@@ -58,12 +66,12 @@ Value controller_reference(const Value& owner, std::string_view api_version, std
 // The element of status.conditions with this type, or null.
 const Value& condition_of(const Value& object, std::string_view type);
 bool condition_is_true(const Value& object, std::string_view type);
-// Sets a condition in `conditions` (an array, created when null), moving lastTransitionTime only when its status changed.
-// Returns whether anything changed.
+// Sets a condition in `conditions` (an array, created when null), moving lastTransitionTime only when its status
+// changed. Returns whether anything changed.
 bool set_condition(Value& conditions, std::string_view type, std::string_view status, std::string_view reason,
                    std::string_view message, Time now);
 
-bool is_pod_ready(const Value& pod);       // condition Ready is True
-bool is_pod_terminal(const Value& pod);    // phase Succeeded or Failed
+bool is_pod_ready(const Value& pod);     // condition Ready is True
+bool is_pod_terminal(const Value& pod);  // phase Succeeded or Failed
 
 }  // namespace berth::api

@@ -22,8 +22,11 @@ TEST(Object, the_controller_is_the_reference_that_says_so) {
   EXPECT_TRUE(is_controlled_by(pod, "b"));
   EXPECT_FALSE(is_controlled_by(pod, "a"));
   EXPECT_FALSE(is_controlled_by(parsed("{}"), ""));
-  const Value reference = controller_reference(parsed(R"({"metadata":{"name":"web","uid":"u"}})"), "apps/v1", "StatefulSet");
-  EXPECT_EQ(json::encode(reference), R"({"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"StatefulSet","name":"web","uid":"u"})");
+  const Value reference =
+      controller_reference(parsed(R"({"metadata":{"name":"web","uid":"u"}})"), "apps/v1", "StatefulSet");
+  EXPECT_EQ(
+      json::encode(reference),
+      R"({"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"StatefulSet","name":"web","uid":"u"})");
 }
 
 TEST(Object, a_condition_keeps_its_transition_time_until_its_status_changes) {

@@ -1,6 +1,6 @@
 #pragma once
-// Refusals for which Kubernetes has no type of its own: its API server answers them with code 500 and a Status that has neither
-// `reason` nor `details`. Any thread.
+// Refusals for which Kubernetes has no type of its own: its API server answers them with code 500 and a Status that has
+// neither `reason` nor `details`. Any thread.
 
 #include <string>
 

@@ -9,7 +9,8 @@ std::string qos_class(const Value& pod) {
   auto count = [&](const Value& resources) {
     const Value &limits = resources["limits"], &requests = resources["requests"];
     for (const char* resource : {"cpu", "memory"}) {
-      Result<Quantity> limit = Quantity::parse(limits[resource].as_string()), request = Quantity::parse(requests[resource].as_string());
+      Result<Quantity> limit = Quantity::parse(limits[resource].as_string()),
+                       request = Quantity::parse(requests[resource].as_string());
       bool limited = limit.ok() && limit->sign() > 0, requested = request.ok() && request->sign() > 0;
       any = any || limited || requested;
       guaranteed = guaranteed && limited && (!requested || *request == *limit);

@@ -7,7 +7,8 @@
 
 namespace berth::api {
 
-// "Guaranteed": every container has equal limits and requests of cpu and memory. "BestEffort": no container has any. Else "Burstable".
+// "Guaranteed": every container has equal limits and requests of cpu and memory. "BestEffort": no container has any.
+// Else "Burstable".
 std::string qos_class(const Value& pod);
 
 }  // namespace berth::api

@@ -69,11 +69,11 @@ Result<Suffix> parse_suffix(std::string_view text) {
     Suffix suffix;
   };
   static constexpr Named kNamed[] = {
-      {"", {10, 0, Format::kDecimalSI}},    {"n", {10, -9, Format::kDecimalSI}}, {"u", {10, -6, Format::kDecimalSI}},
-      {"m", {10, -3, Format::kDecimalSI}},  {"k", {10, 3, Format::kDecimalSI}},  {"M", {10, 6, Format::kDecimalSI}},
-      {"G", {10, 9, Format::kDecimalSI}},   {"T", {10, 12, Format::kDecimalSI}}, {"P", {10, 15, Format::kDecimalSI}},
-      {"E", {10, 18, Format::kDecimalSI}},  {"Ki", {2, 10, Format::kBinarySI}},  {"Mi", {2, 20, Format::kBinarySI}},
-      {"Gi", {2, 30, Format::kBinarySI}},   {"Ti", {2, 40, Format::kBinarySI}},  {"Pi", {2, 50, Format::kBinarySI}},
+      {"", {10, 0, Format::kDecimalSI}},   {"n", {10, -9, Format::kDecimalSI}}, {"u", {10, -6, Format::kDecimalSI}},
+      {"m", {10, -3, Format::kDecimalSI}}, {"k", {10, 3, Format::kDecimalSI}},  {"M", {10, 6, Format::kDecimalSI}},
+      {"G", {10, 9, Format::kDecimalSI}},  {"T", {10, 12, Format::kDecimalSI}}, {"P", {10, 15, Format::kDecimalSI}},
+      {"E", {10, 18, Format::kDecimalSI}}, {"Ki", {2, 10, Format::kBinarySI}},  {"Mi", {2, 20, Format::kBinarySI}},
+      {"Gi", {2, 30, Format::kBinarySI}},  {"Ti", {2, 40, Format::kBinarySI}},  {"Pi", {2, 50, Format::kBinarySI}},
       {"Ei", {2, 60, Format::kBinarySI}}};
   for (const Named& named : kNamed) {
     if (named.name == text) return named.suffix;

@@ -17,7 +17,8 @@ class Quantity {
   // Whole units.
   static Quantity of(std::int64_t units, Format format = Format::kDecimalSI);
   static Quantity of_milli(std::int64_t milli, Format format = Format::kDecimalSI);
-  // The error text is upstream's: "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".
+  // The error text is upstream's: "quantities must match the regular expression
+  // '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".
   static Result<Quantity> parse(std::string_view text);
 
   // Rounded up (towards +infinity), as Quantity.Value() and MilliValue() do; saturates at int64.

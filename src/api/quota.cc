@@ -11,7 +11,9 @@ namespace {
 constexpr std::string_view kClassSuffix = ".storageclass.storage.k8s.io/";
 constexpr std::string_view kRequests = "requests.";
 
-bool is_core(const Resource& resource, std::string_view name) { return resource.group.empty() && resource.resource == name; }
+bool is_core(const Resource& resource, std::string_view name) {
+  return resource.group.empty() && resource.resource == name;
+}
 bool is_pods(const Resource& resource) { return is_core(resource, "pods"); }
 bool is_claims(const Resource& resource) { return is_core(resource, "persistentvolumeclaims"); }
 bool is_services(const Resource& resource) { return is_core(resource, "services"); }
@@ -29,21 +31,35 @@ bool has_plain_name(const Resource& resource) {
 
 bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
 // Kubernetes' own names: unqualified, or of its domain.
-bool is_native(std::string_view name) { return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos; }
+bool is_native(std::string_view name) {
+  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
+}
 bool is_extended(std::string_view name) { return !is_native(name) && !name.starts_with(kRequests); }
 
 bool is_pod_resource(const std::string& name) {
-  static const std::set<std::string, std::less<>> kNames = {
-      "count/pods",      "cpu",        "memory",        "ephemeral-storage",        "requests.cpu", "requests.memory", "requests.ephemeral-storage",
-      "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods"};
-  return kNames.contains(name) || is_huge_pages(name) || name.starts_with("requests.hugepages-") || (!is_native(name) && name.starts_with(kRequests));
+  static const std::set<std::string, std::less<>> kNames = {"count/pods",
+                                                            "cpu",
+                                                            "memory",
+                                                            "ephemeral-storage",
+                                                            "requests.cpu",
+                                                            "requests.memory",
+                                                            "requests.ephemeral-storage",
+                                                            "limits.cpu",
+                                                            "limits.memory",
+                                                            "limits.ephemeral-storage",
+                                                            "pods"};
+  return kNames.contains(name) || is_huge_pages(name) || name.starts_with("requests.hugepages-") ||
+         (!is_native(name) && name.starts_with(kRequests));
 }
 bool is_claim_resource(const std::string& name) {
-  if (name == "count/persistentvolumeclaims" || name == "persistentvolumeclaims" || name == "requests.storage") return true;
-  return name.ends_with(std::string(kClassSuffix) + "requests.storage") || name.ends_with(std::string(kClassSuffix) + "persistentvolumeclaims");
+  if (name == "count/persistentvolumeclaims" || name == "persistentvolumeclaims" || name == "requests.storage")
+    return true;
+  return name.ends_with(std::string(kClassSuffix) + "requests.storage") ||
+         name.ends_with(std::string(kClassSuffix) + "persistentvolumeclaims");
 }
 bool is_service_resource(const std::string& name) {
-  return name == "count/services" || name == "services" || name == "services.nodeports" || name == "services.loadbalancers";
+  return name == "count/services" || name == "services" || name == "services.nodeports" ||
+         name == "services.loadbalancers";
 }
 
 // --- Pods
@@ -62,7 +78,8 @@ bool has_ended(const Value& pod) {
 std::optional<Time> overdue_at(const Value& pod) {
   const Value& metadata = pod["metadata"];
   if (metadata["deletionTimestamp"].is_null() || metadata["deletionGracePeriodSeconds"].is_null()) return std::nullopt;
-  return stamp_of(metadata["deletionTimestamp"]) + std::chrono::seconds(metadata["deletionGracePeriodSeconds"].as_int());
+  return stamp_of(metadata["deletionTimestamp"]) +
+         std::chrono::seconds(metadata["deletionGracePeriodSeconds"].as_int());
 }
 
 bool is_charged(const Value& pod, Time now) {
@@ -210,7 +227,8 @@ bool pod_is_in(const Requirement& requirement, const Value& pod) {
 
 bool is_in(const Requirement& requirement, const Resource& resource, const Value& object) {
   if (is_pods(resource)) return pod_is_in(requirement, object);
-  return is_claims(resource) && requirement.scope == "VolumeAttributesClass" && holds(requirement, attributes_classes(object));
+  return is_claims(resource) && requirement.scope == "VolumeAttributesClass" &&
+         holds(requirement, attributes_classes(object));
 }
 
 }  // namespace
@@ -240,10 +258,11 @@ ResourceList usage(const Resource& resource, const Value& object, Time now) {
 std::vector<std::string> matching_resources(const Resource& resource, const std::vector<std::string>& names) {
   std::vector<std::string> out;
   for (const std::string& name : names) {
-    const bool matches = is_pods(resource)       ? is_pod_resource(name)
-                         : is_claims(resource)   ? is_claim_resource(name)
-                         : is_services(resource) ? is_service_resource(name)
-                                                 : name == count_name(resource) || (has_plain_name(resource) && name == resource.resource);
+    const bool matches = is_pods(resource)     ? is_pod_resource(name)
+                         : is_claims(resource) ? is_claim_resource(name)
+                         : is_services(resource)
+                             ? is_service_resource(name)
+                             : name == count_name(resource) || (has_plain_name(resource) && name == resource.resource);
     if (matches) out.push_back(name);
   }
   return out;
@@ -256,9 +275,11 @@ bool matches_scopes(const Value& quota, const Resource& resource, const Value& o
   return true;
 }
 
-std::string missing_constraints(const std::vector<std::string>& resources, const Resource& resource, const Value& object) {
+std::string missing_constraints(const std::vector<std::string>& resources, const Resource& resource,
+                                const Value& object) {
   if (!is_pods(resource) || has_pod_level_resources(object)) return "";
-  static const std::set<std::string, std::less<>> kDemanded = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"};
+  static const std::set<std::string, std::less<>> kDemanded = {
+      "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"};
   std::map<std::string, std::set<std::string>> missing;
   for (const char* list : {"containers", "initContainers"}) {
     for (const Value& container : object["spec"][list]) {
@@ -270,7 +291,8 @@ std::string missing_constraints(const std::vector<std::string>& resources, const
     }
   }
   std::vector<std::string> parts;
-  for (const auto& [name, containers] : missing) parts.push_back(name + " for: " + join({containers.begin(), containers.end()}, ","));
+  for (const auto& [name, containers] : missing)
+    parts.push_back(name + " for: " + join({containers.begin(), containers.end()}, ","));
   return parts.empty() ? "" : "must specify " + join(parts, "; ");
 }
 

@@ -23,7 +23,8 @@ std::vector<std::string> matching_resources(const Resource& resource, const std:
 bool matches_scopes(const Value& quota, const Resource& resource, const Value& object);
 
 // What a pod must state because the quota bounds it: "must specify limits.cpu for: a,b; requests.memory for: a", or "".
-std::string missing_constraints(const std::vector<std::string>& resources, const Resource& resource, const Value& object);
+std::string missing_constraints(const std::vector<std::string>& resources, const Resource& resource,
+                                const Value& object);
 
 // When a terminating pod stops counting, where it has not: a quota's usage changes then by itself.
 std::optional<Time> end_of_charge(const Resource& resource, const Value& object, Time now);

@@ -2,19 +2,24 @@
 
 namespace berth::api {
 
-bool is_pod_level(std::string_view resource) { return resource == "cpu" || resource == "memory" || resource.starts_with("hugepages-"); }
+bool is_pod_level(std::string_view resource) {
+  return resource == "cpu" || resource == "memory" || resource.starts_with("hugepages-");
+}
 
 Quantity amount_of(const ResourceList& list, std::string_view resource) {
   auto found = list.find(resource);
   return found == list.end() ? Quantity() : found->second;
 }
 
-std::int64_t shown_amount(std::string_view resource, const Quantity& amount) { return resource == "cpu" ? amount.milli_value() : amount.value(); }
+std::int64_t shown_amount(std::string_view resource, const Quantity& amount) {
+  return resource == "cpu" ? amount.milli_value() : amount.value();
+}
 
 ResourceList resource_list(const Value& map) {
   ResourceList out;
   for (auto [name, amount] : map.entries()) {
-    Result<Quantity> quantity = amount.is_int() ? Result<Quantity>(Quantity::of(amount.as_int())) : Quantity::parse(amount.as_string());
+    Result<Quantity> quantity =
+        amount.is_int() ? Result<Quantity>(Quantity::of(amount.as_int())) : Quantity::parse(amount.as_string());
     if (quantity.ok()) out.emplace(std::string(name), *quantity);
   }
   return out;

@@ -23,10 +23,11 @@ void add(ResourceList& to, const ResourceList& from);
 // The larger of the two for every name.
 void raise(ResourceList& to, const ResourceList& from);
 
-// What a pod's containers need: those and sidecars at once, or one init container beside the sidecars started before it,
-// whichever is more. `which`: "requests" or "limits".
+// What a pod's containers need: those and sidecars at once, or one init container beside the sidecars started before
+// it, whichever is more. `which`: "requests" or "limits".
 ResourceList container_resources(const Value& spec, std::string_view which);
-// What a whole pod needs: its containers', replaced by what the pod states for itself; its overhead on top. Of limits, the overhead counts only where there is a limit already.
+// What a whole pod needs: its containers', replaced by what the pod states for itself; its overhead on top. Of limits,
+// the overhead counts only where there is a limit already.
 ResourceList pod_resources(const Value& pod, std::string_view which);
 // Resources that a pod may state as a whole: cpu, memory, huge pages.
 bool is_pod_level(std::string_view resource);

@@ -116,16 +116,28 @@ Status check_requirement(const Requirement& requirement) {
 
 // --- The grammar of label selectors, token by token as upstream reads it, so that errors point at the same place.
 
-enum class Token { kError, kEnd, kIdentifier, kIn, kNotIn, kNot, kEquals, kNotEquals, kGreater, kLess, kOpen, kClose, kComma };
+enum class Token {
+  kError,
+  kEnd,
+  kIdentifier,
+  kIn,
+  kNotIn,
+  kNot,
+  kEquals,
+  kNotEquals,
+  kGreater,
+  kLess,
+  kOpen,
+  kClose,
+  kComma
+};
 
 struct Lexeme {
   Token token = Token::kEnd;
   std::string literal;
 };
 
-bool is_special(char c) {
-  return c == '=' || c == '!' || c == '(' || c == ')' || c == ',' || c == '>' || c == '<';
-}
+bool is_special(char c) { return c == '=' || c == '!' || c == '(' || c == ')' || c == ',' || c == '>' || c == '<'; }
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 Token special_token(std::string_view text) {
@@ -157,7 +169,10 @@ std::vector<Lexeme> scan(std::string_view text) {
     } else {
       while (end < text.size() && !is_special(text[end]) && !is_space(text[end])) ++end;
       const std::string_view word = text.substr(at, end - at);
-      out.push_back({word == "in" ? Token::kIn : word == "notin" ? Token::kNotIn : Token::kIdentifier, std::string(word)});
+      out.push_back({word == "in"      ? Token::kIn
+                     : word == "notin" ? Token::kNotIn
+                                       : Token::kIdentifier,
+                     std::string(word)});
     }
     at = end;
   }
@@ -292,7 +307,8 @@ bool holds(const Requirement& requirement, const Value& labels) {
     case Operator::kNotExists: return value == nullptr;
     case Operator::kIn:
     case Operator::kNotIn: {
-      const bool in = value != nullptr && std::binary_search(requirement.values.begin(), requirement.values.end(), value->as_string());
+      const bool in = value != nullptr &&
+                      std::binary_search(requirement.values.begin(), requirement.values.end(), value->as_string());
       return in == (requirement.op == Operator::kIn);
     }
     case Operator::kGreater:

@@ -58,11 +58,13 @@ TEST(LabelSelector, objects_and_maps) {
   EXPECT_FALSE(none.matches(parsed("{}")));
   EXPECT_FALSE(none.matches_everything());
   auto both = LabelSelector::of_object(parsed(R"({"matchLabels":{"app":"a"},"matchExpressions":[
-      {"key":"tier","operator":"In","values":["y","x"]},{"key":"b","operator":"DoesNotExist"}]})")).value();
+      {"key":"tier","operator":"In","values":["y","x"]},{"key":"b","operator":"DoesNotExist"}]})"))
+                  .value();
   EXPECT_TRUE(both.matches(parsed(R"({"app":"a","tier":"x"})")));
   EXPECT_FALSE(both.matches(parsed(R"({"app":"a","tier":"x","b":"1"})")));
   EXPECT_EQ(both.to_string(), "app=a,!b,tier in (x,y)");
-  EXPECT_FALSE(LabelSelector::of_object(parsed(R"({"matchExpressions":[{"key":"a","operator":"Gt","values":["1"]}]})")).ok());
+  EXPECT_FALSE(
+      LabelSelector::of_object(parsed(R"({"matchExpressions":[{"key":"a","operator":"Gt","values":["1"]}]})")).ok());
   EXPECT_FALSE(LabelSelector::of_object(parsed(R"({"matchExpressions":[{"key":"a","operator":"In"}]})")).ok());
   EXPECT_TRUE(LabelSelector::of_map(Value()).matches_everything());
 }

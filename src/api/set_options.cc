@@ -41,13 +41,16 @@ std::string form_problem(const Value& spec) {
       continue;
     }
     if (key != "containers" && key != "initContainers")
-      return "field " + quoted(key) + " cannot differ between ordinals; possible are nodeSelector, containers and initContainers";
+      return "field " + quoted(key) +
+             " cannot differ between ordinals; possible are nodeSelector, containers and initContainers";
     if (!value.is_array()) return std::string(key) + " must be a list";
     for (const Value& container : value) {
-      if (container["name"].as_string().empty()) return std::string(key) + " must each have the name of a container of the template";
+      if (container["name"].as_string().empty())
+        return std::string(key) + " must each have the name of a container of the template";
       for (const auto& member : container.entries()) {
         if (member.key != "name" && member.key != "image" && member.key != "resources" && member.key != "env")
-          return "field " + quoted(member.key) + " of a container cannot differ between ordinals; possible are image, resources and env";
+          return "field " + quoted(member.key) +
+                 " of a container cannot differ between ordinals; possible are image, resources and env";
       }
     }
   }
@@ -76,7 +79,8 @@ struct Reader {
     const Result<long> number = parse_int(digits);
     if (all_digits && number.ok() && *number >= 1 && *number <= (percent ? 100 : INT32_MAX))
       return percent ? Value(text(key)) : Value(static_cast<std::int64_t>(*number));
-    refuse(key, "must be a number of members from 1 on, or a percentage of them from 1% to 100% (e.g. \"2\" or \"40%\")");
+    refuse(key,
+           "must be a number of members from 1 on, or a percentage of them from 1% to 100% (e.g. \"2\" or \"40%\")");
     return Value();
   }
   std::vector<OrdinalRange> ranges(std::string_view key) const {
@@ -89,13 +93,16 @@ struct Reader {
     if (trim(text(key)).empty()) return {};
     Result<Value> parsed = yaml::parse(text(key));
     if (!parsed.ok() || !parsed->is_object()) {
-      refuse(key, parsed.ok() ? "must be an object with an ordinal or a range of them as each key" : "must be JSON or YAML: " + parsed.error().message);
+      refuse(key, parsed.ok() ? "must be an object with an ordinal or a range of them as each key"
+                              : "must be JSON or YAML: " + parsed.error().message);
       return {};
     }
     std::vector<OrdinalOverride> out;
     for (const auto& [name, spec] : parsed->entries()) {
       OrdinalOverride one{{}, std::string(name), spec};
-      std::string problem = parse_range(name, one.ordinals) ? form_problem(spec) : "a key must be an ordinal or a range of them (e.g. \"2-4\")";
+      std::string problem = parse_range(name, one.ordinals)
+                                ? form_problem(spec)
+                                : "a key must be an ordinal or a range of them (e.g. \"2-4\")";
       if (!problem.empty()) {
         refuse(key, quoted(name) + ": " + problem);
         return {};
@@ -137,7 +144,8 @@ Value merged_container(Value container, const Value& change) {
 }
 
 Value merged_spec(Value spec, const Value& change) {
-  if (!change["nodeSelector"].empty()) spec.set("nodeSelector", merged_keys(spec["nodeSelector"], change["nodeSelector"]));
+  if (!change["nodeSelector"].empty())
+    spec.set("nodeSelector", merged_keys(spec["nodeSelector"], change["nodeSelector"]));
   for (const char* list : {"initContainers", "containers"}) {
     if (!change[list].empty()) spec.set(list, merged_by_name(spec[list], change[list], merged_container));
   }
@@ -208,7 +216,8 @@ SetOptions set_options_of(const Value& set, std::vector<OptionProblem>* problems
   out.ordered_teardown = reader.flag(kOrderedTeardown);
   const std::string_view strategy = reader.text(kUpdateStrategy);
   out.recreate = strategy == "Recreate";
-  if (!strategy.empty() && !out.recreate) reader.refuse(kUpdateStrategy, "must be \"Recreate\" or absent; others are set in spec.updateStrategy");
+  if (!strategy.empty() && !out.recreate)
+    reader.refuse(kUpdateStrategy, "must be \"Recreate\" or absent; others are set in spec.updateStrategy");
   out.max_unavailable = reader.int_or_percent(kMaxUnavailable);
   out.skip = reader.ranges(kSkipOrdinals);
   out.overrides = reader.overrides(kOrdinalOverrides);

@@ -1,6 +1,6 @@
 #pragma once
-// What a StatefulSet may ask for beyond Kubernetes, by annotations below berth.dev/. Read by validation, which refuses what
-// is malformed, and by the controller. Pure.
+// What a StatefulSet may ask for beyond Kubernetes, by annotations below berth.dev/. Read by validation, which refuses
+// what is malformed, and by the controller. Pure.
 
 #include <string>
 #include <string_view>
@@ -32,7 +32,8 @@ struct OrdinalRange {
   bool contains(int ordinal) const { return first <= ordinal && ordinal <= last; }
 };
 
-// "1,4-6", in any order and overlapping or not; out: sorted and disjoint. Empty text: none. Ordinals go up to 1,000,000,000.
+// "1,4-6", in any order and overlapping or not; out: sorted and disjoint. Empty text: none. Ordinals go up to
+// 1,000,000,000.
 Result<std::vector<OrdinalRange>> parse_ordinals(std::string_view text);
 // {0, 1, 2, 5} -> "0-2,5". Sorted, no duplicates.
 std::string format_ordinals(const std::vector<int>& ordinals);
@@ -48,7 +49,7 @@ struct SetOptions {
   bool claim_template_updates = false;
   bool ordered_teardown = false;
   bool recreate = false;
-  Value max_unavailable;  // an int or a percentage, as in a rolling update; null where nothing is said
+  Value max_unavailable;           // an int or a percentage, as in a rolling update; null where nothing is said
   std::vector<OrdinalRange> skip;  // sorted, disjoint
   std::vector<OrdinalOverride> overrides;
 

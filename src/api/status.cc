@@ -1,10 +1,9 @@
 #include "api/status.h"
 
-#include "api/plain_error.h"
-
 #include <iterator>
 #include <utility>
 
+#include "api/plain_error.h"
 #include "base/text.h"
 
 namespace berth::api {
@@ -86,9 +85,7 @@ std::string with_detail(std::string text, std::string_view detail) {
   return text;
 }
 
-std::string shown(const Value& value) {
-  return value.is_string() ? quoted(value.as_string()) : json::encode(value);
-}
+std::string shown(const Value& value) { return value.is_string() ? quoted(value.as_string()) : json::encode(value); }
 
 }  // namespace
 

@@ -30,13 +30,14 @@ Error invalid(std::string_view group, std::string_view kind, std::string_view na
 Error forbidden(const Resource& resource, std::string_view name, std::string_view why);
 
 // Causes of one field, worded as k8s.io/apimachinery's field.Error does.
-Cause required(std::string field, std::string_view detail = {});           // Required value[: detail]
+Cause required(std::string field, std::string_view detail = {});                      // Required value[: detail]
 Cause invalid_value(std::string field, const Value& value, std::string_view detail);  // Invalid value: "x": detail
-Cause not_supported(std::string field, const Value& value, const std::vector<std::string>& supported);  // Unsupported value: "x": supported values: "a", "b"
-Cause duplicate(std::string field, const Value& value);                    // Duplicate value: "x"
-Cause forbidden_field(std::string field, std::string_view detail);         // Forbidden: detail
-Cause not_found_field(std::string field, const Value& value);              // Not found: "x"
-Cause too_long(std::string field, const Value& value, int limit);          // Too long: may not be more than N bytes
-Cause too_many(std::string field, int found, int limit);                   // Too many: N: must have at most M items
+Cause not_supported(std::string field, const Value& value,
+                    const std::vector<std::string>& supported);  // Unsupported value: "x": supported values: "a", "b"
+Cause duplicate(std::string field, const Value& value);          // Duplicate value: "x"
+Cause forbidden_field(std::string field, std::string_view detail);  // Forbidden: detail
+Cause not_found_field(std::string field, const Value& value);       // Not found: "x"
+Cause too_long(std::string field, const Value& value, int limit);   // Too long: may not be more than N bytes
+Cause too_many(std::string field, int found, int limit);            // Too many: N: must have at most M items
 
 }  // namespace berth::api

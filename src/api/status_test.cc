@@ -9,8 +9,9 @@ const Resource kSets{"apps", "v1", "statefulsets"};
 const Resource kPods{"", "v1", "pods"};
 
 TEST(Status, an_error_becomes_a_status_object) {
-  EXPECT_EQ(json::encode(to_status(not_found(kPods, "x"))),
-            R"({"apiVersion":"v1","code":404,"details":{"kind":"pods","name":"x"},"kind":"Status","message":"pods \"x\" not found","metadata":{},"reason":"NotFound","status":"Failure"})");
+  EXPECT_EQ(
+      json::encode(to_status(not_found(kPods, "x"))),
+      R"({"apiVersion":"v1","code":404,"details":{"kind":"pods","name":"x"},"kind":"Status","message":"pods \"x\" not found","metadata":{},"reason":"NotFound","status":"Failure"})");
   EXPECT_EQ(already_exists(kSets, "w").message, "statefulsets.apps \"w\" already exists");
   EXPECT_EQ(conflict(kPods, "x", "why").message, "Operation cannot be fulfilled on pods \"x\": why");
   EXPECT_EQ(forbidden(kPods, "", "no").message, "pods is forbidden: no");
@@ -20,7 +21,8 @@ TEST(Status, an_error_becomes_a_status_object) {
 
 TEST(Status, causes_are_joined_as_upstream_joins_them) {
   EXPECT_EQ(invalid("", "Pod", "p", {required("spec.a")}).message, "Pod \"p\" is invalid: spec.a: Required value");
-  const Error two = invalid("apps", "StatefulSet", "s", {required("a", "why"), invalid_value("b", 3, "too few"), required("a", "why")});
+  const Error two = invalid("apps", "StatefulSet", "s",
+                            {required("a", "why"), invalid_value("b", 3, "too few"), required("a", "why")});
   EXPECT_EQ(two.message, "StatefulSet.apps \"s\" is invalid: [a: Required value: why, b: Invalid value: 3: too few]");
   EXPECT_EQ(two.details->causes.size(), 3u);
   EXPECT_EQ(not_supported("f", "x", {"a", "b"}).message, R"(Unsupported value: "x": supported values: "a", "b")");
@@ -33,9 +35,9 @@ TEST(Status, causes_are_joined_as_upstream_joins_them) {
 
 TEST(Status, a_status_reads_back_as_the_same_error) {
   for (Code code : {Code::kInvalid, Code::kBadRequest, Code::kUnauthorized, Code::kForbidden, Code::kNotFound,
-                    Code::kMethodNotAllowed, Code::kNotAcceptable, Code::kAlreadyExists, Code::kConflict, Code::kExpired,
-                    Code::kTooLarge, Code::kUnsupportedMedia, Code::kTooManyRequests, Code::kUnavailable, Code::kUnknown,
-                    Code::kUnimplemented, Code::kInternal}) {
+                    Code::kMethodNotAllowed, Code::kNotAcceptable, Code::kAlreadyExists, Code::kConflict,
+                    Code::kExpired, Code::kTooLarge, Code::kUnsupportedMedia, Code::kTooManyRequests,
+                    Code::kUnavailable, Code::kUnknown, Code::kUnimplemented, Code::kInternal}) {
     const Value body = to_status(error(code, "text"));
     const Error back = from_status(static_cast<int>(body["code"].as_int()), body);
     EXPECT_EQ(back.code, code) << json::encode(body);

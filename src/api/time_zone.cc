@@ -19,7 +19,8 @@ constexpr const char* kDatabase = "/usr/share/zoneinfo/";
 constexpr std::int64_t kDay = 86400;
 
 std::int64_t day_number(int year, int month, int day) {
-  const std::chrono::year_month_day first{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)), std::chrono::day(1)};
+  const std::chrono::year_month_day first{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+                                          std::chrono::day(1)};
   return sys_days(first).time_since_epoch().count() + day - 1;
 }
 int weekday_of(std::int64_t day) { return static_cast<int>(((day + 4) % 7 + 7) % 7); }  // 1970-01-01 was a Thursday
@@ -53,11 +54,12 @@ struct Rule {
 
   int offset(std::int64_t at) const {
     if (!has_summer) return standard;
-    const std::chrono::year_month_day date{sys_days(days(std::chrono::floor<days>(std::chrono::seconds(at + standard)).count()))};
+    const std::chrono::year_month_day date{
+        sys_days(days(std::chrono::floor<days>(std::chrono::seconds(at + standard)).count()))};
     std::int64_t latest = INT64_MIN;
     bool in_summer = false;
     for (int year = static_cast<int>(date.year()) - 1; year <= static_cast<int>(date.year()) + 1; ++year) {
-      const std::int64_t starts = begin.in(year) - standard, ends = end.in(year) - summer;
+      const std::int64_t starts = begin.in(year)-standard, ends = end.in(year)-summer;
       for (const auto& [when, what] : {std::pair{starts, true}, std::pair{ends, false}}) {
         if (when > at || when < latest) continue;
         latest = when;
@@ -98,7 +100,8 @@ class RuleReader {
   bool number(int& out, int low, int high) {
     std::size_t digits = 0;
     out = 0;
-    while (digits < rest_.size() && digits < 4 && rest_[digits] >= '0' && rest_[digits] <= '9') out = out * 10 + (rest_[digits++] - '0');
+    while (digits < rest_.size() && digits < 4 && rest_[digits] >= '0' && rest_[digits] <= '9')
+      out = out * 10 + (rest_[digits++] - '0');
     rest_.remove_prefix(digits);
     return digits > 0 && out >= low && out <= high;
   }
@@ -126,7 +129,8 @@ class RuleReader {
   bool change(ChangeDay& out) {
     if (take('M')) {
       out.kind = 'M';
-      if (!number(out.month, 1, 12) || !take('.') || !number(out.week, 1, 5) || !take('.') || !number(out.day, 0, 6)) return false;
+      if (!number(out.month, 1, 12) || !take('.') || !number(out.week, 1, 5) || !take('.') || !number(out.day, 0, 6))
+        return false;
     } else if (take('J')) {
       out.kind = 'J';
       if (!number(out.day, 1, 365)) return false;
@@ -175,7 +179,8 @@ std::optional<Header> read_header(Bytes& bytes) {
   if (!bytes.has(kSize) || bytes.take(4) != "TZif") return std::nullopt;
   Header header;
   header.version = bytes.take(16)[0];
-  for (std::size_t* count : {&header.utc_marks, &header.standard_marks, &header.leaps, &header.times, &header.types, &header.chars}) {
+  for (std::size_t* count :
+       {&header.utc_marks, &header.standard_marks, &header.leaps, &header.times, &header.types, &header.chars}) {
     const std::int64_t value = bytes.number(4);
     if (value < 0 || value > 100000) return std::nullopt;
     *count = static_cast<std::size_t>(value);
@@ -226,7 +231,8 @@ Result<TimeZone> TimeZone::parse(std::string_view tzif) {
     data->offsets.push_back(types[index]);
   }
   data->first = types[0];
-  bytes.take(header->chars + header->leaps * static_cast<std::size_t>(word + 4) + header->standard_marks + header->utc_marks);
+  bytes.take(header->chars + header->leaps * static_cast<std::size_t>(word + 4) + header->standard_marks +
+             header->utc_marks);
   const std::string_view footer = bytes.rest();
   if (word == 8 && footer.size() > 2 && footer.front() == '\n' && footer.back() == '\n') {
     data->rule = RuleReader(footer.substr(1, footer.size() - 2)).read();
@@ -260,7 +266,8 @@ TimeZone TimeZone::of_this_machine() {
       return zone.ok() ? *zone : TimeZone();
     }
   }
-  Result<std::string> content = read_file(variable ? std::string(variable).substr(*variable == ':' ? 1 : 0) : "/etc/localtime");
+  Result<std::string> content =
+      read_file(variable ? std::string(variable).substr(*variable == ':' ? 1 : 0) : "/etc/localtime");
   if (!content.ok()) return TimeZone();
   Result<TimeZone> zone = parse(*content);
   return zone.ok() ? *zone : TimeZone();
@@ -305,7 +312,8 @@ Time TimeZone::start_of_day(int year, int month, int day) const {
 std::string TimeZone::format(Time time) const {
   const Wall at = wall(time);
   char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%04d-%02d-%02dT%02d:%02d:%02d", at.year, at.month, at.day, at.hour, at.minute, at.second);
+  std::snprintf(buffer, sizeof buffer, "%04d-%02d-%02dT%02d:%02d:%02d", at.year, at.month, at.day, at.hour, at.minute,
+                at.second);
   std::string text = buffer;
   if (at.offset == 0) return text + "Z";
   const int minutes = std::abs(at.offset) / 60;

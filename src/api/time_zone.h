@@ -1,6 +1,6 @@
 #pragma once
-// TimeZone: the clock on a wall somewhere. Read from the zones that the system keeps (TZif files, RFC 8536), without touching
-// the process's own zone. Immutable; copies share the data; any thread.
+// TimeZone: the clock on a wall somewhere. Read from the zones that the system keeps (TZif files, RFC 8536), without
+// touching the process's own zone. Immutable; copies share the data; any thread.
 
 #include <memory>
 #include <string>
@@ -22,7 +22,8 @@ class TimeZone {
   };
 
   TimeZone() = default;  // UTC
-  // By its name in the database: "Europe/Berlin", "UTC". Reads a file. An unknown name: kNotFound, `unknown time zone X`.
+  // By its name in the database: "Europe/Berlin", "UTC". Reads a file. An unknown name: kNotFound, `unknown time zone
+  // X`.
   static Result<TimeZone> named(std::string_view name);
   // The zone of this machine, as $TZ or /etc/localtime say; UTC where they say nothing that can be read.
   static TimeZone of_this_machine();

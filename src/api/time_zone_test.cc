@@ -60,7 +60,8 @@ TEST(TimeZone, KnownPlaces) {
 }
 
 TEST(TimeZone, UnknownNames) {
-  for (const char* name : {"Moon/Base", "utc ", "Europe", "Europe/", "/etc/localtime", "../zoneinfo/UTC", "zone.tab", "europe/berlin"}) {
+  for (const char* name :
+       {"Moon/Base", "utc ", "Europe", "Europe/", "/etc/localtime", "../zoneinfo/UTC", "zone.tab", "europe/berlin"}) {
     const Result<TimeZone> zone = TimeZone::named(name);
     ASSERT_FALSE(zone.ok()) << name;
     EXPECT_EQ(zone.error().message, "unknown time zone " + std::string(name));
@@ -90,7 +91,8 @@ TEST(TimeZone, RulesBehindTheLastTransition) {
       {"EST5EDT,M3.2.0", "2026-07-01T00:00:00Z", "malformed time zone information"},
       {"EST5EDT,M13.2.0,M11.1.0", "2026-07-01T00:00:00Z", "malformed time zone information"},
   };
-  for (const Row& row : rows) EXPECT_EQ(shown(file_of(600, 1200, row.footer), row.time), row.shown) << row.footer << " at " << row.time;
+  for (const Row& row : rows)
+    EXPECT_EQ(shown(file_of(600, 1200, row.footer), row.time), row.shown) << row.footer << " at " << row.time;
   EXPECT_EQ(shown(file_of(600, 1200, "", '\0'), "2026-07-01T00:00:00Z"), "2026-07-01T00:20:00+00:20");
 }
 

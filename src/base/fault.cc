@@ -16,7 +16,7 @@ namespace berth::fault {
 namespace {
 
 struct Fault {
-  int times = 0;            // counted, where probability is 0
+  int times = 0;  // counted, where probability is 0
   double probability = 0;
 };
 

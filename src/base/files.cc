@@ -162,7 +162,7 @@ void Fd::reset(int fd) {
 Result<std::string> read_file(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return path_error("reading", path);
-  struct stat at{};
+  struct stat at {};
   if (::fstat(fd.get(), &at) != 0) return path_error("reading", path);
   std::string content;
   // One more than the size, to see the end without growing. Files of /proc say 0 and have more.
@@ -201,7 +201,7 @@ namespace {
 int make_one_directory(const std::string& path, unsigned mode) {
   if (::mkdir(path.c_str(), mode) == 0) return 0;
   const int reason = errno;
-  struct stat at{};
+  struct stat at {};
   // EROFS and EACCES may come before EEXIST is noticed.
   return ::stat(path.c_str(), &at) == 0 && S_ISDIR(at.st_mode) ? 0 : reason;
 }
@@ -238,7 +238,7 @@ Status remove_tree_at(int parent, const std::string& name, const std::string& sh
 }
 
 bool path_exists(const std::string& path) {
-  struct stat at{};
+  struct stat at {};
   return ::stat(path.c_str(), &at) == 0;
 }
 

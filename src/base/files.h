@@ -1,9 +1,10 @@
 #pragma once
-// Files and descriptors. Everything here may block: call from the pool, or where the file is known to be small and local.
+// Files and descriptors. Everything here may block: call from the pool, or where the file is known to be small and
+// local.
 
 #include <string>
-#include <vector>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 

@@ -40,7 +40,7 @@ TEST_F(Files, WhatIsWrittenIsRead) {
   EXPECT_EQ(read_file(at("a")).value(), content);
   ASSERT_TRUE(write_file(at("a"), "", 0640).ok());
   EXPECT_EQ(read_file(at("a")).value(), "");
-  struct stat found{};
+  struct stat found {};
   ASSERT_EQ(::stat(at("a").c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 07777, 0640u);
   EXPECT_EQ(list_directory(root_).value(), std::vector<std::string>{"a"});  // nothing left beside it
@@ -147,7 +147,8 @@ TEST(FdTest, ClosesWhatItOwnsOnce) {
 }
 
 TEST_F(Files, WhatAWriterLeftWhenItWasKilledGoes) {
-  for (const char* name : {".pod-1.json.dydQF4", "pod-1.json", ".hidden", ".a.b"}) ASSERT_TRUE(write_file(at(name), "x").ok());
+  for (const char* name : {".pod-1.json.dydQF4", "pod-1.json", ".hidden", ".a.b"})
+    ASSERT_TRUE(write_file(at(name), "x").ok());
   remove_unfinished(root_);
   EXPECT_FALSE(path_exists(at(".pod-1.json.dydQF4")));
   for (const char* name : {"pod-1.json", ".hidden", ".a.b"}) EXPECT_TRUE(path_exists(at(name))) << name;

@@ -19,8 +19,9 @@ class Function<R(Args...)> {
   Function(std::nullptr_t) {}  // NOLINT: an empty function is spelled nullptr, as with std::function
 
   template <class F>
-    requires(!std::is_same_v<std::decay_t<F>, Function> && std::is_invocable_r_v<R, std::decay_t<F>&, Args...>)
-  Function(F&& f) : holder_(std::make_unique<Holder<std::decay_t<F>>>(std::forward<F>(f))) {}  // NOLINT
+  requires(!std::is_same_v<std::decay_t<F>, Function> && std::is_invocable_r_v<R, std::decay_t<F>&, Args...>)
+      Function(F&& f)
+      : holder_(std::make_unique<Holder<std::decay_t<F>>>(std::forward<F>(f))) {}  // NOLINT
 
   Function(Function&&) noexcept = default;
   Function& operator=(Function&&) noexcept = default;

@@ -7,7 +7,7 @@ namespace berth {
 std::string new_uid(Runtime& runtime) {
   std::uint64_t high = runtime.random();
   std::uint64_t low = runtime.random();
-  high = (high & ~std::uint64_t{0xf000}) | 0x4000;                       // version 4
+  high = (high & ~std::uint64_t{0xf000}) | 0x4000;                     // version 4
   low = (low & ~(std::uint64_t{3} << 62)) | (std::uint64_t{2} << 62);  // the RFC's variant
   std::string text(36, '-');
   int digit = 0;

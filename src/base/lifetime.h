@@ -10,7 +10,8 @@
 //     Lifetime lifetime_;  // the last member: it ends before the others are destroyed
 //   };
 //
-// An object is destroyed on the thread on which its callbacks run, so that it cannot go while one of them runs on another.
+// An object is destroyed on the thread on which its callbacks run, so that it cannot go while one of them runs on
+// another.
 
 #include <memory>
 #include <utility>
@@ -43,8 +44,8 @@ class Lifetime {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// Calls the callback `kept`, where it is not null, which is a member of the guarded object. The callback may destroy that object, or
-// put another callback in its place; `kept` is null meanwhile.
+// Calls the callback `kept`, where it is not null, which is a member of the guarded object. The callback may destroy
+// that object, or put another callback in its place; `kept` is null meanwhile.
 template <class F, class... Args>
 auto call_member(const Lifetime::Guard& owner, F& kept, Args&&... args) -> decltype(kept(std::forward<Args>(args)...)) {
   if (!kept) return decltype(kept(std::forward<Args>(args)...))();

@@ -64,15 +64,19 @@ class Matcher {
           if (j < b1) continue;
           if (j >= b2) break;
           std::size_t size = 1;
-          if (auto shorter = j > 0 ? lengths.find(j - 1) : lengths.end(); shorter != lengths.end()) size += shorter->second;
+          if (auto shorter = j > 0 ? lengths.find(j - 1) : lengths.end(); shorter != lengths.end())
+            size += shorter->second;
           next[j] = size;
           if (size > best.size) best = {i + 1 - size, j + 1 - size, size};
         }
       }
       lengths = std::move(next);
     }
-    while (best.a > a1 && best.b > b1 && before_[best.a - 1] == after_[best.b - 1]) best = {best.a - 1, best.b - 1, best.size + 1};
-    while (best.a + best.size < a2 && best.b + best.size < b2 && before_[best.a + best.size] == after_[best.b + best.size]) ++best.size;
+    while (best.a > a1 && best.b > b1 && before_[best.a - 1] == after_[best.b - 1])
+      best = {best.a - 1, best.b - 1, best.size + 1};
+    while (best.a + best.size < a2 && best.b + best.size < b2 &&
+           before_[best.a + best.size] == after_[best.b + best.size])
+      ++best.size;
     return best;
   }
   void match(std::size_t a1, std::size_t a2, std::size_t b1, std::size_t b2, std::vector<Block>& out) const {
@@ -80,7 +84,8 @@ class Matcher {
     if (block.size == 0) return;
     if (a1 < block.a && b1 < block.b) match(a1, block.a, b1, block.b, out);
     out.push_back(block);
-    if (block.a + block.size < a2 && block.b + block.size < b2) match(block.a + block.size, a2, block.b + block.size, b2, out);
+    if (block.a + block.size < a2 && block.b + block.size < b2)
+      match(block.a + block.size, a2, block.b + block.size, b2, out);
   }
 
   const Lines &before_, &after_;
@@ -139,7 +144,8 @@ std::string line_diff(std::string_view before, std::string_view after) {
     }
   };
   for (const std::vector<Change>& group : grouped(Matcher(old_lines, new_lines).changes())) {
-    out += "@@ -" + range(group.front().a1, group.back().a2) + " +" + range(group.front().b1, group.back().b2) + " @@\n";
+    out +=
+        "@@ -" + range(group.front().a1, group.back().a2) + " +" + range(group.front().b1, group.back().b2) + " @@\n";
     for (const Change& change : group) {
       if (change.equal) {
         write(' ', old_lines, change.a1, change.a2);

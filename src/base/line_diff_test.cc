@@ -12,8 +12,9 @@ TEST(LineDiff, ChangesFarApartStandAlone) {
     before += line;
     if (i != 15) after += i == 4 ? "x\n" : line;
   }
-  EXPECT_EQ(line_diff(before, after + "\nend"),
-            "@@ -2,7 +2,7 @@\n 1\n 2\n 3\n-4\n+x\n 5\n 6\n 7\n@@ -13,8 +13,8 @@\n 12\n 13\n 14\n-15\n 16\n 17\n 18\n 19\n+end\n");
+  EXPECT_EQ(
+      line_diff(before, after + "\nend"),
+      "@@ -2,7 +2,7 @@\n 1\n 2\n 3\n-4\n+x\n 5\n 6\n 7\n@@ -13,8 +13,8 @@\n 12\n 13\n 14\n-15\n 16\n 17\n 18\n 19\n+end\n");
 }
 
 TEST(LineDiff, SmallTexts) {

@@ -26,7 +26,7 @@ struct LogFile {
 
   // The descriptor of what `path` names now; a negative one where it cannot be opened.
   int current() {
-    struct stat at{};
+    struct stat at {};
     if (fd && ::stat(path.c_str(), &at) == 0 && at.st_dev == device && at.st_ino == inode) return fd.get();
     Fd opened(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
     if (opened && ::fstat(opened.get(), &at) == 0) {
@@ -85,7 +85,8 @@ struct LevelLook {
   const char* name;
   const char* colour;
 };
-constexpr LevelLook kLooks[] = {{"DEBUG", "\x1b[2m"}, {"INFO ", "\x1b[32m"}, {"WARN ", "\x1b[33m"}, {"ERROR", "\x1b[31m"}};
+constexpr LevelLook kLooks[] = {
+    {"DEBUG", "\x1b[2m"}, {"INFO ", "\x1b[32m"}, {"WARN ", "\x1b[33m"}, {"ERROR", "\x1b[31m"}};
 
 bool coloured() {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;

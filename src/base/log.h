@@ -22,7 +22,9 @@ inline void log_debug(std::string_view c, std::string_view m, LogFields f = {}) 
   if (log_enabled(LogLevel::kDebug)) log_line(LogLevel::kDebug, c, m, f);
 }
 inline void log_info(std::string_view c, std::string_view m, LogFields f = {}) { log_line(LogLevel::kInfo, c, m, f); }
-inline void log_warning(std::string_view c, std::string_view m, LogFields f = {}) { log_line(LogLevel::kWarning, c, m, f); }
+inline void log_warning(std::string_view c, std::string_view m, LogFields f = {}) {
+  log_line(LogLevel::kWarning, c, m, f);
+}
 inline void log_error(std::string_view c, std::string_view m, LogFields f = {}) { log_line(LogLevel::kError, c, m, f); }
 
 }  // namespace berth

@@ -84,12 +84,12 @@ struct Loop::State {
   };
   Turn turn = Turn::kOwner;
   bool stopping = false;
-  bool takes_helpers = false;       // inside run()
+  bool takes_helpers = false;  // inside run()
   bool owner_waits = false;    // woken while another has the turn
   std::condition_variable turn_over;
 
   Duration asleep_until{};     // of the owner; whoever has the turn reads it
-  IoHelper* helper = nullptr;    // of whoever has the turn
+  IoHelper* helper = nullptr;  // of whoever has the turn
 
   std::deque<Task> running;  // taken from `posted`, to be run in this round
 

@@ -1,8 +1,8 @@
 #pragma once
 // Loop: the production Runtime. One epoll instance, one thread, a bounded pool for blocking work.
 //
-// "The loop thread" is the thread that has the turn: the one in run(), or, while that one sleeps, an I/O helper (runtime.h).
-// One at a time, each seeing all that the one before did.
+// "The loop thread" is the thread that has the turn: the one in run(), or, while that one sleeps, an I/O helper
+// (runtime.h). One at a time, each seeing all that the one before did.
 
 #include <cstdint>
 #include <memory>
@@ -30,7 +30,8 @@ class Loop final : public Runtime {
   Time now() const override;
   Duration monotonic() const override;
   void post(Task task) override;
-  void run_or_post(Task task, IoHelper* helper = nullptr) override;  // stands in for run() only: run_once() is never left to others
+  void run_or_post(
+      Task task, IoHelper* helper = nullptr) override;  // stands in for run() only: run_once() is never left to others
   IoHelper* io_helper() const override;
   TimerId after(Duration delay, Task task) override;
   void cancel(TimerId id) override;

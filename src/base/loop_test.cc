@@ -176,10 +176,13 @@ TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
   std::promise<void> timer, ready;
   running.run_here([&] {
     running.loop.after(1ms, [&] { timer.set_value(); });
-    ASSERT_TRUE(running.loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t) {
-      running.loop.unwatch_fd(ends.read.get());
-      ready.set_value();
-    }).ok());
+    ASSERT_TRUE(running.loop
+                    .watch_fd(ends.read.get(), EPOLLIN,
+                              [&](std::uint32_t) {
+                                running.loop.unwatch_fd(ends.read.get());
+                                ready.set_value();
+                              })
+                    .ok());
   });
   put(ends.write);
   timer.get_future().wait();
@@ -188,9 +191,7 @@ TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
 
 TEST(Loop, LentTaskMayStopTheLoop) {
   Loop loop;
-  std::thread helper([&] {
-    loop.run_or_post([&] { loop.stop(); });
-  });
+  std::thread helper([&] { loop.run_or_post([&] { loop.stop(); }); });
   loop.run();
   helper.join();
 }
@@ -198,9 +199,7 @@ TEST(Loop, LentTaskMayStopTheLoop) {
 TEST(Loop, RunOnceIsNotLeftToLenders) {
   Loop loop;
   std::thread::id ran;
-  std::thread helper([&] {
-    loop.run_or_post([&] { ran = std::this_thread::get_id(); });
-  });
+  std::thread helper([&] { loop.run_or_post([&] { ran = std::this_thread::get_id(); }); });
   while (ran == std::thread::id()) loop.run_once(1s);
   helper.join();
   EXPECT_EQ(ran, std::this_thread::get_id());
@@ -330,10 +329,12 @@ TEST(Loop, WatchReportsLevelTriggeredUntilUnwatched) {
   Loop loop;
   Ends ends = make_ends();
   int calls = 0;
-  ASSERT_TRUE(loop.watch_fd(ends.read.get(), EPOLLIN, [&](std::uint32_t events) {
-    EXPECT_TRUE(events & EPOLLIN);
-    ++calls;
-  }).ok());
+  ASSERT_TRUE(loop.watch_fd(ends.read.get(), EPOLLIN,
+                            [&](std::uint32_t events) {
+                              EXPECT_TRUE(events & EPOLLIN);
+                              ++calls;
+                            })
+                  .ok());
   loop.run_once(0s);
   EXPECT_EQ(calls, 0);
   put(ends.write);
@@ -359,10 +360,12 @@ TEST(Loop, CallbackMayUnwatchItselfAndKeepsItsCapturesUntilItReturns) {
   auto token = std::make_shared<int>(7);
   int seen = 0;
   int fd = ends.read.get();
-  ASSERT_TRUE(loop.watch_fd(fd, EPOLLIN, [&loop, &seen, fd, token](std::uint32_t) {
-    loop.unwatch_fd(fd);
-    seen += *token;
-  }).ok());
+  ASSERT_TRUE(loop.watch_fd(fd, EPOLLIN,
+                            [&loop, &seen, fd, token](std::uint32_t) {
+                              loop.unwatch_fd(fd);
+                              seen += *token;
+                            })
+                  .ok());
   put(ends.write);
   loop.run_once(1s);
   loop.run_once(0s);
@@ -425,8 +428,7 @@ TEST(Loop, OffloadRunsElsewhereAndCompletesOnTheLoop) {
           EXPECT_NE(std::this_thread::get_id(), loop_thread);
           int now = ++at_once;
           int before = most.load();
-          while (now > before && !most.compare_exchange_weak(before, now)) {
-          }
+          while (now > before && !most.compare_exchange_weak(before, now)) {}
           ++worked;
           --at_once;
         },

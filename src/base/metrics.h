@@ -43,7 +43,8 @@ class Histogram {
 // `labels` is ready text: `verb="GET",code="200"`, or empty. The same name and labels give the same object.
 Counter& counter(const std::string& name, const std::string& help, const std::string& labels = {});
 Gauge& gauge(const std::string& name, const std::string& help, const std::string& labels = {});
-Histogram& histogram(const std::string& name, const std::string& help, std::vector<double> bounds, const std::string& labels = {});
+Histogram& histogram(const std::string& name, const std::string& help, std::vector<double> bounds,
+                     const std::string& labels = {});
 std::string render();
 
 }  // namespace berth::metrics

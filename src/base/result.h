@@ -16,24 +16,24 @@
 namespace berth {
 
 enum class Code {
-  kInvalid,          // the request's content is not acceptable (422 Invalid)
-  kBadRequest,       // the request cannot be read (400)
-  kUnauthorized,     // who are you (401)
-  kForbidden,        // you may not (403)
-  kNotFound,         // 404
-  kMethodNotAllowed, // 405
-  kNotAcceptable,    // 406: no answer of that media type
-  kAlreadyExists,    // 409, on create
-  kConflict,         // 409: a precondition did not hold; read again
-  kExpired,          // 410: that revision has been compacted
-  kTooLarge,         // 413
-  kUnsupportedMedia, // 415
-  kTooManyRequests,  // 429: e.g. an eviction that a budget does not allow now
-  kUnavailable,      // 503: nothing was done; try again later
-  kTimeout,          // 504: nothing is known to have been done; try again
-  kUnknown,          // it may have been applied; read before trying again
-  kUnimplemented,    // 501
-  kInternal,         // 500: a defect or a failure of the environment
+  kInvalid,           // the request's content is not acceptable (422 Invalid)
+  kBadRequest,        // the request cannot be read (400)
+  kUnauthorized,      // who are you (401)
+  kForbidden,         // you may not (403)
+  kNotFound,          // 404
+  kMethodNotAllowed,  // 405
+  kNotAcceptable,     // 406: no answer of that media type
+  kAlreadyExists,     // 409, on create
+  kConflict,          // 409: a precondition did not hold; read again
+  kExpired,           // 410: that revision has been compacted
+  kTooLarge,          // 413
+  kUnsupportedMedia,  // 415
+  kTooManyRequests,   // 429: e.g. an eviction that a budget does not allow now
+  kUnavailable,       // 503: nothing was done; try again later
+  kTimeout,           // 504: nothing is known to have been done; try again
+  kUnknown,           // it may have been applied; read before trying again
+  kUnimplemented,     // 501
+  kInternal,          // 500: a defect or a failure of the environment
 };
 
 // One failed field of an object: Kubernetes' StatusCause. `reason` is e.g. "FieldValueInvalid".
@@ -59,9 +59,7 @@ struct Error {
   std::shared_ptr<const ErrorDetails> details;  // may be null
 
   // The same error with words put before its message: "reading /x: Permission denied".
-  Error in(std::string_view context) const {
-    return Error{code, std::string(context) + ": " + message, details};
-  }
+  Error in(std::string_view context) const { return Error{code, std::string(context) + ": " + message, details}; }
 };
 
 inline Error error(Code code, std::string message) { return Error{code, std::move(message), nullptr}; }
@@ -75,22 +73,34 @@ class [[nodiscard]] Result {
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT
   Result(Error e) : state_(std::in_place_index<1>, std::move(e)) {}      // NOLINT
   template <class U>
-    requires(!std::is_same_v<std::decay_t<U>, T> && !std::is_same_v<std::decay_t<U>, Error> &&
-             !std::is_same_v<std::decay_t<U>, Result> && std::is_convertible_v<U, T>)
-  Result(U&& value) : state_(std::in_place_index<0>, T(std::forward<U>(value))) {}  // NOLINT
+  requires(!std::is_same_v<std::decay_t<U>, T> && !std::is_same_v<std::decay_t<U>, Error> &&
+           !std::is_same_v<std::decay_t<U>, Result> && std::is_convertible_v<U, T>) Result(U&& value)
+      : state_(std::in_place_index<0>, T(std::forward<U>(value))) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 
-  T& value() & { BERTH_CHECK(ok(), "value() of a failed Result"); return *std::get_if<0>(&state_); }
-  const T& value() const& { BERTH_CHECK(ok(), "value() of a failed Result"); return *std::get_if<0>(&state_); }
-  T&& value() && { BERTH_CHECK(ok(), "value() of a failed Result"); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    BERTH_CHECK(ok(), "value() of a failed Result");
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    BERTH_CHECK(ok(), "value() of a failed Result");
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    BERTH_CHECK(ok(), "value() of a failed Result");
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  const Error& error() const { BERTH_CHECK(!ok(), "error() of a good Result"); return *std::get_if<1>(&state_); }
+  const Error& error() const {
+    BERTH_CHECK(!ok(), "error() of a good Result");
+    return *std::get_if<1>(&state_);
+  }
   bool failed_with(Code code) const { return !ok() && error().code == code; }
 
  private:
@@ -104,7 +114,10 @@ class [[nodiscard]] Result<void> {
   Result(Error e) : error_(std::move(e)) {}  // NOLINT
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  const Error& error() const { BERTH_CHECK(!ok(), "error() of a good Result"); return *error_; }
+  const Error& error() const {
+    BERTH_CHECK(!ok(), "error() of a good Result");
+    return *error_;
+  }
   bool failed_with(Code code) const { return !ok() && error_->code == code; }
 
  private:
@@ -119,8 +132,8 @@ inline Status ok_status() { return {}; }
 #define BERTH_CONCAT_(a, b) a##b
 #define BERTH_CONCAT(a, b) BERTH_CONCAT_(a, b)
 // Returns the error of a Result-valued expression from the enclosing function.
-#define BERTH_TRY(expression)                                                       \
-  do {                                                                              \
+#define BERTH_TRY(expression)                                                                 \
+  do {                                                                                        \
     if (auto berth_result_ = (expression); !berth_result_.ok()) return berth_result_.error(); \
   } while (0)
 // BERTH_ASSIGN(auto x, expression): x is the value, or the error is returned.

@@ -185,14 +185,14 @@ TEST(Metrics, TheTextFormat) {
   auto& h = metrics::histogram(seconds, "Time.", {0.005, 1}, R"(a="b")");
   for (double v : {0.001, 0.005, 0.5, 7.0}) h.observe(v);
   std::string text = metrics::render();
-  text = replaced(replaced(replaced(text, requests, "test_requests_total"), depth, "test_depth"), seconds, "test_seconds");
-  for (const char* part :
-       {"# HELP test_requests_total Requests\\nby verb.\n# TYPE test_requests_total counter\n"
-        "test_requests_total{verb=\"GET\"} 3\n",
-        "# TYPE test_depth gauge\ntest_depth -4\n",
-        "# TYPE test_seconds histogram\ntest_seconds_bucket{a=\"b\",le=\"0.005\"} 2\n"
-        "test_seconds_bucket{a=\"b\",le=\"1\"} 3\ntest_seconds_bucket{a=\"b\",le=\"+Inf\"} 4\n"
-        "test_seconds_sum{a=\"b\"} 7.506\ntest_seconds_count{a=\"b\"} 4\n"}) {
+  text =
+      replaced(replaced(replaced(text, requests, "test_requests_total"), depth, "test_depth"), seconds, "test_seconds");
+  for (const char* part : {"# HELP test_requests_total Requests\\nby verb.\n# TYPE test_requests_total counter\n"
+                           "test_requests_total{verb=\"GET\"} 3\n",
+                           "# TYPE test_depth gauge\ntest_depth -4\n",
+                           "# TYPE test_seconds histogram\ntest_seconds_bucket{a=\"b\",le=\"0.005\"} 2\n"
+                           "test_seconds_bucket{a=\"b\",le=\"1\"} 3\ntest_seconds_bucket{a=\"b\",le=\"+Inf\"} 4\n"
+                           "test_seconds_sum{a=\"b\"} 7.506\ntest_seconds_count{a=\"b\"} 4\n"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\nin\n" << text;
   }
 }

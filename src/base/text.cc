@@ -33,8 +33,10 @@ std::string encode64(std::string_view bytes, std::string_view alphabet, bool pad
       group = (group << 8) | (k < have ? static_cast<unsigned char>(bytes[i + k]) : 0);
     }
     for (std::size_t k = 0; k < 4; ++k) {
-      if (k <= have) out += alphabet[(group >> (18 - 6 * k)) & 63];
-      else if (pad) out += '=';
+      if (k <= have)
+        out += alphabet[(group >> (18 - 6 * k)) & 63];
+      else if (pad)
+        out += '=';
     }
   }
   return out;
@@ -184,8 +186,8 @@ std::string hex_encode(std::string_view bytes) {
 
 std::string sha256(std::string_view bytes) {
   std::string out(32, '\0');
-  int done = EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), nullptr,
-                        EVP_sha256(), nullptr);
+  int done = EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), nullptr, EVP_sha256(),
+                        nullptr);
   BERTH_CHECK(done == 1, "SHA-256 is not available");
   return out;
 }

@@ -19,7 +19,7 @@ struct Cut {
 Cut cut(std::string_view text, std::string_view separator);
 std::string_view trim(std::string_view text);  // ASCII white space, both ends
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
-std::string lower(std::string_view text);      // ASCII
+std::string lower(std::string_view text);              // ASCII
 bool iequals(std::string_view a, std::string_view b);  // ASCII
 std::string replace_all(std::string text, std::string_view from, std::string_view to);
 // Go's %q for ordinary text: double quotes, escapes.
@@ -28,11 +28,11 @@ std::string quoted(std::string_view text);
 Result<long> parse_int(std::string_view text);  // the whole text, base 10
 
 std::string base64_encode(std::string_view bytes);
-Result<std::string> base64_decode(std::string_view text);       // standard alphabet, padded
-std::string base64url_encode(std::string_view bytes);           // no padding
+Result<std::string> base64_decode(std::string_view text);  // standard alphabet, padded
+std::string base64url_encode(std::string_view bytes);      // no padding
 Result<std::string> base64url_decode(std::string_view text);
 std::string hex_encode(std::string_view bytes);
-std::string sha256(std::string_view bytes);      // 32 raw bytes
+std::string sha256(std::string_view bytes);  // 32 raw bytes
 std::string sha256_hex(std::string_view bytes);
 std::uint32_t fnv32a(std::string_view bytes);
 std::uint64_t fnv64a(std::string_view bytes);

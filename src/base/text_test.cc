@@ -43,7 +43,8 @@ TEST(Text, Base64) {
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
   EXPECT_EQ(base64_decode(base64_encode(all)).value(), all);
   EXPECT_EQ(base64url_decode(base64url_encode(all)).value(), all);
-  for (const char* text : {"Zg", "Zg=", "Z===", "====", "Zm9v!", "Zm=v", "-_8="}) EXPECT_FALSE(base64_decode(text).ok()) << text;
+  for (const char* text : {"Zg", "Zg=", "Z===", "====", "Zm9v!", "Zm=v", "-_8="})
+    EXPECT_FALSE(base64_decode(text).ok()) << text;
   EXPECT_FALSE(base64url_decode("Zg==").ok());
   EXPECT_FALSE(base64url_decode("A").ok());
 }
@@ -69,7 +70,9 @@ TEST(Text, Encodings) {
   EXPECT_TRUE(valid_utf8(""));
   EXPECT_FALSE(valid_utf8("\xC3"));
   EXPECT_FALSE(valid_utf8("\xED\xA0\x80"));
-  EXPECT_EQ(safe_encode("0123456789"), "4567" "89bcdf");
+  EXPECT_EQ(safe_encode("0123456789"),
+            "4567"
+            "89bcdf");
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Starts all threads now, for a pool whose work comes when a new thread would have to wait: as every fork, one waits while processes are
-  // moved between control groups.
+  // Starts all threads now, for a pool whose work comes when a new thread would have to wait: as every fork, one waits
+  // while processes are moved between control groups.
   void start();
 
   // Runs `work` on a thread of the pool, then `done` on the runtime's loop. Loop thread only.

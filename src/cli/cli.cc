@@ -28,24 +28,37 @@ int run(int argc, char** argv, const Roles& roles) {
   int code = 0;
 
   UpOptions up_options;
-  CLI::App* up_command = app.add_subcommand("up", "bring up a cluster on this machine and wait until its node is Ready");
+  CLI::App* up_command =
+      app.add_subcommand("up", "bring up a cluster on this machine and wait until its node is Ready");
   add_data_dir(*up_command, up_options.data_dir);
-  up_command->add_option("--api-port", up_options.api_port, "port of the API on 127.0.0.1 (default: the last one, or 6443)")
+  up_command
+      ->add_option("--api-port", up_options.api_port, "port of the API on 127.0.0.1 (default: the last one, or 6443)")
       ->check(CLI::Range(1, 65535));
   up_command->add_option("--node-name", up_options.node_name, "name of the node (default: the last one, or berth-1)");
-  up_command->add_option("--feature-gates", up_options.feature_gates, "NAME=true,...: gates of Kubernetes 1.36 to obey (default: the last ones)");
-  up_command->add_option("--allowed-unsafe-sysctls", up_options.allowed_unsafe_sysctls,
-                         "sysctls that pods may set beside the safe ones, separated by commas; a * at the end stands for any "
-                         "rest (default: the last ones, or none)")->delimiter(',')->allow_extra_args(false);
-  up_command->add_option("--accept-loss", up_options.accepted_losses, "NAME,...: go on although the store has lost writes, as the error that named the loss says; for this once")
-      ->delimiter(',')->allow_extra_args(false);
+  up_command->add_option("--feature-gates", up_options.feature_gates,
+                         "NAME=true,...: gates of Kubernetes 1.36 to obey (default: the last ones)");
+  up_command
+      ->add_option("--allowed-unsafe-sysctls", up_options.allowed_unsafe_sysctls,
+                   "sysctls that pods may set beside the safe ones, separated by commas; a * at the end stands for any "
+                   "rest (default: the last ones, or none)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  up_command
+      ->add_option(
+          "--accept-loss", up_options.accepted_losses,
+          "NAME,...: go on although the store has lost writes, as the error that named the loss says; for this once")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   up_command->callback([&] { code = up(up_options); });
 
   DownOptions down_options;
   CLI::App* down_command = app.add_subcommand("down", "stop everything; data stays unless --purge is given");
   add_data_dir(*down_command, down_options.data_dir);
   down_command->add_flag("--purge", down_options.purge, "also delete the cluster's data, volumes included");
-  down_command->add_option("--grace", down_options.grace_seconds, "the most seconds that a pod gets to end (default: its own terminationGracePeriodSeconds)")->check(CLI::NonNegativeNumber);
+  down_command
+      ->add_option("--grace", down_options.grace_seconds,
+                   "the most seconds that a pod gets to end (default: its own terminationGracePeriodSeconds)")
+      ->check(CLI::NonNegativeNumber);
   down_command->callback([&] { code = down(down_options); });
 
   std::string status_dir;
@@ -54,9 +67,14 @@ int run(int argc, char** argv, const Roles& roles) {
   status_command->callback([&] { code = status(status_dir); });
 
   WhyOptions why_options;
-  CLI::App* why_command = app.add_subcommand("why", "what an object waits for, and what would help; exits 3 where something is waited for");
+  CLI::App* why_command =
+      app.add_subcommand("why", "what an object waits for, and what would help; exits 3 where something is waited for");
   add_data_dir(*why_command, why_options.data_dir);
-  why_command->add_option("object", why_options.object, "TYPE/NAME: sts/web, pod/web-1, deploy/api, rs/..., ds/..., job/..., pvc/...")->required()->expected(1, 2);
+  why_command
+      ->add_option("object", why_options.object,
+                   "TYPE/NAME: sts/web, pod/web-1, deploy/api, rs/..., ds/..., job/..., pvc/...")
+      ->required()
+      ->expected(1, 2);
   why_command->add_option("-n,--namespace", why_options.ns, "its namespace (default: the context's)");
   why_command->add_option("-o,--output", why_options.output, "json, for programs")->check(CLI::IsMember({"json"}));
   why_command->callback([&] {
@@ -78,7 +96,8 @@ int run(int argc, char** argv, const Roles& roles) {
   build->add_option("--workdir", build_options.working_directory, "working directory");
   build->add_option("--user", build_options.user, "user that containers run as");
   build->add_option("--file", build_options.files, "SOURCE:PATH-IN-IMAGE")->allow_extra_args(false);
-  build->add_option("--run", build_options.run, "a shell line run in the image while it is built")->allow_extra_args(false);
+  build->add_option("--run", build_options.run, "a shell line run in the image while it is built")
+      ->allow_extra_args(false);
   build->add_option("--output", build_options.output, "write a docker-archive instead of importing it");
   build->add_option("--cache", build_options.cache, "directory of cached package trees (default: /var/cache/berth)");
   build->add_option("--suite", build_options.suite, "Debian suite")->capture_default_str();
@@ -112,7 +131,8 @@ int run(int argc, char** argv, const Roles& roles) {
   CLI::App* agent = app.add_subcommand("agent", "run the node agent (started by up)");
   add_data_dir(*agent, agent_dir);
   agent->callback([&] { code = roles.agent(agent_dir); });
-  CLI::App* supervisor = app.add_subcommand("supervise", "run the server and the agent, and start again the one that ends (started by up)");
+  CLI::App* supervisor = app.add_subcommand(
+      "supervise", "run the server and the agent, and start again the one that ends (started by up)");
   add_data_dir(*supervisor, supervisor_dir);
   supervisor->callback([&] {
     host::remember_arguments(argc, argv);

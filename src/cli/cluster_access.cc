@@ -30,10 +30,12 @@ Status read_server(const Value& cluster, http::Endpoint& endpoint) {
   const std::string server = cluster["server"].str();
   std::string_view rest = server;
   endpoint.tls = rest.starts_with("https://");
-  if (!endpoint.tls && !rest.starts_with("http://")) return error(Code::kInvalid, "server " + quoted(server) + ": expected https://HOST:PORT");
+  if (!endpoint.tls && !rest.starts_with("http://"))
+    return error(Code::kInvalid, "server " + quoted(server) + ": expected https://HOST:PORT");
   rest.remove_prefix(endpoint.tls ? 8 : 7);
   while (rest.ends_with('/')) rest.remove_suffix(1);
-  if (rest.find('/') != std::string_view::npos) return error(Code::kInvalid, "server " + quoted(server) + ": a path is not supported");
+  if (rest.find('/') != std::string_view::npos)
+    return error(Code::kInvalid, "server " + quoted(server) + ": a path is not supported");
   const std::size_t colon = rest.rfind(':');
   const bool has_port = colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
   endpoint.address = std::string(rest) + (has_port ? "" : endpoint.tls ? ":443" : ":80");
@@ -61,13 +63,15 @@ Result<ClusterAccess> access_by_kubeconfig(const std::string& text, const std::s
   BERTH_ASSIGN(Value context, entry_of(config, "contexts", "context", config["current-context"].as_string()));
   BERTH_ASSIGN(Value cluster, entry_of(config, "clusters", "cluster", context["cluster"].as_string()));
   ClusterAccess access;
-  if (context["namespace"].is_string() && !context["namespace"].as_string().empty()) access.ns = context["namespace"].str();
+  if (context["namespace"].is_string() && !context["namespace"].as_string().empty())
+    access.ns = context["namespace"].str();
   BERTH_TRY(read_server(cluster, access.endpoint));
   BERTH_ASSIGN(access.endpoint.ca_pem, content_of(cluster, "certificate-authority", directory));
   if (!context["user"].is_string()) return access;
   BERTH_ASSIGN(Value user, entry_of(config, "users", "user", context["user"].as_string()));
   if (!user["exec"].is_null() || !user["auth-provider"].is_null()) {
-    return error(Code::kUnimplemented, "user " + quoted(context["user"].as_string()) + ": credentials made by other programs are not supported");
+    return error(Code::kUnimplemented, "user " + quoted(context["user"].as_string()) +
+                                           ": credentials made by other programs are not supported");
   }
   BERTH_ASSIGN(access.endpoint.certificate_pem, content_of(user, "client-certificate", directory));
   BERTH_ASSIGN(access.endpoint.key_pem, content_of(user, "client-key", directory));
@@ -90,10 +94,12 @@ Result<ClusterAccess> open_access(const std::string& data_dir, bool named) {
   }
   BERTH_ASSIGN(host::ClusterDir dir, host::open_cluster_dir(data_dir));
   if (!path_exists(dir.api_socket())) {
-    return error(Code::kUnavailable, "no cluster is up in " + dir.root + "; start it with berth up --data-dir " + dir.root);
+    return error(Code::kUnavailable,
+                 "no cluster is up in " + dir.root + "; start it with berth up --data-dir " + dir.root);
   }
   ClusterAccess access;
-  if (Result<ClusterAccess> configured = access_by_kubeconfig_file(dir.kubeconfig()); configured.ok()) access.ns = configured->ns;
+  if (Result<ClusterAccess> configured = access_by_kubeconfig_file(dir.kubeconfig()); configured.ok())
+    access.ns = configured->ns;
   access.endpoint.address = "unix:" + dir.api_socket();
   return access;
 }

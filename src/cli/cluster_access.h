@@ -10,8 +10,8 @@ namespace berth::cli {
 
 struct ClusterAccess {
   http::Endpoint endpoint;
-  std::string token;          // a bearer token, or empty
-  std::string ns = "default"; // of the current context
+  std::string token;           // a bearer token, or empty
+  std::string ns = "default";  // of the current context
 };
 
 // The current context of a kubeconfig. Files that it names are read, relative to `directory`.

@@ -61,11 +61,13 @@ TEST(ClusterAccess, FillsInWhatIsNotSaid) {
 
 TEST(ClusterAccess, SaysWhatItCannotRead) {
   EXPECT_EQ(refusal_of("{}"), "current-context is not set");
-  EXPECT_EQ(refusal_of(replace_all(kConfig, "current-context: two", "current-context: three")), "context \"three\" does not exist");
+  EXPECT_EQ(refusal_of(replace_all(kConfig, "current-context: two", "current-context: three")),
+            "context \"three\" does not exist");
   EXPECT_EQ(refusal_of(replace_all(kConfig, "cluster: near,", "cluster: lost,")), "cluster \"lost\" does not exist");
   EXPECT_EQ(refusal_of(replace_all(kConfig, "https://127.0.0.1:6443/", "https://127.0.0.1:6443/k8s")),
             "server \"https://127.0.0.1:6443/k8s\": a path is not supported");
-  EXPECT_NE(refusal_of(replace_all(kConfig, "token: secret", "exec: {command: x}")).find("not supported"), std::string::npos);
+  EXPECT_NE(refusal_of(replace_all(kConfig, "token: secret", "exec: {command: x}")).find("not supported"),
+            std::string::npos);
 }
 
 }  // namespace

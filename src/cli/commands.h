@@ -1,5 +1,6 @@
 #pragma once
-// The commands of `berth`. Each is a function of its options that prints and answers the exit code; cli.cc is the table.
+// The commands of `berth`. Each is a function of its options that prints and answers the exit code; cli.cc is the
+// table.
 
 #include <optional>
 #include <string>
@@ -11,9 +12,9 @@ struct UpOptions {
   std::string data_dir;
   int api_port = 0;  // 0: as before, or 6443
   std::string node_name;
-  std::optional<std::string> feature_gates;  // absent: as before
+  std::optional<std::string> feature_gates;                        // absent: as before
   std::optional<std::vector<std::string>> allowed_unsafe_sysctls;  // nothing: as before
-  std::vector<std::string> accepted_losses;  // of the store, by name
+  std::vector<std::string> accepted_losses;                        // of the store, by name
 };
 struct DownOptions {
   std::string data_dir;
@@ -25,7 +26,8 @@ int down(const DownOptions& options);
 int status(const std::string& data_dir);
 
 struct ImageBuildOptions {
-  std::string data_dir, reference, packages, entrypoint, command, working_directory, user, output, cache, suite = "bookworm";
+  std::string data_dir, reference, packages, entrypoint, command, working_directory, user, output, cache,
+      suite = "bookworm";
   std::vector<std::string> environment, files, run;
 };
 int image_build(const ImageBuildOptions& options);

@@ -18,7 +18,8 @@ namespace {
 Result<Value> ask_agent(const std::string& data_dir, std::string method, std::string target) {
   BERTH_ASSIGN(host::ClusterDir dir, host::open_cluster_dir(data_dir));
   if (!path_exists(dir.agent_socket())) {
-    return error(Code::kUnavailable, "no node agent runs for " + dir.root + "; start it with berth up --data-dir " + dir.root);
+    return error(Code::kUnavailable,
+                 "no node agent runs for " + dir.root + "; start it with berth up --data-dir " + dir.root);
   }
   Loop loop(1);
   http::Endpoint endpoint;
@@ -34,7 +35,9 @@ Result<Value> ask_agent(const std::string& data_dir, std::string method, std::st
     } else {
       Result<Value> body = json::parse(response->body);
       bool good = response->status == 200 && body.ok();
-      answer = good ? body : Result<Value>(error(Code::kInternal, body.ok() ? (*body)["message"].str(response->body) : response->body));
+      answer = good ? body
+                    : Result<Value>(
+                          error(Code::kInternal, body.ok() ? (*body)["message"].str(response->body) : response->body));
     }
     loop.stop();
   });
@@ -61,7 +64,8 @@ void print_images(const Value& images) {
     if (std::size_t colon = id.find(':'); colon != std::string::npos) id = id.substr(colon + 1, 12);
     std::string size = human_size(image["size"].as_double(static_cast<double>(image["size"].as_int())));
     if (image["tags"].empty()) std::printf("%-56s %-14s %10s\n", "<none>", id.c_str(), size.c_str());
-    for (const Value& tag : image["tags"]) std::printf("%-56s %-14s %10s\n", tag.str().c_str(), id.c_str(), size.c_str());
+    for (const Value& tag : image["tags"])
+      std::printf("%-56s %-14s %10s\n", tag.str().c_str(), id.c_str(), size.c_str());
   }
 }
 
@@ -126,7 +130,8 @@ int image_build(const ImageBuildOptions& options) {
   agent::BuildOptions build;
   build.reference = options.reference;
   build.packages = words(options.packages);
-  Result<std::vector<std::string>> entrypoint = command_words(options.entrypoint), command = command_words(options.command);
+  Result<std::vector<std::string>> entrypoint = command_words(options.entrypoint),
+                                   command = command_words(options.command);
   if (!entrypoint.ok()) return fail(entrypoint.error().in("--entrypoint"));
   if (!command.ok()) return fail(command.error().in("--cmd"));
   build.entrypoint = *entrypoint;
@@ -144,10 +149,12 @@ int image_build(const ImageBuildOptions& options) {
   Result<host::ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   std::string cache = options.cache.empty() ? "/var/cache/berth" : options.cache;
-  std::string output = options.output.empty() ? cache + "/build-" + std::to_string(::getpid()) + ".tar" : options.output;
+  std::string output =
+      options.output.empty() ? cache + "/build-" + std::to_string(::getpid()) + ".tar" : options.output;
   if (Status made = make_directories(cache); !made.ok()) return fail(made.error());
   Step step("build " + options.reference);
-  Status built = agent::build_image(build, cache, output, [](std::string_view line) { say("    " + std::string(line)); });
+  Status built =
+      agent::build_image(build, cache, output, [](std::string_view line) { say("    " + std::string(line)); });
   if (!built.ok()) return fail(built.error());
   step.done();
   if (!options.output.empty()) return 0;

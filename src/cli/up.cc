@@ -62,13 +62,14 @@ Status check_port_free(int port) {
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return error(Code::kUnavailable, "port " + std::to_string(port) + " on 127.0.0.1 is taken (" + std::strerror(errno) +
-                                         "); choose another with --api-port");
+    return error(Code::kUnavailable, "port " + std::to_string(port) + " on 127.0.0.1 is taken (" +
+                                         std::strerror(errno) + "); choose another with --api-port");
   }
   return ok_status();
 }
 
-// The node's namespaces, fresh unless something of ours still lives in them: containers, or the server's own address there.
+// The node's namespaces, fresh unless something of ours still lives in them: containers, or the server's own address
+// there.
 Status prepare_space(const ClusterDir& dir, const host::Settings& settings, bool something_runs) {
   bool keep = host::node_space_exists(dir) && (something_runs || !host::node_processes(dir).empty());
   if (!keep) BERTH_TRY(host::destroy_node_space(dir));
@@ -77,7 +78,8 @@ Status prepare_space(const ClusterDir& dir, const host::Settings& settings, bool
 
 // A line for the shell. KUBECONFIG is a list with colons between its files.
 std::string how_to_reach(const std::string& kubeconfig) {
-  return (kubeconfig.find(':') == std::string::npos ? "export KUBECONFIG=" : "kubectl --kubeconfig=") + shell_word(kubeconfig);
+  return (kubeconfig.find(':') == std::string::npos ? "export KUBECONFIG=" : "kubectl --kubeconfig=") +
+         shell_word(kubeconfig);
 }
 
 // "what, was up; restarted once, at ..."
@@ -89,19 +91,24 @@ std::string detail(const ClusterDir& dir, const std::string& role, std::string w
 
 // A supervisor that was started from the program that runs here.
 bool is_this_program(int pid) {
-  struct stat ours {}, theirs {};
-  return ::stat("/proc/self/exe", &ours) == 0 && ::stat(("/proc/" + std::to_string(pid) + "/exe").c_str(), &theirs) == 0 &&
-         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+  struct stat ours {
+  }, theirs{};
+  return ::stat("/proc/self/exe", &ours) == 0 &&
+         ::stat(("/proc/" + std::to_string(pid) + "/exe").c_str(), &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+         ours.st_ino == theirs.st_ino;
 }
 
 Status bring_up(const ClusterDir& dir, const host::Settings& settings) {
-  const host::DaemonSpec server = host::server_daemon(dir), agent = host::agent_daemon(dir), supervisor = host::supervisor_daemon(dir);
+  const host::DaemonSpec server = host::server_daemon(dir), agent = host::agent_daemon(dir),
+                         supervisor = host::supervisor_daemon(dir);
   const bool server_was_up = host::daemon_is_ready(server), agent_was_up = host::daemon_is_ready(agent);
   const std::optional<int> supervised = host::running_daemon(supervisor.pid_file);
-  const bool nothing_to_do = server_was_up && agent_was_up && supervised && is_this_program(*supervised) && host::daemon_is_ready(supervisor);
+  const bool nothing_to_do =
+      server_was_up && agent_was_up && supervised && is_this_program(*supervised) && host::daemon_is_ready(supervisor);
   // One that waits before it starts something again, or is about to, is in the way; what it looks after goes on.
   if (!nothing_to_do) BERTH_TRY(host::stop_daemon(supervisor.pid_file, 5s, SIGTERM));
-  const bool server_runs = host::running_daemon(server.pid_file).has_value(), agent_runs = host::running_daemon(agent.pid_file).has_value();
+  const bool server_runs = host::running_daemon(server.pid_file).has_value(),
+             agent_runs = host::running_daemon(agent.pid_file).has_value();
   if (!server_runs) BERTH_TRY(check_port_free(settings.api_port));
 
   Step space("node surroundings");
@@ -122,16 +129,17 @@ Status bring_up(const ClusterDir& dir, const host::Settings& settings) {
 // Objects on which the server died again and again.
 void say_what_is_left_alone(const ClusterDir& dir) {
   for (const controllers::Death& one : controllers::HandlingRecord::quarantined_in(dir.run())) {
-    say("left alone  " + one.key + ": the server died " + std::to_string(one.times) + " times while the controller " + one.controller +
-        " handled it; change or delete it to end that");
+    say("left alone  " + one.key + ": the server died " + std::to_string(one.times) + " times while the controller " +
+        one.controller + " handled it; change or delete it to end that");
   }
 }
 
 // All that a cluster that is down has on disk.
 int purge(const ClusterDir& dir) {
   Step data("data");
-  for (const std::string& path : {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.store_witness(), dir.root + "/lock", dir.reserve(),
-                                  dir.root + "/cache"}) {
+  for (const std::string& path :
+       {dir.node(), dir.root + "/store", dir.pki(), dir.logs(), dir.kubeconfig(), dir.settings(), dir.store_witness(),
+        dir.root + "/lock", dir.reserve(), dir.root + "/cache"}) {
     if (Status removed = remove_all(path); !removed.ok()) return fail(removed.error());
   }
   remove_unfinished(dir.root);
@@ -146,11 +154,13 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
   constexpr Duration kQuiet = 2s, kMargin = 10s;
   const std::optional<int> agent = host::running_daemon(dir.agent_pid());
   if (!agent) return host::stop_daemon(dir.agent_pid(), 5s, SIGUSR1);
-  const Fd end(static_cast<int>(::syscall(SYS_pidfd_open, *agent, 0)));  // -1 where it has just ended: poll waits out its time then
+  const Fd end(static_cast<int>(
+      ::syscall(SYS_pidfd_open, *agent, 0)));  // -1 where it has just ended: poll waits out its time then
   ::kill(*agent, SIGUSR1);
   const Stopwatch watch;
   // Until it says what it waits for: as long as a pod of which it knows nothing gets.
-  Duration longest = options.grace_seconds < 0 ? agent::PodShutdown::kUnknownGrace : std::chrono::seconds(options.grace_seconds);
+  Duration longest =
+      options.grace_seconds < 0 ? agent::PodShutdown::kUnknownGrace : std::chrono::seconds(options.grace_seconds);
   bool said = false, read = false;
   while (host::running_daemon(dir.agent_pid()) && watch.spent() < longest + kMargin) {
     pollfd waiting{end.get(), POLLIN, 0};
@@ -171,7 +181,8 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
     constexpr std::size_t kShown = 10;
     const std::size_t more = pods.size() > kShown ? pods.size() - kShown : 0;
     pods.resize(pods.size() - more);
-    say("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") + "; --grace SECONDS bounds that");
+    say("  waiting for " + join(pods, ", ") + (more > 0 ? " and " + std::to_string(more) + " more" : "") +
+        "; --grace SECONDS bounds that");
   }
   return host::stop_daemon(dir.agent_pid(), 5s, SIGTERM);
 }
@@ -180,7 +191,8 @@ Status end_pods(const ClusterDir& dir, const DownOptions& options) {
 Status take_options(const ClusterDir& dir, const UpOptions& options, bool server_runs, host::Settings& settings) {
   if (options.api_port != 0 && options.api_port != settings.api_port) {
     if (server_runs) {
-      return error(Code::kInvalid, "the cluster in " + dir.root + " is up on port " + std::to_string(settings.api_port) + "; run berth down first to change it");
+      return error(Code::kInvalid, "the cluster in " + dir.root + " is up on port " +
+                                       std::to_string(settings.api_port) + "; run berth down first to change it");
     }
     BERTH_TRY(check_port_free(options.api_port));
     settings.api_port = options.api_port;
@@ -189,8 +201,8 @@ Status take_options(const ClusterDir& dir, const UpOptions& options, bool server
   if (options.feature_gates) {
     if (Result<void> known = api::schema::FeatureGates().set(*options.feature_gates); !known.ok()) return known.error();
     if (server_runs && *options.feature_gates != settings.feature_gates) {
-      return error(Code::kInvalid, "the cluster in " + dir.root + " is up with --feature-gates " + quoted(settings.feature_gates) +
-                                       "; run berth down first to change them");
+      return error(Code::kInvalid, "the cluster in " + dir.root + " is up with --feature-gates " +
+                                       quoted(settings.feature_gates) + "; run berth down first to change them");
     }
     settings.feature_gates = *options.feature_gates;
   }
@@ -198,7 +210,8 @@ Status take_options(const ClusterDir& dir, const UpOptions& options, bool server
     settings.allowed_unsafe_sysctls.clear();
     for (const std::string& one : *options.allowed_unsafe_sysctls) {
       if (one.empty()) continue;  // --allowed-unsafe-sysctls= takes them all away
-      if (Status valid = agent::check_sysctl_pattern(one); !valid.ok()) return valid.error().in("--allowed-unsafe-sysctls");
+      if (Status valid = agent::check_sysctl_pattern(one); !valid.ok())
+        return valid.error().in("--allowed-unsafe-sysctls");
       settings.allowed_unsafe_sysctls.push_back(one);
     }
     if (host::running_daemon(dir.agent_pid())) say("the node obeys --allowed-unsafe-sysctls from its next start on");
@@ -211,12 +224,14 @@ Status hand_over_accepted_losses(const ClusterDir& dir, const std::vector<std::s
   std::string losses;
   for (const std::string& name : names) {
     if (!store::loss_named(name)) {
-      return error(Code::kInvalid, "--accept-loss: there is no loss " + quoted(name) + "; there are " + store::loss_names());
+      return error(Code::kInvalid,
+                   "--accept-loss: there is no loss " + quoted(name) + "; there are " + store::loss_names());
     }
     losses += name + "\n";
   }
   if (server_runs && !losses.empty()) {
-    return error(Code::kInvalid, "the cluster in " + dir.root + " is up, so its store was read without a loss; --accept-loss is not needed");
+    return error(Code::kInvalid, "the cluster in " + dir.root +
+                                     " is up, so its store was read without a loss; --accept-loss is not needed");
   }
   if (!losses.empty()) return write_file(dir.accepted_losses(), losses, 0600);
   ::unlink(dir.accepted_losses().c_str());  // of one that did not come up
@@ -226,7 +241,8 @@ Status hand_over_accepted_losses(const ClusterDir& dir, const std::vector<std::s
 }  // namespace
 
 int up(const UpOptions& options) {
-  if (::geteuid() != 0) return fail(error(Code::kForbidden, "up needs root: it makes namespaces, mounts and cgroups; try sudo berth up"));
+  if (::geteuid() != 0)
+    return fail(error(Code::kForbidden, "up needs root: it makes namespaces, mounts and cgroups; try sudo berth up"));
   Result<ClusterDir> dir = host::open_cluster_dir(options.data_dir);
   if (!dir.ok()) return fail(dir.error());
   if (Status owned = host::check_ownership(*dir); !owned.ok()) return fail(owned.error());
@@ -242,7 +258,8 @@ int up(const UpOptions& options) {
   if (!settings.ok()) return fail(settings.error());
   const bool server_runs = host::running_daemon(dir->server_pid()).has_value();
   if (Status taken = take_options(*dir, options, server_runs, *settings); !taken.ok()) return fail(taken.error());
-  if (Status told = hand_over_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok()) return fail(told.error());
+  if (Status told = hand_over_accepted_losses(*dir, options.accepted_losses, server_runs); !told.ok())
+    return fail(told.error());
   if (Status saved = host::save_settings(*dir, *settings); !saved.ok()) return fail(saved.error());
   if (Status status = bring_up(*dir, *settings); !status.ok()) return fail(status.error());
   host::keep_reserve(*dir);
@@ -268,17 +285,21 @@ int down(const DownOptions& options) {
   }
 
   // It would start again what is stopped here.
-  if (Status stopped = host::stop_daemon(dir->supervisor_pid(), 5s, SIGTERM); !stopped.ok()) return fail(stopped.error());
+  if (Status stopped = host::stop_daemon(dir->supervisor_pid(), 5s, SIGTERM); !stopped.ok())
+    return fail(stopped.error());
   Step pods("pods and node agent");
   if (!host::running_daemon(dir->agent_pid()) && host::node_space_exists(*dir) && !host::node_processes(*dir).empty()) {
     // The containers of an agent that has died are ended in order, too. Without one they are killed below.
-    if (Result<host::Started> agent = host::start_daemon(host::agent_daemon(*dir)); agent.ok()) ::close(agent->ready_fd);
+    if (Result<host::Started> agent = host::start_daemon(host::agent_daemon(*dir)); agent.ok())
+      ::close(agent->ready_fd);
   }
   if (host::running_daemon(dir->agent_pid())) {
     ::unlink(dir->grace().c_str());
     ::unlink(dir->shutdown_progress().c_str());
-    Status told = options.grace_seconds < 0 ? ok_status() : write_file(dir->grace(), std::to_string(options.grace_seconds));
-    if (!told.ok()) say("each pod gets its own time to end: " + told.error().message);  // a full disk must not keep the cluster up
+    Status told =
+        options.grace_seconds < 0 ? ok_status() : write_file(dir->grace(), std::to_string(options.grace_seconds));
+    if (!told.ok())
+      say("each pod gets its own time to end: " + told.error().message);  // a full disk must not keep the cluster up
   }
   Status status = end_pods(*dir, options);
   std::string killed;
@@ -301,17 +322,21 @@ int down(const DownOptions& options) {
 int status(const std::string& data_dir) {
   Result<ClusterDir> dir = host::open_cluster_dir(data_dir);
   if (!dir.ok()) return fail(dir.error());
-  if (!path_exists(dir->settings())) return fail(error(Code::kNotFound, "there is no cluster in " + dir->root + "; make one with berth up"));
+  if (!path_exists(dir->settings()))
+    return fail(error(Code::kNotFound, "there is no cluster in " + dir->root + "; make one with berth up"));
   Result<host::Settings> settings = host::load_settings(*dir);
   if (!settings.ok()) return fail(settings.error());
-  auto describe = [](const std::optional<int>& pid) { return pid ? "running, pid " + std::to_string(*pid) : std::string("not running"); };
+  auto describe = [](const std::optional<int>& pid) {
+    return pid ? "running, pid " + std::to_string(*pid) : std::string("not running");
+  };
   std::optional<int> server = host::running_daemon(dir->server_pid()), agent = host::running_daemon(dir->agent_pid());
   say("data        " + dir->root);
   const std::optional<int> supervisor = host::running_daemon(dir->supervisor_pid());
   auto role = [&](const std::string& name, const std::optional<int>& pid, const std::string& what) {
     const host::Restarts restarts = host::read_restarts(dir->restarts(), name);
     std::string out = describe(pid);
-    if (!pid && supervisor && restarts.next) out += ": " + restarts.next->why + ", " + host::describe(*restarts.next, std::chrono::system_clock::now());
+    if (!pid && supervisor && restarts.next)
+      out += ": " + restarts.next->why + ", " + host::describe(*restarts.next, std::chrono::system_clock::now());
     out += ", " + what;
     const std::string before = host::describe(restarts);
     return before.empty() ? out : out + "; " + before;
@@ -319,12 +344,15 @@ int status(const std::string& data_dir) {
   say("API server  " + role("server", server, "https://127.0.0.1:" + std::to_string(settings->api_port)));
   say("node agent  " + role("agent", agent, "node " + settings->node_name));
   const bool some = server || agent || supervisor, all = server && agent && supervisor;
-  say("supervisor  " + describe(supervisor) + (server && agent && !supervisor ? ": what ends now is not started again" : ""));
+  say("supervisor  " + describe(supervisor) +
+      (server && agent && !supervisor ? ": what ends now is not started again" : ""));
   say("kubeconfig  " + dir->kubeconfig());
   say_what_is_left_alone(*dir);
   const std::string up = "berth up --data-dir " + dir->root;
   if (!some) say("down        " + up + " starts what is missing");
-  if (some && !all) say("incomplete  " + (supervisor ? "the supervisor starts what is missing; " + up + " does so at once" : up + " starts what is missing"));
+  if (some && !all)
+    say("incomplete  " + (supervisor ? "the supervisor starts what is missing; " + up + " does so at once"
+                                     : up + " starts what is missing"));
   return all ? 0 : 3;
 }
 

@@ -34,7 +34,8 @@ class FetchedSource final : public berth::why::Source {
   Status fetch() {
     waiting_ = objects_.wanted.size() + lists_.wanted.size();
     for (const ObjectKey& key : std::exchange(objects_.wanted, {})) {
-      client_.get(key.first, key.second, [this, key](Result<Value> answer) { take(objects_.known[key], std::move(answer)); });
+      client_.get(key.first, key.second,
+                  [this, key](Result<Value> answer) { take(objects_.known[key], std::move(answer)); });
     }
     for (const ListKey& key : std::exchange(lists_.wanted, {})) {
       const auto& [ns, labels, fields] = key.second;
@@ -44,7 +45,9 @@ class FetchedSource final : public berth::why::Source {
       });
     }
     const TimerId limit = loop_.after(kAnswer, [this] {
-      failure_ = error(Code::kTimeout, "the API server takes connections and does not answer: nothing for 10 s; see berth status, and logs/server.log");
+      failure_ = error(
+          Code::kTimeout,
+          "the API server takes connections and does not answer: nothing for 10 s; see berth status, and logs/server.log");
       loop_.stop();
     });
     loop_.run();
@@ -94,7 +97,8 @@ Result<berth::why::Question> question_of(const WhyOptions& options, const Cluste
     words = {std::string(parts.before), std::string(parts.after)};
   }
   if (words[1].empty() || words[1].find('/') != std::string::npos) {
-    return error(Code::kInvalid, "expected TYPE/NAME or TYPE NAME, such as sts/web, not " + quoted(join(options.object, " ")));
+    return error(Code::kInvalid,
+                 "expected TYPE/NAME or TYPE NAME, such as sts/web, not " + quoted(join(options.object, " ")));
   }
   berth::why::Question question;
   BERTH_ASSIGN(question.resource, berth::why::resource_named(words[0]));

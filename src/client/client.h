@@ -27,7 +27,7 @@ using api::Resource;
 using api::WriteOptions;
 
 struct List {
-  std::vector<Value> items;    // each with apiVersion and kind
+  std::vector<Value> items;  // each with apiVersion and kind
   std::string resource_version;
 };
 
@@ -60,10 +60,12 @@ class Client {
   // The namespace is the object's own metadata.namespace.
   virtual void create(const Resource& resource, Value object, const WriteOptions& options, Done done) = 0;
   // Subresources that are created on an object: "binding", "eviction", "token".
-  virtual void create_sub(const Resource& resource, const Name& name, Value object, const WriteOptions& options, Done done) = 0;
+  virtual void create_sub(const Resource& resource, const Name& name, Value object, const WriteOptions& options,
+                          Done done) = 0;
   // metadata.resourceVersion in the object, where set, is a precondition.
   virtual void update(const Resource& resource, Value object, const WriteOptions& options, Done done) = 0;
-  virtual void patch(const Resource& resource, const Name& name, PatchType type, Value patch, const WriteOptions& options, Done done) = 0;
+  virtual void patch(const Resource& resource, const Name& name, PatchType type, Value patch,
+                     const WriteOptions& options, Done done) = 0;
   // Answers with the object (still there, terminating) or a Status.
   virtual void remove(const Resource& resource, const Name& name, const DeleteOptions& options, Done done) = 0;
 };

@@ -156,8 +156,8 @@ class HttpClient final : public Client {
   }
 
   void update(const Resource& resource, Value object, const WriteOptions& options, Done done) override {
-    std::string path =
-        resource_path(resource, api::namespace_of(object), api::name_of(object), options.subresource) + write_query(options);
+    std::string path = resource_path(resource, api::namespace_of(object), api::name_of(object), options.subresource) +
+                       write_query(options);
     send("PUT", path, object, "application/json", std::move(done));
   }
 

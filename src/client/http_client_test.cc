@@ -76,20 +76,23 @@ TEST_F(HttpApiClientTest, Writes) {
   WriteOptions options;
   options.field_manager = "m n";
   options.dry_run = true;
-  EXPECT_TRUE(
-      wait([&](Client::Done done) { client_->create(api::resources::kConfigMaps, object, options, std::move(done)); }).ok());
+  EXPECT_TRUE(wait([&](Client::Done done) {
+                client_->create(api::resources::kConfigMaps, object, options, std::move(done));
+              }).ok());
   EXPECT_EQ(asked(), "POST /api/v1/namespaces/ns/configmaps?fieldManager=m%20n&dryRun=All");
   EXPECT_EQ(json::parse(last_.body).value(), object);
   WriteOptions status;
   status.subresource = "status";
-  EXPECT_TRUE(
-      wait([&](Client::Done done) { client_->update(api::resources::kConfigMaps, object, status, std::move(done)); }).ok());
+  EXPECT_TRUE(wait([&](Client::Done done) {
+                client_->update(api::resources::kConfigMaps, object, status, std::move(done));
+              }).ok());
   EXPECT_EQ(asked(), "PUT /api/v1/namespaces/ns/configmaps/c/status");
   WriteOptions force;
   force.force = true;
-  EXPECT_TRUE(wait([&](Client::Done done) {
-                client_->patch(api::resources::kConfigMaps, {"ns", "c"}, PatchType::kApply, object, force, std::move(done));
-              }).ok());
+  EXPECT_TRUE(
+      wait([&](Client::Done done) {
+        client_->patch(api::resources::kConfigMaps, {"ns", "c"}, PatchType::kApply, object, force, std::move(done));
+      }).ok());
   EXPECT_EQ(asked(), "PATCH /api/v1/namespaces/ns/configmaps/c?force=true");
   EXPECT_EQ(http::header(last_.headers, "content-type"), "application/apply-patch+yaml");
   WriteOptions eviction;

@@ -1,5 +1,6 @@
 #pragma once
-// Informer: a shared, indexed, always slightly stale copy of one collection, kept by list and watch over client::Client.
+// Informer: a shared, indexed, always slightly stale copy of one collection, kept by list and watch over
+// client::Client.
 //
 // Life: list; watch from the list's resourceVersion; when a watch ends, watch again from the last resourceVersion seen
 // (with back-off); on kExpired, or where the list must be made again, compare the new list with the cache and tell the
@@ -71,8 +72,8 @@ class Informer {
   virtual void when_seen(std::int64_t revision, Task task) = 0;
   // Calls `task` when the cache has no object `name` with that uid and exactly that resourceVersion (any more).
   virtual void when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) = 0;
-  // Calls `cut_off` each time a watch has ended or could not be made, on a later turn; the informer watches again by itself.
-  // The server may be another one since, which does not have all that it was told. One caller.
+  // Calls `cut_off` each time a watch has ended or could not be made, on a later turn; the informer watches again by
+  // itself. The server may be another one since, which does not have all that it was told. One caller.
   virtual void on_cut_off(std::function<void()> cut_off) = 0;
 };
 

@@ -86,7 +86,8 @@ struct Counters {
 
 bool has_cause(const Error& error, std::string_view reason) {
   if (!error.details) return false;
-  return std::any_of(error.details->causes.begin(), error.details->causes.end(), [&](const Cause& cause) { return cause.reason == reason; });
+  return std::any_of(error.details->causes.begin(), error.details->causes.end(),
+                     [&](const Cause& cause) { return cause.reason == reason; });
 }
 
 void add_once(Keys& keys, std::string key) {
@@ -305,11 +306,13 @@ struct Driver::State : std::enable_shared_from_this<Driver::State> {
   WorkQueue queue;
   WriteBudget budget;
   std::map<std::string, Aside> aside;
-  std::map<std::string, std::uint64_t> changes_left_alone;  // by change_key(): what the object asks for; 0: not seen yet
+  std::map<std::string, std::uint64_t>
+      changes_left_alone;  // by change_key(): what the object asks for; 0: not seen yet
   HandlingRecord* record = nullptr;
   int slot = -1;
   EventRecorder recorder;
-  // Of what the driver itself has to tell: a controller that writes in a loop has used up what the other allows for an object.
+  // Of what the driver itself has to tell: a controller that writes in a loop has used up what the other allows for an
+  // object.
   EventRecorder notices;
   std::vector<Watching> watching;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
@@ -322,8 +325,8 @@ void Driver::State::start() {
   watching = controller->watches();
   unsynced = watching.size();
   for (Watching& one : watching) {
-    subscriptions.push_back(
-        one.informer->subscribe([this, watched = &one](const Value& before, const Value& after) { read_change(*watched, before, after); }));
+    subscriptions.push_back(one.informer->subscribe(
+        [this, watched = &one](const Value& before, const Value& after) { read_change(*watched, before, after); }));
     one.informer->when_synced([weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self || --self->unsynced > 0) return;
@@ -363,7 +366,8 @@ bool Driver::State::is_change_left_alone(const std::string& resource, const Valu
   if (version != 0 && found->second == 0) {
     found->second = version;
     log_warning(controller->name(), "left alone: the server died on it", {{"object", key}});
-    notices.event(after, kWarning, "Quarantined", quarantine_message({controller->name(), key, HandlingRecord::kDeathsToQuarantine}));
+    notices.event(after, kWarning, "Quarantined",
+                  quarantine_message({controller->name(), key, HandlingRecord::kDeathsToQuarantine}));
   }
   if (version != 0 && found->second == version) return true;
   changes_left_alone.erase(found);
@@ -387,7 +391,8 @@ void Driver::State::quarantine() {
       continue;
     }
     aside[one.key] = Aside{version_of(object), Duration::max(), true};
-    log_warning(controller->name(), "left alone: the server died on it", {{"object", one.key}, {"times", std::to_string(one.times)}});
+    log_warning(controller->name(), "left alone: the server died on it",
+                {{"object", one.key}, {"times", std::to_string(one.times)}});
     notices.event(object, kWarning, "Quarantined", quarantine_message(one));
   }
 }
@@ -410,8 +415,8 @@ void Driver::State::set_aside(const std::string& key, const std::string& why) {
   queue.add_after(key, kSetAside);
   if (object.is_null()) return;
   notices.event(object, kWarning, "SetAside",
-                 "The controller " + controller->name() + " cannot handle this object: " + why +
-                     ". It is tried again when the object is changed, or in five minutes");
+                "The controller " + controller->name() + " cannot handle this object: " + why +
+                    ". It is tried again when the object is changed, or in five minutes");
 }
 
 bool Driver::State::is_held_back(const std::string& key) {
@@ -424,8 +429,9 @@ bool Driver::State::is_held_back(const std::string& key) {
   const Value object = subject(key);
   if (object.is_null()) return true;
   notices.event(object, kWarning, "WritesHeldBack",
-                 "The controller " + controller->name() + " writes for this object again and again, as if something undid it. It goes on with about " +
-                     std::to_string(rate) + " writes a second; kubectl get events shows what it does");
+                "The controller " + controller->name() +
+                    " writes for this object again and again, as if something undid it. It goes on with about " +
+                    std::to_string(rate) + " writes a second; kubectl get events shows what it does");
   return true;
 }
 
@@ -715,10 +721,9 @@ void Driver::State::refused(const RunPtr& run, const Action& action, const Error
   counters.failures.add();
   // A server that cannot be reached is no news about the object.
   if (error.code == Code::kUnavailable || error.code == Code::kTimeout) return;
-  log_warning(controller->name(), "write refused",
-              {{"resource", action.resource.group_resource()},
-               {"name", action.name.to_string()},
-               {"error", error.message}});
+  log_warning(
+      controller->name(), "write refused",
+      {{"resource", action.resource.group_resource()}, {"name", action.name.to_string()}, {"error", error.message}});
   for (const EventSpec& spec : action.on_failure) emit(spec, error.message);
 }
 
@@ -737,7 +742,10 @@ void Driver::poke(const std::string& key) { state_->queue.add(key); }
 
 void Driver::clock_moved() { state_->queue.add_waiting(); }
 
-bool Driver::idle() const { return state_->queue.idle() && state_->running == 0 && state_->recorder.pending() == 0 && state_->notices.pending() == 0; }
+bool Driver::idle() const {
+  return state_->queue.idle() && state_->running == 0 && state_->recorder.pending() == 0 &&
+         state_->notices.pending() == 0;
+}
 
 Controller& Driver::controller() { return *state_->controller; }
 

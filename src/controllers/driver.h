@@ -100,8 +100,8 @@ struct Plan {
   // Each chain's actions run one after the other and end at the first that fails; chains run side by side, in order of
   // their start. After a failure no further chain is started.
   std::vector<std::vector<Action>> chains;
-  std::vector<Action> then;               // in order, after all went well
-  std::vector<Action> otherwise;          // in order, after something was refused
+  std::vector<Action> then;       // in order, after all went well
+  std::vector<Action> otherwise;  // in order, after something was refused
   // Where set: words the first refusal's text into `otherwise` before that is carried out.
   std::function<void(const std::string& why, std::vector<Action>& otherwise)> explain;
   std::vector<EventSpec> events;          // at once, whatever happens
@@ -146,8 +146,8 @@ class Controller {
   virtual std::vector<Watching> watches() = 0;  // asked once; informers are shared and kept by the InformerSet
   // Builds the view from the caches and decides. No effects. An unknown key gives an empty plan.
   virtual Plan plan(const std::string& key, Time now) = 0;
-  // The object that a key is about, as cached: for what the driver itself has to tell or to remember of it. Null where there is
-  // none. `first`: the informer of the first of watches().
+  // The object that a key is about, as cached: for what the driver itself has to tell or to remember of it. Null where
+  // there is none. `first`: the informer of the first of watches().
   virtual Value subject(const std::string& key, const Informer& first) const { return first.get(name_of_key(key)); }
 };
 

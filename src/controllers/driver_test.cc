@@ -10,7 +10,6 @@
 #include <stdexcept>
 
 #include "base/files.h"
-
 #include "client/testing/fake_api.h"
 #include "client/testing/test_runtime.h"
 
@@ -222,25 +221,29 @@ class GoingNamespace final : public client::Client {
     why.details = details;
     runtime_.post([why, done = std::move(done)]() mutable { done(why); });
   }
-  void get(const api::Resource& resource, const api::Name& name, Done done) override { api_.get(resource, name, std::move(done)); }
+  void get(const api::Resource& resource, const api::Name& name, Done done) override {
+    api_.get(resource, name, std::move(done));
+  }
   void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override {
     api_.list(resource, options, std::move(done));
   }
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options, std::string revision,
-                                          client::WatchHandler* handler) override {
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
+                                             std::string revision, client::WatchHandler* handler) override {
     return api_.watch(resource, options, std::move(revision), handler);
   }
-  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options, Done done) override {
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
+                  Done done) override {
     api_.create_sub(resource, name, std::move(object), options, std::move(done));
   }
   void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
     api_.update(resource, std::move(object), options, std::move(done));
   }
-  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch, const api::WriteOptions& options,
-             Done done) override {
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+             const api::WriteOptions& options, Done done) override {
     api_.patch(resource, name, type, std::move(patch), options, std::move(done));
   }
-  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options, Done done) override {
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
+              Done done) override {
     api_.remove(resource, name, options, std::move(done));
   }
 
@@ -516,7 +519,8 @@ class Touchy final : public Controller {
     if (secret.is_null()) return plan;
     if (secret["fail"] == Value("throw")) throw std::runtime_error("planted");
     if (secret["fail"] == Value("check")) secret.mut("data").mut("below a text").set("a", 1);
-    if (secret["touched"] != secret["data"]) plan.add(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"touched", secret["data"]}})));
+    if (secret["touched"] != secret["data"])
+      plan.add(patch(kSecrets, secret, api::PatchType::kMerge, Value::object({{"touched", secret["data"]}})));
     return plan;
   }
   std::map<std::string, int> looks;
@@ -540,7 +544,9 @@ struct TouchyTest : DriverTest {
     out.set("data", data).set("fail", fail);
     return api.put(kSecrets, out);
   }
-  bool is_touched(std::string_view name) { return !api.read(kSecrets, {"default", std::string(name)})["touched"].is_null(); }
+  bool is_touched(std::string_view name) {
+    return !api.read(kSecrets, {"default", std::string(name)})["touched"].is_null();
+  }
   int told(std::string_view reason) {
     int count = 0;
     for (const Value& event : api.items(kEvents)) count += event["reason"].as_string() == reason ? 1 : 0;
@@ -581,7 +587,8 @@ struct TemporaryDirectory {
 };
 
 // As a server that dies in the middle: nothing of it is cleaned up but by the kernel.
-void die_while_handling(const std::string& directory, const std::string& controller, const std::string& key, const std::string& version = "1") {
+void die_while_handling(const std::string& directory, const std::string& controller, const std::string& key,
+                        const std::string& version = "1") {
   const pid_t child = ::fork();
   if (child == 0) {
     auto record = HandlingRecord::open(directory, version);
@@ -689,7 +696,8 @@ TEST(HandlingRecordTest, AnotherVersionAndDamagedFilesStartAnew) {
   for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "a", "default/x", "1");
   EXPECT_EQ(HandlingRecord::open(directory.path, "1").value()->quarantined("a").size(), 1u);
   EXPECT_TRUE(HandlingRecord::open(directory.path, "2").value()->quarantined("a").empty());
-  for (const char* damage : {"", "{", "[]", R"({"deaths":7})", R"({"version":"1","deaths":[{"controller":"a","key":"k","times":-4},{"key":1},7]})"}) {
+  for (const char* damage : {"", "{", "[]", R"({"deaths":7})",
+                             R"({"version":"1","deaths":[{"controller":"a","key":"k","times":-4},{"key":1},7]})"}) {
     ASSERT_TRUE(write_file(directory.path + "/deaths.json", damage).ok());
     EXPECT_TRUE(HandlingRecord::open(directory.path, "1").value()->quarantined("a").empty()) << damage;
   }
@@ -741,7 +749,8 @@ TEST_F(DriverTest, WhatIsUndoneAgainAndAgainIsHeldBackAndTold) {
     if (!map("a").is_null()) api.erase(kConfigMaps, {"default", "a"});
   }
   int made = 0, told = 0;
-  for (const std::string& call : api.calls) made += call.find("create configmaps") != std::string::npos && call.find("/a") != std::string::npos;
+  for (const std::string& call : api.calls)
+    made += call.find("create configmaps") != std::string::npos && call.find("/a") != std::string::npos;
   for (const Value& event : api.items(kEvents)) told += event["reason"].as_string() == "WritesHeldBack" ? 1 : 0;
   EXPECT_GE(made, 1000);
   EXPECT_LE(made, 1000 + 121 * 20);
@@ -790,7 +799,8 @@ class Maker final : public Controller {
 TEST_F(DriverTest, ManyMembersAreNotHeldBack) {
   driver = std::make_unique<Driver>(informers, std::make_unique<Maker>(informers));
   secret("all", 4000);
-  for (int i = 0; i < 100 && api.read(kConfigMaps, {"default", "m3999"})["round"].as_int() < 3; ++i) runtime.advance(10ms);
+  for (int i = 0; i < 100 && api.read(kConfigMaps, {"default", "m3999"})["round"].as_int() < 3; ++i)
+    runtime.advance(10ms);
   EXPECT_EQ(api.read(kConfigMaps, {"default", "m3999"})["round"].as_int(), 3) << "16,000 writes, and nothing waited";
   EXPECT_EQ(api.count(kConfigMaps), 4000u);
   for (const Value& event : api.items(kEvents)) EXPECT_NE(event["reason"].as_string(), "WritesHeldBack");

@@ -40,7 +40,8 @@ std::vector<Death> read_deaths(const std::string& directory, const std::string* 
   const Result<Value> stored = json::parse(text.ok() ? *text : "{}");
   if (!stored.ok() || (version && (*stored)["version"].as_string() != *version)) return out;
   for (const Value& one : (*stored)["deaths"]) {
-    Death death{one["controller"].str(), one["key"].str(), static_cast<int>(std::clamp<std::int64_t>(one["times"].as_int(), 0, kMostDeaths))};
+    Death death{one["controller"].str(), one["key"].str(),
+                static_cast<int>(std::clamp<std::int64_t>(one["times"].as_int(), 0, kMostDeaths))};
     if (!death.controller.empty() && !death.key.empty() && death.times > 0) out.push_back(std::move(death));
   }
   return out;
@@ -64,7 +65,8 @@ std::uint64_t version_of(const Value& object) {
 }
 
 std::string change_key(std::string_view resource, std::string_view ns, std::string_view name) {
-  return std::string(kChangeOf) + std::string(resource) + " " + std::string(ns) + (ns.empty() ? "" : "/") + std::string(name);
+  return std::string(kChangeOf) + std::string(resource) + " " + std::string(ns) + (ns.empty() ? "" : "/") +
+         std::string(name);
 }
 
 std::string quarantine_message(const Death& death) {
@@ -113,7 +115,11 @@ std::vector<Death> HandlingRecord::quarantined_in(const std::string& directory) 
 }
 
 HandlingRecord::HandlingRecord(std::string directory, std::string version, char* map, bool of_file)
-    : directory_(std::move(directory)), version_(std::move(version)), map_(map), of_file_(of_file), deaths_(read_deaths(directory_, &version_)) {}
+    : directory_(std::move(directory)),
+      version_(std::move(version)),
+      map_(map),
+      of_file_(of_file),
+      deaths_(read_deaths(directory_, &version_)) {}
 
 HandlingRecord::~HandlingRecord() {
   if (of_file_) ::munmap(map_, kMapBytes);
@@ -126,7 +132,8 @@ void HandlingRecord::count_deaths(const char* notes) {
     const std::string controller = text_at(slot, kNameBytes), key = text_at(slot + kNameBytes, kKeyBytes);
     if (controller.empty() || key.empty()) continue;
     any = true;
-    auto found = std::find_if(deaths_.begin(), deaths_.end(), [&](const Death& one) { return one.controller == controller && one.key == key; });
+    auto found = std::find_if(deaths_.begin(), deaths_.end(),
+                              [&](const Death& one) { return one.controller == controller && one.key == key; });
     if (found == deaths_.end()) found = deaths_.insert(deaths_.end(), Death{controller, key, 0});
     ++found->times;
     log_warning("server", "died while a controller handled an object",
@@ -166,11 +173,13 @@ int HandlingRecord::slot_of(std::string_view controller) {
 
 HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view key) { begin(record, slot, key); }
 
-HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view resource, std::string_view ns, std::string_view name) {
+HandlingRecord::Note::Note(HandlingRecord* record, int slot, std::string_view resource, std::string_view ns,
+                           std::string_view name) {
   if (!record || slot < 0) return;
   char key[kKeyBytes];
   std::size_t length = 0;
-  for (std::string_view part : {kChangeOf, resource, std::string_view(" "), ns, std::string_view(ns.empty() ? "" : "/"), name}) {
+  for (std::string_view part :
+       {kChangeOf, resource, std::string_view(" "), ns, std::string_view(ns.empty() ? "" : "/"), name}) {
     if (length + part.size() >= kKeyBytes) return;
     std::memcpy(key + length, part.data(), part.size());
     length += part.size();

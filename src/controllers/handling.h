@@ -1,15 +1,16 @@
 #pragma once
-// HandlingRecord: which object each controller is handling at this moment, kept where it outlives the process: in a small
-// shared mapping, so that noting it costs a copy of the name and no system call. A server that finds a note at its
-// start has died there; an object that it died on three times is in quarantine: its controller leaves it alone.
+// HandlingRecord: which object each controller is handling at this moment, kept where it outlives the process: in a
+// small shared mapping, so that noting it costs a copy of the name and no system call. A server that finds a note at
+// its start has died there; an object that it died on three times is in quarantine: its controller leaves it alone.
 //
-// The quarantine ends when the object changes (all but its status counts) or is deleted, with `berth down`, and with another
-// version of Berth. Deaths that did not lead to one are forgotten once the controller has handled the object to the end: then
-// the server was killed at a bad moment, and not by the object.
+// The quarantine ends when the object changes (all but its status counts) or is deleted, with `berth down`, and with
+// another version of Berth. Deaths that did not lead to one are forgotten once the controller has handled the object to
+// the end: then the server was killed at a bad moment, and not by the object.
 //
-// The mapping is the supervisor's memory, which a server has from it by fork, or without a supervisor the file "handling" in the
-// directory: its pages go to the disk twice a minute, as there is always something to be handled. The counts are in "deaths.json"
-// (written at a start after a death, and when they are forgotten). Owner: the server's loop.
+// The mapping is the supervisor's memory, which a server has from it by fork, or without a supervisor the file
+// "handling" in the directory: its pages go to the disk twice a minute, as there is always something to be handled. The
+// counts are in "deaths.json" (written at a start after a death, and when they are forgotten). Owner: the server's
+// loop.
 
 #include <cstdint>
 #include <memory>
@@ -28,8 +29,8 @@ struct Death {
   int times = 0;
 };
 
-// What the object asks for, without what controllers and agents say of it (its status): an object that is left alone is so
-// until this differs. 0 for null. Holds within one process.
+// What the object asks for, without what controllers and agents say of it (its status): an object that is left alone is
+// so until this differs. 0 for null. Holds within one process.
 std::uint64_t version_of(const Value& object);
 // What stands for reading a change of an object, which may be of another kind than the controller's own.
 inline constexpr std::string_view kChangeOf = "change of ";
@@ -41,8 +42,8 @@ class HandlingRecord {
  public:
   static constexpr int kDeathsToQuarantine = 3;
 
-  // The notes of all processes that are forked from this one from now on are in memory that it shares with them, for as long as it
-  // lives. For the supervisor.
+  // The notes of all processes that are forked from this one from now on are in memory that it shares with them, for as
+  // long as it lives. For the supervisor.
   static Status share_with_children();
   // `version`: of this program. Fails where the directory cannot be written. Damaged files count as empty.
   static Result<std::unique_ptr<HandlingRecord>> open(const std::string& directory, const std::string& version);

@@ -40,7 +40,8 @@ Duration WriteBudget::wait(const std::string& key, Duration now) {
   refill(bucket, now);
   if (bucket.tokens >= 0) return Duration::zero();
   // Until there is a second's worth, so that what is held back comes in one piece.
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((rate(bucket) - bucket.tokens) / rate(bucket)));
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>((rate(bucket) - bucket.tokens) / rate(bucket)));
 }
 
 bool WriteBudget::tell(const std::string& key) {

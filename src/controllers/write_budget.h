@@ -1,9 +1,10 @@
 #pragma once
-// WriteBudget: how many writes one controller may make on behalf of one key. A token bucket for each key, wide enough for
-// any work that comes to an end. It runs dry where something undoes what the controller does as fast as it is done: the last
-// line against loops that no planner foresees.
+// WriteBudget: how many writes one controller may make on behalf of one key. A token bucket for each key, wide enough
+// for any work that comes to an end. It runs dry where something undoes what the controller does as fast as it is done:
+// the last line against loops that no planner foresees.
 //
-// A plan is never cut short: its writes may overdraw the bucket, and the next plan waits. Owner: one driver, on its loop.
+// A plan is never cut short: its writes may overdraw the bucket, and the next plan waits. Owner: one driver, on its
+// loop.
 
 #include <cstddef>
 #include <string>
@@ -44,7 +45,9 @@ class WriteBudget {
     bool told = false;
   };
   double burst(const Bucket& bucket) const { return limits_.burst + limits_.burst_per_member * bucket.members; }
-  double rate(const Bucket& bucket) const { return limits_.per_second + limits_.per_second_per_member * bucket.members; }
+  double rate(const Bucket& bucket) const {
+    return limits_.per_second + limits_.per_second_per_member * bucket.members;
+  }
   void refill(Bucket& bucket, Duration now) const;
   Bucket& bucket_of(const std::string& key, Duration now);
 

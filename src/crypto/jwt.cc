@@ -98,7 +98,8 @@ Result<std::string> make_private_key(KeyKind kind) {
 Result<std::string> public_key(const std::string& private_key_pem) {
   BERTH_ASSIGN(Pkey key, read_any_key(private_key_pem));
   Bio out(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_PUBKEY(out.get(), key.get()) != 1) return error(Code::kInternal, "writing a key: " + openssl_error_text());
+  if (PEM_write_bio_PUBKEY(out.get(), key.get()) != 1)
+    return error(Code::kInternal, "writing a key: " + openssl_error_text());
   return bio_text(out.get());
 }
 
@@ -134,7 +135,8 @@ Result<std::string> sign_token(const std::string& private_key_pem, std::string_v
     return error(Code::kInternal, "signing a token: " + openssl_error_text());
   }
   std::string signature(size, '\0');
-  if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, data, text.size()) != 1) {
+  if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, data, text.size()) !=
+      1) {
     return error(Code::kInternal, "signing a token: " + openssl_error_text());
   }
   signature.resize(size);

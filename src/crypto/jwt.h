@@ -10,7 +10,7 @@
 namespace berth::crypto {
 
 enum class KeyKind { kEcdsa, kRsa };
-Result<std::string> make_private_key(KeyKind kind);               // PEM
+Result<std::string> make_private_key(KeyKind kind);                  // PEM
 Result<std::string> public_key(const std::string& private_key_pem);  // PEM
 
 // One key as JSON ({"use":"sig","kty":...,"kid":...,"alg":...}), from a public or a private key.

@@ -14,7 +14,9 @@ namespace {
 constexpr Duration kClockSkew = std::chrono::minutes(5);
 constexpr Duration kAuthorityLifetime = std::chrono::hours(24 * 3652);
 
-Error openssl_error(std::string_view what) { return error(Code::kInternal, std::string(what) + ": " + openssl_error_text()); }
+Error openssl_error(std::string_view what) {
+  return error(Code::kInternal, std::string(what) + ": " + openssl_error_text());
+}
 
 Result<std::string> certificate_text(X509* certificate) {
   Bio out(BIO_new(BIO_s_mem()));
@@ -122,7 +124,8 @@ Result<std::string> sign_certificate(X509* certificate, EVP_PKEY* key) {
 
 Result<std::string> key_text(EVP_PKEY* key) {
   Bio out(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_PrivateKey(out.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) return openssl_error("writing a key");
+  if (PEM_write_bio_PrivateKey(out.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    return openssl_error("writing a key");
   return bio_text(out.get());
 }
 
@@ -192,7 +195,8 @@ Result<std::string> sign_request(const KeyPair& authority, const std::string& re
 Result<Time> expiry(const std::string& certificate_pem) {
   BERTH_ASSIGN(Cert certificate, read_certificate(certificate_pem));
   std::tm fields{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &fields) != 1) return openssl_error("a certificate's time");
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &fields) != 1)
+    return openssl_error("a certificate's time");
   return Time(std::chrono::seconds(timegm(&fields)));
 }
 

@@ -17,10 +17,10 @@ struct KeyPair {
 struct CertificateRequest {
   std::string common_name;
   std::vector<std::string> organizations;
-  std::vector<std::string> dns_names;  // servers: subject alternative names
-  std::vector<std::string> addresses;  // servers: IP addresses as text
-  bool server = false, client = false; // extended key usage
-  Time not_before{};                   // some minutes are taken off, for clocks that disagree
+  std::vector<std::string> dns_names;   // servers: subject alternative names
+  std::vector<std::string> addresses;   // servers: IP addresses as text
+  bool server = false, client = false;  // extended key usage
+  Time not_before{};                    // some minutes are taken off, for clocks that disagree
   Duration lifetime = std::chrono::hours(24 * 365);
 };
 

@@ -29,7 +29,8 @@ TEST(Pki, IssuedCertificatesVerifyAndEndInTime) {
   request.lifetime = std::chrono::hours(1);
   KeyPair pair = issue(pki.authority, request).value();
   EXPECT_TRUE(verify_signed(pair.certificate_pem, pki.authority.certificate_pem).ok());
-  EXPECT_FALSE(verify_signed(pair.certificate_pem, Pki("test-ca").authority.certificate_pem).ok()) << "same name, other key";
+  EXPECT_FALSE(verify_signed(pair.certificate_pem, Pki("test-ca").authority.certificate_pem).ok())
+      << "same name, other key";
   EXPECT_TRUE(names_all(pair.certificate_pem, request));
   CertificateRequest more = request;
   more.addresses.push_back("10.0.0.2");
@@ -71,7 +72,8 @@ TEST(Tokens, SignedAndVerified) {
     EXPECT_TRUE(verify_token({public_key(other).value()}, token).failed_with(Code::kUnauthorized));
     EXPECT_TRUE(verify_token({}, token).failed_with(Code::kUnauthorized));
     auto parts = split(token, '.');
-    std::string forged = std::string(parts[0]) + "." + base64url_encode(R"({"sub":"admin"})") + "." + std::string(parts[2]);
+    std::string forged =
+        std::string(parts[0]) + "." + base64url_encode(R"({"sub":"admin"})") + "." + std::string(parts[2]);
     EXPECT_TRUE(verify_token({open}, forged).failed_with(Code::kUnauthorized));
     std::string unsigned_token = base64url_encode(R"({"alg":"none"})") + "." + std::string(parts[1]) + ".";
     EXPECT_TRUE(verify_token({open}, unsigned_token).failed_with(Code::kUnauthorized));

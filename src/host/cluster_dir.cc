@@ -17,11 +17,14 @@ std::string ClusterDir::up() const {
 }
 
 Result<ClusterDir> open_cluster_dir(const std::string& path) {
-  const auto refused = [&path](const std::string& why) { return error(Code::kInvalid, "--data-dir " + berth::quoted(path) + " " + why); };
+  const auto refused = [&path](const std::string& why) {
+    return error(Code::kInvalid, "--data-dir " + berth::quoted(path) + " " + why);
+  };
   if (path.empty()) return refused("is empty; name a directory");
   // The path goes into line-based files and mount options.
   for (const char c : path) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return refused("has a control character in it; choose another directory");
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return refused("has a control character in it; choose another directory");
   }
   std::error_code problem;
   const std::filesystem::path absolute = std::filesystem::absolute(path, problem);
@@ -31,13 +34,14 @@ Result<ClusterDir> open_cluster_dir(const std::string& path) {
   if (problem) return refused("cannot be used: " + problem.message());
   while (dir.root.size() > 1 && dir.root.back() == '/') dir.root.pop_back();
   const auto status = std::filesystem::symlink_status(dir.root, problem);
-  if (std::filesystem::is_symlink(status)) return refused("is a symbolic link to a directory that does not exist; make that first");
+  if (std::filesystem::is_symlink(status))
+    return refused("is a symbolic link to a directory that does not exist; make that first");
   if (std::filesystem::exists(status) && !std::filesystem::is_directory(status)) return refused("is not a directory");
   constexpr std::size_t kLimit = sizeof(sockaddr_un::sun_path) - 1;
   if (dir.agent_socket().size() > kLimit) {
-    return error(Code::kInvalid, "--data-dir " + path + " is too long: the sockets below it may have " + std::to_string(kLimit) +
-                                     " characters, " + dir.agent_socket() + " has " + std::to_string(dir.agent_socket().size()) +
-                                     "; choose a shorter directory");
+    return error(Code::kInvalid, "--data-dir " + path + " is too long: the sockets below it may have " +
+                                     std::to_string(kLimit) + " characters, " + dir.agent_socket() + " has " +
+                                     std::to_string(dir.agent_socket().size()) + "; choose a shorter directory");
   }
   return dir;
 }

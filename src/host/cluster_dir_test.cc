@@ -57,10 +57,12 @@ TEST_F(ClusterDirTest, SaysWhyADirectoryCannotBeOne) {
   EXPECT_EQ(why(""), "--data-dir \"\" is empty; name a directory");
   EXPECT_NE(why("/tmp/a\nb").find("has a control character in it"), std::string::npos);
   ASSERT_EQ(::symlink("nowhere", (top_ + "/link").c_str()), 0);
-  EXPECT_NE(why(top_ + "/link").find("is a symbolic link to a directory that does not exist"), std::string::npos) << why(top_ + "/link");
+  EXPECT_NE(why(top_ + "/link").find("is a symbolic link to a directory that does not exist"), std::string::npos)
+      << why(top_ + "/link");
   ASSERT_TRUE(write_file(top_ + "/file", "").ok());
   EXPECT_NE(why(top_ + "/file").find("is not a directory"), std::string::npos) << why(top_ + "/file");
-  EXPECT_NE(why(top_ + "/" + std::string(100, 'x')).find("is too long: the sockets below it may have 107 characters"), std::string::npos);
+  EXPECT_NE(why(top_ + "/" + std::string(100, 'x')).find("is too long: the sockets below it may have 107 characters"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ constexpr mode_t kStarting = 0600, kReady = 0644;  // of the pid file: a mode ta
 
 constexpr unsigned long kExiting = 0x4;  // PF_EXITING of the kernel's task flags
 
-// What /proc says of a process. Fields 3, 9 and 22 of its stat, counted behind the command name, which may hold anything.
+// What /proc says of a process. Fields 3, 9 and 22 of its stat, counted behind the command name, which may hold
+// anything.
 struct ProcessFacts {
   std::string start_time;  // empty where there is no such process
   bool ending = false;     // killed or exiting, but its files and locks may still be held: by other threads of it too
@@ -164,11 +165,15 @@ DaemonSpec agent_daemon(const ClusterDir& dir) {
   return {"agent", {"berth", "agent", "--data-dir", dir.root}, dir.agent_pid(), dir.logs() + "/agent.log"};
 }
 DaemonSpec supervisor_daemon(const ClusterDir& dir) {
-  return {"supervisor", {"berth", "supervise", "--data-dir", dir.root}, dir.supervisor_pid(), dir.logs() + "/supervisor.log"};
+  return {"supervisor",
+          {"berth", "supervise", "--data-dir", dir.root},
+          dir.supervisor_pid(),
+          dir.logs() + "/supervisor.log"};
 }
 
 void remember_arguments(int argc, char** argv) {
-  if (argc > 0) arguments = {argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) + 1 - argv[0])};
+  if (argc > 0)
+    arguments = {argv[0], static_cast<std::size_t>(argv[argc - 1] + std::strlen(argv[argc - 1]) + 1 - argv[0])};
 }
 
 Result<Started> start_daemon(const DaemonSpec& spec) {
@@ -196,8 +201,9 @@ Result<std::string> await_word(const DaemonSpec& spec, const Started& started, D
   while (text.find('\n') == std::string::npos) {
     pollfd waiting{fd.get(), POLLIN, 0};
     int ready = ::poll(&waiting, 1, milliseconds);
-    if (ready == 0) return error(Code::kTimeout, "the " + spec.name + " is not ready after " + std::to_string(milliseconds / 1000) +
-                                                     " s; see " + spec.log_file);
+    if (ready == 0)
+      return error(Code::kTimeout, "the " + spec.name + " is not ready after " + std::to_string(milliseconds / 1000) +
+                                       " s; see " + spec.log_file);
     char buffer[1024];
     ssize_t length = ::read(fd.get(), buffer, sizeof buffer);
     if (length <= 0) break;
@@ -213,8 +219,10 @@ Status await_ready(const DaemonSpec& spec, const Started& started, Duration limi
 }
 
 Error failed_start(const DaemonSpec& spec, std::string_view text) {
-  if (!trim(text).empty()) return error(Code::kInternal, "the " + spec.name + " cannot start: " + std::string(trim(text)));
-  return error(Code::kInternal, "the " + spec.name + " ended while starting: " + last_lines(spec.log_file) + " (" + spec.log_file + ")");
+  if (!trim(text).empty())
+    return error(Code::kInternal, "the " + spec.name + " cannot start: " + std::string(trim(text)));
+  return error(Code::kInternal,
+               "the " + spec.name + " ended while starting: " + last_lines(spec.log_file) + " (" + spec.log_file + ")");
 }
 
 namespace {

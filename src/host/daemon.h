@@ -13,9 +13,9 @@
 namespace berth::host {
 
 struct DaemonSpec {
-  std::string name;                  // "server": for messages
-  std::vector<std::string> argv;     // run as this program (/proc/self/exe), argv[0] included
-  std::string pid_file, log_file;    // others may read the pid file once the daemon has reported that it is ready
+  std::string name;                // "server": for messages
+  std::vector<std::string> argv;   // run as this program (/proc/self/exe), argv[0] included
+  std::string pid_file, log_file;  // others may read the pid file once the daemon has reported that it is ready
 };
 DaemonSpec server_daemon(const ClusterDir& dir);
 DaemonSpec agent_daemon(const ClusterDir& dir);
@@ -28,8 +28,8 @@ struct Started {
   int ready_fd = -1;
 };
 Result<Started> start_daemon(const DaemonSpec& spec);
-// The same, but the child goes on in `run` instead of running the program afresh, and ends with its answer: what the two
-// processes have loaded is in memory once. For a process with one thread. The child is named by `spec.argv` where
+// The same, but the child goes on in `run` instead of running the program afresh, and ends with its answer: what the
+// two processes have loaded is in memory once. For a process with one thread. The child is named by `spec.argv` where
 // remember_arguments() was called and there is room.
 Result<Started> fork_daemon(const DaemonSpec& spec, const std::function<int()>& run);
 void remember_arguments(int argc, char** argv);
@@ -41,8 +41,8 @@ Status await_ready(const DaemonSpec& spec, const Started& started, Duration limi
 // Why a daemon ended while it was starting, from the text it wrote to its pipe and from its log.
 Error failed_start(const DaemonSpec& spec, std::string_view text);
 
-// The process of a pid file, where it is still that process (compared by start time). One that was killed but still holds
-// files and locks is waited for and then counts as gone.
+// The process of a pid file, where it is still that process (compared by start time). One that was killed but still
+// holds files and locks is waited for and then counts as gone.
 std::optional<int> running_daemon(const std::string& pid_file);
 // The process of the pid file runs and has reported that it is ready.
 bool daemon_is_ready(const DaemonSpec& spec);

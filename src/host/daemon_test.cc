@@ -73,11 +73,14 @@ TEST(Daemon, OneThatEndsIsGoneWithItsLastThread) {
   if (child == 0) {
     ::close(release[1]);
     pthread_t last;
-    ::pthread_create(&last, nullptr, [](void* end) -> void* {
-      char byte;
-      (void)!::read(*static_cast<int*>(end), &byte, 1);
-      ::_exit(0);
-    }, &release[0]);
+    ::pthread_create(
+        &last, nullptr,
+        [](void* end) -> void* {
+          char byte;
+          (void)!::read(*static_cast<int*>(end), &byte, 1);
+          ::_exit(0);
+        },
+        &release[0]);
     ::syscall(SYS_exit, 0);  // of this thread alone
   }
   ASSERT_GT(child, 0);

@@ -60,7 +60,8 @@ constexpr int kAnyCpu = -1;
   // below that path, which would otherwise be the host's: a page for each container.
   if (is_cgroup2("/sys/fs/cgroup/unified")) {
     if (::umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0) fail("hiding /sys/fs/cgroup/unified");
-    if (::mount("berth", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=64m,mode=755") != 0) fail("covering /sys/fs/cgroup/unified");
+    if (::mount("berth", "/sys/fs/cgroup/unified", "tmpfs", 0, "size=64m,mode=755") != 0)
+      fail("covering /sys/fs/cgroup/unified");
   }
   if (::write(ready_fd, "ok", 2) != 2) _exit(1);
   char byte;
@@ -82,7 +83,8 @@ Status pin(const std::string& from, const std::string& to) {
 Status prepare_pin_directory(const std::string& path) {
   BERTH_TRY(make_directories(path, 0700));
   if (::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) return errno_error("bind-mounting " + path);
-  if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0) return errno_error("making " + path + " private");
+  if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0)
+    return errno_error("making " + path + " private");
   return ok_status();
 }
 
@@ -138,7 +140,8 @@ void remove_cgroup(const std::string& cgroup) {
 
 // Version 1: a frozen process that is killed does not end.
 void thaw(const std::string& cgroup) {
-  if (Fd state(::open((cgroup + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC)); state) (void)!::write(state.get(), "THAWED", 6);
+  if (Fd state(::open((cgroup + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC)); state)
+    (void)!::write(state.get(), "THAWED", 6);
   Result<std::vector<std::string>> children = list_directory(cgroup);
   if (!children.ok()) return;
   for (const std::string& child : *children) {
@@ -197,14 +200,16 @@ Status make_and_pin(const ClusterDir& dir, int cpu) {
 
 }  // namespace
 
-bool node_space_exists(const ClusterDir& dir) { return is_pinned(dir.network_namespace()) && is_pinned(dir.mount_namespace()); }
+bool node_space_exists(const ClusterDir& dir) {
+  return is_pinned(dir.network_namespace()) && is_pinned(dir.mount_namespace());
+}
 
 Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
   if (node_space_exists(dir)) return ok_status();
   BERTH_TRY(destroy_node_space(dir));
   BERTH_TRY(prepare_pin_directory(dir.namespaces()));
-  // A mount namespace can be pinned only in an older one. Linux 6.18 tells the older one by numbers of which each CPU has a
-  // block of its own; made on the CPU on which ours was made, a namespace is certain to look younger than ours.
+  // A mount namespace can be pinned only in an older one. Linux 6.18 tells the older one by numbers of which each CPU
+  // has a block of its own; made on the CPU on which ours was made, a namespace is certain to look younger than ours.
   Status status = make_and_pin(dir, kAnyCpu);
   for (int cpu : own_cpus()) {
     if (!status.failed_with(Code::kInvalid)) break;
@@ -213,8 +218,9 @@ Status make_node_space(const ClusterDir& dir, const NodeAddresses& addresses) {
     status = make_and_pin(dir, cpu);
   }
   if (status.failed_with(Code::kInvalid)) {
-    return status.error().in("a mount namespace can be pinned only in an older one; run this from the machine's own, or from one that was made on a CPU "
-                             "that this process may use");
+    return status.error().in(
+        "a mount namespace can be pinned only in an older one; run this from the machine's own, or from one that was made on a CPU "
+        "that this process may use");
   }
   BERTH_TRY(status);
   return configure_loopback(dir, addresses);
@@ -260,7 +266,8 @@ std::vector<int> node_processes(const ClusterDir& dir) {
   std::vector<int> pids;
   for (const std::string& cgroup : cgroup_directories(dir)) collect_processes(cgroup, pids);
   // The first processes of shared process namespaces have a mount namespace of their own.
-  for (const auto& [kind, path] : {std::pair("mnt", dir.mount_namespace()), std::pair("net", dir.network_namespace())}) {
+  for (const auto& [kind, path] :
+       {std::pair("mnt", dir.mount_namespace()), std::pair("net", dir.network_namespace())}) {
     struct stat pinned {};
     if (!is_pinned(path) || ::stat(path.c_str(), &pinned) != 0) continue;
     Result<std::vector<std::string>> entries = list_directory("/proc");
@@ -293,8 +300,7 @@ Status destroy_node_space(const ClusterDir& dir) {
       if (::umount2(path.c_str(), MNT_DETACH) != 0) return errno_error("unpinning " + path);
     }
   }
-  while (::umount2(dir.namespaces().c_str(), MNT_DETACH) == 0) {
-  }
+  while (::umount2(dir.namespaces().c_str(), MNT_DETACH) == 0) {}
   BERTH_TRY(remove_all(dir.namespaces()));
   if (std::vector<int> left = node_processes(dir); !left.empty()) {
     return error(Code::kInternal, "process " + std::to_string(left[0]) + " of the node does not end; see /proc/" +

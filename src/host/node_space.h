@@ -13,7 +13,7 @@
 namespace berth::host {
 
 struct NodeAddresses {
-  std::string api_service = "10.96.0.1";   // the kubernetes Service
+  std::string api_service = "10.96.0.1";  // the kubernetes Service
   std::string dns_service = "10.96.0.10";
 };
 

@@ -56,7 +56,8 @@ TEST(NodeSpace, IsMadeFromAnyMountNamespace) {
     if (child == 0) make_some(cpu, root);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "from a namespace made on CPU " << cpu << ": status " << status;
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        << "from a namespace made on CPU " << cpu << ": status " << status;
   }
   EXPECT_TRUE(remove_all(root).ok());
 }

@@ -16,8 +16,10 @@ class OwnershipTest : public ::testing::Test {
   OwnershipTest() {
     char name[] = "/tmp/berth-owners-XXXXXX";
     dir_.root = ::mkdtemp(name);
-    for (const std::string& path : {dir_.pki(), dir_.root + "/store", dir_.node(), dir_.run()}) EXPECT_TRUE(make_directories(path, 0700).ok());
-    for (const char* file : {"/pki/ca.key", "/pki/tokens.csv", "/store/berth.db", "/cluster.json"}) EXPECT_TRUE(write_file(dir_.root + file, "x", 0600).ok());
+    for (const std::string& path : {dir_.pki(), dir_.root + "/store", dir_.node(), dir_.run()})
+      EXPECT_TRUE(make_directories(path, 0700).ok());
+    for (const char* file : {"/pki/ca.key", "/pki/tokens.csv", "/store/berth.db", "/cluster.json"})
+      EXPECT_TRUE(write_file(dir_.root + file, "x", 0600).ok());
     EXPECT_TRUE(write_file(dir_.pki() + "/ca.crt", "x", 0644).ok());
     EXPECT_TRUE(write_file(dir_.root + "/store/berth.db-wal", "x", 0644).ok()) << "as earlier versions made it";
   }
@@ -50,7 +52,8 @@ TEST_F(OwnershipTest, OpenModesAreRefusedByName) {
       {"/pki/ca.key", 0644, " has mode 0644: others can read keys or tokens of the cluster. Close it with chmod 0600 "},
       {"/pki/tokens.csv", 0640, " has mode 0640: others can read keys or tokens"},
       {"/pki/ca.crt", 0664, " has mode 0664: others can change keys or tokens"},
-      {"/store", 0755, " has mode 0755: others can read all objects of the cluster, secrets included. Close it with chmod 0700 "},
+      {"/store", 0755,
+       " has mode 0755: others can read all objects of the cluster, secrets included. Close it with chmod 0700 "},
       {"/store/berth.db", 0666, " has mode 0666: others can change all objects"},
       {"/cluster.json", 0602, " has mode 0602: others can change what the cluster was told"},
       {"/run", 01777, " has mode 1777: others can change what runs in the cluster. Close it with chmod 1755 "},
@@ -68,7 +71,8 @@ TEST_F(OwnershipTest, OpenModesAreRefusedByName) {
 
 TEST_F(OwnershipTest, ForeignOwnersAreRefusedByName) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to give files away";
-  for (const std::string& path : {dir_.root, dir_.pki(), dir_.pki() + "/ca.key", dir_.root + "/store", dir_.root + "/store/berth.db"}) {
+  for (const std::string& path :
+       {dir_.root, dir_.pki(), dir_.pki() + "/ca.key", dir_.root + "/store", dir_.root + "/store/berth.db"}) {
     ASSERT_EQ(::chown(path.c_str(), 12345, 0), 0);
     EXPECT_TRUE(refusal().starts_with(path + " belongs to user 12345, but berth runs as user 0")) << refusal();
     EXPECT_NE(refusal().find("Take it over with chown 0 " + path), std::string::npos) << refusal();

@@ -1,6 +1,6 @@
 #pragma once
-// Disk space that a cluster keeps for itself, in a file of its data directory, so that `berth up` and `berth down` can write
-// what they must when the disk is full. For the command line; blocks for a moment.
+// Disk space that a cluster keeps for itself, in a file of its data directory, so that `berth up` and `berth down` can
+// write what they must when the disk is full. For the command line; blocks for a moment.
 
 #include "host/cluster_dir.h"
 

@@ -33,13 +33,15 @@ Restarts read_restarts(const std::string& file, const std::string& role) {
   if (Result<Time> last = parse_time(one["last"].as_string()); last.ok()) out.last = *last;
   const Value& next = one["next"];
   const Result<Time> at = parse_time(next["at"].as_string()), first_end = parse_time(next["firstEnd"].as_string());
-  if (at.ok() && first_end.ok()) out.next = NextStart{*at, static_cast<int>(next["ends"].as_int()), *first_end, next["why"].str()};
+  if (at.ok() && first_end.ok())
+    out.next = NextStart{*at, static_cast<int>(next["ends"].as_int()), *first_end, next["why"].str()};
   return out;
 }
 
 std::string describe(const Restarts& restarts) {
   if (restarts.count <= 0) return "";
-  return "restarted " + (restarts.count == 1 ? std::string("once, at ") : std::to_string(restarts.count) + " times, last at ") +
+  return "restarted " +
+         (restarts.count == 1 ? std::string("once, at ") : std::to_string(restarts.count) + " times, last at ") +
          format_time(restarts.last) + ": " + restarts.why;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// How often each daemon of a cluster was restarted since `berth up`, and when the next restart is due, for those who look.
+// How often each daemon of a cluster was restarted since `berth up`, and when the next restart is due, for those who
+// look.
 
 #include <optional>
 #include <string>
@@ -22,7 +23,7 @@ struct Restarts {
   std::string role;
   int count = 0;
   Time last{};
-  std::string why;  // how the process before ended
+  std::string why;                // how the process before ended
   std::optional<NextStart> next;  // while the supervisor waits for it
 };
 

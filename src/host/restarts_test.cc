@@ -17,7 +17,8 @@ TEST(RestartsTest, TheNextStartIsReadAsItWasWritten) {
   char name[] = "/tmp/berth-restarts-XXXXXX";
   ASSERT_NE(::mkdtemp(name), nullptr);
   const std::string file = std::string(name) + "/restarts.json";
-  const Restarts waits{"server", 4, kNow - 20s, "ended", NextStart{kNow + 12500ms, 5, kNow - 180s, "killed by signal 9 (Killed)"}};
+  const Restarts waits{"server", 4, kNow - 20s, "ended",
+                       NextStart{kNow + 12500ms, 5, kNow - 180s, "killed by signal 9 (Killed)"}};
   ASSERT_TRUE(write_restarts(file, {waits, Restarts{"agent", 1, kNow, "ended with exit code 1", {}}}).ok());
   const Restarts read = read_restarts(file, "server");
   EXPECT_EQ(describe(read), "restarted 4 times, last at 2026-01-02T03:03:45Z: ended");

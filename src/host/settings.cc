@@ -39,7 +39,8 @@ Status save_settings(const ClusterDir& dir, const Settings& settings) {
                                {"featureGates", settings.feature_gates},
                                {"allowedUnsafeSysctls", std::move(sysctls)}});
   const std::string text = json::encode_pretty(value) + "\n";
-  if (Result<std::string> now = read_file(dir.settings()); now.ok() && *now == text) return ok_status();  // the disk may be full
+  if (Result<std::string> now = read_file(dir.settings()); now.ok() && *now == text)
+    return ok_status();  // the disk may be full
   return write_file_durably(dir.settings(), text, 0600);
 }
 

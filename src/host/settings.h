@@ -19,7 +19,7 @@ struct Settings {
   std::string api_service_ip = "10.96.0.1";
   std::string dns_service_ip = "10.96.0.10";
   std::string node_ip = "10.244.0.1";
-  std::string feature_gates;  // "Name=true,Other=false"
+  std::string feature_gates;                        // "Name=true,Other=false"
   std::vector<std::string> allowed_unsafe_sysctls;  // that pods of this node may set, beside the safe ones
 };
 

@@ -30,14 +30,14 @@ class Link;
 // One request on its way. Whoever waits for it holds it; `live` ends when nobody wants to hear of it any more.
 struct Job {
   ClientRequest request;
-  Function<void(Result<Response>)> done;                     // send
-  Function<void(const Response&)> head;                      // stream
+  Function<void(Result<Response>)> done;  // send
+  Function<void(const Response&)> head;   // stream
   Function<void(std::string_view)> data;
   Function<void(Status)> end;
-  Function<void(Result<Client::Upgraded>)> upgraded;         // upgrade
+  Function<void(Result<Client::Upgraded>)> upgraded;  // upgrade
   TimerId timer = 0;
   Link* link = nullptr;
-  bool live = true, again = false;                           // again: may be sent once more on a new connection
+  bool live = true, again = false;  // again: may be sent once more on a new connection
   bool paused = false;
   bool streams() const { return static_cast<bool>(end); }
 };
@@ -84,7 +84,7 @@ class Link : public std::enable_shared_from_this<Link> {
   Loop& loop_;
   std::unique_ptr<Socket> socket_;
   OutQueue out_;
-  std::string input_;                 // of an answer, not parsed yet; then of the raw channel
+  std::string input_;  // of an answer, not parsed yet; then of the raw channel
   std::unique_ptr<ResponseParser> parser_;
   std::shared_ptr<Job> job_;
   std::unique_ptr<Raw> raw_;
@@ -125,7 +125,7 @@ class ClientImpl final : public Client {
   void abort(const std::shared_ptr<Job>& job);
   void fail(const std::shared_ptr<Job>& job, Error why);
   void retry(const std::shared_ptr<Job>& job);
-  void done_with(const std::shared_ptr<Job>& job);     // before its last callback
+  void done_with(const std::shared_ptr<Job>& job);  // before its last callback
   void idle(const std::shared_ptr<Link>& link);
   void remove(const std::shared_ptr<Link>& link);
 
@@ -286,7 +286,8 @@ void Link::begin(std::shared_ptr<Job> job) {
     add("Host", endpoint.server_name.empty() ? host : endpoint.server_name);
   }
   for (const auto& [name, value] : request.headers) add(name, value);
-  bool has_body = !request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
+  bool has_body =
+      !request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
   if (has_body && !upgrade) add("Content-Length", std::to_string(request.body.size()));
   head += "\r\n";
   out_.append(head);
@@ -471,7 +472,8 @@ void Link::answered() {
   response.body = std::move(body_);
   body_ = std::string();
   bool upgraded = job->upgraded && response.status == 101;
-  bool reusable = !upgraded && response.status != 101 && parser_->keep_alive() && out_.empty() && input_.empty() && !write_failed_;
+  bool reusable =
+      !upgraded && response.status != 101 && parser_->keep_alive() && out_.empty() && input_.empty() && !write_failed_;
   owner_->done_with(job);
   auto done = std::move(job->done);
   auto end = std::move(job->end);

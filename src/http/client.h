@@ -11,11 +11,11 @@
 namespace berth::http {
 
 struct Endpoint {
-  std::string address;                 // "127.0.0.1:6443" or "unix:/path"
+  std::string address;  // "127.0.0.1:6443" or "unix:/path"
   bool tls = false;
-  std::string server_name;             // SNI and the name the certificate must have
-  std::string ca_pem;                  // who may have signed the server's certificate; empty with insecure
-  bool insecure = false;               // do not verify (probes)
+  std::string server_name;               // SNI and the name the certificate must have
+  std::string ca_pem;                    // who may have signed the server's certificate; empty with insecure
+  bool insecure = false;                 // do not verify (probes)
   std::string certificate_pem, key_pem;  // ours, optional
   std::optional<Duration> connect_timeout = std::chrono::seconds(5);
 };
@@ -29,13 +29,13 @@ struct Response {
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";
-  Headers headers;                     // Host and Content-Length are added
+  Headers headers;  // Host and Content-Length are added
   std::string body;
-  std::optional<Duration> timeout;     // of the whole exchange
+  std::optional<Duration> timeout;  // of the whole exchange
   std::size_t max_body = 64u << 20;
 };
 
-class Stream {                         // destroying it aborts the request; no callback follows
+class Stream {  // destroying it aborts the request; no callback follows
  public:
   virtual ~Stream() = default;
   virtual void pause_reading(bool pause) = 0;  // while paused the peer is slowed down by its socket

@@ -34,17 +34,20 @@ class ClientTest : public ::testing::Test {
   std::string canned(std::string bytes) {
     auto to = parse_address("127.0.0.1:0");
     listener_ = bind_and_listen(*to).value();
-    EXPECT_TRUE(loop_.watch_fd(listener_.get(), 1 /* EPOLLIN */, [this, bytes](std::uint32_t) {
-      int fd = ::accept(listener_.get(), nullptr, nullptr);
-      if (fd < 0) return;
-      (void)loop_.watch_fd(fd, 1, [this, fd, answer = bytes](std::uint32_t) {
-        Fd own(fd);
-        char room[4096];
-        [[maybe_unused]] ssize_t n = ::recv(fd, room, sizeof room, 0);
-        n = ::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
-        loop_.unwatch_fd(fd);
-      });
-    }).ok());
+    EXPECT_TRUE(loop_
+                    .watch_fd(listener_.get(), 1 /* EPOLLIN */,
+                              [this, bytes](std::uint32_t) {
+                                int fd = ::accept(listener_.get(), nullptr, nullptr);
+                                if (fd < 0) return;
+                                (void)loop_.watch_fd(fd, 1, [this, fd, answer = bytes](std::uint32_t) {
+                                  Fd own(fd);
+                                  char room[4096];
+                                  [[maybe_unused]] ssize_t n = ::recv(fd, room, sizeof room, 0);
+                                  n = ::send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+                                  loop_.unwatch_fd(fd);
+                                });
+                              })
+                    .ok());
     return local_address(listener_.get()).value();
   }
 
@@ -194,15 +197,17 @@ TEST_F(ClientTest, ErrorsSayWhatIsKnown) {
   EXPECT_TRUE(get(*client).failed_with(Code::kUnavailable)) << "nobody listens";
 
   std::vector<std::shared_ptr<Exchange>> held;
-  serve([&](std::shared_ptr<Exchange> e) {
-    if (e->request().path == "/cut") {
-      e->start(200, {{"content-length", "10"}});
-      e->write({SharedBytes::of("12345")});
-      loop_.after(std::chrono::milliseconds(5), [e] {});
-      return;
-    }
-    held.push_back(e);
-  }, false);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        if (e->request().path == "/cut") {
+          e->start(200, {{"content-length", "10"}});
+          e->write({SharedBytes::of("12345")});
+          loop_.after(std::chrono::milliseconds(5), [e] {});
+          return;
+        }
+        held.push_back(e);
+      },
+      false);
   client = make_client(loop_, plain());
   ClientRequest slow;
   slow.timeout = std::chrono::milliseconds(30);
@@ -281,8 +286,9 @@ TEST_F(ClientTest, StreamsHeadDataEnd) {
   int status = 0;
   std::string data;
   std::optional<Status> end;
-  auto stream = client->stream({}, [&](const Response& head) { status = head.status; },
-                               [&](std::string_view bytes) { data += bytes; }, [&](Status s) { end = s; });
+  auto stream = client->stream(
+      {}, [&](const Response& head) { status = head.status; }, [&](std::string_view bytes) { data += bytes; },
+      [&](Status s) { end = s; });
   ASSERT_TRUE(drive(loop_, [&] { return data == "one"; }));
   EXPECT_EQ(status, 201);
   EXPECT_FALSE(end);
@@ -300,7 +306,8 @@ TEST_F(ClientTest, AStreamThatIsCutEndsWithAnError) {
   });
   auto client = make_client(loop_, endpoint());
   std::optional<Status> end;
-  auto stream = client->stream({}, [](const Response&) {}, [](std::string_view) {}, [&](Status s) { end = s; });
+  auto stream = client->stream(
+      {}, [](const Response&) {}, [](std::string_view) {}, [&](Status s) { end = s; });
   ASSERT_TRUE(drive(loop_, [&] { return end.has_value(); }));
   EXPECT_TRUE(end->failed_with(Code::kUnknown));
 }
@@ -317,8 +324,9 @@ TEST_F(ClientTest, DroppingAStreamAbortsTheRequest) {
   auto client = make_client(loop_, endpoint());
   std::unique_ptr<Stream> stream;
   // From within its own callback, the hardest moment.
-  stream = client->stream({}, [](const Response&) {}, [&](std::string_view) { stream.reset(); },
-                          [&](Status) { ADD_FAILURE() << "no callback follows"; });
+  stream = client->stream(
+      {}, [](const Response&) {}, [&](std::string_view) { stream.reset(); },
+      [&](Status) { ADD_FAILURE() << "no callback follows"; });
   EXPECT_TRUE(drive(loop_, [&] { return closed && !stream; }));
 }
 
@@ -342,8 +350,8 @@ TEST_F(ClientTest, APausedStreamHoldsTheServerBack) {
   auto client = make_client(loop_, endpoint());
   std::size_t read = 0;
   bool ended = false;
-  auto stream = client->stream({}, [](const Response&) {}, [&](std::string_view b) { read += b.size(); },
-                               [&](Status s) { ended = s.ok(); });
+  auto stream = client->stream(
+      {}, [](const Response&) {}, [&](std::string_view b) { read += b.size(); }, [&](Status s) { ended = s.ok(); });
   stream->pause_reading(true);
   ASSERT_TRUE(drive(loop_, [&] { return written > 0; }));
   for (int i = 0; i < 50; ++i) loop_.run_once(std::chrono::milliseconds(1));

@@ -18,8 +18,13 @@ Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milli
 }  // namespace
 
 Connection::Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, Peer peer)
-    : transport_(transport), id_(id), peer_(std::move(peer)), socket_(std::move(fd), tcp), born_(transport.now()),
-      progress_(transport.now()), wrote_(transport.now()) {}
+    : transport_(transport),
+      id_(id),
+      peer_(std::move(peer)),
+      socket_(std::move(fd), tcp),
+      born_(transport.now()),
+      progress_(transport.now()),
+      wrote_(transport.now()) {}
 
 Connection::~Connection() = default;
 
@@ -227,7 +232,8 @@ Millis Connection::next_deadline() {
   if (lingering_) return progress_ + kLingerTime;
   if (handshaking_ || !session_) return born_ + std::min(kHandshakeTime, millis(config().head_timeout));
   const Receiving receiving = session_->receiving();
-  if (receiving != receiving_ && (receiving_ == Receiving::kNothing || receiving == Receiving::kNothing)) received_ = transport_.now();
+  if (receiving != receiving_ && (receiving_ == Receiving::kNothing || receiving == Receiving::kNothing))
+    received_ = transport_.now();
   receiving_ = receiving;
   if (!out_.empty()) {
     const Millis answer = session_->answer_deadline();
@@ -244,7 +250,9 @@ Millis Connection::next_deadline() {
 
 void Connection::update_deadline() {
   deadline_ = next_deadline();
-  if (Millis look = session_ && !lingering_ ? session_->look_at() : 0; look != 0 && (deadline_ == 0 || look < deadline_)) deadline_ = look;
+  if (Millis look = session_ && !lingering_ ? session_->look_at() : 0;
+      look != 0 && (deadline_ == 0 || look < deadline_))
+    deadline_ = look;
   // At most one timer waits for a connection, unless the deadline came nearer: it looks again when it fires.
   if (deadline_ != 0 && (timer_at_ == 0 || deadline_ < timer_at_)) {
     timer_at_ = deadline_;

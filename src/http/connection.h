@@ -13,8 +13,8 @@ class Session {
  public:
   virtual ~Session() = default;
   virtual void input(std::string_view bytes) = 0;
-  virtual bool wants_input() const = 0;     // false: leave the rest with the kernel for now
-  virtual void end_of_input() = 0;          // the peer sends no more
+  virtual bool wants_input() const = 0;  // false: leave the rest with the kernel for now
+  virtual void end_of_input() = 0;       // the peer sends no more
   virtual void command(TransportCommand& command) = 0;
   virtual void fill() {}                    // there is room to queue more output
   virtual void wrote(std::size_t bytes) {}  // the socket has taken so many bytes
@@ -28,8 +28,8 @@ class Session {
   // When to look after the parts of the session that have deadlines of their own; 0: never. By look_after().
   virtual Millis look_at() const { return 0; }
   virtual void look_after() {}
-  virtual void lost() = 0;                  // the connection is gone; tell the loop
-  virtual void goodbye() {}                 // the server ends; queue what the protocol says at the end
+  virtual void lost() = 0;   // the connection is gone; tell the loop
+  virtual void goodbye() {}  // the server ends; queue what the protocol says at the end
 };
 
 class Connection {
@@ -89,7 +89,7 @@ class Connection {
   OutQueue out_;
   std::unique_ptr<Session> session_, next_session_;
   std::shared_ptr<OpenExchanges> load_ = std::make_shared<OpenExchanges>();
-  std::string first_bytes_;         // plain connections, until it is clear which HTTP they speak
+  std::string first_bytes_;  // plain connections, until it is clear which HTTP they speak
   bool handshaking_ = false, closing_ = false, linger_ = false, lingering_ = false, input_ended_ = false;
   bool dead_ = false, input_waits_ = false, all_written_ = true;
   // progress_: bytes went either way. wrote_: the socket took some, or output began to wait for it.

@@ -21,17 +21,17 @@ class RequestParser {
   std::size_t feed(std::string_view bytes);
   bool head_complete() const;
   bool complete() const;
-  int error_status() const;            // 0 while all is well
+  int error_status() const;  // 0 while all is well
   const std::string& error_text() const;
   // Valid once the head is complete:
   bool keep_alive() const;
-  bool upgrade() const;                // asks for another protocol
+  bool upgrade() const;  // asks for another protocol
   bool expects_continue() const;
   bool http_1_0() const;
 
   const Request& request() const;
-  std::unique_ptr<Request> take();     // of a complete request; ready for the next one afterwards
-  void drop();                         // forgets what there is of a request
+  std::unique_ptr<Request> take();  // of a complete request; ready for the next one afterwards
+  void drop();                      // forgets what there is of a request
 
  private:
   struct State;
@@ -46,13 +46,13 @@ class ResponseParser {
   ~ResponseParser();
 
   std::size_t feed(std::string_view bytes);  // stops after the head once, so that the caller can look at it
-  void end_of_input();                 // completes an answer that lasts until close, fails any other
+  void end_of_input();                       // completes an answer that lasts until close, fails any other
   bool head_complete() const;
   bool complete() const;
   bool failed() const;
   const std::string& error_text() const;
   bool keep_alive() const;
-  Response& head();                    // status and headers
+  Response& head();  // status and headers
 
  private:
   struct State;

@@ -30,7 +30,8 @@ constexpr std::size_t kUntaken = 64u << 10;    // of answers; beyond, no further
 class Http1Session final : public Session {
  public:
   explicit Http1Session(Connection& connection)
-      : c_(connection), parser_(connection.config().max_header, connection.config().max_body),
+      : c_(connection),
+        parser_(connection.config().max_header, connection.config().max_body),
         charge_(connection.transport().totals().unanswered) {}
 
   void input(std::string_view bytes) override;
@@ -74,15 +75,15 @@ class Http1Session final : public Session {
 
   Connection& c_;
   RequestParser parser_;
-  std::string input_;           // not parsed yet, from parsed_ on
+  std::string input_;  // not parsed yet, from parsed_ on
   std::size_t parsed_ = 0;
-  BodyCharge charge_;           // what is kept of requests: this one's body until it is answered, and input_
-  bool receiving_ = false;      // a request has begun
-  bool screening_ = false;      // link_ is that of a head: the loop decides whether the body is wanted
-  bool wanted_ = false;         // it is
-  std::size_t body_ = 0;        // bytes of the body of the request that is being answered
-  Millis answer_deadline_ = 0;  // of the last whole answer
-  bool ended_ = false;          // nothing more will be answered
+  BodyCharge charge_;                   // what is kept of requests: this one's body until it is answered, and input_
+  bool receiving_ = false;              // a request has begun
+  bool screening_ = false;              // link_ is that of a head: the loop decides whether the body is wanted
+  bool wanted_ = false;                 // it is
+  std::size_t body_ = 0;                // bytes of the body of the request that is being answered
+  Millis answer_deadline_ = 0;          // of the last whole answer
+  bool ended_ = false;                  // nothing more will be answered
   std::shared_ptr<ExchangeLink> link_;  // the request being answered
   std::uint32_t sequence_ = 0;
   bool keep_alive_ = true, head_only_ = false, old_ = false;
@@ -241,7 +242,8 @@ void Http1Session::end_of_input() {
 
 void Http1Session::gone() {
   ended_ = true;
-  if (link_ && !c_.input_ended()) c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
+  if (link_ && !c_.input_ended())
+    c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
   link_.reset();
 }
 
@@ -265,8 +267,12 @@ void Http1Session::command(TransportCommand& command) {
         c_.abort();
       } else {
         Config::Rendered rendered = render_error(c_.config(), 500, "the request was not answered");
-        TransportCommand answer{TransportCommand::Kind::kRespond, command.connection, command.stream, 500,
-                       {{"content-type", rendered.content_type}}, {}};
+        TransportCommand answer{TransportCommand::Kind::kRespond,
+                                command.connection,
+                                command.stream,
+                                500,
+                                {{"content-type", rendered.content_type}},
+                                {}};
         answer.pieces.push_back(SharedBytes::of(std::move(rendered.body)));
         respond(answer);
       }
@@ -307,7 +313,8 @@ void Http1Session::respond(TransportCommand& command) {
   char* end = std::to_chars(framing + 16, framing + 47, size).ptr;
   bool body = body_allowed(command.status);
   if (has_token(header(command.headers, "connection"), "close")) keep_alive_ = false;
-  answer_deadline_ = c_.transport().now() + std::chrono::duration_cast<std::chrono::milliseconds>(c_.config().answer_timeout).count() +
+  answer_deadline_ = c_.transport().now() +
+                     std::chrono::duration_cast<std::chrono::milliseconds>(c_.config().answer_timeout).count() +
                      static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
   push_head(command.status, command.headers,
             body ? std::string_view(framing, static_cast<std::size_t>(end - framing)) : std::string_view());

@@ -15,35 +15,35 @@ namespace berth::http {
 namespace {
 
 constexpr std::uint32_t kMaxStreams = 250;
-constexpr int kMaxLive = 2 * kMaxStreams;               // exchanges that the loop still holds, reset ones included
+constexpr int kMaxLive = 2 * kMaxStreams;  // exchanges that the loop still holds, reset ones included
 constexpr std::int32_t kStreamWindow = 256 << 10;
 constexpr std::int32_t kConnectionWindow = 2 << 20;
-constexpr std::size_t kMaxBodies = 32u << 20;           // bytes of unfinished requests on one connection
-constexpr std::size_t kMaxOutput = 256u << 10;          // beyond it nothing is read that could add to it
+constexpr std::size_t kMaxBodies = 32u << 20;   // bytes of unfinished requests on one connection
+constexpr std::size_t kMaxOutput = 256u << 10;  // beyond it nothing is read that could add to it
 constexpr double kResetBurst = 1000, kResetsPerSecond = 200;
 constexpr Millis kLookEvery = 5'000;
-constexpr std::size_t kHeadsWithoutEnd = 8;             // of the largest that is taken
+constexpr std::size_t kHeadsWithoutEnd = 8;  // of the largest that is taken
 
 Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
 struct Stream {
   explicit Stream(Transport& transport) : charge(transport.totals().unanswered), began(transport.now()) {}
   std::unique_ptr<Request> request = std::make_unique<Request>();
-  BodyCharge charge;            // the body, until it is answered
+  BodyCharge charge;  // the body, until it is answered
   std::string authority;
   std::size_t header_bytes = 0;
-  int refusal = 0;              // answer with this status as soon as the head is whole
-  std::shared_ptr<ExchangeLink> link;   // once the loop has it
+  int refusal = 0;                     // answer with this status as soon as the head is whole
+  std::shared_ptr<ExchangeLink> link;  // once the loop has it
   OutQueue body;
-  bool answered = false;        // the head has been submitted
-  bool finished = false;        // no more will be added to `body`
+  bool answered = false;  // the head has been submitted
+  bool finished = false;  // no more will be added to `body`
   bool deferred = false;
   bool head_only = false;
-  bool screening = false;       // the loop decides whether the body is wanted
-  bool whole = false;           // the request is
-  bool continues = false;       // waits for "100 Continue"
-  Millis began;                 // the request did, or a streamed answer last moved
-  Millis answer_deadline = 0;   // of a whole answer
+  bool screening = false;      // the loop decides whether the body is wanted
+  bool whole = false;          // the request is
+  bool continues = false;      // waits for "100 Continue"
+  Millis began;                // the request did, or a streamed answer last moved
+  Millis answer_deadline = 0;  // of a whole answer
 };
 
 class Http2Session final : public Session {
@@ -91,9 +91,9 @@ class Http2Session final : public Session {
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::size_t bodies_ = 0;
-  bool settled_ = false;        // the peer's first frame has come
+  bool settled_ = false;  // the peer's first frame has come
   bool over_ = false;
-  bool last_ = false;           // no further stream is taken
+  bool last_ = false;                     // no further stream is taken
   std::vector<std::int32_t> unscreened_;  // heads of this input whose bodies had not come with them
   Millis look_at_ = 0;
   double resets_ = kResetBurst;
@@ -244,9 +244,10 @@ void Http2Session::input(std::string_view bytes) {
   ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (n < 0) {
     // Protocol errors queue a GOAWAY by themselves; what comes here is beyond words.
-    log_debug("http", "HTTP/2 connection failed", {{"peer", c_.peer().address}, {"error", nghttp2_strerror(static_cast<int>(n))}});
-    nghttp2_session_terminate_session(session_, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                                         : NGHTTP2_PROTOCOL_ERROR);
+    log_debug("http", "HTTP/2 connection failed",
+              {{"peer", c_.peer().address}, {"error", nghttp2_strerror(static_cast<int>(n))}});
+    nghttp2_session_terminate_session(session_,
+                                      n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     fill();
     over_ = true;
     c_.close_after_output(true);
@@ -294,7 +295,8 @@ void Http2Session::head_received(std::int32_t id, Stream& stream) {
   Request& request = *stream.request;
   stream.head_only = request.method == "HEAD";
   if (stream.refusal != 0) {
-    refuse(id, stream, stream.refusal, "the request header is larger than " + std::to_string(c_.config().max_header) + " bytes");
+    refuse(id, stream, stream.refusal,
+           "the request header is larger than " + std::to_string(c_.config().max_header) + " bytes");
     return;
   }
   if (!stream.authority.empty() && http::header(request.headers, "host").empty()) {
@@ -335,7 +337,8 @@ void Http2Session::proceed(std::int32_t id, Stream& stream) {
   if (stream.whole) return request_received(id, stream);
   if (stream.continues) {
     nghttp2_nv status{const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(":status")),
-                      const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>("100")), 7, 3, NGHTTP2_NV_FLAG_NONE};
+                      const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>("100")), 7, 3,
+                      NGHTTP2_NV_FLAG_NONE};
     nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, &status, 1, nullptr);
   }
 }
@@ -343,7 +346,8 @@ void Http2Session::proceed(std::int32_t id, Stream& stream) {
 void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_view bytes) {
   if (stream.answered || !stream.request) return;
   std::string& body = stream.request->body;
-  const bool too_much = stream.charge.set(body.size() + bytes.size()) > c_.config().max_unanswered && !c_.peer().unix_socket;
+  const bool too_much =
+      stream.charge.set(body.size() + bytes.size()) > c_.config().max_unanswered && !c_.peer().unix_socket;
   if (body.size() + bytes.size() > c_.config().max_body) {
     bodies_ -= body.size();
     body.clear();
@@ -353,7 +357,9 @@ void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_vi
   if (too_much || bodies_ + bytes.size() > kMaxBodies) {
     bodies_ -= body.size();
     body.clear();
-    refuse(id, stream, 429, too_much ? "too many requests, please try again later" : "too many request bodies at once on this connection");
+    refuse(
+        id, stream, 429,
+        too_much ? "too many requests, please try again later" : "too many request bodies at once on this connection");
     return;
   }
   bodies_ += bytes.size();
@@ -402,7 +408,8 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   nghttp2_submit_response(session_, id, fields.data(), fields.size(), with_body ? &provider : nullptr);
   if (!last_ && has_token(http::header(headers, "connection"), "close")) {
     last_ = true;
-    nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR, nullptr, 0);
+    nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                          NGHTTP2_NO_ERROR, nullptr, 0);
   }
 }
 
@@ -416,7 +423,8 @@ void Http2Session::respond(std::int32_t id, Stream& stream, TransportCommand& co
     for (SharedBytes& piece : command.pieces) stream.body.push(std::move(piece));
   }
   stream.finished = true;
-  stream.answer_deadline = c_.transport().now() + millis(c_.config().answer_timeout) + static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
+  stream.answer_deadline = c_.transport().now() + millis(c_.config().answer_timeout) +
+                           static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
   if (stream.request) {
     bodies_ -= stream.request->body.size();
     stream.request.reset();
@@ -426,8 +434,8 @@ void Http2Session::respond(std::int32_t id, Stream& stream, TransportCommand& co
 
 void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::string_view message) {
   Config::Rendered rendered = render_error(c_.config(), status, message);
-  TransportCommand answer{TransportCommand::Kind::kRespond, c_.id(), static_cast<std::uint32_t>(id), status,
-                 {{"content-type", rendered.content_type}}, {}};
+  TransportCommand answer{TransportCommand::Kind::kRespond,          c_.id(), static_cast<std::uint32_t>(id), status,
+                          {{"content-type", rendered.content_type}}, {}};
   if (status == 429) answer.headers.emplace_back("retry-after", "1");
   answer.pieces.push_back(SharedBytes::of(std::move(rendered.body)));
   respond(id, stream, answer);
@@ -529,7 +537,8 @@ void Http2Session::stream_closed(std::int32_t id) {
   Stream& stream = *at->second;
   if (stream.request) bodies_ -= stream.request->body.size();
   bool whole = stream.finished && stream.body.empty();
-  if (stream.link && !whole) c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream.link, nullptr, {}});
+  if (stream.link && !whole)
+    c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream.link, nullptr, {}});
   streams_.erase(at);
 }
 

@@ -26,7 +26,8 @@ class H2Client {
         c, [](nghttp2_session*, const nghttp2_frame* f, const std::uint8_t* n, std::size_t ns, const std::uint8_t* v,
               std::size_t vs, std::uint8_t, void* user) {
           if (std::string_view(reinterpret_cast<const char*>(n), ns) == ":status") {
-            static_cast<H2Client*>(user)->answers[f->hd.stream_id].status = std::stoi(std::string(reinterpret_cast<const char*>(v), vs));
+            static_cast<H2Client*>(user)->answers[f->hd.stream_id].status =
+                std::stoi(std::string(reinterpret_cast<const char*>(v), vs));
           }
           return 0;
         });
@@ -35,12 +36,13 @@ class H2Client {
           static_cast<H2Client*>(user)->answers[id].body.append(reinterpret_cast<const char*>(d), n);
           return 0;
         });
-    nghttp2_session_callbacks_set_on_stream_close_callback(c, [](nghttp2_session*, std::int32_t id, std::uint32_t e, void* user) {
-      auto& answer = static_cast<H2Client*>(user)->answers[id];
-      answer.closed = true;
-      answer.error = e;
-      return 0;
-    });
+    nghttp2_session_callbacks_set_on_stream_close_callback(
+        c, [](nghttp2_session*, std::int32_t id, std::uint32_t e, void* user) {
+          auto& answer = static_cast<H2Client*>(user)->answers[id];
+          answer.closed = true;
+          answer.error = e;
+          return 0;
+        });
     nghttp2_session_callbacks_set_on_frame_recv_callback(c, [](nghttp2_session*, const nghttp2_frame* f, void* user) {
       if (f->hd.type == NGHTTP2_GOAWAY) static_cast<H2Client*>(user)->went_away = true;
       return 0;
@@ -55,7 +57,8 @@ class H2Client {
   }
   ~H2Client() { nghttp2_session_del(session); }
 
-  std::int32_t ask(const std::string& method, const std::string& path, std::string body = "", const std::string& extra = "") {
+  std::int32_t ask(const std::string& method, const std::string& path, std::string body = "",
+                   const std::string& extra = "") {
     std::vector<nghttp2_nv> fields;
     auto add = [&](std::string_view n, std::string_view v) {
       fields.push_back({reinterpret_cast<std::uint8_t*>(const_cast<char*>(n.data())),
@@ -69,8 +72,8 @@ class H2Client {
     nghttp2_data_provider provider{};
     bodies.push_back(std::make_unique<std::string>(std::move(body)));
     provider.source.ptr = bodies.back().get();
-    provider.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t* to, std::size_t room, std::uint32_t* flags,
-                                nghttp2_data_source* source, void*) -> ssize_t {
+    provider.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t* to, std::size_t room,
+                                std::uint32_t* flags, nghttp2_data_source* source, void*) -> ssize_t {
       auto& text = *static_cast<std::string*>(source->ptr);
       std::size_t n = std::min(room, text.size());
       text.copy(reinterpret_cast<char*>(to), n);
@@ -78,7 +81,8 @@ class H2Client {
       if (text.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
       return static_cast<ssize_t>(n);
     };
-    return nghttp2_submit_request(session, nullptr, fields.data(), fields.size(), bodies.back()->empty() ? nullptr : &provider, nullptr);
+    return nghttp2_submit_request(session, nullptr, fields.data(), fields.size(),
+                                  bodies.back()->empty() ? nullptr : &provider, nullptr);
   }
   void pump() {
     const std::uint8_t* data = nullptr;
@@ -125,10 +129,11 @@ TEST_F(Http2Test, ManyStreamsWithBodies) {
   });
   H2Client client(address_);
   std::vector<std::int32_t> ids;
-  for (int i = 0; i < 200; ++i) ids.push_back(client.ask("POST", "/s" + std::to_string(i) + "?q", std::string(static_cast<std::size_t>(i) * 100 + 1, 'b')));
-  ASSERT_TRUE(until(client, [&] {
-    return std::all_of(ids.begin(), ids.end(), [&](auto id) { return client.answers[id].closed; });
-  }));
+  for (int i = 0; i < 200; ++i)
+    ids.push_back(
+        client.ask("POST", "/s" + std::to_string(i) + "?q", std::string(static_cast<std::size_t>(i) * 100 + 1, 'b')));
+  ASSERT_TRUE(until(
+      client, [&] { return std::all_of(ids.begin(), ids.end(), [&](auto id) { return client.answers[id].closed; }); }));
   for (int i = 0; i < 200; ++i) {
     auto& answer = client.answers[ids[static_cast<std::size_t>(i)]];
     EXPECT_EQ(answer.status, 201);
@@ -163,14 +168,19 @@ TEST_F(Http2Test, AHeadIsLookedAtBeforeItsBody) {
     return false;
   };
   std::vector<std::string> handled;
-  serve([&](std::shared_ptr<Exchange> e) {
-    handled.push_back(e->request().path);
-    e->respond(200, "text/plain", std::to_string(e->request().body.size()));
-  }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        handled.push_back(e->request().path);
+        e->respond(200, "text/plain", std::to_string(e->request().body.size()));
+      },
+      config);
   H2Client client(address_);
   const std::string large(1u << 20, 'x');
-  auto bad = client.ask("POST", "/bad", large), good = client.ask("POST", "/good", large), small = client.ask("POST", "/small", "x");
-  ASSERT_TRUE(until(client, [&] { return client.answers[bad].closed && client.answers[good].closed && client.answers[small].closed; }));
+  auto bad = client.ask("POST", "/bad", large), good = client.ask("POST", "/good", large),
+       small = client.ask("POST", "/small", "x");
+  ASSERT_TRUE(until(client, [&] {
+    return client.answers[bad].closed && client.answers[good].closed && client.answers[small].closed;
+  }));
   EXPECT_EQ(client.answers[bad].status, 403);
   EXPECT_EQ(client.answers[good].body, std::to_string(large.size()));
   // A body that came in one read with its head is there before anybody can look at the head alone.
@@ -191,7 +201,12 @@ TEST_F(Http2Test, AHeadWithoutEndEndsTheConnection) {
     return out + payload;
   };
   std::string fields;
-  for (int i = 0; i < 100; ++i) fields += std::string("\0\x01" "a\x64", 4) + std::string(100, 'b');
+  for (int i = 0; i < 100; ++i)
+    fields += std::string(
+                  "\0\x01"
+                  "a\x64",
+                  4) +
+              std::string(100, 'b');
   std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, "") + frame(1, 0, 1, "\x82\x87\x84");
   for (int i = 0; i < 200; ++i) bytes += frame(9, 0, 1, fields);
   std::string_view rest = bytes;
@@ -202,7 +217,9 @@ TEST_F(Http2Test, AHeadWithoutEndEndsTheConnection) {
 }
 
 TEST_F(Http2Test, AnAnswerMayEndTheConnection) {
-  serve([](std::shared_ptr<Exchange> e) { e->respond(401, {{"content-type", "text/plain"}, {"connection", "close"}}, {SharedBytes::of("go")}); });
+  serve([](std::shared_ptr<Exchange> e) {
+    e->respond(401, {{"content-type", "text/plain"}, {"connection", "close"}}, {SharedBytes::of("go")});
+  });
   H2Client client(address_);
   auto first = client.ask("GET", "/");
   ASSERT_TRUE(until(client, [&] { return client.answers[first].closed && client.went_away && client.socket.over(); }));
@@ -217,7 +234,11 @@ TEST_F(Http2Test, AnswersAndBodiesHaveTheirTime) {
   config.body_timeout = std::chrono::milliseconds(50);
   config.answer_bytes_per_second = 1u << 30;
   auto owner = std::make_shared<const std::string>(1u << 20, 'x');
-  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{owner, *owner}}); }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{owner, *owner}});
+      },
+      config);
   H2Client client(address_, false);
   auto stuck = client.ask("GET", "/");
   ASSERT_TRUE(until(client, [&] { return client.answers[stuck].status == 200; }));
@@ -226,13 +247,14 @@ TEST_F(Http2Test, AnswersAndBodiesHaveTheirTime) {
   EXPECT_TRUE(drive(loop_, [&] { return owner.use_count() == 1; }));
   // A body that stops half way: the client's own flow control does that for us, for the server reads no further.
   nghttp2_data_provider never{};
-  never.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t, std::uint32_t*, nghttp2_data_source*, void*) -> ssize_t {
-    return NGHTTP2_ERR_DEFERRED;
-  };
+  never.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t, std::uint32_t*,
+                           nghttp2_data_source*, void*) -> ssize_t { return NGHTTP2_ERR_DEFERRED; };
   auto field = [](std::string_view n, std::string_view v) {
-    return nghttp2_nv{reinterpret_cast<std::uint8_t*>(const_cast<char*>(n.data())), reinterpret_cast<std::uint8_t*>(const_cast<char*>(v.data())), n.size(), v.size(), 0};
+    return nghttp2_nv{reinterpret_cast<std::uint8_t*>(const_cast<char*>(n.data())),
+                      reinterpret_cast<std::uint8_t*>(const_cast<char*>(v.data())), n.size(), v.size(), 0};
   };
-  nghttp2_nv fields[] = {field(":method", "POST"), field(":scheme", "http"), field(":path", "/"), field(":authority", "h")};
+  nghttp2_nv fields[] = {field(":method", "POST"), field(":scheme", "http"), field(":path", "/"),
+                         field(":authority", "h")};
   auto half = nghttp2_submit_request(client.session, nullptr, fields, 4, &never, nullptr);
   EXPECT_TRUE(until(client, [&] { return client.answers[half].closed; }));
 }

@@ -39,7 +39,8 @@ class LimitsTest : public ::testing::Test {
     }));
   }
   static std::string post(const std::string& path, std::size_t length, const std::string& more = "") {
-    return "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + more + "Content-Length: " + std::to_string(length) + "\r\n\r\n";
+    return "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + more + "Content-Length: " + std::to_string(length) +
+           "\r\n\r\n";
   }
 
   Loop loop_;
@@ -79,10 +80,12 @@ TEST_F(LimitsTest, AHeadIsLookedAtBeforeItsBody) {
     return false;
   };
   std::vector<std::string> handled;
-  serve([&](std::shared_ptr<Exchange> e) {
-    handled.push_back(e->request().path + " " + e->request().body);
-    e->respond(200, "text/plain", "done");
-  }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        handled.push_back(e->request().path + " " + e->request().body);
+        e->respond(200, "text/plain", "done");
+      },
+      config);
   auto bad = ask(post("/bad", 1000) + "half");
   EXPECT_TRUE(ends(*bad));
   EXPECT_NE(bad->got.find("403 Forbidden"), std::string::npos);
@@ -131,7 +134,9 @@ TEST_F(LimitsTest, AnswersThatNobodyReads) {
   Config config;
   config.max_unread = 12u << 20;
   const std::string big(8u << 20, 'x');
-  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", e->request().path == "/big" ? big : "small"); }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", e->request().path == "/big" ? big : "small"); },
+      config);
   auto a = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
   auto b = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
   // Neither is read: their bytes stay here, but for what the kernel takes.
@@ -156,17 +161,19 @@ TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   const std::string big(4u << 20, 'x');
   std::vector<std::shared_ptr<Exchange>> streams;
   int closed = 0;
-  serve([&](std::shared_ptr<Exchange> e) {
-    e->belongs_to(std::string(header(e->request().headers, "user")));
-    if (e->over_share()) return e->respond(429, "text/plain", "later");
-    if (e->request().path == "/stream") {
-      e->start(200, {{"content-type", "text/plain"}});
-      e->on_close([&] { ++closed; });
-      streams.push_back(std::move(e));
-      return;
-    }
-    e->respond(200, "text/plain", e->request().path == "/big" ? big : "small");
-  }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        e->belongs_to(std::string(header(e->request().headers, "user")));
+        if (e->over_share()) return e->respond(429, "text/plain", "later");
+        if (e->request().path == "/stream") {
+          e->start(200, {{"content-type", "text/plain"}});
+          e->on_close([&] { ++closed; });
+          streams.push_back(std::move(e));
+          return;
+        }
+        e->respond(200, "text/plain", e->request().path == "/big" ? big : "small");
+      },
+      config);
   auto as = [&](const std::string& user, const std::string& path) {
     auto socket = ask("GET " + path + " HTTP/1.1\r\nHost: h\r\nUser: " + user + "\r\n\r\n");
     EXPECT_TRUE(drive(loop_, [&] { return streams.size() > 0 || socket->has("\r\n\r\n"); }));
@@ -199,7 +206,8 @@ TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   auto slow = as("other", "/stream");
   ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 1; }));
   for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(100'000, 'e'))});
-  EXPECT_FALSE(drive(loop_, [&] { return closed > 0; }, 50ms));
+  EXPECT_FALSE(drive(
+      loop_, [&] { return closed > 0; }, 50ms));
   streams[0]->belongs_to("greedy");
   for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(1'000'000, 'e'))});
   EXPECT_TRUE(drive(loop_, [&] { return closed == 1; }));
@@ -238,14 +246,16 @@ TEST(UnreadTest, ExpiredTextsAreLookedForAfterDoubling) {
   const UnreadAccount account{std::make_shared<Unread>(), user, nullptr};
   std::vector<std::shared_ptr<const void>> owners;
   constexpr std::size_t kTexts = 5000;
-  for (std::size_t i = 0; i < kTexts; ++i) owners.push_back(charge_shared(account, std::make_shared<const std::string>(300, 'x'), 300));
+  for (std::size_t i = 0; i < kTexts; ++i)
+    owners.push_back(charge_shared(account, std::make_shared<const std::string>(300, 'x'), 300));
   EXPECT_EQ(user->shared.size(), kTexts);
   EXPECT_LE(user->looked_at, 2 * kTexts);
   EXPECT_EQ(user->bytes.load(), 300 * kTexts);
   owners.clear();
   user->looked_at = 0;
   std::vector<std::shared_ptr<const std::string>> texts;  // at an address each
-  for (std::size_t i = 0; i < 4 * kTexts; ++i) charge_shared(account, texts.emplace_back(std::make_shared<const std::string>(300, 'x')), 300);
+  for (std::size_t i = 0; i < 4 * kTexts; ++i)
+    charge_shared(account, texts.emplace_back(std::make_shared<const std::string>(300, 'x')), 300);
   EXPECT_LE(user->shared.size(), 128u) << "expired ones go";
   EXPECT_LE(user->looked_at, 16 * kTexts);
   EXPECT_EQ(user->bytes.load(), 0u);
@@ -256,10 +266,13 @@ TEST_F(LimitsTest, SharedAnswersAreNotCounted) {
   Config config;
   config.max_unread = 1u << 20;
   auto shared = std::make_shared<const std::string>(8u << 20, 'x');
-  serve([&](std::shared_ptr<Exchange> e) {
-    if (e->request().path == "/big") return e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{shared, *shared}});
-    e->respond(200, "text/plain", "small");
-  }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        if (e->request().path == "/big")
+          return e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{shared, *shared}});
+        e->respond(200, "text/plain", "small");
+      },
+      config);
   auto a = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
   auto b = ask("GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_TRUE(drive(loop_, [&] { return shared.use_count() >= 3; }));
@@ -272,11 +285,13 @@ TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
   config.max_unread = 4u << 20;
   std::vector<std::shared_ptr<Exchange>> streams;
   int closed = 0;
-  serve([&](std::shared_ptr<Exchange> e) {
-    e->start(200, {{"content-type", "text/plain"}});
-    e->on_close([&] { ++closed; });
-    streams.push_back(std::move(e));
-  }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        e->start(200, {{"content-type", "text/plain"}});
+        e->on_close([&] { ++closed; });
+        streams.push_back(std::move(e));
+      },
+      config);
   std::vector<std::unique_ptr<RawSocket>> sockets;
   for (int i = 0; i < 12; ++i) sockets.push_back(ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
   ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 12; }));
@@ -299,13 +314,15 @@ TEST_F(LimitsTest, ANewConnectionTakesThePlaceOfOneThatOnlyWaits) {
   Config config;
   config.max_connections = 8;
   std::vector<std::shared_ptr<Exchange>> held;
-  serve([&](std::shared_ptr<Exchange> e) {
-    if (e->request().path == "/hold") {
-      held.push_back(std::move(e));
-    } else {
-      e->respond(200, "text/plain", "done");
-    }
-  }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        if (e->request().path == "/hold") {
+          held.push_back(std::move(e));
+        } else {
+          e->respond(200, "text/plain", "done");
+        }
+      },
+      config);
   std::vector<std::unique_ptr<RawSocket>> working, idle;
   for (int i = 0; i < 4; ++i) working.push_back(ask("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n"));
   ASSERT_TRUE(drive(loop_, [&] { return held.size() == 4; }));
@@ -348,7 +365,11 @@ TEST_F(LimitsTest, AWholeAnswerHasToBeTaken) {
   config.answer_bytes_per_second = 1u << 30;
   const std::string big(8u << 20, 'x');
   auto owner = std::make_shared<const std::string>(big);
-  serve([&](std::shared_ptr<Exchange> e) { e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{owner, *owner}}); }, config);
+  serve(
+      [&](std::shared_ptr<Exchange> e) {
+        e->respond(200, {{"content-type", "text/plain"}}, {SharedBytes{owner, *owner}});
+      },
+      config);
   // Two bytes at a time are progress, but no way to take eight million.
   auto slow = ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   (void)slow;

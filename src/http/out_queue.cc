@@ -6,11 +6,12 @@
 namespace berth::http {
 
 namespace {
-constexpr std::size_t kCopyBelow = 256;        // of push()
-constexpr std::size_t kOwnPieceFrom = 4096;    // of append(): not into a chunk
-// Of a chunk: most answers are one head, and the allocator (mimalloc) hands out blocks of 1 KB much faster than larger ones.
+constexpr std::size_t kCopyBelow = 256;      // of push()
+constexpr std::size_t kOwnPieceFrom = 4096;  // of append(): not into a chunk
+// Of a chunk: most answers are one head, and the allocator (mimalloc) hands out blocks of 1 KB much faster than larger
+// ones.
 constexpr std::size_t kLeastChunk = 1024;
-}
+}  // namespace
 
 void OutQueue::push(SharedBytes piece) {
   if (piece.bytes.empty()) return;

@@ -16,7 +16,7 @@ class OutQueue {
   bool empty() const { return bytes_ == 0; }
   std::size_t bytes() const { return bytes_; }
 
-  void push(SharedBytes piece);              // shares, unless it is so small that copying is cheaper
+  void push(SharedBytes piece);        // shares, unless it is so small that copying is cheaper
   void append(std::string_view text);  // copies
   // The first runs, for sendmsg. How many were filled in.
   int gather(iovec* runs, int most) const;
@@ -32,8 +32,8 @@ class OutQueue {
   std::vector<SharedBytes> items_;
   std::size_t head_ = 0;
   std::size_t bytes_ = 0;
-  std::shared_ptr<char[]> chunk_;      // what append() fills
-  std::size_t used_ = 0, room_ = 0;    // bytes of it
+  std::shared_ptr<char[]> chunk_;    // what append() fills
+  std::size_t used_ = 0, room_ = 0;  // bytes of it
 };
 
 }  // namespace berth::http

@@ -25,12 +25,16 @@ namespace {
 class Core : public std::enable_shared_from_this<Core> {
  public:
   Core(Runtime& runtime, Handler handler, const Config& config)
-      : totals(std::make_shared<ServerTotals>()), runtime_(runtime), handler_(std::make_shared<const Handler>(std::move(handler))),
-        screen_(std::make_shared<const std::function<bool(Exchange&)>>(config.screen)), max_unread_(config.max_unread),
+      : totals(std::make_shared<ServerTotals>()),
+        runtime_(runtime),
+        handler_(std::make_shared<const Handler>(std::move(handler))),
+        screen_(std::make_shared<const std::function<bool(Exchange&)>>(config.screen)),
+        max_unread_(config.max_unread),
         busy_(render_error(config, 429, "too many requests, please try again later")) {}
 
   void deliver(std::vector<TransportEvent> events, IoHelper& helper) {  // any thread
-    runtime_.run_or_post([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); }, &helper);
+    runtime_.run_or_post([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); },
+                         &helper);
   }
   void send(TransportCommand command, std::size_t transport) {
     if (!open_) return;
@@ -87,7 +91,9 @@ class Core : public std::enable_shared_from_this<Core> {
   bool open_ = true, handling_ = false, flush_posted_ = false;
 };
 
-TransportCommand make_command(TransportCommand::Kind kind, const ExchangeLink& link) { return TransportCommand{kind, link.connection, link.stream, 0, {}, {}}; }
+TransportCommand make_command(TransportCommand::Kind kind, const ExchangeLink& link) {
+  return TransportCommand{kind, link.connection, link.stream, 0, {}, {}};
+}
 
 // Runs a callback that may destroy the object it is kept in, or replace itself.
 template <class F, class... Args>
@@ -207,7 +213,10 @@ class LoopChannel final : public Channel, public ExchangeHandler {
 class LoopExchange final : public Exchange, public ExchangeHandler {
  public:
   LoopExchange(std::shared_ptr<Core> core, std::shared_ptr<ExchangeLink> link, std::unique_ptr<Request> request)
-      : core_(std::move(core)), link_(std::move(link)), request_(std::move(request)), account_(core_->account(*link_, nullptr)) {
+      : core_(std::move(core)),
+        link_(std::move(link)),
+        request_(std::move(request)),
+        account_(core_->account(*link_, nullptr)) {
     link_->end = this;
   }
   ~LoopExchange() override {
@@ -298,7 +307,8 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     TransportCommand command = make_command(TransportCommand::Kind::kUpgrade, *link_);
     command.headers = std::move(headers);
     core_->send(std::move(command), link_->transport);
-    return std::unique_ptr<Channel>(std::make_unique<LoopChannel>(core_, link_, request_->peer.unix_socket ? nullptr : account_));
+    return std::unique_ptr<Channel>(
+        std::make_unique<LoopChannel>(core_, link_, request_->peer.unix_socket ? nullptr : account_));
   }
 
   // ExchangeHandler
@@ -433,9 +443,11 @@ class ServerImpl final : public Server {
     if (!core_->transports.empty()) return ok_status();
     std::vector<std::unique_ptr<Transport>> transports;
     for (int i = 0; i < std::max(1, config_.transport_threads); ++i) {
-      transports.push_back(std::make_unique<Transport>(
-          static_cast<std::size_t>(i), config_, core_->totals,
-          [core = core_](std::vector<TransportEvent> events, IoHelper& helper) { core->deliver(std::move(events), helper); }));
+      transports.push_back(
+          std::make_unique<Transport>(static_cast<std::size_t>(i), config_, core_->totals,
+                                      [core = core_](std::vector<TransportEvent> events, IoHelper& helper) {
+                                        core->deliver(std::move(events), helper);
+                                      }));
       BERTH_TRY(transports.back()->start());
     }
     core_->transports = std::move(transports);

@@ -1,5 +1,6 @@
 #pragma once
-// An HTTP server: TLS or plain, HTTP/1.1 and HTTP/2 (ALPN), on TCP or Unix sockets; whole answers, streams and upgrades.
+// An HTTP server: TLS or plain, HTTP/1.1 and HTTP/2 (ALPN), on TCP or Unix sockets; whole answers, streams and
+// upgrades.
 //
 // Sockets, TLS, parsing and framing live on transport threads of the server's own. A handler runs on the Runtime given
 // at construction (the role's loop) and talks back through its Exchange, from that thread. Only immutable bytes cross.
@@ -25,31 +26,31 @@ using Bytes = std::shared_ptr<const std::string>;
 struct SharedBytes {
   std::shared_ptr<const void> owner;
   std::string_view bytes;
-  bool made_for_answer = false;              // nobody else has these bytes: they count as memory of unread answers
+  bool made_for_answer = false;  // nobody else has these bytes: they count as memory of unread answers
   static SharedBytes of(std::string text);
 };
 
-using Headers = std::vector<std::pair<std::string, std::string>>;  // names in lower case in requests
+using Headers = std::vector<std::pair<std::string, std::string>>;        // names in lower case in requests
 std::string_view header(const Headers& headers, std::string_view name);  // case-insensitive; empty where absent
 
 struct Peer {
-  std::string address;                       // "127.0.0.1:1234", "unix"
+  std::string address;  // "127.0.0.1:1234", "unix"
   // Subject of a client certificate that a CA of ours signed; empty otherwise.
   std::string common_name;
   std::vector<std::string> organizations;
-  std::string certificate_sha256;            // of that certificate's DER form, in hex
-  Time certificate_ends{};                   // when it was looked at it was valid
-  bool bad_certificate = false;              // showed one that no CA of ours signed, or that is not valid now
-  bool unix_socket = false;                  // came in on a socket that only root can open
+  std::string certificate_sha256;  // of that certificate's DER form, in hex
+  Time certificate_ends{};         // when it was looked at it was valid
+  bool bad_certificate = false;    // showed one that no CA of ours signed, or that is not valid now
+  bool unix_socket = false;        // came in on a socket that only root can open
 };
 
 struct Request {
   std::string method;
-  std::string target;                        // as sent: path?query
-  std::string path;                          // percent-decoded
+  std::string target;                                      // as sent: path?query
+  std::string path;                                        // percent-decoded
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
   Headers headers;
-  std::string body;                          // whole; larger than Config::max_body is answered 413 before the handler runs
+  std::string body;  // whole; larger than Config::max_body is answered 413 before the handler runs
   bool http2 = false;
   Peer peer;
   std::string_view parameter(std::string_view name) const;  // first value, or empty
@@ -59,14 +60,14 @@ struct Request {
 // A raw two-way byte stream: what is left of a connection after an upgrade. All calls on the handler's Runtime.
 class Channel {
  public:
-  virtual ~Channel() = default;              // closes
+  virtual ~Channel() = default;                                     // closes
   virtual void on_read(Function<void(std::string_view)> read) = 0;  // bytes in order
-  virtual void on_close(Task closed) = 0;    // once; the peer is gone or close() has completed
+  virtual void on_close(Task closed) = 0;                           // once; the peer is gone or close() has completed
   virtual void write(std::string bytes) = 0;
-  virtual std::size_t backlog() const = 0;   // bytes written here that the peer's socket has not taken yet
-  virtual void on_drain(Task drained) = 0;   // called each time the backlog falls below the low-water mark
+  virtual std::size_t backlog() const = 0;  // bytes written here that the peer's socket has not taken yet
+  virtual void on_drain(Task drained) = 0;  // called each time the backlog falls below the low-water mark
   virtual void pause_reading(bool pause) = 0;
-  virtual void close() = 0;                  // after what was written
+  virtual void close() = 0;  // after what was written
 };
 
 // One request and its answer. Kept alive by the handler as long as it likes; dropping it unanswered sends a 500.
@@ -79,17 +80,19 @@ class Exchange {
   virtual void respond(int status, Headers headers, std::vector<SharedBytes> body) = 0;
   void respond(int status, std::string content_type, std::string body);
 
-  // Whose the answer is: of what peers leave unread each user has a share (unread.h). Nobody's is bounded by the total alone.
+  // Whose the answer is: of what peers leave unread each user has a share (unread.h). Nobody's is bounded by the total
+  // alone.
   virtual void belongs_to(const std::string&) {}
   // Whether that user, or this connection, has more unread than its share. Peers at Unix sockets never have.
   virtual bool over_share() const { return false; }
-  // A piece of a text that other answers have as well, which counts once for each user, as `bytes`: more than the text where
-  // its owner holds more.
+  // A piece of a text that other answers have as well, which counts once for each user, as `bytes`: more than the text
+  // where its owner holds more.
   virtual SharedBytes shared(std::shared_ptr<const std::string> text, std::size_t bytes) const;
 
   // A stream: start, any number of writes, finish. write() returns false while the peer is behind by more than the
-  // high-water mark (128 KiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing for
-  // Config::idle_timeout, or while too many bytes are unread in all or by its user, loses its connection (stream, in HTTP/2).
+  // high-water mark (128 KiB); on_drain says when it is not any more. Nothing is dropped, but a peer that takes nothing
+  // for Config::idle_timeout, or while too many bytes are unread in all or by its user, loses its connection (stream,
+  // in HTTP/2).
   virtual void start(int status, Headers headers) = 0;
   virtual bool write(std::vector<SharedBytes> pieces) = 0;
   virtual void on_drain(Task drained) = 0;
@@ -104,21 +107,21 @@ class Exchange {
 using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
 struct TlsConfig {
-  std::string certificate_pem, key_pem;      // chain and key
-  std::string client_ca_pem;                 // where not empty, client certificates are asked for (not required)
+  std::string certificate_pem, key_pem;  // chain and key
+  std::string client_ca_pem;             // where not empty, client certificates are asked for (not required)
 };
 
 struct Config {
   std::size_t max_body = 3u << 20;
   int transport_threads = 1;
-  Duration idle_timeout = std::chrono::minutes(5);  // without a request in flight, or without progress of a write
+  Duration idle_timeout = std::chrono::minutes(5);   // without a request in flight, or without progress of a write
   Duration head_timeout = std::chrono::seconds(32);  // for the first request's head to come, and for any to be whole
   Duration body_timeout = std::chrono::seconds(75);  // for the whole of one request
   // For a whole answer to be taken: this, and a second for each such number of its bytes.
   Duration answer_timeout = std::chrono::seconds(60);
   std::size_t answer_bytes_per_second = 256u << 10;
-  std::size_t max_header = 64u << 10;        // more is answered 431
-  int max_connections = 16384;               // beyond, one that waits for a request is closed for each new one
+  std::size_t max_header = 64u << 10;  // more is answered 431
+  int max_connections = 16384;         // beyond, one that waits for a request is closed for each new one
   // Bytes of all requests that are not answered yet, and of all answers that are not taken yet (without what they share
   // with a cache). Beyond, requests are answered 429 (but from Unix sockets), and streams that are behind are cut off.
   std::size_t max_unanswered = 256u << 20, max_unread = 256u << 20;
@@ -135,8 +138,8 @@ struct Config {
 
 class Server {
  public:
-  // Closes everything; no handler runs afterwards. Its threads run tasks of the loop (Runtime::run_or_post), so the loop's
-  // owner does it.
+  // Closes everything; no handler runs afterwards. Its threads run tasks of the loop (Runtime::run_or_post), so the
+  // loop's owner does it.
   virtual ~Server() = default;
   // "127.0.0.1:0" or "unix:/path" (mode 0600, an old socket file is replaced). Answers with the real address.
   virtual Result<std::string> listen(const std::string& address, std::optional<TlsConfig> tls) = 0;

@@ -39,10 +39,12 @@ class ServerTest : public ::testing::Test {
   std::string talk(const std::string& bytes, const std::string& until = "") {
     RawSocket socket(address_);
     std::string_view rest = bytes;
-    EXPECT_TRUE(drive(loop_, [&] {
-      rest.remove_prefix(socket.send(rest));
-      return until.empty() ? socket.over() : socket.has(until);
-    })) << "got: " << socket.got;
+    EXPECT_TRUE(drive(loop_,
+                      [&] {
+                        rest.remove_prefix(socket.send(rest));
+                        return until.empty() ? socket.over() : socket.has(until);
+                      }))
+        << "got: " << socket.got;
     return socket.got;
   }
 
@@ -55,7 +57,9 @@ TEST_F(ServerTest, AnswersOneRequest) {
   serve_echo();
   std::string got = talk("GET /a%20b?x=1&y=a+b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
   EXPECT_TRUE(got.starts_with("HTTP/1.1 200 OK\r\nDate: ")) << got;
-  EXPECT_NE(got.find("\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\nGET /a b|"), std::string::npos) << got;
+  EXPECT_NE(got.find("\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\nGET /a b|"),
+            std::string::npos)
+      << got;
 }
 
 TEST_F(ServerTest, GivesTheHandlerEveryPartOfTheRequest) {
@@ -64,7 +68,8 @@ TEST_F(ServerTest, GivesTheHandlerEveryPartOfTheRequest) {
     seen = e->request();
     e->respond(204, Headers{}, {});
   });
-  std::string got = talk("POST /p%2Fq?b=%41&a&a=2 HTTP/1.1\r\nHost: h\r\nX-Thing: One\r\nContent-Length: 3\r\n\r\nxyz", "\r\n\r\n");
+  std::string got =
+      talk("POST /p%2Fq?b=%41&a&a=2 HTTP/1.1\r\nHost: h\r\nX-Thing: One\r\nContent-Length: 3\r\n\r\nxyz", "\r\n\r\n");
   EXPECT_EQ(seen.method, "POST");
   EXPECT_EQ(seen.target, "/p%2Fq?b=%41&a&a=2");
   EXPECT_EQ(seen.path, "/p/q");
@@ -81,7 +86,8 @@ TEST_F(ServerTest, GivesTheHandlerEveryPartOfTheRequest) {
 
 TEST_F(ServerTest, RequestsMayComeInSingleBytes) {
   serve_echo();
-  std::string request = "POST /torn HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\nTrailer: t\r\n\r\n";
+  std::string request =
+      "POST /torn HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\nTrailer: t\r\n\r\n";
   RawSocket socket(address_);
   for (char c : request) {
     ASSERT_EQ(socket.send({&c, 1}), 1u);
@@ -100,8 +106,9 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
       e->respond(200, "text/plain", "answer" + e->request().path);
     }
   });
-  std::string got = talk("GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab"
-                         "GET /3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  std::string got = talk(
+      "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab"
+      "GET /3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
   std::size_t a = got.find("first"), b = got.find("answer/2"), c = got.find("answer/3");
   EXPECT_TRUE(a < b && b < c && c != std::string::npos) << got;
 }
@@ -119,7 +126,8 @@ TEST_F(ServerTest, RefusesWhatIsNoHttp) {
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\n\r\n"), "400") << "no Host";
   EXPECT_EQ(status_of("GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n"), "400");
   EXPECT_EQ(status_of("GET / HTTP/3.0\r\nHost: h\r\n\r\n"), "505");
-  EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "400");
+  EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            "400");
   EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), "501");
   EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), "400");
   EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "400");
@@ -153,7 +161,8 @@ TEST_F(ServerTest, TakesABodyOfExactlyTheLimit) {
     size = e->request().body.size();
     e->respond(200, "text/plain", "ok");
   });
-  talk("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n" + std::string(3145728, 'b'));
+  talk("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n" +
+       std::string(3145728, 'b'));
   EXPECT_EQ(size, 3145728u);
 }
 
@@ -236,17 +245,21 @@ TEST_F(ServerTest, ASlowReaderHoldsTheWriterBack) {
   for (int i = 0; i < 20; ++i) loop_.run_once(std::chrono::milliseconds(1));
   EXPECT_EQ(written, stuck_at);
   std::size_t read = 0;
-  EXPECT_TRUE(drive(loop_, [&] {
-    socket.poll();
-    read += socket.got.size();
-    socket.got.clear();
-    return written >= kTotal && read >= written;
-  })) << read << " of " << written;
+  EXPECT_TRUE(drive(loop_,
+                    [&] {
+                      socket.poll();
+                      read += socket.got.size();
+                      socket.got.clear();
+                      return written >= kTotal && read >= written;
+                    }))
+      << read << " of " << written;
   // Whoever was refused hears of it, also when that was the last block.
-  EXPECT_TRUE(drive(loop_, [&] {
-    socket.poll();
-    return drains == refused;
-  })) << drains << " of " << refused;
+  EXPECT_TRUE(drive(loop_,
+                    [&] {
+                      socket.poll();
+                      return drains == refused;
+                    }))
+      << drains << " of " << refused;
 }
 
 TEST_F(ServerTest, TellsTheHandlerThatThePeerIsGone) {
@@ -451,9 +464,7 @@ class HelperWork : public ServerTest {
 
 TEST_F(HelperWork, GoesOnWhenItsAlarmIsRaised) {
   std::thread raiser;
-  serve_with_work([&] {
-    raiser = std::thread([&] { raise(); });
-  });
+  serve_with_work([&] { raiser = std::thread([&] { raise(); }); });
   std::string got;
   std::thread client = ask(got);
   loop_.run();
@@ -524,7 +535,8 @@ TEST_F(HelperAnswer, IsSentBeforeTheWorkThatOtherWorkLeaves) {
     IoHelper* helper = loop_.io_helper();
     if (!helper) return e->respond(200, "text/plain", "the loop was awake");
     helper->add_work([this, e = std::move(e), helper]() mutable {
-      loop_.run_or_post([this, e = std::move(e)]() mutable { answer_and_leave_work(*std::exchange(e, nullptr)); }, helper);
+      loop_.run_or_post([this, e = std::move(e)]() mutable { answer_and_leave_work(*std::exchange(e, nullptr)); },
+                        helper);
       return true;
     });
   });
@@ -539,7 +551,8 @@ TEST_F(ServerTest, APeerThatVanishesInTheMiddleLeavesNothing) {
   });
   for (int i = 0; i < 50; ++i) {
     RawSocket socket(address_);
-    socket.send(std::string("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf").substr(0, static_cast<std::size_t>(i) + 5));
+    socket.send(std::string("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf")
+                    .substr(0, static_cast<std::size_t>(i) + 5));
     linger hard{1, 0};
     setsockopt(socket.fd.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
   }

@@ -30,7 +30,8 @@ class Socket {
 
   // As a client. False where OpenSSL has no memory.
   bool start_tls(SSL_CTX* context) { return make_ssl(context, false); }
-  // As a server. A peer that says nothing costs no memory of OpenSSL's: there is an ssl() once its first bytes are there.
+  // As a server. A peer that says nothing costs no memory of OpenSSL's: there is an ssl() once its first bytes are
+  // there.
   void accept_tls(std::shared_ptr<SSL_CTX> context) {
     accepting_ = std::move(context);
     readable_ = false;  // an event says so, also of what is there already
@@ -43,7 +44,8 @@ class Socket {
 
   Io handshake();
   Io read(char* to, std::size_t room, std::size_t& got);
-  // Writes as much of the queue as the socket takes now. kDone: all of it. `written` counts even when kAgain or kFailed.
+  // Writes as much of the queue as the socket takes now. kDone: all of it. `written` counts even when kAgain or
+  // kFailed.
   Io write(OutQueue& queue, std::size_t& written);
   bool may_read() const { return readable_ || (ssl_ && SSL_has_pending(ssl_)); }
   const std::string& failure() const { return failure_; }
@@ -60,7 +62,7 @@ class Socket {
   std::shared_ptr<SSL_CTX> accepting_;  // until the peer says something
   bool tcp_;
   bool readable_ = true, writable_ = true;
-  bool hang_up_ = false;   // the end of the stream has been announced: a short read is not the last one
+  bool hang_up_ = false;  // the end of the stream has been announced: a short read is not the last one
   bool ended_ = false;
   std::string failure_;
 };

@@ -1,9 +1,9 @@
 #pragma once
 // For the tests of this folder: a loop driven until something holds, a raw socket, certificates.
 
-#include <gtest/gtest.h>
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,7 +72,9 @@ struct RawSocket {
 
 struct Pki {
   crypto::KeyPair authority;
-  explicit Pki(const std::string& name = "test-ca") { authority = crypto::make_authority(name, std::chrono::system_clock::now()).value(); }
+  explicit Pki(const std::string& name = "test-ca") {
+    authority = crypto::make_authority(name, std::chrono::system_clock::now()).value();
+  }
   crypto::KeyPair server(const std::string& name = "localhost") const {
     crypto::CertificateRequest request;
     request.common_name = name;

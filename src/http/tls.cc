@@ -16,7 +16,6 @@ namespace berth::http {
 
 namespace {
 
-
 Status use_certificate(SSL_CTX* context, const std::string& certificate_pem, const std::string& key_pem) {
   crypto::Bio chain = crypto::memory_bio(certificate_pem);
   X509* leaf = PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr);
@@ -36,7 +35,8 @@ Status use_certificate(SSL_CTX* context, const std::string& certificate_pem, con
   if (!key) return error(Code::kInvalid, "private key: no PEM key in it: " + crypto::openssl_error_text());
   used = SSL_CTX_use_PrivateKey(context, key) == 1;
   EVP_PKEY_free(key);
-  if (!used) return error(Code::kInvalid, "private key: does not belong to the certificate: " + crypto::openssl_error_text());
+  if (!used)
+    return error(Code::kInvalid, "private key: does not belong to the certificate: " + crypto::openssl_error_text());
   return ok_status();
 }
 
@@ -167,7 +167,8 @@ void read_peer(SSL* ssl, Peer& peer) {
     return;
   }
   std::tm ends{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &ends) == 1) peer.certificate_ends = Time(std::chrono::seconds(timegm(&ends)));
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &ends) == 1)
+    peer.certificate_ends = Time(std::chrono::seconds(timegm(&ends)));
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned digest_size = 0;
   if (X509_digest(certificate, EVP_sha256(), digest, &digest_size) == 1) {

@@ -49,14 +49,15 @@ using Millis = std::int64_t;  // on the monotonic clock
 
 class Transport : public IoHelper {
  public:
-  using Deliver = std::function<void(std::vector<TransportEvent>, IoHelper&)>;  // on the transport thread, once a round at most
+  using Deliver =
+      std::function<void(std::vector<TransportEvent>, IoHelper&)>;  // on the transport thread, once a round at most
 
   Transport(std::size_t index, const Config& config, std::shared_ptr<ServerTotals> totals, Deliver deliver);
   ~Transport();  // says goodbye to every peer and joins the thread
 
-  Status start();                                      // once, before anything else
+  Status start();                                         // once, before anything else
   void add_listener(std::shared_ptr<Listener> listener);  // any thread
-  void send(std::vector<TransportCommand> commands);            // any thread
+  void send(std::vector<TransportCommand> commands);      // any thread
 
   // IoHelper, for work that the loop's tasks leave with this thread.
   void add_work(Work work) override;
@@ -67,14 +68,14 @@ class Transport : public IoHelper {
   ServerTotals& totals() { return *totals_; }
   std::size_t index() const { return index_; }
   Millis now() const { return now_; }
-  const std::string& date();                           // for the Date header
+  const std::string& date();  // for the Date header
   void emit(TransportEvent event) { events_.push_back(std::move(event)); }
   // Input is read here first: 64 KiB that all connections share.
   char* scratch() { return scratch_.get(); }
   static constexpr std::size_t kScratch = 64u << 10;
   void run_again(std::uint64_t connection) { again_.push_back(connection); }  // in the next round
   void schedule(Millis at, std::uint64_t connection) { timers_.push({at, connection}); }
-  void remove(std::uint64_t connection);               // destroyed at the end of the round
+  void remove(std::uint64_t connection);  // destroyed at the end of the round
 
  private:
   struct Slot {
@@ -104,7 +105,7 @@ class Transport : public IoHelper {
 
   const std::size_t index_;
   const Config config_;
-  const std::shared_ptr<ServerTotals> totals_;                 // of all transports of the server
+  const std::shared_ptr<ServerTotals> totals_;  // of all transports of the server
   const Deliver deliver_;
   Fd epoll_, wake_;
   std::unique_ptr<char[]> scratch_;
@@ -113,21 +114,21 @@ class Transport : public IoHelper {
   std::string date_;
 
   std::vector<std::shared_ptr<Listener>> listeners_;
-  Millis accept_again_ = 0;                              // back-off while descriptors are short
+  Millis accept_again_ = 0;  // back-off while descriptors are short
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  std::size_t looked_at_ = 0;                            // the slot where make_room() goes on
+  std::size_t looked_at_ = 0;  // the slot where make_room() goes on
   std::vector<std::unique_ptr<Connection>> dead_;
   std::vector<TransportEvent> events_;
   std::vector<std::uint64_t> again_;
   std::vector<Work> work_;
-  bool new_work_ = false;                                // among them
+  bool new_work_ = false;  // among them
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
 
-  std::mutex mutex_;                                     // the rest is shared
+  std::mutex mutex_;  // the rest is shared
   std::vector<TransportCommand> commands_;
   std::vector<std::shared_ptr<Listener>> new_listeners_;
-  bool awake_ = true;                                    // looks at the two above before it sleeps
+  bool awake_ = true;  // looks at the two above before it sleeps
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -11,7 +11,10 @@ struct Charged {
   std::shared_ptr<const void> owner;
   UnreadAccountPtr account;
   std::size_t bytes;
-  Charged(std::shared_ptr<const void> o, UnreadAccountPtr a, std::size_t b) : owner(std::move(o)), account(std::move(a)), bytes(b) { account->add(bytes); }
+  Charged(std::shared_ptr<const void> o, UnreadAccountPtr a, std::size_t b)
+      : owner(std::move(o)), account(std::move(a)), bytes(b) {
+    account->add(bytes);
+  }
   Charged(const Charged&) = delete;
   ~Charged() { account->remove(bytes); }
 };
@@ -45,7 +48,8 @@ void charge(const UnreadAccountPtr& account, std::vector<SharedBytes>& pieces) {
   }
 }
 
-std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text, std::size_t bytes) {
+std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const std::shared_ptr<const std::string>& text,
+                                          std::size_t bytes) {
   if (!account.user) return text;
   UnreadOfUser& user = *account.user;
   if (user.shared.size() >= user.look_at) {
@@ -56,7 +60,8 @@ std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const st
   std::weak_ptr<const void>& known = user.shared[text.get()];
   std::shared_ptr<const void> owner = known.lock();
   if (!owner) {
-    owner = std::make_shared<const Charged>(text, std::make_shared<const UnreadAccount>(UnreadAccount{account.all, account.user, nullptr}), bytes);
+    owner = std::make_shared<const Charged>(
+        text, std::make_shared<const UnreadAccount>(UnreadAccount{account.all, account.user, nullptr}), bytes);
     known = owner;
   }
   return owner;

@@ -1,11 +1,12 @@
 // The agent role: everything a node runs, inside the node's namespaces, on one loop.
+#include "agent/agent.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
 #include "agent/disk/background.h"
 #include "agent/dns/cluster_dns.h"
 #include "agent/images/image_routes.h"
@@ -67,7 +68,8 @@ class AgentRole {
     log_remover_.start();
     logs_ = std::make_unique<agent::LogFiles>(loop_, log_remover_, config.log_files);
     agent_ = std::make_unique<agent::Agent>(
-        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_, trash_.get(), &measuring_, logs_.get()});
+        config, agent::AgentDependencies{loop_, *client_, *containers_, *images_, *volumes_, *network_, *probes_,
+                                         trash_.get(), &measuring_, logs_.get()});
     BERTH_TRY(start_watchers());
     BERTH_TRY(start_socket());
     agent_->start([this](Status status) {
@@ -88,7 +90,8 @@ class AgentRole {
     log_info("agent", "ending the pods of this node");
     agent::PodShutdown::Config config{dir_.node() + "/ends.json", dir_.shutdown_progress(), {}, {}};
     if (Result<std::string> told = read_file(dir_.grace()); told.ok()) {
-      if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0) config.most = std::chrono::seconds(*seconds);
+      if (Result<long> seconds = parse_int(trim(*told)); seconds.ok() && *seconds >= 0)
+        config.most = std::chrono::seconds(*seconds);
     }
     for (const agent::PodSummary& pod : agent_->pods()) config.pods[pod.uid] = {pod.ns + "/" + pod.name, pod.grace};
     shutdown_ = std::make_unique<agent::PodShutdown>(loop_, *containers_, std::move(config), [this] { loop_.stop(); });
@@ -110,14 +113,15 @@ class AgentRole {
     for (int tries = 0; ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; ++tries) {
       if (errno != EWOULDBLOCK && errno != EINTR) return errno_error("locking " + path);
       if (tries == kLockTries)
-        return error(Code::kConflict, "another agent runs in " + dir_.node() + "; there is one for each data directory");
+        return error(Code::kConflict,
+                     "another agent runs in " + dir_.node() + "; there is one for each data directory");
       ::poll(nullptr, 0, kLockPauseMs);
     }
     return ok_status();
   }
 
-  // Network namespaces do not outlive the machine, so their pins are in the runtime's tmpfs; as long as the directory of an earlier
-  // release has pins, that one is used. Called after make_crun_runtime().
+  // Network namespaces do not outlive the machine, so their pins are in the runtime's tmpfs; as long as the directory
+  // of an earlier release has pins, that one is used. Called after make_crun_runtime().
   std::string namespaces_directory() const {
     const std::string earlier = dir_.node() + "/netns", memory = agent::runtime_memory(dir_.node() + "/runtime");
     Result<std::vector<std::string>> pinned = list_directory(earlier);
@@ -149,7 +153,8 @@ class AgentRole {
   Status start_watchers() {
     net::dns::ServerConfig config;
     config.address = settings_.dns_service_ip;
-    if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok()) config.upstreams = net::dns::nameservers_of(*resolv);
+    if (Result<std::string> resolv = read_file("/etc/resolv.conf"); resolv.ok())
+      config.upstreams = net::dns::nameservers_of(*resolv);
     // The machine's own resolver (127.0.0.53) is not in this network namespace.
     std::erase_if(config.upstreams, net::dns::is_loopback);
     BERTH_ASSIGN(dns_, net::dns::start_server(loop_, settings_.cluster_domain, config));

@@ -4,7 +4,8 @@
 
 namespace berth {
 
-CertificateRenewal::CertificateRenewal(Runtime& runtime, ClusterPki& pki, Function<Status(const http::TlsConfig&)> serve)
+CertificateRenewal::CertificateRenewal(Runtime& runtime, ClusterPki& pki,
+                                       Function<Status(const http::TlsConfig&)> serve)
     : runtime_(runtime), pki_(pki), serve_(std::move(serve)), served_(pki.serving().certificate_pem) {
   wait();
 }
@@ -25,7 +26,8 @@ void CertificateRenewal::look() {
   const http::TlsConfig serving = pki_.serving();
   if (serving.certificate_pem == served_) return;
   Status replaced = serve_(serving);
-  if (!replaced.ok()) return log_error("pki", "the new certificate cannot be served", {{"error", replaced.error().message}});
+  if (!replaced.ok())
+    return log_error("pki", "the new certificate cannot be served", {{"error", replaced.error().message}});
   served_ = serving.certificate_pem;
 }
 

@@ -8,8 +8,8 @@
 
 namespace berth {
 
-// Looks twice a day. `serve` gets each new serving certificate; while renewing or `serve` fails, the old one goes on being
-// served and the next look tries again. Ends with the object.
+// Looks twice a day. `serve` gets each new serving certificate; while renewing or `serve` fails, the old one goes on
+// being served and the next look tries again. Ends with the object.
 class CertificateRenewal {
  public:
   CertificateRenewal(Runtime& runtime, ClusterPki& pki, Function<Status(const http::TlsConfig&)> serve);

@@ -43,8 +43,10 @@ crypto::CertificateRequest admin_request() {
   return request;
 }
 
-// Sets fields of the entry of that name in one of a kubeconfig's lists, which is made where it is missing. What else is in there stays.
-void set_named(Value& config, const char* list, const char* name, const char* field, const std::vector<std::pair<const char*, std::string>>& wanted) {
+// Sets fields of the entry of that name in one of a kubeconfig's lists, which is made where it is missing. What else is
+// in there stays.
+void set_named(Value& config, const char* list, const char* name, const char* field,
+               const std::vector<std::pair<const char*, std::string>>& wanted) {
   if (!config[list].is_array()) config.set(list, Value::array());
   Value& entries = config.mut(list);
   std::size_t at = 0;
@@ -58,7 +60,8 @@ void set_named(Value& config, const char* list, const char* name, const char* fi
 }  // namespace
 
 // A pair that is missing, damaged, signed by another authority, for other addresses or near its end is made anew.
-Status ClusterPki::keep(const std::string& name, const crypto::CertificateRequest& wanted, crypto::KeyPair& pair, Time now) {
+Status ClusterPki::keep(const std::string& name, const crypto::CertificateRequest& wanted, crypto::KeyPair& pair,
+                        Time now) {
   std::string base = dir_.pki() + "/" + name;
   if (pair.certificate_pem.empty()) {
     Result<crypto::KeyPair> stored = read_pair(base);
@@ -87,7 +90,8 @@ Result<ClusterPki> ClusterPki::open(const host::ClusterDir& dir, const host::Set
     BERTH_ASSIGN(pki.authority_, crypto::make_authority("berth", now));
     BERTH_TRY(write_pair(ca, pki.authority_));
   } else {
-    return error(Code::kInternal, "the cluster's authority " + ca + ".crt/.key cannot be read (" + authority.error().message +
+    return error(Code::kInternal, "the cluster's authority " + ca + ".crt/.key cannot be read (" +
+                                      authority.error().message +
                                       "); restore it from a backup, or start over with berth down --purge");
   }
   std::string token_path = dir.pki() + "/service-accounts.key";
@@ -113,19 +117,23 @@ http::TlsConfig ClusterPki::serving() const {
   return {serving_.certificate_pem, serving_.key_pem, authority_.certificate_pem};
 }
 
-// The file is also its user's, who may have set a namespace, added a cluster or chosen another context: only what Berth has to say is
-// written into it, and nothing where it says that already.
+// The file is also its user's, who may have set a namespace, added a cluster or chosen another context: only what Berth
+// has to say is written into it, and nothing where it says that already.
 Status ClusterPki::write_kubeconfig() {
   Value present;
   if (Result<std::string> text = read_file(dir_.kubeconfig()); text.ok()) {
     if (Result<Value> parsed = yaml::parse(*text); parsed.ok()) present = std::move(*parsed);
   }
-  Value config = present.is_object() ? present : Value::object({{"apiVersion", "v1"}, {"kind", "Config"}, {"preferences", Value::object()}});
+  Value config = present.is_object()
+                     ? present
+                     : Value::object({{"apiVersion", "v1"}, {"kind", "Config"}, {"preferences", Value::object()}});
   if (config["current-context"].as_string().empty()) config.set("current-context", "berth");
   set_named(config, "clusters", "berth", "cluster",
-            {{"server", "https://127.0.0.1:" + std::to_string(settings_.api_port)}, {"certificate-authority-data", base64_encode(authority_.certificate_pem)}});
+            {{"server", "https://127.0.0.1:" + std::to_string(settings_.api_port)},
+             {"certificate-authority-data", base64_encode(authority_.certificate_pem)}});
   set_named(config, "users", "berth-admin", "user",
-            {{"client-certificate-data", base64_encode(admin_.certificate_pem)}, {"client-key-data", base64_encode(admin_.key_pem)}});
+            {{"client-certificate-data", base64_encode(admin_.certificate_pem)},
+             {"client-key-data", base64_encode(admin_.key_pem)}});
   set_named(config, "contexts", "berth", "context", {{"cluster", "berth"}, {"user", "berth-admin"}});
   if (config == present) return ok_status();
   return write_file_durably(dir_.kubeconfig(), yaml::encode(config), 0600);

@@ -13,8 +13,8 @@ namespace berth {
 
 class ClusterPki {
  public:
-  // Reads or makes everything. Writes the kubeconfig where it is missing, or has another address or certificate for this cluster;
-  // what its user has changed otherwise stays.
+  // Reads or makes everything. Writes the kubeconfig where it is missing, or has another address or certificate for
+  // this cluster; what its user has changed otherwise stays.
   static Result<ClusterPki> open(const host::ClusterDir& dir, const host::Settings& settings, Time now);
 
   // Renews what has less than a third of its life left, and the kubeconfig with it. What cannot be written stays as it

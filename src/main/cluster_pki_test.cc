@@ -51,9 +51,11 @@ class ClusterPkiTest : public ::testing::Test {
     dir_ = host::open_cluster_dir(path).value();
     ASSERT_TRUE(make_directories(dir_.pki()).ok());
     open();
-    server_ = http::make_server(loop_, [](std::shared_ptr<http::Exchange> exchange) { exchange->respond(200, "text/plain", "yes"); });
+    server_ = http::make_server(
+        loop_, [](std::shared_ptr<http::Exchange> exchange) { exchange->respond(200, "text/plain", "yes"); });
     address_ = server_->listen("127.0.0.1:0", pki_->serving()).value();
-    renewal_ = std::make_unique<CertificateRenewal>(clock_, *pki_, [this](const http::TlsConfig& tls) { return server_->replace_certificate(tls); });
+    renewal_ = std::make_unique<CertificateRenewal>(
+        clock_, *pki_, [this](const http::TlsConfig& tls) { return server_->replace_certificate(tls); });
   }
   void TearDown() override {
     renewal_.reset();
@@ -165,7 +167,8 @@ TEST_F(ClusterPkiTest, AKubeconfigKeepsWhatItsUserHasChanged) {
 // Our entries are made again in a file that lacks them, and a file that cannot be read is made anew.
 TEST_F(ClusterPkiTest, AKubeconfigIsMendedWhereItIsDamaged) {
   const std::string path = dir_.kubeconfig(), whole = read_file(path).value();
-  for (const char* damaged : {"", "[]", "'x'", "clusters: 7", "clusters: [1, {name: berth}, {name: 5}]\nusers: {a: b}", "\tno yaml: [", "contexts:\n- name: berth\n  context: 3\n"}) {
+  for (const char* damaged : {"", "[]", "'x'", "clusters: 7", "clusters: [1, {name: berth}, {name: 5}]\nusers: {a: b}",
+                              "\tno yaml: [", "contexts:\n- name: berth\n  context: 3\n"}) {
     ASSERT_TRUE(write_file(path, damaged, 0600).ok());
     open();
     const Value config = yaml::parse(read_file(path).value()).value(), made = yaml::parse(whole).value();

@@ -19,11 +19,11 @@ class Scheduler;
 namespace berth {
 
 struct ControlPlaneConfig {
-  std::string ca_pem;  // published in every namespace as kube-root-ca.crt
-  controllers::hpa::Measure measure;  // what the pods of a namespace use
-  controllers::serviceaccount::Sign sign;  // tokens of Secrets
+  std::string ca_pem;                               // published in every namespace as kube-root-ca.crt
+  controllers::hpa::Measure measure;                // what the pods of a namespace use
+  controllers::serviceaccount::Sign sign;           // tokens of Secrets
   controllers::endpoint::ApiServerAddress address;  // where default/kubernetes leads; no ip: it has no endpoints
-  controllers::HandlingRecord* record = nullptr;  // outlives the control plane; null: deaths are not noted
+  controllers::HandlingRecord* record = nullptr;    // outlives the control plane; null: deaths are not noted
 };
 
 class ControlPlane {

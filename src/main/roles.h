@@ -1,6 +1,6 @@
 #pragma once
-// The wiring of each role: the only place that picks implementations. Each runs until it is told to stop and answers the
-// process's exit code.
+// The wiring of each role: the only place that picks implementations. Each runs until it is told to stop and answers
+// the process's exit code.
 
 #include <string>
 

@@ -1,4 +1,6 @@
 // The server role: store, API, controllers and scheduler on one loop.
+#include "http/server.h"
+
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -23,7 +25,6 @@
 #include "host/node_space.h"
 #include "host/ownership.h"
 #include "host/settings.h"
-#include "http/server.h"
 #include "main/certificate_renewal.h"
 #include "main/cluster_pki.h"
 #include "main/control_plane.h"
@@ -61,11 +62,14 @@ class ServerRole {
     config.service_cidr = settings_.service_cidr;
     config.token_issuer = kIssuer;
     BERTH_TRY(config.gates.set(settings_.feature_gates));
-    config.token_signer = [this](const Value& claims) { return sign_service_account_token(pki_->token_key_pem(), claims); };
+    config.token_signer = [this](const Value& claims) {
+      return sign_service_account_token(pki_->token_key_pem(), claims);
+    };
     registry_ = std::make_unique<apiserver::registry::Registry>(loop_, *store_, api::schema::builtin(), config);
     BERTH_TRY(start_rest());
     registry_->bootstrap([this] { start_control_plane(); });
-    renewal_ = std::make_unique<CertificateRenewal>(loop_, *pki_, [this](const http::TlsConfig& tls) { return http_->replace_certificate(tls); });
+    renewal_ = std::make_unique<CertificateRenewal>(
+        loop_, *pki_, [this](const http::TlsConfig& tls) { return http_->replace_certificate(tls); });
     return ok_status();
   }
 
@@ -86,7 +90,8 @@ class ServerRole {
     store::Guard guard;
     guard.witness = dir_.store_witness();
     guard.up = dir_.up();
-    if (Result<std::vector<std::string>> pods = list_directory(dir_.node() + "/pods"); pods.ok()) guard.lived_here = !pods->empty();
+    if (Result<std::vector<std::string>> pods = list_directory(dir_.node() + "/pods"); pods.ok())
+      guard.lived_here = !pods->empty();
     std::vector<store::Loss> accepted;
     if (Result<std::string> names = read_file(dir_.accepted_losses()); names.ok()) {
       for (std::string_view name : split(*names, '\n')) {
@@ -104,15 +109,21 @@ class ServerRole {
     config.issuer = kIssuer;
     BERTH_ASSIGN(std::string jwk, crypto::public_key_jwk(pki_->token_key_pem()));
     config.jwks = "{\"keys\":[" + jwk + "]}";
-    config.address = (host::node_space_exists(dir_) ? settings_.node_ip : "127.0.0.1") + ":" + std::to_string(settings_.api_port);
+    config.address =
+        (host::node_space_exists(dir_) ? settings_.node_ip : "127.0.0.1") + ":" + std::to_string(settings_.api_port);
     BERTH_ASSIGN(static_tokens_, apiserver::rest::read_static_tokens(dir_.pki() + "/tokens.csv"));
     config.audiences = {kIssuer};
-    config.authenticate_token = [this, own = config.audiences](std::string_view token, const std::vector<std::string>& wanted) -> Result<apiserver::rest::TokenHolder> {
-      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end()) return apiserver::rest::static_holder(known->second, own, wanted);
-      return authenticate_service_account({pki_->token_key_pem(), kIssuer, own}, *registry_, token, wanted, loop_.now());
+    config.authenticate_token = [this, own = config.audiences](
+                                    std::string_view token,
+                                    const std::vector<std::string>& wanted) -> Result<apiserver::rest::TokenHolder> {
+      if (auto known = static_tokens_.find(std::string(token)); known != static_tokens_.end())
+        return apiserver::rest::static_holder(known->second, own, wanted);
+      return authenticate_service_account({pki_->token_key_pem(), kIssuer, own}, *registry_, token, wanted,
+                                          loop_.now());
     };
     config.node_endpoint = [this](std::string_view node) -> Result<http::Endpoint> {
-      if (node != settings_.node_name) return error(Code::kUnavailable, "node " + std::string(node) + " is not connected to this server");
+      if (node != settings_.node_name)
+        return error(Code::kUnavailable, "node " + std::string(node) + " is not connected to this server");
       http::Endpoint endpoint;
       endpoint.address = "unix:" + dir_.agent_socket();
       return endpoint;
@@ -137,13 +148,16 @@ class ServerRole {
     return ok_status();
   }
 
-  // The Endpoints of default/kubernetes name the node's address and the port of the API, as on any control plane node. A pod in
-  // the node's network may have taken the port while the server was down; the Service's address answers all the same.
+  // The Endpoints of default/kubernetes name the node's address and the port of the API, as on any control plane node.
+  // A pod in the node's network may have taken the port while the server was down; the Service's address answers all
+  // the same.
   void listen_for_endpoints() {
     address_ = {settings_.node_ip, settings_.api_port};
     Result<int> fd = host::listen_in_node(dir_, settings_.node_ip, settings_.api_port);
     Status heard = fd.ok() ? http_->listen_fd(*fd, pki_->serving()) : Status(fd.error());
-    if (!heard.ok()) log_warning("server", "the endpoints of the Service kubernetes do not answer", {{"error", heard.error().message}});
+    if (!heard.ok())
+      log_warning("server", "the endpoints of the Service kubernetes do not answer",
+                  {{"error", heard.error().message}});
   }
 
   // For autoscalers: what a namespace's pods use, of whichever nodes answer.
@@ -151,25 +165,33 @@ class ServerRole {
     return [this](const std::string& ns, Function<void(Result<std::vector<Value>>)> done) {
       const api::schema::Kind& nodes = *api::schema::builtin().find(api::resources::kNodes);
       std::vector<std::string> names;
-      for (const store::RecordPtr& node : store_->list(apiserver::registry::store_key(nodes, "", "")).records) names.emplace_back(api::name_of(node->value));
-      usage_->ask(names, [ns, done = std::move(done)](const apiserver::rest::NodeUsage::Reports& reports) { done(apiserver::rest::NodeUsage::pods_of(reports, ns)); });
+      for (const store::RecordPtr& node : store_->list(apiserver::registry::store_key(nodes, "", "")).records)
+        names.emplace_back(api::name_of(node->value));
+      usage_->ask(names, [ns, done = std::move(done)](const apiserver::rest::NodeUsage::Reports& reports) {
+        done(apiserver::rest::NodeUsage::pods_of(reports, ns));
+      });
     };
   }
 
   controllers::serviceaccount::Sign sign_secrets() {
-    return [this](const Value& account, const Value& secret) { return sign_secret_token(pki_->token_key_pem(), account, secret); };
+    return [this](const Value& account, const Value& secret) {
+      return sign_secret_token(pki_->token_key_pem(), account, secret);
+    };
   }
 
   void start_control_plane() {
-    client_ = apiserver::registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
+    client_ =
+        apiserver::registry::make_direct_client(*registry_, {"system:kube-controller-manager", {"system:masters"}});
     // Without it the server runs as well, and a death teaches nothing.
-    Result<std::unique_ptr<controllers::HandlingRecord>> record = controllers::HandlingRecord::open(dir_.run(), kVersion);
+    Result<std::unique_ptr<controllers::HandlingRecord>> record =
+        controllers::HandlingRecord::open(dir_.run(), kVersion);
     if (record.ok()) {
       record_ = std::move(*record);
     } else {
       log_warning("server", "cannot note what is being handled", {{"error", record.error().message}});
     }
-    control_plane_ = std::make_unique<ControlPlane>(loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), sign_secrets(), address_, record_.get()});
+    control_plane_ = std::make_unique<ControlPlane>(
+        loop_, *client_, ControlPlaneConfig{pki_->ca_pem(), measure_pods(), sign_secrets(), address_, record_.get()});
     clock_ = std::make_unique<ClockWatch>(loop_, [this] {
       renewal_->look();
       control_plane_->clock_moved();

@@ -42,16 +42,20 @@ struct Supervisor::Role {
   Fd pidfd, ready_fd;
   std::string said;  // to its pipe
   Duration began{};
-  int in_a_row = 0;  // ends without having settled
-  Time first_end{};  // of these
+  int in_a_row = 0;      // ends without having settled
+  Time first_end{};      // of these
   std::string last_end;  // how it ended
   TimerId timer = 0;
   host::Restarts restarts;
 };
 
-Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file, std::function<Status()> before_start,
-                       Function<void(Status)> brought_up, SupervisorOptions options)
-    : loop_(loop), restarts_file_(std::move(restarts_file)), before_start_(std::move(before_start)), brought_up_(std::move(brought_up)),
+Supervisor::Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file,
+                       std::function<Status()> before_start, Function<void(Status)> brought_up,
+                       SupervisorOptions options)
+    : loop_(loop),
+      restarts_file_(std::move(restarts_file)),
+      before_start_(std::move(before_start)),
+      brought_up_(std::move(brought_up)),
       options_(options) {
   bool stale = false;
   for (SupervisedRole& one : roles) {
@@ -77,9 +81,11 @@ void Supervisor::begin() {
     bring_up_timer_ = 0;
     for (auto& role : roles_) {
       if (role->ready) continue;
-      return give_up(error(Code::kTimeout, "the " + role->what.spec.name + " is not ready after " +
-                                               std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options_.bring_up).count()) +
-                                               " s; see " + role->what.spec.log_file));
+      return give_up(
+          error(Code::kTimeout,
+                "the " + role->what.spec.name + " is not ready after " +
+                    std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options_.bring_up).count()) +
+                    " s; see " + role->what.spec.log_file));
     }
   });
   for (auto& role : roles_) {
@@ -167,16 +173,20 @@ void Supervisor::ended(Role& role) {
   const bool was_ready = role.ready;
   const int pid = std::exchange(role.pid, 0);
   role.ready = false;
-  if (brought_up_) return role.started_here ? give_up(host::failed_start(role.what.spec, was_ready ? "" : role.said)) : adopt_or_start(role);
+  if (brought_up_)
+    return role.started_here ? give_up(host::failed_start(role.what.spec, was_ready ? "" : role.said))
+                             : adopt_or_start(role);
   if (!was_ready && !trim(role.said).empty()) how += ": " + std::string(trim(role.said));
   if (loop_.monotonic() - role.began >= options_.settled) role.in_a_row = 0;
   if (role.in_a_row == 0) role.first_end = loop_.now();
   Duration delay = Duration::zero();
-  if (role.in_a_row > 0) delay = std::min<Duration>(options_.first_delay * (1 << std::min(role.in_a_row - 1, 16)), options_.longest_delay);
+  if (role.in_a_row > 0)
+    delay = std::min<Duration>(options_.first_delay * (1 << std::min(role.in_a_row - 1, 16)), options_.longest_delay);
   ++role.in_a_row;
   role.last_end = how;
   const std::string next = restart_after(role, delay, how);
-  log_error("supervisor", "the " + role.what.spec.name + " has ended; it " + next, {{"pid", std::to_string(pid)}, {"how", how}});
+  log_error("supervisor", "the " + role.what.spec.name + " has ended; it " + next,
+            {{"pid", std::to_string(pid)}, {"how", how}});
 }
 
 // Answers when that is, for the log.

@@ -1,6 +1,7 @@
 #pragma once
 // Keeps the server and the agent of a cluster running: starts them, and starts again the one that has died, after a
-// growing delay. It holds nothing that they need: where it is killed, they go on, and the next `berth up` starts another.
+// growing delay. It holds nothing that they need: where it is killed, they go on, and the next `berth up` starts
+// another.
 
 #include <functional>
 #include <memory>
@@ -19,10 +20,10 @@ struct SupervisedRole {
 };
 
 struct SupervisorOptions {
-  Duration bring_up = 30s;       // both must be ready by then
-  Duration first_delay = 1s;     // before the second restart in a row; doubles; the first comes at once
+  Duration bring_up = 30s;    // both must be ready by then
+  Duration first_delay = 1s;  // before the second restart in a row; doubles; the first comes at once
   Duration longest_delay = 60s;
-  Duration settled = 60s;        // one that has run this long is restarted at once again
+  Duration settled = 60s;  // one that has run this long is restarted at once again
 };
 
 // What is not running is started; what is running already is looked after. Loop thread; one thread in the process.
@@ -30,8 +31,8 @@ class Supervisor {
  public:
   // `brought_up` is called once: when all roles are ready, or with why one is not; those started here have been stopped
   // by then. `before_start` makes sure of what a role needs.
-  Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file, std::function<Status()> before_start,
-             Function<void(Status)> brought_up, SupervisorOptions options = {});
+  Supervisor(Loop& loop, std::vector<SupervisedRole> roles, std::string restarts_file,
+             std::function<Status()> before_start, Function<void(Status)> brought_up, SupervisorOptions options = {});
   ~Supervisor();  // the roles run on
   Supervisor(const Supervisor&) = delete;
 

@@ -42,8 +42,9 @@ class SupervisorTest : public ::testing::Test {
   void start(std::function<int()> one, std::function<int()> two, SupervisorOptions options = {}) {
     up_.reset();
     supervisor_ = std::make_unique<Supervisor>(
-        loop_, std::vector<SupervisedRole>{{spec("one"), std::move(one)}, {spec("two"), std::move(two)}}, directory_ + "/restarts.json",
-        [this] { return may_start_; }, [this](Status status) { up_ = std::move(status); }, options);
+        loop_, std::vector<SupervisedRole>{{spec("one"), std::move(one)}, {spec("two"), std::move(two)}},
+        directory_ + "/restarts.json", [this] { return may_start_; },
+        [this](Status status) { up_ = std::move(status); }, options);
     supervisor_->begin();
   }
   // Also of what no event tells.

@@ -17,7 +17,9 @@ constexpr std::int64_t kLeewaySeconds = 60;  // as upstream: clocks differ, and 
 Error refused(std::string why) { return error(Code::kUnauthorized, std::move(why)); }
 Error invalidated() { return refused("service account token has been invalidated"); }
 
-std::int64_t unix_seconds(Time time) { return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count(); }
+std::int64_t unix_seconds(Time time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
 
 std::vector<std::string> audiences_of(const Value& aud) {
   std::vector<std::string> out;
@@ -34,12 +36,14 @@ std::string go_list(const std::vector<std::string>& list) {
 
 class Checker {
  public:
-  Checker(apiserver::registry::Registry& registry, const Value& claims, Time now) : registry_(registry), claims_(claims), now_(now) {}
+  Checker(apiserver::registry::Registry& registry, const Value& claims, Time now)
+      : registry_(registry), claims_(claims), now_(now) {}
 
   Status check_times() const {
     const std::int64_t seconds = unix_seconds(now_);
     const Value& ends = claims_["exp"];
-    if (ends.is_number() && ends.as_int() < seconds - kLeewaySeconds) return refused("service account token has expired");
+    if (ends.is_number() && ends.as_int() < seconds - kLeewaySeconds)
+      return refused("service account token has expired");
     if (claims_["nbf"].as_int() > seconds + kLeewaySeconds) return refused("service account token is not valid yet");
     return ok_status();
   }
@@ -50,13 +54,16 @@ class Checker {
     const std::string ns = kubernetes["namespace"].str();
     const Value& account = kubernetes["serviceaccount"];
     BERTH_TRY(check_account(ns, account["name"].as_string(), account["uid"].as_string()));
-    BERTH_TRY(check_object(api::resources::kSecrets, ns, kubernetes["secret"], "secret UID (", ") does not match service account secret ref claim ("));
-    BERTH_TRY(check_object(api::resources::kPods, ns, kubernetes["pod"], "pod UID (", ") does not match service account pod ref claim ("));
+    BERTH_TRY(check_object(api::resources::kSecrets, ns, kubernetes["secret"], "secret UID (",
+                           ") does not match service account secret ref claim ("));
+    BERTH_TRY(check_object(api::resources::kPods, ns, kubernetes["pod"], "pod UID (",
+                           ") does not match service account pod ref claim ("));
     const Value& pod = kubernetes["pod"];
     const Value& node = kubernetes["node"];
     // Beside a pod the node only says where that runs.
     if (!pod.is_object()) {
-      BERTH_TRY(check_object(api::resources::kNodes, "", node, "node UID (", ") does not match service account node ref claim ("));
+      BERTH_TRY(check_object(api::resources::kNodes, "", node, "node UID (",
+                             ") does not match service account node ref claim ("));
     }
     apiserver::registry::User user = user_of(ns, account["name"].str(), account["uid"].str());
     auto add = [&user](const char* key, const Value& value) {
@@ -74,17 +81,20 @@ class Checker {
   Result<apiserver::registry::User> check_secret(std::string_view token) const {
     auto claim = [this](std::string_view name) { return claims_[std::string(kLegacy) + std::string(name)].str(); };
     const std::string ns = claim("namespace"), name = claim("service-account.name"), uid = claim("service-account.uid");
-    if (claims_["sub"].as_string() != "system:serviceaccount:" + ns + ":" + name) return refused("sub claim is invalid");
+    if (claims_["sub"].as_string() != "system:serviceaccount:" + ns + ":" + name)
+      return refused("sub claim is invalid");
     store::RecordPtr secret = find(api::resources::kSecrets, ns, claim("secret.name"));
     if (!secret || api::is_terminating(secret->value)) return refused("service account token has been invalidated");
-    if (secret->value["data"]["token"].as_string() != base64_encode(token)) return refused("service account token does not match server's copy");
+    if (secret->value["data"]["token"].as_string() != base64_encode(token))
+      return refused("service account token does not match server's copy");
     BERTH_TRY(check_account(ns, name, uid));
     return user_of(ns, name, uid);
   }
 
  private:
   static apiserver::registry::User user_of(const std::string& ns, const std::string& name, const std::string& uid) {
-    return {"system:serviceaccount:" + ns + ":" + name, {"system:serviceaccounts", "system:serviceaccounts:" + ns}, uid};
+    return {
+        "system:serviceaccount:" + ns + ":" + name, {"system:serviceaccounts", "system:serviceaccounts:" + ns}, uid};
   }
 
   store::RecordPtr find(const api::Resource& resource, std::string_view ns, std::string_view name) const {
@@ -102,14 +112,16 @@ class Checker {
   Status check_account(const std::string& ns, std::string_view name, std::string_view uid) const {
     store::RecordPtr account = find(api::resources::kServiceAccounts, ns, name);
     if (!account) return refused("serviceaccounts " + quoted(name) + " not found");
-    if (long_gone(account->value)) return refused("service account " + ns + "/" + std::string(name) + " has been deleted");
+    if (long_gone(account->value))
+      return refused("service account " + ns + "/" + std::string(name) + " has been deleted");
     if (std::string_view real = api::uid_of(account->value); real != uid) {
       return refused("service account UID (" + std::string(real) + ") does not match claim (" + std::string(uid) + ")");
     }
     return ok_status();
   }
 
-  Status check_object(const api::Resource& resource, std::string_view ns, const Value& bound, const char* before, const char* between) const {
+  Status check_object(const api::Resource& resource, std::string_view ns, const Value& bound, const char* before,
+                      const char* between) const {
     if (!bound.is_object()) return ok_status();
     store::RecordPtr record = find(resource, ns, bound["name"].as_string());
     if (!record || long_gone(record->value)) return invalidated();
@@ -141,8 +153,10 @@ Result<std::string> sign_secret_token(const std::string& key_pem, const Value& a
                                                             {claim("service-account.uid"), api::uid_of(account)}}));
 }
 
-Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check, apiserver::registry::Registry& registry, std::string_view token,
-                                                       const std::vector<std::string>& wanted, Time now) {
+Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check,
+                                                                  apiserver::registry::Registry& registry,
+                                                                  std::string_view token,
+                                                                  const std::vector<std::string>& wanted, Time now) {
   Result<std::string> text = crypto::verify_token({check.key_pem}, token);
   if (!text.ok()) return refused("");
   Result<Value> claims = json::parse(*text);

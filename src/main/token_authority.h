@@ -24,10 +24,12 @@ struct TokenCheck {
   std::vector<std::string> audiences;  // what tokens without an audience are for: the API's own
 };
 
-// Who the token speaks for to one of the `wanted` audiences. kUnauthorized: no token of ours (the message is empty then),
-// or one for others, ended, not valid yet, or bound to an account, pod, secret or node that is gone or another one by now;
-// the message says which, in upstream's words.
-Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check, apiserver::registry::Registry& registry, std::string_view token,
-                                                       const std::vector<std::string>& wanted, Time now);
+// Who the token speaks for to one of the `wanted` audiences. kUnauthorized: no token of ours (the message is empty
+// then), or one for others, ended, not valid yet, or bound to an account, pod, secret or node that is gone or another
+// one by now; the message says which, in upstream's words.
+Result<apiserver::rest::TokenHolder> authenticate_service_account(const TokenCheck& check,
+                                                                  apiserver::registry::Registry& registry,
+                                                                  std::string_view token,
+                                                                  const std::vector<std::string>& wanted, Time now);
 
 }  // namespace berth

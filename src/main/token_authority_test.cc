@@ -30,7 +30,9 @@ class TokenTest : public apiserver::registry::RegistryFixture {
     while (!ready) loop_.run_once(1s);
     make(kServiceAccounts, R"({"metadata":{"name":"robot"}})");
     make(kNodes, R"({"metadata":{"name":"n3"}})");
-    make(kPods, R"({"metadata":{"name":"p"},"spec":{"serviceAccountName":"robot","nodeName":"n3","containers":[{"name":"c","image":"i"}]}})");
+    make(
+        kPods,
+        R"({"metadata":{"name":"p"},"spec":{"serviceAccountName":"robot","nodeName":"n3","containers":[{"name":"c","image":"i"}]}})");
     make(kSecrets, R"({"metadata":{"name":"s"}})");
   }
   Value make(const api::Resource& resource, const std::string& text) {
@@ -44,16 +46,23 @@ class TokenTest : public apiserver::registry::RegistryFixture {
     EXPECT_TRUE(wait([&](Done done) { registry_->remove(call(resource, name), now, std::move(done)); }).ok());
   }
   Result<Answer> ask(const std::string& spec, const std::string& account = "robot") {
-    return wait([&](Done done) { registry_->create(call(kServiceAccounts, account, "token"), parsed(R"({"spec":)" + spec + "}"), std::move(done)); });
+    return wait([&](Done done) {
+      registry_->create(call(kServiceAccounts, account, "token"), parsed(R"({"spec":)" + spec + "}"), std::move(done));
+    });
   }
   std::string token(const std::string& spec) {
     Result<Answer> answer = ask(spec);
     EXPECT_TRUE(answer.ok()) << answer.error().message;
     return answer.ok() ? answer->value()["status"]["token"].str() : "";
   }
-  std::string refusal(const std::string& spec, const std::string& account = "robot") { return outcome(ask(spec, account)); }
-  static Value claims(const std::string& token) { return json::parse(base64url_decode(split(token, '.')[1]).value()).value(); }
-  Result<apiserver::rest::TokenHolder> who(const std::string& token, const std::vector<std::string>& wanted = {kIssuer}, Duration later = 0s) {
+  std::string refusal(const std::string& spec, const std::string& account = "robot") {
+    return outcome(ask(spec, account));
+  }
+  static Value claims(const std::string& token) {
+    return json::parse(base64url_decode(split(token, '.')[1]).value()).value();
+  }
+  Result<apiserver::rest::TokenHolder> who(const std::string& token, const std::vector<std::string>& wanted = {kIssuer},
+                                           Duration later = 0s) {
     return authenticate_service_account(check_, *registry_, token, wanted, loop_.now() + later);
   }
   // The name, or why not.
@@ -70,11 +79,15 @@ class TokenTest : public apiserver::registry::RegistryFixture {
 TEST_F(TokenTest, AudiencesAreChecked) {
   EXPECT_EQ(name(token("{}")), kRobot);
   const std::string other = token(R"({"audiences":["vault.example.com","b"]})");
-  EXPECT_EQ(name(other), R"(!token audiences ["vault.example.com" "b"] is invalid for the target audiences ["https://kubernetes.default.svc.cluster.local"])");
+  EXPECT_EQ(
+      name(other),
+      R"(!token audiences ["vault.example.com" "b"] is invalid for the target audiences ["https://kubernetes.default.svc.cluster.local"])");
   EXPECT_EQ(name(other, {"x", "b"}), kRobot);
   EXPECT_EQ(who(other, {"x", "b"})->audiences, std::vector<std::string>{"b"});
   EXPECT_EQ(name("nope"), "!");
-  const std::string forged = sign_service_account_token(crypto::make_private_key(crypto::KeyKind::kEcdsa).value(), claims(token("{}"))).value();
+  const std::string forged =
+      sign_service_account_token(crypto::make_private_key(crypto::KeyKind::kEcdsa).value(), claims(token("{}")))
+          .value();
   EXPECT_EQ(name(forged), "!");
 }
 
@@ -89,21 +102,26 @@ TEST_F(TokenTest, ClaimsAndUsersSayWhatTheTokenIsBoundTo) {
   Result<apiserver::rest::TokenHolder> holder = who(bound);
   ASSERT_TRUE(holder.ok());
   EXPECT_FALSE(holder->user.uid.empty());
-  EXPECT_EQ(holder->user.groups, (std::vector<std::string>{"system:serviceaccounts", "system:serviceaccounts:default"}));
-  auto extra = [&](const std::string& key) { return join(holder->user.extra["authentication.kubernetes.io/" + key], ","); };
+  EXPECT_EQ(holder->user.groups,
+            (std::vector<std::string>{"system:serviceaccounts", "system:serviceaccounts:default"}));
+  auto extra = [&](const std::string& key) {
+    return join(holder->user.extra["authentication.kubernetes.io/" + key], ",");
+  };
   EXPECT_EQ(extra("credential-id"), "JTI=" + claims(bound)["jti"].str());
   EXPECT_EQ(extra("pod-name"), "p");
   EXPECT_EQ(extra("node-name"), "n3");
   EXPECT_FALSE(extra("pod-uid").empty() || extra("node-uid").empty());
   // A pod's own token lives on for a year, and says since when it should have been replaced.
-  const Value projected = claims(token(R"({"expirationSeconds":3607,"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})"));
+  const Value projected =
+      claims(token(R"({"expirationSeconds":3607,"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})"));
   EXPECT_EQ(projected["exp"].as_int() - projected["iat"].as_int(), 365 * 24 * 3600);
   EXPECT_EQ(projected["kubernetes.io"]["warnafter"].as_int() - projected["iat"].as_int(), 3607);
   EXPECT_EQ(claims(token(R"({"expirationSeconds":3607})"))["exp"].as_int() - projected["iat"].as_int() < 4000, true);
 }
 
 TEST_F(TokenTest, TokensEndWithWhatTheyAreBoundTo) {
-  const std::string plain = token("{}"), pod = token(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})"),
+  const std::string plain = token("{}"),
+                    pod = token(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})"),
                     secret = token(R"({"boundObjectRef":{"kind":"Secret","apiVersion":"v1","name":"s"}})"),
                     node = token(R"({"boundObjectRef":{"kind":"Node","apiVersion":"v1","name":"n3"}})");
   for (const std::string& each : {plain, pod, secret, node}) EXPECT_EQ(name(each), kRobot);
@@ -125,14 +143,19 @@ TEST_F(TokenTest, TokensEndWithWhatTheyAreBoundTo) {
 }
 
 TEST_F(TokenTest, RequestsAreChecked) {
-  EXPECT_EQ(refusal(R"({"expirationSeconds":599})"),
-            R"(422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes)");
-  EXPECT_EQ(refusal(R"({"expirationSeconds":8589934592})"),
-            R"(422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 8589934592: may not specify a duration larger than 2^32 seconds)");
-  EXPECT_EQ(refusal(R"({"boundObjectRef":{"kind":"ConfigMap","apiVersion":"v1","name":"p"}})"), "400 cannot bind token to object of type /v1, Kind=ConfigMap");
-  EXPECT_EQ(refusal(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"nope"}})"), "404 pods \"nope\" not found");
-  EXPECT_EQ(refusal(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p","uid":"x"}})"),
-            "409 Operation cannot be fulfilled on Pod \"p\": the UID in the bound object reference (x) does not match the UID in record. The object might have been deleted and then recreated");
+  EXPECT_EQ(
+      refusal(R"({"expirationSeconds":599})"),
+      R"(422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes)");
+  EXPECT_EQ(
+      refusal(R"({"expirationSeconds":8589934592})"),
+      R"(422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 8589934592: may not specify a duration larger than 2^32 seconds)");
+  EXPECT_EQ(refusal(R"({"boundObjectRef":{"kind":"ConfigMap","apiVersion":"v1","name":"p"}})"),
+            "400 cannot bind token to object of type /v1, Kind=ConfigMap");
+  EXPECT_EQ(refusal(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"nope"}})"),
+            "404 pods \"nope\" not found");
+  EXPECT_EQ(
+      refusal(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p","uid":"x"}})"),
+      "409 Operation cannot be fulfilled on Pod \"p\": the UID in the bound object reference (x) does not match the UID in record. The object might have been deleted and then recreated");
   EXPECT_EQ(refusal("{}", "nope"), "404 serviceaccounts \"nope\" not found");
   make(kServiceAccounts, R"({"metadata":{"name":"other"}})");
   EXPECT_EQ(refusal(R"({"boundObjectRef":{"kind":"Pod","apiVersion":"v1","name":"p"}})", "other"),
@@ -140,7 +163,8 @@ TEST_F(TokenTest, RequestsAreChecked) {
 }
 
 TEST_F(TokenTest, ASecretsTokenIsGoodWhileTheSecretHoldsIt) {
-  const Value account = wait([&](Done done) { registry_->get(call(kServiceAccounts, "robot"), std::move(done)); })->value();
+  const Value account =
+      wait([&](Done done) { registry_->get(call(kServiceAccounts, "robot"), std::move(done)); })->value();
   Value secret = make(kSecrets, R"({"metadata":{"name":"long"}})");
   const std::string token = sign_secret_token(key_, account, secret).value();
   EXPECT_EQ(name(token), "!service account token does not match server's copy");

@@ -15,8 +15,9 @@ Result<std::uint32_t> AddressPool::take(const std::string& owner) {
       return candidate;
     }
   }
-  return error(Code::kUnavailable, "no free pod address: all " + std::to_string(leases_.size()) + " of " + format_ipv4(range_.base) + "/" +
-                                       std::to_string(range_.prefix) + " belong to pods of this node");
+  return error(Code::kUnavailable, "no free pod address: all " + std::to_string(leases_.size()) + " of " +
+                                       format_ipv4(range_.base) + "/" + std::to_string(range_.prefix) +
+                                       " belong to pods of this node");
 }
 
 bool AddressPool::release(const std::string& owner) {

@@ -19,7 +19,8 @@ class AddressPool {
   // The same owner gets the same address. A freed address is given again as late as possible: the search goes round.
   Result<std::uint32_t> take(const std::string& owner);
   bool release(const std::string& owner);  // whether it had one
-  // The address is this owner's, whoever had it before: that one is told, where it was another. False outside the range.
+  // The address is this owner's, whoever had it before: that one is told, where it was another. False outside the
+  // range.
   bool assign(const std::string& owner, std::uint32_t ip, std::string* before);
   const std::map<std::string, std::uint32_t>& leases() const { return leases_; }
 
@@ -32,7 +33,9 @@ class AddressPool {
 
  private:
   std::uint32_t first() const { return range_.base + 2; }
-  std::uint32_t last() const { return range_.base + (range_.prefix == 32 ? 0 : (std::uint32_t{1} << (32 - range_.prefix)) - 2); }
+  std::uint32_t last() const {
+    return range_.base + (range_.prefix == 32 ? 0 : (std::uint32_t{1} << (32 - range_.prefix)) - 2);
+  }
 
   Cidr range_;
   std::uint32_t next_;

@@ -17,7 +17,8 @@ Status LeaseFile::load(AddressPool& pool) {
   if (all.empty()) return {};  // not on the disk yet when the power went
   Result<Value> saved = json::parse(all.substr(0, end));
   if (!saved.ok()) {
-    log_warning("net", "the addresses of pods cannot be read; those that do not run get new ones", {{"file", path_}, {"kept as", path_ + ".damaged"}, {"error", saved.error().message}});
+    log_warning("net", "the addresses of pods cannot be read; those that do not run get new ones",
+                {{"file", path_}, {"kept as", path_ + ".damaged"}, {"error", saved.error().message}});
     if (::rename(path_.c_str(), (path_ + ".damaged").c_str()) != 0) return errno_error("putting " + path_ + " aside");
     return {};
   }
@@ -39,7 +40,8 @@ Status LeaseFile::load(AddressPool& pool) {
         if (address == ip) leases.erase(owner);
       }
       leases.set(uid, ip);
-      if (Result<std::uint32_t> taken = parse_ipv4(ip.as_string()); taken.ok()) saved->set("next", format_ipv4(*taken + 1));
+      if (Result<std::uint32_t> taken = parse_ipv4(ip.as_string()); taken.ok())
+        saved->set("next", format_ipv4(*taken + 1));
     } else {
       leases.erase(uid);
     }
@@ -59,7 +61,8 @@ Status LeaseFile::load(AddressPool& pool) {
 Status LeaseFile::record(const AddressPool& pool, const std::string& pod_uid) {
   if (changes_ >= kChanges) return replace(pool);
   Value change = Value::object({{"uid", pod_uid}});
-  if (auto lease = pool.leases().find(pod_uid); lease != pool.leases().end()) change.set("ip", format_ipv4(lease->second));
+  if (auto lease = pool.leases().find(pod_uid); lease != pool.leases().end())
+    change.set("ip", format_ipv4(lease->second));
   const std::string line = json::encode(change) + "\n";
   const ssize_t written = ::write(file_.get(), line.data(), line.size());
   if (written != static_cast<ssize_t>(line.size())) {

@@ -114,7 +114,8 @@ TEST_F(LeaseFileTest, IsWrittenAnewAfterManyChanges) {
 }
 
 TEST_F(LeaseFileTest, AFullDiskLeavesWhatWasThere) {
-  if (::geteuid() != 0 || ::mount("none", directory_.path().c_str(), "tmpfs", 0, "size=8k,nr_inodes=4") != 0) GTEST_SKIP() << "cannot mount here";
+  if (::geteuid() != 0 || ::mount("none", directory_.path().c_str(), "tmpfs", 0, "size=8k,nr_inodes=4") != 0)
+    GTEST_SKIP() << "cannot mount here";
   AddressPool pool(kRange);
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
@@ -155,7 +156,11 @@ TEST_F(LeaseFileTest, AReleaseThatCouldNotBeWrittenIsWrittenWithTheNextChange) {
 }
 
 TEST_F(LeaseFileTest, AnAddressBelongsToWhomItWasGivenLast) {
-  ASSERT_TRUE(write_file(path_, R"({"next":"10.1.0.9","leases":{"a":"10.1.0.7","c":"10.1.0.8"}})" "\n" R"({"uid":"b","ip":"10.1.0.7"})" "\n").ok());
+  ASSERT_TRUE(write_file(path_, R"({"next":"10.1.0.9","leases":{"a":"10.1.0.7","c":"10.1.0.8"}})"
+                                "\n"
+                                R"({"uid":"b","ip":"10.1.0.7"})"
+                                "\n")
+                  .ok());
   AddressPool pool = loaded();
   ASSERT_TRUE(pool.leases().contains("b"));
   EXPECT_EQ(format_ipv4(pool.leases().at("b")), "10.1.0.7");

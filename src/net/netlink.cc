@@ -40,8 +40,8 @@ struct Message {
 
 void put_mac(nlmsghdr* header, const Mac& mac) { mnl_attr_put(header, IFLA_ADDRESS, mac.size(), mac.data()); }
 
-// Without these the kernel makes a queue for each processor and at once gives up all but one: an RCU grace period under the lock of
-// all interfaces.
+// Without these the kernel makes a queue for each processor and at once gives up all but one: an RCU grace period under
+// the lock of all interfaces.
 void put_one_queue(nlmsghdr* header) {
   mnl_attr_put_u32(header, IFLA_NUM_TX_QUEUES, 1);
   mnl_attr_put_u32(header, IFLA_NUM_RX_QUEUES, 1);
@@ -50,7 +50,8 @@ void put_one_queue(nlmsghdr* header) {
 }  // namespace
 
 Netlink::Netlink(mnl_socket* socket) : socket_(socket) {}
-Netlink::Netlink(Netlink&& other) noexcept : socket_(std::exchange(other.socket_, nullptr)), sequence_(other.sequence_) {}
+Netlink::Netlink(Netlink&& other) noexcept
+    : socket_(std::exchange(other.socket_, nullptr)), sequence_(other.sequence_) {}
 Netlink& Netlink::operator=(Netlink&& other) noexcept {
   std::swap(socket_, other.socket_);
   std::swap(sequence_, other.sequence_);
@@ -76,7 +77,8 @@ Status Netlink::request(nlmsghdr* message, const std::string& what, int tolerate
   while (state > MNL_CB_STOP) {
     ssize_t length = mnl_socket_recvfrom(socket_, answer, sizeof answer);
     if (length < 0) return errno_error(what);
-    state = mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), nullptr, nullptr);
+    state = mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), nullptr,
+                       nullptr);
   }
   if (state == MNL_CB_ERROR && errno != tolerated_errno) return errno_error(what);
   return ok_status();
@@ -99,7 +101,8 @@ void Netlink::ask_link(const std::string& name, Take take) {
   while (state > MNL_CB_STOP) {
     ssize_t length = mnl_socket_recvfrom(socket_, answer, sizeof answer);
     if (length < 0) return;
-    state = mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), each, &take);
+    state =
+        mnl_cb_run(answer, static_cast<std::size_t>(length), sequence_, mnl_socket_get_portid(socket_), each, &take);
   }
 }
 
@@ -115,7 +118,8 @@ std::optional<int> Netlink::find_master(const std::string& name) {
   std::optional<int> master;
   ask_link(name, [&master](const nlmsghdr* header) {
     auto attribute = [](const nlattr* each, void* found) {
-      if (mnl_attr_get_type(each) == IFLA_MASTER) *static_cast<std::optional<int>*>(found) = static_cast<int>(mnl_attr_get_u32(each));
+      if (mnl_attr_get_type(each) == IFLA_MASTER)
+        *static_cast<std::optional<int>*>(found) = static_cast<int>(mnl_attr_get_u32(each));
       return MNL_CB_OK;
     };
     mnl_attr_parse(header, sizeof(ifinfomsg), attribute, &master);
@@ -143,7 +147,8 @@ Status Netlink::add_bridge(const std::string& name, int mtu, const Mac& mac) {
   return request(message.header, "making bridge " + name, EEXIST);
 }
 
-Status Netlink::add_veth(const std::string& name, const std::string& peer, int peer_namespace_fd, int mtu, const Mac& peer_mac) {
+Status Netlink::add_veth(const std::string& name, const std::string& peer, int peer_namespace_fd, int mtu,
+                         const Mac& peer_mac) {
   Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   ifinfomsg* info = message.extra<ifinfomsg>();
   info->ifi_family = AF_UNSPEC;
@@ -212,7 +217,8 @@ Status Netlink::add_address(int index, std::uint32_t ip, int prefix) {
   info->ifa_index = static_cast<unsigned>(index);
   mnl_attr_put_u32(message.header, IFA_LOCAL, htonl(ip));
   mnl_attr_put_u32(message.header, IFA_ADDRESS, htonl(ip));
-  return request(message.header, "giving address " + format_ipv4(ip) + " to interface " + std::to_string(index), EEXIST);
+  return request(message.header, "giving address " + format_ipv4(ip) + " to interface " + std::to_string(index),
+                 EEXIST);
 }
 
 Status Netlink::add_default_route(std::uint32_t gateway, int index) {
@@ -257,7 +263,8 @@ Status make_network_namespace(const std::string& path) {
       return;
     }
     std::string self = "/proc/self/task/" + std::to_string(::gettid()) + "/ns/net";
-    if (::mount(self.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) status = errno_error("pinning a network namespace at " + path);
+    if (::mount(self.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
+      status = errno_error("pinning a network namespace at " + path);
   });
   worker.join();
   if (!status.ok()) ::unlink(path.c_str());
@@ -281,7 +288,8 @@ Result<std::uint32_t> parse_ipv4(std::string_view text) {
 }
 
 std::string format_ipv4(std::uint32_t ip) {
-  return std::to_string(ip >> 24) + "." + std::to_string((ip >> 16) & 255) + "." + std::to_string((ip >> 8) & 255) + "." + std::to_string(ip & 255);
+  return std::to_string(ip >> 24) + "." + std::to_string((ip >> 16) & 255) + "." + std::to_string((ip >> 8) & 255) +
+         "." + std::to_string(ip & 255);
 }
 
 Result<Cidr> parse_cidr(std::string_view text) {

@@ -33,13 +33,14 @@ class Netlink {
 
   Status add_bridge(const std::string& name, int mtu, const Mac& mac);  // existing: fine
   // A pair: `name` here, `peer` in the namespace behind `peer_namespace_fd`, with that hardware address.
-  Status add_veth(const std::string& name, const std::string& peer, int peer_namespace_fd, int mtu, const Mac& peer_mac);
+  Status add_veth(const std::string& name, const std::string& peer, int peer_namespace_fd, int mtu,
+                  const Mac& peer_mac);
   Status set_up(int index);
   Status set_master(int index, int master_index);
-  Status delete_link(const std::string& name);  // none: fine
-  Status delete_link(int index);                // none: fine
-  Status add_address(int index, std::uint32_t ip, int prefix);          // host byte order; existing: fine
-  Status add_default_route(std::uint32_t gateway, int index);           // existing: fine
+  Status delete_link(const std::string& name);                  // none: fine
+  Status delete_link(int index);                                // none: fine
+  Status add_address(int index, std::uint32_t ip, int prefix);  // host byte order; existing: fine
+  Status add_default_route(std::uint32_t gateway, int index);   // existing: fine
 
  private:
   explicit Netlink(mnl_socket* socket);

@@ -1,8 +1,7 @@
 #include "net/pod_network.h"
 
-#include <sched.h>
-
 #include <fcntl.h>
+#include <sched.h>
 
 #include <algorithm>
 
@@ -21,7 +20,11 @@ namespace {
 // 0a:58 and the address, as the CNI bridge does it: an address that moves to another pod keeps its hardware address, so
 // nobody's neighbour table is ever wrong.
 Mac mac_of(std::uint32_t ip) {
-  return {0x0a, 0x58, static_cast<std::uint8_t>(ip >> 24), static_cast<std::uint8_t>(ip >> 16), static_cast<std::uint8_t>(ip >> 8),
+  return {0x0a,
+          0x58,
+          static_cast<std::uint8_t>(ip >> 24),
+          static_cast<std::uint8_t>(ip >> 16),
+          static_cast<std::uint8_t>(ip >> 8),
           static_cast<std::uint8_t>(ip)};
 }
 
@@ -29,11 +32,13 @@ std::string veth_name(const std::string& pod_uid) { return "veth" + sha256_hex(p
 
 class BridgeNetwork final : public PodNetwork {
  public:
-  explicit BridgeNetwork(PodNetworkConfig config) : config_(std::move(config)), leases_(config_.state_file), pool_(Cidr{}) {}
+  explicit BridgeNetwork(PodNetworkConfig config)
+      : config_(std::move(config)), leases_(config_.state_file), pool_(Cidr{}) {}
 
   Status prepare() override {
     BERTH_ASSIGN(Cidr range, parse_cidr(config_.cidr));
-    if (range.prefix > 30) return error(Code::kInvalid, "the pod range " + config_.cidr + " is too small; /30 is the least");
+    if (range.prefix > 30)
+      return error(Code::kInvalid, "the pod range " + config_.cidr + " is too small; /30 is the least");
     pool_ = AddressPool(range);
     BERTH_TRY(leases_.load(pool_));
     BERTH_TRY(make_directories(config_.namespaces_directory, 0700));
@@ -62,7 +67,8 @@ class BridgeNetwork final : public PodNetwork {
 
   Status keep(const std::string& pod_uid, const std::string& ip) override {
     BERTH_ASSIGN(std::uint32_t address, parse_ipv4(ip));
-    if (auto lease = pool_.leases().find(pod_uid); lease != pool_.leases().end() && lease->second == address) return ok_status();
+    if (auto lease = pool_.leases().find(pod_uid); lease != pool_.leases().end() && lease->second == address)
+      return ok_status();
     std::string before;
     if (!pool_.assign(pod_uid, address, &before)) return ok_status();  // of another range
     log_warning("net", "the lease of a pod's address was lost", {{"pod", pod_uid}, {"address", ip}});
@@ -123,8 +129,9 @@ class BridgeNetwork final : public PodNetwork {
  private:
   std::string namespace_path(const std::string& pod_uid) const { return config_.namespaces_directory + "/" + pod_uid; }
 
-  // The kernel takes an interface pair down with the pod's namespace; but a connection that nobody answers any more keeps
-  // the namespace, and the pod's address on the bridge, for minutes. By number, as the name may be in use again by then.
+  // The kernel takes an interface pair down with the pod's namespace; but a connection that nobody answers any more
+  // keeps the namespace, and the pod's address on the bridge, for minutes. By number, as the name may be in use again
+  // by then.
   void remove_aside(int link) {
     auto work = [link] {
       Result<Netlink> netlink = Netlink::open();
@@ -137,7 +144,8 @@ class BridgeNetwork final : public PodNetwork {
   Status make(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path,
               const std::string& users) {
     BERTH_TRY(remove_network_namespace(path));
-    BERTH_TRY(users.empty() ? make_network_namespace(path) : pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}}));
+    BERTH_TRY(users.empty() ? make_network_namespace(path)
+                            : pin_owned_namespaces(users, CLONE_NEWNET, "", {{"net", path}}));
     fault::step("network.namespace");
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return errno_error("opening " + path);
@@ -146,8 +154,8 @@ class BridgeNetwork final : public PodNetwork {
     return netlink.add_veth(name, "eth0", fd.get(), config_.mtu, mac_of(ip));
   }
 
-  // That our end has joined the bridge says that all the rest is done: it comes last. Whoever was killed in the middle does
-  // it again.
+  // That our end has joined the bridge says that all the rest is done: it comes last. Whoever was killed in the middle
+  // does it again.
   Status join(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
     fault::step("network.pair");
     BERTH_TRY(in_network_namespace(path, [&]() -> Status {
@@ -162,7 +170,8 @@ class BridgeNetwork final : public PodNetwork {
     fault::step("network.addresses");
     const std::string name = veth_name(pod_uid);
     std::optional<int> ours = netlink.find_link(name), bridge = netlink.find_link(config_.bridge);
-    if (!ours || !bridge) return error(Code::kInternal, "interface " + name + " or bridge " + config_.bridge + " has gone");
+    if (!ours || !bridge)
+      return error(Code::kInternal, "interface " + name + " or bridge " + config_.bridge + " has gone");
     return netlink.set_master(*ours, *bridge);
   }
 
@@ -173,6 +182,8 @@ class BridgeNetwork final : public PodNetwork {
 
 }  // namespace
 
-std::unique_ptr<PodNetwork> make_pod_network(PodNetworkConfig config) { return std::make_unique<BridgeNetwork>(std::move(config)); }
+std::unique_ptr<PodNetwork> make_pod_network(PodNetworkConfig config) {
+  return std::make_unique<BridgeNetwork>(std::move(config));
+}
 
 }  // namespace berth::net

@@ -1,6 +1,7 @@
 #pragma once
-// The pod network of one node: a bridge, a veth pair per pod, addresses that survive restarts. rtnetlink through libmnl,
-// no programs run. Used by the agent inside the node's network namespace. One thread, but for connect() and disconnect().
+// The pod network of one node: a bridge, a veth pair per pod, addresses that survive restarts. rtnetlink through
+// libmnl, no programs run. Used by the agent inside the node's network namespace. One thread, but for connect() and
+// disconnect().
 
 #include <functional>
 #include <memory>
@@ -18,7 +19,8 @@ struct PodNetworkConfig {
   std::string state_file;              // leases: pod uid -> address (LeaseFile)
   std::string namespaces_directory;    // pinned network namespaces: <dir>/<pod uid>
   int mtu = 1500;
-  // Called on any thread with what may take tens of milliseconds and nobody waits for, to be done on any thread; empty: in the caller.
+  // Called on any thread with what may take tens of milliseconds and nobody waits for, to be done on any thread; empty:
+  // in the caller.
   std::function<void(Task)> aside;
 };
 
@@ -32,17 +34,18 @@ class PodNetwork {
   virtual ~PodNetwork() = default;
   // The bridge is up and the leases are read. Idempotent.
   virtual Status prepare() = 0;
-  // The pod's address and the place of its namespace; the same uid gets the same again. kUnavailable where the range is used
-  // up (the text says how many and by whom).
+  // The pod's address and the place of its namespace; the same uid gets the same again. kUnavailable where the range is
+  // used up (the text says how many and by whom).
   virtual Result<PodAddress> lease(const std::string& pod_uid) = 0;
-  // The pod lives and has this address already: its lease, whatever became of the record of it. Called before the first lease().
+  // The pod lives and has this address already: its lease, whatever became of the record of it. Called before the first
+  // lease().
   virtual Status keep(const std::string& pod_uid, const std::string& ip) = 0;
-  // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The namespace belongs to the
-  // user namespace at `users`, where not empty. What is there already stays. Blocks for some milliseconds; any thread, for
-  // one pod at a time, and not while the pod is disconnected.
+  // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The namespace belongs to
+  // the user namespace at `users`, where not empty. What is there already stays. Blocks for some milliseconds; any
+  // thread, for one pod at a time, and not while the pod is disconnected.
   virtual Status connect(const std::string& pod_uid, const PodAddress& address, const std::string& users = {}) = 0;
-  // Removes all of it but the address. Waits for the kernel's locks of network and mounts, which others may hold for long; any thread,
-  // as connect().
+  // Removes all of it but the address. Waits for the kernel's locks of network and mounts, which others may hold for
+  // long; any thread, as connect().
   virtual Status disconnect(const std::string& pod_uid) = 0;
   // Frees the address of a pod that is disconnected (reused as late as possible).
   virtual Status release(const std::string& pod_uid) = 0;

@@ -102,7 +102,8 @@ class PodNetworkTest : public ::testing::Test {
       Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
       timeval limit{5, 0};
       ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-      if (::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno_error("connect");
+      if (::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+        return errno_error("connect");
       return ok_status();
     });
   }
@@ -142,7 +143,8 @@ TEST_F(PodNetworkTest, PodsAreConnectedAtOnce) {
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < made.size(); ++i)
-      threads.emplace_back([&, i] { made[i] = network->connect("uid-" + std::to_string(i), addresses[i], i == 3 ? users : ""); });
+      threads.emplace_back(
+          [&, i] { made[i] = network->connect("uid-" + std::to_string(i), addresses[i], i == 3 ? users : ""); });
   }
   for (const Status& one : made) EXPECT_TRUE(one.ok()) << one.error().message;
   for (std::size_t i = 1; i < made.size(); ++i) {
@@ -259,7 +261,8 @@ TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   EXPECT_FALSE(netlink.find_master(link));
   ASSERT_TRUE(attach(*network, "uid-a").ok());
   EXPECT_EQ(netlink.find_master(link), netlink.find_link(config_.bridge));
-  struct ::stat before {}, after {};
+  struct ::stat before {
+  }, after{};
   ASSERT_EQ(::fstat(inside.get(), &before), 0);
   ASSERT_EQ(::stat(a.namespace_path.c_str(), &after), 0);
   EXPECT_EQ(after.st_ino, before.st_ino);

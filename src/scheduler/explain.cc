@@ -82,8 +82,10 @@ std::string explain_volumes(const Question& question, const Snapshot& snapshot) 
     std::string present = nodes == 0 ? "no such node is in the cluster" : join(there, ", ");
     if (nodes > kNodesShown) present += " and " + std::to_string(nodes - kNodesShown) + " more";
     if (nodes == 0 && where.kind != "node") present = "no node is there";
-    sentences.push_back("Claim \"" + one.claim + "\" has its data on volume \"" + std::string(api::name_of(one.volume)) + "\", which can only be used " + (where.kind == "zone" || where.kind == "region" ? "in " : "on ") +
-                        where.text + ": " + present + "; " + advice(where, cordoned, nodes > 0) + ".");
+    sentences.push_back("Claim \"" + one.claim + "\" has its data on volume \"" +
+                        std::string(api::name_of(one.volume)) + "\", which can only be used " +
+                        (where.kind == "zone" || where.kind == "region" ? "in " : "on ") + where.text + ": " + present +
+                        "; " + advice(where, cordoned, nodes > 0) + ".");
   }
   return join(sentences, " ");
 }

@@ -82,7 +82,8 @@ TEST_F(NeighboursTest, TheFirstOfPodsThatWantEachOtherMayGoAnywhereWithTheLabel)
 
 TEST_F(NeighboursTest, AllRequiredTermsHaveToBeMetByTheSamePods) {
   Value both = requires_pods(app("p", "c"), "podAffinity", term("a", kZone));
-  both = requires_pods(both, "podAffinity", R"({"topologyKey":")" + kHost + R"(","labelSelector":{"matchLabels":{"tier":"web"}}})");
+  both = requires_pods(both, "podAffinity",
+                       R"({"topologyKey":")" + kHost + R"(","labelSelector":{"matchLabels":{"tier":"web"}}})");
   place(app("x", "a"), "a1");
   EXPECT_EQ(nodes_for(both), "");
   place(labelled(app("y", "a"), "tier", "web"), "a2");
@@ -98,7 +99,8 @@ TEST_F(NeighboursTest, RequiredAntiAffinityAndItsSymmetry) {
   EXPECT_EQ(nodes_for(app("q", "a")), "b1");
   EXPECT_EQ(nodes_for(app("q", "b")), "a1 a2 b1");
   place(requires_pods(app("r", "a"), "podAntiAffinity", term("a", kZone)), "b1");
-  EXPECT_EQ(refusal(app("q", "a")), "0/3 nodes are available: 3 node(s) didn't satisfy existing pods anti-affinity rules");
+  EXPECT_EQ(refusal(app("q", "a")),
+            "0/3 nodes are available: 3 node(s) didn't satisfy existing pods anti-affinity rules");
   EXPECT_EQ(refusal(requires_pods(app("q", "a"), "podAntiAffinity", term("a", kZone))),
             "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules");
 }
@@ -118,14 +120,17 @@ TEST_F(NeighboursTest, NamespacesByNameByLabelsAndByDefault) {
   Value elsewhere = app("x", "a");
   elsewhere.mut("metadata").set("namespace", "other");
   place(elsewhere, "a1");
-  auto wants = [&](const std::string& more) { return nodes_for(requires_pods(app("p", "b"), "podAffinity", term("a", kHost, more))); };
+  auto wants = [&](const std::string& more) {
+    return nodes_for(requires_pods(app("p", "b"), "podAffinity", term("a", kHost, more)));
+  };
   EXPECT_EQ(wants(""), "");
   EXPECT_EQ(wants(R"(,"namespaces":["other"])"), "a1");
   EXPECT_EQ(wants(R"(,"namespaceSelector":{"matchLabels":{"team":"two"}})"), "a1");
   EXPECT_EQ(wants(R"(,"namespaceSelector":{"matchLabels":{"team":"one"}})"), "");
   EXPECT_EQ(wants(R"(,"namespaceSelector":{})"), "a1");
   // Towards newcomers too.
-  Value guard = requires_pods(app("g", "g"), "podAntiAffinity", term("b", kHost, R"(,"namespaceSelector":{"matchLabels":{"team":"two"}})"));
+  Value guard = requires_pods(app("g", "g"), "podAntiAffinity",
+                              term("b", kHost, R"(,"namespaceSelector":{"matchLabels":{"team":"two"}})"));
   place(guard, "b1");
   EXPECT_EQ(nodes_for(app("p", "b")), "a1 a2 b1");
   Value newcomer = app("p", "b");
@@ -137,7 +142,8 @@ TEST_F(NeighboursTest, PreferredAffinityBothWays) {
   EXPECT_TRUE(neighbours_score(app("p", "b")).empty());
   place(app("x", "a"), "a1");
   EXPECT_EQ(neighbours_score(prefers_pods(app("p", "b"), "podAffinity", 10, term("a", kZone))), (Scores{100, 100, 0}));
-  EXPECT_EQ(neighbours_score(prefers_pods(app("p", "b"), "podAntiAffinity", 10, term("a", kHost))), (Scores{0, 100, 100}));
+  EXPECT_EQ(neighbours_score(prefers_pods(app("p", "b"), "podAntiAffinity", 10, term("a", kHost))),
+            (Scores{0, 100, 100}));
   // Those that are there prefer, too: the newcomer's own 3 against their 4.
   place(prefers_pods(app("y", "c"), "podAffinity", 4, term("b", kHost)), "b1");
   EXPECT_EQ(neighbours_score(app("p", "b")), (Scores{0, 0, 100}));
@@ -175,9 +181,10 @@ TEST_F(NeighboursTest, SpreadSaysWhy) {
   Value elsewhere = spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule"));
   elsewhere.mut("spec").mut("containers").mut(0).set("resources", from(R"({"requests":{"cpu":"3"}})"));
   place(make_pod("big", "3"), "b1");
-  EXPECT_EQ(refusal(elsewhere),
-            "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match pod topology spread constraints (missing required label), "
-            "2 node(s) didn't match pod topology spread constraints");
+  EXPECT_EQ(
+      refusal(elsewhere),
+      "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match pod topology spread constraints (missing required label), "
+      "2 node(s) didn't match pod topology spread constraints");
 }
 
 TEST_F(NeighboursTest, MinDomainsCountMissingOnesAsEmpty) {
@@ -203,14 +210,17 @@ TEST_F(NeighboursTest, WhichNodesAreCounted) {
   tainted.mut("spec").set("taints", from(R"([{"key":"k","effect":"NoSchedule"}])"));
   snapshot.set_node(tainted);
   EXPECT_EQ(nodes_for(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule"))), "");
-  EXPECT_EQ(nodes_for(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule", R"(,"nodeTaintsPolicy":"Honor")"))), "a1 a2");
+  EXPECT_EQ(nodes_for(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule", R"(,"nodeTaintsPolicy":"Honor")"))),
+            "a1 a2");
 }
 
 TEST_F(NeighboursTest, MatchLabelKeysCountOnePartOnly) {
   place(labelled(app("x", "a"), "rev", "1"), "a1");
-  const Value next = labelled(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule", R"(,"matchLabelKeys":["rev"])")), "rev", "2");
+  const Value next = labelled(
+      spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule", R"(,"matchLabelKeys":["rev"])")), "rev", "2");
   EXPECT_EQ(nodes_for(next), "a1 a2 b1");
-  EXPECT_EQ(nodes_for(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule", R"(,"matchLabelKeys":["rev"])"))), "b1");
+  EXPECT_EQ(nodes_for(spreads(app("p", "a"), constraint(kZone, 1, "DoNotSchedule", R"(,"matchLabelKeys":["rev"])"))),
+            "b1");
 }
 
 TEST_F(NeighboursTest, SoftSpreadPrefersTheEmptierDomain) {
@@ -252,7 +262,9 @@ TEST_F(NeighboursTest, CountsFollowPodsThatChangeTheirLabels) {
 }
 
 TEST_F(NeighboursTest, WhoMattersToWhom) {
-  auto matters = [&](const Value& waiting, const Value& changed) { return matters_to(*make_pod_info(waiting), *make_pod_info(changed), view); };
+  auto matters = [&](const Value& waiting, const Value& changed) {
+    return matters_to(*make_pod_info(waiting), *make_pod_info(changed), view);
+  };
   EXPECT_FALSE(matters(app("p", "a"), app("x", "a")));
   EXPECT_TRUE(matters(requires_pods(app("p", "b"), "podAffinity", term("a", kZone)), app("x", "a")));
   EXPECT_TRUE(matters(requires_pods(app("p", "b"), "podAntiAffinity", term("a", kZone)), app("x", "a")));

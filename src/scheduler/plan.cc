@@ -20,7 +20,9 @@ std::size_t best_of(const Question& question, const std::vector<const NodeInfo*>
   std::size_t best = 0;
   for (std::size_t i = 1; i < candidates.size(); ++i) {
     // Equal nodes: the emptier one, then the first by name.
-    if (scores[i] > scores[best] || (scores[i] == scores[best] && candidates[i]->pods.size() < candidates[best]->pods.size())) best = i;
+    if (scores[i] > scores[best] ||
+        (scores[i] == scores[best] && candidates[i]->pods.size() < candidates[best]->pods.size()))
+      best = i;
   }
   return best;
 }
@@ -65,7 +67,8 @@ void settle(Decision& decision, const Question& question, const NodeInfo& chosen
 }
 
 // Nothing fits: who would have to go, and what there is to say.
-void make_room(Decision& decision, const Question& question, Snapshot& snapshot, const Search& found, const std::string& why, std::size_t turn) {
+void make_room(Decision& decision, const Question& question, Snapshot& snapshot, const Search& found,
+               const std::string& why, std::size_t turn) {
   Preemption preemption = preempt(question, snapshot, found.curable, found.hopeless, turn);
   decision.message = none_of(snapshot.nodes().size()) + why + ".";
   if (preemption.node.empty()) {
@@ -100,7 +103,8 @@ std::string Reasons::text() const {
 
 std::size_t enough_nodes(std::size_t all) {
   if (all <= kAlwaysAll) return all;
-  const std::size_t percent = static_cast<std::size_t>(std::max<std::ptrdiff_t>(5, 50 - static_cast<std::ptrdiff_t>(all / 125)));
+  const std::size_t percent =
+      static_cast<std::size_t>(std::max<std::ptrdiff_t>(5, 50 - static_cast<std::ptrdiff_t>(all / 125)));
   return std::max(kAlwaysAll, all * percent / 100);
 }
 
@@ -115,7 +119,8 @@ Verdict filter_with_nominated(const Question& question, const NodeInfo& node, Sn
   if (!snapshot.any_nominated()) return filter(question, node);
   std::vector<PodPtr> coming;
   for (const PodPtr& other : snapshot.nominated_for(node.name)) {
-    if (other->uid != question.pod.uid && other->priority >= question.pod.priority && !snapshot.placed(other->uid)) coming.push_back(other);
+    if (other->uid != question.pod.uid && other->priority >= question.pod.priority && !snapshot.placed(other->uid))
+      coming.push_back(other);
   }
   if (!coming.empty()) {
     for (const PodPtr& other : coming) snapshot.place(other, node.name);
@@ -138,7 +143,8 @@ Decision decide(const PodInfo& pod, Snapshot& snapshot, const View& view, std::s
   }
   const VolumeNeeds needs = volume_needs(pod, view, snapshot);
   if (!needs.problem.empty()) {
-    decision.message = none_of(all) + needs.problem + ". preemption: " + nothing_to_preempt(pod, all, static_cast<int>(all), Reasons());
+    decision.message = none_of(all) + needs.problem +
+                       ". preemption: " + nothing_to_preempt(pod, all, static_cast<int>(all), Reasons());
     decision.concerns = kConcernVolumes;
     decision.withdraw = true;
     return decision;

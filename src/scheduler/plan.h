@@ -1,6 +1,6 @@
 #pragma once
-// Where a pod goes. Pure: the snapshot and the view in, a decision out. (The snapshot keeps counts for what was asked of it,
-// and is worked on while "what if" is asked; it is the same again afterwards.)
+// Where a pod goes. Pure: the snapshot and the view in, a decision out. (The snapshot keeps counts for what was asked
+// of it, and is worked on while "what if" is asked; it is the same again afterwards.)
 
 #include <cstddef>
 #include <string>
@@ -11,15 +11,15 @@
 namespace berth::scheduler {
 
 struct Decision {
-  std::string node;         // empty: nowhere
-  VolumeChoice volumes;     // what has to be done to the pod's claims for that node
-  std::string message;      // nowhere: why, in upstream's words
-  unsigned concerns = 0;    // nowhere: what refused
+  std::string node;       // empty: nowhere
+  VolumeChoice volumes;   // what has to be done to the pod's claims for that node
+  std::string message;    // nowhere: why, in upstream's words
+  unsigned concerns = 0;  // nowhere: what refused
 
   // Nowhere yet: the node on which room can be made, and the pods that have to go, the most important first.
   std::string nominated;
   std::vector<PodPtr> victims;
-  bool withdraw = false;    // nowhere at all: the pod is nominated for no node any more
+  bool withdraw = false;  // nowhere at all: the pod is nominated for no node any more
 };
 
 // `turn` goes round the nodes, so that with very many of them each decision looks at other ones; the caller keeps it.

@@ -24,8 +24,10 @@ struct PlanTest : ::testing::Test {
   }
 };
 
-constexpr const char* kHopeless = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
-constexpr const char* kNoVictims = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+constexpr const char* kHopeless =
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+constexpr const char* kNoVictims =
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
 
 TEST_F(PlanTest, NoNodes) { EXPECT_EQ(refusal(make_pod("a")), "no nodes available to schedule pods"); }
 
@@ -68,9 +70,11 @@ TEST_F(PlanTest, CordonTaintsAndTolerations) {
   snapshot.set_node(node);
   EXPECT_EQ(refusal(make_pod("a")), std::string("0/1 nodes are available: 1 node(s) were unschedulable.") + kHopeless);
   node.mut("spec").erase("unschedulable");
-  node.mut("spec").set("taints", from(R"([{"key":"k","value":"v","effect":"NoSchedule"},{"key":"p","effect":"PreferNoSchedule"}])"));
+  node.mut("spec").set(
+      "taints", from(R"([{"key":"k","value":"v","effect":"NoSchedule"},{"key":"p","effect":"PreferNoSchedule"}])"));
   snapshot.set_node(node);
-  EXPECT_EQ(refusal(make_pod("a")), std::string("0/1 nodes are available: 1 node(s) had untolerated taint(s).") + kHopeless);
+  EXPECT_EQ(refusal(make_pod("a")),
+            std::string("0/1 nodes are available: 1 node(s) had untolerated taint(s).") + kHopeless);
   Value pod = make_pod("a");
   pod.mut("spec").set("tolerations", from(R"([{"key":"k","operator":"Equal","value":"other"}])"));
   EXPECT_EQ(run(pod).node, "");
@@ -87,10 +91,15 @@ TEST_F(PlanTest, SelectorAndRequiredAffinity) {
   pod.mut("spec").set("nodeSelector", from(R"({"disk":"ssd"})"));
   EXPECT_EQ(run(pod).node, "n2");
   pod.mut("spec").set("nodeSelector", from(R"({"disk":"none"})"));
-  EXPECT_EQ(refusal(pod).substr(0, 80), "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. no");
+  EXPECT_EQ(refusal(pod).substr(0, 80),
+            "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. no");
   pod = make_pod("a");
   auto require = [&](const char* term) {
-    pod.mut("spec").set("affinity", from(std::string(R"({"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[)") + term + "]}}}"));
+    pod.mut("spec").set(
+        "affinity",
+        from(
+            std::string(R"({"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[)") +
+            term + "]}}}"));
     return run(pod).node;
   };
   EXPECT_EQ(require(R"({"matchExpressions":[{"key":"size","operator":"Gt","values":["6"]}]})"), "n2");
@@ -106,8 +115,13 @@ TEST_F(PlanTest, HostPorts) {
   pod.mut("spec").mut("containers").mut(0).set("ports", from(R"([{"containerPort":80,"hostPort":80}])"));
   place(pod, "n1");
   Value other = make_pod("b");
-  other.mut("spec").mut("containers").mut(0).set("ports", from(R"([{"containerPort":80,"hostPort":80,"hostIP":"10.0.0.1"}])"));
-  EXPECT_EQ(refusal(other), std::string("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.") + kNoVictims);
+  other.mut("spec")
+      .mut("containers")
+      .mut(0)
+      .set("ports", from(R"([{"containerPort":80,"hostPort":80,"hostIP":"10.0.0.1"}])"));
+  EXPECT_EQ(refusal(other),
+            std::string("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.") +
+                kNoVictims);
   other.mut("spec").mut("containers").mut(0).mut("ports").mut(0).set("protocol", "UDP");
   EXPECT_EQ(run(other).node, "n1");
 }
@@ -128,7 +142,8 @@ TEST_F(PlanTest, BoundClaimsHoldThePodOnTheirNode) {
   snapshot.set_node(make_node("n2"));
   view.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
   const Value pod = with_claim(make_pod("a"), "x");
-  EXPECT_NE(refusal(pod).find("2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)."), std::string::npos);
+  EXPECT_NE(refusal(pod).find("2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)."),
+            std::string::npos);
   view.known_volumes["v"] = make_volume("v", "n2");
   EXPECT_EQ(run(pod).node, "n2");
   view.known_volumes["v"] = make_volume("v", "n3");
@@ -136,12 +151,15 @@ TEST_F(PlanTest, BoundClaimsHoldThePodOnTheirNode) {
 }
 
 TEST_F(PlanTest, AVolumesPlaceIsExplained) {
-  auto zoned = [](const std::string& name, const std::string& zone) { return labelled(make_node(name), "topology.kubernetes.io/zone", zone); };
+  auto zoned = [](const std::string& name, const std::string& zone) {
+    return labelled(make_node(name), "topology.kubernetes.io/zone", zone);
+  };
   snapshot.set_node(zoned("n1", "east"));
   snapshot.set_node(zoned("n2", "west"));
   view.claims["default/x"] = bind_claim(make_claim("x", "local"), "v");
   view.known_volumes["v"] = make_volume("v", "n1");
-  view.known_volumes["v"].mut("spec").set("nodeAffinity", from(R"({"required":{"nodeSelectorTerms":[{"matchExpressions":[
+  view.known_volumes["v"].mut("spec").set("nodeAffinity",
+                                          from(R"({"required":{"nodeSelectorTerms":[{"matchExpressions":[
       {"key":"topology.kubernetes.io/zone","operator":"In","values":["west"]}]}]}})"));
   const Value pod = with_claim(make_pod("a", "1"), "x");
   EXPECT_EQ(run(pod).node, "n2");
@@ -151,8 +169,11 @@ TEST_F(PlanTest, AVolumesPlaceIsExplained) {
   const std::string upstream =
       "0/2 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, 1 node(s) were unschedulable. no new claims to deallocate, "
       "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
-  EXPECT_EQ(refusal(pod), upstream + " Claim \"x\" has its data on volume \"v\", which can only be used in zone \"west\": node n2 is cordoned; "
-                                     "uncordon it or add a node to that zone.");
+  EXPECT_EQ(
+      refusal(pod),
+      upstream +
+          " Claim \"x\" has its data on volume \"v\", which can only be used in zone \"west\": node n2 is cordoned; "
+          "uncordon it or add a node to that zone.");
   snapshot.remove_node("n2");
   EXPECT_NE(refusal(pod).find("in zone \"west\": no node is there; add a node to that zone."), std::string::npos);
   snapshot.set_node(zoned("n3", "west"));
@@ -160,9 +181,11 @@ TEST_F(PlanTest, AVolumesPlaceIsExplained) {
   // A volume of one node, which is full.
   view.known_volumes["v"] = make_volume("v", "n1");
   place(make_pod("big", "4"), "n1");
-  EXPECT_NE(refusal(pod).find("on node \"n1\": node n1 refused it (Insufficient cpu); make room on it."), std::string::npos);
+  EXPECT_NE(refusal(pod).find("on node \"n1\": node n1 refused it (Insufficient cpu); make room on it."),
+            std::string::npos);
   snapshot.remove_node("n1");
-  EXPECT_NE(refusal(pod).find("on node \"n1\": no such node is in the cluster; bring that node back."), std::string::npos);
+  EXPECT_NE(refusal(pod).find("on node \"n1\": no such node is in the cluster; bring that node back."),
+            std::string::npos);
 }
 
 TEST_F(PlanTest, WaitingClaimsAreProvisionedOrTakeAFreeVolume) {
@@ -182,7 +205,9 @@ TEST_F(PlanTest, WaitingClaimsAreProvisionedOrTakeAFreeVolume) {
   EXPECT_EQ(run(pod).volumes.provisions.size(), 1u);
 
   view.classes["local"] = make_class("local", "WaitForFirstConsumer", "kubernetes.io/no-provisioner");
-  EXPECT_EQ(refusal(pod), std::string("0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.") + kHopeless);
+  EXPECT_EQ(
+      refusal(pod),
+      std::string("0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.") + kHopeless);
 }
 
 TEST_F(PlanTest, AClaimPromisedToAnotherNodeWaitsThere) {
@@ -201,7 +226,8 @@ TEST_F(PlanTest, ReadWriteOncePodIsForOnePod) {
   view.claims["default/x"].mut("spec").set("accessModes", from(R"(["ReadWriteOncePod"])"));
   EXPECT_EQ(run(with_claim(make_pod("a"), "x")).node, "n1");
   place(with_claim(make_pod("a"), "x"), "n1");
-  EXPECT_NE(refusal(with_claim(make_pod("b"), "x")).find("ReadWriteOncePod access mode already in-use by another pod."), std::string::npos);
+  EXPECT_NE(refusal(with_claim(make_pod("b"), "x")).find("ReadWriteOncePod access mode already in-use by another pod."),
+            std::string::npos);
 }
 
 TEST_F(PlanTest, MixedReasonsAndPreemptionPolicy) {
@@ -211,9 +237,10 @@ TEST_F(PlanTest, MixedReasonsAndPreemptionPolicy) {
   snapshot.set_node(n2);
   place(make_pod("a", "1"), "n1");
   Value pod = make_pod("b", "1");
-  EXPECT_EQ(refusal(pod),
-            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). no new claims to deallocate, preemption: "
-            "0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.");
+  EXPECT_EQ(
+      refusal(pod),
+      "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). no new claims to deallocate, preemption: "
+      "0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.");
   pod.mut("spec").set("preemptionPolicy", "Never");
   EXPECT_NE(refusal(pod).find("preemption: not eligible due to preemptionPolicy=Never."), std::string::npos);
 }
@@ -231,7 +258,8 @@ TEST_F(PlanTest, PrefersEmptyUntaintedPreferredAndApart) {
   Value pod = make_pod("a", "100m");
   pod.mut("spec").set("affinity", from(R"({"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[
       {"weight":100,"preference":{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}}]}})"));
-  EXPECT_EQ(score_preferred_affinity(Question{*make_pod_info(pod), {}, view, {}}, snapshot.nodes()), (Scores{100, 0, 0}));
+  EXPECT_EQ(score_preferred_affinity(Question{*make_pod_info(pod), {}, view, {}}, snapshot.nodes()),
+            (Scores{100, 0, 0}));
 }
 
 TEST_F(PlanTest, LooksAtEnoughNodesOnly) {

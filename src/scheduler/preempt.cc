@@ -31,7 +31,8 @@ struct Ranked {
   Time since;
 };
 bool matters_more(const Ranked& a, const Ranked& b) {
-  return std::tuple(-a.pod->priority, a.since, std::string_view(a.pod->key)) < std::tuple(-b.pod->priority, b.since, std::string_view(b.pod->key));
+  return std::tuple(-a.pod->priority, a.since, std::string_view(a.pod->key)) <
+         std::tuple(-b.pod->priority, b.since, std::string_view(b.pod->key));
 }
 
 // Splits off the pods that no budget has anything left for.
@@ -57,11 +58,13 @@ std::vector<bool> protected_by_budget(const std::vector<Ranked>& pods, const std
 bool is_leaving_for_somebody(const PodInfo& pod, const View& view) {
   const Value& object = latest(pod, view);
   const Value& condition = api::condition_of(object, "DisruptionTarget");
-  return api::is_terminating(object) && condition["status"].as_string() == "True" && condition["reason"].as_string() == "PreemptionByScheduler";
+  return api::is_terminating(object) && condition["status"].as_string() == "True" &&
+         condition["reason"].as_string() == "PreemptionByScheduler";
 }
 
 // Why the pod may not preempt (again), or "".
-std::string not_eligible(const Question& question, const Snapshot& snapshot, const std::vector<const NodeInfo*>& curable) {
+std::string not_eligible(const Question& question, const Snapshot& snapshot,
+                         const std::vector<const NodeInfo*>& curable) {
   if (question.pod.never_preempts) return "not eligible due to preemptionPolicy=Never.";
   const NodeInfo* nominated = snapshot.node(snapshot.nomination_of(question.pod.uid));
   if (!nominated || std::find(curable.begin(), curable.end(), nominated) == curable.end()) return {};
@@ -91,7 +94,8 @@ Time earliest_of_first(const Sacrifice& one, const View& view) {
 
 }  // namespace
 
-Sacrifice victims_on(const Question& question, Snapshot& snapshot, const NodeInfo& node, const std::vector<Value>& budgets, Reasons& reasons) {
+Sacrifice victims_on(const Question& question, Snapshot& snapshot, const NodeInfo& node,
+                     const std::vector<Value>& budgets, Reasons& reasons) {
   std::vector<Ranked> possible;
   for (const PodPtr& other : node.pods) {
     if (other->priority < question.pod.priority) possible.push_back({other, started(*other, question.view)});
@@ -135,7 +139,8 @@ Sacrifice victims_on(const Question& question, Snapshot& snapshot, const NodeInf
 const Sacrifice& best_sacrifice(const std::vector<Sacrifice>& list, const View& view) {
   auto better = [&](const Sacrifice& a, const Sacrifice& b) {
     if (a.violations != b.violations) return a.violations < b.violations;
-    if (a.victims.front()->priority != b.victims.front()->priority) return a.victims.front()->priority < b.victims.front()->priority;
+    if (a.victims.front()->priority != b.victims.front()->priority)
+      return a.victims.front()->priority < b.victims.front()->priority;
     const std::int64_t sum_a = sum_of_priorities(a), sum_b = sum_of_priorities(b);
     if (sum_a != sum_b) return sum_a < sum_b;
     if (a.victims.size() != b.victims.size()) return a.victims.size() < b.victims.size();
@@ -150,7 +155,8 @@ std::string nothing_to_preempt(const PodInfo& pod, std::size_t nodes, int hopele
   return "0/" + std::to_string(nodes) + " nodes are available: " + reasons.text() + ".";
 }
 
-Preemption preempt(const Question& question, Snapshot& snapshot, const std::vector<const NodeInfo*>& curable, int hopeless, std::size_t turn) {
+Preemption preempt(const Question& question, Snapshot& snapshot, const std::vector<const NodeInfo*>& curable,
+                   int hopeless, std::size_t turn) {
   Preemption out;
   out.message = not_eligible(question, snapshot, curable);
   if (!out.message.empty()) return out;

@@ -13,7 +13,8 @@ using namespace testing;  // NOLINT
 struct PreemptTest : ::testing::Test {
   void add_node(const std::string& name, const std::string& cpu = "4") { snapshot.set_node(make_node(name, cpu)); }
   // A pod that runs since that minute.
-  Value running(const std::string& name, const std::string& node, int priority, const std::string& cpu, int minute = 0, const std::string& app = "") {
+  Value running(const std::string& name, const std::string& node, int priority, const std::string& cpu, int minute = 0,
+                const std::string& app = "") {
     Value pod = with_priority(make_pod(name, cpu), priority);
     if (!app.empty()) pod = labelled(pod, "app", app);
     const std::string start = "2026-01-01T00:" + std::string(minute < 10 ? "0" : "") + std::to_string(minute) + ":00Z";
@@ -29,8 +30,9 @@ struct PreemptTest : ::testing::Test {
     return out;
   }
   void budget(const std::string& app, int allowed) {
-    view.known_budgets.push_back(from(R"({"metadata":{"namespace":"default","name":"b"},"spec":{"selector":{"matchLabels":{"app":")" + app +
-                                      R"("}}},"status":{"disruptionsAllowed":)" + std::to_string(allowed) + "}}"));
+    view.known_budgets.push_back(
+        from(R"({"metadata":{"namespace":"default","name":"b"},"spec":{"selector":{"matchLabels":{"app":")" + app +
+             R"("}}},"status":{"disruptionsAllowed":)" + std::to_string(allowed) + "}}"));
   }
   static Value wants(int priority, const std::string& cpu) { return with_priority(make_pod("p", cpu), priority); }
   Snapshot snapshot;
@@ -56,14 +58,16 @@ TEST_F(PreemptTest, EqualOrHigherPrioritiesStay) {
   running("same", "n1", 10, "4");
   Decision decision = run(wants(10, "2"));
   EXPECT_EQ(victims(decision), ":");
-  EXPECT_EQ(decision.message,
-            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: "
-            "1 No preemption victims found for incoming pod.");
+  EXPECT_EQ(
+      decision.message,
+      "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: "
+      "1 No preemption victims found for incoming pod.");
   EXPECT_TRUE(decision.withdraw);
   // With victims that do not help, what would still refuse is said.
   running("low", "n1", 1, "0");
-  EXPECT_EQ(run(wants(10, "2")).message,
-            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Insufficient cpu.");
+  EXPECT_EQ(
+      run(wants(10, "2")).message,
+      "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Insufficient cpu.");
 }
 
 TEST_F(PreemptTest, NeverMeansNever) {
@@ -73,8 +77,9 @@ TEST_F(PreemptTest, NeverMeansNever) {
   pod.mut("spec").set("preemptionPolicy", "Never");
   const Decision decision = run(pod);
   EXPECT_EQ(victims(decision), ":");
-  EXPECT_EQ(decision.message,
-            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.");
+  EXPECT_EQ(
+      decision.message,
+      "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.");
   EXPECT_FALSE(decision.withdraw);
 }
 
@@ -87,9 +92,10 @@ TEST_F(PreemptTest, NodesThatRefuseForGoodAreNotHelped) {
   running("a", "n1", 10, "4");
   running("b", "n2", 1, "4");
   running("c", "n3", 1, "1");
-  EXPECT_EQ(run(wants(10, "2")).message,
-            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to deallocate, preemption: "
-            "0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.");
+  EXPECT_EQ(
+      run(wants(10, "2")).message,
+      "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to deallocate, preemption: "
+      "0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.");
 }
 
 TEST_F(PreemptTest, FewestViolationsOfBudgetsFirst) {
@@ -173,7 +179,8 @@ TEST_F(PreemptTest, AntiAffinityIsCuredOnTheNodeItself) {
 TEST_F(PreemptTest, SpreadIsCuredByFewerPods) {
   add_node("n1");
   Value pod = labelled(wants(10, "1"), "app", "a");
-  pod = spreads(pod, R"({"topologyKey":"kubernetes.io/hostname","maxSkew":1,"minDomains":2,"whenUnsatisfiable":"DoNotSchedule",
+  pod = spreads(
+      pod, R"({"topologyKey":"kubernetes.io/hostname","maxSkew":1,"minDomains":2,"whenUnsatisfiable":"DoNotSchedule",
                          "labelSelector":{"matchLabels":{"app":"a"}}})");
   running("x", "n1", 5, "1", 0, "a");
   EXPECT_EQ(victims(run(pod)), "n1: x");
@@ -221,12 +228,14 @@ TEST_F(PreemptTest, WhileVictimsLeaveNobodyElseIsTaken) {
   // Somebody deleted it for another reason: that is no promise.
   view.pods["default/low"] = victim;
   EXPECT_EQ(victims(run(wants(10, "4"))), "n1: low other");
-  victim.mut("status").set("conditions", from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
+  victim.mut("status").set("conditions",
+                           from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
   view.pods["default/low"] = victim;
   const Decision decision = run(wants(10, "4"));
   EXPECT_EQ(victims(decision), ":");
-  EXPECT_EQ(decision.message,
-            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node.");
+  EXPECT_EQ(
+      decision.message,
+      "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node.");
   EXPECT_FALSE(decision.withdraw);
 }
 

@@ -19,7 +19,8 @@ class Preemptor {
   Preemptor(Runtime& runtime, client::Client& client, client::EventRecorder& recorder);
 
   // `victims`: pods as last seen. `done` is told whether all of them are gone or going; it comes on a later turn.
-  void remove(const PodInfo& preemptor, const std::string& node, const std::vector<Value>& victims, Function<void(bool)> done);
+  void remove(const PodInfo& preemptor, const std::string& node, const std::vector<Value>& victims,
+              Function<void(bool)> done);
 
  private:
   struct Work;

@@ -42,8 +42,9 @@ bool has_node(const Value& pod) { return !pod["spec"]["nodeName"].as_string().em
 
 // Heartbeats change nothing that decisions look at.
 bool node_matters(const Value& before, const Value& after) {
-  return before["spec"]["unschedulable"] != after["spec"]["unschedulable"] || before["spec"]["taints"] != after["spec"]["taints"] ||
-         api::labels_of(before) != api::labels_of(after) || before["status"]["allocatable"] != after["status"]["allocatable"];
+  return before["spec"]["unschedulable"] != after["spec"]["unschedulable"] ||
+         before["spec"]["taints"] != after["spec"]["taints"] || api::labels_of(before) != api::labels_of(after) ||
+         before["status"]["allocatable"] != after["status"]["allocatable"];
 }
 
 // A pod on its way to a node.
@@ -60,10 +61,13 @@ struct Flight {
 using FlightPtr = std::shared_ptr<Flight>;
 
 struct Counters {
-  metrics::Counter& scheduled = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"scheduled\"");
-  metrics::Counter& unschedulable = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"unschedulable\"");
+  metrics::Counter& scheduled =
+      metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"scheduled\"");
+  metrics::Counter& unschedulable =
+      metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"unschedulable\"");
   metrics::Counter& failed = metrics::counter("berth_scheduler_attempts_total", "Pods looked at.", "result=\"error\"");
-  metrics::Counter& victims = metrics::counter("berth_scheduler_preemption_victims_total", "Pods that had to make room.", "");
+  metrics::Counter& victims =
+      metrics::counter("berth_scheduler_preemption_victims_total", "Pods that had to make room.", "");
   metrics::Histogram& seconds = metrics::histogram("berth_scheduler_decision_seconds", "Time of one decision.",
                                                    {0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.01, 0.1});
 };
@@ -72,8 +76,12 @@ struct Counters {
 
 struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   State(client::InformerSet& informers, Options options)
-      : client(informers.client()), runtime(informers.runtime()), options(std::move(options)), recorder(runtime, client, this->options.name),
-        preemptor(runtime, client, recorder), view(informers) {
+      : client(informers.client()),
+        runtime(informers.runtime()),
+        options(std::move(options)),
+        recorder(runtime, client, this->options.name),
+        preemptor(runtime, client, recorder),
+        view(informers) {
     if (this->options.record) slot = this->options.record->slot_of(kHandler);
   }
   ~State();
@@ -97,7 +105,8 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void park(const PodPtr& pod, const Decision& decision);
   void preempt(const PodPtr& pod, const Decision& decision);
   void preempted(const PodPtr& pod, bool good);
-  void set_condition(const Value& pod, std::string_view reason, const std::string& message, const std::optional<std::string>& nominated = {});
+  void set_condition(const Value& pod, std::string_view reason, const std::string& message,
+                     const std::optional<std::string>& nominated = {});
   void patch_status(const Value& pod, Value status);
   void arm_parked();
 
@@ -128,17 +137,19 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::size_t turn = 0;
   std::unordered_map<std::string, FlightPtr> flights;  // by pod uid
   std::set<FlightPtr> waiting;                         // for their claims
-  std::unordered_map<std::string, bool> preempting;    // by pod uid, until the victims are told; true: something woke the pod meanwhile
+  std::unordered_map<std::string, bool>
+      preempting;  // by pod uid, until the victims are told; true: something woke the pod meanwhile
   struct Backoff {
     Duration delay{};
     TimerId timer = 0;
   };
-  std::unordered_map<std::string, Backoff> backoffs;   // by pod uid
+  std::unordered_map<std::string, Backoff> backoffs;  // by pod uid
   int unsynced = 0;
   bool pumping = false;
   int patching = 0;
-  int slot = -1;                                    // of the record
-  std::map<std::string, std::uint64_t> left_alone;  // pods in quarantine, by name: what they asked for when that was found
+  int slot = -1;  // of the record
+  std::map<std::string, std::uint64_t>
+      left_alone;  // pods in quarantine, by name: what they asked for when that was found
   TimerId parked_timer = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions;
 };
@@ -156,9 +167,12 @@ Scheduler::State::~State() {
 
 void Scheduler::State::start() {
   auto changes = [this](const Value&, const Value&) { on_volume_or_class(); };
-  subscriptions.push_back(view.nodes.subscribe([this](const Value& before, const Value& after) { on_node(before, after); }));
-  subscriptions.push_back(view.pods.subscribe([this](const Value& before, const Value& after) { on_pod(before, after); }));
-  subscriptions.push_back(view.claims.subscribe([this](const Value& before, const Value& after) { on_claim(before, after); }));
+  subscriptions.push_back(
+      view.nodes.subscribe([this](const Value& before, const Value& after) { on_node(before, after); }));
+  subscriptions.push_back(
+      view.pods.subscribe([this](const Value& before, const Value& after) { on_pod(before, after); }));
+  subscriptions.push_back(
+      view.claims.subscribe([this](const Value& before, const Value& after) { on_claim(before, after); }));
   subscriptions.push_back(view.volumes.subscribe(changes));
   subscriptions.push_back(view.classes.subscribe(changes));
   const std::vector<Informer*> all = view.informers();
@@ -201,7 +215,8 @@ void Scheduler::State::on_pod(const Value& before, const Value& after) {
     return;
   }
   if (api::is_terminating(after) || !after["spec"]["schedulingGates"].empty()) return queue.remove(uid);
-  const bool same = !before.is_null() && before["spec"] == after["spec"] && api::labels_of(before) == api::labels_of(after);
+  const bool same =
+      !before.is_null() && before["spec"] == after["spec"] && api::labels_of(before) == api::labels_of(after);
   if (same || (backoffs.count(uid) && backoffs[uid].timer)) return;
   queue.add(make_pod_info(after));
   pump();
@@ -291,14 +306,16 @@ void Scheduler::State::wake_for_node(const std::string& name) {
 // --- Decisions
 
 void Scheduler::State::pump() {
-  if (pumping || unsynced > 0 || queue.active() == 0 || flights.size() - waiting.size() >= options.bindings_in_flight) return;
+  if (pumping || unsynced > 0 || queue.active() == 0 || flights.size() - waiting.size() >= options.bindings_in_flight)
+    return;
   pumping = true;
   runtime.post([weak = weak_from_this()] {
     auto self = weak.lock();
     if (!self) return;
     self->pumping = false;
     for (int i = 0; i < kDecisionsPerTurn; ++i) {
-      if (self->flights.size() - self->waiting.size() >= self->options.bindings_in_flight) return;  // an answer pumps again
+      if (self->flights.size() - self->waiting.size() >= self->options.bindings_in_flight)
+        return;  // an answer pumps again
       PodPtr pod = self->queue.pop();
       if (!pod) return;
       self->schedule_one(pod);
@@ -317,7 +334,8 @@ void Scheduler::State::quarantine() {
       continue;
     }
     left_alone[one.key] = controllers::version_of(pod);
-    log_warning("scheduler", "left alone: the server died on it", {{"pod", one.key}, {"times", std::to_string(one.times)}});
+    log_warning("scheduler", "left alone: the server died on it",
+                {{"pod", one.key}, {"times", std::to_string(one.times)}});
     recorder.event(pod, kWarning, "Quarantined", controllers::quarantine_message(one));
   }
 }
@@ -348,7 +366,8 @@ void Scheduler::State::schedule_one(const PodPtr& pod) {
   } catch (const std::exception& thrown) {
     counters.failed.add();
     log_error("scheduler", "cannot decide about a pod", {{"pod", key}, {"error", thrown.what()}});
-    recorder.event(pod->pod, kWarning, "FailedScheduling", std::string("the scheduler cannot handle this pod: ") + thrown.what());
+    recorder.event(pod->pod, kWarning, "FailedScheduling",
+                   std::string("the scheduler cannot handle this pod: ") + thrown.what());
     queue.park(pod, 0, runtime.monotonic());
     return arm_parked();
   }
@@ -419,19 +438,21 @@ void Scheduler::State::preempted(const PodPtr& pod, bool good) {
 }
 
 // Tells why, where that is news: events and the condition PodScheduled.
-void Scheduler::State::set_condition(const Value& pod, std::string_view reason, const std::string& message, const std::optional<std::string>& nominated) {
+void Scheduler::State::set_condition(const Value& pod, std::string_view reason, const std::string& message,
+                                     const std::optional<std::string>& nominated) {
   const Value& known = api::condition_of(pod, "PodScheduled");
   const bool was_false = known["status"].as_string() == "False";
   const bool same = was_false && known["reason"].as_string() == reason && known["message"].as_string() == message;
   const bool moved = nominated && pod["status"]["nominatedNodeName"].as_string() != *nominated;
   if (same && !moved) return;
   recorder.event(pod, kWarning, "FailedScheduling", message);
-  Value condition = Value::object({{"type", "PodScheduled"},
-                                   {"status", "False"},
-                                   {"reason", reason},
-                                   {"message", message},
-                                   {"lastProbeTime", nullptr},
-                                   {"lastTransitionTime", was_false ? known["lastTransitionTime"] : Value(format_time(runtime.now()))}});
+  Value condition = Value::object(
+      {{"type", "PodScheduled"},
+       {"status", "False"},
+       {"reason", reason},
+       {"message", message},
+       {"lastProbeTime", nullptr},
+       {"lastTransitionTime", was_false ? known["lastTransitionTime"] : Value(format_time(runtime.now()))}});
   if (!pod["metadata"]["generation"].is_null()) condition.set("observedGeneration", pod["metadata"]["generation"]);
   Value status = Value::object({{"conditions", Value::array({condition})}});
   if (moved) status.set("nominatedNodeName", nominated->empty() ? Value() : Value(*nominated));
@@ -439,7 +460,8 @@ void Scheduler::State::set_condition(const Value& pod, std::string_view reason, 
 }
 
 void Scheduler::State::patch_status(const Value& pod, Value status) {
-  Value change = Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
+  Value change =
+      Value::object({{"metadata", Value::object({{"uid", api::uid_of(pod)}})}, {"status", std::move(status)}});
   api::WriteOptions write;
   write.subresource = "status";
   write.field_manager = kFieldManager;
@@ -472,7 +494,8 @@ void Scheduler::State::prepare(const FlightPtr& flight) {
     fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: context deadline exceeded");
   });
   const VolumeChoice volumes = flight->volumes;
-  for (const VolumeChoice::Binding& one : volumes.bindings) view.taken_volumes.insert(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& one : volumes.bindings)
+    view.taken_volumes.insert(std::string(api::name_of(one.volume)));
   for (const VolumeChoice::Binding& one : volumes.bindings) reserve(flight, one);
   for (const Value& one : volumes.provisions) select_node(flight, one);
 }
@@ -486,7 +509,8 @@ void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Bind
                                    {"name", api::name_of(binding.claim)},
                                    {"uid", api::uid_of(binding.claim)},
                                    {"resourceVersion", api::resource_version_of(binding.claim)}});
-  Value metadata = Value::object({{"uid", api::uid_of(binding.volume)}, {"resourceVersion", api::resource_version_of(binding.volume)}});
+  Value metadata = Value::object(
+      {{"uid", api::uid_of(binding.volume)}, {"resourceVersion", api::resource_version_of(binding.volume)}});
   if (known.is_null()) metadata.set("annotations", Value::object({{controllers::kBoundByController, "yes"}}));
   Value change = Value::object({{"metadata", metadata}, {"spec", Value::object({{"claimRef", reference}})}});
   api::WriteOptions write;
@@ -508,7 +532,8 @@ void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) 
                                   {"annotations", Value::object({{controllers::kSelectedNode, flight->node}})}});
   api::WriteOptions write;
   write.field_manager = kFieldManager;
-  client.patch(kPersistentVolumeClaims, api::name_key(claim), api::PatchType::kMerge, Value::object({{"metadata", metadata}}), write,
+  client.patch(kPersistentVolumeClaims, api::name_key(claim), api::PatchType::kMerge,
+               Value::object({{"metadata", metadata}}), write,
                [weak = weak_from_this(), flight, name](Result<Value> answer) {
                  auto self = weak.lock();
                  if (!self) return;
@@ -529,7 +554,9 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
   if (flight->over || flight->binding || flight->writes > 0) return;
   // Another node has to be chosen now; its claims' volumes may be made there.
   const NodeInfo* node = snapshot.node(flight->node);
-  if (!node) return fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: node \"" + flight->node + "\" not found");
+  if (!node)
+    return fail(flight,
+                "running PreBind plugin \"VolumeBinding\": binding volumes: node \"" + flight->node + "\" not found");
   bool complete = true;
   auto check = [&](const Value& decided) {
     const Value& claim = view.claims.get(api::name_key(decided));
@@ -552,7 +579,8 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
     return std::string();
   };
   std::string problem;
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings) problem = problem.empty() ? check(one.claim) : problem;
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings)
+    problem = problem.empty() ? check(one.claim) : problem;
   for (const Value& one : flight->volumes.provisions) problem = problem.empty() ? check(one) : problem;
   if (!problem.empty()) return fail(flight, "running PreBind plugin \"VolumeBinding\": binding volumes: " + problem);
   if (complete) bind(flight);
@@ -609,8 +637,10 @@ void Scheduler::State::succeed(const FlightPtr& flight) {
   flight->over = true;
   flights.erase(flight->pod->uid);
   drop_backoff(flight->pod->uid);
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings) view.taken_volumes.erase(std::string(api::name_of(one.volume)));
-  recorder.event(flight->pod->pod, kNormal, "Scheduled", "Successfully assigned " + flight->pod->key + " to " + flight->node);
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings)
+    view.taken_volumes.erase(std::string(api::name_of(one.volume)));
+  recorder.event(flight->pod->pod, kNormal, "Scheduled",
+                 "Successfully assigned " + flight->pod->key + " to " + flight->node);
   // The pod was deleted before the cache showed it bound: nobody else takes it off the node.
   if (api::uid_of(view.pods.get(api::name_key(flight->pod->pod))) != flight->pod->uid) leave_node(flight->pod->uid);
   pump();
@@ -633,7 +663,8 @@ void Scheduler::State::abandon(const FlightPtr& flight) {
   flight->timer = 0;
   waiting.erase(flight);
   flights.erase(flight->pod->uid);
-  for (const VolumeChoice::Binding& one : flight->volumes.bindings) view.taken_volumes.erase(std::string(api::name_of(one.volume)));
+  for (const VolumeChoice::Binding& one : flight->volumes.bindings)
+    view.taken_volumes.erase(std::string(api::name_of(one.volume)));
   const Value& latest = view.pods.get(api::name_key(flight->pod->pod));
   if (api::uid_of(latest) != flight->pod->uid || !has_node(latest)) leave_node(flight->pod->uid);
   pump();
@@ -641,7 +672,8 @@ void Scheduler::State::abandon(const FlightPtr& flight) {
 
 void Scheduler::State::try_later(const PodPtr& pod) {
   Backoff& backoff = backoffs[pod->uid];
-  backoff.delay = backoff.delay == Duration::zero() ? options.first_backoff : std::min(backoff.delay * 2, options.last_backoff);
+  backoff.delay =
+      backoff.delay == Duration::zero() ? options.first_backoff : std::min(backoff.delay * 2, options.last_backoff);
   if (backoff.timer) runtime.cancel(backoff.timer);
   backoff.timer = runtime.after(backoff.delay, [this, uid = pod->uid, name = api::name_key(pod->pod)] {
     auto found = backoffs.find(uid);
@@ -670,8 +702,8 @@ Scheduler::Scheduler(client::InformerSet& informers, Options options)
 Scheduler::~Scheduler() = default;
 
 bool Scheduler::idle() const {
-  return state_->queue.active() == 0 && state_->flights.size() == state_->waiting.size() && state_->patching == 0 && state_->preempting.empty() &&
-         state_->recorder.pending() == 0;
+  return state_->queue.active() == 0 && state_->flights.size() == state_->waiting.size() && state_->patching == 0 &&
+         state_->preempting.empty() && state_->recorder.pending() == 0;
 }
 std::size_t Scheduler::parked() const { return state_->queue.parked(); }
 

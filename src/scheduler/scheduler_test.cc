@@ -161,7 +161,9 @@ TEST_F(SchedulerTest, AProvisionerThatGivesUpSendsThePodBack) {
   runtime.settle();
   EXPECT_NE(message_of("a").find("selectedNode annotation reset for PVC \"x\""), std::string::npos);
   runtime.advance(1s);
-  EXPECT_EQ(api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"), "n1");
+  EXPECT_EQ(
+      api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"),
+      "n1");
 }
 
 // The claim was sent to a node that is then deleted: not ten minutes later but now another one is chosen.
@@ -180,13 +182,17 @@ TEST_F(SchedulerTest, ANodeThatGoesWhileClaimsAreWaitedForSendsThePodBack) {
   api.put(kPersistentVolumeClaims, claim);
   api.put(kNodes, make_node("n2"));
   runtime.advance(10s);
-  EXPECT_EQ(api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"), "n2");
+  EXPECT_EQ(
+      api::annotation_of(api.read(kPersistentVolumeClaims, {"default", "x"}), "volume.kubernetes.io/selected-node"),
+      "n2");
 }
 
 TEST_F(SchedulerTest, APodThatTheServerDiedOnIsLeftAloneUntilItChanges) {
   char path[] = "/tmp/berth-scheduler-XXXXXX";
   ASSERT_NE(::mkdtemp(path), nullptr);
-  ASSERT_TRUE(write_file(std::string(path) + "/deaths.json", R"({"version":"1","deaths":[{"controller":"scheduler","key":"default/a","times":3}]})").ok());
+  ASSERT_TRUE(write_file(std::string(path) + "/deaths.json",
+                         R"({"version":"1","deaths":[{"controller":"scheduler","key":"default/a","times":3}]})")
+                  .ok());
   auto record = controllers::HandlingRecord::open(path, "1").value();
   api.put(kNodes, make_node("n1"));
   Value a = api.put(kPods, make_pod("a"));
@@ -296,13 +302,15 @@ TEST_F(SchedulerTest, ALessImportantNominationIsWithdrawn) {
   Value leaving = with_priority(make_pod("leaving", "1"), 1);
   leaving.mut("spec").set("nodeName", "n1");
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
-  leaving.mut("status").set("conditions", from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
+  leaving.mut("status").set("conditions",
+                            from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
   api.put(kPods, leaving);
   Value first = with_priority(make_pod("first", "1"), 5);
   first.mut("status").set("nominatedNodeName", "n1");
   api.put(kPods, first);
   start();
-  EXPECT_NE(message_of("first").find("not eligible due to a terminating pod on the nominated node."), std::string::npos);
+  EXPECT_NE(message_of("first").find("not eligible due to a terminating pod on the nominated node."),
+            std::string::npos);
   EXPECT_EQ(api.read(kPods, {"default", "first"})["status"]["nominatedNodeName"].as_string(), "n1");
   api.put(kPods, with_priority(make_pod("second", "1"), 10));
   runtime.settle();
@@ -316,7 +324,8 @@ TEST_F(SchedulerTest, TheRoomOfANominatedPodThatGoesAwayIsFree) {
   Value leaving = with_priority(make_pod("leaving", "500m"), 1);
   leaving.mut("spec").set("nodeName", "n1");
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
-  leaving.mut("status").set("conditions", from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
+  leaving.mut("status").set("conditions",
+                            from(R"([{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler"}])"));
   api.put(kPods, leaving);
   Value first = with_priority(make_pod("first", "1"), 5);
   first.mut("status").set("nominatedNodeName", "n1");
@@ -334,8 +343,9 @@ TEST_F(SchedulerTest, AffinityIsWokenByThePodItWaitsFor) {
   api.put(kNodes, make_node("n2"));
   const std::string term = R"({"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"a"}}})";
   api.put(kPods, requires_pods(make_pod("p"), "podAffinity", term));
-  api.put(kPods, requires_pods(labelled(make_pod("alone"), "app", "b"), "podAntiAffinity",
-                               R"({"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"kind":"any"}}})"));
+  api.put(kPods,
+          requires_pods(labelled(make_pod("alone"), "app", "b"), "podAntiAffinity",
+                        R"({"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"kind":"any"}}})"));
   start();
   EXPECT_EQ(scheduler->parked(), 1u);
   Value other = labelled(make_pod("x"), "app", "a");
@@ -358,7 +368,8 @@ TEST_F(SchedulerTest, AntiAffinityIsWokenFromFarAway) {
   api.put(kPods, full);
   api.put(kPods, labelled(make_pod("p", "2"), "app", "a"));
   start();
-  EXPECT_EQ(message_of("p").substr(0, 86), "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy existing pods an");
+  EXPECT_EQ(message_of("p").substr(0, 86),
+            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy existing pods an");
   api.erase(kPods, {"default", "x"});
   runtime.settle();
   EXPECT_EQ(calls("create binding pods default/p"), 1);
@@ -368,7 +379,9 @@ TEST_F(SchedulerTest, AThousandPodsInOneGo) {
   for (int i = 0; i < 10; ++i) api.put(kNodes, make_node("n" + std::to_string(i)));
   for (int i = 0; i < 1000; ++i) api.put(kPods, make_pod("p" + std::to_string(i), "10m"));
   start();
-  EXPECT_EQ(std::count_if(api.calls.begin(), api.calls.end(), [](const std::string& c) { return c.starts_with("create binding"); }), 1000);
+  EXPECT_EQ(std::count_if(api.calls.begin(), api.calls.end(),
+                          [](const std::string& c) { return c.starts_with("create binding"); }),
+            1000);
 }
 
 TEST(PodQueueTest, PriorityThenTurn) {

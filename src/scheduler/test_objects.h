@@ -17,7 +17,8 @@ inline Value make_node(const std::string& name, const std::string& cpu = "4", co
   Value node = from(R"({"apiVersion":"v1","kind":"Node","metadata":{"labels":{}},"spec":{},"status":{}})");
   node.mut("metadata").set("name", name).set("uid", "node-" + name);
   node.mut("metadata").mut("labels").set("kubernetes.io/hostname", name);
-  node.mut("status").set("allocatable", Value::object({{"cpu", cpu}, {"memory", memory}, {"pods", pods}, {"ephemeral-storage", "10Gi"}}));
+  node.mut("status").set(
+      "allocatable", Value::object({{"cpu", cpu}, {"memory", memory}, {"pods", pods}, {"ephemeral-storage", "10Gi"}}));
   return node;
 }
 
@@ -59,11 +60,13 @@ inline Value make_volume(const std::string& name, const std::string& node, const
   volume.mut("metadata").set("name", name).set("uid", "volume-" + name);
   volume.mut("spec").set("storageClassName", storage_class);
   volume.mut("spec").set("nodeAffinity", from(R"({"required":{"nodeSelectorTerms":[{"matchExpressions":[
-      {"key":"kubernetes.io/hostname","operator":"In","values":[")" + node + R"("]}]}]}})"));
+      {"key":"kubernetes.io/hostname","operator":"In","values":[")" +
+                                              node + R"("]}]}]}})"));
   return volume;
 }
 
-inline Value make_class(const std::string& name, const std::string& mode, const std::string& provisioner = "berth.dev/local") {
+inline Value make_class(const std::string& name, const std::string& mode,
+                        const std::string& provisioner = "berth.dev/local") {
   return Value::object({{"apiVersion", "storage.k8s.io/v1"},
                         {"kind", "StorageClass"},
                         {"metadata", Value::object({{"name", name}, {"uid", "class-" + name}})},
@@ -97,7 +100,9 @@ inline Value spreads(Value pod, const std::string& constraint) {
 }
 
 struct FakeView final : View {
-  const Value& claim(const std::string& ns, const std::string& name) const override { return find(claims, ns + "/" + name); }
+  const Value& claim(const std::string& ns, const std::string& name) const override {
+    return find(claims, ns + "/" + name);
+  }
   const Value& volume(const std::string& name) const override { return find(known_volumes, name); }
   const Value& storage_class(const std::string& name) const override { return find(classes, name); }
   std::vector<Value> candidates(const Value&) const override {
@@ -106,7 +111,9 @@ struct FakeView final : View {
     return out;
   }
   bool taken(const Value& volume) const override { return taken_name == volume["metadata"]["name"].as_string(); }
-  const Value& pod(const std::string& ns, const std::string& name) const override { return find(pods, ns + "/" + name); }
+  const Value& pod(const std::string& ns, const std::string& name) const override {
+    return find(pods, ns + "/" + name);
+  }
   const Value& ns(const std::string& name) const override { return find(known_namespaces, name); }
   std::vector<Value> namespaces() const override {
     std::vector<Value> out;

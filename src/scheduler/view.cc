@@ -16,15 +16,24 @@ void by_namespace_if_selecting(const Value& service, std::vector<std::string>& k
 }  // namespace
 
 CachedView::CachedView(client::InformerSet& informers)
-    : pods(informers.get(kPods)), nodes(informers.get(kNodes)), claims(informers.get(kPersistentVolumeClaims)), volumes(informers.get(kPersistentVolumes)),
-      classes(informers.get(kStorageClasses)), runtime_(informers.runtime()), namespaces_(informers.get(kNamespaces)), services_(informers.get(kServices)),
-      replica_sets_(informers.get(kReplicaSets)), stateful_sets_(informers.get(kStatefulSets)), budgets_(informers.get(kPodDisruptionBudgets)) {
+    : pods(informers.get(kPods)),
+      nodes(informers.get(kNodes)),
+      claims(informers.get(kPersistentVolumeClaims)),
+      volumes(informers.get(kPersistentVolumes)),
+      classes(informers.get(kStorageClasses)),
+      runtime_(informers.runtime()),
+      namespaces_(informers.get(kNamespaces)),
+      services_(informers.get(kServices)),
+      replica_sets_(informers.get(kReplicaSets)),
+      stateful_sets_(informers.get(kStatefulSets)),
+      budgets_(informers.get(kPodDisruptionBudgets)) {
   volumes.add_index(controllers::kCandidates, controllers::by_candidate);
   services_.add_index(kSelecting, by_namespace_if_selecting);
 }
 
 std::vector<client::Informer*> CachedView::informers() const {
-  return {&pods, &nodes, &claims, &volumes, &classes, &namespaces_, &services_, &replica_sets_, &stateful_sets_, &budgets_};
+  return {&pods,        &nodes,     &claims,        &volumes,        &classes,
+          &namespaces_, &services_, &replica_sets_, &stateful_sets_, &budgets_};
 }
 
 std::vector<Value> CachedView::candidates(const Value& claim) const {

@@ -17,12 +17,16 @@ class CachedView final : public View {
   // All of them have to be synced before the first decision.
   std::vector<client::Informer*> informers() const;
 
-  const Value& claim(const std::string& ns, const std::string& name) const override { return claims.get(api::Name{ns, name}); }
+  const Value& claim(const std::string& ns, const std::string& name) const override {
+    return claims.get(api::Name{ns, name});
+  }
   const Value& volume(const std::string& name) const override { return volumes.get(api::Name{"", name}); }
   const Value& storage_class(const std::string& name) const override { return classes.get(api::Name{"", name}); }
   std::vector<Value> candidates(const Value& claim) const override;
   bool taken(const Value& volume) const override { return taken_volumes.count(std::string(api::name_of(volume))) > 0; }
-  const Value& pod(const std::string& ns, const std::string& name) const override { return pods.get(api::Name{ns, name}); }
+  const Value& pod(const std::string& ns, const std::string& name) const override {
+    return pods.get(api::Name{ns, name});
+  }
   const Value& ns(const std::string& name) const override { return namespaces_.get(api::Name{"", name}); }
   std::vector<Value> namespaces() const override { return namespaces_.list(); }
   std::vector<Value> services(const std::string& ns) const override;

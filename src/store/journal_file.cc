@@ -26,12 +26,12 @@ constexpr std::size_t kBlock = BlockBuffer::kBlock;
 constexpr char kMagic[8] = {'B', 'e', 'r', 't', 'h', 'J', 'n', 'l'};
 constexpr std::uint32_t kFormat = 2;
 constexpr std::uint32_t kFormatWithoutProof = 1;
-constexpr char kFiller = '~';                  // of what is not written yet, and behind the entries of a batch
-constexpr std::size_t kSector = 512;           // disks write it whole or not at all
-constexpr std::size_t kHeadBytes = 40;         // of the file, without the sum
-constexpr std::size_t kBatchHeadBytes = 24;    // with the sum
+constexpr char kFiller = '~';                // of what is not written yet, and behind the entries of a batch
+constexpr std::size_t kSector = 512;         // disks write it whole or not at all
+constexpr std::size_t kHeadBytes = 40;       // of the file, without the sum
+constexpr std::size_t kBatchHeadBytes = 24;  // with the sum
 constexpr std::size_t kEntryHeadBytes = 25;
-constexpr std::size_t kWindow = 256 << 10;     // read in one go
+constexpr std::size_t kWindow = 256 << 10;  // read in one go
 constexpr std::size_t kLeastRoom = 64 << 10;
 constexpr std::size_t kSpare = 20;             // times the room must be free for it to be made
 constexpr std::size_t kKeptBuffer = 1u << 20;  // of a batch
@@ -55,17 +55,18 @@ std::uint32_t sum(std::string_view bytes, std::uint32_t before = 0) {
 
 std::uint64_t random_word() {
   std::uint64_t word = 0;
-  while (::getrandom(&word, sizeof word, 0) != sizeof word) {
-  }
+  while (::getrandom(&word, sizeof word, 0) != sizeof word) {}
   return word;
 }
 
 }  // namespace
 
 Error unusable(const std::string& path, const std::string& what, std::string_view up) {
-  return error(Code::kInternal, path + " " + what +
-                                    ". Put back a copy of the store with all its files, or move them all away and start "
-                                    "with an empty store: " + std::string(up) + " --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
+  return error(Code::kInternal,
+               path + " " + what +
+                   ". Put back a copy of the store with all its files, or move them all away and start "
+                   "with an empty store: " +
+                   std::string(up) + " --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
 }
 
 void BlockBuffer::Free::operator()(char* memory) const { std::free(memory); }
@@ -174,9 +175,10 @@ Status JournalFile::write(std::string_view blocks, std::size_t at) {
       continue;
     }
     // Direct writes go on from a block.
-    const std::size_t taken = n < 0 ? 0 : done + static_cast<std::size_t>(n) == blocks.size()
-                                              ? static_cast<std::size_t>(n)
-                                              : static_cast<std::size_t>(n) / kBlock * kBlock;
+    const std::size_t taken = n < 0 ? 0
+                              : done + static_cast<std::size_t>(n) == blocks.size()
+                                  ? static_cast<std::size_t>(n)
+                                  : static_cast<std::size_t>(n) / kBlock * kBlock;
     if (taken == 0) {
       const int why = n < 0 ? errno : ENOSPC;
       Error failed = errno_error("writing " + path_, why);
@@ -203,7 +205,8 @@ Status JournalFile::write_head() {
   return write({data, kBlock}, 0);
 }
 
-// Makes the file at least that long, with filler that is on disk when it returns. Where it fails, the file is as long as before.
+// Makes the file at least that long, with filler that is on disk when it returns. Where it fails, the file is as long
+// as before.
 Status JournalFile::fill_up_to(std::size_t size) {
   Fd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
   struct ::stat info {};
@@ -211,7 +214,8 @@ Status JournalFile::fill_up_to(std::size_t size) {
   const std::size_t before = static_cast<std::size_t>(info.st_size) / kBlock * kBlock;
   room_ = std::min(before, size);
   Status filled = write_filler(fd.get(), before, size);
-  if (filled.ok() && (fault::hit("store.fill") ? (errno = ENOSPC, -1) : ::fdatasync(fd.get())) != 0) filled = errno_error("writing " + path_);
+  if (filled.ok() && (fault::hit("store.fill") ? (errno = ENOSPC, -1) : ::fdatasync(fd.get())) != 0)
+    filled = errno_error("writing " + path_);
   if (filled.ok()) {
     room_ = size;
   } else if (before < size) {
@@ -247,7 +251,8 @@ Status JournalFile::make_room(std::size_t room) {
   }
   while (room > kLeastRoom && room > size && disk.f_bavail * disk.f_frsize / kSpare < room) room /= 2;
   // Longer than asked for where a batch had made it so.
-  if (size > room && ::ftruncate(fd_.get(), static_cast<off_t>(BlockBuffer::whole_blocks(room))) != 0) return errno_error("writing " + path_);
+  if (size > room && ::ftruncate(fd_.get(), static_cast<off_t>(BlockBuffer::whole_blocks(room))) != 0)
+    return errno_error("writing " + path_);
   while (!fill_up_to(BlockBuffer::whole_blocks(room)).ok() && room > kBlock) room /= 2;
   return ok_status();  // append() tells what is wrong with a file that cannot be made longer
 }
@@ -348,8 +353,9 @@ Status JournalFile::look_behind_end(Window& window) {
     if (number <= number_ + 1) continue;
     BERTH_ASSIGN(std::string_view entries, batch_at(window, at, number));
     if (!entries.data()) continue;
-    lose(Loss::kJournalDamaged, "is damaged: batch " + std::to_string(number_ + 1) + " cannot be read, although batch " +
-                                    std::to_string(number) + " was written after it");
+    lose(Loss::kJournalDamaged, "is damaged: batch " + std::to_string(number_ + 1) +
+                                    " cannot be read, although batch " + std::to_string(number) +
+                                    " was written after it");
     break;
   }
   return ok_status();
@@ -362,8 +368,8 @@ Status JournalFile::look_for_zeros(Window& window) {
     BERTH_ASSIGN(std::string_view block, window.bytes(at, kBlock));
     for (std::size_t sector = 0; sector + kSector <= block.size(); sector += kSector) {
       if (std::memcmp(block.data() + sector, kZeros, kSector) != 0) continue;
-      lose(Loss::kJournalZeroed, "has zeros at byte " + std::to_string(at + sector) + ", where batch " + std::to_string(number_ + 1) +
-                                     " or filler was written");
+      lose(Loss::kJournalZeroed, "has zeros at byte " + std::to_string(at + sector) + ", where batch " +
+                                     std::to_string(number_ + 1) + " or filler was written");
       return ok_status();
     }
     if (at == used_ && get<std::uint64_t>(block.data()) != salt_) break;
@@ -379,7 +385,8 @@ Status JournalFile::take_entries(std::string_view bytes, const Take& take) const
       key = get<std::uint32_t>(bytes.data() + 17);
       value = get<std::uint32_t>(bytes.data() + 21);
     }
-    if (bytes.size() < kEntryHeadBytes + key + value) return unusable(path_, "is damaged: an entry goes beyond its batch", up_);
+    if (bytes.size() < kEntryHeadBytes + key + value)
+      return unusable(path_, "is damaged: an entry goes beyond its batch", up_);
     entry.kind = static_cast<JournalEntry::Kind>(bytes[0]);
     entry.revision = get<std::int64_t>(bytes.data() + 1);
     entry.create_revision = get<std::int64_t>(bytes.data() + 9);

@@ -1,7 +1,7 @@
 #pragma once
-// JournalFile: what batches of writes are appended to before they reach the database. An append is one write call, past the
-// page cache where the file system lets it, and on disk when it returns. Blocks that hold acknowledged entries are never
-// written again in the same life of the file. Blocking; one thread at a time.
+// JournalFile: what batches of writes are appended to before they reach the database. An append is one write call, past
+// the page cache where the file system lets it, and on disk when it returns. Blocks that hold acknowledged entries are
+// never written again in the same life of the file. Blocking; one thread at a time.
 //
 // Layout, little endian, in blocks of 4096 bytes:
 //   block 0   "BerthJnl", format (4 bytes), room in blocks (4), identity (8), generation (8), salt (8), CRC-32 of what stands
@@ -10,8 +10,8 @@
 //             CRC-32 of these 20 bytes and the entries (4), entries, filler to the end of the block
 //   entry     kind (1), revision (8), create revision (8), bytes of the key (4), bytes of the value (4), key, value
 //   the rest  filler, or what an earlier life of the file wrote
-// A batch is valid with the file's salt, the next number and a matching sum. One batch is under way at a time, so only what
-// follows the last valid one can be half written; a valid batch behind a bad one means damage.
+// A batch is valid with the file's salt, the next number and a matching sum. One batch is under way at a time, so only
+// what follows the last valid one can be half written; a valid batch behind a bad one means damage.
 //
 // What proves that nothing acknowledged is missing behind the last valid batch:
 //   * The file never gets shorter than the room in its head, and no batch goes beyond the room.
@@ -19,8 +19,8 @@
 //     batch leaves each sector as it was or as it was to be, so zeros were put there by something else.
 //   * Before the first batch of the next journal this one gets a batch with the entry kEnd. One that has it is whole; one that
 //     does not, while the next journal holds batches, is not.
-// Format 1 has zeros for filler, no room and no kEnd: of it only damage before the end can be told. It is still read, and
-// appended to until its life ends.
+// Format 1 has zeros for filler, no room and no kEnd: of it only damage before the end can be told. It is still read,
+// and appended to until its life ends.
 
 #include <cstdint>
 #include <memory>
@@ -106,20 +106,21 @@ class JournalFile {
   // The file by its head alone; null where there is none, or one that never was begun. Errors: a newer format.
   // `up`: see Guard.
   static Result<std::unique_ptr<JournalFile>> find(const std::string& path, std::string_view up = kUp);
-  // Finds the end of what find() found, which can then be read and appended to. Where acknowledged writes are missing, what
-  // is read ends before them; the file must not be appended to then. Nothing is changed.
+  // Finds the end of what find() found, which can then be read and appended to. Where acknowledged writes are missing,
+  // what is read ends before them; the file must not be appended to then. Nothing is changed.
   Status recover();
   const std::optional<LossFound>& loss() const { return loss_; }
 
   // Every entry, in order. Ends with the first error.
   Status read(const Take& take) const;
-  // Appends a batch, whole or not at all, and has it on disk. kUnavailable: nothing was stored, and the next batch takes its
-  // place. kUnknown: that too, but a crash before then may bring it back. One that does not fit makes the file longer first.
+  // Appends a batch, whole or not at all, and has it on disk. kUnavailable: nothing was stored, and the next batch
+  // takes its place. kUnknown: that too, but a crash before then may bring it back. One that does not fit makes the
+  // file longer first.
   Status append(JournalBatch& batch);
   // Nothing is appended after this. Until it has succeeded, everything may be.
   Status end();
-  // The same in two steps, without waiting: false where that cannot be. `batch` stays as it is until then. Between the two
-  // only finish_append() is called, when `write` has a result.
+  // The same in two steps, without waiting: false where that cannot be. `batch` stays as it is until then. Between the
+  // two only finish_append() is called, when `write` has a result.
   bool begin_append(JournalBatch& batch, AsyncWrite& write, int wake_fd);
   Status finish_append(JournalBatch& batch, std::int64_t result);
 
@@ -127,7 +128,7 @@ class JournalFile {
   bool empty() const { return number_ == 0; }
   bool ended() const { return ended_; }
   bool proves_its_end() const { return format_ > 1; }  // a life that is over without ended() has lost writes
-  std::size_t used() const { return used_; }  // bytes
+  std::size_t used() const { return used_; }           // bytes
   std::size_t room() const { return room_; }
   const std::string& path() const { return path_; }
   std::int64_t identity() const { return identity_; }      // of the database that it belongs to
@@ -158,13 +159,13 @@ class JournalFile {
   Fd fd_;
   std::int64_t identity_ = 0, generation_ = 0;
   std::uint64_t salt_ = 0;
-  std::uint64_t number_ = 0;               // of the last batch
+  std::uint64_t number_ = 0;  // of the last batch
   std::size_t used_ = BlockBuffer::kBlock;
   std::size_t room_ = 0;
   std::uint32_t format_ = 0;
   bool ended_ = false;
   std::optional<LossFound> loss_;
-  bool direct_ = false;                    // past the page cache
+  bool direct_ = false;  // past the page cache
 };
 
 }  // namespace berth::store

@@ -229,8 +229,10 @@ TEST_F(JournalFileTest, AShorterFileIsALoss) {
     EXPECT_EQ(loss_of(whole.substr(0, blocks * 4096)), left);
   }
   const std::string error = to_error(*find_any()->loss()).message;
-  EXPECT_TRUE(contains(error, path() + " has 61440 bytes, but was made with 65536: acknowledged writes may be missing (journal-shortened). "
-                              "Nothing has been changed. Put back a copy of the store with all its files, or go on with"));
+  EXPECT_TRUE(contains(
+      error, path() +
+                 " has 61440 bytes, but was made with 65536: acknowledged writes may be missing (journal-shortened). "
+                 "Nothing has been changed. Put back a copy of the store with all its files, or go on with"));
   EXPECT_TRUE(contains(error, "berth up --accept-loss=journal-shortened"));
   // A batch beyond the room cannot be cut off either.
   file = begin(2);
@@ -253,7 +255,8 @@ TEST_F(JournalFileTest, ZerosFromAnywhereToTheEndAreALoss) {
     const std::size_t sectors_of_last = 4096 * 3 + 5120;  // behind them it has filler
     for (std::size_t at = 4096; at <= 4096 * 5; at += 512) {
       std::string left;  // the small ones have all they hold in their first sector
-      for (std::size_t i = 1; i <= std::min<std::size_t>((at - 1) / 4096, 2); ++i) left += "1:" + std::to_string(i) + "/1:key=v ";
+      for (std::size_t i = 1; i <= std::min<std::size_t>((at - 1) / 4096, 2); ++i)
+        left += "1:" + std::to_string(i) + "/1:key=v ";
       if (at >= sectors_of_last) left += "1:3/1:key=xxxxxxxxxx ";
       std::string zeroed = whole;
       zeroed.replace(at, std::string::npos, whole.size() - at, '\0');

@@ -11,7 +11,8 @@ struct Description {
   std::string_view name, meaning, going_on;
 };
 
-constexpr std::string_view kPrefix = "go on with the writes before that place; the journals are kept beside the store as .lost files";
+constexpr std::string_view kPrefix =
+    "go on with the writes before that place; the journals are kept beside the store as .lost files";
 
 constexpr Description kDescriptions[] = {
     {Loss::kJournalShortened, "journal-shortened", "acknowledged writes may be missing", kPrefix},
@@ -24,7 +25,8 @@ constexpr Description kDescriptions[] = {
 };
 
 const Description& describe(Loss loss) {
-  return *std::find_if(std::begin(kDescriptions), std::end(kDescriptions), [loss](const Description& each) { return each.loss == loss; });
+  return *std::find_if(std::begin(kDescriptions), std::end(kDescriptions),
+                       [loss](const Description& each) { return each.loss == loss; });
 }
 
 }  // namespace
@@ -50,9 +52,11 @@ Error to_error(const std::vector<LossFound>& found, std::string_view up) {
     const Description& about = describe(each.loss);
     text += each.path + " " + each.what + ": " + std::string(about.meaning) + " (" + std::string(about.name) + "). ";
     names += (names.empty() ? "" : ",") + std::string(about.name);
-    if (going_on.find(about.going_on) == std::string::npos) going_on += (going_on.empty() ? "" : ", and ") + std::string(about.going_on);
+    if (going_on.find(about.going_on) == std::string::npos)
+      going_on += (going_on.empty() ? "" : ", and ") + std::string(about.going_on);
   }
-  text += "Nothing has been changed. Put back a copy of the store with all its files, or " + going_on + ": " + std::string(up) + " --accept-loss=" + names;
+  text += "Nothing has been changed. Put back a copy of the store with all its files, or " + going_on + ": " +
+          std::string(up) + " --accept-loss=" + names;
   return error(Code::kInternal, std::move(text));
 }
 

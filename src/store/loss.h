@@ -24,7 +24,8 @@ std::string_view name_of(Loss loss);
 std::optional<Loss> loss_named(std::string_view name);
 std::string loss_names();  // all of them, with commas
 
-inline constexpr const char* kUp = "berth up";  // the command that accepts a loss, of a cluster in the default directory
+inline constexpr const char* kUp =
+    "berth up";  // the command that accepts a loss, of a cluster in the default directory
 
 struct LossFound {
   Loss loss;

@@ -75,10 +75,10 @@ std::optional<Error> QueuedStore::refusal(const Write& write, std::size_t bytes,
   if (write.kind == Write::Kind::kDelete && !now) return error(Code::kNotFound, "key " + write.key + " not found");
   if (write.expected != -1 && (now ? now->mod_revision : 0) != write.expected) {
     if (!now) return error(Code::kConflict, "key " + write.key + " does not exist");
-    return error(Code::kConflict, write.expected == 0 ? "key " + write.key + " exists already"
-                                                      : "key " + write.key + " is at revision " +
-                                                            std::to_string(now->mod_revision) + ", not " +
-                                                            std::to_string(write.expected));
+    return error(Code::kConflict, write.expected == 0
+                                      ? "key " + write.key + " exists already"
+                                      : "key " + write.key + " is at revision " + std::to_string(now->mod_revision) +
+                                            ", not " + std::to_string(write.expected));
   }
   if (write.kind == Write::Kind::kDelete) return std::nullopt;
   if (!write.value.is_object() || !(write.value["metadata"].is_object() || write.value["metadata"].is_null())) {

@@ -21,13 +21,13 @@ namespace berth::store {
 // One write on its way to becoming visible. Only the loop touches it, except for the first three, which do not change
 // and which a log may read on its own thread.
 struct Submitted {
-  EventPtr event;                // null for the two below
+  EventPtr event;  // null for the two below
   bool ephemeral = false;
-  bool keep_json = false;        // see Write
+  bool keep_json = false;  // see Write
   std::size_t bytes = 0;
-  std::string refused_key;       // refused because of a write that is still on its way: answered behind it
+  std::string refused_key;  // refused because of a write that is still on its way: answered behind it
   std::optional<Error> refused;
-  Task flushed;                  // of flush()
+  Task flushed;  // of flush()
   Store::Done done;
 
   const std::string& key() const { return event ? event->record->key : refused_key; }
@@ -48,8 +48,8 @@ class Log {
   virtual void append(std::shared_ptr<const Batch> batch, Function<void(Status)> done) = 0;
   // Ephemeral writes up to this revision need no disk: a restart begins above it.
   virtual Revision reserved() const = 0;
-  // Why nothing may be added at present: the disk is so full that what is left is kept for deletions and for changes that
-  // do not grow; of `expendable` writes somewhat earlier. Asked before each such write; fast.
+  // Why nothing may be added at present: the disk is so full that what is left is kept for deletions and for changes
+  // that do not grow; of `expendable` writes somewhat earlier. Asked before each such write; fast.
   virtual std::optional<Error> no_room_to_grow([[maybe_unused]] bool expendable) { return std::nullopt; }
   // Orderly end: no revision above this one was handed out. Blocks.
   virtual void close(Revision last) = 0;
@@ -64,8 +64,8 @@ class QueuedStore final : public Store {
   RecordPtr get(std::string_view key) const override;
   RecordPtr head(std::string_view key) const override;
   Listing list(std::string_view prefix, std::size_t limit, std::string_view start_after) const override;
-  Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                          std::string_view start_after, Rest rest) const override;
+  Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit, std::string_view start_after,
+                          Rest rest) const override;
   std::size_t count(std::string_view prefix) const override;
   void write(Write write, Done done) override;
   Result<std::unique_ptr<Watch>> watch(std::string prefix, Revision after, WatchSink* sink) override;

@@ -31,7 +31,7 @@ class Storm {
  public:
   Storm(const std::string& path, int round, int pipe) : pipe_(pipe), value_(round * 1'000'000) {
     Limits limits;
-    limits.history_events = 300;  // so that compaction takes part
+    limits.history_events = 300;                                 // so that compaction takes part
     limits.journal_bytes = round % 2 == 0 ? 64 << 10 : 8 << 20;  // and moves
     auto store = open_sqlite_store(loop_, path, limits);
     if (!store.ok()) ::_exit(3);
@@ -110,12 +110,12 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
 
 // --- A full disk. In a child with a mount namespace of its own.
 
-#define REQUIRE(condition)                                                                        \
-  do {                                                                                            \
-    if (!(condition)) {                                                                           \
-      ::dprintf(2, "line %d: %s\n", __LINE__, #condition);                                        \
-      ::_exit(1);                                                                                 \
-    }                                                                                             \
+#define REQUIRE(condition)                                 \
+  do {                                                     \
+    if (!(condition)) {                                    \
+      ::dprintf(2, "line %d: %s\n", __LINE__, #condition); \
+      ::_exit(1);                                          \
+    }                                                      \
   } while (false)
 
 [[noreturn]] void fill_the_disk(const TemporaryFolder& folder) {

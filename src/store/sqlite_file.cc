@@ -22,9 +22,9 @@ constexpr int kApplicationId = 0x42727468;  // "Brth"
 constexpr int kFormat = 2;
 constexpr int kFormatWithoutJournal = 1;
 
-// Between two yields of a move: the threads that answer the writes that go on meanwhile may be on the same core, and would wait
-// for the end of the mover's time slice. Measured with 64 clients on two cores against a SCHED_BATCH thread that never yields: 6 %
-// more writes.
+// Between two yields of a move: the threads that answer the writes that go on meanwhile may be on the same core, and
+// would wait for the end of the mover's time slice. Measured with 64 clients on two cores against a SCHED_BATCH thread
+// that never yields: 6 % more writes.
 constexpr unsigned kEntriesInARow = 8;
 
 constexpr const char* kCreate = R"(
@@ -55,7 +55,9 @@ std::int64_t checksum(Revision revision, Revision created, bool deletes, std::st
   return static_cast<std::int64_t>(sum * 31 + (deletes ? 1 : 0));
 }
 
-std::string number_or_chance(const std::optional<std::int64_t>& number) { return number ? std::to_string(*number) : "random()"; }
+std::string number_or_chance(const std::optional<std::int64_t>& number) {
+  return number ? std::to_string(*number) : "random()";
+}
 
 int column_int(sqlite3_stmt* statement, int column) { return sqlite3_column_int(statement, column); }
 
@@ -140,8 +142,9 @@ Status SqliteFile::create(const Beginning& beginning) {
        {std::pair("-wal", "write-ahead log"), {kJournalSuffixes[0], "journal"}, {kJournalSuffixes[1], "journal"}}) {
     if (!path_exists(path_ + suffix)) continue;
     return error(Code::kInternal, path_ + " is missing, but its " + what + " " + path_ + suffix +
-                                      " is there. Put the file back, or move the " + what + " away and start with an empty store: " +
-                                      up_ + " --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
+                                      " is there. Put the file back, or move the " + what +
+                                      " away and start with an empty store: " + up_ +
+                                      " --accept-loss=" + std::string(name_of(Loss::kStoreEmptied)));
   }
   const std::string fresh = path_ + ".new";
   for (const char* suffix : {"", "-journal"}) ::unlink((fresh + suffix).c_str());
@@ -150,7 +153,8 @@ Status SqliteFile::create(const Beginning& beginning) {
   if (!made) return errno_error("creating " + path_);
   sqlite3* db = nullptr;
   Status status;
-  const std::string sql = fmt::format(kCreate, beginning.floor, number_or_chance(beginning.identity), beginning.generation);
+  const std::string sql =
+      fmt::format(kCreate, beginning.floor, number_or_chance(beginning.identity), beginning.generation);
   fault::step("store.create");
   if (sqlite3_open_v2(fresh.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
       sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
@@ -261,7 +265,8 @@ Status SqliteFile::read_meta() {
   return ok_status();
 }
 
-Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const Beginning& beginning, std::string_view up) {
+Result<std::unique_ptr<SqliteFile>> SqliteFile::open(const std::string& path, const Beginning& beginning,
+                                                     std::string_view up) {
   std::unique_ptr<SqliteFile> file(new SqliteFile(path, up));
   BERTH_TRY(file->lock());
   struct ::stat info {};
@@ -370,7 +375,8 @@ Status SqliteFile::move(const JournalFile& journal, const std::atomic<bool>* giv
   return ok_status();
 }
 
-Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation, Revision floor) {
+Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation,
+                              Revision floor) {
   BERTH_TRY(in_transaction([&]() -> Status {
     for (const JournalFile* journal : {full, active}) {
       if (journal) BERTH_TRY(insert(*journal));
@@ -378,7 +384,8 @@ Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active
     BERTH_TRY(set_meta("generation", generation));
     BERTH_TRY(set_meta("journal", 0));
     BERTH_TRY(set_meta("compacted", floor));
-    if (sqlite3_exec(db_, "INSERT OR REPLACE INTO meta VALUES('lost', 1)", nullptr, nullptr, nullptr) != SQLITE_OK) return write_error();
+    if (sqlite3_exec(db_, "INSERT OR REPLACE INTO meta VALUES('lost', 1)", nullptr, nullptr, nullptr) != SQLITE_OK)
+      return write_error();
     return set_meta("reserved", floor);
   }));
   lost_ = 1;
@@ -389,7 +396,8 @@ Status SqliteFile::begin_anew(const JournalFile* full, const JournalFile* active
 }
 
 Status SqliteFile::forget_lost_journals() {
-  if (sqlite3_exec(db_, "DELETE FROM meta WHERE name = 'lost'", nullptr, nullptr, nullptr) != SQLITE_OK) return write_error();
+  if (sqlite3_exec(db_, "DELETE FROM meta WHERE name = 'lost'", nullptr, nullptr, nullptr) != SQLITE_OK)
+    return write_error();
   lost_ = 0;
   return ok_status();
 }

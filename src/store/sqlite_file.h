@@ -45,9 +45,10 @@ class SqliteFile {
     Revision floor = 0;  // revisions go on above it, with no history before
   };
 
-  // Creates the file where there is none; locks it. Errors say what is wrong with which file, and what to do. A file that is
-  // there stays as it is until settle(). `up`: see Guard.
-  static Result<std::unique_ptr<SqliteFile>> open(const std::string& path, const Beginning& beginning, std::string_view up = kUp);
+  // Creates the file where there is none; locks it. Errors say what is wrong with which file, and what to do. A file
+  // that is there stays as it is until settle(). `up`: see Guard.
+  static Result<std::unique_ptr<SqliteFile>> open(const std::string& path, const Beginning& beginning,
+                                                  std::string_view up = kUp);
   ~SqliteFile();
 
   // Calls `take` with every row in revision order. Ends with the first error, which names the file.
@@ -63,19 +64,21 @@ class SqliteFile {
 
   // The journal of generation() is there from now on.
   Status begin_journal();
-  // Stores what the journal of generation() holds, whole or not at all. The next one must have been begun. Yields the processor
-  // time and again while `give_way` is true.
+  // Stores what the journal of generation() holds, whole or not at all. The next one must have been begun. Yields the
+  // processor time and again while `give_way` is true.
   Status move(const JournalFile& journal, const std::atomic<bool>* give_way = nullptr);
   // The same for the last one (null: none was begun), after which there is none, with the last revision handed out.
   Status close(const JournalFile* journal, Revision last);
-  // After a loss, which settle() came after: stores what the journals (oldest first; null: none) still hold, and begins a new time: journals are of
-  // `generation` from now on, there is none yet, and revisions go on above `floor`, with no history before. The journals that are there are lost_journals() from then on.
+  // After a loss, which settle() came after: stores what the journals (oldest first; null: none) still hold, and begins
+  // a new time: journals are of `generation` from now on, there is none yet, and revisions go on above `floor`, with no
+  // history before. The journals that are there are lost_journals() from then on.
   Status begin_anew(const JournalFile* full, const JournalFile* active, std::int64_t generation, Revision floor);
   // Journal files beside this one are of before a loss: they are to be put aside, not used again.
   bool lost_journals() const { return lost_ != 0; }
   Status forget_lost_journals();
-  // Makes the file ready for writes: its mode, its write-ahead log, its format, for which one without an identity gets `identity`
-  // or a number by chance. Until this is called, the file and its write-ahead log stay as they are. What only reads need not do it.
+  // Makes the file ready for writes: its mode, its write-ahead log, its format, for which one without an identity gets
+  // `identity` or a number by chance. Until this is called, the file and its write-ahead log stay as they are. What
+  // only reads need not do it.
   Status settle(std::optional<std::int64_t> identity = std::nullopt);
   Revision newest() const { return newest_; }  // of the rows that were loaded or moved
 

@@ -16,19 +16,19 @@ namespace berth::store {
 
 namespace {
 
-constexpr Revision kReserve = 10'000;            // revisions reserved in one go
-constexpr std::size_t kFirstRoom = 1u << 20;     // of a store's first journal; few stores are busy
-constexpr std::int64_t kKeptFree = 16 << 20;     // of the disk, for writes that do not grow; or a twentieth where that is less
-constexpr Duration kDiskSeen = 100ms;            // before the free space is looked at again
+constexpr Revision kReserve = 10'000;         // revisions reserved in one go
+constexpr std::size_t kFirstRoom = 1u << 20;  // of a store's first journal; few stores are busy
+constexpr std::int64_t kKeptFree =
+    16 << 20;                          // of the disk, for writes that do not grow; or a twentieth where that is less
+constexpr Duration kDiskSeen = 100ms;  // before the free space is looked at again
 constexpr const char* kReserveSuffix = ".reserve";
 constexpr std::int64_t kReserveBytes = 16 << 20;
 
 struct Metrics {
-  metrics::Histogram& seconds = metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
-                                                   {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                                    0.1, 0.25, 0.5, 1, 2.5});
-  metrics::Counter& moves =
-      metrics::counter("berth_store_moves_total", "Journals that were moved into the database.");
+  metrics::Histogram& seconds =
+      metrics::histogram("berth_store_commit_seconds", "Time to make one batch durable.",
+                         {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5});
+  metrics::Counter& moves = metrics::counter("berth_store_moves_total", "Journals that were moved into the database.");
   metrics::Gauge& journal = metrics::gauge("berth_store_journal_bytes", "Used of the journal after the last batch.");
 };
 Metrics& log_metrics() {
@@ -48,16 +48,20 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
     BERTH_TRY(journal->recover());
     if (!ours || !file.journal_begun()) {
       if (journal->empty() && !journal->loss()) continue;
-      return unusable(path, std::string("knows nothing of the writes in its journal ") + journal->path() +
-                              ": they are of another store, or of another time", file.up());
+      return unusable(path,
+                      std::string("knows nothing of the writes in its journal ") + journal->path() +
+                          ": they are of another store, or of another time",
+                      file.up());
     }
     const std::int64_t ahead = journal->generation() - file.generation();
     if (ahead > 1) {
-      loss = LossFound{Loss::kJournalMissing, path, "is older than its journal " + journal->path() + ", or another journal is missing"};
+      loss = LossFound{Loss::kJournalMissing, path,
+                       "is older than its journal " + journal->path() + ", or another journal is missing"};
       continue;
     }
     std::unique_ptr<JournalFile>& place = ahead == 0 ? full : active;
-    // Of two of one time one is empty: a last spare that an orderly end was about to remove, when a new first journal was begun.
+    // Of two of one time one is empty: a last spare that an orderly end was about to remove, when a new first journal
+    // was begun.
     const bool in_use = !journal->empty() || journal->loss();
     if (!place || (in_use && place->empty() && !place->loss())) {
       place = std::move(journal);
@@ -70,7 +74,9 @@ Status Journals::sort_out(const std::string& path, const SqliteFile& file) {
 
 // Leaves what is before the loss.
 void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
-  auto beyond = [](const std::unique_ptr<JournalFile>& journal) { return journal && (!journal->empty() || journal->loss()); };
+  auto beyond = [](const std::unique_ptr<JournalFile>& journal) {
+    return journal && (!journal->empty() || journal->loss());
+  };
   if (file.journal_begun() && !full) {
     if (!loss) loss = LossFound{Loss::kJournalMissing, path, "is damaged: the journal with its last writes is missing"};
     active = nullptr;
@@ -78,10 +84,12 @@ void Journals::look_for_loss(const std::string& path, const SqliteFile& file) {
     loss = full->loss();
     active = nullptr;
   } else if (full && full->ended() && !active) {
-    loss = LossFound{Loss::kJournalMissing, path, "is damaged: the journal after " + full->path() + " is missing, or its head cannot be read"};
+    loss = LossFound{Loss::kJournalMissing, path,
+                     "is damaged: the journal after " + full->path() + " is missing, or its head cannot be read"};
   } else if (full && full->proves_its_end() && !full->ended() && beyond(active)) {
-    loss = LossFound{Loss::kJournalDamaged, full->path(), "is damaged: its last batches cannot be read, although " + active->path() +
-                                                              " was begun after them"};
+    loss =
+        LossFound{Loss::kJournalDamaged, full->path(),
+                  "is damaged: its last batches cannot be read, although " + active->path() + " was begun after them"};
     active = nullptr;
   } else if (active && active->loss()) {
     loss = active->loss();
@@ -154,8 +162,11 @@ std::optional<Error> SqliteLog::no_room_to_grow(bool expendable) {
   const std::int64_t kept = std::min(kKeptFree, disk.total / 20), kept_from_expendable = 2 * kept;
   disk_short_ = disk.total > 0 && disk.free < kept_from_expendable;
   if (!disk_short_ || (!expendable && disk.free >= kept)) return std::nullopt;
-  return error(Code::kUnavailable, "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) + " bytes are free, which are kept for " +
-                                       (expendable ? "objects that are needed more" : "deletions and for changes that do not grow") + ". Free some space");
+  return error(Code::kUnavailable,
+               "writing " + path_ + ": No space left on device: " + std::to_string(disk.free) +
+                   " bytes are free, which are kept for " +
+                   (expendable ? "objects that are needed more" : "deletions and for changes that do not grow") +
+                   ". Free some space");
 }
 
 bool SqliteLog::spend_reserve() const {
@@ -315,7 +326,8 @@ void SqliteLog::move_when_asked() {
     Journal full = std::move(full_), fresh;
     guard.unlock();
     Status status = move_and_begin(full, fresh);
-    if (!status.ok() && disk_space_at(path_).free < kReserveBytes && spend_reserve()) status = move_and_begin(full, fresh);
+    if (!status.ok() && disk_space_at(path_).free < kReserveBytes && spend_reserve())
+      status = move_and_begin(full, fresh);
     if (status.ok()) keep_reserve_file(path_ + kReserveSuffix, kReserveBytes);
     guard.lock();
     full_ = std::move(full);

@@ -1,19 +1,19 @@
 #pragma once
-// SqliteLog: the Log of a store on disk. A writer thread appends batches to a journal and acknowledges them; a lone write that
-// comes from an I/O helper is appended there, without waiting. A mover thread moves full journals into the
+// SqliteLog: the Log of a store on disk. A writer thread appends batches to a journal and acknowledges them; a lone
+// write that comes from an I/O helper is appended there, without waiting. A mover thread moves full journals into the
 // database, with one transaction each, and makes them ready for a new life. Two files take turns:
 //
 //      append                         move                    begin
 //   active ──── full: the spare is ────────> in the database ───────> spare
 //               the active one now
 //
-// The active journal is ended (journal_file.h) before the spare takes its place. So of the two that a crash leaves behind, the
-// older one is complete or damaged, and a newer one that is missing is missed.
+// The active journal is ended (journal_file.h) before the spare takes its place. So of the two that a crash leaves
+// behind, the older one is complete or damaged, and a newer one that is missing is missed.
 //
-// Where the mover cannot go on (a full disk), writes are refused from the moment that both files are full, and each write
-// makes it try again. Before it comes to that, while the disk is almost full, whatever adds to the store is refused, so that
-// deletions still find room in the journals; and the mover has a file of its own, <path>.reserve, whose space it frees when
-// it finds none, once.
+// Where the mover cannot go on (a full disk), writes are refused from the moment that both files are full, and each
+// write makes it try again. Before it comes to that, while the disk is almost full, whatever adds to the store is
+// refused, so that deletions still find room in the journals; and the mover has a file of its own, <path>.reserve,
+// whose space it frees when it finds none, once.
 
 #include <atomic>
 #include <condition_variable>
@@ -37,8 +37,8 @@ struct Journals {
   std::unique_ptr<JournalFile> active;  // to be appended to; null where a first one is to be begun
   // Numbers that the journals hold; 0 where they hold none.
   Revision reserved = 0, compacted = 0;
-  // Set: there were more acknowledged writes than these. `full` and `active` are what is before the loss, and are not to be
-  // appended to; `generation` is greater than any that was seen.
+  // Set: there were more acknowledged writes than these. `full` and `active` are what is before the loss, and are not
+  // to be appended to; `generation` is greater than any that was seen.
   std::optional<LossFound> loss;
   std::int64_t generation = 0;
 
@@ -93,7 +93,7 @@ class SqliteLog final : public Log {
   const std::string witness_;
   Revision reserved_;  // the loop's
   Lifetime lifetime_;
-  bool disk_short_ = false;    // as last seen: too short for something
+  bool disk_short_ = false;  // as last seen: too short for something
   Duration disk_seen_{};
 
   // Used by the thread that has the batch: the writer, or an I/O helper.
@@ -113,7 +113,7 @@ class SqliteLog final : public Log {
   Journal full_, spare_;
   bool mover_asked_ = false;
   std::atomic<bool> mover_gives_way_{true};  // without the mutex. False: a write waits for the mover
-  std::uint64_t attempts_ = 0;  // of the mover
+  std::uint64_t attempts_ = 0;               // of the mover
   Status last_attempt_;
   bool lone_ = false;  // an I/O helper has the batch
   bool stopping_ = false;

@@ -140,7 +140,9 @@ TEST_F(SqliteStoreTest, RefusesFilesThatDoNotBelongTogether) {
     EXPECT_TRUE(kept.empty() || write_file(path() + ".journal-1", kept).ok());
     return open_error();
   };
-  EXPECT_TRUE(contains(with(now, wal, ""), "the journal with its last writes is missing: the last acknowledged writes are not there (journal-missing)"));
+  EXPECT_TRUE(contains(
+      with(now, wal, ""),
+      "the journal with its last writes is missing: the last acknowledged writes are not there (journal-missing)"));
   EXPECT_TRUE(contains(with(old, "", journal), "knows nothing of the writes in its journal"));
   for (const char* suffix : {"", "-wal", "-shm"}) ::unlink((path() + suffix).c_str());
   EXPECT_TRUE(contains(open_error(), path() + " is missing, but its journal " + path() + ".journal-1 is there"));

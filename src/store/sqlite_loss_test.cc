@@ -47,7 +47,9 @@ class SqliteLossTest : public SqliteStoreTest {
       EXPECT_TRUE(files() == before) << each;
     }
     EXPECT_EQ(text[0], text[1]);
-    const std::size_t at = text[0].find("Nothing has been changed") == std::string::npos ? std::string::npos : text[0].find("--accept-loss=");
+    const std::size_t at = text[0].find("Nothing has been changed") == std::string::npos
+                               ? std::string::npos
+                               : text[0].find("--accept-loss=");
     return at == std::string::npos ? text[0] : text[0].substr(at + 14);
   }
   std::vector<std::string> names() const { return list_directory(directory()).value(); }
@@ -155,7 +157,8 @@ TEST_F(SqliteLossTest, AnAcceptedLossIsGoneOnAfter) {
 
 TEST_F(SqliteLossTest, OfTwoJournalsEachIsMissed) {
   const Files whole = with_two_journals();
-  const auto older = whole.at("berth.db.journal-1")[24] < whole.at("berth.db.journal-2")[24] ? "berth.db.journal-1" : "berth.db.journal-2";
+  const auto older = whole.at("berth.db.journal-1")[24] < whole.at("berth.db.journal-2")[24] ? "berth.db.journal-1"
+                                                                                             : "berth.db.journal-2";
   const auto newer = older == std::string("berth.db.journal-1") ? "berth.db.journal-2" : "berth.db.journal-1";
   auto with = [&](const std::string& file, const std::optional<std::string>& content) {
     Files changed = whole;
@@ -224,7 +227,8 @@ TEST_F(SqliteLossTest, AWriteAheadLogIsMissed) {
   EXPECT_EQ(numbers(), 100);
 }
 
-// An orderly end that was killed before it had removed the last spare leaves one that has the time of the next first journal.
+// An orderly end that was killed before it had removed the last spare leaves one that has the time of the next first
+// journal.
 TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
   open_guarded();
   write_numbers(1, 3);
@@ -237,7 +241,9 @@ TEST_F(SqliteLossTest, AnEmptyJournalOfTheSameTimeHidesNothing) {
     if (first) std::swap(both["berth.db.journal-1"], both["berth.db.journal-2"]);
     put_back(both);
     ::unlink(witness().c_str());
-    ASSERT_TRUE(JournalFile::begin(name(first ? ".journal-1" : ".journal-2"), (*used)->identity(), (*used)->generation(), 64 << 10).ok());
+    ASSERT_TRUE(JournalFile::begin(name(first ? ".journal-1" : ".journal-2"), (*used)->identity(),
+                                   (*used)->generation(), 64 << 10)
+                    .ok());
     open_guarded();
     EXPECT_EQ(numbers(), 3) << first;
   }
@@ -315,7 +321,8 @@ TEST_F(SqliteLossTest, TheStoreOfAnotherClusterIsRefused) {
 TEST_F(SqliteLossTest, TheWitnessIsNotWrittenForSingleWrites) {
   open_guarded();
   must_write(put("a", 0));
-  struct ::stat before {}, after {};
+  struct ::stat before {
+  }, after{};
   ASSERT_EQ(::stat(witness().c_str(), &before), 0);
   for (int i = 1; i < 6; ++i) must_write(put("a", i));
   ASSERT_EQ(::stat(witness().c_str(), &after), 0);
@@ -351,10 +358,12 @@ TEST_F(SqliteLossTest, FilesAreTheirOwnersAlone) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }
 
-// A life of a store, killed at its `moment`th step. What was acknowledged is told through the pipe. True: it came to its end.
+// A life of a store, killed at its `moment`th step. What was acknowledged is told through the pipe. True: it came to
+// its end.
 class Life {
  public:
-  Life(std::string path, std::string witness, Limits limits) : path_(std::move(path)), witness_(std::move(witness)), limits_(limits) {}
+  Life(std::string path, std::string witness, Limits limits)
+      : path_(std::move(path)), witness_(std::move(witness)), limits_(limits) {}
 
   // The numbers below the one that is given back had been acknowledged.
   int live_until(int moment, const std::vector<Loss>& accepted, bool& ended, bool lived_here = false) {
@@ -407,7 +416,8 @@ TEST_F(SqliteLossTest, KilledAtAnyStepItOpensWithWhatWasAcknowledged) {
     const int last = life.live_until(moment, {}, ended);
     auto store = try_open();
     ASSERT_TRUE(store.ok()) << "moment " << moment << ": " << store.error().message;
-    for (int i = 0; i <= last; ++i) ASSERT_TRUE((*store)->get(key_of("k" + std::to_string(i)))) << "moment " << moment << ", " << i << " of " << last;
+    for (int i = 0; i <= last; ++i)
+      ASSERT_TRUE((*store)->get(key_of("k" + std::to_string(i)))) << "moment " << moment << ", " << i << " of " << last;
   }
   EXPECT_GT(moment, 30);
 }
@@ -453,7 +463,8 @@ TEST_F(SqliteLossTest, KilledWhileAnEmptyStoreIsAcceptedItGoesOnAboveWhatWas) {
       auto store = try_open(made ? std::vector<Loss>{} : std::vector{Loss::kStoreEmptied}, true);
       ASSERT_TRUE(store.ok()) << "moment " << moment << ": " << store.error().message;
       const auto found = static_cast<int>((*store)->count("/registry/"));
-      EXPECT_TRUE(found == last + 1 || found == last + 2) << "moment " << moment << ": " << found << " of " << last + 1;  // one not told yet
+      EXPECT_TRUE(found == last + 1 || found == last + 2)
+          << "moment " << moment << ": " << found << " of " << last + 1;  // one not told yet
       EXPECT_GT((*store)->revision(), (told ? before : 0) + 100'000) << "moment " << moment;
     }
     EXPECT_EQ(moment, 12);
@@ -476,11 +487,14 @@ TEST_F(SqliteLossTest, TwoLossesAreNamedAndAcceptedAtOnce) {
   for (const Loss one : {Loss::kJournalMissing, Loss::kStoreOlder}) {
     auto opened = try_open({one});
     ASSERT_FALSE(opened.ok());
-    EXPECT_TRUE(contains(opened.error().message, "--accept-loss=journal-missing,store-older")) << opened.error().message;
+    EXPECT_TRUE(contains(opened.error().message, "--accept-loss=journal-missing,store-older"))
+        << opened.error().message;
   }
   auto opened = open_guarded_store(loop_, name(""), limits_, {witness(), false, {}, "berth up --data-dir /srv/a"});
   ASSERT_FALSE(opened.ok());
-  EXPECT_TRUE(contains(opened.error().message, ": berth up --data-dir /srv/a --accept-loss=journal-missing,store-older")) << opened.error().message;
+  EXPECT_TRUE(
+      contains(opened.error().message, ": berth up --data-dir /srv/a --accept-loss=journal-missing,store-older"))
+      << opened.error().message;
   open_guarded({Loss::kStoreOlder, Loss::kJournalMissing});
   EXPECT_GT(numbers(), 0);
   EXPECT_GT(must_write(put("a", 1)), last);
@@ -561,9 +575,12 @@ TEST_F(SqliteLossTest, AnOlderCopyOfAnEarlierFormatIsRefusedAsItIs) {
   store_.reset();
   sqlite3* db = nullptr;
   ASSERT_EQ(sqlite3_open(name("").c_str(), &db), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(db, "DELETE FROM meta WHERE name NOT IN ('reserved', 'compacted'); PRAGMA user_version = 1; PRAGMA journal_mode = DELETE", nullptr, nullptr,
-                         nullptr),
-            SQLITE_OK);
+  EXPECT_EQ(
+      sqlite3_exec(
+          db,
+          "DELETE FROM meta WHERE name NOT IN ('reserved', 'compacted'); PRAGMA user_version = 1; PRAGMA journal_mode = DELETE",
+          nullptr, nullptr, nullptr),
+      SQLITE_OK);
   sqlite3_close(db);
   ASSERT_EQ(::chmod(name("").c_str(), 0644), 0);
   EXPECT_EQ(refused(), "store-older");
@@ -616,8 +633,7 @@ TEST_F(SqliteLossTest, NoCrashIsTakenForALoss) {
     ASSERT_GT(child, 0);
     ::close(ends[1]);
     char one = 0;
-    for (int written = 0; written < round * 13 && ::read(ends[0], &one, 1) == 1; ++written) {
-    }
+    for (int written = 0; written < round * 13 && ::read(ends[0], &one, 1) == 1; ++written) {}
     ::kill(child, SIGKILL);  // in the middle of the next one
     ::close(ends[0]);
     int status = 0;

@@ -75,34 +75,39 @@ std::optional<LossFound> emptied(const std::string& path, const Guard& guard, co
     if (path_exists(path + suffix)) return std::nullopt;  // SqliteFile names it
   }
   if (witness) {
-    return LossFound{Loss::kStoreEmptied, path, "is missing, although " + guard.witness + " tells of a store with revision " +
-                                                    std::to_string(witness->revision)};
+    return LossFound{Loss::kStoreEmptied, path,
+                     "is missing, although " + guard.witness + " tells of a store with revision " +
+                         std::to_string(witness->revision)};
   }
-  if (guard.lived_here) return LossFound{Loss::kStoreEmptied, path, "is missing, although pods of a cluster are in the data directory"};
+  if (guard.lived_here)
+    return LossFound{Loss::kStoreEmptied, path, "is missing, although pods of a cluster are in the data directory"};
   return std::nullopt;
 }
 
-std::optional<LossFound> other_time(const std::string& path, const SqliteFile& file, Revision revision, const std::string& name,
-                                    const std::optional<Witness>& witness) {
+std::optional<LossFound> other_time(const std::string& path, const SqliteFile& file, Revision revision,
+                                    const std::string& name, const std::optional<Witness>& witness) {
   if (!witness) return std::nullopt;
   if (file.has_identity() && witness->identity != file.identity()) {
     return LossFound{Loss::kStoreForeign, path, "is not the store that " + name + " tells of"};
   }
   // Versions that had no identities had no witnesses either.
-  if (file.has_identity() && file.generation() >= witness->generation && revision >= witness->revision) return std::nullopt;
+  if (file.has_identity() && file.generation() >= witness->generation && revision >= witness->revision)
+    return std::nullopt;
   const bool known = revision != std::numeric_limits<Revision>::max();
-  return LossFound{Loss::kStoreOlder, path, "is an older copy: it has " + (known ? "revision " + std::to_string(revision) + " and " : "") + "generation " +
-                                                std::to_string(file.generation()) + ", but " + name + " tells of revision " +
-                                                std::to_string(witness->revision) + " and generation " + std::to_string(witness->generation)};
+  return LossFound{Loss::kStoreOlder, path,
+                   "is an older copy: it has " + (known ? "revision " + std::to_string(revision) + " and " : "") +
+                       "generation " + std::to_string(file.generation()) + ", but " + name + " tells of revision " +
+                       std::to_string(witness->revision) + " and generation " + std::to_string(witness->generation)};
 }
 
 void warn(const LossFound& loss) {
-  log_warning("store", "goes on after an accepted loss", {{"loss", std::string(name_of(loss.loss))}, {"file", loss.path}, {"found", loss.what}});
+  log_warning("store", "goes on after an accepted loss",
+              {{"loss", std::string(name_of(loss.loss))}, {"file", loss.path}, {"found", loss.what}});
 }
 
 // What the user has accepted: the rest becomes the whole store.
-Status go_on_after(const std::vector<LossFound>& losses, SqliteFile& file, const Journals& journals, Revision revision, const Guard& guard,
-                   const std::optional<Witness>& witness) {
+Status go_on_after(const std::vector<LossFound>& losses, SqliteFile& file, const Journals& journals, Revision revision,
+                   const Guard& guard, const std::optional<Witness>& witness) {
   const Revision floor = std::max(revision, witness ? witness->revision : 0) + kBeyondLoss;
   const std::int64_t generation = std::max(journals.generation, witness ? witness->generation + 1 : 0);
   BERTH_TRY(file.settle(witness ? std::optional(witness->identity) : std::nullopt));
@@ -142,7 +147,8 @@ Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::st
   return open_guarded_store(runtime, path, limits, {});
 }
 
-Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits, const Guard& guard) {
+Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::string& path, const Limits& limits,
+                                                  const Guard& guard) {
   const std::optional<Witness> witness = read_witness(guard.witness);
   SqliteFile::Beginning beginning;
   if (const std::optional<LossFound> loss = emptied(path, guard, witness)) {
@@ -168,7 +174,8 @@ Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::s
   if (journals.loss) losses.push_back(*journals.loss);
   // A journal that ends early has lost its reserve of revisions as well.
   const Revision reached = journals.loss ? std::numeric_limits<Revision>::max() : map->revision();
-  if (std::optional<LossFound> other = other_time(path, *file, reached, guard.witness, witness)) losses.push_back(std::move(*other));
+  if (std::optional<LossFound> other = other_time(path, *file, reached, guard.witness, witness))
+    losses.push_back(std::move(*other));
   if (!losses.empty()) {
     if (!guard.accepted.has_all(losses)) return to_error(losses, guard.up);
     BERTH_TRY(go_on_after(losses, *file, journals, map->revision(), guard, witness));
@@ -179,7 +186,8 @@ Result<std::unique_ptr<Store>> open_guarded_store(Runtime& runtime, const std::s
   if (file->lost_journals()) BERTH_TRY(put_lost_journals_aside(path, *file));
   const Witness now{file->identity(), file->generation(), map->revision()};
   if (!witness || *witness != now) write_witness(guard.witness, now);
-  auto log = std::make_unique<SqliteLog>(runtime, path, std::move(file), std::move(journals), limits.journal_bytes, guard.witness);
+  auto log = std::make_unique<SqliteLog>(runtime, path, std::move(file), std::move(journals), limits.journal_bytes,
+                                         guard.witness);
   return std::unique_ptr<Store>(std::make_unique<QueuedStore>(runtime, limits, std::move(map), std::move(log)));
 }
 

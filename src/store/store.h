@@ -14,8 +14,8 @@
 // Keys are "/registry/<group or core>/<resource>/<namespace>/<name>" (cluster-scoped kinds have no namespace part).
 // Values are whole API objects; the store sets metadata.resourceVersion of what it hands out to the write's revision.
 
-#include <cstdint>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -39,7 +39,8 @@ struct Record {
 
   // The JSON encoding of `value`, made once at first use and shared. Any thread.
   const std::string& json() const { return *shared_json(); }
-  // The same text for holders that outlive the record: holding it does not hold `value`, which takes several times as much.
+  // The same text for holders that outlive the record: holding it does not hold `value`, which takes several times as
+  // much.
   const std::shared_ptr<const std::string>& shared_json() const;
 
   Record(std::string key, Value value, Revision created, Revision modified);
@@ -55,8 +56,9 @@ enum class EventType { kAdded, kModified, kDeleted };
 
 struct Event {
   EventType type;
-  RecordPtr record;    // for kDeleted: the last value, with metadata.resourceVersion (and mod_revision) of the delete
-  RecordPtr previous;  // the version before; null for kAdded. Lets a selector watch turn "no longer matches" into DELETED
+  RecordPtr record;  // for kDeleted: the last value, with metadata.resourceVersion (and mod_revision) of the delete
+  RecordPtr
+      previous;  // the version before; null for kAdded. Lets a selector watch turn "no longer matches" into DELETED
   Revision revision;
 };
 using EventPtr = std::shared_ptr<const Event>;
@@ -140,9 +142,9 @@ class Store {
   // reaches back that far. A revision in the future is waited for.
   virtual Result<std::unique_ptr<Watch>> watch(std::string prefix, Revision after, WatchSink* sink) = 0;
 
-  virtual Revision revision() const = 0;   // newest visible
-  // No key that starts with `prefix` has changed after this revision, which may be later than its last change. O(folders below the prefix), a folder being what has its keys up
-  // to their last '/'.
+  virtual Revision revision() const = 0;  // newest visible
+  // No key that starts with `prefix` has changed after this revision, which may be later than its last change.
+  // O(folders below the prefix), a folder being what has its keys up to their last '/'.
   virtual Revision last_change(std::string_view prefix) const = 0;
   virtual Revision compacted() const = 0;  // the oldest revision that list_at, and watch as `after`, still answer for
   // Forgets history up to `revision` (clamped to what is visible). Backends also do so by themselves to stay bounded.
@@ -153,20 +155,20 @@ class Store {
 };
 
 struct Limits {
-  std::size_t history_events = 20'000;           // kept for watches and list_at
+  std::size_t history_events = 20'000;  // kept for watches and list_at
   // Bytes of those events: of each version its JSON text, and what its value does not share with the version before.
   std::size_t history_bytes = 128u << 20;
   std::size_t max_value_bytes = 3u << 20;
-  std::size_t journal_bytes = 8u << 20;          // of each of the two files that a store on disk appends to
+  std::size_t journal_bytes = 8u << 20;  // of each of the two files that a store on disk appends to
 };
 
 // Forgets everything when destroyed. For tests and simulation. Acknowledges on the next turn of the loop.
 std::unique_ptr<Store> open_memory_store(Runtime& runtime, const Limits& limits = {});
 
-// `path` is the database file; it is created, opened and recovered here (blocking, at start-up). While the store is open, and
-// after a crash, its newest writes are in `path`.journal-1 and -2; an orderly end moves them into the database. Errors: a
-// file that is no database, damaged, missing, of a newer format, or in use by another process; the text says which, and
-// what to do.
+// `path` is the database file; it is created, opened and recovered here (blocking, at start-up). While the store is
+// open, and after a crash, its newest writes are in `path`.journal-1 and -2; an orderly end moves them into the
+// database. Errors: a file that is no database, damaged, missing, of a newer format, or in use by another process; the
+// text says which, and what to do.
 Result<std::unique_ptr<Store>> open_sqlite_store(Runtime& runtime, const std::string& path, const Limits& limits = {});
 
 }  // namespace berth::store

@@ -273,7 +273,8 @@ TYPED_TEST(StoreContract, ListsThePast) {
     EXPECT_EQ(this->names(*uncounted), this->names(*page));
     EXPECT_TRUE(uncounted->more);
     EXPECT_EQ(uncounted->remaining, 0u);
-    auto last = this->store_->list_at(revision, "/registry/core/configmaps/", 100, page->records.back()->key, Rest::kNotCounted);
+    auto last = this->store_->list_at(revision, "/registry/core/configmaps/", 100, page->records.back()->key,
+                                      Rest::kNotCounted);
     EXPECT_EQ(last->records.size(), page->remaining);
     EXPECT_FALSE(last->more);
   }
@@ -470,7 +471,8 @@ TYPED_TEST(StoreContract, HistoryIsBounded) {
   EXPECT_TRUE(this->store_->list_at(base + 19, "/registry/").failed_with(Code::kExpired));
   EXPECT_TRUE(this->store_->list_at(base + 20, "/registry/").ok());
   limits.history_events = 1000;
-  limits.history_bytes = 25'000;  // each version has a text and a value of about a thousand bytes, and less than 500 around them
+  limits.history_bytes =
+      25'000;  // each version has a text and a value of about a thousand bytes, and less than 500 around them
   watch.reset();
   this->open(limits);
   const Revision start = this->store_->revision();
@@ -580,7 +582,7 @@ TYPED_TEST(StoreContract, AFailedCommitStoresNothingAndFailsWhatDependsOnIt) {
   EXPECT_EQ(this->store_->head(key_of("a"))->value["data"]["x"].as_int(), 1);
   EXPECT_EQ(this->store_->get(key_of("b"))->value["data"]["x"].as_int(), 5);
   EXPECT_EQ(answers, (Lines{"a2 unavailable", "conflict with a2 unavailable", "e1 ok", "a3 unavailable",
-                                   "a4 unavailable", "b5 ok"}));
+                            "a4 unavailable", "b5 ok"}));
   EXPECT_EQ(sink.events.size(), 2u);
   EXPECT_GT(this->must_write(put("a", 6)), 6) << "numbers of failed writes are not used again";
   EXPECT_EQ(this->store_->get(key_of("a"))->value["data"]["x"].as_int(), 6);

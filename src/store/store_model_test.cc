@@ -62,21 +62,14 @@ class StoreModel : public ::testing::Test {
 
   void take_step() {
     switch (below(12)) {
-      case 0:
-        run_turns(loop_, 1);
-        break;
-      case 1:
-        observe_somewhere();
-        break;
-      case 2:
-        wake(*observers_[static_cast<std::size_t>(below(static_cast<int>(observers_.size())))]);
-        break;
+      case 0: run_turns(loop_, 1); break;
+      case 1: observe_somewhere(); break;
+      case 2: wake(*observers_[static_cast<std::size_t>(below(static_cast<int>(observers_.size())))]); break;
       case 3:
         if (below(20) == 0) store_->compact(store_->revision() - below(60));
         if (below(10) == 0) fault::arm("store.commit", 1);
         break;
-      default:
-        submit();
+      default: submit();
     }
   }
 
@@ -201,7 +194,8 @@ class StoreModel : public ::testing::Test {
         auto page = store_->list_at(revision, "/r/pods/", limit, last, Rest::kNotCounted);
         ASSERT_TRUE(page.ok());
         EXPECT_EQ(page->remaining, 0u);
-        ASSERT_EQ(page->records.size(), std::min(limit, want.size() - paged.size())) << "at revision " << revision << " after " << last;
+        ASSERT_EQ(page->records.size(), std::min(limit, want.size() - paged.size()))
+            << "at revision " << revision << " after " << last;
         for (const RecordPtr& record : page->records) {
           EXPECT_GT(record->key, last);
           last = record->key;

@@ -39,8 +39,7 @@ class Collector {
 
 std::size_t approximate_size(const Value& value) {
   switch (value.type()) {
-    case json::Type::kString:
-      return value.as_string().size() + 2;
+    case json::Type::kString: return value.as_string().size() + 2;
     case json::Type::kArray: {
       std::size_t total = 2;
       for (const Value& element : value) total += approximate_size(element) + 1;
@@ -51,8 +50,7 @@ std::size_t approximate_size(const Value& value) {
       for (auto [key, member] : value.entries()) total += key.size() + 4 + approximate_size(member);
       return total;
     }
-    default:
-      return 4;
+    default: return 4;
   }
 }
 
@@ -96,9 +94,11 @@ Result<Listing> VersionedMap::list_at(Revision revision, std::string_view prefix
   listing.revision = revision;
   Collector collector(listing, limit);
   auto now = begin_of(prefix, start_after);
-  const auto below = [&](Slots::const_iterator at) { return at != slots_.end() && at->record->key.starts_with(prefix); };
-  // A page needs little of what has changed since: the keys are gone through in windows, each larger than the one before, since all
-  // keys of one may be newer than `revision`.
+  const auto below = [&](Slots::const_iterator at) {
+    return at != slots_.end() && at->record->key.starts_with(prefix);
+  };
+  // A page needs little of what has changed since: the keys are gone through in windows, each larger than the one
+  // before, since all keys of one may be newer than `revision`.
   std::size_t window = limit == 0 || rest == Rest::kCounted ? slots_.size() : 2 * limit;
   for (std::string_view from = start_after;; window *= 2) {
     auto end = now;
@@ -194,9 +194,11 @@ void VersionedMap::apply(EventPtr event, std::size_t text_bytes, bool durable) {
   BERTH_CHECK(event->revision > revision_, "events become visible in revision order");
   change(*event, durable);
   revision_ = event->revision;
-  // Only the history keeps what the version before has and this one does not share: about as much as the other way round.
-  const std::size_t bytes = kPastBytes + event->record->key.size() + text_bytes +
-                            json::memory_beyond(event->record->value, event->previous ? event->previous->value : Value());
+  // Only the history keeps what the version before has and this one does not share: about as much as the other way
+  // round.
+  const std::size_t bytes =
+      kPastBytes + event->record->key.size() + text_bytes +
+      json::memory_beyond(event->record->value, event->previous ? event->previous->value : Value());
   history_bytes_ += bytes;
   history_.push_back({std::move(event), bytes});
   while (history_.size() > limits_.history_events || history_bytes_ > limits_.history_bytes) forget_oldest();

@@ -19,13 +19,14 @@ class VersionedMap {
 
   RecordPtr get(std::string_view key) const;
   Listing list(std::string_view prefix, std::size_t limit, std::string_view start_after) const;
-  Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit,
-                          std::string_view start_after, Rest rest) const;
+  Result<Listing> list_at(Revision revision, std::string_view prefix, std::size_t limit, std::string_view start_after,
+                          Rest rest) const;
   std::size_t count(std::string_view prefix) const;
   Revision last_change(std::string_view prefix) const;
 
-  // Makes an event visible. Its revision is above revision(). `text_bytes`: about the size of the text of its record; what
-  // the value takes besides is counted here. `durable`: the log has a row for it. Forgets the oldest history beyond the limits.
+  // Makes an event visible. Its revision is above revision(). `text_bytes`: about the size of the text of its record;
+  // what the value takes besides is counted here. `durable`: the log has a row for it. Forgets the oldest history
+  // beyond the limits.
   void apply(EventPtr event, std::size_t text_bytes, bool durable);
   // For recovery: a version at or below the compacted revision; makes no history.
   void restore(EventPtr event);

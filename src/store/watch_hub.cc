@@ -8,8 +8,8 @@ namespace berth::store {
 
 namespace {
 
-constexpr std::size_t kScanPerTurn = 4096;    // events of the history that one watch looks at in one turn
-constexpr std::size_t kEventsPerTurn = 512;   // events that it is handed in one turn
+constexpr std::size_t kScanPerTurn = 4096;   // events of the history that one watch looks at in one turn
+constexpr std::size_t kEventsPerTurn = 512;  // events that it is handed in one turn
 
 metrics::Gauge& watch_gauge() {
   static metrics::Gauge& gauge = metrics::gauge("berth_store_watches", "Open watches on the store.");

@@ -1,7 +1,8 @@
 #pragma once
-// Witness: a small file outside of the store's directory, by which a store that was emptied, or put back from an older copy, is
-// told from the one that was here last. Written when a store is opened, when a journal has been moved and at an orderly end, never
-// for a single write; always after what it tells of is on disk, so that no crash makes it ahead of the store.
+// Witness: a small file outside of the store's directory, by which a store that was emptied, or put back from an older
+// copy, is told from the one that was here last. Written when a store is opened, when a journal has been moved and at
+// an orderly end, never for a single write; always after what it tells of is on disk, so that no crash makes it ahead
+// of the store.
 
 #include <cstdint>
 #include <optional>

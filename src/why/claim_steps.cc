@@ -52,7 +52,11 @@ std::string place_of(const Value& volume) {
 class ClaimExplanation {
  public:
   ClaimExplanation(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral)
-      : explanation_(explanation), name_(name), pod_(pod), ephemeral_(ephemeral), claim_(explanation.in_namespace(kPersistentVolumeClaims, name)) {}
+      : explanation_(explanation),
+        name_(name),
+        pod_(pod),
+        ephemeral_(ephemeral),
+        claim_(explanation.in_namespace(kPersistentVolumeClaims, name)) {}
 
   void tell(int depth) {
     const std::string phase = claim_["status"]["phase"].str("Pending");
@@ -83,7 +87,8 @@ class ClaimExplanation {
   void missing(Line& line) {
     line.severity = Severity::kBroken;
     line.state = "does not exist";
-    line.why = ephemeral_ ? "the claim of the pod's ephemeral volume has not been made yet" : "the pod asks for a claim that is not there";
+    line.why = ephemeral_ ? "the claim of the pod's ephemeral volume has not been made yet"
+                          : "the pod asks for a claim that is not there";
     if (ephemeral_) {
       line.severity = Severity::kWaiting;
       return;
@@ -96,7 +101,8 @@ class ClaimExplanation {
     line.since = time_in(claim_["metadata"]["deletionTimestamp"]);
     const Value& finalizers = claim_["metadata"]["finalizers"];
     const bool only_in_use = finalizers.size() == 1 && finalizers[0].as_string() == kInUse;
-    line.why = only_in_use ? "it is deleted as soon as no pod uses it any more" : "it is being deleted; " + kept_by(claim_);
+    line.why =
+        only_in_use ? "it is deleted as soon as no pod uses it any more" : "it is being deleted; " + kept_by(claim_);
     // A running pod keeps what it has; one that is still to start may not have it.
     if (pod_runs() || pod_is_well(pod_)) {
       line.severity = std::max(line.severity, Severity::kNote);
@@ -104,7 +110,8 @@ class ClaimExplanation {
     }
     line.severity = Severity::kBroken;
     line.hint = api::uid_of(pod_).empty() ? explanation_.kubectl("get pvc " + name_ + " -o yaml")
-                               : explanation_.kubectl("delete pod " + std::string(api::name_of(pod_))) + "   (then the claim goes, and can be made anew)";
+                                          : explanation_.kubectl("delete pod " + std::string(api::name_of(pod_))) +
+                                                "   (then the claim goes, and can be made anew)";
   }
 
   // What the claim's events say, worst first.
@@ -122,7 +129,8 @@ class ClaimExplanation {
     if (class_name.empty()) {
       line.severity = Severity::kBroken;
       const bool forgotten = controllers::has_no_class(claim_);
-      line.why = forgotten ? "it names no storage class, and no class is the default one" : "it wants no storage class, so a volume that fits has to be made by hand";
+      line.why = forgotten ? "it names no storage class, and no class is the default one"
+                           : "it wants no storage class, so a volume that fits has to be made by hand";
       if (const std::string event = said(); !event.empty()) line.why += " (" + event + ")";
       line.hint = forgotten ? "kubectl get storageclass" : "create a PersistentVolume of " + wanted_size();
       return;
@@ -135,20 +143,23 @@ class ClaimExplanation {
       return;
     }
     const bool waits = controllers::waits_for_consumer(storage_class);
-    if (waits && api::annotation_of(claim_, controllers::kSelectedNode).empty() && claim_["spec"]["volumeName"].as_string().empty()) {
+    if (waits && api::annotation_of(claim_, controllers::kSelectedNode).empty() &&
+        claim_["spec"]["volumeName"].as_string().empty()) {
       waits_for_consumer_ = true;
       line.severity = pod_.is_null() ? Severity::kWaiting : Severity::kNote;
-      line.why = "its class " + class_name + " (WaitForFirstConsumer) makes the volume once a pod that uses it has a node";
+      line.why =
+          "its class " + class_name + " (WaitForFirstConsumer) makes the volume once a pod that uses it has a node";
       return;
     }
-    if (const std::string wanted = claim_["spec"]["volumeName"].str(); !wanted.empty() && explanation_.in_cluster(kPersistentVolumes, wanted).is_null()) {
+    if (const std::string wanted = claim_["spec"]["volumeName"].str();
+        !wanted.empty() && explanation_.in_cluster(kPersistentVolumes, wanted).is_null()) {
       line.severity = Severity::kBroken;
       line.why = "it asks for the volume " + wanted + ", which does not exist";
       return;
     }
     const std::string event = said();
-    line.why = "class " + class_name + " (" + storage_class["volumeBindingMode"].str("Immediate") + ") is to make a volume of " + wanted_size() +
-               (event.empty() ? "" : "; it says: " + event);
+    line.why = "class " + class_name + " (" + storage_class["volumeBindingMode"].str("Immediate") +
+               ") is to make a volume of " + wanted_size() + (event.empty() ? "" : "; it says: " + event);
     line.hint = explanation_.kubectl("describe pvc " + name_);
   }
 
@@ -163,12 +174,14 @@ class ClaimExplanation {
       line.state += ", " + condition["type"].str();
       line.since = changed_at(condition);
       line.why = shortened(condition["message"].as_string());
-      if (condition["type"].as_string() == "FileSystemResizePending") line.hint = explanation_.kubectl("describe pvc " + name_ + "   (Used By: the pods that are to be restarted)");
+      if (condition["type"].as_string() == "FileSystemResizePending")
+        line.hint = explanation_.kubectl("describe pvc " + name_ + "   (Used By: the pods that are to be restarted)");
     }
     const Value volume = explanation_.in_cluster(kPersistentVolumes, volume_name);
     if (explanation_.guessing()) return;
     const std::string size = volume["spec"]["capacity"]["storage"].str();
-    Line& below = explanation_.add(depth, Severity::kGood, "pv/" + volume_name, size + (size.empty() ? "" : ", ") + volume["status"]["phase"].str("Pending"));
+    Line& below = explanation_.add(depth, Severity::kGood, "pv/" + volume_name,
+                                   size + (size.empty() ? "" : ", ") + volume["status"]["phase"].str("Pending"));
     if (volume.is_null()) {
       below.severity = Severity::kBroken;
       below.state = "does not exist";
@@ -193,11 +206,14 @@ class ClaimExplanation {
       if (node.is_null() || controllers::matches_node_selector(required, node)) return;
       line.severity = Severity::kBroken;
       line.why += ", but the pod is on node " + name;
-      line.hint = explanation_.kubectl("delete pod " + std::string(api::name_of(pod_)) + "   (the scheduler then looks for a node that fits)");
+      line.hint = explanation_.kubectl("delete pod " + std::string(api::name_of(pod_)) +
+                                       "   (the scheduler then looks for a node that fits)");
       return;
     }
     const std::vector<Value> nodes = explanation_.list_cluster(kNodes);
-    if (std::any_of(nodes.begin(), nodes.end(), [&](const Value& node) { return controllers::matches_node_selector(required, node); })) return;
+    if (std::any_of(nodes.begin(), nodes.end(),
+                    [&](const Value& node) { return controllers::matches_node_selector(required, node); }))
+      return;
     line.severity = Severity::kBroken;
     line.why += ", and there is no such node";
     line.hint = "kubectl get nodes --show-labels";
@@ -244,7 +260,8 @@ void explain_claim_and_user(Explanation& explanation, const Value& claim, int de
       explain_pod(explanation, pod, depth + 1);
       continue;
     }
-    Line& line = explanation.add(depth + 1, Severity::kGood, "pod/" + std::string(api::name_of(pod)), pod["status"]["phase"].str("Pending"));
+    Line& line = explanation.add(depth + 1, Severity::kGood, "pod/" + std::string(api::name_of(pod)),
+                                 pod["status"]["phase"].str("Pending"));
     line.why = settled ? "it uses the claim" : "it waits for the claim";
     if (!api::is_terminating(claim)) continue;
     line.severity = Severity::kWaiting;

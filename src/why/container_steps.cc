@@ -20,9 +20,11 @@ std::string port_words(const Value& port) { return port.is_string() ? port.str()
 
 // What a probe does: "GET :8080/healthz", "connecting to port 80".
 std::string probe_words(const Value& probe) {
-  if (const Value& get = probe["httpGet"]; !get.is_null()) return "GET :" + port_words(get["port"]) + get["path"].str("/");
+  if (const Value& get = probe["httpGet"]; !get.is_null())
+    return "GET :" + port_words(get["port"]) + get["path"].str("/");
   if (const Value& tcp = probe["tcpSocket"]; !tcp.is_null()) return "connecting to port " + port_words(tcp["port"]);
-  if (const Value& grpc = probe["grpc"]; !grpc.is_null()) return "the gRPC health check at port " + port_words(grpc["port"]);
+  if (const Value& grpc = probe["grpc"]; !grpc.is_null())
+    return "the gRPC health check at port " + port_words(grpc["port"]);
   std::vector<std::string> words;
   for (const Value& word : probe["exec"]["command"]) words.push_back(word.str());
   return "the command `" + shortened(join(words, " "), 60) + "`";
@@ -39,7 +41,8 @@ std::optional<Duration> back_off_in(std::string_view message) {
 
 class ContainerExplanation {
  public:
-  ContainerExplanation(Explanation& explanation, const Value& pod, const Value& spec, bool init, const std::vector<Value>& events)
+  ContainerExplanation(Explanation& explanation, const Value& pod, const Value& spec, bool init,
+                       const std::vector<Value>& events)
       : explanation_(explanation),
         pod_(pod),
         spec_(spec),
@@ -51,7 +54,12 @@ class ContainerExplanation {
 
   // Whether those after it may start.
   bool tell(int depth) {
-    Line& line = explanation_.add(depth, Severity::kGood, std::string(sidecar_ ? "sidecar " : init_ ? "init container " : "container ") + name_, "");
+    Line& line = explanation_.add(depth, Severity::kGood,
+                                  std::string(sidecar_ ? "sidecar "
+                                              : init_  ? "init container "
+                                                       : "container ") +
+                                      name_,
+                                  "");
     const Value& state = status_["state"];
     if (!state["running"].is_null()) return running(line, state["running"]);
     if (!state["terminated"].is_null()) return terminated(line, state["terminated"]);
@@ -60,14 +68,17 @@ class ContainerExplanation {
 
  private:
   std::string logs(bool previous) const {
-    return explanation_.kubectl("logs " + std::string(api::name_of(pod_)) + " -c " + name_ + (previous ? " --previous" : ""));
+    return explanation_.kubectl("logs " + std::string(api::name_of(pod_)) + " -c " + name_ +
+                                (previous ? " --previous" : ""));
   }
   std::string describe() const { return explanation_.kubectl("describe pod " + std::string(api::name_of(pod_))); }
 
   // The newest event of this container that is accepted, or null.
   Value event(const std::function<bool(const Value& event)>& accept) const {
     const std::string path = (init_ ? "spec.initContainers{" : "spec.containers{") + name_ + "}";
-    return newest(events_, [&](const Value& event) { return event["involvedObject"]["fieldPath"].as_string() == path && accept(event); });
+    return newest(events_, [&](const Value& event) {
+      return event["involvedObject"]["fieldPath"].as_string() == path && accept(event);
+    });
   }
 
   // "5s ago it ended with exit code 1, having run for 3s"
@@ -77,7 +88,8 @@ class ContainerExplanation {
     std::string out = ended ? explanation_.ago(*ended) + " " : "";
     if (reason == "OOMKilled") {
       const std::string limit = spec_["resources"]["limits"]["memory"].str();
-      out += "it was killed for using more memory than " + (limit.empty() ? "the node can give it" : "its limit of " + limit) + " (OOMKilled)";
+      out += "it was killed for using more memory than " +
+             (limit.empty() ? "the node can give it" : "its limit of " + limit) + " (OOMKilled)";
     } else if (reason == "StartError" || reason == "ContainerCannotRun") {
       return out + "it could not be started: " + shortened(end["message"].as_string());
     } else {
@@ -87,12 +99,14 @@ class ContainerExplanation {
       if (signal) out += std::string(" (SIG") + signal + ")";
     }
     if (began && ended && *ended >= *began) out += ", having run for " + human_duration(*ended - *began);
-    if (const std::string said = shortened(end["message"].as_string(), 160); !said.empty()) out += "; its last words: " + said;
+    if (const std::string said = shortened(end["message"].as_string(), 160); !said.empty())
+      out += "; its last words: " + said;
     return out;
   }
 
   std::string ending_hint(const Value& end, bool previous) const {
-    if (end["reason"].as_string() == "OOMKilled") return "raise resources.limits.memory of container " + name_ + "; " + logs(previous);
+    if (end["reason"].as_string() == "OOMKilled")
+      return "raise resources.limits.memory of container " + name_ + "; " + logs(previous);
     if (end["reason"].as_string() == "StartError") return "check command and args of container " + name_;
     return logs(previous);
   }
@@ -123,7 +137,8 @@ class ContainerExplanation {
     line.state = "running, not started";
     if (!spec_["startupProbe"].is_null()) return failing_probe(line, "startupProbe", "Startup");
     line.severity = Severity::kWaiting;
-    line.why = spec_["lifecycle"]["postStart"].is_null() ? "it has only just started" : "its postStart hook has not ended yet";
+    line.why =
+        spec_["lifecycle"]["postStart"].is_null() ? "it has only just started" : "its postStart hook has not ended yet";
   }
 
   void failing_probe(Line& line, const char* field, const std::string& kind) {
@@ -142,8 +157,9 @@ class ContainerExplanation {
     const auto when = time_of_event(last);
     line.severity = Severity::kBroken;
     line.why = "its " + lower(kind) + " probe (" + probe_words(probe) + ") fails: " +
-               shortened(cut(last["message"].as_string(), "failed: ").found ? cut(last["message"].as_string(), "failed: ").after
-                                                                           : last["message"].as_string());
+               shortened(cut(last["message"].as_string(), "failed: ").found
+                             ? cut(last["message"].as_string(), "failed: ").after
+                             : last["message"].as_string());
     if (when) line.why += " (last " + explanation_.ago(*when) + ")";
   }
 
@@ -178,17 +194,21 @@ class ContainerExplanation {
   // --- Waiting
 
   bool waiting(Line& line, const Value& state) {
-    const std::string reason = state["reason"].str("ContainerCreating"), message = shortened(state["message"].as_string());
+    const std::string reason = state["reason"].str("ContainerCreating"),
+                      message = shortened(state["message"].as_string());
     line.state = reason;
     line.severity = Severity::kBroken;
     line.why = message;
     if (reason == "CrashLoopBackOff") {
       crashing(line, state["message"].as_string());
-    } else if (reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "ErrImageNeverPull" || reason == "InvalidImageName") {
+    } else if (reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "ErrImageNeverPull" ||
+               reason == "InvalidImageName") {
       image(line, reason);
-    } else if (reason == "CreateContainerConfigError" || reason == "CreateContainerError" || reason == "RunContainerError") {
+    } else if (reason == "CreateContainerConfigError" || reason == "CreateContainerError" ||
+               reason == "RunContainerError") {
       line.hint = describe();
-      if (reason == "CreateContainerConfigError") line.hint = "create what is missing, or correct the pod; " + describe();
+      if (reason == "CreateContainerConfigError")
+        line.hint = "create what is missing, or correct the pod; " + describe();
       told_since(line);
     } else {
       creating(line);
@@ -220,8 +240,9 @@ class ContainerExplanation {
     const Cut cause = cut(line.why, "ErrImagePull: ");
     line.why = "its image " + image + (reason == "InvalidImageName" ? " has no valid name: " : " is not here: ") +
                (cause.found ? std::string(cause.after) : line.why);
-    line.hint = reason == "InvalidImageName" ? "correct the name of the image"
-                                             : "check the name, or bring the image: berth image import FILE --reference " + image;
+    line.hint = reason == "InvalidImageName"
+                    ? "correct the name of the image"
+                    : "check the name, or bring the image: berth image import FILE --reference " + image;
     told_since(line);
   }
 
@@ -233,7 +254,8 @@ class ContainerExplanation {
       line.since = time_of_event(pulling);
       line.why = "its image " + spec_["image"].str() + " is being pulled";
     } else if (line.why.empty()) {
-      line.why = line.state == "PodInitializing" ? "it starts when the init containers have ended" : "the node is making it";
+      line.why =
+          line.state == "PodInitializing" ? "it starts when the init containers have ended" : "the node is making it";
     }
   }
 
@@ -254,7 +276,8 @@ void explain_containers(Explanation& explanation, const Value& pod, const std::v
   while (at < inits.size() && ContainerExplanation(explanation, pod, inits[at], true, events).tell(depth)) ++at;
   const bool initialized = at == inits.size();
   if (initialized || api::condition_is_true(pod, "Initialized")) {
-    for (const Value& container : pod["spec"]["containers"]) ContainerExplanation(explanation, pod, container, false, events).tell(depth);
+    for (const Value& container : pod["spec"]["containers"])
+      ContainerExplanation(explanation, pod, container, false, events).tell(depth);
     return;
   }
   std::vector<std::string> after;

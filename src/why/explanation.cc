@@ -24,7 +24,8 @@ Report Explanation::finish() {
   for (std::size_t i = lines.size(); i-- > 1;) {
     for (std::size_t parent = i; parent-- > 0;) {
       if (lines[parent].depth >= lines[i].depth) continue;
-      if (lines[i].severity >= Severity::kWaiting) lines[parent].severity = std::max(lines[parent].severity, lines[i].severity);
+      if (lines[i].severity >= Severity::kWaiting)
+        lines[parent].severity = std::max(lines[parent].severity, lines[i].severity);
       break;
     }
   }
@@ -58,7 +59,8 @@ std::optional<Time> changed_at(const Value& condition) { return time_in(conditio
 std::optional<Time> created_at(const Value& object) { return time_in(object["metadata"]["creationTimestamp"]); }
 
 std::optional<Time> time_of_event(const Value& event) {
-  for (const Value* stamp : {&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"], &event["firstTimestamp"]}) {
+  for (const Value* stamp :
+       {&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"], &event["firstTimestamp"]}) {
     if (auto time = time_in(*stamp)) return time;
   }
   return created_at(event);
@@ -105,8 +107,8 @@ std::string kept_by(const Value& object) {
   std::vector<std::string> names;
   for (const Value& finalizer : object["metadata"]["finalizers"]) names.push_back(finalizer.str());
   if (names.empty()) return "";
-  return "it stays until whoever put the " + std::string(names.size() == 1 ? "finalizer " : "finalizers ") + and_list(names) +
-         " there removes " + (names.size() == 1 ? "it" : "them");
+  return "it stays until whoever put the " + std::string(names.size() == 1 ? "finalizer " : "finalizers ") +
+         and_list(names) + " there removes " + (names.size() == 1 ? "it" : "them");
 }
 
 bool pod_is_well(const Value& pod) {

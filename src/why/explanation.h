@@ -26,7 +26,9 @@ class Explanation {
   // Ends the explanation: who waits for something that is broken is as badly off.
   Report finish();
 
-  Value in_namespace(const api::Resource& resource, std::string_view name) { return source_.object(resource, {ns(), std::string(name)}); }
+  Value in_namespace(const api::Resource& resource, std::string_view name) {
+    return source_.object(resource, {ns(), std::string(name)});
+  }
   Value in_cluster(const api::Resource& resource, std::string_view name, std::string_view ns = {}) {
     return source_.object(resource, {std::string(ns), std::string(name)});
   }
@@ -62,8 +64,8 @@ void explain_scheduling(Explanation& explanation, const Value& pod, int depth);
 void explain_containers(Explanation& explanation, const Value& pod, const std::vector<Value>& events, int depth);
 // `obstacle`: how bad it is that the node takes no new pods, or not this one.
 Line& explain_node(Explanation& explanation, const std::string& name, const Value& pod, Severity obstacle, int depth);
-// `pod`: whose claim it is here (it may be one that is still to be made), null where the claim itself was asked about. `ephemeral`: the pod has to own it.
-// Answers whether the claim itself waits for a pod that uses it to be given a node.
+// `pod`: whose claim it is here (it may be one that is still to be made), null where the claim itself was asked about.
+// `ephemeral`: the pod has to own it. Answers whether the claim itself waits for a pod that uses it to be given a node.
 bool explain_claim(Explanation& explanation, const std::string& name, const Value& pod, bool ephemeral, int depth);
 // Budgets that allow nothing now. Evictions go by all of them; what a set deletes by those that count everything, and
 // there it is the set that waits.
@@ -84,7 +86,7 @@ std::optional<Time> created_at(const Value& object);
 Value newest(const std::vector<Value>& events, const std::function<bool(const Value& event)>& accept);
 std::optional<Time> time_of_event(const Value& event);
 bool is_warning(const Value& event);
-std::string and_list(const std::vector<std::string>& words);  // "a, b and c"
+std::string and_list(const std::vector<std::string>& words);     // "a, b and c"
 std::string counted(std::int64_t count, std::string_view noun);  // "1 pod", "2 pods"
 // Texts of others: without white space at the ends, not beyond a few lines.
 std::string shortened(std::string_view text, std::size_t most = 800);

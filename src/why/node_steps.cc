@@ -42,8 +42,9 @@ Value refusing_taint(const Value& node, const Value& tolerations) {
   return {};
 }
 
-// Whether a node is well is said by its Ready condition, which the node controller keeps. The Lease tells since when it has not
-// been heard of. It alone says little: of one that was renewed shortly before the server was killed, the store has an older state.
+// Whether a node is well is said by its Ready condition, which the node controller keeps. The Lease tells since when it
+// has not been heard of. It alone says little: of one that was renewed shortly before the server was killed, the store
+// has an older state.
 void tell_silence(Explanation& explanation, const std::string& name, Line& line) {
   const Value lease = explanation.in_cluster(kLeases, name, "kube-node-lease");
   const auto renewed = time_in(lease["spec"]["renewTime"]);
@@ -90,8 +91,10 @@ void explain_obstacle(Explanation& explanation, const Value& pod, const std::str
   const std::string name(api::name_of(pod));
   auto says = [&](std::string_view words) { return message.find(words) != std::string::npos; };
   if (const std::string resource = resource_lacking(message); !resource.empty()) {
-    line.why = "it asks for " + asked_for(pod, resource) + " " + resource + ", and no node has that much left; " + line.why;
-    line.hint = "ask for less (resources.requests." + resource + "), or make room: " + explanation.kubectl("describe nodes");
+    line.why =
+        "it asks for " + asked_for(pod, resource) + " " + resource + ", and no node has that much left; " + line.why;
+    line.hint =
+        "ask for less (resources.requests." + resource + "), or make room: " + explanation.kubectl("describe nodes");
   } else if (says("Too many pods")) {
     line.hint = "make room: " + explanation.kubectl("get pods -A -o wide");
   } else if (says("node affinity/selector")) {
@@ -120,14 +123,17 @@ void explain_obstacle(Explanation& explanation, const Value& pod, const std::str
 void explain_candidates(Explanation& explanation, const Value& pod, const std::string& lacking, int depth) {
   const std::vector<Value> nodes = explanation.list_cluster(kNodes);
   for (std::size_t i = 0; i < nodes.size() && i < kMostNodes; ++i) {
-    Line& line = explain_node(explanation, std::string(api::name_of(nodes[i])), pod, lacking.empty() ? Severity::kWaiting : Severity::kNote, depth);
+    Line& line = explain_node(explanation, std::string(api::name_of(nodes[i])), pod,
+                              lacking.empty() ? Severity::kWaiting : Severity::kNote, depth);
     if (!lacking.empty() && line.severity < Severity::kWaiting) {
       const std::string all = nodes[i]["status"]["allocatable"][lacking].str("0");
-      line.why = "it has " + all + " " + lacking + " for all its pods" + (line.severity == Severity::kNote ? "; " + line.why : "");
+      line.why = "it has " + all + " " + lacking + " for all its pods" +
+                 (line.severity == Severity::kNote ? "; " + line.why : "");
     }
   }
   if (nodes.size() > kMostNodes) {
-    explanation.add(depth, Severity::kNote, counted(static_cast<std::int64_t>(nodes.size() - kMostNodes), "more node"), "not shown");
+    explanation.add(depth, Severity::kNote, counted(static_cast<std::int64_t>(nodes.size() - kMostNodes), "more node"),
+                    "not shown");
   }
 }
 
@@ -136,20 +142,22 @@ void explain_candidates(Explanation& explanation, const Value& pod, const std::s
 void explain_scheduling(Explanation& explanation, const Value& pod, int depth) {
   const Value& condition = api::condition_of(pod, "PodScheduled");
   const auto changed = changed_at(condition);
-  Line& line = explanation.add(depth, Severity::kWaiting, "scheduling", "no node yet", changed ? changed : created_at(pod));
+  Line& line =
+      explanation.add(depth, Severity::kWaiting, "scheduling", "no node yet", changed ? changed : created_at(pod));
   const std::string scheduler = pod["spec"]["schedulerName"].str("default-scheduler");
   if (!pod["spec"]["schedulingGates"].empty()) {
     std::vector<std::string> gates;
     for (const Value& gate : pod["spec"]["schedulingGates"]) gates.push_back(gate["name"].str());
     line.severity = Severity::kBroken;
     line.state = "SchedulingGated";
-    line.why = "whoever set the scheduling " + std::string(gates.size() == 1 ? "gate " : "gates ") + and_list(gates) + " has to remove " +
-               (gates.size() == 1 ? "it" : "them");
+    line.why = "whoever set the scheduling " + std::string(gates.size() == 1 ? "gate " : "gates ") + and_list(gates) +
+               " has to remove " + (gates.size() == 1 ? "it" : "them");
     line.hint = explanation.kubectl("edit pod " + std::string(api::name_of(pod)));
     return;
   }
   if (condition["status"].as_string() != "False") {
-    line.why = scheduler == "default-scheduler" ? "the scheduler has not looked at it yet" : "it waits for the scheduler " + quoted(scheduler);
+    line.why = scheduler == "default-scheduler" ? "the scheduler has not looked at it yet"
+                                                : "it waits for the scheduler " + quoted(scheduler);
     return;
   }
   if (const std::string nominated = pod["status"]["nominatedNodeName"].str(); !nominated.empty()) {

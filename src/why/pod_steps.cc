@@ -40,12 +40,15 @@ void explain_deletion(Explanation& explanation, const Value& pod, int depth) {
   if (!running.empty() || kept.empty()) {
     const bool late = until && *until < explanation.now();
     line.why = running.empty() ? "its containers have ended, its volumes and its network are being given back"
-                               : and_list(running) + (running.size() == 1 ? " has " : " have ") + std::to_string(grace) + "s to end";
-    if (until && !running.empty()) line.why += late ? "; that was up " + explanation.ago(*until) : "; that is up " + explanation.ago(*until);
+                               : and_list(running) + (running.size() == 1 ? " has " : " have ") +
+                                     std::to_string(grace) + "s to end";
+    if (until && !running.empty())
+      line.why += late ? "; that was up " + explanation.ago(*until) : "; that is up " + explanation.ago(*until);
     if (!kept.empty()) line.why += "; then " + kept;
     if (late && *until + 10s < explanation.now()) {
       line.severity = Severity::kBroken;
-      line.hint = explanation.kubectl("delete pod " + name + " --grace-period=0 --force") + "   (only if its node is gone for good)";
+      line.hint = explanation.kubectl("delete pod " + name + " --grace-period=0 --force") +
+                  "   (only if its node is gone for good)";
     }
     return;
   }
@@ -63,7 +66,8 @@ void explain_preparation(Explanation& explanation, const Value& pod, const std::
            event["reason"].as_string() != "FailedScheduling";
   });
   if (trouble.is_null()) return;
-  Line& line = explanation.add(depth, Severity::kBroken, "preparation", trouble["reason"].str(), time_in(trouble["firstTimestamp"]));
+  Line& line = explanation.add(depth, Severity::kBroken, "preparation", trouble["reason"].str(),
+                               time_in(trouble["firstTimestamp"]));
   line.why = shortened(trouble["message"].as_string());
   if (const auto last = time_of_event(trouble); last && trouble["count"].as_int() > 1)
     line.why += " (" + std::to_string(trouble["count"].as_int()) + " times, last " + explanation.ago(*last) + ")";
@@ -75,11 +79,13 @@ void explain_gates(Explanation& explanation, const Value& pod, int depth) {
     const std::string type = gate["conditionType"].str();
     const Value& condition = api::condition_of(pod, type);
     if (condition["status"].as_string() == "True") continue;
-    Line& line = explanation.add(depth, Severity::kWaiting, "readiness gate " + type, condition.is_null() ? "not set" : condition["status"].str(),
-                           changed_at(condition));
+    Line& line = explanation.add(depth, Severity::kWaiting, "readiness gate " + type,
+                                 condition.is_null() ? "not set" : condition["status"].str(), changed_at(condition));
     line.why = "whoever looks after this gate has to set the pod's condition " + type + " to True";
-    if (const std::string said = shortened(condition["message"].as_string()); !said.empty()) line.why += "; it says: " + said;
-    line.hint = explanation.kubectl("get pod " + std::string(api::name_of(pod)) + " -o jsonpath='{.status.conditions}'");
+    if (const std::string said = shortened(condition["message"].as_string()); !said.empty())
+      line.why += "; it says: " + said;
+    line.hint =
+        explanation.kubectl("get pod " + std::string(api::name_of(pod)) + " -o jsonpath='{.status.conditions}'");
   }
 }
 
@@ -91,12 +97,16 @@ void explain_resize(Explanation& explanation, const Value& pod, int depth) {
   if (!waits && under_way["status"].as_string() != "True") return;
   const Value& condition = waits ? pending : under_way;
   const std::string reason = condition["reason"].str(waits ? "Pending" : "under way");
-  Line& line = explanation.add(depth, reason == "Infeasible" || reason == "Error" ? Severity::kBroken : Severity::kWaiting, "resize", reason, changed_at(condition));
+  Line& line =
+      explanation.add(depth, reason == "Infeasible" || reason == "Error" ? Severity::kBroken : Severity::kWaiting,
+                      "resize", reason, changed_at(condition));
   line.why = shortened(condition["message"].as_string());
   if (line.why.empty()) line.why = waits ? "the node has not granted it" : "the node is bringing it into force";
   if (!waits) return;
-  const std::string patch = "ask for less: " + explanation.kubectl("edit pod " + std::string(api::name_of(pod)) + " --subresource=resize");
-  line.hint = reason == "Deferred" ? patch + ", or make room: kubectl describe node " + pod["spec"]["nodeName"].str() : patch;
+  const std::string patch =
+      "ask for less: " + explanation.kubectl("edit pod " + std::string(api::name_of(pod)) + " --subresource=resize");
+  line.hint =
+      reason == "Deferred" ? patch + ", or make room: kubectl describe node " + pod["spec"]["nodeName"].str() : patch;
 }
 
 // A pod that has failed for good: its owner, if any, makes another one.
@@ -119,10 +129,14 @@ void explain_budgets(Explanation& explanation, const Value& pod, Disruption disr
   for (const Value& budget : explanation.list(kPodDisruptionBudgets)) {
     if (disruption == Disruption::kDeletion && api::annotation_of(budget, api::kBudgetEverything) != "true") continue;
     const auto selector = api::LabelSelector::of_object(budget["spec"]["selector"]);
-    if (!selector.ok() || !selector->matches(api::labels_of(pod)) || budget["status"]["disruptionsAllowed"].as_int() > 0) continue;
+    if (!selector.ok() || !selector->matches(api::labels_of(pod)) ||
+        budget["status"]["disruptionsAllowed"].as_int() > 0)
+      continue;
     const bool eviction = disruption == Disruption::kEviction;
-    Line& line = explanation.add(depth, eviction ? Severity::kNote : Severity::kWaiting, "poddisruptionbudget/" + std::string(api::name_of(budget)),
-                           eviction ? "allows 0 evictions" : "allows 0 disruptions", changed_at(api::condition_of(budget, "DisruptionAllowed")));
+    Line& line = explanation.add(depth, eviction ? Severity::kNote : Severity::kWaiting,
+                                 "poddisruptionbudget/" + std::string(api::name_of(budget)),
+                                 eviction ? "allows 0 evictions" : "allows 0 disruptions",
+                                 changed_at(api::condition_of(budget, "DisruptionAllowed")));
     line.why = eviction ? "draining the node waits for it: " : "the set waits for it: ";
     line.why += counted(budget["status"]["currentHealthy"].as_int(), "pod") + " healthy, " +
                 std::to_string(budget["status"]["desiredHealthy"].as_int()) + " wanted";
@@ -133,7 +147,8 @@ void explain_budgets(Explanation& explanation, const Value& pod, Disruption disr
 void explain_pod(Explanation& explanation, const Value& pod, int depth) {
   const std::string phase = pod["status"]["phase"].str("Pending");
   const std::string node_name = pod["spec"]["nodeName"].str();
-  Line& line = explanation.add(depth, Severity::kGood, "pod/" + std::string(api::name_of(pod)), word_for(pod), since(pod));
+  Line& line =
+      explanation.add(depth, Severity::kGood, "pod/" + std::string(api::name_of(pod)), word_for(pod), since(pod));
   const int child = depth + 1;
   if (api::is_terminating(pod)) explain_deletion(explanation, pod, child);
   if (phase == "Succeeded") return;
@@ -146,7 +161,8 @@ void explain_pod(Explanation& explanation, const Value& pod, int depth) {
   const std::vector<Value> events = well ? std::vector<Value>() : explanation.events_of(pod);
   // To a pod that is there, a cordon and a new NoSchedule taint do nothing.
   explain_node(explanation, node_name, pod, Severity::kNote, child);
-  if (explanation.in_cluster(kNodes, node_name)["spec"]["unschedulable"].as_bool() && !api::is_terminating(pod) && phase != "Failed")
+  if (explanation.in_cluster(kNodes, node_name)["spec"]["unschedulable"].as_bool() && !api::is_terminating(pod) &&
+      phase != "Failed")
     explain_budgets(explanation, pod, Disruption::kEviction, child);
   explain_claims_of(explanation, pod, child);
   if (phase != "Failed" && !api::is_terminating(pod)) explain_preparation(explanation, pod, events, child);

@@ -19,7 +19,8 @@ const Look& look_of(Severity severity) {
 
 // Characters, each taken for one column wide.
 std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 std::string padded(std::string text, std::size_t width) {
@@ -96,7 +97,8 @@ class Renderer {
   }
   // What stands before the sentences below a line.
   std::string margin(std::size_t i) const {
-    std::string out = lines_[i].depth == 0 ? "" : rails(i, lines_[i].depth) + (goes_on(i, lines_[i].depth) ? "│  " : "   ");
+    std::string out =
+        lines_[i].depth == 0 ? "" : rails(i, lines_[i].depth) + (goes_on(i, lines_[i].depth) ? "│  " : "   ");
     return out + (has_children(i) ? "│    " : "     ");
   }
 

@@ -25,7 +25,8 @@ struct Member {
 
 class SetExplanation {
  public:
-  SetExplanation(Explanation& explanation, const Value& set) : explanation_(explanation), set_(set), shape_(controllers::shape_of(set)) {
+  SetExplanation(Explanation& explanation, const Value& set)
+      : explanation_(explanation), set_(set), shape_(controllers::shape_of(set)) {
     update_ = set["status"]["updateRevision"].str();
     for (Value& pod : pods_of_set()) pods_[std::string(api::name_of(pod))] = std::move(pod);
     for (int ordinal : shape_.ordinals()) members_.push_back(member(ordinal, true));
@@ -53,12 +54,14 @@ class SetExplanation {
     const Member asked = member(ordinal, shape_.in_range(ordinal));
     if (!asked.wanted && asked.pod.is_null()) {
       Line& line = explanation_.add(depth, Severity::kWaiting, "pod/" + asked.name, "does not exist");
-      line.why = "statefulset/" + shape_.name + " has no such member: it is to have " + counted(shape_.replicas, "replica");
+      line.why =
+          "statefulset/" + shape_.name + " has no such member: it is to have " + counted(shape_.replicas, "replica");
       if (shape_.options.skips(ordinal)) {
         line.why = "statefulset/" + shape_.name + " leaves this ordinal out (" + std::string(api::kSkipOrdinals) + ")";
         return;
       }
-      line.hint = explanation_.kubectl("scale sts/" + shape_.name + " --replicas=" + std::to_string(shape_.index_of(ordinal) + 1));
+      line.hint = explanation_.kubectl("scale sts/" + shape_.name +
+                                       " --replicas=" + std::to_string(shape_.index_of(ordinal) + 1));
       return;
     }
     if (!asked.pod.is_null()) return explain_pod(explanation_, asked.pod, depth);
@@ -66,7 +69,8 @@ class SetExplanation {
     const bool behind = !waited.empty() && waited.front()->ordinal != ordinal;
     if (!behind) return missing(asked, depth);
     Line& line = explanation_.add(depth, Severity::kWaiting, "pod/" + asked.name, "does not exist yet");
-    line.why = "statefulset/" + shape_.name + " makes its members in order, and this one comes after " + waited.front()->name;
+    line.why =
+        "statefulset/" + shape_.name + " makes its members in order, and this one comes after " + waited.front()->name;
     tell_member(*waited.front(), depth + 1);
   }
 
@@ -89,18 +93,24 @@ class SetExplanation {
     return out;
   }
 
-  bool outdated(const Member& one) const { return !one.pod.is_null() && !update_.empty() && one.state.revision != update_; }
+  bool outdated(const Member& one) const {
+    return !one.pod.is_null() && !update_.empty() && one.state.revision != update_;
+  }
   // Told to keep the revision they have.
   bool held_back(const Member& one) const { return shape_.on_delete || one.ordinal < shape_.first_updated(); }
 
   // What the condition Progressing says of a set that has nothing to do.
-  static bool at_rest(std::string_view reason) { return reason == "Complete" || reason == "OnDelete" || reason == "Partition"; }
+  static bool at_rest(std::string_view reason) {
+    return reason == "Complete" || reason == "OnDelete" || reason == "Partition";
+  }
 
   void head(int depth) {
-    const auto ready = std::count_if(members_.begin(), members_.end(), [](const Member& one) { return one.state.healthy(); });
+    const auto ready =
+        std::count_if(members_.begin(), members_.end(), [](const Member& one) { return one.state.healthy(); });
     Line& line = explanation_.add(depth, Severity::kGood, "statefulset/" + shape_.name,
-                            std::to_string(ready) + " of " + std::to_string(shape_.replicas) + " ready");
-    const std::int64_t generation = set_["metadata"]["generation"].as_int(), seen = set_["status"]["observedGeneration"].as_int();
+                                  std::to_string(ready) + " of " + std::to_string(shape_.replicas) + " ready");
+    const std::int64_t generation = set_["metadata"]["generation"].as_int(),
+                       seen = set_["status"]["observedGeneration"].as_int();
     const Value& progressing = api::condition_of(set_, "Progressing");
     if (shape_.terminating) {
       line.severity = Severity::kWaiting;
@@ -111,7 +121,8 @@ class SetExplanation {
     }
     if (seen < generation) {
       line.severity = Severity::kWaiting;
-      line.why = "the last change of the set (generation " + std::to_string(generation) + ") has not been taken up by its controller";
+      line.why = "the last change of the set (generation " + std::to_string(generation) +
+                 ") has not been taken up by its controller";
       line.hint = "berth status";
       return;
     }
@@ -129,10 +140,11 @@ class SetExplanation {
       if (outdated(one)) (held_back(one) ? kept : due).push_back(one.name);
     }
     if (kept.empty() && due.empty()) return;
-    const auto updated = std::count_if(members_.begin(), members_.end(), [&](const Member& one) { return one.state.revision == update_; });
+    const auto updated = std::count_if(members_.begin(), members_.end(),
+                                       [&](const Member& one) { return one.state.revision == update_; });
     // A note also where members are due: they are what is waited for.
     Line& line = explanation_.add(depth, Severity::kNote, "revision " + update_,
-                            std::to_string(updated) + " of " + std::to_string(members_.size()) + " updated");
+                                  std::to_string(updated) + " of " + std::to_string(members_.size()) + " updated");
     if (!due.empty()) {
       line.why = and_list(due) + (due.size() == 1 ? " is" : " are") + " to be replaced" +
                  (due.size() == 1 || shape_.options.recreate ? "" : ", from the last one down");
@@ -141,9 +153,10 @@ class SetExplanation {
                  " at an older revision until deleted: the update strategy is OnDelete";
       line.hint = explanation_.kubectl("delete pod " + kept.back());
     } else {
-      line.why = "the partition " + std::to_string(shape_.partition) + " keeps " + and_list(kept) + " at an older revision";
+      line.why =
+          "the partition " + std::to_string(shape_.partition) + " keeps " + and_list(kept) + " at an older revision";
       line.hint = explanation_.kubectl("patch sts " + shape_.name +
-                                 R"( -p '{"spec":{"updateStrategy":{"rollingUpdate":{"partition":0}}}}')");
+                                       R"( -p '{"spec":{"updateStrategy":{"rollingUpdate":{"partition":0}}}}')");
     }
   }
 
@@ -176,7 +189,9 @@ class SetExplanation {
     if (one.pod.is_null()) return missing(one, depth);
     if ((!one.wanted || shape_.terminating) && !one.state.terminating) {
       Line& line = explanation_.add(depth, Severity::kWaiting, "pod/" + one.name, "is to go");
-      line.why = shape_.terminating ? "it goes with its set" : "the set is to have " + counted(shape_.replicas, "replica") + "; this one is deleted next";
+      line.why = shape_.terminating
+                     ? "it goes with its set"
+                     : "the set is to have " + counted(shape_.replicas, "replica") + "; this one is deleted next";
       if (one.state.ready) explain_budgets(explanation_, one.pod, Disruption::kDeletion, depth + 1);
       return;
     }
@@ -187,14 +202,16 @@ class SetExplanation {
       return;
     }
     if (one.state.ready && !one.state.terminating) {
-      Line& line = explanation_.add(depth, Severity::kWaiting, "pod/" + one.name, "Ready", changed_at(api::condition_of(one.pod, "Ready")));
+      Line& line = explanation_.add(depth, Severity::kWaiting, "pod/" + one.name, "Ready",
+                                    changed_at(api::condition_of(one.pod, "Ready")));
       line.why = "it has to stay ready for " + std::to_string(shape_.min_ready_seconds) + "s (minReadySeconds); " +
                  human_duration(one.state.available_in) + " are left";
       return;
     }
     explain_pod(explanation_, one.pod, depth);
     if (outdated(one) && !one.state.terminating && !one.state.ended && !held_back(one)) {
-      Line& line = explanation_.add(depth + 1, Severity::kNote, "revision " + std::string(one.state.revision), "older than the set's");
+      Line& line = explanation_.add(depth + 1, Severity::kNote, "revision " + std::string(one.state.revision),
+                                    "older than the set's");
       line.why = "its template is no longer asked for; the set replaces it as it is";
     }
   }
@@ -203,7 +220,8 @@ class SetExplanation {
     const Value& condition = api::condition_of(set_, "berth.dev/ClaimTemplates");
     if (condition["status"].as_string() != "False") return;
     const std::string reason = condition["reason"].str();
-    Line& line = explanation_.add(depth, reason == "CannotExpand" ? Severity::kBroken : Severity::kWaiting, "claim templates", reason, changed_at(condition));
+    Line& line = explanation_.add(depth, reason == "CannotExpand" ? Severity::kBroken : Severity::kWaiting,
+                                  "claim templates", reason, changed_at(condition));
     line.why = shortened(condition["message"].as_string());
   }
 
@@ -211,18 +229,20 @@ class SetExplanation {
   void all_well(int depth) {
     for (std::size_t i = 0; i < members_.size(); ++i) {
       if (i == kMostWell && members_.size() > kMostWell + 1) {
-        explanation_.add(depth, Severity::kGood, counted(static_cast<std::int64_t>(members_.size() - i), "more pod"), "Ready");
+        explanation_.add(depth, Severity::kGood, counted(static_cast<std::int64_t>(members_.size() - i), "more pod"),
+                         "Ready");
         return;
       }
       const Value& pod = members_[i].pod;
-      Line& line = explanation_.add(depth, Severity::kGood, "pod/" + members_[i].name, "Ready on " + pod["spec"]["nodeName"].str(),
-                              changed_at(api::condition_of(pod, "Ready")));
+      Line& line =
+          explanation_.add(depth, Severity::kGood, "pod/" + members_[i].name,
+                           "Ready on " + pod["spec"]["nodeName"].str(), changed_at(api::condition_of(pod, "Ready")));
       for (const Value& status : pod["status"]["containerStatuses"]) {
         const auto ended = time_in(status["lastState"]["terminated"]["finishedAt"]);
         if (!ended || explanation_.now() - *ended > kRecent) continue;
         line.severity = Severity::kNote;
-        line.why = "container " + status["name"].str() + " ended " + explanation_.ago(*ended) + " and was started again, " +
-                   counted(status["restartCount"].as_int(), "time") + " in all";
+        line.why = "container " + status["name"].str() + " ended " + explanation_.ago(*ended) +
+                   " and was started again, " + counted(status["restartCount"].as_int(), "time") + " in all";
         line.hint = explanation_.kubectl("logs " + members_[i].name + " -c " + status["name"].str() + " --previous");
       }
     }
@@ -245,7 +265,8 @@ class SetExplanation {
     for (const Value& one_template : set_["spec"]["volumeClaimTemplates"]) {
       const std::string claim = controllers::claim_name(shape_, api::name_of(one_template), one.ordinal);
       // Claims that are not there are made with the pod.
-      if (!explanation_.in_namespace(kPersistentVolumeClaims, claim).is_null()) explain_claim(explanation_, claim, to_be, false, depth + 1);
+      if (!explanation_.in_namespace(kPersistentVolumeClaims, claim).is_null())
+        explain_claim(explanation_, claim, to_be, false, depth + 1);
     }
   }
 
@@ -259,7 +280,8 @@ class SetExplanation {
     if (after.empty()) return;
     const std::string names = after.size() <= 3 ? and_list(after) : after.front() + " to " + after.back();
     Line& line = explanation_.add(depth, Severity::kNote, names, "not made yet");
-    line.why = "the set goes in order: " + first.name + " has to be " + (shape_.min_ready_seconds > 0 ? "available" : "ready") + " first";
+    line.why = "the set goes in order: " + first.name + " has to be " +
+               (shape_.min_ready_seconds > 0 ? "available" : "ready") + " first";
   }
 
   static constexpr std::size_t kMostMembers = 3, kMostWell = 5;
@@ -275,8 +297,12 @@ class SetExplanation {
 
 }  // namespace
 
-void explain_set(Explanation& explanation, const Value& set, int depth) { SetExplanation(explanation, set).tell(depth); }
+void explain_set(Explanation& explanation, const Value& set, int depth) {
+  SetExplanation(explanation, set).tell(depth);
+}
 
-void explain_pod_of_name(Explanation& explanation, const Value& set, int ordinal, int depth) { SetExplanation(explanation, set).tell_place(ordinal, depth); }
+void explain_pod_of_name(Explanation& explanation, const Value& set, int ordinal, int depth) {
+  SetExplanation(explanation, set).tell_place(ordinal, depth);
+}
 
 }  // namespace berth::why

@@ -14,7 +14,8 @@ const api::Resource kJobs{"batch", "v1", "jobs"};
 struct SetWorld {
   World world;
   SetWorld() {
-    world.put(kStatefulSets, from(R"({"kind":"StatefulSet","metadata":{"name":"web","namespace":"default","uid":"set","generation":1},
+    world.put(kStatefulSets,
+              from(R"({"kind":"StatefulSet","metadata":{"name":"web","namespace":"default","uid":"set","generation":1},
       "spec":{"replicas":3,"selector":{"matchLabels":{"app":"web"}},"podManagementPolicy":"OrderedReady",
               "updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":0}},"template":{}},
       "status":{"observedGeneration":1,"currentRevision":"web-a","updateRevision":"web-a"}})"));
@@ -24,7 +25,8 @@ struct SetWorld {
   Value& spec() { return set().mut("spec"); }
   Value& member(const std::string& name, const char* revision = "web-a") {
     Value& pod = world.ready_pod(name);
-    pod.mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"StatefulSet","name":"web","uid":"set"}])"));
+    pod.mut("metadata")
+        .set("ownerReferences", from(R"([{"controller":true,"kind":"StatefulSet","name":"web","uid":"set"}])"));
     pod.mut("metadata").mut("labels").set("controller-revision-hash", revision);
     return pod;
   }
@@ -32,8 +34,13 @@ struct SetWorld {
     world.unready(name);
     Value& status = world.pod(name).mut("status").mut("containerStatuses").mut(std::size_t{0});
     status.set("ready", false).set("restartCount", 3);
-    status.set("state", from(R"({"waiting":{"reason":"CrashLoopBackOff","message":"back-off 40s restarting failed container=db"}})"));
-    status.set("lastState", from(R"({"terminated":{"exitCode":1,"startedAt":"2026-01-02T03:03:52Z","finishedAt":"2026-01-02T03:03:55Z"}})"));
+    status.set(
+        "state",
+        from(R"({"waiting":{"reason":"CrashLoopBackOff","message":"back-off 40s restarting failed container=db"}})"));
+    status.set(
+        "lastState",
+        from(
+            R"({"terminated":{"exitCode":1,"startedAt":"2026-01-02T03:03:52Z","finishedAt":"2026-01-02T03:03:55Z"}})"));
   }
   // The template is of revision b now; no member is.
   void new_revision() { set().mut("status").set("updateRevision", "web-b"); }
@@ -60,7 +67,8 @@ TEST(WhySet, AHealthySetShowsItsMembers) {
 TEST(WhySet, AMemberThatKeepsEndingIsNotedBetweenItsEnds) {
   SetWorld s;
   Value& status = s.world.pod("web-1").mut("status").mut("containerStatuses").mut(std::size_t{0});
-  status.set("restartCount", 4).set("lastState", from(R"({"terminated":{"exitCode":1,"finishedAt":"2026-01-02T03:04:00Z"}})"));
+  status.set("restartCount", 4)
+      .set("lastState", from(R"({"terminated":{"exitCode":1,"finishedAt":"2026-01-02T03:04:00Z"}})"));
   Line line = line_of(s.report(), "pod/web-1");
   EXPECT_EQ(line.severity, Severity::kNote);
   EXPECT_EQ(line.why, "container db ended 5s ago and was started again, 4 times in all");
@@ -77,9 +85,10 @@ TEST(WhySet, OrderedWaitsForTheLowestMemberAndThoseBehindComeLater) {
   const Report report = s.report();
   EXPECT_EQ(report.lines[0].state, "1 of 5 ready");
   EXPECT_EQ(report.cause()->object, "container db");
-  EXPECT_EQ(report.summary(kNow),
-            "statefulset/web waits for pod/web-1, container db (for 10s): 10s ago it ended with exit code 1, having run for 3s; 3 restarts so far, "
-            "the next in 30s");
+  EXPECT_EQ(
+      report.summary(kNow),
+      "statefulset/web waits for pod/web-1, container db (for 10s): 10s ago it ended with exit code 1, having run for 3s; 3 restarts so far, "
+      "the next in 30s");
   const Line rest = line_of(report, "web-2, web-3 and web-4");
   EXPECT_EQ(rest.state, "not made yet");
   EXPECT_EQ(rest.why, "the set goes in order: web-1 has to be ready first");
@@ -113,7 +122,8 @@ TEST(WhySet, OrdinalsStartWhereTheSetSays) {
 TEST(WhySet, AMissingMemberHasTheWordsOfTheSetsEvents) {
   SetWorld s;
   s.world.erase(kPods, "web-2");
-  s.world.event(s.set(), "Warning", "FailedCreate", "create Pod web-20 in StatefulSet web failed error: another", "", "2026-01-02T03:04:04Z");
+  s.world.event(s.set(), "Warning", "FailedCreate", "create Pod web-20 in StatefulSet web failed error: another", "",
+                "2026-01-02T03:04:04Z");
   s.world.event(s.set(), "Warning", "FailedCreate", "create Pod web-2 in StatefulSet web failed error: exceeded quota");
   const Report report = s.report();
   EXPECT_EQ(report.cause()->object, "pod/web-2");
@@ -133,7 +143,8 @@ TEST(WhySet, AMissingMemberShowsItsClaims) {
   s.spec().set("volumeClaimTemplates", from(R"([{"metadata":{"name":"data"}},{"metadata":{"name":"logs"}}])"));
   const Report report = s.report();
   EXPECT_EQ(report.cause()->object, "pvc/data-web-2");
-  EXPECT_EQ(report.cause()->why, "it is being deleted; it stays until whoever put the finalizer example.com/backup there removes it");
+  EXPECT_EQ(report.cause()->why,
+            "it is being deleted; it stays until whoever put the finalizer example.com/backup there removes it");
   EXPECT_FALSE(has_line(report, "pvc/logs-web-2")) << "made with the pod";
 }
 
@@ -218,7 +229,8 @@ TEST(WhySet, ABudgetThatCountsEverythingHoldsARollout) {
 
 TEST(WhySet, ClaimTemplatesThatCannotBeFollowed) {
   SetWorld s;
-  s.set().mut("status").set("conditions", from(R"([{"type":"berth.dev/ClaimTemplates","status":"False","reason":"CannotExpand",
+  s.set().mut("status").set("conditions",
+                            from(R"([{"type":"berth.dev/ClaimTemplates","status":"False","reason":"CannotExpand",
     "message":"class fixed does not allow expansion","lastTransitionTime":"2026-01-02T03:03:05Z"}])"));
   Report report = s.report();
   EXPECT_EQ(report.cause()->object, "claim templates");
@@ -235,7 +247,8 @@ TEST(WhySet, OrdinalsThatAreSkipped) {
   EXPECT_EQ(s.report().cause()->object, "pod/web-3");
   s.member("web-3");
   EXPECT_FALSE(s.report().waiting());
-  EXPECT_EQ(s.world.explain(kPods, "web-1").cause()->why, "statefulset/web leaves this ordinal out (berth.dev/skip-ordinals)");
+  EXPECT_EQ(s.world.explain(kPods, "web-1").cause()->why,
+            "statefulset/web leaves this ordinal out (berth.dev/skip-ordinals)");
   EXPECT_EQ(s.world.explain(kPods, "web-4").cause()->hint, "kubectl scale sts/web --replicas=4");
 }
 
@@ -246,7 +259,10 @@ TEST(WhySet, MembersBeyondTheReplicasGoFromTheLastOneDown) {
   EXPECT_EQ(report.lines[0].state, "1 of 1 ready");
   EXPECT_EQ(report.cause()->object, "pod/web-2");
   EXPECT_EQ(report.cause()->why, "the set is to have 1 replica; this one is deleted next");
-  s.world.pod("web-2").mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:25Z").set("deletionGracePeriodSeconds", 30);
+  s.world.pod("web-2")
+      .mut("metadata")
+      .set("deletionTimestamp", "2026-01-02T03:04:25Z")
+      .set("deletionGracePeriodSeconds", 30);
   report = s.report();
   EXPECT_EQ(report.cause()->object, "deletion");
 }
@@ -254,7 +270,8 @@ TEST(WhySet, MembersBeyondTheReplicasGoFromTheLastOneDown) {
 TEST(WhySet, ItsConditionProgressingSpeaksFirst) {
   SetWorld s;
   s.crash("web-1");
-  s.set().mut("status").set("conditions", from(R"([{"type":"Progressing","status":"False","reason":"ProgressDeadlineExceeded",
+  s.set().mut("status").set("conditions",
+                            from(R"([{"type":"Progressing","status":"False","reason":"ProgressDeadlineExceeded",
     "message":"web-1 has not been ready for 10m.","lastTransitionTime":"2026-01-02T02:54:05Z"}])"));
   const Report report = s.report();
   EXPECT_EQ(report.lines[0].severity, Severity::kBroken);
@@ -268,11 +285,15 @@ TEST(WhySet, WhatOnlyItsConditionKnowsIsWaitedForToo) {
     const char* status;
     const char* reason;
     Severity severity;
-  } cases[] = {{"True", "Updating", Severity::kWaiting}, {"False", "Refused", Severity::kBroken}, {"True", "Complete", Severity::kGood},
-               {"True", "Partition", Severity::kGood},   {"True", "OnDelete", Severity::kGood}};
+  } cases[] = {{"True", "Updating", Severity::kWaiting},
+               {"False", "Refused", Severity::kBroken},
+               {"True", "Complete", Severity::kGood},
+               {"True", "Partition", Severity::kGood},
+               {"True", "OnDelete", Severity::kGood}};
   for (const auto& one : cases) {
     SetWorld s;
-    Value condition = Value::object({{"type", "Progressing"}, {"status", one.status}, {"reason", one.reason}, {"message", "words"}});
+    Value condition =
+        Value::object({{"type", "Progressing"}, {"status", one.status}, {"reason", one.reason}, {"message", "words"}});
     s.set().mut("status").set("conditions", Value::array({condition}));
     const Report report = s.report();
     EXPECT_EQ(report.lines[0].severity, one.severity) << one.reason;
@@ -290,7 +311,10 @@ TEST(WhySet, AChangeThatNobodyHasTakenUp) {
 
 TEST(WhySet, ASetOnItsWayOut) {
   SetWorld s;
-  s.set().mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:00Z").set("finalizers", from(R"(["foregroundDeletion"])"));
+  s.set()
+      .mut("metadata")
+      .set("deletionTimestamp", "2026-01-02T03:04:00Z")
+      .set("finalizers", from(R"(["foregroundDeletion"])"));
   const Report report = s.report();
   EXPECT_TRUE(report.waiting());
   EXPECT_EQ(report.lines[0].state, "3 of 3 ready, being deleted");
@@ -315,7 +339,9 @@ TEST(WhySet, AskedAboutAMemberThatIsNotThereItNamesTheOneBefore) {
 
 TEST(WhySet, PodsOfOthersWithTheSameLabelsAreNotItsOwn) {
   SetWorld s;
-  s.world.ready_pod("web-9").mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"StatefulSet","name":"x","uid":"x"}])"));
+  s.world.ready_pod("web-9")
+      .mut("metadata")
+      .set("ownerReferences", from(R"([{"controller":true,"kind":"StatefulSet","name":"x","uid":"x"}])"));
   EXPECT_FALSE(s.report().waiting());
 }
 
@@ -337,7 +363,11 @@ struct DeploymentWorld {
     Value set = from(R"({"metadata":{"namespace":"default","generation":1,"labels":{"app":"web"},
       "ownerReferences":[{"controller":true,"kind":"Deployment","name":"api","uid":"d"}]},
       "spec":{"selector":{"matchLabels":{"app":"web"}}},"status":{"observedGeneration":1}})");
-    set.mut("metadata").set("name", name).set("uid", name).mut("annotations").set("deployment.kubernetes.io/revision", std::to_string(revision));
+    set.mut("metadata")
+        .set("name", name)
+        .set("uid", name)
+        .mut("annotations")
+        .set("deployment.kubernetes.io/revision", std::to_string(revision));
     set.mut("spec").set("replicas", replicas);
     set.mut("status").set("replicas", replicas);
     world.put(kReplicaSets, std::move(set));
@@ -354,13 +384,15 @@ TEST(WhyDeployment, GoesByItsNewestSetToThePod) {
   DeploymentWorld d;
   d.world.unready("api-b-x");
   Value& status = d.world.pod("api-b-x").mut("status").mut("containerStatuses").mut(std::size_t{0});
-  status.set("ready", false).set("state", from(R"({"waiting":{"reason":"ErrImagePull","message":"manifest unknown"}})"));
+  status.set("ready", false)
+      .set("state", from(R"({"waiting":{"reason":"ErrImagePull","message":"manifest unknown"}})"));
   const Report report = d.report();
   EXPECT_EQ(report.lines[0].state, "2 of 2 available");
   EXPECT_EQ(report.lines[0].why, "ReplicaSet \"api-b\" is progressing");
   EXPECT_EQ(report.lines[1].object, "replicaset/api-b");
   EXPECT_EQ(line_of(report, "replicaset/api-a").state, "2 pods");
-  EXPECT_TRUE(report.summary(kNow).starts_with("deployment/api waits for replicaset/api-b, pod/api-b-x, container db: its image db:1 is not here"))
+  EXPECT_TRUE(report.summary(kNow).starts_with(
+      "deployment/api waits for replicaset/api-b, pod/api-b-x, container db: its image db:1 is not here"))
       << report.summary(kNow);
 }
 
@@ -386,7 +418,10 @@ TEST(WhyDeployment, WhatIsCompleteIsWell) {
 
 TEST(WhyDeployment, FailuresOfItsControllerSpeak) {
   DeploymentWorld d;
-  d.world.at(kDeployments, "api").mut("status").mut("conditions").push(from(R"({"type":"ReplicaFailure","status":"True","message":"exceeded quota"})"));
+  d.world.at(kDeployments, "api")
+      .mut("status")
+      .mut("conditions")
+      .push(from(R"({"type":"ReplicaFailure","status":"True","message":"exceeded quota"})"));
   EXPECT_EQ(d.report().lines[0].why, "exceeded quota");
   EXPECT_EQ(d.report().lines[0].severity, Severity::kBroken);
 }
@@ -403,10 +438,13 @@ TEST(WhyReplicaSet, PodsThatCannotBeMade) {
 
 TEST(WhyDaemonSet, WaitsForItsPodsAndItsUpdate) {
   World world;
-  Value& set = world.put(kDaemonSets, from(R"({"metadata":{"name":"logs","namespace":"default","uid":"ds","generation":1},
+  Value& set =
+      world.put(kDaemonSets, from(R"({"metadata":{"name":"logs","namespace":"default","uid":"ds","generation":1},
     "spec":{"selector":{"matchLabels":{"app":"web"}},"updateStrategy":{"type":"RollingUpdate"}},
     "status":{"observedGeneration":1,"desiredNumberScheduled":1,"currentNumberScheduled":1,"updatedNumberScheduled":1,"numberReady":1}})"));
-  world.ready_pod("logs-x").mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"DaemonSet","name":"logs","uid":"ds"}])"));
+  world.ready_pod("logs-x")
+      .mut("metadata")
+      .set("ownerReferences", from(R"([{"controller":true,"kind":"DaemonSet","name":"logs","uid":"ds"}])"));
   EXPECT_FALSE(world.explain(kDaemonSets, "logs").waiting());
   set.mut("status").set("updatedNumberScheduled", 0);
   EXPECT_EQ(world.explain(kDaemonSets, "logs").cause()->why, "0 of 1 updated");
@@ -439,7 +477,10 @@ TEST_P(JobSteps, Say) {
   job.mut("spec").set("selector", from(R"({"matchLabels":{"app":"web"}})"));
   job.set("kind", "Job");
   world.put(kJobs, job);
-  if (one.with_pod) world.ready_pod("j-x").mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"Job","name":"j","uid":"j"}])"));
+  if (one.with_pod)
+    world.ready_pod("j-x")
+        .mut("metadata")
+        .set("ownerReferences", from(R"([{"controller":true,"kind":"Job","name":"j","uid":"j"}])"));
   const Report report = world.explain(kJobs, "j");
   EXPECT_EQ(report.waiting(), one.waiting) << render(report, kNow, {});
   if (!one.waiting) return;
@@ -449,13 +490,18 @@ TEST_P(JobSteps, Say) {
 
 INSTANTIATE_TEST_SUITE_P(
     Why, JobSteps,
-    ::testing::Values(JobCase{"complete", R"({"spec":{},"status":{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}})", false, false, "", ""},
-                      JobCase{"failed", R"({"spec":{},"status":{"failed":7,"conditions":[{"type":"Failed","status":"True",
-                              "reason":"BackoffLimitExceeded","message":"Job has reached the specified backoff limit"}]}})", false, true, "job/j", "backoff limit"},
-                      JobCase{"suspended", R"({"spec":{"suspend":true},"status":{}})", false, true, "job/j", "makes no pods"},
-                      JobCase{"working", R"({"spec":{},"status":{}})", true, true, "pod/j-x", "waits for it to end"},
-                      JobCase{"noPodYet", R"({"spec":{},"status":{"failed":1,"startTime":"2026-01-02T03:00:05Z"}})", false, true, "1 pod", "about to make it"},
-                      JobCase{"noController", R"({"spec":{},"status":{}})", false, true, "job/j", "has not taken it up yet"}),
+    ::testing::Values(
+        JobCase{"complete",
+                R"({"spec":{},"status":{"succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}})", false,
+                false, "", ""},
+        JobCase{"failed", R"({"spec":{},"status":{"failed":7,"conditions":[{"type":"Failed","status":"True",
+                              "reason":"BackoffLimitExceeded","message":"Job has reached the specified backoff limit"}]}})",
+                false, true, "job/j", "backoff limit"},
+        JobCase{"suspended", R"({"spec":{"suspend":true},"status":{}})", false, true, "job/j", "makes no pods"},
+        JobCase{"working", R"({"spec":{},"status":{}})", true, true, "pod/j-x", "waits for it to end"},
+        JobCase{"noPodYet", R"({"spec":{},"status":{"failed":1,"startTime":"2026-01-02T03:00:05Z"}})", false, true,
+                "1 pod", "about to make it"},
+        JobCase{"noController", R"({"spec":{},"status":{}})", false, true, "job/j", "has not taken it up yet"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(WhyJob, BetweenTwoTriesTheLastFailureSpeaks) {
@@ -465,7 +511,8 @@ TEST(WhyJob, BetweenTwoTriesTheLastFailureSpeaks) {
   auto failed_pod = [&](const std::string& name, const char* finished) {
     Value& pod = world.ready_pod(name);
     pod.mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"Job","name":"j","uid":"j"}])"));
-    Value end = Value::object({{"exitCode", 2}, {"reason", "Error"}, {"startedAt", finished}, {"finishedAt", finished}});
+    Value end =
+        Value::object({{"exitCode", 2}, {"reason", "Error"}, {"startedAt", finished}, {"finishedAt", finished}});
     pod.mut("status").set("phase", "Failed");
     pod.mut("status").mut("containerStatuses").mut(std::size_t{0}).set("state", Value::object({{"terminated", end}}));
   };
@@ -476,7 +523,9 @@ TEST(WhyJob, BetweenTwoTriesTheLastFailureSpeaks) {
   EXPECT_EQ(line_of(report, "next pod").why, "after 2 failures on end the job waits before it tries again");
   EXPECT_EQ(line_of(report, "tries").why, "after 3 failures the job gives up");
   EXPECT_FALSE(has_line(report, "pod/j-a"));
-  EXPECT_TRUE(report.summary(kNow).starts_with("job/j waits for pod/j-b, container db (for 5s): 5s ago it ended with exit code 2")) << report.summary(kNow);
+  EXPECT_TRUE(report.summary(kNow).starts_with(
+      "job/j waits for pod/j-b, container db (for 5s): 5s ago it ended with exit code 2"))
+      << report.summary(kNow);
   // A success in between starts the count anew.
   world.pod("j-a").mut("status").set("phase", "Succeeded");
   report = world.explain(kJobs, "j");
@@ -501,10 +550,12 @@ TEST(WhyClaim, WaitsForItsFirstConsumer) {
   EXPECT_EQ(report.cause()->object, "pvc/data");
   EXPECT_EQ(line_of(report, "users").why, "no pod uses it");
 
-  world.ready_pod("b").mut("spec").set("volumes", from(R"([{"name":"d","persistentVolumeClaim":{"claimName":"data"}}])"));
+  world.ready_pod("b").mut("spec").set("volumes",
+                                       from(R"([{"name":"d","persistentVolumeClaim":{"claimName":"data"}}])"));
   world.unscheduled("b", "0/1 nodes are available: 1 Insufficient cpu. preemption: x");
   report = world.explain(kPersistentVolumeClaims, "data");
-  EXPECT_TRUE(report.summary(kNow).starts_with("pvc/data waits for pod/b, scheduling (for 60s): it asks for")) << report.summary(kNow);
+  EXPECT_TRUE(report.summary(kNow).starts_with("pvc/data waits for pod/b, scheduling (for 60s): it asks for"))
+      << report.summary(kNow);
 }
 
 TEST(WhyClaim, ThatIsToGrowWaits) {
@@ -547,7 +598,8 @@ TEST(WhyClaim, ATerminatingClaimWaitsForItsUsers) {
 // --- Names, fetching, text
 
 TEST(WhyNames, AreThoseOfKubectl) {
-  for (const char* word : {"sts", "statefulset", "StatefulSets", "statefulset.apps", "statefulsets.apps", "statefulsets.v1.apps"}) {
+  for (const char* word :
+       {"sts", "statefulset", "StatefulSets", "statefulset.apps", "statefulsets.apps", "statefulsets.v1.apps"}) {
     Result<api::Resource> resource = resource_named(word);
     ASSERT_TRUE(resource.ok()) << word;
     EXPECT_EQ(*resource, kStatefulSets) << word;
@@ -556,7 +608,8 @@ TEST(WhyNames, AreThoseOfKubectl) {
   EXPECT_EQ(*resource_named("jobs.batch"), kJobs);
   for (const char* word : {"service", "sts.batch", ""}) EXPECT_FALSE(resource_named(word).ok()) << word;
   EXPECT_EQ(resource_named("svc").error().message.find("a Service waits for nothing"), 0u);
-  EXPECT_EQ(resource_named("cm").error().message, "\"cm\" cannot be asked about; what can is: sts, deploy, rs, ds, job, po, pvc");
+  EXPECT_EQ(resource_named("cm").error().message,
+            "\"cm\" cannot be asked about; what can is: sts, deploy, rs, ds, job, po, pvc");
 }
 
 // Answers only what it has been given before, as a command that fetches does.

@@ -25,7 +25,8 @@ class World final : public Source {
                 "conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-02T02:04:05Z"}]}})"));
     put(api::resources::kLeases, from(R"({"metadata":{"name":"n1","namespace":"kube-node-lease"},
       "spec":{"renewTime":"2026-01-02T03:04:00.000000Z"}})"));
-    put(api::resources::kStorageClasses, from(R"({"metadata":{"name":"standard"},"volumeBindingMode":"WaitForFirstConsumer"})"));
+    put(api::resources::kStorageClasses,
+        from(R"({"metadata":{"name":"standard"},"volumeBindingMode":"WaitForFirstConsumer"})"));
   }
 
   Value object(const api::Resource& resource, const api::Name& name) override {
@@ -50,25 +51,35 @@ class World final : public Source {
     api::Name name = api::name_key(object);
     return objects_[resource][std::move(name)] = std::move(object);
   }
-  Value& at(const api::Resource& resource, const std::string& name, const std::string& ns = "default") { return objects_[resource].at({ns, name}); }
+  Value& at(const api::Resource& resource, const std::string& name, const std::string& ns = "default") {
+    return objects_[resource].at({ns, name});
+  }
   Value& pod(const std::string& name) { return at(api::resources::kPods, name); }
   Value& node(const std::string& name) { return at(api::resources::kNodes, name, ""); }
   Value& claim(const std::string& name) { return at(api::resources::kPersistentVolumeClaims, name); }
-  void erase(const api::Resource& resource, const std::string& name, const std::string& ns = "default") { objects_[resource].erase({ns, name}); }
+  void erase(const api::Resource& resource, const std::string& name, const std::string& ns = "default") {
+    objects_[resource].erase({ns, name});
+  }
 
-  void event(const Value& about, std::string_view type, std::string_view reason, std::string_view message, std::string_view path = {},
-             std::string_view last = "2026-01-02T03:04:00Z", std::string_view first = "2026-01-02T03:01:05Z", int count = 1) {
+  void event(const Value& about, std::string_view type, std::string_view reason, std::string_view message,
+             std::string_view path = {}, std::string_view last = "2026-01-02T03:04:00Z",
+             std::string_view first = "2026-01-02T03:01:05Z", int count = 1) {
     Value event = from(R"({"metadata":{"namespace":"default"}})");
     event.mut("metadata").set("name", "event-" + std::to_string(++events_));
     event.mut("involvedObject").set("uid", api::uid_of(about)).set("fieldPath", path);
-    event.set("type", type).set("reason", reason).set("message", message).set("lastTimestamp", last).set("firstTimestamp", first);
+    event.set("type", type)
+        .set("reason", reason)
+        .set("message", message)
+        .set("lastTimestamp", last)
+        .set("firstTimestamp", first);
     event.set("count", count);
     put(api::resources::kEvents, std::move(event));
   }
 
   // A pod on n1 that runs and is ready, with one container "db" and no volumes.
   Value& ready_pod(const std::string& name) {
-    Value pod = from(R"({"kind":"Pod","metadata":{"namespace":"default","creationTimestamp":"2026-01-02T02:34:05Z","labels":{"app":"web"}},
+    Value pod = from(
+        R"({"kind":"Pod","metadata":{"namespace":"default","creationTimestamp":"2026-01-02T02:34:05Z","labels":{"app":"web"}},
       "spec":{"nodeName":"n1","restartPolicy":"Always","schedulerName":"default-scheduler",
               "containers":[{"name":"db","image":"db:1"}]},
       "status":{"phase":"Running",
@@ -93,7 +104,8 @@ class World final : public Source {
   void unscheduled(const std::string& name, const std::string& message) {
     Value& pod = this->pod(name);
     pod.mut("spec").erase("nodeName");
-    pod.set("status", from(R"({"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable",
+    pod.set("status",
+            from(R"({"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable",
       "lastTransitionTime":"2026-01-02T03:03:05Z"}]})"));
     pod.mut("status").mut("conditions").mut(std::size_t{0}).set("message", message);
   }
@@ -101,12 +113,12 @@ class World final : public Source {
   void with_claim(const std::string& pod_name) {
     pod(pod_name).mut("spec").set("volumes", from(R"([{"name":"data","persistentVolumeClaim":{"claimName":"data"}}])"));
     put(api::resources::kPersistentVolumeClaims,
-        from(R"({"metadata":{"name":"data","namespace":"default","uid":"uid-data","creationTimestamp":"2026-01-02T03:02:05Z",
+        from(
+            R"({"metadata":{"name":"data","namespace":"default","uid":"uid-data","creationTimestamp":"2026-01-02T03:02:05Z",
                  "finalizers":["kubernetes.io/pvc-protection"]},
                  "spec":{"storageClassName":"standard","volumeName":"pv-data","resources":{"requests":{"storage":"1Gi"}}},
                  "status":{"phase":"Bound"}})"));
-    put(api::resources::kPersistentVolumes,
-        from(R"({"metadata":{"name":"pv-data"},
+    put(api::resources::kPersistentVolumes, from(R"({"metadata":{"name":"pv-data"},
                  "spec":{"capacity":{"storage":"1Gi"},"claimRef":{"name":"data","namespace":"default"},
                    "nodeAffinity":{"required":{"nodeSelectorTerms":[
                      {"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["n1"]}]}]}}},

@@ -25,7 +25,10 @@ const std::vector<Kind>& kinds() {
       {"daemonset", {"ds", "daemonset", "daemonsets"}, kDaemonSets, explain_daemon_set},
       {"job", {"job", "jobs"}, {"batch", "v1", "jobs"}, explain_job},
       {"pod", {"po", "pod", "pods"}, kPods, explain_pod},
-      {"pvc", {"pvc", "persistentvolumeclaim", "persistentvolumeclaims"}, kPersistentVolumeClaims, explain_claim_and_user},
+      {"pvc",
+       {"pvc", "persistentvolumeclaim", "persistentvolumeclaims"},
+       kPersistentVolumeClaims,
+       explain_claim_and_user},
   };
   return kAll;
 }
@@ -51,7 +54,9 @@ const Line* Report::cause() const {
     std::size_t next_from = 0;
     for (std::size_t i = from; i < lines.size() && lines[i].depth > at->depth; ++i) {
       const Line& line = lines[i];
-      if (line.depth != at->depth + 1 || line.severity < Severity::kWaiting || (next && line.severity <= next->severity)) continue;
+      if (line.depth != at->depth + 1 || line.severity < Severity::kWaiting ||
+          (next && line.severity <= next->severity))
+        continue;
       next = &line;
       next_from = i + 1;
     }
@@ -89,12 +94,15 @@ Result<api::Resource> resource_named(std::string_view word) {
   for (const Kind& kind : kinds()) {
     if (std::find(kind.words.begin(), kind.words.end(), parts.before) == kind.words.end()) continue;
     const api::Resource& resource = kind.resource;
-    if (!parts.found || parts.after == resource.group || parts.after == resource.version + "." + resource.group) return resource;
+    if (!parts.found || parts.after == resource.group || parts.after == resource.version + "." + resource.group)
+      return resource;
   }
   if (name == "svc" || name == "service" || name == "services") {
-    return error(Code::kInvalid, "a Service waits for nothing: DNS gives its ClusterIP, or the addresses of its ready pods where it is headless "
-                                 "(clusterIP: None); this cluster forwards no traffic to a ClusterIP but that of `kubernetes` and of DNS. "
-                                 "Ask about what runs its pods, such as deploy/NAME; kubectl get endpointslices shows those that are ready");
+    return error(
+        Code::kInvalid,
+        "a Service waits for nothing: DNS gives its ClusterIP, or the addresses of its ready pods where it is headless "
+        "(clusterIP: None); this cluster forwards no traffic to a ClusterIP but that of `kubernetes` and of DNS. "
+        "Ask about what runs its pods, such as deploy/NAME; kubectl get endpointslices shows those that are ready");
   }
   std::vector<std::string> known;
   for (const Kind& kind : kinds()) known.emplace_back(kind.words.front());
@@ -110,7 +118,9 @@ Result<Report> explain(const Question& question, Source& source, Time now) {
     }
     return explanation.finish();
   }
-  if (source.complete() && question.resource == kPods && explain_missing_member(explanation, question.name.name, source)) return explanation.finish();
+  if (source.complete() && question.resource == kPods &&
+      explain_missing_member(explanation, question.name.name, source))
+    return explanation.finish();
   return api::not_found(question.resource, question.name.name);
 }
 

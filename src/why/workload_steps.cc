@@ -19,7 +19,8 @@ std::vector<Value> owned(Explanation& explanation, const api::Resource& resource
   return objects;
 }
 
-// True where the object is on its way out, or its controller has not seen it as it is now: nothing more is to be said then.
+// True where the object is on its way out, or its controller has not seen it as it is now: nothing more is to be said
+// then.
 bool told_by_state(Explanation& explanation, const Value& object, Line& line) {
   if (api::is_terminating(object)) {
     line.severity = Severity::kWaiting;
@@ -53,7 +54,9 @@ void explain_first_waiting(Explanation& explanation, const std::vector<Value>& p
 void tell_creation(Explanation& explanation, const Value& owner, std::int64_t missing, int depth) {
   if (missing <= 0) return;
   Line& line = explanation.add(depth, Severity::kWaiting, counted(missing, "pod"), "not made yet");
-  const Value event = newest(explanation.events_of(owner), [](const Value& event) { return is_warning(event) && event["reason"].as_string() == "FailedCreate"; });
+  const Value event = newest(explanation.events_of(owner), [](const Value& event) {
+    return is_warning(event) && event["reason"].as_string() == "FailedCreate";
+  });
   line.why = "the controller is about to make " + std::string(missing == 1 ? "it" : "them");
   if (event.is_null()) return;
   line.severity = Severity::kBroken;
@@ -65,7 +68,8 @@ void tell_creation(Explanation& explanation, const Value& owner, std::int64_t mi
 void explain_retry(Explanation& explanation, const Value& job, const std::vector<Value>& pods, int depth) {
   Time last_success{};
   for (const Value& pod : pods) {
-    if (pod["status"]["phase"].as_string() == "Succeeded") last_success = std::max(last_success, controllers::job::finished_at(pod));
+    if (pod["status"]["phase"].as_string() == "Succeeded")
+      last_success = std::max(last_success, controllers::job::finished_at(pod));
   }
   const Value* last = nullptr;
   std::int64_t failures = 0;
@@ -75,8 +79,10 @@ void explain_retry(Explanation& explanation, const Value& job, const std::vector
     if (!last || controllers::job::finished_at(*last) < controllers::job::finished_at(pod)) last = &pod;
   }
   if (!last) return tell_creation(explanation, job, 1, depth);
-  const Duration left = controllers::job::backoff_left(failures, controllers::job::finished_at(*last), explanation.now());
-  Line& line = explanation.add(depth, Severity::kWaiting, "next pod", left > Duration::zero() ? "in " + human_duration(left) : "due");
+  const Duration left =
+      controllers::job::backoff_left(failures, controllers::job::finished_at(*last), explanation.now());
+  Line& line = explanation.add(depth, Severity::kWaiting, "next pod",
+                               left > Duration::zero() ? "in " + human_duration(left) : "due");
   line.why = "after " + counted(failures, "failure") + " on end the job waits before it tries again";
   explain_pod(explanation, *last, depth);
 }
@@ -91,10 +97,14 @@ void explain_replica_set(Explanation& explanation, const Value& set, int depth) 
   const std::int64_t wanted = set["spec"]["replicas"].as_int(1);
   const std::vector<Value> pods = owned(explanation, kPods, set);
   const auto ready = std::count_if(pods.begin(), pods.end(), pod_is_well);
-  Line& line = explanation.add(depth, ready == wanted ? Severity::kGood : Severity::kWaiting, "replicaset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
+  Line& line = explanation.add(depth, ready == wanted ? Severity::kGood : Severity::kWaiting,
+                               "replicaset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
   if (told_by_state(explanation, set, line) || explanation.guessing()) return;
-  const auto staying = std::count_if(pods.begin(), pods.end(), [](const Value& pod) { return !api::is_terminating(pod) && !api::is_pod_terminal(pod); });
-  if (api::condition_is_true(set, "ReplicaFailure")) tell_condition(api::condition_of(set, "ReplicaFailure"), Severity::kBroken, line);
+  const auto staying = std::count_if(pods.begin(), pods.end(), [](const Value& pod) {
+    return !api::is_terminating(pod) && !api::is_pod_terminal(pod);
+  });
+  if (api::condition_is_true(set, "ReplicaFailure"))
+    tell_condition(api::condition_of(set, "ReplicaFailure"), Severity::kBroken, line);
   tell_creation(explanation, set, wanted - staying, depth + 1);
   explain_first_waiting(explanation, pods, depth + 1);
 }
@@ -103,21 +113,23 @@ void explain_deployment(Explanation& explanation, const Value& deployment, int d
   const std::int64_t wanted = deployment["spec"]["replicas"].as_int(1);
   const Value& status = deployment["status"];
   Line& line = explanation.add(depth, Severity::kGood, "deployment/" + std::string(api::name_of(deployment)),
-                         ready_words(status["availableReplicas"].as_int(), wanted, "available"));
+                               ready_words(status["availableReplicas"].as_int(), wanted, "available"));
   if (told_by_state(explanation, deployment, line)) return;
   const bool complete = status["updatedReplicas"].as_int() == wanted && status["replicas"].as_int() == wanted &&
                         status["availableReplicas"].as_int() == wanted;
   const Value& progressing = api::condition_of(deployment, "Progressing");
   // A rollout that came to its end stays told as such, whatever has become of its pods since.
   const bool rolled_out = progressing["reason"].as_string() == "NewReplicaSetAvailable";
-  if (!complete) tell_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Severity::kWaiting, line);
+  if (!complete)
+    tell_condition(rolled_out ? api::condition_of(deployment, "Available") : progressing, Severity::kWaiting, line);
   if (progressing["reason"].as_string() == "ProgressDeadlineExceeded") line.severity = Severity::kBroken;
   if (deployment["spec"]["paused"].as_bool()) {
     line.state += ", paused";
     line.severity = std::max(line.severity, Severity::kNote);
     line.hint = explanation.kubectl("rollout resume deployment/" + std::string(api::name_of(deployment)));
   }
-  if (api::condition_is_true(deployment, "ReplicaFailure")) tell_condition(api::condition_of(deployment, "ReplicaFailure"), Severity::kBroken, line);
+  if (api::condition_is_true(deployment, "ReplicaFailure"))
+    tell_condition(api::condition_of(deployment, "ReplicaFailure"), Severity::kBroken, line);
   // The newest first: it is the one that has to come up.
   std::vector<Value> sets = owned(explanation, kReplicaSets, deployment);
   auto revision = [](const Value& set) {
@@ -130,7 +142,8 @@ void explain_deployment(Explanation& explanation, const Value& deployment, int d
     if (i == 0) {
       explain_replica_set(explanation, set, depth + 1);
     } else if (set["status"]["replicas"].as_int() > 0) {
-      Line& old = explanation.add(depth + 1, Severity::kNote, "replicaset/" + std::string(api::name_of(set)), counted(set["status"]["replicas"].as_int(), "pod"));
+      Line& old = explanation.add(depth + 1, Severity::kNote, "replicaset/" + std::string(api::name_of(set)),
+                                  counted(set["status"]["replicas"].as_int(), "pod"));
       old.why = "of an older revision; its pods go as the new ones become available";
     }
   }
@@ -140,13 +153,14 @@ void explain_daemon_set(Explanation& explanation, const Value& set, int depth) {
   const Value& status = set["status"];
   const std::int64_t wanted = status["desiredNumberScheduled"].as_int(), ready = status["numberReady"].as_int(),
                      updated = status["updatedNumberScheduled"].as_int();
-  Line& line = explanation.add(depth, ready < wanted ? Severity::kWaiting : Severity::kGood, "daemonset/" + std::string(api::name_of(set)),
-                         ready_words(ready, wanted, "ready"));
+  Line& line = explanation.add(depth, ready < wanted ? Severity::kWaiting : Severity::kGood,
+                               "daemonset/" + std::string(api::name_of(set)), ready_words(ready, wanted, "ready"));
   if (told_by_state(explanation, set, line)) return;
   if (updated < wanted) {
     const bool on_delete = set["spec"]["updateStrategy"]["type"].as_string() == "OnDelete";
     line.severity = std::max(line.severity, on_delete ? Severity::kNote : Severity::kWaiting);
-    line.why = ready_words(updated, wanted, "updated") + (on_delete ? "; the others stay until deleted: the update strategy is OnDelete" : "");
+    line.why = ready_words(updated, wanted, "updated") +
+               (on_delete ? "; the others stay until deleted: the update strategy is OnDelete" : "");
   }
   if (wanted == 0) line.why = "no node is to have a pod of it";
   const std::vector<Value> pods = owned(explanation, kPods, set);
@@ -158,8 +172,10 @@ void explain_daemon_set(Explanation& explanation, const Value& set, int depth) {
 void explain_job(Explanation& explanation, const Value& job, int depth) {
   const Value& status = job["status"];
   const std::string name(api::name_of(job));
-  const std::int64_t wanted = job["spec"]["completions"].as_int(1), done = status["succeeded"].as_int(), failed = status["failed"].as_int();
-  Line& line = explanation.add(depth, Severity::kWaiting, "job/" + name, ready_words(done, wanted, "completed"), time_in(status["startTime"]));
+  const std::int64_t wanted = job["spec"]["completions"].as_int(1), done = status["succeeded"].as_int(),
+                     failed = status["failed"].as_int();
+  Line& line = explanation.add(depth, Severity::kWaiting, "job/" + name, ready_words(done, wanted, "completed"),
+                               time_in(status["startTime"]));
   if (told_by_state(explanation, job, line)) return;
   if (const Value& complete = api::condition_of(job, "Complete"); complete["status"].as_string() == "True") {
     line.severity = Severity::kGood;
@@ -199,7 +215,8 @@ void explain_job(Explanation& explanation, const Value& job, int depth) {
   line.why = counted(static_cast<std::int64_t>(active.size()), "pod") + " at work";
   for (const Value& pod : active) {
     const auto at_work = changed_at(api::condition_of(pod, "Ready"));
-    explanation.add(depth + 1, Severity::kWaiting, "pod/" + std::string(api::name_of(pod)), "at work", at_work).why = "the job waits for it to end";
+    explanation.add(depth + 1, Severity::kWaiting, "pod/" + std::string(api::name_of(pod)), "at work", at_work).why =
+        "the job waits for it to end";
     break;
   }
 }

@@ -24,8 +24,8 @@ class BackgroundThread {
   BackgroundThread(const BackgroundThread&) = delete;
 
   using Job = Function<void(const std::atomic<bool>& stop)>;  // ends soon once `stop` is set
-  void submit(Job job);  // any thread
-  void wait_until_idle();  // for tests
+  void submit(Job job);                                       // any thread
+  void wait_until_idle();                                     // for tests
 
  private:
   void run();
@@ -37,15 +37,16 @@ class BackgroundThread {
   std::thread thread_;
 };
 
-// Removes directory trees without letting anybody wait: take() renames a tree away, and a BackgroundThread deletes it. A
-// tree of millions of entries, or one deeper than any path may be long, costs its owner one rename.
+// Removes directory trees without letting anybody wait: take() renames a tree away, and a BackgroundThread deletes it.
+// A tree of millions of entries, or one deeper than any path may be long, costs its owner one rename.
 class Trash {
  public:
-  // `directory` is made, and emptied of what an earlier process left in it. It lies on the file system of what is taken.
+  // `directory` is made, and emptied of what an earlier process left in it. It lies on the file system of what is
+  // taken.
   static Result<std::unique_ptr<Trash>> open(const std::string& directory);
 
-  // Nothing at `path` is fine. Whatever is mounted below it has been unmounted before. Where it cannot be renamed (it is on
-  // another file system) it is removed at once. Any thread.
+  // Nothing at `path` is fine. Whatever is mounted below it has been unmounted before. Where it cannot be renamed (it
+  // is on another file system) it is removed at once. Any thread.
   Status take(const std::string& path);
   void wait_until_empty() { thread_.wait_until_idle(); }  // for tests
 

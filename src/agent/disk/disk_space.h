@@ -2,7 +2,8 @@
 // The space of the disk that the node's data lies on, and how much of it is kept for the node.
 //
 // kubelet's defaults (nodefs.available<10%, imagefs.available<15%, nodefs.inodesFree<5%) are made for machines that run
-// nothing but pods. Here the disk is a developer's and usually almost full: a tenth of it, but no more than 1 GiB, is kept.
+// nothing but pods. Here the disk is a developer's and usually almost full: a tenth of it, but no more than 1 GiB, is
+// kept.
 
 #include <cstdint>
 #include <string>

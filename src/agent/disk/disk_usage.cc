@@ -88,7 +88,8 @@ class Walk {
     Level& level = levels_.back();
     level.open = open_directory(open_child_directory(::dirfd(done.get()), ".."));
     struct stat at {};
-    if (!level.open || ::fstat(::dirfd(level.open.get()), &at) != 0 || at.st_ino != level.inode || at.st_dev != device_) {
+    if (!level.open || ::fstat(::dirfd(level.open.get()), &at) != 0 || at.st_ino != level.inode ||
+        at.st_dev != device_) {
       levels_.clear();  // it was moved: where the walk has come from is not above it any more
       return;
     }

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 
-
 namespace berth::agent {
 
 struct DiskUse {
@@ -14,8 +13,8 @@ struct DiskUse {
 
 // The blocks of all that is in the tree, hard links counted once; other mounts are left out, symbolic links are not
 // followed. A few descriptors are open at a time, however deep the tree is. A directory that is moved meanwhile may be
-// left out. Nothing there: zero. Blocks for as long as it takes to look at each entry; ends early, with what it has, once
-// `stop` is set.
+// left out. Nothing there: zero. Blocks for as long as it takes to look at each entry; ends early, with what it has,
+// once `stop` is set.
 DiskUse disk_usage(const std::string& path, const std::atomic<bool>& stop);
 
 }  // namespace berth::agent

@@ -19,7 +19,9 @@ void by_service(const Value& slice, std::vector<std::string>& keys) {
   if (!service.empty()) keys.push_back(std::string(api::namespace_of(slice)) + "/" + std::string(service));
 }
 
-RecordType address_type(std::string_view ip) { return ip.find(':') == std::string_view::npos ? RecordType::kA : RecordType::kAaaa; }
+RecordType address_type(std::string_view ip) {
+  return ip.find(':') == std::string_view::npos ? RecordType::kA : RecordType::kAaaa;
+}
 
 std::string port_prefix(const Value& port) {
   return "_" + lower(port["name"].as_string()) + "._" + lower(port["protocol"].as_string("TCP")) + ".";
@@ -31,12 +33,14 @@ void add_cluster_ip_records(const Value& service, const std::string& name, std::
   if (ips.empty()) ips.push_back(service["spec"]["clusterIP"].str());
   for (const std::string& ip : ips) {
     out.push_back({name, address_type(ip), ip});
-    if (std::string reverse = net::dns::reverse_name(ip); !reverse.empty()) out.push_back({reverse, RecordType::kPtr, name});
+    if (std::string reverse = net::dns::reverse_name(ip); !reverse.empty())
+      out.push_back({reverse, RecordType::kPtr, name});
   }
   for (const Value& port : service["spec"]["ports"]) {
     auto number = static_cast<std::uint16_t>(port["port"].as_int());
     out.push_back({name, RecordType::kSrv, name, number, 100});
-    if (!port["name"].as_string().empty()) out.push_back({port_prefix(port) + name, RecordType::kSrv, name, number, 100});
+    if (!port["name"].as_string().empty())
+      out.push_back({port_prefix(port) + name, RecordType::kSrv, name, number, 100});
   }
 }
 
@@ -45,7 +49,8 @@ struct Member {
   bool named = false;
 };
 
-void add_headless_records(const Value& service, const std::vector<Value>& slices, const std::string& name, std::vector<Record>& out) {
+void add_headless_records(const Value& service, const std::vector<Value>& slices, const std::string& name,
+                          std::vector<Record>& out) {
   bool unready_too = service["spec"]["publishNotReadyAddresses"].as_bool();
   struct PortRecord {
     std::string owner, target;
@@ -122,8 +127,9 @@ ClusterDns::ClusterDns(client::InformerSet& informers, net::dns::Server& server)
 ClusterDns::~ClusterDns() = default;
 
 void ClusterDns::refresh(const std::string& ns, const std::string& service) {
-  zone_.replace("svc/" + ns + "/" + service,
-                service_records(services_.get(ns, service), slices_.by_index(kByService, ns + "/" + service), zone_.domain()));
+  zone_.replace(
+      "svc/" + ns + "/" + service,
+      service_records(services_.get(ns, service), slices_.by_index(kByService, ns + "/" + service), zone_.domain()));
 }
 
 }  // namespace berth::agent

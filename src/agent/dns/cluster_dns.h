@@ -13,7 +13,8 @@
 namespace berth::agent {
 
 // All records of one Service, from itself and its EndpointSlices. Pure.
-std::vector<net::dns::Record> service_records(const Value& service, const std::vector<Value>& slices, const std::string& domain);
+std::vector<net::dns::Record> service_records(const Value& service, const std::vector<Value>& slices,
+                                              const std::string& domain);
 
 class ClusterDns {
  public:

@@ -15,7 +15,8 @@ const Value kHeadless = parsed(R"({"metadata":{"name":"mysql","namespace":"defau
 
 Value slice(std::string_view endpoints) {
   return parsed(R"({"metadata":{"name":"mysql-a","namespace":"default","labels":{"kubernetes.io/service-name":"mysql"}},
-    "ports":[{"name":"sql","port":3306,"protocol":"TCP"}],"endpoints":)" + std::string(endpoints) + "}");
+    "ports":[{"name":"sql","port":3306,"protocol":"TCP"}],"endpoints":)" +
+                std::string(endpoints) + "}");
 }
 
 bool has(const std::vector<Record>& records, const Record& wanted) {
@@ -25,7 +26,8 @@ bool has(const std::vector<Record>& records, const Record& wanted) {
 TEST(ClusterDns, HeadlessMembersHaveNamesOfTheirOwn) {
   auto records = service_records(kHeadless, {slice(R"([
       {"addresses":["10.244.0.5"],"hostname":"mysql-0","conditions":{"ready":true}},
-      {"addresses":["10.244.0.6"],"hostname":"mysql-1","conditions":{"ready":true}}])")}, "cluster.local");
+      {"addresses":["10.244.0.6"],"hostname":"mysql-1","conditions":{"ready":true}}])")},
+                                 "cluster.local");
   const std::string name = "mysql.default.svc.cluster.local";
   EXPECT_TRUE(has(records, {name, RecordType::kA, "10.244.0.5"}));
   EXPECT_TRUE(has(records, {"mysql-1." + name, RecordType::kA, "10.244.0.6"}));
@@ -44,13 +46,17 @@ TEST(ClusterDns, OnlyReadyMembersAreNamedUnlessAskedFor) {
 }
 
 TEST(ClusterDns, ServicesWithAnAddressAndExternalNames) {
-  Value service = parsed(R"({"metadata":{"name":"web","namespace":"shop"},"spec":{"clusterIP":"10.96.3.4","ports":[{"name":"http","port":80}]}})");
+  Value service = parsed(
+      R"({"metadata":{"name":"web","namespace":"shop"},"spec":{"clusterIP":"10.96.3.4","ports":[{"name":"http","port":80}]}})");
   auto records = service_records(service, {}, "cluster.local");
   EXPECT_TRUE(has(records, {"web.shop.svc.cluster.local", RecordType::kA, "10.96.3.4"}));
   EXPECT_TRUE(has(records, {"4.3.96.10.in-addr.arpa", RecordType::kPtr, "web.shop.svc.cluster.local"}));
-  EXPECT_TRUE(has(records, {"_http._tcp.web.shop.svc.cluster.local", RecordType::kSrv, "web.shop.svc.cluster.local", 80, 100}));
-  Value external = parsed(R"({"metadata":{"name":"db","namespace":"shop"},"spec":{"type":"ExternalName","externalName":"DB.example.com"}})");
-  EXPECT_TRUE(has(service_records(external, {}, "cluster.local"), {"db.shop.svc.cluster.local", RecordType::kCname, "db.example.com"}));
+  EXPECT_TRUE(
+      has(records, {"_http._tcp.web.shop.svc.cluster.local", RecordType::kSrv, "web.shop.svc.cluster.local", 80, 100}));
+  Value external = parsed(
+      R"({"metadata":{"name":"db","namespace":"shop"},"spec":{"type":"ExternalName","externalName":"DB.example.com"}})");
+  EXPECT_TRUE(has(service_records(external, {}, "cluster.local"),
+                  {"db.shop.svc.cluster.local", RecordType::kCname, "db.example.com"}));
   EXPECT_TRUE(service_records(Value(), {}, "cluster.local").empty());
 }
 

@@ -107,7 +107,8 @@ class EtcFiles final : public PodHook {
     blocking(
         pod.services.runtime, [place, files = std::move(files)] { return make(place, files); },
         [done = std::move(done)](Status made) {
-          if (!made.ok()) return done(HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: " + made.error().message});
+          if (!made.ok())
+            return done(HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: " + made.error().message});
           done(std::nullopt);
         });
   }

@@ -1,5 +1,6 @@
 #pragma once
-// The hooks of a pod's surroundings, but for its volumes (agent/volumes/volume_hooks.h). The interface is agent/pod/pod_hook.h.
+// The hooks of a pod's surroundings, but for its volumes (agent/volumes/volume_hooks.h). The interface is
+// agent/pod/pod_hook.h.
 
 #include <memory>
 

@@ -1,5 +1,7 @@
 // The pure parts of the hooks, and those that only touch a directory.
 
+#include "agent/hooks/hooks.h"
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -7,8 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-
-#include "agent/hooks/hooks.h"
 
 #include "agent/dns/resolver.h"
 #include "agent/images/layer_view.h"
@@ -146,7 +146,8 @@ TEST(Resources, OfContainersAndPods) {
 }
 
 TEST(Resources, ASidecarIsNoMoreLikelyToBeKilledThanWhatItServes) {
-  Value pod = pod_of(R"({"containers":[{"name":"a","resources":{"requests":{"memory":"1Gi"}}},{"name":"b","resources":{"requests":{"memory":"2Gi"}}}],
+  Value pod = pod_of(
+      R"({"containers":[{"name":"a","resources":{"requests":{"memory":"1Gi"}}},{"name":"b","resources":{"requests":{"memory":"2Gi"}}}],
                          "initContainers":[{"name":"i","restartPolicy":"Always"},{"name":"j"}]})");
   pod.set("status", parsed(R"({"qosClass":"Burstable"})"));
   EXPECT_EQ(oom_score(pod, pod["spec"]["initContainers"][0], 4ll << 30), 750);
@@ -211,7 +212,8 @@ TEST_F(Layers, LinksOfALayerLeadNowhereButIntoTheImage) {
   ASSERT_TRUE(write_file(outside + "/passwd", "mysql:x:66:66::/:/bin/sh\n").ok());
   // The directory itself is a link, absolute or by "..", and then the file.
   ASSERT_TRUE(remove_all(directory_ / "high/etc").ok());
-  for (const std::string& target : {outside, std::string("../outside"), std::string("../../../../../../../..") + outside}) {
+  for (const std::string& target :
+       {outside, std::string("../outside"), std::string("../../../../../../../..") + outside}) {
     ASSERT_EQ(::symlink(target.c_str(), (directory_ / "high/etc").c_str()), 0);
     EXPECT_EQ(image_file(layers_, "etc/passwd", 1000).value(), "") << target;
     ASSERT_EQ(::unlink((directory_ / "high/etc").c_str()), 0);
@@ -376,7 +378,8 @@ TEST(References, AreFoundEverywhere) {
 
 // A pod, and all that a hook may ask for.
 struct HookSurroundings {
-  HookSurroundings(const char* spec, const std::string& directory) : pod{services, pod_of(spec), record, directory, {}, {}, {}, {}, {}, {}, {}, {}, {}} {}
+  HookSurroundings(const char* spec, const std::string& directory)
+      : pod{services, pod_of(spec), record, directory, {}, {}, {}, {}, {}, {}, {}, {}, {}} {}
   AgentConfig config;
   testing::ManualRuntime runtime;
   testing::FakeApi api{runtime};
@@ -497,12 +500,12 @@ TEST_F(SubPaths, OwnershipStaysInTheVolumeHoweverFastItChanges) {
   ASSERT_TRUE(make_directories(directory_ / "v/sub/a/b").ok());
   ASSERT_TRUE(write_file(directory_ / "v/sub/a/b/f", "x", 0600).ok());
   ASSERT_EQ(::symlink((directory_ / "secret").c_str(), (directory_ / "v/evil").c_str()), 0);
-  struct stat before {}, after {};
+  struct stat before {
+  }, after{};
   ASSERT_EQ(::stat((directory_ / "secret/file").c_str(), &before), 0);
   {
     berth::testing::Swapper swapper(directory_ / "v/sub", directory_ / "v/evil", 400);
-    for (int i = 0; swapper.more(); ++i)
-      ASSERT_TRUE(apply_ownership(directory_ / "v", {1000 + i % 2, false}).ok());
+    for (int i = 0; swapper.more(); ++i) ASSERT_TRUE(apply_ownership(directory_ / "v", {1000 + i % 2, false}).ok());
   }
   ASSERT_EQ(::stat((directory_ / "secret/file").c_str(), &after), 0);
   EXPECT_EQ(after.st_gid, before.st_gid);

@@ -19,9 +19,8 @@ class Network final : public PodHook {
     if (!address.ok()) return done(setup_failure(address.error()));
     blocking(
         pod.services.runtime,
-        [&network = pod.services.network, uid = std::string(pod.uid()), address = *address, users = pod.user_namespace] {
-          return network.connect(uid, address, users);
-        },
+        [&network = pod.services.network, uid = std::string(pod.uid()), address = *address,
+         users = pod.user_namespace] { return network.connect(uid, address, users); },
         [&pod, address = *address, done = std::move(done)](Status connected) {
           if (!connected.ok()) return done(setup_failure(connected.error()));
           pod.record.ip = address.ip;
@@ -33,17 +32,20 @@ class Network final : public PodHook {
   void cleanup(PodContext& pod, HookDone done) override {
     if (uses_host_network(pod.pod)) return done(std::nullopt);
     blocking(
-        pod.services.runtime, [&network = pod.services.network, uid = std::string(pod.uid())] { return network.disconnect(uid); },
+        pod.services.runtime,
+        [&network = pod.services.network, uid = std::string(pod.uid())] { return network.disconnect(uid); },
         [&pod, done = std::move(done)](Status gone) {
           if (gone.ok()) gone = pod.services.network.release(pod.uid());
           if (gone.ok()) return done(std::nullopt);
-          done(HookFailure{"FailedKillPod", "error killing pod: failed to tear down the network: " + gone.error().message});
+          done(HookFailure{"FailedKillPod",
+                           "error killing pod: failed to tear down the network: " + gone.error().message});
         });
   }
 
  private:
   static HookFailure setup_failure(const Error& why) {
-    return {"FailedCreatePodSandBox", "Failed to create pod sandbox: failed to setup network for sandbox: " + why.message};
+    return {"FailedCreatePodSandBox",
+            "Failed to create pod sandbox: failed to setup network for sandbox: " + why.message};
   }
 };
 

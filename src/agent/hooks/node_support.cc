@@ -1,16 +1,16 @@
 #include "agent/hooks/node_support.h"
 
-#include "agent/hooks/hooks.h"
-
 #include <algorithm>
 
+#include "agent/hooks/hooks.h"
 #include "base/text.h"
 
 namespace berth::agent {
 namespace {
 
-constexpr std::string_view kVolumeKinds[] = {"hostPath",    "emptyDir",  "secret", "persistentVolumeClaim", "configMap",
-                                             "downwardAPI", "projected", "ephemeral", "image"};
+constexpr std::string_view kVolumeKinds[] = {"hostPath",  "emptyDir",    "secret",    "persistentVolumeClaim",
+                                             "configMap", "downwardAPI", "projected", "ephemeral",
+                                             "image"};
 constexpr std::string_view kProjectedKinds[] = {"configMap", "secret", "downwardAPI", "serviceAccountToken",
                                                 "clusterTrustBundle"};
 // Names of handlers in RuntimeClasses. Both stand for the one runtime of this node.
@@ -34,9 +34,11 @@ std::optional<HookFailure> unsupported_volume(const Value& volume) {
       return mount_failure(name, "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name " +
                                      source["driver"].str() + " not found in the list of registered CSI drivers");
     if (kind == "gitRepo")
-      return mount_failure(name, "git-repo volume plugin has been disabled; if necessary, it may be re-enabled by "
-                                 "enabling the feature-gate `GitRepoVolumeDriver`");
-    return mount_failed(name, "no volume plugin matched: this node does not support volumes of the kind " + std::string(kind));
+      return mount_failure(name,
+                           "git-repo volume plugin has been disabled; if necessary, it may be re-enabled by "
+                           "enabling the feature-gate `GitRepoVolumeDriver`");
+    return mount_failed(
+        name, "no volume plugin matched: this node does not support volumes of the kind " + std::string(kind));
   }
   if (std::string medium = volume["emptyDir"]["medium"].str(); medium.starts_with("HugePages"))
     return mount_failure(name, "this node does not support emptyDir with the medium " + medium);
@@ -67,8 +69,8 @@ class NodeSupport final : public PodHook {
                             [wanted, done = std::move(done)](Result<Value> found) {
                               if (!found.ok() && !found.failed_with(Code::kNotFound))
                                 return done(HookFailure{"FailedCreatePodSandBox",
-                                                        "Failed to create pod sandbox: failed to lookup RuntimeClass " + wanted +
-                                                            ": " + found.error().message});
+                                                        "Failed to create pod sandbox: failed to lookup RuntimeClass " +
+                                                            wanted + ": " + found.error().message});
                               done(unsupported_runtime(wanted, found.ok() ? *found : Value()));
                             });
   }
@@ -91,8 +93,9 @@ std::optional<HookFailure> unsupported_part(const Value& pod) {
     for (const char* shared : {"hostNetwork", "hostPID", "hostIPC"}) {
       // The kernel would let the pod do nothing in a namespace that its users do not own.
       if (spec[shared].as_bool())
-        return HookFailure{"FailedCreatePodSandBox", "Failed to create pod sandbox: can't set `spec.hostUsers: false` together with " +
-                                                         std::string(shared)};
+        return HookFailure{
+            "FailedCreatePodSandBox",
+            "Failed to create pod sandbox: can't set `spec.hostUsers: false` together with " + std::string(shared)};
     }
   }
   if (!spec["resourceClaims"].empty())

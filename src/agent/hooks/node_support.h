@@ -1,6 +1,6 @@
 #pragma once
-// What a pod asks for that this node has not got. Such a pod waits with an event that names it, as it would with kubelet.
-// Pure.
+// What a pod asks for that this node has not got. Such a pod waits with an event that names it, as it would with
+// kubelet. Pure.
 
 #include <optional>
 #include <string>

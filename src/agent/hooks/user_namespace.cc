@@ -1,5 +1,5 @@
-// hostUsers: false. The pod gets users of its own: a user namespace whose ids stand for a range of the node's that no other
-// pod has. Comes before everything that makes namespaces.
+// hostUsers: false. The pod gets users of its own: a user namespace whose ids stand for a range of the node's that no
+// other pod has. Comes before everything that makes namespaces.
 
 #include "agent/hooks/hooks.h"
 #include "agent/runtime/mounts.h"
@@ -59,8 +59,9 @@ class UserNamespace final : public PodHook {
     blocking(pod.services.runtime, work, [&pod, path, first, done = std::move(done)](Status made) {
       pod.record.first_user = *first;
       if (!made.ok())
-        return done(HookFailure{"FailedCreatePodSandBox",
-                                "Failed to create pod sandbox: can't set `spec.hostUsers: false`: " + made.error().message});
+        return done(
+            HookFailure{"FailedCreatePodSandBox",
+                        "Failed to create pod sandbox: can't set `spec.hostUsers: false`: " + made.error().message});
       pod.user_namespace = path;
       done(std::nullopt);
     });

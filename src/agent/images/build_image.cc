@@ -24,7 +24,8 @@ Result<std::string> run_step(std::vector<std::string> argv, const std::string& w
 }
 
 // What an image never needs, left out while packages are installed.
-const char* const kExcluded[] = {"/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*"};
+const char* const kExcluded[] = {"/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*",
+                                 "/usr/share/lintian/*"};
 
 // On failure `progress` gets the end of what apt and dpkg have said, where the reason is.
 Status install(std::vector<std::string> argv, const std::function<void(std::string_view)>& progress) {
@@ -38,10 +39,12 @@ Status install(std::vector<std::string> argv, const std::function<void(std::stri
   auto lines = split(trim(finished.standard_error), '\n');
   std::size_t from = lines.size() > kMostLines ? lines.size() - kMostLines : 0;
   for (std::size_t i = from; i < lines.size(); ++i) progress(trim(lines[i]));
-  std::string reason = finished.timed_out ? "no end after 20 minutes" : "exit code " + std::to_string(finished.exit_code);
+  std::string reason =
+      finished.timed_out ? "no end after 20 minutes" : "exit code " + std::to_string(finished.exit_code);
   for (auto line : lines) {
     line = trim(line);
-    if (line.starts_with("dpkg: error") || line.find("error: ") != std::string_view::npos || line.starts_with("E: Unable")) {
+    if (line.starts_with("dpkg: error") || line.find("error: ") != std::string_view::npos ||
+        line.starts_with("E: Unable")) {
       reason += ": " + std::string(line);
       break;
     }
@@ -49,7 +52,8 @@ Status install(std::vector<std::string> argv, const std::function<void(std::stri
   return error(Code::kInternal, "installing packages: mmdebstrap: " + reason);
 }
 
-Result<std::string> package_tree(const BuildOptions& options, const std::string& cache, const std::function<void(std::string_view)>& progress) {
+Result<std::string> package_tree(const BuildOptions& options, const std::string& cache,
+                                 const std::function<void(std::string_view)>& progress) {
   std::vector<std::string> packages = options.packages;
   std::sort(packages.begin(), packages.end());
   packages.erase(std::unique(packages.begin(), packages.end()), packages.end());
@@ -61,11 +65,12 @@ Result<std::string> package_tree(const BuildOptions& options, const std::string&
   }
   progress("packages: installing " + (packages.empty() ? std::string("the base system") : join(packages, " ")));
   std::string fresh = tree + "." + std::to_string(::getpid()) + ".tar";
-  std::vector<std::string> argv = {"mmdebstrap", "--mode=root", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\"",
-                                   "--dpkgopt=force-unsafe-io"};
+  std::vector<std::string> argv = {"mmdebstrap", "--mode=root", "--variant=minbase",
+                                   "--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=force-unsafe-io"};
   for (const char* excluded : kExcluded) argv.push_back(std::string("--dpkgopt=path-exclude=") + excluded);
   // update-alternatives of some packages, such as those of Java, wants the directories, whatever is in them.
-  argv.push_back("--essential-hook=mkdir -p \"$1\"/usr/share/man/man1 \"$1\"/usr/share/man/man7 \"$1\"/usr/share/man/man8");
+  argv.push_back(
+      "--essential-hook=mkdir -p \"$1\"/usr/share/man/man1 \"$1\"/usr/share/man/man7 \"$1\"/usr/share/man/man8");
   if (!packages.empty()) argv.push_back("--include=" + join(packages, ","));
   argv.push_back(options.suite);
   argv.push_back(fresh);
@@ -90,7 +95,12 @@ Status put_file(const std::string& root, const std::string& source, const std::s
   }
   Command copy;
   constexpr int kFolder = 3;
-  copy.argv = {"cp", "-a", "--no-preserve=ownership", "--remove-destination", "--", source,
+  copy.argv = {"cp",
+               "-a",
+               "--no-preserve=ownership",
+               "--remove-destination",
+               "--",
+               source,
                "/proc/self/fd/" + std::to_string(kFolder) + "/" + name};
   copy.descriptors = {{folder.fd(), kFolder}};
   copy.timeout = kPatience;
@@ -100,14 +110,15 @@ Status put_file(const std::string& root, const std::string& source, const std::s
 }
 
 // The tree with files put in and commands run.
-Status customize(const BuildOptions& options, const std::string& tree, const std::string& work, const std::string& layer,
-                 const std::function<void(std::string_view)>& progress) {
+Status customize(const BuildOptions& options, const std::string& tree, const std::string& work,
+                 const std::string& layer, const std::function<void(std::string_view)>& progress) {
   std::string root = work + "/root";
   BERTH_TRY(make_directories(root));
   BERTH_TRY(run_step({"tar", "-C", root, "--numeric-owner", "--xattrs", "-xpf", tree}, "unpacking the package tree"));
   for (const auto& [source, target] : options.files) {
     if (!target.starts_with("/") || target.find("..") != std::string::npos) {
-      return error(Code::kInvalid, "--file " + source + ":" + target + ": the path in the image must be absolute and without ..");
+      return error(Code::kInvalid,
+                   "--file " + source + ":" + target + ": the path in the image must be absolute and without ..");
     }
     progress("file: " + target);
     BERTH_TRY(put_file(root, source, target));
@@ -116,7 +127,8 @@ Status customize(const BuildOptions& options, const std::string& tree, const std
     progress("run: " + line);
     BERTH_TRY(run_step({"chroot", root, "/bin/sh", "-ec", line}, "running " + quoted(line) + " in the image"));
   }
-  BERTH_TRY(run_step({"tar", "-C", root, "--numeric-owner", "--xattrs", "--sort=name", "-cf", layer, "."}, "packing the layer"));
+  BERTH_TRY(run_step({"tar", "-C", root, "--numeric-owner", "--xattrs", "--sort=name", "-cf", layer, "."},
+                     "packing the layer"));
   return ok_status();
 }
 
@@ -141,7 +153,8 @@ Value image_config(const BuildOptions& options, const std::string& diff_id) {
                         {"rootfs", Value::object({{"type", "layers"}, {"diff_ids", Value::array({diff_id})}})}});
 }
 
-Status write_archive(const BuildOptions& options, const std::string& layer, const std::string& work, const std::string& output) {
+Status write_archive(const BuildOptions& options, const std::string& layer, const std::string& work,
+                     const std::string& output) {
   BERTH_ASSIGN(std::string sum, run_step({"sha256sum", layer}, "hashing the layer"));
   std::string hex(cut(sum, " ").before);
   std::string out = work + "/archive";
@@ -153,9 +166,11 @@ Status write_archive(const BuildOptions& options, const std::string& layer, cons
   std::string config_name = sha256_hex(config) + ".json";
   BERTH_TRY(write_file(out + "/" + config_name, config));
   BERTH_ASSIGN(std::string name, normalize_reference(options.reference));
-  Value manifest = Value::array({Value::object({{"Config", config_name}, {"RepoTags", Value::array({name})}, {"Layers", Value::array({hex + ".tar"})}})});
+  Value manifest = Value::array({Value::object(
+      {{"Config", config_name}, {"RepoTags", Value::array({name})}, {"Layers", Value::array({hex + ".tar"})}})});
   BERTH_TRY(write_file(out + "/manifest.json", json::encode(manifest)));
-  BERTH_TRY(run_step({"tar", "-C", out, "-cf", output + ".new", "manifest.json", config_name, hex + ".tar"}, "packing the image"));
+  BERTH_TRY(run_step({"tar", "-C", out, "-cf", output + ".new", "manifest.json", config_name, hex + ".tar"},
+                     "packing the image"));
   if (::rename((output + ".new").c_str(), output.c_str()) != 0) return errno_error("writing " + output);
   return ok_status();
 }

@@ -100,7 +100,8 @@ std::string sum_of(const std::string& file) { return sha256_hex(read_file(file).
 class HostileImages : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (::access("/dev/shm", W_OK) == 0 ? "/dev/shm/" : ::testing::TempDir()) + "berth-hostile-XXXXXX";
+    std::string pattern =
+        (::access("/dev/shm", W_OK) == 0 ? "/dev/shm/" : ::testing::TempDir()) + "berth-hostile-XXXXXX";
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     top_ = pattern;
     ASSERT_TRUE(make_directories(outside("")).ok());
@@ -174,7 +175,10 @@ class HostileImages : public ::testing::Test {
 
 TEST_F(HostileImages, WhiteoutsStayBelowTheLayer) {
   auto at = layer([&](Tar& tar) {
-    tar.symlink("link", outside("")).file("link/.wh.new", "").file("link/sub/.wh.deep", "").file("link/.wh..wh..opq", "");
+    tar.symlink("link", outside(""))
+        .file("link/.wh.new", "")
+        .file("link/sub/.wh.deep", "")
+        .file("link/.wh..wh..opq", "");
     tar.symlink("up", "../../../../../outside").file("up/.wh.file", "");
   });
   ASSERT_TRUE(at.ok()) << at.error().message;
@@ -184,8 +188,8 @@ TEST_F(HostileImages, WhiteoutsStayBelowTheLayer) {
   EXPECT_EQ(::lstat((*at + "/outside/file").c_str(), &found), 0);
 }
 
-// A whiteout beside a directory of the same name hides what the layers below have in it, in either order, and whether the
-// layer lists the directory or only what is in it.
+// A whiteout beside a directory of the same name hides what the layers below have in it, in either order, and whether
+// the layer lists the directory or only what is in it.
 TEST_F(HostileImages, AWhiteoutBesideADirectoryHidesWhatIsBelowIt) {
   auto at = layer([](Tar& tar) {
     tar.file(".wh.before", "").directory("before").file("before/y", "1");
@@ -236,7 +240,8 @@ TEST_F(HostileImages, FilesAndDirectoriesStayBelowTheLayer) {
 }
 
 TEST_F(HostileImages, HardLinksStayBelowTheLayer) {
-  const std::vector<std::string> targets = {"link/file", "/" + outside("file"), outside("file"), "../outside/file", "."};
+  const std::vector<std::string> targets = {"link/file", "/" + outside("file"), outside("file"), "../outside/file",
+                                            "."};
   for (const std::string& target : targets) {
     auto at = layer([&](Tar& tar) { tar.symlink("link", outside("")).hard_link("got", target); });
     EXPECT_TRUE(at.failed_with(Code::kInvalid)) << target;
@@ -249,7 +254,8 @@ TEST_F(HostileImages, HardLinksStayBelowTheLayer) {
 TEST_F(HostileImages, NamesThatLeadOutAreRefused) {
   std::string deep;
   for (int i = 0; i < 3000; ++i) deep += "d/";
-  for (const std::string& name : {std::string("../new"), std::string("a/../../new"), outside("new"), "/" + outside("new"), deep + "f"}) {
+  for (const std::string& name :
+       {std::string("../new"), std::string("a/../../new"), outside("new"), "/" + outside("new"), deep + "f"}) {
     auto at = layer([&](Tar& tar) { tar.file(name, "evil"); });
     ASSERT_TRUE(at.failed_with(Code::kInvalid)) << name.substr(0, 80);
     EXPECT_NE(at.error().message.find("leads out of the image"), std::string::npos) << at.error().message;
@@ -271,7 +277,9 @@ TEST_F(HostileImages, DirectoriesDeeperThanPathsAreNoHarm) {
 TEST_F(HostileImages, MarksOfTheOverlayAreNotTheImagesToSet) {
   auto at = layer([](Tar& tar) {
     tar.with_xattr("f", "trusted.overlay.redirect", "/etc").with_xattr("g", "trusted.overlay.metacopy", "");
-    tar.with_xattr("h", "security.selinux", "x").with_xattr("i", "user.overlay.redirect", "/etc").with_xattr("j", "user.mine", "yes");
+    tar.with_xattr("h", "security.selinux", "x")
+        .with_xattr("i", "user.overlay.redirect", "/etc")
+        .with_xattr("j", "user.mine", "yes");
   });
   ASSERT_TRUE(at.ok()) << at.error().message;
   EXPECT_LT(::getxattr((*at + "/f").c_str(), "trusted.overlay.redirect", nullptr, 0), 0);
@@ -295,8 +303,9 @@ TEST_F(HostileImages, NodesAreMadeAsTheyAre) {
 TEST_F(HostileImages, ALayersNameIsADigestAndNothingElse) {
   std::string file = top_ + "/plain";
   Tar(file).file("x", "1");
-  const std::vector<std::string> ids = {"sha256:../../../outside", "sha256:/" + outside(""), "sha256:..", "sha256:", "../outside",
-                                        "sha256:" + std::string(64, 'G'), "sha512:" + std::string(128, 'a')};
+  const std::vector<std::string> ids = {
+      "sha256:../../../outside",        "sha256:/" + outside(""),         "sha256:..", "sha256:", "../outside",
+      "sha256:" + std::string(64, 'G'), "sha512:" + std::string(128, 'a')};
   for (const std::string& id : ids) {
     auto images = import(archive("d", {file}, {id}));
     ASSERT_TRUE(images.failed_with(Code::kInvalid)) << id;
@@ -304,8 +313,8 @@ TEST_F(HostileImages, ALayersNameIsADigestAndNothingElse) {
   }
   EXPECT_TRUE(store_->list().empty());
   // Neither is it where it was written by somebody else.
-  ASSERT_TRUE(write_file(top_ + "/store/images.json",
-                         R"({"images":[{"id":"sha256:)" + std::string(64, 'a') + R"(","diffIDs":["sha256:../../outside"]}]})")
+  ASSERT_TRUE(write_file(top_ + "/store/images.json", R"({"images":[{"id":"sha256:)" + std::string(64, 'a') +
+                                                          R"(","diffIDs":["sha256:../../outside"]}]})")
                   .ok());
   reopen();
   EXPECT_TRUE(store_->list().empty());
@@ -314,7 +323,8 @@ TEST_F(HostileImages, ALayersNameIsADigestAndNothingElse) {
 TEST_F(HostileImages, TheArchiveItselfStaysInItsPlace) {
   std::string good = top_ + "/good";
   Tar(good).file("x", "1");
-  auto outer = [&](const std::function<void(Tar&)>& fill, const std::string& config = "c", const std::string& layer = "l") {
+  auto outer = [&](const std::function<void(Tar&)>& fill, const std::string& config = "c",
+                   const std::string& layer = "l") {
     std::string file = top_ + "/outer.tar";
     Tar tar(file);
     fill(tar);
@@ -323,8 +333,12 @@ TEST_F(HostileImages, TheArchiveItselfStaysInItsPlace) {
     tar.file("manifest.json", R"([{"Config":")" + config + R"(","RepoTags":["o:1"],"Layers":[")" + layer + "\"]}]");
     return file;
   };
-  EXPECT_TRUE(import(outer([&](Tar& tar) { tar.symlink("x", outside("")).file("x/new", "evil"); })).failed_with(Code::kInvalid));
-  EXPECT_TRUE(import(outer([&](Tar& tar) { tar.symlink("y", "../../../../../.." + outside("file")); })).failed_with(Code::kInvalid));
+  EXPECT_TRUE(import(outer([&](Tar& tar) {
+                tar.symlink("x", outside("")).file("x/new", "evil");
+              })).failed_with(Code::kInvalid));
+  EXPECT_TRUE(import(outer([&](Tar& tar) {
+                tar.symlink("y", "../../../../../.." + outside("file"));
+              })).failed_with(Code::kInvalid));
   EXPECT_TRUE(import(outer([&](Tar& tar) { tar.hard_link("x", outside("file")); })).ok());
   EXPECT_TRUE(import(outer([&](Tar& tar) { tar.file("../new", "evil"); })).failed_with(Code::kInvalid));
   EXPECT_TRUE(import(outer([](Tar&) {}, "../outside/file")).failed_with(Code::kInvalid));
@@ -362,7 +376,8 @@ TEST_F(HostileImages, DocumentsAreBounded) {
   EXPECT_NE(big.error().message.find("larger than"), std::string::npos) << big.error().message;
   std::string many;
   for (std::size_t i = 0; i <= kMostLayers; ++i) many += std::string(i ? "," : "") + "\"l\"";
-  Tar(file).file("c", "{}").file("l", "").file("manifest.json", R"([{"Config":"c","RepoTags":[],"Layers":[)" + many + "]}]");
+  Tar(file).file("c", "{}").file("l", "").file("manifest.json",
+                                               R"([{"Config":"c","RepoTags":[],"Layers":[)" + many + "]}]");
   auto layers = import(file);
   ASSERT_TRUE(layers.failed_with(Code::kInvalid));
   EXPECT_NE(layers.error().message.find("201 layers"), std::string::npos) << layers.error().message;
@@ -402,7 +417,8 @@ TEST_F(HostileImages, ALayerOfCompressedZerosEnds) {
   // Behind the end of the tar, where nothing is written to the disk.
   std::string plain = top_ + "/plain", bomb = top_ + "/bomb.zst";
   Tar(plain).file("x", "1");
-  auto made = run_checked({.argv = {"/bin/sh", "-ec", "(cat " + plain + "; head -c 700000000 /dev/zero) | zstd -q -3 > " + bomb}});
+  auto made = run_checked(
+      {.argv = {"/bin/sh", "-ec", "(cat " + plain + "; head -c 700000000 /dev/zero) | zstd -q -3 > " + bomb}});
   ASSERT_TRUE(made.ok()) << made.error().message;
   auto files = RootedDir::open(top_);
   ASSERT_TRUE(files.ok() && files->make_directory("into", 0755).ok());
@@ -438,18 +454,20 @@ TEST_F(HostileImages, ABuildPutsFilesInItsOwnTree) {
 TEST_F(HostileImages, ABuildThatFailsTellsWhatDpkgSaid) {
   std::string programs = top_ + "/bin";
   ASSERT_TRUE(make_directories(programs).ok());
-  ASSERT_TRUE(write_file(programs + "/mmdebstrap",
-                         "#!/bin/sh\necho 'I: installing' >&2\necho 'dpkg: error processing package x (--configure)' >&2\n"
-                         "echo 'E: mmdebstrap failed to run' >&2\nexit 25\n",
-                         0755)
-                  .ok());
+  ASSERT_TRUE(
+      write_file(programs + "/mmdebstrap",
+                 "#!/bin/sh\necho 'I: installing' >&2\necho 'dpkg: error processing package x (--configure)' >&2\n"
+                 "echo 'E: mmdebstrap failed to run' >&2\nexit 25\n",
+                 0755)
+          .ok());
   std::string before = ::getenv("PATH");
   ::setenv("PATH", (programs + ":" + before).c_str(), 1);
   BuildOptions options;
   options.reference = "built:1";
   options.packages = {"x"};
   std::string told;
-  auto built = build_image(options, top_ + "/cache", top_ + "/built.tar", [&](std::string_view line) { told += std::string(line) + "\n"; });
+  auto built = build_image(options, top_ + "/cache", top_ + "/built.tar",
+                           [&](std::string_view line) { told += std::string(line) + "\n"; });
   ::setenv("PATH", before.c_str(), 1);
   ASSERT_FALSE(built.ok());
   EXPECT_EQ(built.error().message,
@@ -477,7 +495,11 @@ TEST_F(HostileImages, ModesAndTimesAreTheImagesWhateverTheUmask) {
   auto at = layer([](Tar& tar) { tar.directory("d", 0755).file("d/f", "x", 0644).file("implied/f", "x", 04755); });
   ::umask(before);
   ASSERT_TRUE(at.ok()) << at.error().message;
-  for (auto [path, mode] : {std::pair<const char*, unsigned>{"", 0755}, {"/d", 0755}, {"/d/f", 0644}, {"/implied", 0755}, {"/implied/f", 04755}}) {
+  for (auto [path, mode] : {std::pair<const char*, unsigned>{"", 0755},
+                            {"/d", 0755},
+                            {"/d/f", 0644},
+                            {"/implied", 0755},
+                            {"/implied/f", 04755}}) {
     struct stat found {};
     ASSERT_EQ(::stat((*at + path).c_str(), &found), 0) << path;
     EXPECT_EQ(found.st_mode & 07777, mode) << path;
@@ -501,7 +523,8 @@ TEST_F(HostileImages, ADataDirectoryBehindALinkIsLeftAlone) {
 }
 
 TEST_F(HostileImages, NamesInAnyWritingAreKept) {
-  auto at = layer([](Tar& tar) { tar.file("F\xc5\x91tan\xc3\xbas\xc3\xadtv\xc3\xa1ny.crt", "x").file("latin\xe9", "y"); });
+  auto at =
+      layer([](Tar& tar) { tar.file("F\xc5\x91tan\xc3\xbas\xc3\xadtv\xc3\xa1ny.crt", "x").file("latin\xe9", "y"); });
   ASSERT_TRUE(at.ok()) << at.error().message;
   EXPECT_TRUE(path_exists(*at + "/F\xc5\x91tan\xc3\xbas\xc3\xadtv\xc3\xa1ny.crt"));
   EXPECT_TRUE(path_exists(*at + "/latin\xe9"));

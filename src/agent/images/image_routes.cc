@@ -12,7 +12,8 @@ Value describe(const std::vector<std::shared_ptr<const Image>>& images) {
     Value tags = Value::array(), digests = Value::array();
     for (const std::string& tag : image->tags) tags.push(tag);
     for (const std::string& digest : image->digests) digests.push(digest);
-    out.push(Value::object({{"id", image->id}, {"tags", tags}, {"digests", digests}, {"size", static_cast<long>(image->size_bytes)}}));
+    out.push(Value::object(
+        {{"id", image->id}, {"tags", tags}, {"digests", digests}, {"size", static_cast<long>(image->size_bytes)}}));
   }
   return Value::object({{"images", out}});
 }

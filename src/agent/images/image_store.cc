@@ -77,7 +77,8 @@ class Importer {
       if (!reference.empty()) imported.tags = {reference};
       for (std::string& tag : imported.tags) {
         BERTH_ASSIGN(tag, normalize_reference(tag));
-        if (!image.manifest_digest.empty()) imported.digests.push_back(std::string(tag.substr(0, tag.rfind(':'))) + "@" + image.manifest_digest);
+        if (!image.manifest_digest.empty())
+          imported.digests.push_back(std::string(tag.substr(0, tag.rfind(':'))) + "@" + image.manifest_digest);
       }
       out.push_back(std::move(imported));
     }
@@ -141,12 +142,14 @@ Error pull_error(const std::string& reference, const std::string& complaint) {
     reason = reason.substr(at + 5);
     if (!reason.empty() && reason.back() == '"') reason.pop_back();
   }
-  std::string prefix = "failed to pull and unpack image \"" + reference + "\": failed to resolve reference \"" + reference + "\": ";
+  std::string prefix =
+      "failed to pull and unpack image \"" + reference + "\": failed to resolve reference \"" + reference + "\": ";
   if (reason.find("manifest unknown") != std::string::npos || reason.find("name unknown") != std::string::npos) {
     return error(Code::kNotFound, prefix + reference + ": not found");
   }
   if (reason.find("unauthorized") != std::string::npos || reason.find("authentication required") != std::string::npos) {
-    return error(Code::kForbidden, prefix + "pull access denied, repository does not exist or may require authorization");
+    return error(Code::kForbidden,
+                 prefix + "pull access denied, repository does not exist or may require authorization");
   }
   return error(Code::kUnavailable, prefix + reason);
 }
@@ -159,7 +162,8 @@ bool is_local_registry(const std::string& reference) {
 
 class FileImageStore final : public ImageStore {
  public:
-  FileImageStore(Runtime& runtime, std::string root, std::string pull_network) : runtime_(runtime), root_(std::move(root)), pull_network_(std::move(pull_network)) {}
+  FileImageStore(Runtime& runtime, std::string root, std::string pull_network)
+      : runtime_(runtime), root_(std::move(root)), pull_network_(std::move(pull_network)) {}
 
   Status open() {
     for (const char* part : {"/blobs/sha256", "/layers"}) BERTH_TRY(make_directories(root_ + part, 0700));
@@ -180,7 +184,9 @@ class FileImageStore final : public ImageStore {
       const Image& image = *entry.image;
       if (id == reference || (reference.size() >= 12 && hex_of(id).starts_with(reference))) return entry.image;
       if (!name.ok()) continue;
-      auto has = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), *name) != list.end(); };
+      auto has = [&](const std::vector<std::string>& list) {
+        return std::find(list.begin(), list.end(), *name) != list.end();
+      };
       if (has(image.tags) || has(image.digests)) return entry.image;
     }
     return nullptr;
@@ -203,34 +209,36 @@ class FileImageStore final : public ImageStore {
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) return;  // joined: one pull serves them all
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
-    threads_.submit([this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
-                    [this, alive = lifetime_.guard(), result, name = *name] {
-                       if (!alive) return;
-                       if (result->ok()) {
-                         for (Imported& image : **result) image.pulled = true;
-                       }
-                       enter(std::move(*result), [this, name](const Found& entered) {
-                         std::vector<PullDone> waiting = std::move(pulls_[name]);
-                         pulls_.erase(name);
-                         for (PullDone& one : waiting) {
-                           if (!entered.ok()) {
-                             one(entered.error());
-                           } else {
-                             one(entered->front());
-                           }
-                         }
-                       });
-                     });
+    threads_.submit(
+        [this, result, name = *name, credentials, work = fresh_work()] { *result = fetch(name, credentials, work); },
+        [this, alive = lifetime_.guard(), result, name = *name] {
+          if (!alive) return;
+          if (result->ok()) {
+            for (Imported& image : **result) image.pulled = true;
+          }
+          enter(std::move(*result), [this, name](const Found& entered) {
+            std::vector<PullDone> waiting = std::move(pulls_[name]);
+            pulls_.erase(name);
+            for (PullDone& one : waiting) {
+              if (!entered.ok()) {
+                one(entered.error());
+              } else {
+                one(entered->front());
+              }
+            }
+          });
+        });
   }
 
   void import(const std::string& file, const std::string& reference,
               Function<void(Result<std::vector<std::shared_ptr<const Image>>>)> done) override {
     auto result = std::make_shared<Result<std::vector<Imported>>>(error(Code::kInternal, "not run"));
     auto finished = std::make_shared<Function<void(Found)>>(std::move(done));
-    threads_.submit([this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
-                    [this, alive = lifetime_.guard(), result, finished] {
-                      if (alive) enter(std::move(*result), [finished](Found entered) { (*finished)(std::move(entered)); });
-                    });
+    threads_.submit(
+        [this, result, file, reference, work = fresh_work()] { *result = Importer(root_, work).run(file, reference); },
+        [this, alive = lifetime_.guard(), result, finished] {
+          if (alive) enter(std::move(*result), [finished](Found entered) { (*finished)(std::move(entered)); });
+        });
   }
 
   void remove(const std::string& reference, Function<void(Status)> done) override {
@@ -242,7 +250,8 @@ class FileImageStore final : public ImageStore {
     });
   }
 
-  void collect(std::vector<std::string> in_use, std::int64_t bytes, Function<void(Result<std::int64_t>)> done) override {
+  void collect(std::vector<std::string> in_use, std::int64_t bytes,
+               Function<void(Result<std::int64_t>)> done) override {
     // Other turns may come first, and the disk has to be waited for: an image that is used since is in use as well.
     in_turn([this, in_use = std::move(in_use), asked = uses_, bytes, done = std::move(done)]() mutable {
       std::vector<std::pair<Time, std::string>> candidates;
@@ -259,7 +268,9 @@ class FileImageStore final : public ImageStore {
         freed += images_[id].image->size_bytes;
         unused.push_back(id);
       }
-      forget(unused, [freed, done = std::move(done)](const Status& gone) { done(gone.ok() ? Result<std::int64_t>(freed) : gone.error()); });
+      forget(unused, [freed, done = std::move(done)](const Status& gone) {
+        done(gone.ok() ? Result<std::int64_t>(freed) : gone.error());
+      });
     });
   }
 
@@ -271,8 +282,8 @@ class FileImageStore final : public ImageStore {
   using PullDone = Function<void(Result<std::shared_ptr<const Image>>)>;
   using Found = Result<std::vector<std::shared_ptr<const Image>>>;
 
-  // Changes of the index follow each other: each is on disk, or has failed, before the next one begins. A turn ends with
-  // save() or end_turn().
+  // Changes of the index follow each other: each is on disk, or has failed, before the next one begins. A turn ends
+  // with save() or end_turn().
   void in_turn(Task turn) {
     turns_.push_back(std::move(turn));
     if (turns_.size() == 1) begin_turn();
@@ -303,7 +314,8 @@ class FileImageStore final : public ImageStore {
   std::string fresh_work() { return root_ + "/tmp/" + std::to_string(++works_); }
 
   // For the pool: skopeo writes a docker-archive, which is then imported.
-  Result<std::vector<Imported>> fetch(const std::string& name, const std::vector<PullCredentials>& credentials, const std::string& work) {
+  Result<std::vector<Imported>> fetch(const std::string& name, const std::vector<PullCredentials>& credentials,
+                                      const std::string& work) {
     std::string archive = work + ".tar";
     Error last = error(Code::kUnavailable, "no attempt was made");
     std::vector<PullCredentials> attempts = credentials;
@@ -321,7 +333,9 @@ class FileImageStore final : public ImageStore {
       std::string auth_file = work + ".auth";
       if (!one.user.empty()) {
         std::string host = name.substr(0, name.find('/'));
-        Value auth = Value::object({{"auths", Value::object({{host, Value::object({{"auth", base64_encode(one.user + ":" + one.password)}})}})}});
+        Value auth = Value::object(
+            {{"auths",
+              Value::object({{host, Value::object({{"auth", base64_encode(one.user + ":" + one.password)}})}})}});
         BERTH_TRY(write_file(auth_file, json::encode(auth), 0600));
         command.argv.push_back("--authfile=" + auth_file);
       }
@@ -337,8 +351,9 @@ class FileImageStore final : public ImageStore {
         return imported;
       }
       ::unlink(archive.c_str());
-      last = finished->timed_out ? error(Code::kTimeout, "failed to pull image \"" + name + "\": no end after 15 minutes")
-                                 : pull_error(name, finished->standard_error);
+      last = finished->timed_out
+                 ? error(Code::kTimeout, "failed to pull image \"" + name + "\": no end after 15 minutes")
+                 : pull_error(name, finished->standard_error);
       if (last.code != Code::kForbidden) break;
     }
     return last;
@@ -346,7 +361,9 @@ class FileImageStore final : public ImageStore {
 
   void enter(Result<std::vector<Imported>> imported, Function<void(Found)> done) {
     if (!imported.ok()) return done(imported.error());
-    in_turn([this, imported = std::move(*imported), done = std::move(done)]() mutable { enter_now(imported, std::move(done)); });
+    in_turn([this, imported = std::move(*imported), done = std::move(done)]() mutable {
+      enter_now(imported, std::move(done));
+    });
   }
 
   // Nobody sees an image before the index on disk has it.
@@ -367,21 +384,25 @@ class FileImageStore final : public ImageStore {
       brought.insert(one.diff_ids.begin(), one.diff_ids.end());
       note_use(one.id);
     }
-    save(next, {}, [this, next, brought = std::move(brought), entered = std::move(entered), done = std::move(done)](const Status& saved) mutable {
-      if (saved.ok()) {
-        images_ = std::move(next);
-        return done(std::move(entered));
-      }
-      // What nobody can use takes no space of a disk that is full.
-      for (const std::string& layer : unneeded(brought)) discard(layer);
-      done(saved.error());
-    });
+    save(next, {},
+         [this, next, brought = std::move(brought), entered = std::move(entered),
+          done = std::move(done)](const Status& saved) mutable {
+           if (saved.ok()) {
+             images_ = std::move(next);
+             return done(std::move(entered));
+           }
+           // What nobody can use takes no space of a disk that is full.
+           for (const std::string& layer : unneeded(brought)) discard(layer);
+           done(saved.error());
+         });
   }
 
   std::shared_ptr<const Image> enter_one(const Imported& one, Images& images) const {
     for (auto& [id, entry] : images) {  // a tag names one image only
       Image other = *entry.image;
-      auto taken = [&](const std::string& tag) { return std::find(one.tags.begin(), one.tags.end(), tag) != one.tags.end(); };
+      auto taken = [&](const std::string& tag) {
+        return std::find(one.tags.begin(), one.tags.end(), tag) != one.tags.end();
+      };
       if (std::erase_if(other.tags, taken) > 0) entry.image = std::make_shared<Image>(other);
     }
     Image image;
@@ -393,7 +414,8 @@ class FileImageStore final : public ImageStore {
     image.id = one.id;
     image.tags.insert(image.tags.end(), one.tags.begin(), one.tags.end());
     for (const std::string& digest : one.digests) {
-      if (std::find(image.digests.begin(), image.digests.end(), digest) == image.digests.end()) image.digests.push_back(digest);
+      if (std::find(image.digests.begin(), image.digests.end(), digest) == image.digests.end())
+        image.digests.push_back(digest);
     }
     image.config = one.config;
     image.size_bytes = one.size;
@@ -466,8 +488,9 @@ class FileImageStore final : public ImageStore {
     return json::encode(Value::object({{"images", rows}}));
   }
 
-  // A thread writes the index, as it was or as it is to be after any crash, and then takes away `layers`. Where there is not
-  // even space for a smaller index they go first: an image without its layers is forgotten when the store is opened.
+  // A thread writes the index, as it was or as it is to be after any crash, and then takes away `layers`. Where there
+  // is not even space for a smaller index they go first: an image without its layers is forgotten when the store is
+  // opened.
   void save(const Images& images, std::vector<std::string> layers, Function<void(const Status&)> saved) {
     auto status = std::make_shared<Status>();
     auto done = std::make_shared<Function<void(const Status&)>>(std::move(saved));
@@ -481,13 +504,15 @@ class FileImageStore final : public ImageStore {
           for (std::size_t i = 0; i < layers.size(); ++i) (void)move_away(layers[i], moved[i]);
           if (status->ok()) return;
           for (const std::string& layer : moved) (void)remove_all(layer);
-          log_warning("images", "removed an image although the index could not be written", {{"reason", status->error().message}});
+          log_warning("images", "removed an image although the index could not be written",
+                      {{"reason", status->error().message}});
           (void)write_file_durably(file, text);
           *status = ok_status();
         },
         [this, alive = lifetime_.guard(), status, done, moved] {
           if (!alive) return;
-          // A layer may have many files, and the next turn has other things to do. What is not removed goes when the store is opened next.
+          // A layer may have many files, and the next turn has other things to do. What is not removed goes when the
+          // store is opened next.
           for (const std::string& layer : moved) threads_.submit([layer] { (void)remove_all(layer); }, [] {});
           (*done)(*status);
           end_turn();
@@ -537,18 +562,20 @@ class FileImageStore final : public ImageStore {
   std::map<std::string, Time> used_;  // by id
   std::map<std::string, std::uint64_t> last_use_;  // by id: which of the uses_ it was; clocks can be set back
   std::uint64_t uses_ = 0;
-  std::deque<Task> turns_;            // the first one is under way
+  std::deque<Task> turns_;  // the first one is under way
   std::map<std::string, std::vector<PullDone>> pulls_;
   int works_ = 0;
   Lifetime lifetime_;
   // The pools are the last members, so that their threads end before what they work with.
-  ThreadPool threads_{runtime_, kImagesAtOnce};  // a registry that does not answer, or a large layer, holds up nothing but images
-  ThreadPool index_{runtime_, 1};                // waits for the disk, but for no pull
+  ThreadPool threads_{runtime_,
+                      kImagesAtOnce};  // a registry that does not answer, or a large layer, holds up nothing but images
+  ThreadPool index_{runtime_, 1};      // waits for the disk, but for no pull
 };
 
 }  // namespace
 
-Result<std::unique_ptr<ImageStore>> open_image_store(Runtime& runtime, const std::string& root, const std::string& pull_network) {
+Result<std::unique_ptr<ImageStore>> open_image_store(Runtime& runtime, const std::string& root,
+                                                     const std::string& pull_network) {
   auto store = std::make_unique<FileImageStore>(runtime, root, pull_network);
   BERTH_TRY(store->open());
   return std::unique_ptr<ImageStore>(std::move(store));

@@ -1,6 +1,6 @@
 #pragma once
-// ImageStore: images on this node. Content-addressed blobs, each layer unpacked once and shared as an overlay lower layer.
-// Lives on the agent's loop; blocking work goes to the pool. Layout below its root directory:
+// ImageStore: images on this node. Content-addressed blobs, each layer unpacked once and shared as an overlay lower
+// layer. Lives on the agent's loop; blocking work goes to the pool. Layout below its root directory:
 //   blobs/sha256/<hex>   layers/<diff id hex>/   images.json   tmp/
 
 #include <functional>
@@ -17,20 +17,21 @@
 namespace berth::agent {
 
 struct Image {
-  std::string id;                       // "sha256:<hex>" of the config
-  std::vector<std::string> tags;        // normalised: "docker.io/library/nginx:1.25"
-  std::vector<std::string> digests;     // "docker.io/library/nginx@sha256:..."
+  std::string id;                    // "sha256:<hex>" of the config
+  std::vector<std::string> tags;     // normalised: "docker.io/library/nginx:1.25"
+  std::vector<std::string> digests;  // "docker.io/library/nginx@sha256:..."
   std::int64_t size_bytes = 0;
-  bool pulled = false;                  // from a registry, and so may be again; false: imported from a file at least once
-  std::vector<std::string> layers;      // unpacked directories, lowest first
-  Value config;                         // the OCI image config's "config": Env, Entrypoint, Cmd, WorkingDir, User, ...
+  bool pulled = false;              // from a registry, and so may be again; false: imported from a file at least once
+  std::vector<std::string> layers;  // unpacked directories, lowest first
+  Value config;                     // the OCI image config's "config": Env, Entrypoint, Cmd, WorkingDir, User, ...
 };
 
 struct PullCredentials {
   std::string user, password;
 };
 
-// "nginx" -> "docker.io/library/nginx:latest". Error kInvalid with upstream's wording (InvalidImageName) where it is none.
+// "nginx" -> "docker.io/library/nginx:latest". Error kInvalid with upstream's wording (InvalidImageName) where it is
+// none.
 Result<std::string> normalize_reference(std::string_view reference);
 
 class ImageStore {
@@ -48,15 +49,17 @@ class ImageStore {
   virtual void import(const std::string& file, const std::string& reference,
                       Function<void(Result<std::vector<std::shared_ptr<const Image>>>)> done) = 0;
   virtual void remove(const std::string& reference, Function<void(Status)> done) = 0;
-  // Removes unused images, oldest use first, until at least `bytes` are free again. `in_use`: image ids. An image that was
-  // imported stays while it has a tag: nothing would bring it back.
-  virtual void collect(std::vector<std::string> in_use, std::int64_t bytes, Function<void(Result<std::int64_t>)> done) = 0;
+  // Removes unused images, oldest use first, until at least `bytes` are free again. `in_use`: image ids. An image that
+  // was imported stays while it has a tag: nothing would bring it back.
+  virtual void collect(std::vector<std::string> in_use, std::int64_t bytes,
+                       Function<void(Result<std::int64_t>)> done) = 0;
   // Remembers the use, for collect().
   virtual void touch(const std::string& id) = 0;
 };
 // Recovers what is there; leftovers of an interrupted import or pull are removed. `pull_network`: a network namespace's
 // path in which pulls run (the agent's own has no way to a registry); empty: where the process is.
-Result<std::unique_ptr<ImageStore>> open_image_store(Runtime& runtime, const std::string& root, const std::string& pull_network = {});
+Result<std::unique_ptr<ImageStore>> open_image_store(Runtime& runtime, const std::string& root,
+                                                     const std::string& pull_network = {});
 
 // `berth image build REF --packages "..."`: an image from Debian packages, by mmdebstrap, cached by package list.
 struct BuildOptions {
@@ -69,7 +72,8 @@ struct BuildOptions {
   std::vector<std::string> run;                            // shell lines run in the image's root while it is built
   std::string suite = "bookworm";
 };
-// Blocks. Writes a docker-archive to `output`; `cache` is a directory that may be shared by builds. `progress` gets lines.
+// Blocks. Writes a docker-archive to `output`; `cache` is a directory that may be shared by builds. `progress` gets
+// lines.
 Status build_image(const BuildOptions& options, const std::string& cache, const std::string& output,
                    const std::function<void(std::string_view)>& progress);
 

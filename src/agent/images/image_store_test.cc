@@ -35,7 +35,8 @@ TEST(References, RefuseWhatIsNone) {
   for (const char* bad : {"", "UPPER", "a b", "x:", "x:-bad", "x@sha256:12", "/x", "x//y"}) {
     Result<std::string> result = normalize_reference(bad);
     ASSERT_TRUE(result.failed_with(Code::kInvalid)) << bad;
-    EXPECT_EQ(result.error().message, "couldn't parse image name \"" + std::string(bad) + "\": invalid reference format");
+    EXPECT_EQ(result.error().message,
+              "couldn't parse image name \"" + std::string(bad) + "\": invalid reference format");
   }
 }
 
@@ -66,14 +67,20 @@ class ImageStoreTest : public ::testing::Test {
     ASSERT_TRUE(done.ok()) << done.error().message;
   }
   // A docker-archive of one layer with `prepare` run in its root. `wrong_sum`: the configuration names another layer.
-  std::string archive(const std::string& tag, const std::string& prepare, const std::string& compress = "cat", bool wrong_sum = false) {
+  std::string archive(const std::string& tag, const std::string& prepare, const std::string& compress = "cat",
+                      bool wrong_sum = false) {
     shell("rm -rf root out && mkdir -p root out && cd root && " + prepare);
     shell("tar -C root --numeric-owner --xattrs --xattrs-include='*' -cf layer.tar .");
     std::string sum(cut(run_checked({.argv = {"sha256sum", directory_ + "/layer.tar"}}).value(), " ").before);
     if (wrong_sum) sum[0] = sum[0] == '0' ? '1' : '0';
     shell(compress + " < layer.tar > out/layer");
-    EXPECT_TRUE(write_file(directory_ + "/out/config.json", R"({"config":{"Cmd":["x"]},"rootfs":{"type":"layers","diff_ids":["sha256:)" + sum + R"("]}})").ok());
-    EXPECT_TRUE(write_file(directory_ + "/out/manifest.json", R"([{"Config":"config.json","RepoTags":[")" + tag + R"("],"Layers":["layer"]}])").ok());
+    EXPECT_TRUE(
+        write_file(directory_ + "/out/config.json",
+                   R"({"config":{"Cmd":["x"]},"rootfs":{"type":"layers","diff_ids":["sha256:)" + sum + R"("]}})")
+            .ok());
+    EXPECT_TRUE(write_file(directory_ + "/out/manifest.json",
+                           R"([{"Config":"config.json","RepoTags":[")" + tag + R"("],"Layers":["layer"]}])")
+                    .ok());
     shell("tar -C out -cf image.tar .");
     return directory_ + "/image.tar";
   }
@@ -153,7 +160,9 @@ TEST_F(ImageStoreTest, NothingLeavesTheImage) {
   std::string file = archive("e:1", "echo 1 > x");
   shell("mkdir -p evil/in && echo bad > evil/escaped && cd evil/in && tar -P -cf ../../layer.tar ../escaped");
   std::string sum(cut(run_checked({.argv = {"sha256sum", directory_ + "/layer.tar"}}).value(), " ").before);
-  ASSERT_TRUE(write_file(directory_ + "/out/config.json", R"({"config":{},"rootfs":{"diff_ids":["sha256:)" + sum + R"("]}})").ok());
+  ASSERT_TRUE(
+      write_file(directory_ + "/out/config.json", R"({"config":{},"rootfs":{"diff_ids":["sha256:)" + sum + R"("]}})")
+          .ok());
   shell("cp layer.tar out/layer && tar -C out -cf image.tar .");
   auto escaped = import(file);
   ASSERT_TRUE(escaped.failed_with(Code::kInvalid));
@@ -176,7 +185,8 @@ TEST_F(ImageStoreTest, ATagMovesAndSharedLayersStay) {
 }
 
 TEST_F(ImageStoreTest, CollectsTheLongestUnusedButNoneInUse) {
-  for (const char* tag : {"a:1", "b:1", "c:1"}) ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
+  for (const char* tag : {"a:1", "b:1", "c:1"})
+    ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
   take_for_pulled();
   std::optional<Result<std::int64_t>> freed;
   store_->collect({store_->find("a:1")->id}, 1, [&](Result<std::int64_t> bytes) { freed = bytes; });
@@ -275,7 +285,8 @@ TEST_F(ImageStoreTest, AnImageCanBeRemovedWhereTheIndexCannotBeWritten) {
   EXPECT_TRUE(store_->find("b:1"));
   // One whose layers all belong to another as well would free nothing: it stays as it is.
   ASSERT_TRUE(import(archive("a:1", "echo 1 > x")).ok());
-  shell("sed -i 's/\\[\"x\"\\]/[\"y\"]/' out/config.json; sed -i 's/a:1/c:1/' out/manifest.json; tar -C out -cf image.tar .");
+  shell(
+      "sed -i 's/\\[\"x\"\\]/[\"y\"]/' out/config.json; sed -i 's/a:1/c:1/' out/manifest.json; tar -C out -cf image.tar .");
   ASSERT_TRUE(import(directory_ + "/image.tar").ok());
   ASSERT_EQ(store_->find("a:1")->layers, store_->find("c:1")->layers);
   fault::arm("files.write", 1'000);
@@ -291,10 +302,15 @@ TEST_F(ImageStoreTest, ChangesOfTheIndexFollowEachOther) {
   ASSERT_TRUE(import(archive("b:1", "echo 2 > x")).ok());
   take_for_pulled();
   std::vector<std::string> ended;
-  store_->remove("a:1", [&](const Status& status) { ended.push_back(status.ok() ? "removed" : status.error().message); });
+  store_->remove("a:1",
+                 [&](const Status& status) { ended.push_back(status.ok() ? "removed" : status.error().message); });
   store_->remove("a:1", [&](const Status& status) { ended.push_back(status.ok() ? "removed" : "absent"); });
-  store_->collect({}, 1, [&](const Result<std::int64_t>& freed) { ended.push_back(freed.ok() ? "collected" : freed.error().message); });
-  store_->collect({}, 1, [&](const Result<std::int64_t>& freed) { ended.push_back(freed.ok() && *freed == 0 ? "nothing left" : "?"); });
+  store_->collect({}, 1, [&](const Result<std::int64_t>& freed) {
+    ended.push_back(freed.ok() ? "collected" : freed.error().message);
+  });
+  store_->collect({}, 1, [&](const Result<std::int64_t>& freed) {
+    ended.push_back(freed.ok() && *freed == 0 ? "nothing left" : "?");
+  });
   while (ended.size() < 4) loop_.run_once(10s);
   EXPECT_EQ(ended, (std::vector<std::string>{"removed", "absent", "collected", "nothing left"}));
   reopen();
@@ -302,7 +318,8 @@ TEST_F(ImageStoreTest, ChangesOfTheIndexFollowEachOther) {
 }
 
 TEST_F(ImageStoreTest, AnImageThatIsUsedWhileACollectionWaitsForItsTurnStays) {
-  for (const char* tag : {"a:1", "b:1", "c:1"}) ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
+  for (const char* tag : {"a:1", "b:1", "c:1"})
+    ASSERT_TRUE(import(archive(tag, std::string("echo ") + tag + " > x")).ok());
   take_for_pulled();
   std::optional<Result<std::int64_t>> freed;
   store_->remove("c:1", [](const Status&) {});  // the turn before

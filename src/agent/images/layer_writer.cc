@@ -55,7 +55,8 @@ Status LayerWriter::write(archive* reader, archive_entry* entry) {
   std::optional<std::string> path = inner_path(raw);
   if (!path) return wrong(raw, "leads out of the image");
   if (path->empty()) return {};  // the root directory is the agent's
-  if (!is_id(archive_entry_uid(entry)) || !is_id(archive_entry_gid(entry))) return wrong(*path, "has no possible owner");
+  if (!is_id(archive_entry_uid(entry)) || !is_id(archive_entry_gid(entry)))
+    return wrong(*path, "has no possible owner");
   BERTH_TRY(leave_directories(*path));
   std::size_t slash = path->rfind('/');
   std::string name = slash == std::string::npos ? *path : path->substr(slash + 1);
@@ -66,7 +67,8 @@ Status LayerWriter::write(archive* reader, archive_entry* entry) {
   if (link == nullptr) link = archive_entry_hardlink_utf8(entry);
   if (link != nullptr) {
     std::optional<std::string> target = inner_path(link);
-    if (!target || target->empty()) return wrong(*path, "is a link to " + quoted(link) + ", which leads out of the image");
+    if (!target || target->empty())
+      return wrong(*path, "is a link to " + quoted(link) + ", which leads out of the image");
     if (*target == *path) return wrong(*path, "is a link to itself");
     BERTH_TRY(clear_way(*parent, name, false));
     Status made = root_.make_hard_link(*path, *target);
@@ -92,10 +94,11 @@ Result<const RootedDir*> LayerWriter::parent_of(const std::string& path) {
   if (path.empty()) return &root_;
   if (!parent_ || path != parent_path_) {
     parent_.reset();
-    if (Status replaced = replace_whiteouts(path); !replaced.ok()) return wrong(path, "cannot be a directory: " + replaced.error().message);
-    auto made = root_.make_directories(
-        path, 0755, RootedDir::Links::kInside,
-        [this](const RootedDir& made, const std::string& at) { return inherit(made, at); });
+    if (Status replaced = replace_whiteouts(path); !replaced.ok())
+      return wrong(path, "cannot be a directory: " + replaced.error().message);
+    auto made =
+        root_.make_directories(path, 0755, RootedDir::Links::kInside,
+                               [this](const RootedDir& made, const std::string& at) { return inherit(made, at); });
     if (!made.ok()) return wrong(path, "cannot be a directory: " + made.error().message);
     parent_ = std::move(*made);
     parent_path_ = path;

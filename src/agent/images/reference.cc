@@ -35,14 +35,15 @@ bool good_domain(std::string_view domain) {
   Cut port = cut(domain, ":");
   if (domain.starts_with('[')) {  // IPv6
     std::size_t end = domain.find(']');
-    if (end == std::string_view::npos || end < 2 || !only(domain.substr(1, end - 1), "0123456789abcdefABCDEF:")) return false;
+    if (end == std::string_view::npos || end < 2 || !only(domain.substr(1, end - 1), "0123456789abcdefABCDEF:"))
+      return false;
     std::string_view rest = domain.substr(end + 1);
     return rest.empty() || (rest[0] == ':' && rest.size() > 1 && only(rest.substr(1), "0123456789"));
   }
   if (port.found && (port.after.empty() || !only(port.after, "0123456789"))) return false;
   for (std::string_view label : split(port.before, '.')) {
-    if (label.empty() || label.front() == '-' || label.back() == '-' || label.find_first_of("_.") != std::string_view::npos ||
-        !only(label, kTagCharacters)) {
+    if (label.empty() || label.front() == '-' || label.back() == '-' ||
+        label.find_first_of("_.") != std::string_view::npos || !only(label, kTagCharacters)) {
       return false;
     }
   }

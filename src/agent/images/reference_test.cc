@@ -31,9 +31,26 @@ TEST(ReferenceTest, ShortNamesAreCompleted) {
 }
 
 TEST(ReferenceTest, WhatIsNoReferenceIsRefusedInUpstreamsWords) {
-  for (std::string bad : {"", ":tag", "a b", "nginx:", "nginx:-x", "/nginx", "nginx/", "a//b", "-a", "a-", "a..b", "a___b",
-                          "nginx@sha256:abc", "nginx@", "example.com:port/a", "example.com:/a", "-x.com/a", "a..com/b",
-                          "http://example.com/a", "team/App"}) {
+  for (std::string bad : {"",
+                          ":tag",
+                          "a b",
+                          "nginx:",
+                          "nginx:-x",
+                          "/nginx",
+                          "nginx/",
+                          "a//b",
+                          "-a",
+                          "a-",
+                          "a..b",
+                          "a___b",
+                          "nginx@sha256:abc",
+                          "nginx@",
+                          "example.com:port/a",
+                          "example.com:/a",
+                          "-x.com/a",
+                          "a..com/b",
+                          "http://example.com/a",
+                          "team/App"}) {
     auto result = normalize_reference(bad);
     ASSERT_TRUE(result.failed_with(Code::kInvalid)) << bad;
     EXPECT_EQ(result.error().message, "couldn't parse image name \"" + bad + "\": invalid reference format");

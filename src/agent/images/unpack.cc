@@ -20,8 +20,8 @@ namespace {
 
 constexpr std::size_t kBlock = 256 * 1024;
 constexpr int kMostNestedIndexes = 3;
-// Entries that replace each other, and zeros, take no room on the disk, but time. No real layer has as many entries, and
-// gzip makes nothing smaller than a thousandth.
+// Entries that replace each other, and zeros, take no room on the disk, but time. No real layer has as many entries,
+// and gzip makes nothing smaller than a thousandth.
 constexpr std::int64_t kMostEntries = 4'000'000;
 constexpr std::int64_t kMostGrowth = 2000, kFreeGrowth = 256 << 20;
 constexpr std::size_t kLongestDocuments = 16 * kLongestDocument;
@@ -53,7 +53,8 @@ class LayerStream {
  public:
   // No more bytes are handed on than `room` (of the disk) and than a file of `size` bytes can hold in earnest.
   static Result<std::unique_ptr<LayerStream>> open(Fd file, std::string name, std::int64_t size, std::int64_t room) {
-    std::int64_t most = size < std::numeric_limits<std::int64_t>::max() / (2 * kMostGrowth) ? kFreeGrowth + kMostGrowth * size : room;
+    std::int64_t most =
+        size < std::numeric_limits<std::int64_t>::max() / (2 * kMostGrowth) ? kFreeGrowth + kMostGrowth * size : room;
     std::unique_ptr<LayerStream> self(new LayerStream(std::move(file), std::move(name), std::min(most, room), room));
     archive* raw = self->raw_.get();
     take_filters(raw);
@@ -93,8 +94,7 @@ class LayerStream {
   // Of all bytes; what nobody has read yet is read first.
   Result<std::string> digest() {
     const void* block = nullptr;
-    while (next(&block) > 0) {
-    }
+    while (next(&block) > 0) {}
     if (failure_) return *failure_;
     unsigned char bytes[32];
     EVP_DigestFinal_ex(digest_.get(), bytes, nullptr);
@@ -135,14 +135,15 @@ Status write_entries(LayerStream& stream, const std::string& name, LayerWriter& 
     if (state == ARCHIVE_EOF) return writer.finish();
     if (state < ARCHIVE_WARN) return damaged(name, reader.get());
     if (entries == kMostEntries)
-      return error(Code::kInvalid, name + " has more than " + std::to_string(kMostEntries) + " entries, the most that is accepted");
+      return error(Code::kInvalid,
+                   name + " has more than " + std::to_string(kMostEntries) + " entries, the most that is accepted");
     BERTH_TRY(writer.write(reader.get(), entry));
   }
 }
 
 // A member of the outer archive.
-Status copy_member(archive* reader, const std::string& archive_name, const RootedDir& directory, const std::string& path,
-                   DiskRoom& room) {
+Status copy_member(archive* reader, const std::string& archive_name, const RootedDir& directory,
+                   const std::string& path, DiskRoom& room) {
   if (std::size_t slash = path.rfind('/'); slash != std::string::npos)
     BERTH_TRY(directory.make_directories(path.substr(0, slash), 0755, RootedDir::Links::kNone));
   BERTH_TRY(directory.remove_file(path, RootedDir::Links::kNone));  // the last of one name counts
@@ -168,7 +169,8 @@ Status link_members(const RootedDir& directory, const std::string& archive_name,
       BERTH_TRY(directory.make_directories(from.substr(0, slash), 0755, RootedDir::Links::kNone));
     Status linked = directory.make_hard_link(from, *target, RootedDir::Links::kNone);
     // A link that is of use to nobody may lead nowhere.
-    if (!linked.ok() && !linked.failed_with(Code::kNotFound) && !linked.failed_with(Code::kAlreadyExists)) return linked;
+    if (!linked.ok() && !linked.failed_with(Code::kNotFound) && !linked.failed_with(Code::kAlreadyExists))
+      return linked;
   }
   return {};
 }
@@ -239,7 +241,8 @@ Status add_oci_manifest(const RootedDir& directory, const Value& descriptor, int
   }
   image.manifest_digest = descriptor["digest"].str();
   const Value& annotations = descriptor["annotations"];
-  std::string name = annotations["io.containerd.image.name"].str(annotations["org.opencontainers.image.ref.name"].as_string());
+  std::string name =
+      annotations["io.containerd.image.name"].str(annotations["org.opencontainers.image.ref.name"].as_string());
   if (!name.empty()) image.tags.push_back(name);
   out.push_back(std::move(image));
   return ok_status();
@@ -309,7 +312,8 @@ Status extract_files(const std::string& archive_file, const RootedDir& directory
         target = target.substr(3);
         base.clear();
       }
-      if (links.size() >= kMostLayers * kMostImagesInArchive) return error(Code::kInvalid, archive_file + " has too many links");
+      if (links.size() >= kMostLayers * kMostImagesInArchive)
+        return error(Code::kInvalid, archive_file + " has too many links");
       links.emplace_back(*path, base.empty() ? target : base + "/" + target);
     }
   }

@@ -65,13 +65,15 @@ TEST_F(ContainerLogsTest, ReadsLinesAndJoinsBrokenOnes) {
 }
 
 TEST_F(ContainerLogsTest, ShowsTimesInUtcWithNineDigits) {
-  append("2026-01-02T03:04:01.850049080+00:00 stdout F one\n"
-         "2026-01-02T05:04:02.5+02:00 stdout F two\n"
-         "2026-01-02T03:04:03.000000000Z stdout F three\n");
+  append(
+      "2026-01-02T03:04:01.850049080+00:00 stdout F one\n"
+      "2026-01-02T05:04:02.5+02:00 stdout F two\n"
+      "2026-01-02T03:04:03.000000000Z stdout F three\n");
   LogOptions options;
   options.timestamps = true;
-  EXPECT_EQ(read(options),
-            "2026-01-02T03:04:01.850049080Z one\n2026-01-02T03:04:02.500000000Z two\n2026-01-02T03:04:03.000000000Z three\n");
+  EXPECT_EQ(
+      read(options),
+      "2026-01-02T03:04:01.850049080Z one\n2026-01-02T03:04:02.500000000Z two\n2026-01-02T03:04:03.000000000Z three\n");
   options.tail_lines = 2;
   EXPECT_EQ(read(options), "2026-01-02T03:04:02.500000000Z two\n2026-01-02T03:04:03.000000000Z three\n");
 }

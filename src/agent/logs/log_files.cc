@@ -19,8 +19,10 @@ std::string name_of(const std::string& path) { return path.substr(path.rfind('/'
 std::string kept(const std::string& log_path) { return log_path + ".0"; }
 
 bool is_same_file(const std::string& a, const std::string& b) {
-  struct stat one {}, other{};
-  return ::lstat(a.c_str(), &one) == 0 && ::lstat(b.c_str(), &other) == 0 && one.st_ino == other.st_ino && one.st_dev == other.st_dev;
+  struct stat one {
+  }, other{};
+  return ::lstat(a.c_str(), &one) == 0 && ::lstat(b.c_str(), &other) == 0 && one.st_ino == other.st_ino &&
+         one.st_dev == other.st_dev;
 }
 
 bool exists(const std::string& path) {
@@ -33,7 +35,8 @@ bool exists(const std::string& path) {
 LogFiles::LogFiles(Loop& loop, ThreadPool& remover, int files)
     : loop_(loop), remover_(remover), files_(files), notify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
   if (!notify_) {
-    log_warning("agent", "logs are only looked at when containers start and end", {{"error", errno_error("inotify_init1").message}});
+    log_warning("agent", "logs are only looked at when containers start and end",
+                {{"error", errno_error("inotify_init1").message}});
     return;
   }
   (void)loop_.watch_fd(notify_.get(), EPOLLIN, [this](std::uint32_t) { on_events(); });

@@ -1,9 +1,11 @@
 #pragma once
-// LogFiles: keeps the logs of running containers short. conmon starts a log anew by itself when it has reached its limit (`--log-size-max`),
-// by renaming a new file over it. A hard link to the present file, `<log>.0`, keeps what is replaced; it then becomes `<log>.1`, that one
-// `<log>.2` and so on. However fast a container writes, its logs take no more than `files` times the limit; what is replaced while this is
-// not looking is gone. The oldest file loses its name here and its blocks on the thread of `remover`: a disk that is told of each
-// block it may forget takes a tenth of a second for ten megabytes, and a container may fill them several times a second.
+// LogFiles: keeps the logs of running containers short. conmon starts a log anew by itself when it has reached its
+// limit (`--log-size-max`), by renaming a new file over it. A hard link to the present file, `<log>.0`, keeps what is
+// replaced; it then becomes `<log>.1`, that one
+// `<log>.2` and so on. However fast a container writes, its logs take no more than `files` times the limit; what is
+// replaced while this is not looking is gone. The oldest file loses its name here and its blocks on the thread of
+// `remover`: a disk that is told of each block it may forget takes a tenth of a second for ten megabytes, and a
+// container may fill them several times a second.
 //
 // On the agent's loop. Uses one inotify descriptor; at rest nothing runs.
 
@@ -25,7 +27,8 @@ class LogFiles {
   ~LogFiles();
   LogFiles(const LogFiles&) = delete;
 
-  // From now on, and for what was replaced before: also of a log that an earlier agent followed. Following it twice is fine.
+  // From now on, and for what was replaced before: also of a log that an earlier agent followed. Following it twice is
+  // fine.
   void follow(const std::string& log_path);
   // The container has ended: its present file alone stays beside the older ones.
   void forget(const std::string& log_path);
@@ -39,7 +42,7 @@ class LogFiles {
   ThreadPool& remover_;
   int files_;
   Fd notify_;
-  std::map<int, std::string> directories_;        // by watch
+  std::map<int, std::string> directories_;                 // by watch
   std::map<std::string, std::set<std::string>> followed_;  // directory -> file names
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// ReadLogs: how much of a container's log each client has read before it attaches, since newer versions of kubectl do that first.
-// A log that is gone is forgotten, and of one log only the last clients are remembered.
+// ReadLogs: how much of a container's log each client has read before it attaches, since newer versions of kubectl do
+// that first. A log that is gone is forgotten, and of one log only the last clients are remembered.
 
 #include <cstdint>
 #include <map>
@@ -22,7 +22,8 @@ class ReadLogs {
   std::size_t size() const;
 
  private:
-  std::map<std::string, std::vector<std::pair<std::string, std::int64_t>>> read_;  // by log: clients as hashes, the last one last
+  std::map<std::string, std::vector<std::pair<std::string, std::int64_t>>>
+      read_;  // by log: clients as hashes, the last one last
 };
 
 }  // namespace berth::agent

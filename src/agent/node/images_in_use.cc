@@ -4,7 +4,8 @@
 
 namespace berth::agent {
 
-void add_images_in_use(const Value& pod, const PodRecord& record, const ImageStore& images, std::set<std::string>& ids) {
+void add_images_in_use(const Value& pod, const PodRecord& record, const ImageStore& images,
+                       std::set<std::string>& ids) {
   auto add = [&](std::string_view reference) {
     if (reference.empty()) return;
     if (auto image = images.find(reference)) ids.insert(image->id);

@@ -10,8 +10,8 @@
 
 namespace berth::agent {
 
-// Ids: of what the containers of every kind and the image volumes name, and of what is mounted and what the containers that
-// were started run, whose tags may name other images by now.
+// Ids: of what the containers of every kind and the image volumes name, and of what is mounted and what the containers
+// that were started run, whose tags may name other images by now.
 void add_images_in_use(const Value& pod, const PodRecord& record, const ImageStore& images, std::set<std::string>& ids);
 
 template <class Workers>

@@ -24,7 +24,7 @@ TEST(ImagesInUse, EveryContainerAndVolumeAndWhatRunsCounts) {
   ASSERT_TRUE(pod.ok());
   PodRecord record;
   record.containers["c"].image_id = "older";  // "main" was another image when it was started
-  record.volume_images["v"] = "mounted";  // so was "files" when it was mounted
+  record.volume_images["v"] = "mounted";      // so was "files" when it was mounted
   std::set<std::string> ids;
   add_images_in_use(*pod, record, images, ids);
   EXPECT_EQ(ids, wanted);

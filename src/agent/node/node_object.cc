@@ -139,8 +139,9 @@ Value make_node_status(const AgentConfig& config, const NodeFacts& facts, const 
   Value features = Value::object({{"recursiveReadOnlyMounts", true}, {"userNamespaces", true}});
   status.set("runtimeHandlers", Value::array({Value::object({{"name", ""}, {"features", features}}),
                                               Value::object({{"name", "crun"}, {"features", features}})}));
-  status.set("declaredFeatures", Value::array({"InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers",
-                                                "RestartAllContainersOnContainerExits"}));
+  status.set("declaredFeatures",
+             Value::array({"InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers",
+                           "RestartAllContainersOnContainerExits"}));
   status.set("features", Value::object({{"supplementalGroupsPolicy", true}}));
   status.set("images", images);
   return status;
@@ -151,7 +152,8 @@ Value node_allocatable(const AgentConfig& config, const NodeFacts& facts) {
 }
 
 bool node_status_differs(const Value& before, const Value& after) {
-  for (const char* field : {"capacity", "allocatable", "addresses", "daemonEndpoints", "nodeInfo", "images", "runtimeHandlers", "features", "declaredFeatures"}) {
+  for (const char* field : {"capacity", "allocatable", "addresses", "daemonEndpoints", "nodeInfo", "images",
+                            "runtimeHandlers", "features", "declaredFeatures"}) {
     if (before[field] != after[field] && !(before[field].is_null() && after[field].empty())) return true;
   }
   Value holder = Value::object({{"status", before}});

@@ -41,7 +41,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   std::optional<Duration> last_status, last_renewal;  // monotonic
   TimerId timer = 0, renewal = 0;                     // `renewal`: one that is due before the next turn
   bool registered = false, over = false, writing = false, renewing = false, correcting = false, made = false;
-  bool renew_again = false;  // the server may be another one than the renewal under way was sent to
+  bool renew_again = false;                    // the server may be another one than the renewal under way was sent to
   std::unique_ptr<client::Informer> informer;  // of this node alone
   std::unique_ptr<client::Subscription> subscription;
 
@@ -76,8 +76,7 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
   Value status_now() const {
     NodeFacts facts = read_node_facts(services.config.data_dir);
     facts.disk_pressure = disk_pressure();
-    return make_node_status(services.config, facts, node,
-                            image_list(services.images), services.runtime.now());
+    return make_node_status(services.config, facts, node, image_list(services.images), services.runtime.now());
   }
 
   void create() {
@@ -158,19 +157,19 @@ struct NodeRegistration::State : std::enable_shared_from_this<State> {
     if (auto done = std::exchange(ready, nullptr)) done();
   }
 
-  // Whoever has not heard of this node for a while says so in its status. What is said of it is set right at once, and at
-  // most once a second, however often somebody else writes.
+  // Whoever has not heard of this node for a while says so in its status. What is said of it is set right at once, and
+  // at most once a second, however often somebody else writes.
   void follow() {
     informer = client::make_informer(services.runtime, services.client, api::resources::kNodes,
-                                          api::ListOptions{"", "", "metadata.name=" + services.config.node_name});
+                                     api::ListOptions{"", "", "metadata.name=" + services.config.node_name});
     subscription = informer->subscribe([self = weak_from_this()](const Value&, const Value& now) {
       if (auto state = self.lock(); state && !state->over) state->changed(now);
     });
     informer->on_cut_off([this] { server_lost(); });
   }
 
-  // Renewals need not reach the disk: a server that was killed has an older lease when it is back, whose agent seems to have
-  // been silent for long. So it is renewed as soon as there is a server, not at the next turn.
+  // Renewals need not reach the disk: a server that was killed has an older lease when it is back, whose agent seems to
+  // have been silent for long. So it is renewed as soon as there is a server, not at the next turn.
   void server_lost() {
     lease = Value();
     renew_again = true;

@@ -25,7 +25,8 @@ std::vector<ShutdownLine> read_shutdown_progress(const std::string& path) {
     const Cut verb = cut(line, " ");
     const Cut seconds = cut(verb.after, " ");
     Result<long> number = parse_int(seconds.before);
-    if (number.ok() && !seconds.after.empty()) out.push_back({std::string(seconds.after), *number, verb.before == "killed"});
+    if (number.ok() && !seconds.after.empty())
+      out.push_back({std::string(seconds.after), *number, verb.before == "killed"});
   }
   return out;
 }

@@ -19,7 +19,8 @@ class PodShutdownTest : public ::testing::Test {
     runtime_.settle();
   }
   void begin(std::optional<Duration> most = {}) {
-    PodShutdown::Config config{directory_ / "ends", progress(), {{"uid-a", {"default/a", 120s}}, {"uid-b", {"default/b", 1s}}}, most};
+    PodShutdown::Config config{
+        directory_ / "ends", progress(), {{"uid-a", {"default/a", 120s}}, {"uid-b", {"default/b", 1s}}}, most};
     shutdown_ = std::make_unique<PodShutdown>(runtime_, containers_, config, [this] { over_ = true; });
     shutdown_->start();
     runtime_.settle();

@@ -15,11 +15,11 @@
 namespace berth::agent {
 namespace {
 
-constexpr Duration kCalm = 10s;           // without shortage before the node has no pressure any more
-constexpr Duration kHeartbeat = 10s;      // how often look() is called anyway
-constexpr Duration kPressed = 1s;         // while the disk is short
-constexpr Duration kVictimEnds = 30s;     // then the next one is chosen
-constexpr int kRestsPerWork = 19;         // measuring takes a twentieth of the time
+constexpr Duration kCalm = 10s;                // without shortage before the node has no pressure any more
+constexpr Duration kHeartbeat = 10s;           // how often look() is called anyway
+constexpr Duration kPressed = 1s;              // while the disk is short
+constexpr Duration kVictimEnds = 30s;          // then the next one is chosen
+constexpr int kRestsPerWork = 19;              // measuring takes a twentieth of the time
 constexpr std::int64_t kFastWriter = 1 << 30;  // bytes a second
 constexpr std::int64_t kLeastWorthwhile = 64 << 20;
 
@@ -60,13 +60,17 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
   bool pressure = false;
   Duration last_short{};
   bool measuring = false, reclaiming = false, asking = false;
-  std::map<std::string, std::int64_t> calm_sizes;  // of the files of overcommitted volumes, when the disk last had space
+  std::map<std::string, std::int64_t>
+      calm_sizes;  // of the files of overcommitted volumes, when the disk last had space
   Duration next_measuring{}, next_reclaiming{};
   std::weak_ptr<PodWorker> victim;
   Duration victim_until{};
 
   State(Services& s, Workers w, std::function<void()> changed, BackgroundThread* a)
-      : services(s), workers(std::move(w)), pressure_changed(std::move(changed)), aside(a),
+      : services(s),
+        workers(std::move(w)),
+        pressure_changed(std::move(changed)),
+        aside(a),
         read_space([directory = s.config.data_dir] { return read_disk_space(directory); }) {}
 
   Duration now() const { return services.runtime.monotonic(); }
@@ -101,7 +105,8 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     for (auto& worker : workers()) {
       const auto& users = stopped.pod_uids;
       if (std::find(users.begin(), users.end(), worker->record().uid) == users.end()) continue;
-      worker->evict("Volume " + stopped.volume + " takes no more writes: its file system was stopped after an I/O error, as of a full disk. " +
+      worker->evict("Volume " + stopped.volume +
+                        " takes no more writes: its file system was stopped after an I/O error, as of a full disk. " +
                         "It is checked, and mounted again, for the next pod that uses it. ",
                     true);
     }
@@ -193,20 +198,25 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
   void set_pressure(bool value) {
     if (pressure == value) return;
     pressure = value;
-    log_warning("agent", value ? "the disk is almost full" : "the disk has space again", {{"directory", services.config.data_dir}});
+    log_warning("agent", value ? "the disk is almost full" : "the disk has space again",
+                {{"directory", services.config.data_dir}});
     tell(client::kNormal, value ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
-         "Node " + services.config.node_name + " status is now: " + (value ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure"));
+         "Node " + services.config.node_name +
+             " status is now: " + (value ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure"));
     pressure_changed();
   }
 
   void tell(std::string_view type, std::string_view reason, const std::string& message) {
-    Value node = Value::object({{"apiVersion", "v1"},
-                                {"kind", "Node"},
-                                {"metadata", Value::object({{"name", services.config.node_name}, {"uid", services.config.node_name}})}});
+    Value node = Value::object(
+        {{"apiVersion", "v1"},
+         {"kind", "Node"},
+         {"metadata", Value::object({{"name", services.config.node_name}, {"uid", services.config.node_name}})}});
     services.events.event(node, type, reason, message);
   }
 
-  static std::string resource_of(DiskShortage shortage) { return shortage == DiskShortage::kInodes ? "inodes" : "ephemeral-storage"; }
+  static std::string resource_of(DiskShortage shortage) {
+    return shortage == DiskShortage::kInodes ? "inodes" : "ephemeral-storage";
+  }
 
   void reclaim(const DiskSpace& space, DiskShortage shortage) {
     if (reclaiming || now() < next_reclaiming) return;
@@ -214,12 +224,14 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     victim.reset();
     reclaiming = true;
     tell(client::kWarning, "EvictionThresholdMet", "Attempting to reclaim " + resource_of(shortage));
-    services.images.collect(images_in_use(workers(), services.images), 2 * pressure_threshold(space) - space.free, [self = weak_from_this()](Result<std::int64_t> freed) {
-      auto state = self.lock();
-      if (!state || state->over) return;
-      if (freed.ok() && *freed > 0) log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
-      state->find_victim();
-    });
+    services.images.collect(images_in_use(workers(), services.images), 2 * pressure_threshold(space) - space.free,
+                            [self = weak_from_this()](Result<std::int64_t> freed) {
+                              auto state = self.lock();
+                              if (!state || state->over) return;
+                              if (freed.ok() && *freed > 0)
+                                log_info("agent", "unused images removed", {{"bytes", std::to_string(*freed)}});
+                              state->find_victim();
+                            });
   }
 
   void find_victim() {
@@ -231,7 +243,9 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     for (auto& worker : workers()) {
       if (worker->may_be_evicted()) pods.push_back({worker, worker->storage_places(), {}});
     }
-    measure_aside(std::move(pods), [](State& state, std::vector<Measured>& measured, Duration took) { state.evict_one(measured, took); });
+    measure_aside(std::move(pods), [](State& state, std::vector<Measured>& measured, Duration took) {
+      state.evict_one(measured, took);
+    });
   }
 
   void evict_one(const std::vector<Measured>& measured, Duration took) {
@@ -253,16 +267,18 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     std::int64_t least = inodes ? space.inodes / 100 : std::min(kLeastWorthwhile, space.total / 20);
     auto chosen = choose_victim(candidates, resource_of(shortage), least);
     if (!chosen) return;
-    owners[*chosen]->evict(shortage_message(candidates[*chosen], resource_of(shortage), inodes ? inode_threshold(space) : pressure_threshold(space),
+    owners[*chosen]->evict(shortage_message(candidates[*chosen], resource_of(shortage),
+                                            inodes ? inode_threshold(space) : pressure_threshold(space),
                                             inodes ? space.inodes_free : space.free),
-                  true);
+                           true);
     victim = owners[*chosen];
     victim_until = now() + kVictimEnds;
     next_reclaiming = {};
   }
 };
 
-StorageKeeper::StorageKeeper(Services& services, Workers workers, std::function<void()> pressure_changed, BackgroundThread* aside)
+StorageKeeper::StorageKeeper(Services& services, Workers workers, std::function<void()> pressure_changed,
+                             BackgroundThread* aside)
     : state_(std::make_shared<State>(services, std::move(workers), std::move(pressure_changed), aside)) {}
 
 StorageKeeper::~StorageKeeper() {

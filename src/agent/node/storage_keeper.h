@@ -31,7 +31,8 @@ class StorageKeeper {
  public:
   using Workers = std::function<std::vector<std::shared_ptr<PodWorker>>()>;
 
-  // `pressure_changed`: disk_pressure() has another answer. `aside`: where pods are measured; null: on the runtime's pool.
+  // `pressure_changed`: disk_pressure() has another answer. `aside`: where pods are measured; null: on the runtime's
+  // pool.
   StorageKeeper(Services& services, Workers workers, std::function<void()> pressure_changed, BackgroundThread* aside);
   ~StorageKeeper();
   StorageKeeper(const StorageKeeper&) = delete;

@@ -29,7 +29,8 @@ class StorageKeeperTest : public ::testing::Test {
     config.node_name = "node1";
     config.node_ip = "10.99.0.2";
     config.data_dir = directory_ / "data";
-    agent_ = std::make_unique<Agent>(config, AgentDependencies{runtime_, api_, containers_, images_, volumes_, network_, probes_});
+    agent_ = std::make_unique<Agent>(
+        config, AgentDependencies{runtime_, api_, containers_, images_, volumes_, network_, probes_});
     agent_->start([](Status s) { ASSERT_TRUE(s.ok()) << s.error().message; });
     runtime_.settle();
     agent_->storage().read_space_by([this] { return space_; });
@@ -69,7 +70,9 @@ class StorageKeeperTest : public ::testing::Test {
     }
     return false;
   }
-  std::string disk_pressure() { return api::condition_of(api_.object(kNodes, api::Name{"", "node1"}), "DiskPressure")["status"].str(); }
+  std::string disk_pressure() {
+    return api::condition_of(api_.object(kNodes, api::Name{"", "node1"}), "DiskPressure")["status"].str();
+  }
 
   testing::TemporaryDirectory directory_;
   testing::ManualRuntime runtime_;
@@ -84,7 +87,9 @@ class StorageKeeperTest : public ::testing::Test {
 };
 
 TEST_F(StorageKeeperTest, APodOverItsLimitIsEvicted) {
-  Value dir = put("dir", R"({"volumes":[{"name":"e","emptyDir":{"sizeLimit":"4Mi"}}],"containers":[{"name":"c","image":"busybox"}]})");
+  Value dir =
+      put("dir",
+          R"({"volumes":[{"name":"e","emptyDir":{"sizeLimit":"4Mi"}}],"containers":[{"name":"c","image":"busybox"}]})");
   put("eph", R"({"containers":[{"name":"d","image":"busybox","resources":{"limits":{"ephemeral-storage":"4Mi"}}}]})");
   put("free", R"({"volumes":[{"name":"e","emptyDir":{}}],"containers":[{"name":"f","image":"busybox"}]})");
   ASSERT_EQ(phase("dir"), "Running/");
@@ -99,21 +104,25 @@ TEST_F(StorageKeeperTest, APodOverItsLimitIsEvicted) {
   EXPECT_EQ(get("dir")["status"]["message"].as_string(), "Usage of EmptyDir volume \"e\" exceeds the limit \"4Mi\". ");
   EXPECT_TRUE(has_event("Warning Evicted dir: Usage of EmptyDir volume"));
   EXPECT_EQ(phase("eph"), "Failed/Evicted");
-  EXPECT_EQ(get("eph")["status"]["message"].as_string(), "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ");
+  EXPECT_EQ(get("eph")["status"]["message"].as_string(),
+            "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ");
   EXPECT_TRUE(api::condition_of(get("dir"), "DisruptionTarget").is_null());
   EXPECT_EQ(phase("free"), "Running/");
   EXPECT_FALSE(path_exists(empty_dir(dir, "e")));
 }
 
 TEST_F(StorageKeeperTest, LogsCountToo) {
-  Value pod = put("chatty", R"({"containers":[{"name":"c","image":"busybox","resources":{"limits":{"ephemeral-storage":"4Mi"}}}]})");
+  Value pod =
+      put("chatty",
+          R"({"containers":[{"name":"c","image":"busybox","resources":{"limits":{"ephemeral-storage":"4Mi"}}}]})");
   fill(directory_ / "data/logs/default_chatty_" + std::string(api::uid_of(pod)) + "/c", 5 * kMiB);
   runtime_.advance(12s);
   EXPECT_EQ(phase("chatty"), "Failed/Evicted");
 }
 
 TEST_F(StorageKeeperTest, OnAFullDiskTheOneThatFloodsIsEvicted) {
-  Value flood = put("flood", R"({"volumes":[{"name":"e","emptyDir":{}}],"containers":[{"name":"a","image":"busybox"}]})");
+  Value flood =
+      put("flood", R"({"volumes":[{"name":"e","emptyDir":{}}],"containers":[{"name":"a","image":"busybox"}]})");
   put("small", R"({"containers":[{"name":"b","image":"busybox"}]})");
   space_ = {400 * kMiB, 200 * kMiB, 0, 0};
   fill(empty_dir(flood, "e"), 30 * kMiB);
@@ -166,7 +175,8 @@ TEST_F(StorageKeeperTest, GrowthOfAnOvercommittedVolumeCounts) {
   space_ = {400 * kMiB, 200 * kMiB, 0, 0};
   fill(directory_ / "old", 60 * kMiB);
   fill(directory_ / "grows", kMiB);
-  volumes_.growing = {{std::string(api::uid_of(old)), directory_ / "old/f"}, {std::string(api::uid_of(grows)), directory_ / "grows/f"}};
+  volumes_.growing = {{std::string(api::uid_of(old)), directory_ / "old/f"},
+                      {std::string(api::uid_of(grows)), directory_ / "grows/f"}};
   runtime_.advance(12s);
   fill(directory_ / "grows", 30 * kMiB);
   space_.free = kMiB;
@@ -176,7 +186,8 @@ TEST_F(StorageKeeperTest, GrowthOfAnOvercommittedVolumeCounts) {
 }
 
 TEST_F(StorageKeeperTest, RunsNoTimerOfItsOwnWhileThereIsSpace) {
-  put("a", R"({"volumes":[{"name":"e","emptyDir":{"sizeLimit":"4Mi"}}],"containers":[{"name":"c","image":"busybox"}]})");
+  put("a",
+      R"({"volumes":[{"name":"e","emptyDir":{"sizeLimit":"4Mi"}}],"containers":[{"name":"c","image":"busybox"}]})");
   runtime_.advance(30s);
   std::size_t timers = runtime_.timers();
   space_.free = 3 * kGiB;
@@ -188,14 +199,16 @@ TEST_F(StorageKeeperTest, RunsNoTimerOfItsOwnWhileThereIsSpace) {
 }
 
 TEST_F(StorageKeeperTest, FilesThatContainersWriteToHaveAFileSystemOfTheirOwn) {
-  Value pod = put("p", R"({"hostAliases":[{"ip":"10.0.0.1","hostnames":["x"]}],"containers":[{"name":"c","image":"busybox"}]})");
+  Value pod = put(
+      "p", R"({"hostAliases":[{"ip":"10.0.0.1","hostnames":["x"]}],"containers":[{"name":"c","image":"busybox"}]})");
   const std::string written = directory_ / "data/memory/pods/" + std::string(api::uid_of(pod)) + "/written";
   struct statvfs at {};
   ASSERT_EQ(::statvfs((written + "/hosts").c_str(), &at), 0);
   EXPECT_LT(at.f_blocks * at.f_frsize, 2u << 20);
   std::set<std::string> sources;
   for (const Mount& mount : containers_.specs.back().mounts) sources.insert(mount.source);
-  for (const char* name : {"/hosts", "/resolv.conf", "/hostname", "/termination-c-0"}) EXPECT_TRUE(sources.contains(written + name)) << name;
+  for (const char* name : {"/hosts", "/resolv.conf", "/hostname", "/termination-c-0"})
+    EXPECT_TRUE(sources.contains(written + name)) << name;
   // One container fills it: nobody else notices.
   EXPECT_FALSE(write_file(written + "/hosts", std::string(4 << 20, 'x')).ok());
   put("other", R"({"containers":[{"name":"d","image":"busybox"}]})");

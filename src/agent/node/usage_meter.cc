@@ -30,7 +30,8 @@ std::optional<UsageRate> UsageMeter::rate(Find find) const {
   UsageRate out;
   out.window = newest.at - earlier->at;
   const double seconds = std::chrono::duration<double>(out.window).count();
-  out.cpu_nanocores = static_cast<std::uint64_t>(static_cast<double>(now->cpu_nanoseconds - find(*earlier)->cpu_nanoseconds) / seconds);
+  out.cpu_nanocores =
+      static_cast<std::uint64_t>(static_cast<double>(now->cpu_nanoseconds - find(*earlier)->cpu_nanoseconds) / seconds);
   out.memory_bytes = now->memory_working_set_bytes;
   return out;
 }
@@ -48,7 +49,8 @@ std::optional<UsageRate> UsageMeter::container(const std::string& id) const {
 
 bool UsageMeter::complete() const {
   if (!node()) return false;
-  return std::all_of(samples_.back().containers.begin(), samples_.back().containers.end(), [&](const auto& one) { return container(one.first).has_value(); });
+  return std::all_of(samples_.back().containers.begin(), samples_.back().containers.end(),
+                     [&](const auto& one) { return container(one.first).has_value(); });
 }
 
 }  // namespace berth::agent

@@ -1,5 +1,6 @@
 #pragma once
-// UsageMeter: turns counters, sampled when somebody asked, into rates. Pure but for what it remembers: a minute of samples.
+// UsageMeter: turns counters, sampled when somebody asked, into rates. Pure but for what it remembers: a minute of
+// samples.
 
 #include <deque>
 #include <map>
@@ -12,7 +13,7 @@
 namespace berth::agent {
 
 struct UsageSample {
-  Duration at{};                                     // monotonic
+  Duration at{};  // monotonic
   ContainerUsage node;
   std::map<std::string, ContainerUsage> containers;  // by id; those that run
 };

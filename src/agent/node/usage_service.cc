@@ -46,7 +46,8 @@ std::string window_text(Duration window) {
 
 Value usage_value(const UsageRate& rate) {
   Result<api::Quantity> cpu = api::Quantity::parse(std::to_string(rate.cpu_nanocores) + "n");
-  api::Quantity memory = api::Quantity::of(static_cast<std::int64_t>(rate.memory_bytes), api::Quantity::Format::kBinarySI);
+  api::Quantity memory =
+      api::Quantity::of(static_cast<std::int64_t>(rate.memory_bytes), api::Quantity::Format::kBinarySI);
   return Value::object({{"cpu", cpu.ok() ? cpu->to_string() : "0"}, {"memory", memory.to_string()}});
 }
 
@@ -62,7 +63,8 @@ ContainerUsage machine_usage(const std::string& proc) {
     out.cpu_nanoseconds = busy * (1'000'000'000ull / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
   }
   if (Result<std::string> memory = read_file(proc + "/meminfo"); memory.ok()) {
-    const std::uint64_t total = kilobytes(*memory, "MemTotal"), spare = kilobytes(*memory, "MemFree") + kilobytes(*memory, "Inactive(file)");
+    const std::uint64_t total = kilobytes(*memory, "MemTotal"),
+                        spare = kilobytes(*memory, "MemFree") + kilobytes(*memory, "Inactive(file)");
     out.memory_working_set_bytes = total > spare ? total - spare : 0;
   }
   return out;
@@ -113,7 +115,8 @@ Value UsageService::compose() const {
   const std::string now = format_time(runtime_.now());
   auto shown = [&](Duration window) { return Value::object({{"timestamp", now}, {"window", window_text(window)}}); };
   Value out = Value::object({{"pods", Value::array()}});
-  if (std::optional<UsageRate> node = meter_.node()) out.set("node", shown(node->window).set("usage", usage_value(*node)));
+  if (std::optional<UsageRate> node = meter_.node())
+    out.set("node", shown(node->window).set("usage", usage_value(*node)));
   for (const PodSummary& pod : pods_()) {
     Value containers = Value::array();
     Duration window{};
@@ -124,7 +127,11 @@ Value UsageService::compose() const {
       containers.push(Value::object({{"name", name}, {"usage", usage_value(*rate)}}));
     }
     if (containers.empty() || containers.size() != pod.containers.size()) continue;
-    out.mut("pods").push(shown(window).set("namespace", pod.ns).set("name", pod.name).set("uid", pod.uid).set("containers", std::move(containers)));
+    out.mut("pods").push(shown(window)
+                             .set("namespace", pod.ns)
+                             .set("name", pod.name)
+                             .set("uid", pod.uid)
+                             .set("containers", std::move(containers)));
   }
   return out;
 }

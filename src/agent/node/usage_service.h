@@ -1,5 +1,6 @@
 #pragma once
-// UsageService: answers GET /usage of the agent's socket with what the node and its pods use now, as the metrics API shows it:
+// UsageService: answers GET /usage of the agent's socket with what the node and its pods use now, as the metrics API
+// shows it:
 //   {"node": {"timestamp", "window", "usage": {"cpu", "memory"}},
 //    "pods": [{"namespace", "name", "uid", "timestamp", "window", "containers": [{"name", "usage"}]}]}
 //

@@ -60,8 +60,12 @@ struct UsageServiceTest : ::testing::Test {
   void TearDown() override { (void)remove_all(proc); }
   // Ticks are hundredths of a second.
   void machine(int user, int idle) {
-    ASSERT_TRUE(write_file(proc + "/stat", "cpu  " + std::to_string(user) + " 0 0 " + std::to_string(idle) + " 9 0 0 0 0 0\ncpu0 1 1\n").ok());
-    ASSERT_TRUE(write_file(proc + "/meminfo", "MemTotal:        4096 kB\nMemFree:         1024 kB\nInactive(file):   512 kB\n").ok());
+    ASSERT_TRUE(write_file(proc + "/stat",
+                           "cpu  " + std::to_string(user) + " 0 0 " + std::to_string(idle) + " 9 0 0 0 0 0\ncpu0 1 1\n")
+                    .ok());
+    ASSERT_TRUE(
+        write_file(proc + "/meminfo", "MemTotal:        4096 kB\nMemFree:         1024 kB\nInactive(file):   512 kB\n")
+            .ok());
   }
   std::unique_ptr<UsageService> service() {
     return std::make_unique<UsageService>(

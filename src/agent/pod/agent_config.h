@@ -23,7 +23,7 @@ struct AgentConfig {
   std::string version = "v1.36.0";  // nodeInfo.kubeletVersion
   int max_pods = 110;
   std::vector<std::string> allowed_unsafe_sysctls;  // names, and beginnings with * behind them
-  int kubelet_port = 10250;  // status.daemonEndpoints
+  int kubelet_port = 10250;                         // status.daemonEndpoints
   std::int64_t log_max_bytes = 10 << 20;
   int log_files = 5;
   Duration lease_renewal = 10s;

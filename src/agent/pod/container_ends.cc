@@ -22,7 +22,8 @@ ContainerEnds read_container_ends(const std::string& path) {
   Result<Value> all = json::parse(*text);
   if (!all.ok()) return ends;
   for (auto [id, end] : all->entries()) {
-    ends[std::string(id)] = {static_cast<int>(end["exitCode"].as_int()), end["oomKilled"].as_bool(), Time(Duration(end["finished"].as_int()))};
+    ends[std::string(id)] = {static_cast<int>(end["exitCode"].as_int()), end["oomKilled"].as_bool(),
+                             Time(Duration(end["finished"].as_int()))};
   }
   return ends;
 }

@@ -29,8 +29,11 @@ TEST(ContainerEnds, AreReadAsWritten) {
 }
 
 TEST(ContainerEnds, AreTheEndOfWhatRan) {
-  const Value pod = json::parse(R"({"metadata":{"name":"p","namespace":"n","uid":"u"},"status":{"phase":"Running","containerStatuses":[
-      {"name":"c","containerID":"berth://a","restartCount":2,"state":{"running":{"startedAt":"2026-01-01T00:00:05Z"}}}]}})").value();
+  const Value pod =
+      json::parse(
+          R"({"metadata":{"name":"p","namespace":"n","uid":"u"},"status":{"phase":"Running","containerStatuses":[
+      {"name":"c","containerID":"berth://a","restartCount":2,"state":{"running":{"startedAt":"2026-01-01T00:00:05Z"}}}]}})")
+          .value();
   const Time now = at("2026-01-01T00:01:00Z");
   auto ended = [&](const ContainerEnds& ends) {
     const PodRecord record = record_from_status(pod, now, ends);

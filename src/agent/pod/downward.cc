@@ -65,7 +65,8 @@ Result<std::string> resource_value(const PodContext& context, const Value& selec
   std::string of(parts.after);
   bool limit = parts.before == "limits";
   api::Quantity divisor = api::Quantity::of(1);
-  if (auto given = api::Quantity::parse(selector["divisor"].as_string()); given.ok() && given->sign() > 0) divisor = *given;
+  if (auto given = api::Quantity::parse(selector["divisor"].as_string()); given.ok() && given->sign() > 0)
+    divisor = *given;
   const Value& list = (*container)["resources"][limit ? "limits" : "requests"];
   auto asked = api::Quantity::parse(list[of].as_string());
   api::Quantity amount = asked.ok() ? *asked : api::Quantity();

@@ -20,8 +20,8 @@ struct EnvFile {
 std::vector<EnvFile> env_files_of(const Value& container);
 
 // A line declares NAME='value' (which may go on over several lines) or NAME=value. Spaces around both and around the
-// equals sign do not count, neither do empty lines and those that begin with #. Nothing where no line declares the name;
-// kInvalid where the text is no such file.
+// equals sign do not count, neither do empty lines and those that begin with #. Nothing where no line declares the
+// name; kInvalid where the text is no such file.
 Result<std::optional<std::string>> env_file_value(std::string_view text, std::string_view name);
 
 }  // namespace berth::agent

@@ -12,7 +12,8 @@ std::string value(std::string_view text, std::string_view name) {
 }
 
 TEST(EnvFiles, DeclareVariables) {
-  const char* text = "# comment\n\n  A='one two'  \nB = 'it\nspans lines' # said\nC=plain # said\nD=\nE='a#b=c'\nA='again'";
+  const char* text =
+      "# comment\n\n  A='one two'  \nB = 'it\nspans lines' # said\nC=plain # said\nD=\nE='a#b=c'\nA='again'";
   EXPECT_EQ(value(text, "A"), "'one two'");
   EXPECT_EQ(value(text, "B"), "'it\nspans lines'");
   EXPECT_EQ(value(text, "C"), "'plain'");

@@ -43,11 +43,13 @@ Result<std::optional<std::string>> value_of_file(const PodContext& pod, const Va
   if (read == pod.env_files.end() || !read->second.ok()) {
     if (optional) return std::optional<std::string>();
     std::string why = read == pod.env_files.end() ? "it has not been read" : read->second.error().message;
-    return error(Code::kNotFound, "couldn't parse env file " + quoted(file.path) + " of volume " + quoted(file.volume) + ": " + why);
+    return error(Code::kNotFound,
+                 "couldn't parse env file " + quoted(file.path) + " of volume " + quoted(file.volume) + ": " + why);
   }
   BERTH_ASSIGN(auto value, env_file_value(*read->second, key));
   if (!value && !optional)
-    return error(Code::kNotFound, "environment variable key " + quoted(key) + " not found in file " + quoted(file.path));
+    return error(Code::kNotFound,
+                 "environment variable key " + quoted(key) + " not found in file " + quoted(file.path));
   return value;
 }
 

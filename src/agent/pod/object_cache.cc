@@ -64,7 +64,7 @@ std::shared_ptr<ObjectCache::Interest> ObjectCache::follow(const api::Resource& 
   if (!entry) {
     entry = std::make_shared<Entry>();
     entry->informer = client::make_informer(state_->runtime, state_->client, resource,
-                                                 api::ListOptions{name.ns, "", "metadata.name=" + name.name});
+                                            api::ListOptions{name.ns, "", "metadata.name=" + name.name});
     entry->subscription =
         entry->informer->subscribe([call_listeners](const Value&, const Value&) { call_listeners(); });
     entry->informer->when_synced(call_listeners);

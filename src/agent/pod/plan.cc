@@ -87,8 +87,8 @@ struct Planner {
     return false;
   }
 
-  // RestartAllContainers: SIGKILL to each container that runs, without its preStop hook and without a grace period. True when
-  // nothing runs.
+  // RestartAllContainers: SIGKILL to each container that runs, without its preStop hook and without a grace period.
+  // True when nothing runs.
   bool kill_everything() {
     bool running = false;
     for (const char* list : kContainerLists) {
@@ -261,7 +261,8 @@ PodPlan plan_pod(const PlanInput& in) {
     plan.initialized = in.record.initialized;
     // One that is evicted floods the node meanwhile: kubelet gives it a second.
     bool soon = in.gone || in.record.failed_reason == "Evicted";
-    bool quiet = planner.stop_everything(soon ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
+    bool quiet =
+        planner.stop_everything(soon ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
     plan.tear_down = quiet && !in.record.torn_down;
     return plan;
   }

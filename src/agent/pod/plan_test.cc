@@ -327,7 +327,8 @@ TEST(Plan, WhatAProbeCondemnedIsEndedWithTheProbesOwnGrace) {
 }
 
 TEST(Plan, EphemeralContainersRunOnceBesideWhatDoesNotStart) {
-  Value pod = pod_of(R"({"initContainers":[{"name":"i"}],"containers":[{"name":"a"}],"ephemeralContainers":[{"name":"d"}]})");
+  Value pod =
+      pod_of(R"({"initContainers":[{"name":"i"}],"containers":[{"name":"a"}],"ephemeralContainers":[{"name":"d"}]})");
   PodRecord r = prepared();
   exit(r, "i", 1, 0);
   r.containers["i"].back_off = 100s;

@@ -13,7 +13,8 @@ constexpr std::string_view kAppArmorAnnotation = "container.apparmor.security.be
 std::optional<PodRejection> reject_sysctls(const Value& pod, const std::vector<std::string>& allowed) {
   const Value& spec = pod["spec"];
   for (const Value& sysctl : spec["securityContext"]["sysctls"]) {
-    Status may = check_sysctl(sysctl["name"].as_string(), allowed, spec["hostNetwork"].as_bool(), spec["hostIPC"].as_bool());
+    Status may =
+        check_sysctl(sysctl["name"].as_string(), allowed, spec["hostNetwork"].as_bool(), spec["hostIPC"].as_bool());
     if (!may.ok()) return PodRejection{"SysctlForbidden", "forbidden sysctl: " + may.error().message};
   }
   return std::nullopt;
@@ -33,7 +34,8 @@ std::optional<PodRejection> reject_system(const Value& pod) {
   }
   // kubelet runs such a pod on Linux as if they had not been set.
   if (windows)
-    return PodRejection{"PodOSNotSupported", "Failed to admit pod as securityContext.windowsOptions needs a Windows node"};
+    return PodRejection{"PodOSNotSupported",
+                        "Failed to admit pod as securityContext.windowsOptions needs a Windows node"};
   return std::nullopt;
 }
 
@@ -113,7 +115,8 @@ std::string selinux_label(const Value& pod, const Value& container) {
          part("level", "s0");
 }
 
-std::optional<PodRejection> reject_pod(const Value& pod, const std::vector<std::string>& allowed_unsafe_sysctls, const SecurityModules& modules,
+std::optional<PodRejection> reject_pod(const Value& pod, const std::vector<std::string>& allowed_unsafe_sysctls,
+                                       const SecurityModules& modules,
                                        const std::function<std::optional<PodRejection>(const Value& pod)>& unfit) {
   if (auto no = reject_sysctls(pod, allowed_unsafe_sysctls)) return no;
   if (auto no = reject_system(pod)) return no;

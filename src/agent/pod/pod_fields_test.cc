@@ -39,7 +39,8 @@ TEST(PodFields, EachIsSaidToBeObeyedOrRefused) {
     std::set<std::string> fields;
     for (const api::schema::Field& field : known->fields) fields.insert(std::string(field.name));
     EXPECT_GT(fields.size(), 10u);
-    for (const auto& field : fields) EXPECT_TRUE(told[type].contains(field)) << type << "." << field << " is not in docs/pod-fields.md";
+    for (const auto& field : fields)
+      EXPECT_TRUE(told[type].contains(field)) << type << "." << field << " is not in docs/pod-fields.md";
     for (const auto& field : told[type]) EXPECT_TRUE(fields.contains(field)) << type << "." << field << " is no field";
   }
 }

@@ -14,20 +14,25 @@ namespace {
 
 PodRejection short_of(std::string_view resource, std::int64_t requested, std::int64_t used, std::int64_t capacity) {
   const std::string name(resource);
-  return {"OutOf" + name, "Node didn't have enough resource: " + name + ", requested: " + std::to_string(requested) + ", used: " +
-                              std::to_string(used) + ", capacity: " + std::to_string(capacity)};
+  return {"OutOf" + name, "Node didn't have enough resource: " + name + ", requested: " + std::to_string(requested) +
+                              ", used: " + std::to_string(used) + ", capacity: " + std::to_string(capacity)};
 }
 
-PodRejection failed(const std::string& predicate, const std::string& why) { return {predicate, "Predicate " + predicate + " failed: " + why}; }
+PodRejection failed(const std::string& predicate, const std::string& why) {
+  return {predicate, "Predicate " + predicate + " failed: " + why};
+}
 
 std::optional<PodRejection> reject_amounts(const api::ResourceList& wanted, const NodeRoom& room) {
-  const auto count = static_cast<std::int64_t>(room.pods.size()), most = api::amount_of(room.allocatable, "pods").value();
+  const auto count = static_cast<std::int64_t>(room.pods.size()),
+             most = api::amount_of(room.allocatable, "pods").value();
   if (count + 1 > most) return short_of("pods", 1, count, most);
   const api::ResourceList used = room.used();
   auto look_at = [&](std::string_view name) -> std::optional<PodRejection> {
-    const api::Quantity asked = api::amount_of(wanted, name), taken = api::amount_of(used, name), there = api::amount_of(room.allocatable, name);
+    const api::Quantity asked = api::amount_of(wanted, name), taken = api::amount_of(used, name),
+                        there = api::amount_of(room.allocatable, name);
     if (asked.sign() <= 0 || asked + taken <= there) return std::nullopt;
-    return short_of(name, api::shown_amount(name, asked), api::shown_amount(name, taken), api::shown_amount(name, there));
+    return short_of(name, api::shown_amount(name, asked), api::shown_amount(name, taken),
+                    api::shown_amount(name, there));
   };
   for (const char* name : {"cpu", "memory", "ephemeral-storage"}) {
     if (auto no = look_at(name)) return no;
@@ -46,7 +51,8 @@ bool chosen(const Value& spec, const Value& object) {
     const Value* found = api::labels_of(object).find(key);
     if (!found || *found != value) return false;
   }
-  return controllers::matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], object);
+  return controllers::matches_node_selector(
+      spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], object);
 }
 
 void add_host_ports(const Value& container, std::vector<Value>& to) {
@@ -56,7 +62,9 @@ void add_host_ports(const Value& container, std::vector<Value>& to) {
 }
 
 bool clash(const Value& a, const Value& b) {
-  if (a["hostPort"].as_int() != b["hostPort"].as_int() || a["protocol"].as_string("TCP") != b["protocol"].as_string("TCP")) return false;
+  if (a["hostPort"].as_int() != b["hostPort"].as_int() ||
+      a["protocol"].as_string("TCP") != b["protocol"].as_string("TCP"))
+    return false;
   auto address = [](const Value& port) {
     std::string_view ip = port["hostIP"].as_string();
     return ip.empty() ? std::string_view("0.0.0.0") : ip;
@@ -66,13 +74,15 @@ bool clash(const Value& a, const Value& b) {
 
 bool ports_free(const std::vector<Value>& ours, const NodeRoom& room) {
   return std::none_of(room.pods.begin(), room.pods.end(), [&ours](const auto& other) {
-    return std::find_first_of(ours.begin(), ours.end(), other->host_ports.begin(), other->host_ports.end(), clash) != ours.end();
+    return std::find_first_of(ours.begin(), ours.end(), other->host_ports.begin(), other->host_ports.end(), clash) !=
+           ours.end();
   });
 }
 
 bool driven_out(const Value& spec, const Value& object) {
   for (const Value& taint : object["spec"]["taints"]) {
-    if (taint["effect"].as_string() == controllers::kNoExecute && !controllers::tolerated(spec["tolerations"], taint)) return true;
+    if (taint["effect"].as_string() == controllers::kNoExecute && !controllers::tolerated(spec["tolerations"], taint))
+      return true;
   }
   return false;
 }
@@ -100,9 +110,12 @@ std::optional<PodRejection> reject_unfit(const Value& pod, const NodeRoom& room)
   const PodRoom wanted = room_of(pod);
   if (auto no = reject_amounts(wanted.requests, room)) return no;
   const bool known = !room.node.is_null();
-  if (known && !chosen(pod["spec"], room.node)) return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
-  if (!ports_free(wanted.host_ports, room)) return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
-  if (known && driven_out(pod["spec"], room.node)) return failed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
+  if (known && !chosen(pod["spec"], room.node))
+    return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+  if (!ports_free(wanted.host_ports, room))
+    return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
+  if (known && driven_out(pod["spec"], room.node))
+    return failed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
   return std::nullopt;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Whether a pod that has been bound to this node fits: enough room, the right labels, free ports, no taint that would drive it
-// out again. The scheduler has checked all of that for the pods that it binds, but not for those whose spec names the node. Pure; the order of the checks
-// and the texts are kubelet 1.36's.
+// Whether a pod that has been bound to this node fits: enough room, the right labels, free ports, no taint that would
+// drive it out again. The scheduler has checked all of that for the pods that it binds, but not for those whose spec
+// names the node. Pure; the order of the checks and the texts are kubelet 1.36's.
 
 #include <memory>
 #include <optional>

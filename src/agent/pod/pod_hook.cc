@@ -14,7 +14,9 @@ HookFailure mount_failure(std::string_view volume, std::string_view why) {
   return {"FailedMount", "MountVolume.SetUp failed for volume " + quoted(volume) + " : " + std::string(why)};
 }
 
-std::string empty_dir_path(const std::string& directory, const std::string& volume) { return directory + "/empty/" + volume; }
+std::string empty_dir_path(const std::string& directory, const std::string& volume) {
+  return directory + "/empty/" + volume;
+}
 
 std::string written_files(const std::string& memory) { return memory + "/written"; }
 

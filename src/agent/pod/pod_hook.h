@@ -1,10 +1,10 @@
 #pragma once
-// A hook is one concern of a pod's surroundings. The list of make_pod_hooks() (worker/pod_hooks.h) is run in order before any
-// container, and backwards when none is left. Every step is idempotent; after a restart of the agent `prepare` runs again for pods that already
-// run and must then change nothing that they use.
+// A hook is one concern of a pod's surroundings. The list of make_pod_hooks() (worker/pod_hooks.h) is run in order
+// before any container, and backwards when none is left. Every step is idempotent; after a restart of the agent
+// `prepare` runs again for pods that already run and must then change nothing that they use.
 //
-// To add one: a file in hooks/ (volumes/ where it is about volumes), a factory in hooks/hooks.h (volumes/volume_hooks.h), its
-// place in make_pod_hooks().
+// To add one: a file in hooks/ (volumes/ where it is about volumes), a factory in hooks/hooks.h
+// (volumes/volume_hooks.h), its place in make_pod_hooks().
 
 #include <map>
 #include <memory>
@@ -40,8 +40,8 @@ struct PodContext {
   std::string hostname, fqdn;
   std::string network_namespace;  // empty: the node's own
   std::string hosts_file, resolv_file, hostname_file;
-  std::function<void()> poke;  // something changed: the worker looks again
-  std::string user_namespace{};  // path of the pinned one; empty: the node's users
+  std::function<void()> poke;                              // something changed: the worker looks again
+  std::string user_namespace{};                            // path of the pinned one; empty: the node's users
   std::map<std::string, Result<std::string>> env_files{};  // by EnvFile::key(), of the container that is being started
 
   const std::string& uid() const { return record.uid; }

@@ -27,10 +27,10 @@ inline constexpr const char* kRestartingAll = "RestartingAllContainers";
 struct ContainerRecord {
   enum class State { kWaiting, kRunning, kExited };
   State state = State::kWaiting;
-  std::string id;                   // of the current or latest attempt; empty before the first
-  int attempt = -1;                 // of `id`; what status calls restartCount
-  std::string image, image_id;      // as status shows them
-  Time started{};                   // of the running attempt
+  std::string id;               // of the current or latest attempt; empty before the first
+  int attempt = -1;             // of `id`; what status calls restartCount
+  std::string image, image_id;  // as status shows them
+  Time started{};               // of the running attempt
   // Of the current attempt's first process, once it has been started; -1: not known.
   std::int64_t uid = -1, gid = -1;
   std::vector<std::int64_t> groups;
@@ -59,20 +59,23 @@ struct PodRecord {
   bool prepared = false;     // volumes, network and sandbox are there
   bool initialized = false;  // every init container is through
   bool torn_down = false;
-  bool restarting_all = false;  // a rule has asked for all containers anew, and not all have ended
-  Time restarted_all{};         // when they last began anew
+  bool restarting_all = false;                // a rule has asked for all containers anew, and not all have ended
+  Time restarted_all{};                       // when they last began anew
   std::int64_t first_user = 0;                // of its range, where it has users of its own
   std::vector<std::string> claims;            // names of the PersistentVolumes acquired for it
   std::string failed_reason, failed_message;  // "DeadlineExceeded", "Evicted": the pod is over
   bool rejected = false;                      // refused at admission: it is over, and its status shows nothing else
   bool disruption = false;                    // evicted for the node's sake: condition DisruptionTarget
   std::map<std::string, ContainerRecord> containers;
-  std::map<std::string, std::string> volume_images;  // by image volume: the id of what is mounted, whatever its tag names by now
-  // What its containers may take (resize.h): as granted, and as the pod's own control group has it. Null: as the spec says.
+  std::map<std::string, std::string>
+      volume_images;  // by image volume: the id of what is mounted, whatever its tag names by now
+  // What its containers may take (resize.h): as granted, and as the pod's own control group has it. Null: as the spec
+  // says.
   Value granted, pod_in_force;
-  std::string resize_refused, resize_message;  // "Deferred", "Infeasible": why the spec asks for something else than is granted
-  bool resizing = false;                       // what has been granted is not in force yet
-  std::string resize_failure;                  // why that takes so long
+  std::string resize_refused,
+      resize_message;          // "Deferred", "Infeasible": why the spec asks for something else than is granted
+  bool resizing = false;       // what has been granted is not in force yet
+  std::string resize_failure;  // why that takes so long
 
   const ContainerRecord& at(std::string_view container) const;
 };

@@ -15,10 +15,10 @@ using State = ContainerRecord::State;
 constexpr std::string_view kScheme = "berth://";
 
 Value terminated(const Termination& t) {
-  Value out = Value::object({{"exitCode", t.exit_code},
-                             {"reason", t.reason}});
+  Value out = Value::object({{"exitCode", t.exit_code}, {"reason", t.reason}});
   // What ended for a restart of all containers has no times, as with kubelet, which has forgotten it.
-  if (t.reason != kRestartingAll) out.set("startedAt", format_time(t.started)).set("finishedAt", format_time(t.finished));
+  if (t.reason != kRestartingAll)
+    out.set("startedAt", format_time(t.started)).set("finishedAt", format_time(t.finished));
   if (t.signal != 0) out.set("signal", t.signal);
   if (!t.message.empty()) out.set("message", t.message);
   if (!t.container_id.empty()) out.set("containerID", std::string(kScheme) + t.container_id);
@@ -64,7 +64,8 @@ Value container_status(const Value& container, bool init, const StatusInput& in)
     state.set("waiting", waiting(r.waiting_reason, r.waiting_message));
     last.set("terminated", terminated(r.ended));
   } else {
-    state.set("waiting", waiting(r.waiting_reason.empty() ? std::string(starting_reason(in.pod)) : r.waiting_reason, r.waiting_message));
+    state.set("waiting", waiting(r.waiting_reason.empty() ? std::string(starting_reason(in.pod)) : r.waiting_reason,
+                                 r.waiting_message));
     if (r.last) last.set("terminated", terminated(*r.last));
   }
   bool running = r.state == State::kRunning;
@@ -89,7 +90,10 @@ Value container_status(const Value& container, bool init, const StatusInput& in)
     for (std::int64_t group : r.groups) {
       if (group != r.gid) groups.push(group);
     }
-    out.set("user", Value::object({{"linux", Value::object({{"uid", r.uid}, {"gid", r.gid}, {"supplementalGroups", std::move(groups)}})}}));
+    out.set(
+        "user",
+        Value::object(
+            {{"linux", Value::object({{"uid", r.uid}, {"gid", r.gid}, {"supplementalGroups", std::move(groups)}})}}));
   }
   if (Value mounts = mount_statuses(container); !mounts.empty()) out.set("volumeMounts", std::move(mounts));
   return out;
@@ -287,7 +291,8 @@ Value make_pod_status(const StatusInput& in) {
   if (!in.record.resize_refused.empty())
     conditions.push(condition(in, "PodResizePending", {true, in.record.resize_refused, in.record.resize_message}));
   if (in.record.resizing)
-    conditions.push(condition(in, "PodResizeInProgress", {true, in.record.resize_failure.empty() ? "" : "Error", in.record.resize_failure}));
+    conditions.push(condition(in, "PodResizeInProgress",
+                              {true, in.record.resize_failure.empty() ? "" : "Error", in.record.resize_failure}));
   conditions.push(condition(in, "PodReadyToStartContainers", {in.record.prepared && !in.record.torn_down, "", ""}));
   conditions.push(condition(in, "Initialized", initialized(in, phase)));
   conditions.push(condition(in, "Ready", pod_ready(in, ready)));
@@ -299,13 +304,15 @@ Value make_pod_status(const StatusInput& in) {
   }
   out.set("conditions", std::move(conditions));
   out.set("containerStatuses", std::move(statuses));
-  if (const Value &granted = in.record.granted["pod"], &in_force = in.record.pod_in_force["pod"]; granted.is_object()) {
+  if (const Value& granted = in.record.granted["pod"], &in_force = in.record.pod_in_force["pod"]; granted.is_object()) {
     if (!granted["requests"].empty()) out.set("allocatedResources", granted["requests"]);
     if (in_force.is_object()) out.set("resources", in_force);
   }
   if (!init_statuses.empty()) out.set("initContainerStatuses", std::move(init_statuses));
-  if (Value ephemeral = ephemeral_statuses(in); !ephemeral.empty() || in.most_ephemeral == 0) out.set("ephemeralContainerStatuses", std::move(ephemeral));
-  if (std::size_t all = in.pod["spec"]["ephemeralContainers"].size(); all > in.most_ephemeral && !has_failed(in.record)) {
+  if (Value ephemeral = ephemeral_statuses(in); !ephemeral.empty() || in.most_ephemeral == 0)
+    out.set("ephemeralContainerStatuses", std::move(ephemeral));
+  if (std::size_t all = in.pod["spec"]["ephemeralContainers"].size();
+      all > in.most_ephemeral && !has_failed(in.record)) {
     out.set("message", "the statuses of " + std::to_string(all - in.most_ephemeral) + " of " + std::to_string(all) +
                            " ephemeral containers are left out: the pod would be larger than what can be stored");
   }
@@ -319,7 +326,8 @@ Value status_patch(const Value& pod, const Value& status) {
     if (key == "conditions" || same_stored(before[key], value)) continue;
     Value list = value;
     // Merged by "ip": without this an address that is not the pod's any more would stay.
-    if ((key == "podIPs" || key == "hostIPs") && !before[key].empty()) list.push(Value::object({{"$patch", "replace"}}));
+    if ((key == "podIPs" || key == "hostIPs") && !before[key].empty())
+      list.push(Value::object({{"$patch", "replace"}}));
     changed.set(key, std::move(list));
   }
   Value conditions = Value::array(), order = Value::array();
@@ -339,7 +347,8 @@ Value status_patch(const Value& pod, const Value& status) {
   }
   // What is no longer under way.
   for (const char* type : {"PodResizePending", "PodResizeInProgress"}) {
-    const bool told = std::any_of(order.begin(), order.end(), [&](const Value& one) { return one["type"].as_string() == type; });
+    const bool told =
+        std::any_of(order.begin(), order.end(), [&](const Value& one) { return one["type"].as_string() == type; });
     if (told || status["conditions"].empty() || api::condition_of(pod, type).is_null()) continue;
     conditions.push(Value::object({{"$patch", "delete"}, {"type", type}}));
   }

@@ -16,7 +16,8 @@ struct StatusInput {
   Time now;
   std::string host_ip;
   bool over = false;  // nothing runs and nothing will: the phase is final
-  std::size_t most_ephemeral = SIZE_MAX;  // of the pod's newest ephemeral containers, a status for each: there may be thousands
+  std::size_t most_ephemeral =
+      SIZE_MAX;  // of the pod's newest ephemeral containers, a status for each: there may be thousands
 };
 
 // The fields of status that the agent owns. Conditions of others are not in it.

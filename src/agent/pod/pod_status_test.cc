@@ -15,7 +15,8 @@ using testing::parsed;
 Time at(int seconds) { return Time(std::chrono::seconds(1'767'323'045 + seconds)); }
 
 Value pod_of(const char* spec) {
-  return Value::object({{"metadata", parsed(R"({"name":"p","namespace":"default","uid":"u","generation":3})")}, {"spec", parsed(spec)}});
+  return Value::object(
+      {{"metadata", parsed(R"({"name":"p","namespace":"default","uid":"u","generation":3})")}, {"spec", parsed(spec)}});
 }
 
 PodRecord running(std::initializer_list<const char*> names) {
@@ -54,7 +55,9 @@ TEST(ContainerStatus, APodWithInitContainersIsInitializingUntilItsContainersRun)
 TEST(PodPhase, FollowsTheContainers) {
   Value always = pod_of(R"({"restartPolicy":"Always","containers":[{"name":"a"},{"name":"b"}]})");
   Value never = pod_of(R"({"restartPolicy":"Never","containers":[{"name":"a"},{"name":"b"}]})");
-  auto phase = [](const Value& pod, const PodRecord& r, bool over = false) { return pod_phase({pod, r, at(0), "", over}); };
+  auto phase = [](const Value& pod, const PodRecord& r, bool over = false) {
+    return pod_phase({pod, r, at(0), "", over});
+  };
   EXPECT_EQ(phase(always, PodRecord{}), "Pending");
   EXPECT_EQ(phase(always, running({"a"})), "Pending") << "b has not run yet";
   PodRecord r = running({"a", "b"});
@@ -153,7 +156,8 @@ TEST(StatusPatch, AnAddressThatIsNotThePodsAnyMoreDoesNotStay) {
   r.ip = "10.244.0.8";
   const Value patch = status_patch(pod, make_pod_status({pod, r, at(0), "192.0.2.2"}));
   EXPECT_EQ(patch["status"]["podIP"].as_string(), "10.244.0.8");
-  EXPECT_EQ(patch["status"]["podIPs"], parsed(R"([{"ip":"10.244.0.8"},{"$patch":"replace"}])")) << "merged by ip otherwise";
+  EXPECT_EQ(patch["status"]["podIPs"], parsed(R"([{"ip":"10.244.0.8"},{"$patch":"replace"}])"))
+      << "merged by ip otherwise";
   EXPECT_EQ(patch["status"]["hostIPs"], parsed(R"([{"ip":"192.0.2.2"},{"$patch":"replace"}])"));
 }
 
@@ -186,7 +190,9 @@ TEST(PodStatus, TellsOnlySoManyEphemeralContainers) {
   };
   EXPECT_EQ(names(SIZE_MAX), "xyz ");
   EXPECT_EQ(names(3), "xyz ");
-  EXPECT_EQ(names(1), "z the statuses of 2 of 3 ephemeral containers are left out: the pod would be larger than what can be stored");
+  EXPECT_EQ(
+      names(1),
+      "z the statuses of 2 of 3 ephemeral containers are left out: the pod would be larger than what can be stored");
   pod.set("status", make_pod_status({pod, r, at(0), ""}));
   Value patch = status_patch(pod, make_pod_status({pod, r, at(0), "", false, 0}));
   EXPECT_TRUE(patch["status"]["ephemeralContainerStatuses"].is_array()) << "what was there is replaced";

@@ -5,11 +5,15 @@
 namespace berth::agent {
 namespace {
 
-Value only(const Value& resources, const char* which) { return resources[which].is_object() ? resources[which] : Value::object(); }
+Value only(const Value& resources, const char* which) {
+  return resources[which].is_object() ? resources[which] : Value::object();
+}
 
 bool differs(const Value& from, const Value& to, const char* resource) {
   for (const char* which : {"requests", "limits"}) {
-    if (api::amount_of(api::resource_list(from[which]), resource) != api::amount_of(api::resource_list(to[which]), resource)) return true;
+    if (api::amount_of(api::resource_list(from[which]), resource) !=
+        api::amount_of(api::resource_list(to[which]), resource))
+      return true;
   }
   return false;
 }
@@ -64,23 +68,28 @@ const Value& in_force_for(const PodRecord& record, const Value& container) {
 bool resize_restarts(const Value& container, const Value& from, const Value& to) {
   const Value& policies = container["resizePolicy"];
   return std::any_of(policies.begin(), policies.end(), [&](const Value& policy) {
-    return policy["restartPolicy"].as_string() == "RestartContainer" && differs(from, to, policy["resourceName"].str().c_str());
+    return policy["restartPolicy"].as_string() == "RestartContainer" &&
+           differs(from, to, policy["resourceName"].str().c_str());
   });
 }
 
-std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable, const api::ResourceList& used) {
+std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable,
+                                           const api::ResourceList& used) {
   const api::ResourceList wanted = api::pod_resources(pod, "requests");
   for (const char* name : {"memory", "cpu"}) {
     const api::Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name);
     if (asked <= there) continue;
-    return ResizeRefusal{"Infeasible", "Node didn't have enough capacity: " + std::string(name) + ", requested: " +
-                                           std::to_string(api::shown_amount(name, asked)) + ", capacity: " + std::to_string(api::shown_amount(name, there))};
+    return ResizeRefusal{"Infeasible", "Node didn't have enough capacity: " + std::string(name) +
+                                           ", requested: " + std::to_string(api::shown_amount(name, asked)) +
+                                           ", capacity: " + std::to_string(api::shown_amount(name, there))};
   }
   for (const char* name : {"cpu", "memory"}) {
-    const api::Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name), taken = api::amount_of(used, name);
+    const api::Quantity asked = api::amount_of(wanted, name), there = api::amount_of(allocatable, name),
+                        taken = api::amount_of(used, name);
     if (asked.sign() == 0 || asked + taken <= there) continue;
-    return ResizeRefusal{"Deferred", "Node didn't have enough resource: " + std::string(name) + ", requested: " +
-                                         std::to_string(api::shown_amount(name, asked)) + ", used: " + std::to_string(api::shown_amount(name, taken)) +
+    return ResizeRefusal{"Deferred", "Node didn't have enough resource: " + std::string(name) +
+                                         ", requested: " + std::to_string(api::shown_amount(name, asked)) +
+                                         ", used: " + std::to_string(api::shown_amount(name, taken)) +
                                          ", capacity: " + std::to_string(api::shown_amount(name, there))};
   }
   return std::nullopt;

@@ -1,7 +1,8 @@
 #pragma once
 // What the containers of a pod may take: as its spec asks for, as the node has granted it, as it is in force. Pure.
 //
-// A grant is {"pod": resources, "containers": {name: resources}}; "pod" is there where the spec states resources of the whole pod.
+// A grant is {"pod": resources, "containers": {name: resources}}; "pod" is there where the spec states resources of the
+// whole pod.
 
 #include <optional>
 #include <string>
@@ -27,7 +28,8 @@ const Value& in_force_for(const PodRecord& record, const Value& container);
 bool resize_restarts(const Value& container, const Value& from, const Value& to);
 
 // `pod` asks for what it would like to have; `used`: the requests of the node's other pods.
-std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable, const api::ResourceList& used);
+std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable,
+                                           const api::ResourceList& used);
 
 // Of each limit the larger; none where either has none.
 Limits larger(const Limits& a, const Limits& b);

@@ -12,7 +12,8 @@ using testing::parsed;
 Value pod_asking(const char* cpu, const char* memory) {
   Value resources = Value::object({{"requests", Value::object({{"cpu", cpu}, {"memory", memory}})}});
   Value container = Value::object({{"name", "c"}, {"resources", resources}});
-  return Value::object({{"metadata", Value::object({{"generation", 2}})}, {"spec", Value::object({{"containers", Value::array({container})}})}});
+  return Value::object({{"metadata", Value::object({{"generation", 2}})},
+                        {"spec", Value::object({{"containers", Value::array({container})}})}});
 }
 
 TEST(Resize, TheNodeSaysNoForNowOrForGood) {
@@ -32,7 +33,8 @@ TEST(Resize, TheNodeSaysNoForNowOrForGood) {
 TEST(Resize, RestartsWhereThePolicyOfWhatChangesSaysSo) {
   Value container = parsed(R"({"name":"c","resizePolicy":[{"resourceName":"cpu","restartPolicy":"NotRequired"},
                                                           {"resourceName":"memory","restartPolicy":"RestartContainer"}]})");
-  Value small = parsed(R"({"requests":{"cpu":"100m","memory":"64Mi"}})"), fast = parsed(R"({"requests":{"cpu":"200m","memory":"64Mi"}})");
+  Value small = parsed(R"({"requests":{"cpu":"100m","memory":"64Mi"}})"),
+        fast = parsed(R"({"requests":{"cpu":"200m","memory":"64Mi"}})");
   Value large = parsed(R"({"requests":{"cpu":"0.1","memory":"65Mi"}})");
   EXPECT_FALSE(resize_restarts(container, small, fast));
   EXPECT_TRUE(resize_restarts(container, small, large));
@@ -45,8 +47,9 @@ TEST(Resize, AGrantTakesTheSpecsPlace) {
   Value granted = with_grant(pod, grant);
   EXPECT_EQ(granted["spec"]["containers"][0]["resources"]["requests"]["cpu"], "2");
   EXPECT_EQ(grant_of(granted["spec"]), grant);
-  EXPECT_EQ(resize_text("started", pod, grant),
-            R"(Pod resize started: {"containers":[{"name":"c","resources":{"requests":{"cpu":"2","memory":"1Gi"}}}],"generation":2})");
+  EXPECT_EQ(
+      resize_text("started", pod, grant),
+      R"(Pod resize started: {"containers":[{"name":"c","resources":{"requests":{"cpu":"2","memory":"1Gi"}}}],"generation":2})");
 }
 
 TEST(Resize, NoLimitIsTheLargest) {

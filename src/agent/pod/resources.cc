@@ -13,7 +13,8 @@ namespace {
 
 api::Quantity quantity(const Value& list, const char* name) {
   const Value& value = list[name];
-  auto parsed = value.is_int() ? Result<api::Quantity>(api::Quantity::of(value.as_int())) : api::Quantity::parse(value.as_string());
+  auto parsed = value.is_int() ? Result<api::Quantity>(api::Quantity::of(value.as_int()))
+                               : api::Quantity::parse(value.as_string());
   return parsed.ok() ? *parsed : api::Quantity();
 }
 
@@ -105,6 +106,8 @@ std::int64_t node_memory_bytes() {
   return static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
 }
 
-std::int64_t allocatable_memory(std::int64_t node_memory) { return std::max<std::int64_t>(0, node_memory - (100 << 20)); }
+std::int64_t allocatable_memory(std::int64_t node_memory) {
+  return std::max<std::int64_t>(0, node_memory - (100 << 20));
+}
 
 }  // namespace berth::agent

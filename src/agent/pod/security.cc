@@ -140,8 +140,8 @@ Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities)
   return out;
 }
 
-Status resolve_security(const Value& pod, const Value& container, const Value& image,
-                        const ImageUsers& users, const std::string& where, ContainerSpec& spec) {
+Status resolve_security(const Value& pod, const Value& container, const Value& image, const ImageUsers& users,
+                        const std::string& where, ContainerSpec& spec) {
   std::string image_user = image["User"].str();
   BERTH_TRY(check_non_root(pod, container, image_user, where));
   const Value& pod_security = pod["spec"]["securityContext"];

@@ -51,8 +51,8 @@ class VolumeProvider {
   }
   // A pod uses it that an earlier agent prepared. Called for all such pods before anything is acquired or released.
   virtual void adopt(const std::string& volume_name, const std::string& pod_uid) = 0;
-  // Unmounts what is mounted and used by nobody: acquired for a pod that was not written down any more. Called once, after
-  // all adopt() calls.
+  // Unmounts what is mounted and used by nobody: acquired for a pod that was not written down any more. Called once,
+  // after all adopt() calls.
   virtual void release_unused() {}
 };
 
@@ -64,7 +64,7 @@ struct ProbeTarget {
 };
 struct ProbeResult {
   bool good = false;
-  std::string output;  // kubelet's words, for the event
+  std::string output;    // kubelet's words, for the event
   bool errored = false;  // it could not be carried out: says nothing about the container
   bool warned = false;   // good, but the user should know `output`
   bool refused = false;  // nobody listened: the try has cost the container nothing
@@ -94,9 +94,9 @@ struct Services {
   ObjectCache& objects;
   client::EventRecorder& events;
   ProbeRunner& probes;
-  LogFiles* logs = nullptr;  // may be null: logs are not followed
+  LogFiles* logs = nullptr;                      // may be null: logs are not followed
   client::Informer* cluster_services = nullptr;  // for service links; may be null
-  Trash* trash = nullptr;  // null: trees are removed at once
+  Trash* trash = nullptr;                        // null: trees are removed at once
   // Whether the node has room for what the pod's spec asks for; null: always. And to be told where a pod takes less.
   std::function<std::optional<ResizeRefusal>(const Value& pod)> refuse_resize{};
   std::function<void()> room_changed{};

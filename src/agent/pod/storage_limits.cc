@@ -44,7 +44,9 @@ DiskUse& operator+=(DiskUse& sum, const DiskUse& one) {
   return sum;
 }
 
-std::string binary(std::int64_t amount) { return api::Quantity::of(amount, api::Quantity::Format::kBinarySI).to_string(); }
+std::string binary(std::int64_t amount) {
+  return api::Quantity::of(amount, api::Quantity::Format::kBinarySI).to_string();
+}
 
 }  // namespace
 
@@ -101,7 +103,8 @@ std::optional<std::string> over_limit(const StorageLimits& limits, const Storage
   for (const auto& limit : limits.containers) {
     auto used = use.containers.find(limit.name);
     if (used != use.containers.end() && api::Quantity::of(used->second.bytes) > limit.size) {
-      return "Container " + limit.name + " exceeded its local ephemeral storage limit \"" + limit.size.to_string() + "\". ";
+      return "Container " + limit.name + " exceeded its local ephemeral storage limit \"" + limit.size.to_string() +
+             "\". ";
     }
   }
   return std::nullopt;
@@ -116,7 +119,8 @@ std::int64_t memory_volume_size(const Value& pod, const Value& empty_dir, std::i
 
 bool is_critical(const Value& pod) { return pod["spec"]["priority"].as_int() >= kCritical; }
 
-std::optional<std::size_t> choose_victim(const std::vector<EvictionCandidate>& candidates, const std::string& resource, std::int64_t least) {
+std::optional<std::size_t> choose_victim(const std::vector<EvictionCandidate>& candidates, const std::string& resource,
+                                         std::int64_t least) {
   auto rank = [&](const EvictionCandidate& one) {
     std::int64_t used = amount(one.use, resource), asked = resource == kStorage ? requested(one.pod) : 0;
     return std::tuple(used > asked, -one.pod["spec"]["priority"].as_int(), used - asked);
@@ -129,7 +133,8 @@ std::optional<std::size_t> choose_victim(const std::vector<EvictionCandidate>& c
   return best;
 }
 
-std::string shortage_message(const EvictionCandidate& victim, const std::string& resource, std::int64_t threshold, std::int64_t available) {
+std::string shortage_message(const EvictionCandidate& victim, const std::string& resource, std::int64_t threshold,
+                             std::int64_t available) {
   std::string out = "The node was low on resource: " + resource + ". Threshold quantity: " + binary(threshold) +
                     ", available: " + binary(available) + ". ";
   if (resource != kStorage) return out;
@@ -138,8 +143,8 @@ std::string shortage_message(const EvictionCandidate& victim, const std::string&
     if (used == victim.use.containers.end()) continue;
     api::Quantity asked = quantity_of(c["resources"]["requests"], kStorage).value_or(api::Quantity());
     if (api::Quantity::of(used->second.bytes) <= asked) continue;
-    out += "Container " + c["name"].str() + " was using " + binary(used->second.bytes / 1024 * 1024) + ", request is " + asked.to_string() +
-           ", has larger consumption of " + resource + ". ";
+    out += "Container " + c["name"].str() + " was using " + binary(used->second.bytes / 1024 * 1024) + ", request is " +
+           asked.to_string() + ", has larger consumption of " + resource + ". ";
   }
   return out;
 }

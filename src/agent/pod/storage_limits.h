@@ -23,8 +23,8 @@ struct StorageLimits {
     std::string name;
     api::Quantity size;
   };
-  std::vector<Limit> empty_dirs;   // those with a sizeLimit
-  std::vector<Limit> containers;   // those with limits.ephemeral-storage
+  std::vector<Limit> empty_dirs;  // those with a sizeLimit
+  std::vector<Limit> containers;  // those with limits.ephemeral-storage
   std::optional<api::Quantity> pod;
 
   bool any() const { return !empty_dirs.empty() || !containers.empty() || pod; }
@@ -53,10 +53,12 @@ struct EvictionCandidate {
   StorageUse use;
 };
 // The pod to evict from a node that is short of `resource` ("ephemeral-storage", "inodes"): those beyond their request
-// first, then by lower priority, then by use beyond the request. One that uses less than `least` gives nothing back worth
-// its end. The index, or nothing.
-std::optional<std::size_t> choose_victim(const std::vector<EvictionCandidate>& candidates, const std::string& resource, std::int64_t least);
+// first, then by lower priority, then by use beyond the request. One that uses less than `least` gives nothing back
+// worth its end. The index, or nothing.
+std::optional<std::size_t> choose_victim(const std::vector<EvictionCandidate>& candidates, const std::string& resource,
+                                         std::int64_t least);
 // `threshold`, `available`: bytes, or inodes.
-std::string shortage_message(const EvictionCandidate& victim, const std::string& resource, std::int64_t threshold, std::int64_t available);
+std::string shortage_message(const EvictionCandidate& victim, const std::string& resource, std::int64_t threshold,
+                             std::int64_t available);
 
 }  // namespace berth::agent

@@ -15,10 +15,13 @@ Value pod_of(const char* spec) {
   return Value::object({{"metadata", Value::object({{"name", "p"}})}, {"spec", value.ok() ? *value : Value()}});
 }
 
-std::string why(const Value& pod, const StorageUse& use) { return over_limit(storage_limits(pod), use).value_or("keeps to them"); }
+std::string why(const Value& pod, const StorageUse& use) {
+  return over_limit(storage_limits(pod), use).value_or("keeps to them");
+}
 
 TEST(StorageLimits, EmptyDirs) {
-  Value pod = pod_of(R"({"volumes":[{"name":"a","emptyDir":{"sizeLimit":"10Mi"}},{"name":"b","emptyDir":{}},{"name":"c","emptyDir":{"sizeLimit":"0"}}]})");
+  Value pod = pod_of(
+      R"({"volumes":[{"name":"a","emptyDir":{"sizeLimit":"10Mi"}},{"name":"b","emptyDir":{}},{"name":"c","emptyDir":{"sizeLimit":"0"}}]})");
   ASSERT_EQ(storage_limits(pod).empty_dirs.size(), 1u);
   StorageUse use;
   use.empty_dirs = {{"a", {10 * kMiB, 1}}, {"b", {900 * kMiB, 1}}, {"c", {900 * kMiB, 1}}};
@@ -39,7 +42,8 @@ TEST(StorageLimits, ContainersAndPods) {
   use.containers["a"].bytes = 3 * kMiB;
   EXPECT_EQ(why(pod, use), "keeps to them");
   // One container with a limit makes one of the pod.
-  Value half = pod_of(R"({"containers":[{"name":"a","resources":{"limits":{"ephemeral-storage":"4Mi"}}},{"name":"b"}]})");
+  Value half =
+      pod_of(R"({"containers":[{"name":"a","resources":{"limits":{"ephemeral-storage":"4Mi"}}},{"name":"b"}]})");
   StorageUse of_b;
   of_b.containers = {{"b", {5 * kMiB, 1}}};
   EXPECT_EQ(why(half, of_b), "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ");
@@ -79,7 +83,8 @@ TEST(Eviction, TheOneBeyondItsRequestGoesFirst) {
   const std::string storage = "ephemeral-storage";
   std::vector<EvictionCandidate> all = {
       candidate(R"({"containers":[{"name":"c","resources":{"requests":{"ephemeral-storage":"1Gi"}}}]})", 500 * kMiB),
-      candidate(R"({"containers":[{"name":"c"}]})", 100 * kMiB), candidate(R"({"containers":[{"name":"c"}]})", 200 * kMiB)};
+      candidate(R"({"containers":[{"name":"c"}]})", 100 * kMiB),
+      candidate(R"({"containers":[{"name":"c"}]})", 200 * kMiB)};
   EXPECT_EQ(choose_victim(all, storage, kMiB), std::optional<std::size_t>(2));
   EXPECT_EQ(choose_victim(all, storage, 300 * kMiB), std::optional<std::size_t>(0));
   EXPECT_EQ(choose_victim(all, storage, 600 * kMiB), std::nullopt);
@@ -88,9 +93,10 @@ TEST(Eviction, TheOneBeyondItsRequestGoesFirst) {
   EXPECT_EQ(choose_victim(all, storage, kMiB), std::optional<std::size_t>(1));
   all[1].pod.mut("spec").set("priority", 2'000'000'000);
   EXPECT_EQ(choose_victim(all, storage, kMiB), std::optional<std::size_t>(2));
-  EXPECT_EQ(shortage_message(all[2], storage, 64 * kMiB, 3 * kMiB),
-            "The node was low on resource: ephemeral-storage. Threshold quantity: 64Mi, available: 3Mi. Container c was using 200Mi, "
-            "request is 0, has larger consumption of ephemeral-storage. ");
+  EXPECT_EQ(
+      shortage_message(all[2], storage, 64 * kMiB, 3 * kMiB),
+      "The node was low on resource: ephemeral-storage. Threshold quantity: 64Mi, available: 3Mi. Container c was using 200Mi, "
+      "request is 0, has larger consumption of ephemeral-storage. ");
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ struct Url {
 
 class ParsedUri {
  public:
-  explicit ParsedUri(const std::string& text) : good_(uriParseSingleUriA(&uri_, text.c_str(), nullptr) == URI_SUCCESS) {}
+  explicit ParsedUri(const std::string& text)
+      : good_(uriParseSingleUriA(&uri_, text.c_str(), nullptr) == URI_SUCCESS) {}
   ParsedUri(const ParsedUri& base, const ParsedUri& relative) {
     good_ = base.good_ && relative.good_ && uriAddBaseUriA(&uri_, &relative.uri_, &base.uri_) == URI_SUCCESS;
   }
@@ -172,7 +173,8 @@ class Probe final : public ProbeConnection {
       return finish({false, "Get " + quoted(location) + ": failed to parse Location header " + quoted(location)});
     if (url->host != first_host_) return judge(answer);
     if (++redirects_ >= kMostRedirects)
-      return finish({false, "Get " + quoted(location) + ": stopped after " + std::to_string(kMostRedirects) + " redirects"});
+      return finish(
+          {false, "Get " + quoted(location) + ": stopped after " + std::to_string(kMostRedirects) + " redirects"});
     // A Host header of the user's holds for relative redirects only.
     ParsedUri relative(location);
     keep_host_ = keep_host_ && relative && !(*relative).hostText.first;
@@ -188,7 +190,9 @@ class Probe final : public ProbeConnection {
     finish({false, "HTTP probe failed with statuscode: " + std::to_string(answer.status)});
   }
 
-  std::string text_of_url() const { return redirects_ == 0 ? probe_.url : url_.scheme + "://" + url_.place() + url_.target; }
+  std::string text_of_url() const {
+    return redirects_ == 0 ? probe_.url : url_.scheme + "://" + url_.place() + url_.target;
+  }
 
   void later(ProbeResult result) {
     timer_ = loop_.after(Duration::zero(), [this, result = std::move(result)] {
@@ -224,7 +228,8 @@ std::string probe_url(const std::string& scheme, const std::string& host, int po
   for (unsigned char c : path) {
     // With control characters in it, it is no URL but a plain path.
     if (c == '#' && !control) break;
-    bool escape = c <= 0x20 || c >= 0x7f || std::string_view("\"<>\\^`{|}[]").find(static_cast<char>(c)) != std::string_view::npos ||
+    bool escape = c <= 0x20 || c >= 0x7f ||
+                  std::string_view("\"<>\\^`{|}[]").find(static_cast<char>(c)) != std::string_view::npos ||
                   (control && (c == '?' || c == '#' || c == '%'));
     target += escape ? fmt::format("%{:02X}", c) : std::string(1, static_cast<char>(c));
   }

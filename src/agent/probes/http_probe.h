@@ -12,11 +12,12 @@
 namespace berth::agent {
 
 struct HttpProbe {
-  std::string url;  // absolute: http://10.244.0.7:8080/healthz?full
+  std::string url;                                           // absolute: http://10.244.0.7:8080/healthz?full
   std::vector<std::pair<std::string, std::string>> headers;  // Host may be among them
-  bool hook = false;  // any status is good
+  bool hook = false;                                         // any status is good
 };
-// At most ten redirects to the same host are followed. A redirect to another host ends there and is good, with a warning.
+// At most ten redirects to the same host are followed. A redirect to another host ends there and is good, with a
+// warning.
 std::unique_ptr<ProbeConnection> start_http_probe(Loop& loop, HttpProbe probe, Duration timeout,
                                                   Function<void(ProbeResult)> done);
 

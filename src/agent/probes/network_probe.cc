@@ -49,18 +49,12 @@ Result<Address> resolve(const std::string& host, int port) {
 // Go's words for a failed system call.
 std::string go_error(int code) {
   switch (code) {
-    case ECONNREFUSED:
-      return "connect: connection refused";
-    case EHOSTUNREACH:
-      return "connect: no route to host";
-    case ENETUNREACH:
-      return "connect: network is unreachable";
-    case ECONNRESET:
-      return "connection reset by peer";
-    case ETIMEDOUT:
-      return "connect: connection timed out";
-    default:
-      return std::string("connect: ") + lower(std::strerror(code));
+    case ECONNREFUSED: return "connect: connection refused";
+    case EHOSTUNREACH: return "connect: no route to host";
+    case ENETUNREACH: return "connect: network is unreachable";
+    case ECONNRESET: return "connection reset by peer";
+    case ETIMEDOUT: return "connect: connection timed out";
+    default: return std::string("connect: ") + lower(std::strerror(code));
   }
 }
 
@@ -207,7 +201,8 @@ class GrpcProbe final : public Connection {
 
 class HttpExchange final : public Connection {
  public:
-  HttpExchange(Loop& loop, const ProbeAddress& address, std::string request, Function<void(Result<http::Response>)> done)
+  HttpExchange(Loop& loop, const ProbeAddress& address, std::string request,
+               Function<void(Result<http::Response>)> done)
       : Connection(loop, address), request_(std::move(request)), done_(std::move(done)) {}
 
  private:
@@ -244,7 +239,8 @@ class HttpExchange final : public Connection {
       return finish(error(Code::kUnavailable,
                           "dial tcp " + where() + ": i/o timeout (Client.Timeout exceeded while awaiting headers)"));
     if (parser_.head_complete())
-      return finish(error(Code::kUnknown, "net/http: request canceled (Client.Timeout or context cancellation while reading body)"));
+      return finish(error(Code::kUnknown,
+                          "net/http: request canceled (Client.Timeout or context cancellation while reading body)"));
     finish(error(Code::kUnavailable, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"));
   }
   std::string request_, body_;

@@ -25,8 +25,8 @@ std::unique_ptr<ProbeConnection> start_tcp_probe(Loop& loop, const ProbeAddress&
                                                  Function<void(ProbeResult)> done);
 std::unique_ptr<ProbeConnection> start_grpc_probe(Loop& loop, const ProbeAddress& address, const std::string& service,
                                                   Duration timeout, Function<void(ProbeResult)> done);
-// Sends `request` in plain text and reads one answer. Errors are Go's words; kUnknown: the status came, but not all of the
-// body.
+// Sends `request` in plain text and reads one answer. Errors are Go's words; kUnknown: the status came, but not all of
+// the body.
 std::unique_ptr<ProbeConnection> start_http_exchange(Loop& loop, const ProbeAddress& address, std::string request,
                                                      Duration timeout, Function<void(Result<http::Response>)> done);
 

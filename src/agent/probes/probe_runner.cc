@@ -58,7 +58,8 @@ class Runner final : public ProbeRunner {
                      [timeout, command = std::move(command), done = std::move(done)](Result<ExecResult> result) {
                        if (result.failed_with(Code::kTimeout)) {
                          auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout).count();
-                         return done({false, "command timed out: " + quoted(command) + " timed out after " + std::to_string(seconds) + "s"});
+                         return done({false, "command timed out: " + quoted(command) + " timed out after " +
+                                                 std::to_string(seconds) + "s"});
                        }
                        if (!result.ok()) return done({false, result.error().message, true});
                        done({result->exit_code == 0, result->output.substr(0, kMostProbeOutput)});

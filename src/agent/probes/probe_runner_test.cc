@@ -115,14 +115,15 @@ std::string http_get(int port, const std::string& path, const std::string& more 
 
 TEST_F(ProbeRunnerTest, RedirectsToTheSameHostAreFollowed) {
   Listener server(loop_, answer("404 Not Found"));
-  server.by_path = {{"/a/start", answer("302 Found", "../good?x=1")},
-                    {"/good?x=1", answer("200 OK")},
-                    {"/bad", answer("301 Moved Permanently", "/broken")},
-                    {"/broken", answer("500 Internal Server Error")},
-                    {"/loop", answer("307 Temporary Redirect", "/loop")},
-                    {"/away", answer("302 Found", "http://192.0.2.1:1/x", "gone away")},
-                    {"/whole", answer("308 Permanent Redirect", "http://127.0.0.1:" + std::to_string(server.port) + "/good?x=1")},
-                    {"/nowhere", answer("302 Found")}};
+  server.by_path = {
+      {"/a/start", answer("302 Found", "../good?x=1")},
+      {"/good?x=1", answer("200 OK")},
+      {"/bad", answer("301 Moved Permanently", "/broken")},
+      {"/broken", answer("500 Internal Server Error")},
+      {"/loop", answer("307 Temporary Redirect", "/loop")},
+      {"/away", answer("302 Found", "http://192.0.2.1:1/x", "gone away")},
+      {"/whole", answer("308 Permanent Redirect", "http://127.0.0.1:" + std::to_string(server.port) + "/good?x=1")},
+      {"/nowhere", answer("302 Found")}};
   EXPECT_TRUE(run(http_get(server.port, "/a/start", R"(,"httpHeaders":[{"name":"Host","value":"db.example"}])")).good);
   EXPECT_NE(server.last.find("\r\nHost: db.example\r\n"), std::string::npos) << "kept for a relative redirect";
   EXPECT_NE(server.last.find("\r\nReferer: http://127.0.0.1:"), std::string::npos);
@@ -150,7 +151,8 @@ TEST_F(ProbeRunnerTest, TheBodyIsReadUpToALimit) {
   auto late = run(http_get(half.port, "/"), 100ms);
   EXPECT_TRUE(late.errored && !late.good);
   half.close_after = true;
-  EXPECT_EQ(run(http_get(half.port, "/")).output, "Get \"http://127.0.0.1:" + std::to_string(half.port) + "/\": unexpected EOF");
+  EXPECT_EQ(run(http_get(half.port, "/")).output,
+            "Get \"http://127.0.0.1:" + std::to_string(half.port) + "/\": unexpected EOF");
   Listener open(loop_, "HTTP/1.1 200 OK\r\n\r\nuntil the end");
   open.close_after = true;
   EXPECT_TRUE(run(http_get(open.port, "/")).good);
@@ -162,7 +164,8 @@ TEST_F(ProbeRunnerTest, ATcpProbeSaysGoodbye) {
   ASSERT_TRUE(run_until(loop_, [&] { return server.peer() >= 0; }));
   char byte;
   ssize_t n = -2;
-  ASSERT_TRUE(run_until(loop_, [&] { return (n = ::recv(server.peer(), &byte, 1, MSG_DONTWAIT)) >= 0 || errno != EAGAIN; }));
+  ASSERT_TRUE(
+      run_until(loop_, [&] { return (n = ::recv(server.peer(), &byte, 1, MSG_DONTWAIT)) >= 0 || errno != EAGAIN; }));
   EXPECT_EQ(n, 0) << "an end of input, no reset: " << std::strerror(errno);
 }
 
@@ -210,7 +213,8 @@ TEST_F(ProbeRunnerTest, TellsRefusalSilenceAndNonsense) {
   auto malformed = run(R"({"httpGet":{"path":"/h","port":)" + std::to_string(nonsense.port) + "}}");
   EXPECT_FALSE(malformed.good);
   EXPECT_NE(malformed.output.find("malformed HTTP response"), std::string::npos);
-  for (const char* action : {R"({"tcpSocket":{"port":"nameless"}})", R"({"httpGet":{"port":"nameless","scheme":"HTTPS"}})"}) {
+  for (const char* action :
+       {R"({"tcpSocket":{"port":"nameless"}})", R"({"httpGet":{"port":"nameless","scheme":"HTTPS"}})"}) {
     auto nameless = run(action);
     EXPECT_EQ(nameless.output, "strconv.Atoi: parsing \"nameless\": invalid syntax");
     EXPECT_TRUE(nameless.errored);

@@ -12,8 +12,8 @@ constexpr Duration kSoonest = 2ms;
 constexpr Duration kSoonestExec = 50ms;
 // The pause between two eager tries, in lengths of a try: they take at most a twentieth of a core.
 constexpr int kRest = 20;
-// And between two of one container for each container of the node that is tried so: all of them together take their share
-// of a core, not each.
+// And between two of one container for each container of the node that is tried so: all of them together take their
+// share of a core, not each.
 constexpr Duration kShare = 250us;
 
 }  // namespace
@@ -151,7 +151,8 @@ struct Prober::State : std::enable_shared_from_this<State> {
   // The callbacks may destroy the prober; `this` is held by the caller.
   void judge(std::size_t i, const ProbeResult& result) {
     std::string kind = probes[i].kind;
-    if (result.good && result.warned && callbacks.warned) callbacks.warned(word(kind) + " probe warning: " + result.output);
+    if (result.good && result.warned && callbacks.warned)
+      callbacks.warned(word(kind) + " probe warning: " + result.output);
     if (!result.good && callbacks.unhealthy) {
       const char* outcome = result.errored ? " probe errored and resulted in unknown state: " : " probe failed: ";
       callbacks.unhealthy(word(kind) + outcome + result.output);

@@ -1,10 +1,10 @@
 #pragma once
 // The probes of one running container: when they run, how their results are counted, what follows. Loop thread only.
 //
-// In the first ten seconds, startup and readiness probes are tried more often than their period until the first success,
-// so that a pod is ready when it is ready and not up to a period later. The pause between two such tries is at least
-// twenty times what the last one took and at most the period. Those between the counted ones, which keep the period, are
-// neither counted nor reported when they fail.
+// In the first ten seconds, startup and readiness probes are tried more often than their period until the first
+// success, so that a pod is ready when it is ready and not up to a period later. The pause between two such tries is at
+// least twenty times what the last one took and at most the period. Those between the counted ones, which keep the
+// period, are neither counted nor reported when they fail.
 
 #include <functional>
 #include <memory>
@@ -30,7 +30,7 @@ class Prober {
   struct Callbacks {
     std::function<void()> startup_passed;
     std::function<void(bool)> readiness;
-    std::function<void(const std::string& kind)> failed;  // "liveness", "startup"
+    std::function<void(const std::string& kind)> failed;        // "liveness", "startup"
     std::function<void(const std::string& message)> unhealthy;  // for the event
     std::function<void(const std::string& message)> warned;     // the same, of a probe that succeeded
   };

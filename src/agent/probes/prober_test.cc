@@ -13,7 +13,8 @@ using testing::parsed;
 class ProberTest : public ::testing::Test {
  protected:
   std::unique_ptr<Prober> prober(const std::string& container) {
-    return std::make_unique<Prober>(runtime_, probes_, Prober::Start{parsed(container), "id", "10.244.0.2", runtime_.now()},
+    return std::make_unique<Prober>(runtime_, probes_,
+                                    Prober::Start{parsed(container), "id", "10.244.0.2", runtime_.now()},
                                     Prober::Callbacks{[] {}, [](bool) {}, [](const std::string&) {}, {}, {}});
   }
   std::vector<std::unique_ptr<Prober>> probers(int count) {

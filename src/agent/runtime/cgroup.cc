@@ -20,10 +20,10 @@ namespace {
 
 constexpr std::int64_t kPeriod = 100'000;
 constexpr std::size_t kMostKilled = 100'000;  // of one kill()
-// What a container may do with devices that has not got all of them, as runc and crun have it: make any node, and use null,
-// zero, full, random, urandom, tty, console, ptmx and its terminals.
-constexpr const char* kDevices[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
-                                    "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"};
+// What a container may do with devices that has not got all of them, as runc and crun have it: make any node, and use
+// null, zero, full, random, urandom, tty, console, ptmx and its terminals.
+constexpr const char* kDevices[] = {"c *:* m",   "b *:* m",   "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm",  "c 1:8 rwm",
+                                    "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"};
 
 Status write_value(const std::string& path, const std::string& value) {
   Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -69,7 +69,8 @@ void thaw_tree(const std::string& directory) {
   auto names = list_directory(directory);
   if (!names.ok()) return;
   for (const auto& name : *names) {
-    if (name.find('.') == std::string::npos && path_exists(directory + "/" + name + "/freezer.state")) thaw_tree(directory + "/" + name);
+    if (name.find('.') == std::string::npos && path_exists(directory + "/" + name + "/freezer.state"))
+      thaw_tree(directory + "/" + name);
   }
 }
 
@@ -172,10 +173,12 @@ Status Cgroups::confine(const std::string& path, const Limits& limits, bool all_
   BERTH_TRY(write_value(in("cpu", path) + "/cpu.shares", std::to_string(cpu_shares(limits.cpu_milli_request))));
   // Nothing runs without a limit that it was to have.
   const std::string devices = in("devices", path);
-  for (auto [wanted, controller] : {std::pair(limits.cpu_milli_limit > 0, "cpu"), std::pair(limits.memory_bytes > 0, "memory"),
-                                    std::pair(limits.pids > 0, "pids"), std::pair(!all_devices, "devices")}) {
+  for (auto [wanted, controller] :
+       {std::pair(limits.cpu_milli_limit > 0, "cpu"), std::pair(limits.memory_bytes > 0, "memory"),
+        std::pair(limits.pids > 0, "pids"), std::pair(!all_devices, "devices")}) {
     if (wanted && !path_exists(in(controller, path)))
-      return error(Code::kUnavailable, "the machine has no " + std::string(controller) + " controller of control groups, which the container's limits need");
+      return error(Code::kUnavailable, "the machine has no " + std::string(controller) +
+                                           " controller of control groups, which the container's limits need");
   }
   BERTH_TRY(set_limits(path, limits));
   if (all_devices) return {};
@@ -185,7 +188,8 @@ Status Cgroups::confine(const std::string& path, const Limits& limits, bool all_
   if (!fd) return errno_error("opening " + allow);
   for (std::string_view device : kDevices) {
     // EPERM: one that the agent itself may not use.
-    if (::write(fd.get(), device.data(), device.size()) < 0 && errno != EPERM) return errno_error("writing " + std::string(device) + " to " + allow);
+    if (::write(fd.get(), device.data(), device.size()) < 0 && errno != EPERM)
+      return errno_error("writing " + std::string(device) + " to " + allow);
   }
   return {};
 }
@@ -220,7 +224,8 @@ Status Cgroups::set_limits(const std::string& path, const Limits& limits) const 
 Status Cgroups::lift_limits(const std::string& path, const Limits& limits) const {
   if (limits.cpu_milli_limit == 0) BERTH_TRY(lift_cpu_limit(path));
   if (limits.memory_bytes != 0) return {};
-  return write_value(in("memory", path) + (unified_ ? "/memory.max" : "/memory.limit_in_bytes"), unified_ ? "max" : "-1");
+  return write_value(in("memory", path) + (unified_ ? "/memory.max" : "/memory.limit_in_bytes"),
+                     unified_ ? "max" : "-1");
 }
 
 Status Cgroups::lift_cpu_limit(const std::string& path) const {
@@ -261,7 +266,8 @@ void Cgroups::expect_move() const {
     const auto parts = cut(cut(line, ":").after, ":");
     std::string hierarchy(parts.before.starts_with("name=") ? parts.before.substr(5) : parts.before);
     if (!unified_ && hierarchy.empty()) continue;
-    const std::string file = root_ + (hierarchy.empty() ? "" : "/" + hierarchy) + std::string(parts.after) + "/cgroup.procs";
+    const std::string file =
+        root_ + (hierarchy.empty() ? "" : "/" + hierarchy) + std::string(parts.after) + "/cgroup.procs";
     Fd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
     // This process, to where it is: nothing changes but that the readers have been waited for.
     if (fd && ::write(fd.get(), "0", 1) == 1) return;
@@ -286,9 +292,10 @@ void Cgroups::unthrottle(const std::string& path) const {
 
 void Cgroups::restart_cpu_period(const std::string& path) const {
   const std::string group = in("cpu", path), above = group.substr(0, group.rfind('/'));
-  // The burst of every group is 0, so this changes no limit; but any write makes the kernel begin the group's period anew. To write
-  // the quota itself could undo a resize() of the same moment.
-  for (const std::string& one : {group, above}) (void)write_value(one + (unified_ ? "/cpu.max.burst" : "/cpu.cfs_burst_us"), "0");
+  // The burst of every group is 0, so this changes no limit; but any write makes the kernel begin the group's period
+  // anew. To write the quota itself could undo a resize() of the same moment.
+  for (const std::string& one : {group, above})
+    (void)write_value(one + (unified_ ? "/cpu.max.burst" : "/cpu.cfs_burst_us"), "0");
 }
 
 void Cgroups::kill(const std::string& path) const {
@@ -296,7 +303,8 @@ void Cgroups::kill(const std::string& path) const {
     (void)write_value(root_ + "/" + path + "/cgroup.kill", "1");
     return unthrottle(path);
   }
-  // Frozen, they cannot fork away from their signals. Those that cannot be frozen, as they have no turn, cannot fork either.
+  // Frozen, they cannot fork away from their signals. Those that cannot be frozen, as they have no turn, cannot fork
+  // either.
   const std::string freezer = in("freezer", path) + "/freezer.state";
   (void)write_value(freezer, "FROZEN");
   std::set<pid_t> signalled;
@@ -325,8 +333,8 @@ Status Cgroups::check_pod_use(const std::string& path, const Limits& limits) con
   const std::optional<ContainerUsage> now = usage(path);
   const std::int64_t used = now ? static_cast<std::int64_t>(now->memory_working_set_bytes) : 0;
   if (limits.memory_bytes == 0 || used <= limits.memory_bytes) return {};
-  return error(Code::kUnavailable, "attempting to set pod memory limit (" + std::to_string(limits.memory_bytes) + ") below current usage (" +
-                                       std::to_string(used) + ")");
+  return error(Code::kUnavailable, "attempting to set pod memory limit (" + std::to_string(limits.memory_bytes) +
+                                       ") below current usage (" + std::to_string(used) + ")");
 }
 
 std::optional<ContainerUsage> Cgroups::usage(const std::string& path) const {

@@ -12,7 +12,8 @@ TEST(Cgroups, APodsLimitIsNotPutBelowWhatItsGroupHolds) {
   testing::TemporaryDirectory root;
   ASSERT_TRUE(make_directories(root / "memory/berth/pod1").ok());  // as version 1 has it
   ASSERT_TRUE(write_file(root / "memory/berth/pod1/memory.usage_in_bytes", "50000000\n").ok());
-  ASSERT_TRUE(write_file(root / "memory/berth/pod1/memory.stat", "cache 45000000\ntotal_inactive_file 10000000\n").ok());
+  ASSERT_TRUE(
+      write_file(root / "memory/berth/pod1/memory.stat", "cache 45000000\ntotal_inactive_file 10000000\n").ok());
   const Cgroups cgroups(root / "");
   Limits limits;
   EXPECT_TRUE(cgroups.check_pod_use("berth/pod1", limits).ok()) << "no limit";
@@ -30,8 +31,9 @@ class LimitedGroups : public ::testing::Test {
  protected:
   LimitedGroups() {
     for (const char* group : {"berth/pod1", "berth/pod1/c"}) {
-      for (const char* file : {"cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "cpu/cpu.cfs_burst_us", "cpu/cpu.shares", "pids/pids.max",
-                               "memory/memory.limit_in_bytes", "devices/devices.allow", "devices/devices.deny"}) {
+      for (const char* file :
+           {"cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "cpu/cpu.cfs_burst_us", "cpu/cpu.shares", "pids/pids.max",
+            "memory/memory.limit_in_bytes", "devices/devices.allow", "devices/devices.deny"}) {
         const std::string_view path = file;
         const std::string directory = root_ / std::string(path.substr(0, path.find('/'))) + "/" + group;
         EXPECT_TRUE(make_directories(directory).ok());
@@ -39,7 +41,9 @@ class LimitedGroups : public ::testing::Test {
       }
     }
   }
-  std::string value(const std::string& controller, const std::string& file) { return read_file(root_ / controller + "/berth/" + file).value(); }
+  std::string value(const std::string& controller, const std::string& file) {
+    return read_file(root_ / controller + "/berth/" + file).value();
+  }
 
   testing::TemporaryDirectory root_;
 };

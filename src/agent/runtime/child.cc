@@ -137,7 +137,8 @@ Result<Fd> open_pid_namespace(pid_t pid, std::uint64_t start_time) {
   Fd space(::open(("/proc/" + std::to_string(pid) + "/ns/pid").c_str(), O_RDONLY | O_CLOEXEC));
   const int why = errno;
   // Looked at once it is open: what was opened is of that process then.
-  if (start_time == 0 || process_start_time(pid) != start_time) return error(Code::kNotFound, "process " + std::to_string(pid) + " has ended");
+  if (start_time == 0 || process_start_time(pid) != start_time)
+    return error(Code::kNotFound, "process " + std::to_string(pid) + " has ended");
   if (!space) return errno_error("opening the process namespace of " + std::to_string(pid), why);
   return space;
 }
@@ -150,8 +151,8 @@ struct ChildLaunch::Shared {
   Result<pid_t> pid = 0;             // from kStarted on
 };
 
-std::unique_ptr<ChildLaunch> ChildLaunch::start(Loop& loop, ThreadPool& spawner, SpawnOptions options, std::vector<Fd> given,
-                                                Function<void(Result<pid_t>)> done) {
+std::unique_ptr<ChildLaunch> ChildLaunch::start(Loop& loop, ThreadPool& spawner, SpawnOptions options,
+                                                std::vector<Fd> given, Function<void(Result<pid_t>)> done) {
   std::unique_ptr<ChildLaunch> launch(new ChildLaunch(loop));
   launch->shared_ = std::make_shared<Shared>();
   launch->shared_->options = std::move(options);
@@ -189,8 +190,9 @@ void ChildLaunch::finish() {
   done(std::move(shared->pid));  // may destroy this
 }
 
-Result<std::unique_ptr<ChildRun>> ChildRun::start(Loop& loop, ThreadPool& spawner, SpawnOptions options, std::vector<Fd> given, Duration timeout,
-                                                  std::size_t limit, Function<void(Result<Outcome>)> done) {
+Result<std::unique_ptr<ChildRun>> ChildRun::start(Loop& loop, ThreadPool& spawner, SpawnOptions options,
+                                                  std::vector<Fd> given, Duration timeout, std::size_t limit,
+                                                  Function<void(Result<Outcome>)> done) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd read_end(ends[0]), write_end(ends[1]);
@@ -203,7 +205,8 @@ Result<std::unique_ptr<ChildRun>> ChildRun::start(Loop& loop, ThreadPool& spawne
   self->limit_ = limit;
   self->done_ = std::move(done);
   self->output_ = std::move(read_end);
-  self->launch_ = ChildLaunch::start(loop, spawner, std::move(options), std::move(given), [self](Result<pid_t> pid) { self->launched(std::move(pid)); });
+  self->launch_ = ChildLaunch::start(loop, spawner, std::move(options), std::move(given),
+                                     [self](Result<pid_t> pid) { self->launched(std::move(pid)); });
   if (timeout > Duration::zero()) {
     self->timer_ = loop.after(timeout, [self] { self->time_is_up(); });
   }
@@ -253,7 +256,8 @@ void ChildRun::time_is_up() {
     timer_ = 0;
     kill_descendants(pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
-    // In a control group that has no CPU time left it cannot even end. The caller is told in time; the destructor leaves it to reap().
+    // In a control group that has no CPU time left it cannot even end. The caller is told in time; the destructor
+    // leaves it to reap().
     timer_ = loop_.after(500ms, [this] {
       timer_ = 0;
       loop_.unwatch_fd(pidfd_.get());
@@ -288,7 +292,7 @@ void ChildRun::exited() {
   int status = 0;
   const pid_t reaped = ::waitpid(pid_, &status, WNOHANG);
   if (reaped == 0) return;  // its last thread is still ending: called again at once
-  read_output();  // what it wrote; a grandchild that keeps the pipe open is not waited for
+  read_output();            // what it wrote; a grandchild that keeps the pipe open is not waited for
   loop_.unwatch_fd(pidfd_.get());
   if (reaped == pid_) outcome_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   pid_ = 0;

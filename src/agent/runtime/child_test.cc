@@ -24,10 +24,11 @@ class ChildTest : public ::testing::Test {
   void run(std::string script, Duration timeout = Duration::zero()) {
     SpawnOptions options;
     options.argv = {"/bin/sh", "-c", std::move(script)};
-    auto run = ChildRun::start(loop_, spawner_, std::move(options), {}, timeout, 100, [this](Result<ChildRun::Outcome> outcome) {
-      outcome_ = std::move(outcome);
-      run_.reset();
-    });
+    auto run = ChildRun::start(loop_, spawner_, std::move(options), {}, timeout, 100,
+                               [this](Result<ChildRun::Outcome> outcome) {
+                                 outcome_ = std::move(outcome);
+                                 run_.reset();
+                               });
     ASSERT_TRUE(run.ok());
     run_ = std::move(run).value();
   }
@@ -85,11 +86,13 @@ TEST_F(ChildTest, WhatNobodyWantsAnyMoreIsEnded) {
 }
 
 TEST_F(ChildTest, WhatCannotBeStartedIsAnError) {
-  auto run = ChildRun::start(loop_, spawner_, {{"/no/such/program"}, {}, {}, {}, {}}, {}, 1h, 100, [this](Result<ChildRun::Outcome> outcome) { outcome_ = std::move(outcome); });
+  auto run = ChildRun::start(loop_, spawner_, {{"/no/such/program"}, {}, {}, {}, {}}, {}, 1h, 100,
+                             [this](Result<ChildRun::Outcome> outcome) { outcome_ = std::move(outcome); });
   ASSERT_TRUE(run.ok());
   until([&] { return outcome_.has_value(); });
   ASSERT_FALSE(outcome_->ok());
-  EXPECT_NE(outcome_->error().message.find("starting /no/such/program"), std::string::npos) << outcome_->error().message;
+  EXPECT_NE(outcome_->error().message.find("starting /no/such/program"), std::string::npos)
+      << outcome_->error().message;
   EXPECT_TRUE(no_children());
 }
 
@@ -100,7 +103,8 @@ TEST_F(ChildTest, AProcessNamespaceIsThatOfTheProcessThatIsMeant) {
   ASSERT_NE(start, 0u);
   auto space = open_pid_namespace(*child, start);
   ASSERT_TRUE(space.ok()) << space.error().message;
-  struct ::stat opened {}, own {};
+  struct ::stat opened {
+  }, own{};
   ASSERT_EQ(::fstat(space->get(), &opened), 0);
   ASSERT_EQ(::stat("/proc/self/ns/pid", &own), 0);
   EXPECT_EQ(opened.st_ino, own.st_ino);

@@ -89,8 +89,8 @@ Status make_root(const RuntimePaths& paths, const ContainerSpec& spec, const San
 }
 
 // `runtime`: crun, in front of "create".
-Result<Created> spawn_conmon(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths, const ContainerSpec& spec,
-                             const std::vector<std::string>& runtime) {
+Result<Created> spawn_conmon(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths,
+                             const ContainerSpec& spec, const std::vector<std::string>& runtime) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("pipe");
   Fd reading(ends[0]), writing(ends[1]);
@@ -156,7 +156,8 @@ Result<RuntimePaths> prepare_runtime_paths(const std::string& root) {
         paths.exec(), paths.crun_link().substr(0, paths.crun_link().rfind('/'))})
     BERTH_TRY(make_directories(directory, 0711));
   spread_directories(paths.containers());
-  for (const char* directory : {"/etc", "/proc", "/sys", "/dev"}) BERTH_TRY(make_directories(paths.mount_points() + directory));
+  for (const char* directory : {"/etc", "/proc", "/sys", "/dev"})
+    BERTH_TRY(make_directories(paths.mount_points() + directory));
   for (const char* file : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
     if (!path_exists(paths.mount_points() + file)) BERTH_TRY(write_file(paths.mount_points() + file, ""));
   }
@@ -223,8 +224,8 @@ Result<StoredContainer> load_container(const RuntimePaths& paths, const Cgroups&
   return out;
 }
 
-// Users of its own reach neither the node's directories nor files of other users: what the container mounts is mounted, with
-// its users mapped, where they do.
+// Users of its own reach neither the node's directories nor files of other users: what the container mounts is mounted,
+// with its users mapped, where they do.
 Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundings& around) {
   std::string place = mapped_place(spec.id);
   around.rootfs = place + "/rootfs";
@@ -240,8 +241,9 @@ Status map_sources(const SandboxSpec& sandbox, ContainerSpec& spec, OciSurroundi
   return {};
 }
 
-Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups,
-                                 const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes) {
+Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths,
+                                 const Cgroups& cgroups, const ContainerSpec& spec, const SandboxSpec& sandbox,
+                                 const std::string& processes) {
   std::string at = paths.running(spec.id);
   ContainerSpec mapped = spec;
   // At the bottom: an image that has them shows its own. Otherwise crun would make them anew for each container.
@@ -294,8 +296,8 @@ Status let_go(const RuntimePaths& paths, const std::string& id, int fd) {
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored) {
   const std::string& id = stored.status.id;
   const std::string mark = paths.running(id) + "/started";
-  // The mark is made first: a container that ran is never taken for one that did not. And before the pipe is opened: the first process
-  // ends when its pipe is closed without a word, as it is where the agent is killed in between.
+  // The mark is made first: a container that ran is never taken for one that did not. And before the pipe is opened:
+  // the first process ends when its pipe is closed without a word, as it is where the agent is killed in between.
   BERTH_TRY(write_file(mark, ""));
   fault::step("container.marked");
   Fd fd;
@@ -307,7 +309,8 @@ Status start_container(const RuntimePaths& paths, const StoredContainer& stored)
       ::unlink(mark.c_str());
       return failure;
     }
-    if (stored.init_start == 0 || process_start_time(stored.status.pid) != stored.init_start) return {};  // its monitor tells how it ended
+    if (stored.init_start == 0 || process_start_time(stored.status.pid) != stored.init_start)
+      return {};  // its monitor tells how it ended
     ::poll(nullptr, 0, kStartPauseMs);
   }
   return let_go(paths, id, fd.get());
@@ -322,16 +325,19 @@ void finish_start(const RuntimePaths& paths, const std::string& id) {
   }
 }
 
-std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup, const std::string& root) {
+std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup,
+                                      const std::string& root) {
   std::vector<std::string> groups = cgroups.task_files(cgroup);
   if (groups.empty()) return {crun.path(), "--root=" + root, "--cgroup-manager=cgroupfs"};
-  std::vector<std::string> out = {kShell, "-c", R"(while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@")", "crun"};
+  std::vector<std::string> out = {
+      kShell, "-c", R"(while [ "$1" != -- ]; do echo 0 >"$1" || exit 126; shift; done; shift; exec "$@")", "crun"};
   out.insert(out.end(), groups.begin(), groups.end());
   out.insert(out.end(), {"--", crun.path(), "--root=" + root, "--cgroup-manager=disabled"});
   return out;
 }
 
-std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored) {
+std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups,
+                                      const StoredContainer& stored) {
   const bool described = path_exists(paths.exec() + "/" + stored.status.id + "/status");
   std::vector<std::string> out = crun_command(crun, cgroups, stored.cgroup, described ? paths.exec() : paths.crun());
   out.push_back("exec");

@@ -36,7 +36,9 @@ class RuntimePaths {
   std::string attach(const std::string& id) const { return sockets() + "/" + socket_name(id) + "/attach"; }
   std::string crun() const { return run_ + "/crun"; }
   std::string crun_link() const { return run_ + "/program/crun"; }
-  std::string exec() const { return run_ + "/exec"; }  // of an earlier release: what crun is to know of a container for "exec"
+  std::string exec() const {
+    return run_ + "/exec";
+  }  // of an earlier release: what crun is to know of a container for "exec"
   std::string mount_points() const { return root_ + "/mount-points"; }
   std::string fifo(const std::string& id) const { return crun() + "/" + id + "/exec.fifo"; }
 
@@ -65,21 +67,25 @@ struct Created {
   pid_t conmon_pid = 0;
   Fd sync;  // conmon writes one line: the pid of the first process, or why there is none
 };
-// Mounts the root, writes config.json, starts conmon (which runs `crun create`). `processes`: the process namespace to join in
-// place of the pod's, where not empty.
-Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups,
-                                 const ContainerSpec& spec, const SandboxSpec& sandbox, const std::string& processes);
+// Mounts the root, writes config.json, starts conmon (which runs `crun create`). `processes`: the process namespace to
+// join in place of the pod's, where not empty.
+Result<Created> create_container(const CrunConfig& config, const CrunProgram& crun, const RuntimePaths& paths,
+                                 const Cgroups& cgroups, const ContainerSpec& spec, const SandboxSpec& sandbox,
+                                 const std::string& processes);
 // Lets the created process go on to its program. Nothing where that process has ended or has been let go.
 Status start_container(const RuntimePaths& paths, const StoredContainer& stored);
 // The container was marked as started by an agent that may have been killed before it let it go: done now, if so.
 void finish_start(const RuntimePaths& paths, const std::string& id);
-// crun for a container in this control group, in front of its own arguments ("create", "exec"). The kernel stops every fork of
-// the machine while a process is moved between control groups by its number, and waits for those under way: behind a pod that
-// forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody. So a shell moves itself
-// into the groups and becomes crun, whose children are born there. Version 1 only: with version 2 crun moves them.
-std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup, const std::string& root);
+// crun for a container in this control group, in front of its own arguments ("create", "exec"). The kernel stops every
+// fork of the machine while a process is moved between control groups by its number, and waits for those under way:
+// behind a pod that forks without end that takes seconds. A process that moves itself, as one thread, waits for nobody.
+// So a shell moves itself into the groups and becomes crun, whose children are born there. Version 1 only: with version
+// 2 crun moves them.
+std::vector<std::string> crun_command(const CrunProgram& crun, const Cgroups& cgroups, const std::string& cgroup,
+                                      const std::string& root);
 // The same, up to and with "exec".
-std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups, const StoredContainer& stored);
+std::vector<std::string> exec_command(const CrunProgram& crun, const RuntimePaths& paths, const Cgroups& cgroups,
+                                      const StoredContainer& stored);
 // Ends what is left of it and removes everything but its log.
 Status delete_container(const RuntimePaths& paths, const Cgroups& cgroups, const std::string& id,
                         const std::string& cgroup, Trash* trash);

@@ -20,22 +20,23 @@
 namespace berth::agent {
 
 struct Mount {
-  std::string source;          // on the node
-  std::string target;          // in the container
+  std::string source;  // on the node
+  std::string target;  // in the container
   bool read_only = false;
   bool recursive = true;
-  std::string propagation;     // "", "rprivate", "rslave", "rshared"
+  std::string propagation;       // "", "rprivate", "rslave", "rshared"
   bool read_only_below = false;  // read_only holds for what is mounted below it, too
   bool no_exec = false;
 };
 
-struct Limits {                // zero: none
+struct Limits {  // zero: none
   std::int64_t cpu_milli_limit = 0, cpu_milli_request = 0;
   std::int64_t memory_bytes = 0;
   std::int64_t pids = 0;
 };
 
-// New limits for containers that run, in this order: the pod's own, so that they have room; theirs; the pod's own again.
+// New limits for containers that run, in this order: the pod's own, so that they have room; theirs; the pod's own
+// again.
 struct PodResize {
   std::optional<Limits> before;
   std::vector<std::pair<std::string, Limits>> containers;  // by id
@@ -46,26 +47,26 @@ struct PodResize {
 struct SandboxSpec {
   std::string pod_uid, ns, name;
   std::string hostname;
-  std::string network_namespace;   // path of the pinned namespace; empty: the node's own
+  std::string network_namespace;  // path of the pinned namespace; empty: the node's own
   bool host_pid = false, host_ipc = false, share_pid = false;
   std::map<std::string, std::string> sysctls;
-  std::string cgroup_parent;       // relative, e.g. "berth/pod<uid>"
+  std::string cgroup_parent;  // relative, e.g. "berth/pod<uid>"
   // Where its root is another user than the node's: the first of kUserRange ids of the node that the pod's ids 0 and on
   // stand for. 0: it has the node's own users.
   std::int64_t first_user = 0;
-  std::string user_namespace;      // path of the pinned one; empty: the node's users
-  Limits limits;                   // of the whole pod
+  std::string user_namespace;  // path of the pinned one; empty: the node's users
+  Limits limits;               // of the whole pod
 };
 
 inline constexpr std::int64_t kUserRange = 65536;
 
 struct ContainerSpec {
-  std::string id;                  // 64 hex digits, chosen by the agent, unique for ever
+  std::string id;  // 64 hex digits, chosen by the agent, unique for ever
   std::string pod_uid, pod_ns, pod_name, name;
   int attempt = 0;
-  std::string rootfs_layers;       // colon-separated lower directories of the image, topmost first
-  std::vector<std::string> args;   // entrypoint and arguments, resolved
-  std::vector<std::string> env;    // "K=V"
+  std::string rootfs_layers;      // colon-separated lower directories of the image, topmost first
+  std::vector<std::string> args;  // entrypoint and arguments, resolved
+  std::vector<std::string> env;   // "K=V"
   std::string working_directory;
   std::vector<Mount> mounts;
   Limits limits;
@@ -80,10 +81,12 @@ struct ContainerSpec {
   std::string apparmor;                   // name of a loaded profile; empty: none
   std::string selinux_label;              // empty: none
   bool unmasked_proc = false;             // all of /proc as it is
-  std::string processes_of;               // the id of another container of the pod, in whose process namespace it is to be; empty: none
-  std::string log_path;                   // CRI-format log
-  std::int64_t log_limit = 0;             // bytes at which its writer starts the log anew by itself, however fast it grows; 0: none
-  std::string termination_log_target;     // where the node-side termination file is mounted, already in mounts
+  std::string
+      processes_of;      // the id of another container of the pod, in whose process namespace it is to be; empty: none
+  std::string log_path;  // CRI-format log
+  std::int64_t log_limit =
+      0;  // bytes at which its writer starts the log anew by itself, however fast it grows; 0: none
+  std::string termination_log_target;  // where the node-side termination file is mounted, already in mounts
 };
 
 enum class ContainerState { kCreated, kRunning, kExited, kUnknown };
@@ -100,10 +103,10 @@ struct ContainerStatus {
 
 struct ExecResult {
   int exit_code = 0;
-  std::string output;             // of both streams, bounded to 16 KiB
+  std::string output;  // of both streams, bounded to 16 KiB
 };
 
-struct ContainerUsage {           // for metrics; zero where unknown
+struct ContainerUsage {  // for metrics; zero where unknown
   std::uint64_t cpu_nanoseconds = 0;
   std::uint64_t memory_working_set_bytes = 0;
 };

@@ -14,7 +14,7 @@ namespace {
 
 Result<Fd> sealed_copy(const std::string& path) {
   Fd from(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat at{};
+  struct stat at {};
   if (!from || ::fstat(from.get(), &at) != 0) return errno_error("opening " + path);
   BERTH_ASSIGN(Fd image, make_memory_file("crun"));
   for (off_t done = 0; done < at.st_size;) {
@@ -33,7 +33,8 @@ CrunProgram CrunProgram::load(const std::string& path, const std::string& link) 
   auto attempt = [&]() -> Status {
     BERTH_ASSIGN(program.image_, sealed_copy(path));
     ::unlink(link.c_str());
-    if (::symlink(("/proc/self/fd/" + std::to_string(kDescriptor)).c_str(), link.c_str()) != 0) return errno_error("making " + link);
+    if (::symlink(("/proc/self/fd/" + std::to_string(kDescriptor)).c_str(), link.c_str()) != 0)
+      return errno_error("making " + link);
     Command version;
     version.argv = {link, "--version"};
     version.descriptors = program.descriptors();

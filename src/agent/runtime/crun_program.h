@@ -9,18 +9,18 @@
 
 namespace berth::agent {
 
-// So that no container can overwrite crun through /proc/self/exe, crun mounts a copy of itself that cannot be written and executes
-// that, each time it is executed itself, unless its file is a memory file sealed against every change. That takes as long as all
-// that it does for a container. So it is executed from such a file.
+// So that no container can overwrite crun through /proc/self/exe, crun mounts a copy of itself that cannot be written
+// and executes that, each time it is executed itself, unless its file is a memory file sealed against every change.
+// That takes as long as all that it does for a container. So it is executed from such a file.
 class CrunProgram {
  public:
   static constexpr int kDescriptor = 4;  // where the child has the memory file; conmon's pipe and "exec -p" use 3
 
   // Executed from its file.
   explicit CrunProgram(std::string path) : path_(std::move(path)) {}
-  // Copies it into sealed memory: a crun that is upgraded on disk is used from the agent's next start. Executed from its file where
-  // anything of that fails, which is logged. `link` becomes a symbolic link by which the children find it, whose last part is the
-  // name they run under. Blocks.
+  // Copies it into sealed memory: a crun that is upgraded on disk is used from the agent's next start. Executed from
+  // its file where anything of that fails, which is logged. `link` becomes a symbolic link by which the children find
+  // it, whose last part is the name they run under. Blocks.
   static CrunProgram load(const std::string& path, const std::string& link);
 
   const std::string& path() const { return path_; }

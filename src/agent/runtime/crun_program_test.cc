@@ -64,7 +64,8 @@ TEST_F(CrunProgramTest, IsExecutedFromAMemoryFileThatNobodyCanChange) {
   EXPECT_EQ(::fcntl(image, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
   EXPECT_LT(::write(image, "x", 1), 0);
   EXPECT_LT(::ftruncate(image, 0), 0);
-  struct stat whole{}, copy{};
+  struct stat whole {
+  }, copy{};
   ASSERT_EQ(::stat("/usr/bin/crun", &whole), 0);
   ASSERT_EQ(::fstat(image, &copy), 0);
   EXPECT_EQ(copy.st_size, whole.st_size);

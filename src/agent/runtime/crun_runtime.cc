@@ -77,7 +77,8 @@ std::string path_of(const Value& process) {
 
 class CrunRuntime final : public ContainerRuntime {
  public:
-  CrunRuntime(Loop& loop, CrunConfig config) : loop_(loop), config_(std::move(config)), paths_(config_.root, config_.root) {}
+  CrunRuntime(Loop& loop, CrunConfig config)
+      : loop_(loop), config_(std::move(config)), paths_(config_.root, config_.root) {}
   ~CrunRuntime() override;
   Status prepare();
 
@@ -126,8 +127,8 @@ class CrunRuntime final : public ContainerRuntime {
   void delete_files(const ContainerPtr& c, int tries, Done done);
   void control(const std::string& id, const std::string& line, Done done);
   Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
-  void start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score, Function<void(Result<ExecStreams>)> started,
-                     Function<void(int)> exited);
+  void start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score,
+                     Function<void(Result<ExecStreams>)> started, Function<void(int)> exited);
   Error start_error(const Error& why);
 
   Loop& loop_;
@@ -140,7 +141,8 @@ class CrunRuntime final : public ContainerRuntime {
   std::unordered_map<std::string, ContainerPtr> containers_;
   std::unordered_map<std::string, SandboxSpec> sandboxes_;
   std::set<std::string> found_sandboxes_;  // by recover()
-  ThreadPool spawner_{loop_, kSpawners};  // its own: what is run in containers does not wait behind what makes and ends them
+  ThreadPool spawner_{loop_,
+                      kSpawners};  // its own: what is run in containers does not wait behind what makes and ends them
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
   std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
   std::uint64_t next_ = 0;
@@ -296,7 +298,8 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   if (own_processes && !spec.processes_of.empty()) {
     auto target = find(spec.processes_of);
     Result<Fd> opened = error(Code::kNotFound, "");
-    if (target && target->status().state == ContainerState::kRunning) opened = open_pid_namespace(target->status().pid, target->stored.init_start);
+    if (target && target->status().state == ContainerState::kRunning)
+      opened = open_pid_namespace(target->status().pid, target->stored.init_start);
     if (!opened.ok()) {
       loop_.post([done = std::move(done)] { done(error(Code::kNotFound, "the target container does not run")); });
       return;
@@ -316,17 +319,21 @@ void CrunRuntime::run_container(const ContainerSpec& spec, Function<void(Result<
   c->stored.own_pid_namespace = own_processes && !processes;
   c->limits = spec.limits;
   c->privileged = spec.privileged;
-  // crun opens it by its path, later: the pid of the target may be somebody else's by then, the descriptor's number is ours.
-  std::string namespace_path = processes ? "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(processes.get()) : "";
+  // crun opens it by its path, later: the pid of the target may be somebody else's by then, the descriptor's number is
+  // ours.
+  std::string namespace_path =
+      processes ? "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(processes.get()) : "";
   c->processes = std::move(processes);
   c->run_done = std::move(done);
   containers_[spec.id] = c;
   auto result = std::make_shared<Result<Created>>(error(Code::kInternal, "not run"));
-  loop_.offload([this, result, spec, sandbox = sandbox->second,
-                 namespace_path] { *result = create_container(config_, crun_, paths_, cgroups_, spec, sandbox, namespace_path); },
-                [this, result, c, alive = lifetime_.guard()] {
-                  if (alive) created(c, std::move(*result));
-                });
+  loop_.offload(
+      [this, result, spec, sandbox = sandbox->second, namespace_path] {
+        *result = create_container(config_, crun_, paths_, cgroups_, spec, sandbox, namespace_path);
+      },
+      [this, result, c, alive = lifetime_.guard()] {
+        if (alive) created(c, std::move(*result));
+      });
 }
 
 void CrunRuntime::created(const ContainerPtr& c, Result<Created> result) {
@@ -546,20 +553,20 @@ void CrunRuntime::remove_container(const std::string& id, Done done) {
 
 void CrunRuntime::delete_files(const ContainerPtr& c, int tries, Done done) {
   c->removing = true;
-  blocking(
-      [this, id = c->status().id, cgroup = c->stored.cgroup] { return delete_container(paths_, cgroups_, id, cgroup, config_.trash); },
-      [this, c, tries, done = std::move(done)](Status result) mutable {
-        if (result.ok() || tries <= 0) {
-          if (!result.ok())
-            log_warning("agent", "cannot remove a container",
-                        {{"id", c->status().id}, {"error", result.error().message}});
-          return done(std::move(result));
-        }
-        // A process that has been killed may take a moment to leave its control group.
-        loop_.after(25ms, [this, c, tries, done = std::move(done), alive = lifetime_.guard()]() mutable {
-          if (alive) delete_files(c, tries - 1, std::move(done));
-        });
-      });
+  blocking([this, id = c->status().id,
+            cgroup = c->stored.cgroup] { return delete_container(paths_, cgroups_, id, cgroup, config_.trash); },
+           [this, c, tries, done = std::move(done)](Status result) mutable {
+             if (result.ok() || tries <= 0) {
+               if (!result.ok())
+                 log_warning("agent", "cannot remove a container",
+                             {{"id", c->status().id}, {"error", result.error().message}});
+               return done(std::move(result));
+             }
+             // A process that has been killed may take a moment to leave its control group.
+             loop_.after(25ms, [this, c, tries, done = std::move(done), alive = lifetime_.guard()]() mutable {
+               if (alive) delete_files(c, tries - 1, std::move(done));
+             });
+           });
 }
 
 std::optional<ContainerStatus> CrunRuntime::status(const std::string& id) const {
@@ -578,7 +585,8 @@ void CrunRuntime::resize(const std::string& pod_uid, PodResize order, Function<v
   std::vector<std::pair<std::string, Limits>> containers;
   for (auto& [id, limits] : order.containers) containers.emplace_back(group_of(id), limits);
   auto changed = std::make_shared<std::size_t>(0);
-  auto work = [this, pod, before = order.before, after = order.after, containers = std::move(containers), changed]() -> Status {
+  auto work = [this, pod, before = order.before, after = order.after, containers = std::move(containers),
+               changed]() -> Status {
     if (pod.empty()) return error(Code::kNotFound, "the pod has no sandbox");
     auto write = [this](const std::string& group, const Limits& limits) -> Status {
       BERTH_TRY(cgroups_.lift_limits(group, limits));
@@ -664,7 +672,8 @@ void CrunRuntime::exec(const std::string& id, std::vector<std::string> argv, Dur
     }
     (*shared)(ExecResult{outcome->exit_code, std::move(outcome->output)});
   };
-  auto run = ChildRun::start(loop_, spawner_, std::move(options), std::move(given), timeout, kExecOutput, std::move(finished));
+  auto run =
+      ChildRun::start(loop_, spawner_, std::move(options), std::move(given), timeout, kExecOutput, std::move(finished));
   if (!run.ok()) {
     loop_.post([shared, e = run.error()] { (*shared)(e); });
     return;
@@ -690,27 +699,28 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
   auto look = [root, program = options.argv.at(0), path = path_of(c->process), directory = c->process["cwd"].str("/")] {
     return find_program(root, program, path, directory);
   };
-  blocking(look, [this, id, options, oom_score = oom_score_of(c), file = std::make_shared<Fd>(std::move(*process)), started = std::move(started),
-                  exited = std::move(exited)](Status found) mutable {
+  blocking(look, [this, id, options, oom_score = oom_score_of(c), file = std::make_shared<Fd>(std::move(*process)),
+                  started = std::move(started), exited = std::move(exited)](Status found) mutable {
     if (!found.ok()) return started(start_error(found.error()));
     start_session(id, options, std::move(*file), oom_score, std::move(started), std::move(exited));
   });
 }
 
-void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score, Function<void(Result<ExecStreams>)> started,
-                                Function<void(int)> exited) {
+void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score,
+                                Function<void(Result<ExecStreams>)> started, Function<void(int)> exited) {
   std::uint64_t key = ++next_;
   auto c = find(id);
   if (!c) return started(error(Code::kNotFound, "container " + id + " is not running"));
   std::vector<std::string> command = exec_command(crun_, paths_, cgroups_, c->stored);
   command.insert(command.end(), {"-p", kProcessPath});
-  sessions_[key] = InteractiveExec::start(loop_, spawner_, SpawnOptions{std::move(command), {}, {}, crun_.descriptors(), {}}, std::move(process), id,
-                                          paths_.sockets() + "/t" + std::to_string(key), oom_score, options, std::move(started),
-                                          [this, key, exited = std::move(exited)](int code) {
-                                            auto self = std::move(sessions_[key]);
-                                            sessions_.erase(key);
-                                            exited(code);
-                                          });
+  sessions_[key] =
+      InteractiveExec::start(loop_, spawner_, SpawnOptions{std::move(command), {}, {}, crun_.descriptors(), {}},
+                             std::move(process), id, paths_.sockets() + "/t" + std::to_string(key), oom_score, options,
+                             std::move(started), [this, key, exited = std::move(exited)](int code) {
+                               auto self = std::move(sessions_[key]);
+                               sessions_.erase(key);
+                               exited(code);
+                             });
 }
 
 // As containerd tells it, which names the attempt by a number of its own.
@@ -721,7 +731,8 @@ Error CrunRuntime::start_error(const Error& why) {
     number.append(reinterpret_cast<const char*>(&random), sizeof random);
   }
   return error(Code::kInternal, "failed to exec in container: failed to start exec " + quoted(hex_encode(number)) +
-                                    ": OCI runtime exec failed: exec failed: unable to start container process: " + why.message + ": unknown");
+                                    ": OCI runtime exec failed: exec failed: unable to start container process: " +
+                                    why.message + ": unknown");
 }
 
 void CrunRuntime::control(const std::string& id, const std::string& line, Done done) {

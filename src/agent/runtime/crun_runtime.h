@@ -9,8 +9,8 @@
 //     program/crun -> /proc/self/fd/4 (CrunProgram)   netns/<pod uid> (network namespaces, pinned by PodNetwork)
 //     exec/<id>/ (of an earlier release: crun/<id> once more, for "crun exec")
 //   mount-points/ (empty files and directories below every image, for what is mounted in every container)
-// Where an earlier release has left containers, everything lies in the root itself until the agent starts with none left.
-// The agent must run in a mount namespace where crun finds one version of control groups only.
+// Where an earlier release has left containers, everything lies in the root itself until the agent starts with none
+// left. The agent must run in a mount namespace where crun finds one version of control groups only.
 
 #include <memory>
 #include <string>

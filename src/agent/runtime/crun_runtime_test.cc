@@ -235,7 +235,8 @@ TEST_F(CrunRuntimeTest, LimitsAreSetAndChanged) {
   larger.cpu_milli_limit = 800;
   auto resize = [&](PodResize order) {
     return wait([&](auto done) {
-      runtime_->resize(pod_, std::move(order), [done = std::move(done)](std::size_t, Status result) { done(std::move(result)); });
+      runtime_->resize(pod_, std::move(order),
+                       [done = std::move(done)](std::size_t, Status result) { done(std::move(result)); });
     });
   };
   Limits whole = larger;
@@ -394,11 +395,14 @@ TEST_F(CrunRuntimeTest, TheFirstProcessOfASharedNamespaceHasNothingOfTheNode) {
     return result.ok() ? result->output : result.error().message;
   };
   EXPECT_EQ(look("tr '\\0' ' ' </proc/1/cmdline"), "/pause ");
-  EXPECT_EQ(look("ls -A /proc/1/root/ /proc/1/root/.. /proc/1/root/../../.. /proc/1/cwd/ | grep -v '^/proc.*:$' | grep ."), "");
+  EXPECT_EQ(
+      look("ls -A /proc/1/root/ /proc/1/root/.. /proc/1/root/../../.. /proc/1/cwd/ | grep -v '^/proc.*:$' | grep ."),
+      "");
   EXPECT_EQ(look("ls /proc/1/fd"), "");
   EXPECT_EQ(look("wc -c </proc/1/environ"), "0\n");
   EXPECT_EQ(look("grep -c . /proc/1/mountinfo"), "1\n");
-  EXPECT_EQ(look("grep -vc 'memfd:pause\\|stack\\|vdso\\|vvar\\|vsyscall' /proc/1/maps"), "0\n") << look("cat /proc/1/maps");
+  EXPECT_EQ(look("grep -vc 'memfd:pause\\|stack\\|vdso\\|vvar\\|vsyscall' /proc/1/maps"), "0\n")
+      << look("cat /proc/1/maps");
   // It reaps, and no signal from inside ends it.
   look("(sleep 0.1 &) ; kill -TERM 1; kill -KILL 1; sleep 0.3");
   EXPECT_EQ(look("ps | grep -c '[Z] '"), "0\n");
@@ -454,7 +458,8 @@ TEST_F(CrunRuntimeTest, WhatIsKilledHasNoLimitOfCpuTimeAnyMore) {
     s.limits.cpu_milli_limit = 100;
     ASSERT_TRUE(run(s).ok());
     auto limit = [&](const std::string& path) {
-      auto text = read_file(Cgroups().unified() ? "/sys/fs/cgroup/" + path + "/cpu.max" : "/sys/fs/cgroup/cpu/" + path + "/cpu.cfs_quota_us");
+      auto text = read_file(Cgroups().unified() ? "/sys/fs/cgroup/" + path + "/cpu.max"
+                                                : "/sys/fs/cgroup/cpu/" + path + "/cpu.cfs_quota_us");
       return text.ok() ? std::string(cut(trim(*text), " ").before) : text.error().message;
     };
     EXPECT_EQ(limit(cgroup_ + "/" + s.id), "10000");
@@ -465,7 +470,8 @@ TEST_F(CrunRuntimeTest, WhatIsKilledHasNoLimitOfCpuTimeAnyMore) {
     ASSERT_TRUE(wait(end).ok());
     ASSERT_TRUE(until_exited(s.id));
     const std::string none = Cgroups().unified() ? "max" : "-1";
-    EXPECT_TRUE(!killed || run_until(loop_, [&] { return limit(cgroup_ + "/" + s.id) == none; })) << limit(cgroup_ + "/" + s.id);
+    EXPECT_TRUE(!killed || run_until(loop_, [&] { return limit(cgroup_ + "/" + s.id) == none; }))
+        << limit(cgroup_ + "/" + s.id);
     EXPECT_EQ(limit(cgroup_), "20000");
   }
 }
@@ -480,10 +486,12 @@ TEST_F(CrunRuntimeTest, ProcessesThatForkAwayAreKilledInASharedProcessNamespaceT
   ASSERT_TRUE(wait([&](auto done) { runtime_->kill_container(s.id, std::move(done)); }).ok());
   ASSERT_TRUE(until_exited(s.id));
   const std::string group = cgroup_ + "/" + s.id;
-  EXPECT_TRUE(run_until(loop_, [&] {
-    loop_.after(20ms, [] {});
-    return Cgroups().processes(group).empty();
-  })) << Cgroups().processes(group).size() << " are left";
+  EXPECT_TRUE(run_until(loop_,
+                        [&] {
+                          loop_.after(20ms, [] {});
+                          return Cgroups().processes(group).empty();
+                        }))
+      << Cgroups().processes(group).size() << " are left";
 }
 
 // Also where the container has frozen processes in a group below its own.
@@ -513,7 +521,8 @@ TEST_F(CrunRuntimeTest, WhatIsFrozenEndsWhenItIsKilled) {
   sandbox();
 }
 
-// As in a group that the kernel has left throttled for good: what has been killed cannot end, and whoever waits is told all the same.
+// As in a group that the kernel has left throttled for good: what has been killed cannot end, and whoever waits is told
+// all the same.
 TEST_F(CrunRuntimeTest, TheDeadlineOfAnExecHoldsWhereNothingGetsATurn) {
   if (Cgroups().unified()) GTEST_SKIP() << "the freezer of version 1";
   sandbox();
@@ -534,7 +543,8 @@ TEST_F(CrunRuntimeTest, TheDeadlineOfAnExecHoldsWhereNothingGetsATurn) {
 TEST_F(CrunRuntimeTest, AContainerBeginsInItsGroupsAndWithTheDevicesOfAll) {
   if (Cgroups().unified()) GTEST_SKIP() << "crun moves the process";
   sandbox();
-  auto s = shell("cat /proc/self/cgroup; mknod /null c 1 3; mknod /log c 1 11; echo x >/null && echo null; cat /log 2>&1");
+  auto s =
+      shell("cat /proc/self/cgroup; mknod /null c 1 3; mknod /log c 1 11; echo x >/null && echo null; cat /log 2>&1");
   ASSERT_TRUE(run(s).ok());
   ASSERT_TRUE(until_exited(s.id));
   std::set<std::string> hierarchies;
@@ -552,8 +562,9 @@ TEST_F(CrunRuntimeTest, AContainerBeginsInItsGroupsAndWithTheDevicesOfAll) {
     for (auto line : split(trim(text.ok() ? *text : text.error().message), '\n')) out.insert(std::string(line));
     return out;
   };
-  EXPECT_EQ(devices(s.id), (std::set<std::string>{"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
-                                                  "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"}));
+  EXPECT_EQ(devices(s.id),
+            (std::set<std::string>{"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm",
+                                   "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"}));
   auto all = shell("sleep 100");
   all.privileged = true;
   ASSERT_TRUE(run(all).ok());
@@ -578,10 +589,12 @@ TEST_F(CrunRuntimeTest, WhatIsExecutedIsInTheContainersGroupsByItself) {
   ASSERT_TRUE(executed.ok());
   EXPECT_EQ(groups(executed->output), groups(exec(s.id, {"cat", "/proc/1/cgroup"})->output)) << executed->output;
   if (Cgroups().unified()) return;
-  // A container of an earlier release, which crun knows to have groups; and of one that described it once more for "exec".
+  // A container of an earlier release, which crun knows to have groups; and of one that described it once more for
+  // "exec".
   const std::string crun = directory_ / ("run/run/crun/" + s.id), described = directory_ / ("run/run/exec/" + s.id);
   ASSERT_TRUE(make_directories(described).ok());
-  for (const char* file : {"/status", "/config.json"}) ASSERT_TRUE(write_file(described + file, read_file(crun + file).value()).ok());
+  for (const char* file : {"/status", "/config.json"})
+    ASSERT_TRUE(write_file(described + file, read_file(crun + file).value()).ok());
   Value status = json::parse(read_file(crun + "/status").value()).value();
   ASSERT_TRUE(write_file(crun + "/status", json::encode(status.set("cgroup-path", "/" + cgroup_ + "/" + s.id))).ok());
   EXPECT_EQ(exec(s.id, {"echo", "here"})->output, "here\n");
@@ -642,7 +655,9 @@ TEST_F(CrunRuntimeTest, FindsWhatARestartOfTheMachineHasLeft) {
   ASSERT_TRUE(run(over).ok());
   ASSERT_TRUE(until_exited(over.id));
   auto pid = runtime_->status(s.id)->pid;
-  auto conmon = json::parse(read_file(directory_ / ("run/containers/" + s.id + "/state.json")).value()).value()["conmon"].as_int();
+  auto conmon = json::parse(read_file(directory_ / ("run/containers/" + s.id + "/state.json")).value())
+                    .value()["conmon"]
+                    .as_int();
   for (const pid_t one : {static_cast<pid_t>(conmon), static_cast<pid_t>(pid)}) {
     auto fd = open_pidfd(one);
     ASSERT_TRUE(fd.ok());

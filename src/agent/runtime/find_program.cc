@@ -27,7 +27,8 @@ std::string below(const std::string& directory, const std::string& name) {
 
 }  // namespace
 
-Status find_program(const std::string& root, const std::string& program, const std::string& path, const std::string& directory) {
+Status find_program(const std::string& root, const std::string& program, const std::string& path,
+                    const std::string& directory) {
   auto base = RootedDir::open(root);
   if (!base.ok()) return ok_status();
   auto refusal = [&](const std::string& why) { return error(Code::kInvalid, "exec: " + quoted(program) + ": " + why); };

@@ -10,6 +10,7 @@ namespace berth::agent {
 // `root`: where the container's / is, e.g. /proc/<pid>/root; links never lead out of it. `path`: the container's $PATH.
 // `directory`: where relative names begin. The error says why it cannot be run, in the words that users of containerd
 // know. What cannot be decided here is left to whoever runs it.
-Status find_program(const std::string& root, const std::string& program, const std::string& path, const std::string& directory);
+Status find_program(const std::string& root, const std::string& program, const std::string& path,
+                    const std::string& directory);
 
 }  // namespace berth::agent

@@ -23,7 +23,8 @@ TEST(FindProgram, SaysWhatStandsInTheWay) {
     Status status = find_program(root.path(), program, "/nowhere:/bin:tools", "/opt");
     return status.ok() ? "" : status.error().message;
   };
-  for (const char* program : {"ls", "up", "run", "/bin/ls", "tools/run", "./tools/run", "../usr/bin/ls"}) EXPECT_EQ(why(program), "") << program;
+  for (const char* program : {"ls", "up", "run", "/bin/ls", "tools/run", "./tools/run", "../usr/bin/ls"})
+    EXPECT_EQ(why(program), "") << program;
   EXPECT_EQ(why("nope"), R"(exec: "nope": executable file not found in $PATH)");
   EXPECT_EQ(why("readme"), R"(exec: "readme": executable file not found in $PATH)");
   EXPECT_EQ(why("dangling"), R"(exec: "dangling": executable file not found in $PATH)");

@@ -40,8 +40,8 @@ Fd receive_descriptor(int socket) {
 }  // namespace
 
 std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
-                                                        const std::string& id, const std::string& socket, int oom_score_adj,
-                                                        const ContainerRuntime::ExecOptions& options,
+                                                        const std::string& id, const std::string& socket,
+                                                        int oom_score_adj, const ContainerRuntime::ExecOptions& options,
                                                         Function<void(Result<ContainerRuntime::ExecStreams>)> started,
                                                         Function<void(int)> exited) {
   std::unique_ptr<InteractiveExec> self(new InteractiveExec(loop));
@@ -68,8 +68,8 @@ void InteractiveExec::failed(const Error& why) {
   exited(-1);
 }
 
-Status InteractiveExec::launch(ThreadPool& spawner, SpawnOptions crun, Fd process, const std::string& id, int oom_score_adj,
-                               const ContainerRuntime::ExecOptions& options) {
+Status InteractiveExec::launch(ThreadPool& spawner, SpawnOptions crun, Fd process, const std::string& id,
+                               int oom_score_adj, const ContainerRuntime::ExecOptions& options) {
   crun.oom_score_adj = oom_score_adj;
   std::vector<Fd> theirs;
   auto pipe_for = [&](int number, bool child_reads, int& ours) -> Status {
@@ -152,7 +152,7 @@ void InteractiveExec::report(Result<ContainerRuntime::ExecStreams> streams) {
 void InteractiveExec::process_ended() {
   int status = 0;
   if (::waitpid(pid_, &status, WNOHANG) == 0) return;  // its last thread is still ending: called again at once
-  if (listener_) accept_terminal();  // it may have connected just before it ended
+  if (listener_) accept_terminal();                    // it may have connected just before it ended
   loop_.unwatch_fd(pidfd_.get());
   pid_ = 0;
   const auto alive = lifetime_.guard();

@@ -17,9 +17,10 @@ namespace berth::agent {
 class InteractiveExec {
  public:
   static constexpr int kProcessFd = 3;  // where crun finds `process`
-  // `crun`: its path, global options and "exec ...", and the descriptors that it needs for that; `process`: the description
-  // of the process; `socket`: a short path that may be used for the terminal; `oom_score_adj`: the container's.
-  // `exited` may destroy the object. Where it does not start, `started` says why and then `exited` is called with -1.
+  // `crun`: its path, global options and "exec ...", and the descriptors that it needs for that; `process`: the
+  // description of the process; `socket`: a short path that may be used for the terminal; `oom_score_adj`: the
+  // container's. `exited` may destroy the object. Where it does not start, `started` says why and then `exited` is
+  // called with -1.
   static std::unique_ptr<InteractiveExec> start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
                                                 const std::string& id, const std::string& socket, int oom_score_adj,
                                                 const ContainerRuntime::ExecOptions& options,

@@ -26,15 +26,18 @@ Status mount_mapped(const std::string& layer, const std::string& target, int use
   mapped.userns_fd = static_cast<std::uint64_t>(users);
   if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH | below, &mapped, sizeof mapped) != 0) {
     // Where its type knows no mapped mounts, or something mounted below it does not.
-    if (errno == EINVAL) return error(Code::kInvalid, "the file system of " + layer + " cannot map users, which `spec.hostUsers: false` needs");
+    if (errno == EINVAL)
+      return error(Code::kInvalid,
+                   "the file system of " + layer + " cannot map users, which `spec.hostUsers: false` needs");
     return errno_error("mapping the users of " + layer);
   }
-  if (::move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) return errno_error("mounting " + target);
+  if (::move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return errno_error("mounting " + target);
   return {};
 }
 
-Status mount_over(const std::string& lower, const std::string& upper, const std::string& work, const std::string& target,
-                  const std::string& scratch, int users, std::vector<std::string>& mounted) {
+Status mount_over(const std::string& lower, const std::string& upper, const std::string& work,
+                  const std::string& target, const std::string& scratch, int users, std::vector<std::string>& mounted) {
   std::string layers;
   for (std::string_view layer : split(lower, ':')) {
     std::string at = scratch + "/" + std::to_string(mounted.size());
@@ -55,7 +58,8 @@ Status mount_mapped_overlay(const std::string& lower, const std::string& upper, 
   if (!users) return errno_error("opening " + user_namespace);
   // What the container writes is stored under the node's numbers of its users.
   for (const auto& own : {upper, work}) {
-    if (::chown(own.c_str(), static_cast<uid_t>(first_user), static_cast<gid_t>(first_user)) != 0) return errno_error("giving away " + own);
+    if (::chown(own.c_str(), static_cast<uid_t>(first_user), static_cast<gid_t>(first_user)) != 0)
+      return errno_error("giving away " + own);
   }
   std::vector<std::string> mounted;
   Status result = mount_over(lower, upper, work, target, scratch, users.get(), mounted);

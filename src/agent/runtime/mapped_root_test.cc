@@ -31,12 +31,14 @@ class MappedRoot : public ::testing::Test {
 };
 
 TEST_F(MappedRoot, TheImagesFilesAreTheContainersUsers) {
-  for (const char* path : {"low/etc", "high/etc", "upper", "work", "root"}) ASSERT_TRUE(make_directories(directory_ / path).ok());
+  for (const char* path : {"low/etc", "high/etc", "upper", "work", "root"})
+    ASSERT_TRUE(make_directories(directory_ / path).ok());
   ASSERT_TRUE(write_file(directory_ / "low/etc/a", "a").ok());
   ASSERT_TRUE(write_file(directory_ / "high/etc/b", "b").ok());
   ASSERT_EQ(::chown((directory_ / "high/etc/b").c_str(), 7, 7), 0);
-  Status made = mount_mapped_overlay((directory_ / "high") + ":" + (directory_ / "low"), directory_ / "upper", directory_ / "work",
-                                     directory_ / "root", directory_ / "lower", directory_ / "users", kFirst);
+  Status made = mount_mapped_overlay((directory_ / "high") + ":" + (directory_ / "low"), directory_ / "upper",
+                                     directory_ / "work", directory_ / "root", directory_ / "lower",
+                                     directory_ / "users", kFirst);
   ASSERT_TRUE(made.ok()) << made.error().message;
   EXPECT_EQ(owner_of(directory_ / "root"), kFirst);
   EXPECT_EQ(owner_of(directory_ / "root/etc/a"), kFirst);

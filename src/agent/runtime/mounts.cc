@@ -112,8 +112,8 @@ Status mount_overlay(const std::string& lower, const std::string& upper, const s
     options = "lowerdir=" + shortened + upper_and_work;
   }
   if (options.size() > kLongestOptions)
-    return error(Code::kInvalid, "the image has too many layers for one mount (" +
-                                     std::to_string(split(lower, ':').size()) + ")");
+    return error(Code::kInvalid,
+                 "the image has too many layers for one mount (" + std::to_string(split(lower, ':').size()) + ")");
   if (may_be_volatile) {
     if (::mount("overlay", target.c_str(), "overlay", 0, (options + ",volatile").c_str()) == 0) return {};
     if (errno != EINVAL) return errno_error("mounting the root file system at " + target);
@@ -148,8 +148,7 @@ Status bind_descriptor(int source, int target) {
 }
 
 void unmount(const std::string& target) {
-  for (int n = 0; n < 32 && ::umount2(target.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0; ++n) {
-  }
+  for (int n = 0; n < 32 && ::umount2(target.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0; ++n) {}
 }
 
 void unmount_below(const std::vector<std::string>& directories) {
@@ -172,7 +171,8 @@ bool is_mount_point(const std::string& path) {
 
 Status check_mount_points_are_told(std::uint64_t attributes_mask) {
   if ((attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) return ok_status();
-  return error(Code::kUnavailable, "this kernel does not tell which directories are mount points: Linux 5.8 or later is needed");
+  return error(Code::kUnavailable,
+               "this kernel does not tell which directories are mount points: Linux 5.8 or later is needed");
 }
 
 Status check_mount_points_are_told() {

@@ -12,15 +12,15 @@ namespace berth::agent {
 
 // A directory's path as it stands among the options of an overlay.
 std::string overlay_option(std::string_view path);
-// Mounts an overlay of `lower` (paths as overlay_option() writes them, colon-separated, topmost first) at `target`. Nothing
-// written to it needs to outlive the machine, so the kernel is told not to sync it where it knows how. Up to about 200
-// layers.
+// Mounts an overlay of `lower` (paths as overlay_option() writes them, colon-separated, topmost first) at `target`.
+// Nothing written to it needs to outlive the machine, so the kernel is told not to sync it where it knows how. Up to
+// about 200 layers.
 Status mount_overlay(const std::string& lower, const std::string& upper, const std::string& work,
                      const std::string& target);
 Status mount_tmpfs(const std::string& target, const std::string& options);
 Status bind_mount(const std::string& source, const std::string& target);
-// Mounts what `source` is open for (O_PATH does) on what `target` is open for; no path is looked up. Both are directories
-// or both are not. Mounts below `source` are left out.
+// Mounts what `source` is open for (O_PATH does) on what `target` is open for; no path is looked up. Both are
+// directories or both are not. Mounts below `source` are left out.
 Status bind_descriptor(int source, int target);
 // Takes every mount off `target` (lazily). Nothing mounted is fine.
 void unmount(const std::string& target);

@@ -114,8 +114,8 @@ rlim_t most_files() {
   return number.ok() && *number > 0 ? static_cast<rlim_t>(*number) : 1048576;
 }
 
-// What a container may use of what the kernel counts by process: the same whatever started the agent, as far as the agent
-// may give it. containerd's unit asks for the first three; the rest are the kernel's own defaults.
+// What a container may use of what the kernel counts by process: the same whatever started the agent, as far as the
+// agent may give it. containerd's unit asks for the first three; the rest are the kernel's own defaults.
 Value resource_limits() {
   struct Wanted {
     __rlimit_resource resource;
@@ -148,7 +148,8 @@ Value resource_limits() {
     if (::getrlimit(wanted.resource, &own) != 0) continue;
     rlim_t hard = may_raise ? wanted.hard : std::min(wanted.hard, own.rlim_max);
     if (wanted.resource == RLIMIT_NOFILE) hard = std::min(hard, most_files());
-    out.push(Value::object({{"type", wanted.name}, {"soft", as_number(std::min(wanted.soft, hard))}, {"hard", as_number(hard)}}));
+    out.push(Value::object(
+        {{"type", wanted.name}, {"soft", as_number(std::min(wanted.soft, hard))}, {"hard", as_number(hard)}}));
   }
   return out;
 }
@@ -213,7 +214,8 @@ const std::vector<std::string>& default_capabilities() {
 
 Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
   Value linux_part = Value::object({{"cgroupsPath", around.cgroup}, {"namespaces", namespaces_of(around)}});
-  if (around.unified_cgroups) linux_part.set("resources", resources_of(spec));  // otherwise Cgroups::confine() sees to it
+  if (around.unified_cgroups)
+    linux_part.set("resources", resources_of(spec));  // otherwise Cgroups::confine() sees to it
   if (!spec.privileged && !spec.unmasked_proc) {
     linux_part.set("maskedPaths",
                    Value::array({"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -223,7 +225,8 @@ Value oci_config(const ContainerSpec& spec, const OciSurroundings& around) {
                    Value::array({"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}));
   }
   if (!around.user_namespace.empty()) {
-    Value map = Value::array({Value::object({{"containerID", 0}, {"hostID", around.first_user}, {"size", kUserRange}})});
+    Value map =
+        Value::array({Value::object({{"containerID", 0}, {"hostID", around.first_user}, {"size", kUserRange}})});
     linux_part.set("uidMappings", map);
     linux_part.set("gidMappings", std::move(map));
   }

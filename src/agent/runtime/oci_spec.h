@@ -16,11 +16,11 @@ struct OciSurroundings {
   std::string ipc_namespace, uts_namespace;
   std::string pid_namespace;  // empty: a new one for this container
   bool host_pid = false;
-  std::string user_namespace;  // path of the pinned one; empty: the node's users
+  std::string user_namespace;   // path of the pinned one; empty: the node's users
   std::int64_t first_user = 0;  // what its root is on the node
   bool node_has_mqueue = true;  // /dev/mqueue, for containers in the node's ipc namespace
-  std::string shm;     // the pod's /dev/shm, a directory on the node
-  std::string cgroup;  // absolute in the hierarchy: "/berth/pod1/<id>"
+  std::string shm;              // the pod's /dev/shm, a directory on the node
+  std::string cgroup;           // absolute in the hierarchy: "/berth/pod1/<id>"
   bool unified_cgroups = false;
   std::string seccomp_filter;        // base64, or empty for none
   int oom_score_floor = -1000;       // the lowest oom_score_adj that this process may give to a child

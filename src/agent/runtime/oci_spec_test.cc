@@ -22,13 +22,17 @@ const Value& mount_at(const Value& config, std::string_view target) {
 }
 
 bool has_option(const Value& mount, std::string_view option) {
-  return std::any_of(mount["options"].begin(), mount["options"].end(), [&](const Value& one) { return one.as_string() == option; });
+  return std::any_of(mount["options"].begin(), mount["options"].end(),
+                     [&](const Value& one) { return one.as_string() == option; });
 }
 
 TEST(OciSpec, ParentsAreMountedBeforeTheirChildren) {
   ContainerSpec spec;
-  spec.mounts = {{.source = "/v/ca", .target = "/certs/ca"}, {.source = "/v/all", .target = "/certs"}, {.source = "/v/shm", .target = "/dev/shm"},
-                 {.source = "/v/hosts", .target = "/etc/hosts"}, {.source = "/v/etc", .target = "/etc/"}};
+  spec.mounts = {{.source = "/v/ca", .target = "/certs/ca"},
+                 {.source = "/v/all", .target = "/certs"},
+                 {.source = "/v/shm", .target = "/dev/shm"},
+                 {.source = "/v/hosts", .target = "/etc/hosts"},
+                 {.source = "/v/etc", .target = "/etc/"}};
   OciSurroundings around;
   around.shm = "/pod/shm";
   Value config = oci_config(spec, around);

@@ -18,7 +18,9 @@ constexpr int kGoneMs = 2000;
 
 using Arguments = std::vector<std::string>;
 
-bool has(const Arguments& arguments, const std::string& word) { return std::find(arguments.begin(), arguments.end(), word) != arguments.end(); }
+bool has(const Arguments& arguments, const std::string& word) {
+  return std::find(arguments.begin(), arguments.end(), word) != arguments.end();
+}
 
 // The word behind `option`.
 std::string value_of(const Arguments& arguments, const std::string& option) {
@@ -42,7 +44,8 @@ void for_each_process(const std::string& program, const std::function<void(pid_t
     auto pid = parse_int(entry);
     if (!pid.ok()) continue;
     auto line = read_file("/proc/" + entry + "/cmdline");
-    if (!line.ok() || !line->starts_with(program) || (line->size() > program.size() && (*line)[program.size()] != '\0')) continue;
+    if (!line.ok() || !line->starts_with(program) || (line->size() > program.size() && (*line)[program.size()] != '\0'))
+      continue;
     Arguments arguments;
     for (auto word : split(*line, '\0')) arguments.emplace_back(word);
     found(static_cast<pid_t>(*pid), arguments);
@@ -67,7 +70,8 @@ void end_orphaned_execs(const CrunConfig& config, const RuntimePaths& paths) {
     const bool ours = has(arguments, "--root=" + paths.crun()) || has(arguments, "--root=" + paths.exec());
     if (ours && has(arguments, "exec") && parent_of(pid) != ::getpid()) orphans.push_back(pid);
   };
-  for (const std::string& program : {config.crun, paths.crun_link(), std::string(kShell)}) for_each_process(program, look);
+  for (const std::string& program : {config.crun, paths.crun_link(), std::string(kShell)})
+    for_each_process(program, look);
   for (pid_t pid : orphans) end_process(pid);
 }
 

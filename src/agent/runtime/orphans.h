@@ -1,6 +1,6 @@
 #pragma once
-// Processes that an agent which was killed has left behind: commands it ran in containers, and monitors of containers that
-// were never finished. Everything blocks for a moment: for the pool.
+// Processes that an agent which was killed has left behind: commands it ran in containers, and monitors of containers
+// that were never finished. Everything blocks for a moment: for the pool.
 
 #include <string>
 #include <vector>

@@ -80,7 +80,8 @@ Result<Fd> pause_program() {
   if (code.empty()) return error(Code::kUnimplemented, "process namespaces cannot be shared on this kind of processor");
   BERTH_ASSIGN(Fd file, make_memory_file("pause"));
   const std::string program = executable(code);
-  if (::write(file.get(), program.data(), program.size()) != static_cast<ssize_t>(program.size())) return errno_error("writing a memory file");
+  if (::write(file.get(), program.data(), program.size()) != static_cast<ssize_t>(program.size()))
+    return errno_error("writing a memory file");
   BERTH_TRY(seal_memory_file(file));
   return file;
 }

@@ -37,7 +37,8 @@ Status write_sysctl(const std::string& name, const std::string& value) {
   return {};
 }
 
-// Those of one kind of namespace, which the calling thread is in. Admission refuses all others; here none is ever written.
+// Those of one kind of namespace, which the calling thread is in. Admission refuses all others; here none is ever
+// written.
 Status write_sysctls(const SandboxSpec& spec, SysctlNamespace kind) {
   for (const auto& [given, value] : spec.sysctls) {
     std::string name = sysctl_with_dots(given);
@@ -57,10 +58,10 @@ Status check_sysctls(const SandboxSpec& spec) {
   return {};
 }
 
-// The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and touches nothing
-// but system calls, since this process has other threads. A container that may trace sees its memory, files and root, so it has none
-// of the agent's: it becomes another program, in an empty file system (mounted at `root`) that nothing leads out of. It ends at once
-// where nobody has written down that it is there.
+// The first process of a pid namespace that the pod's containers share: reaps, and ends when killed. Made by fork, and
+// touches nothing but system calls, since this process has other threads. A container that may trace sees its memory,
+// files and root, so it has none of the agent's: it becomes another program, in an empty file system (mounted at
+// `root`) that nothing leads out of. It ends at once where nobody has written down that it is there.
 [[noreturn]] void hold_pid_namespace(const char* root, int noted, int program) {
   const int first = noted < program ? noted : program, second = noted < program ? program : noted;
   if (first > 0) ::syscall(SYS_close_range, 0, first - 1, 0);
@@ -69,11 +70,13 @@ Status check_sysctls(const SandboxSpec& spec) {
   char byte;
   if (::read(noted, &byte, 1) != 1) ::_exit(1);
   ::close(noted);
-  const bool alone = ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                     ::mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=0555") == 0 &&
-                     ::chdir(root) == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0 && ::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0;
+  const bool alone =
+      ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+      ::mount("none", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=0555") == 0 &&
+      ::chdir(root) == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0 && ::umount2(".", MNT_DETACH) == 0 &&
+      ::chdir("/") == 0;
   if (!alone) ::_exit(1);
-  struct sigaction ignore{};
+  struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGCHLD, &ignore, nullptr);
   sigset_t set;
@@ -86,7 +89,8 @@ Status check_sysctls(const SandboxSpec& spec) {
   ::_exit(1);
 }
 
-// `users`: the user namespace that is to own it, where not empty. `root`: an empty directory. `note` writes down which process it is.
+// `users`: the user namespace that is to own it, where not empty. `root`: an empty directory. `note` writes down which
+// process it is.
 Status start_pid_holder(const std::string& users, const std::string& root, const std::function<Status(pid_t)>& note) {
   BERTH_TRY(make_directories(root, 0555));
   BERTH_ASSIGN(const Fd program, pause_program());
@@ -220,9 +224,8 @@ Status make_sandbox(const std::string& root, const Cgroups& cgroups, const Sandb
       BERTH_TRY(mount_tmpfs(paths.shm, "mode=1777,size=65536k"));
     }
   }
-  BERTH_TRY(in_namespaces({spec.network_namespace}, [&]() -> Status {
-    return write_sysctls(spec, SysctlNamespace::kNetwork);
-  }));
+  BERTH_TRY(in_namespaces({spec.network_namespace},
+                          [&]() -> Status { return write_sysctls(spec, SysctlNamespace::kNetwork); }));
   if (spec.share_pid && !spec.host_pid && living_holder(root, spec.pod_uid) == 0) {
     BERTH_TRY(start_pid_holder(spec.user_namespace, at + "/root", [&](pid_t holder) {
       return write_file(pid_file(root, spec.pod_uid),

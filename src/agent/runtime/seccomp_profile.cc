@@ -1,7 +1,7 @@
 #include "agent/runtime/seccomp_profile.h"
 
-#include <seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,6 +1,6 @@
 #pragma once
-// Sysctls of pods: which ones the kernel keeps per namespace, which ones every pod may set, and where they are written. As
-// kubelet 1.36 has them. Pure.
+// Sysctls of pods: which ones the kernel keeps per namespace, which ones every pod may set, and where they are written.
+// As kubelet 1.36 has them. Pure.
 
 #include <string>
 #include <string_view>
@@ -19,7 +19,8 @@ SysctlNamespace sysctl_namespace(std::string_view name);
 // The file of a name with dots, below /proc/sys. kInvalid for names that are none, or that lead elsewhere.
 Result<std::string> sysctl_path(std::string_view name);
 
-// Error: kubelet's words on why a pod may not set it. `allowed`: names and patterns ("kernel.msg*") of --allowed-unsafe-sysctls.
+// Error: kubelet's words on why a pod may not set it. `allowed`: names and patterns ("kernel.msg*") of
+// --allowed-unsafe-sysctls.
 Status check_sysctl(std::string_view name, const std::vector<std::string>& allowed, bool host_network, bool host_ipc);
 // Whether a pattern may be in that list; kubelet's words where not.
 Status check_sysctl_pattern(std::string_view pattern);

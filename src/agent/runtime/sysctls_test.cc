@@ -18,14 +18,16 @@ TEST(Sysctls, SafeOnesAreFreeAndOthersAreNot) {
   }
   EXPECT_EQ(refusal("kernel.msgmax"), "\"kernel.msgmax\" not allowlisted");
   EXPECT_EQ(refusal("kernel.msgmax", {"kernel.msg*"}), "");
-  EXPECT_EQ(refusal("kernel.msgmax", {"kernel.msgmax"}, false, true), "\"kernel.msgmax\" not allowed with host ipc enabled");
-  EXPECT_EQ(refusal("net.ipv4.tcp_syncookies", {}, true), "\"net.ipv4.tcp_syncookies\" not allowed with host net enabled");
+  EXPECT_EQ(refusal("kernel.msgmax", {"kernel.msgmax"}, false, true),
+            "\"kernel.msgmax\" not allowed with host ipc enabled");
+  EXPECT_EQ(refusal("net.ipv4.tcp_syncookies", {}, true),
+            "\"net.ipv4.tcp_syncookies\" not allowed with host net enabled");
   EXPECT_EQ(refusal("net.core.somaxconn", {"net.core.*"}), "");
 }
 
 TEST(Sysctls, TheMachinesAreNeverAPodsWhateverIsAllowed) {
-  for (const char* of_machine : {"vm.max_map_count", "kernel.core_pattern", "fs.file-max", "kernel.printk_ratelimit_burst",
-                                 "kernel.domainname", "user.max_user_namespaces"}) {
+  for (const char* of_machine : {"vm.max_map_count", "kernel.core_pattern", "fs.file-max",
+                                 "kernel.printk_ratelimit_burst", "kernel.domainname", "user.max_user_namespaces"}) {
     EXPECT_NE(refusal(of_machine, {of_machine, "*"}), "") << of_machine;
   }
   for (const char* crooked : {"net.ipv4.../../kernel.core_pattern", "net..ipv4.x", "net.ipv4.X", "net.", ".net.x", "",
@@ -35,16 +37,20 @@ TEST(Sysctls, TheMachinesAreNeverAPodsWhateverIsAllowed) {
 }
 
 TEST(Sysctls, NamesBecomePaths) {
-  EXPECT_EQ(*sysctl_path(sysctl_with_dots("net/ipv4/conf/eth0.1/rp_filter")), "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
-  EXPECT_EQ(*sysctl_path(sysctl_with_dots("net.ipv4.conf.eth0/1.rp_filter")), "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
+  EXPECT_EQ(*sysctl_path(sysctl_with_dots("net/ipv4/conf/eth0.1/rp_filter")),
+            "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
+  EXPECT_EQ(*sysctl_path(sysctl_with_dots("net.ipv4.conf.eth0/1.rp_filter")),
+            "/proc/sys/net/ipv4/conf/eth0.1/rp_filter");
   EXPECT_EQ(*sysctl_path("kernel.shm_rmid_forced"), "/proc/sys/kernel/shm_rmid_forced");
   EXPECT_FALSE(sysctl_path("net.ipv4.conf./...x").ok());
 }
 
 TEST(Sysctls, PatternsAreOfNamespacedNames) {
-  for (const char* good : {"kernel.msg*", "net.core.somaxconn", "net.*", "net/ipv4/*"}) EXPECT_TRUE(check_sysctl_pattern(good).ok()) << good;
+  for (const char* good : {"kernel.msg*", "net.core.somaxconn", "net.*", "net/ipv4/*"})
+    EXPECT_TRUE(check_sysctl_pattern(good).ok()) << good;
   EXPECT_EQ(check_sysctl_pattern("vm.*").error().message, "the sysctls \"vm.*\" are not known to be namespaced");
-  for (const char* bad : {"*", "kernel*", "net", "", "Net.x", "net.x.**"}) EXPECT_FALSE(check_sysctl_pattern(bad).ok()) << bad;
+  for (const char* bad : {"*", "kernel*", "net", "", "Net.x", "net.x.**"})
+    EXPECT_FALSE(check_sysctl_pattern(bad).ok()) << bad;
 }
 
 }  // namespace

@@ -20,13 +20,15 @@ Status share_mount(const std::string& path) {
   mount_attr shared{};
   shared.propagation = MS_SHARED;
   if (at.stx_attributes & STATX_ATTR_MOUNT_ROOT) {
-    if (::mount_setattr(place.get(), "", AT_EMPTY_PATH, &shared, sizeof shared) != 0) return errno_error("sharing the mount at " + path);
+    if (::mount_setattr(place.get(), "", AT_EMPTY_PATH, &shared, sizeof shared) != 0)
+      return errno_error("sharing the mount at " + path);
     return {};
   }
   // By descriptors, so that a link that is put in the place of the path meanwhile changes nothing.
   Fd tree(::open_tree(place.get(), "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
   if (!tree) return errno_error("cloning the mount at " + path);
-  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &shared, sizeof shared) != 0) return errno_error("sharing the mount at " + path);
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &shared, sizeof shared) != 0)
+    return errno_error("sharing the mount at " + path);
   if (::move_mount(tree.get(), "", place.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return errno_error("mounting " + path);
   return {};

@@ -1,6 +1,6 @@
 #pragma once
-// Mounts of volumes that are more than a directory: images, and those whose mounts are to be seen elsewhere. Both block for
-// a moment: for the pool.
+// Mounts of volumes that are more than a directory: images, and those whose mounts are to be seen elsewhere. Both block
+// for a moment: for the pool.
 
 #include <string>
 #include <vector>

@@ -32,7 +32,7 @@ TEST_F(VolumeMounts, WhatIsMountedBelowASharedOneShowsInItsClones) {
   ASSERT_TRUE(write_file(peer + "/m/f", "hi").ok());
   EXPECT_EQ(read_file(volume + "/m/f").value(), "hi");
   EXPECT_EQ(read_file(slave + "/m/f").value(), "hi");
-  ASSERT_EQ(::umount(( peer + "/m").c_str()), 0);
+  ASSERT_EQ(::umount((peer + "/m").c_str()), 0);
   ASSERT_TRUE(mount_tmpfs(slave + "/m", "size=64k").ok());
   EXPECT_FALSE(is_mount_point(volume + "/m")) << "a slave gives nothing back";
 }

@@ -18,10 +18,11 @@ namespace {
 
 constexpr Duration kLeave = std::chrono::milliseconds(200);
 constexpr std::size_t kMissed = 1024 * 1024;  // of a log that a client came too late for, its end
-// Of the log's file, where each line has its time: what was there, and as much again of what comes while the client joins.
+// Of the log's file, where each line has its time: what was there, and as much again of what comes while the client
+// joins.
 constexpr std::size_t kLogBefore = 4 * kMissed, kLogRead = 2 * kLogBefore;
 constexpr Duration kSettle = std::chrono::milliseconds(20);  // for the monitor to have told what it has logged
-constexpr std::size_t kMessage = 8 * 1024;  // as much as the monitor reads at a time
+constexpr std::size_t kMessage = 8 * 1024;                   // as much as the monitor reads at a time
 // The monitor heeds only the first of several sizes that it finds at once, and clients begin with two.
 constexpr Duration kBetweenSizes = std::chrono::milliseconds(50);
 enum : char { kOutput = 2, kErrors = 3 };
@@ -41,7 +42,11 @@ Result<Fd> connect_to_monitor(const std::string& path) {
 class AttachWork final : public RemoteWork {
  public:
   AttachWork(Loop& loop, std::unique_ptr<http::RemoteSession> session, Task over, MissedLog missed)
-      : loop_(loop), session_(std::move(session)), over_(std::move(over)), missed_log_(std::move(missed.path)), read_before_(missed.read) {}
+      : loop_(loop),
+        session_(std::move(session)),
+        over_(std::move(over)),
+        missed_log_(std::move(missed.path)),
+        read_before_(missed.read) {}
 
   ~AttachWork() override { stop_timer(); }
 
@@ -62,7 +67,8 @@ class AttachWork final : public RemoteWork {
     if (options.standard_input) {
       Result<Fd> input = duplicate(connected->get());
       if (!input.ok()) {
-        session_->fail(error(input.error().code, "Internal error occurred: error attaching to container: " + input.error().message));
+        session_->fail(error(input.error().code,
+                             "Internal error occurred: error attaching to container: " + input.error().message));
         return end();
       }
       Sink::Options half;
@@ -121,8 +127,8 @@ class AttachWork final : public RemoteWork {
     });
   }
 
-  // Tells what the container said before the monitor knew of the client: what the log has in front of what was heard. The
-  // monitor logs first and tells then. From the first word that was heard, nothing is missed any more.
+  // Tells what the container said before the monitor knew of the client: what the log has in front of what was heard.
+  // The monitor logs first and tells then. From the first word that was heard, nothing is missed any more.
   void catch_up() {
     if (missed_log_.empty()) return;
     tell_log();
@@ -146,7 +152,8 @@ class AttachWork final : public RemoteWork {
     return all;
   }
 
-  // The log from where it was joined: what the client has not read, at most its last kLogBefore bytes, and what came after those.
+  // The log from where it was joined: what the client has not read, at most its last kLogBefore bytes, and what came
+  // after those.
   Result<std::string> read_log() {
     BERTH_ASSIGN(std::int64_t length, file_length(missed_log_));
     if (log_from_ < 0 || log_from_ > length) {
@@ -186,7 +193,8 @@ class AttachWork final : public RemoteWork {
       at[stream] += said.text.size();
       const std::size_t end = std::min(at[stream], until[stream]);
       if (begin >= end) continue;
-      if (left <= kMissed) tell(said.stream, std::string_view(said.text).substr(said.text.size() - (at[stream] - begin), end - begin));
+      if (left <= kMissed)
+        tell(said.stream, std::string_view(said.text).substr(said.text.size() - (at[stream] - begin), end - begin));
       left -= end - begin;
     }
     for (int stream : {0, 1}) told_[stream] = until[stream];
@@ -238,8 +246,8 @@ class AttachWork final : public RemoteWork {
   Function<void(int, int)> tell_size_;
   int columns_ = 0, rows_ = 0;
   Duration begun_{};
-  std::vector<std::string> heard_;        // with the stream in front, while it is looked for in the log
-  std::size_t told_[2] = {};              // of the log's output and errors, bytes
+  std::vector<std::string> heard_;  // with the stream in front, while it is looked for in the log
+  std::size_t told_[2] = {};        // of the log's output and errors, bytes
   TimerId timer_ = 0, leave_timer_ = 0, settle_timer_ = 0;
   bool size_waits_ = false, ended_ = false;
 };

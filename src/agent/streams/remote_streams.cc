@@ -16,9 +16,7 @@ void answer_text(http::Exchange& exchange, int status, const std::string& text) 
 // Also by the names that nodes themselves once used.
 http::RemoteOptions wanted_streams(const http::Request& request) {
   http::RemoteOptions options = http::remote_options(request);
-  auto also = [&request](bool& wanted, std::string_view name) {
-    wanted = wanted || http::query_flag(request, name);
-  };
+  auto also = [&request](bool& wanted, std::string_view name) { wanted = wanted || http::query_flag(request, name); };
   also(options.standard_input, "input");
   also(options.standard_output, "output");
   also(options.standard_error, "error");
@@ -58,7 +56,8 @@ MissedLog StreamServer::take_missed(const http::Request& request, const Containe
   read_.forget_gone();
   if (!container.stdin_once || !attached_.insert(container.log_path).second) return {};
   MissedLog missed{container.log_path};
-  if (auto read = read_.take(container.log_path, std::string(http::header(request.headers, kClient)))) missed.read = *read;
+  if (auto read = read_.take(container.log_path, std::string(http::header(request.headers, kClient))))
+    missed.read = *read;
   return missed;
 }
 
@@ -86,28 +85,30 @@ void StreamServer::serve_process(const std::shared_ptr<http::Exchange>& exchange
   bool attach = place.verb == "attach";
   if (!attach && options.argv.empty())
     return answer_text(*exchange, 400, "you must specify at least one command for the container");
-  http::serve_remote_command(
-      loop_, exchange, streams,
-      [this, alive = lifetime_.guard(), attach, streams, options, container = *container,
-       request = exchange](std::unique_ptr<http::RemoteSession> session) {
-        if (!alive) return;
-        MissedLog missed = attach ? take_missed(request->request(), container) : MissedLog();
-        begin([&](Task over) {
-          return attach ? run_attach(loop_, containers_, container.id, streams, std::move(session), std::move(over), std::move(missed))
-                        : run_exec(loop_, containers_, container.id, options, std::move(session), std::move(over));
-        });
-      });
+  http::serve_remote_command(loop_, exchange, streams,
+                             [this, alive = lifetime_.guard(), attach, streams, options, container = *container,
+                              request = exchange](std::unique_ptr<http::RemoteSession> session) {
+                               if (!alive) return;
+                               MissedLog missed = attach ? take_missed(request->request(), container) : MissedLog();
+                               begin([&](Task over) {
+                                 return attach ? run_attach(loop_, containers_, container.id, streams,
+                                                            std::move(session), std::move(over), std::move(missed))
+                                               : run_exec(loop_, containers_, container.id, options, std::move(session),
+                                                          std::move(over));
+                               });
+                             });
 }
 
 void StreamServer::serve_ports(const std::shared_ptr<http::Exchange>& exchange, const Place& place) {
   std::optional<PodPlace> pod = check_pod(*exchange, place);
   if (!pod) return;
-  http::serve_port_forward(exchange, [this, alive = lifetime_.guard(), pod = *pod](std::unique_ptr<http::ForwardedPort> port) {
-    if (!alive) return;
-    begin([&](Task over) {
-      return forward_port(loop_, pod.network_namespace, pod.uid, std::move(port), std::move(over));
-    });
-  });
+  http::serve_port_forward(
+      exchange, [this, alive = lifetime_.guard(), pod = *pod](std::unique_ptr<http::ForwardedPort> port) {
+        if (!alive) return;
+        begin([&](Task over) {
+          return forward_port(loop_, pod.network_namespace, pod.uid, std::move(port), std::move(over));
+        });
+      });
 }
 
 void StreamServer::begin(const std::function<std::unique_ptr<RemoteWork>(Task over)>& make) {

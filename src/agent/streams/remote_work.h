@@ -32,8 +32,8 @@ struct MissedLog {
   std::int64_t read = 0;  // how much of the file that client has read already
 };
 
-// The container's own streams, from now on, through its monitor. It ends with the container or with the client. The client of
-// `missed` is told first what was said before; that is all, where the container has ended already.
+// The container's own streams, from now on, through its monitor. It ends with the container or with the client. The
+// client of `missed` is told first what was said before; that is all, where the container has ended already.
 std::unique_ptr<RemoteWork> run_attach(Loop& loop, ContainerRuntime& containers, const std::string& id,
                                        const http::RemoteOptions& options, std::unique_ptr<http::RemoteSession> session,
                                        Task over, MissedLog missed = {});

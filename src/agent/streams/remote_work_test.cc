@@ -362,7 +362,8 @@ TEST_F(RemoteWorkTest, WithoutADescriptorForATerminalThereIsAnError) {
   fault::arm("streams.duplicate", 1);
   process_.begin();
   fault::disarm_all();
-  EXPECT_EQ(said_->failure, "Internal error occurred: error executing command in container: duplicating a stream: Too many open files");
+  EXPECT_EQ(said_->failure,
+            "Internal error occurred: error executing command in container: duplicating a stream: Too many open files");
   EXPECT_TRUE(over_);
   char room[16];
   EXPECT_EQ(::read(process_.terminal.get(), room, sizeof room), 0);  // hung up
@@ -435,7 +436,8 @@ TEST_F(AttachTest, WithoutADescriptorForInputThereIsAnError) {
   fault::arm("streams.duplicate", 1);
   attach({true, true, true, false});
   fault::disarm_all();
-  EXPECT_EQ(said_->failure, "Internal error occurred: error attaching to container: duplicating a stream: Too many open files");
+  EXPECT_EQ(said_->failure,
+            "Internal error occurred: error attaching to container: duplicating a stream: Too many open files");
   EXPECT_TRUE(over_);
 }
 
@@ -472,10 +474,13 @@ TEST_F(AttachTest, AClientThatLeavesIsTold) {
 
 TEST_F(AttachTest, AClientThatComesTooLateHearsWhatWasSaid) {
   const std::string log = directory_ + "/log";
-  ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n2026-01-01T00:00:00.000000000Z stderr F oh\n"
-                              "2026-01-01T00:00:00.000000000Z stdout P tw\n2026-01-01T00:00:00.000000000Z stdout F o\n").ok());
+  ASSERT_TRUE(write_file(log,
+                         "2026-01-01T00:00:00.000000000Z stdout F one\n2026-01-01T00:00:00.000000000Z stderr F oh\n"
+                         "2026-01-01T00:00:00.000000000Z stdout P tw\n2026-01-01T00:00:00.000000000Z stdout F o\n")
+                  .ok());
   auto attach_late = [&] {
-    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(),
+                       {log});
   };
   attach_late();
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -501,7 +506,8 @@ TEST_F(AttachTest, WhatTheClientHasReadIsNotToldAgain) {
   auto attach_late = [&](std::int64_t from) {
     said_ = std::make_shared<Said>();
     over_ = false;
-    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log, from});
+    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(),
+                       {log, from});
     ASSERT_TRUE(drive([&] { return over_; }));
     EXPECT_TRUE(said_->failure.empty()) << said_->failure;
   };
@@ -517,7 +523,8 @@ TEST_F(AttachTest, WhatTheClientHasReadIsNotToldAgain) {
 TEST_F(AttachTest, AClientThatHeardSomethingHearsNothingTwice) {
   const std::string log = directory_ + "/log";
   ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n").ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+  work_ =
+      run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   ASSERT_EQ(::send(monitor_.get(), "\2one\n", 5, 0), 5);
   monitor_.reset();
@@ -531,7 +538,8 @@ TEST_F(AttachTest, AClientThatComesInTheMiddleHearsItAllOnce) {
   auto line = [](const std::string& rest) { return "2026-01-01T00:00:00.000000000Z " + rest + "\n"; };
   std::string logged = line("stdout F +--+") + line("stderr F oh") + line("stdout F | x |");
   ASSERT_TRUE(write_file(log, logged).ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+  work_ =
+      run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   // Two messages, logged first; the second is like one that was missed.
   logged += line("stdout F | y |") + line("stdout F +--+");
@@ -552,14 +560,17 @@ TEST_F(AttachTest, AClientThatComesInTheMiddleHearsItAllOnce) {
 // A program that has asked, and waits: without an end, and without a word that is heard.
 TEST_F(AttachTest, AQuestionThatWasMissedIsShown) {
   const std::string log = directory_ + "/log";
-  const std::string first = "2026-01-01T00:00:00.000000000Z stdout F hello\n2026-01-01T00:00:00.000000000Z stdout P name? \n";
+  const std::string first =
+      "2026-01-01T00:00:00.000000000Z stdout F hello\n2026-01-01T00:00:00.000000000Z stdout P name? \n";
   ASSERT_TRUE(write_file(log, first).ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), over(), {log});
+  work_ =
+      run_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   ASSERT_TRUE(drive([&] { return said_->output == "hello\nname? "; })) << said_->output;
   // What was logged between that look and the first word that is heard is not lost either.
   ASSERT_TRUE(write_file(log, first + "2026-01-01T00:00:00.000000000Z stdout F ann\r\n"
-                                      "2026-01-01T00:00:00.000000000Z stdout F hello ann\r\n").ok());
+                                      "2026-01-01T00:00:00.000000000Z stdout F hello ann\r\n")
+                  .ok());
   put(monitor_, "\2hello ann\r\n");
   ASSERT_TRUE(drive([&] { return said_->output == "hello\nname? ann\r\nhello ann\r\n"; })) << said_->output;
 }
@@ -568,9 +579,11 @@ TEST_F(AttachTest, AQuestionThatWasMissedIsShown) {
 TEST_F(AttachTest, OfAFloodTheEndIsShown) {
   const std::string log = directory_ + "/log";
   std::string logged;
-  for (int i = 0; i < 40'000; ++i) logged += "2026-01-01T00:00:00.000000000Z stdout F " + std::string(60, 'x') + std::to_string(i) + "\n";
+  for (int i = 0; i < 40'000; ++i)
+    logged += "2026-01-01T00:00:00.000000000Z stdout F " + std::string(60, 'x') + std::to_string(i) + "\n";
   ASSERT_TRUE(write_file(log, logged).ok());
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+  work_ =
+      run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   monitor_.reset();
   ASSERT_TRUE(drive([&] { return over_; }));

@@ -89,10 +89,12 @@ void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, c
     std::optional<ContainerStatus> status = containers_.status(id);
     return status && (status->state == ContainerState::kRunning || status->state == ContainerState::kCreated);
   };
-  auto ended = [this, weak, follow = options->follow || previous, place = *found, client = std::string(http::header(request.headers, kClient))] {
+  auto ended = [this, weak, follow = options->follow || previous, place = *found,
+                client = std::string(http::header(request.headers, kClient))] {
     auto self = weak.lock();
     if (!self) return;
-    if (!follow && place.stdin_once && !attached_.contains(place.log_path)) read_.note(place.log_path, client, self->reader->offset());
+    if (!follow && place.stdin_once && !attached_.contains(place.log_path))
+      read_.note(place.log_path, client, self->reader->offset());
     self->exchange->finish();
     self->release(loop_);
   };

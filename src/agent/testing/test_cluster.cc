@@ -1,6 +1,5 @@
 #include "agent/testing/test_cluster.h"
 
-#include "base/lifetime.h"
 #include <sched.h>
 #include <signal.h>
 
@@ -9,6 +8,7 @@
 #include "agent/runtime/mounts.h"
 #include "api/status.h"
 #include "base/files.h"
+#include "base/lifetime.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -170,7 +170,7 @@ void FakeApi::list(const api::Resource& resource, const api::ListOptions& option
 }
 
 std::unique_ptr<client::WatchHandle> FakeApi::watch(const api::Resource& resource, const api::ListOptions& options,
-                                                 std::string from, client::WatchHandler* handler) {
+                                                    std::string from, client::WatchHandler* handler) {
   auto watch = std::make_unique<Watch>(*this, resource, options, handler);
   watch->sent = parse_int(from).ok() ? *parse_int(from) : 0;
   watches_.insert(watch.get());
@@ -215,7 +215,8 @@ void FakeApi::update(const api::Resource& resource, Value object, const api::Wri
   if (refuse(done)) return;
   if (conflicts > 0) {
     --conflicts;
-    return runtime_.post([done = std::move(done), e = api::conflict(resource, std::string(api::name_of(object)), "modified")] { done(e); });
+    return runtime_.post([done = std::move(done),
+                          e = api::conflict(resource, std::string(api::name_of(object)), "modified")] { done(e); });
   }
   if (resource != api::resources::kEvents) ++writes;
   Value stored = put(resource, std::move(object));
@@ -318,9 +319,12 @@ void FakeContainers::create_sandbox(const SandboxSpec& spec, Done done) {
 }
 
 void FakeContainers::resize(const std::string&, PodResize order, Function<void(std::size_t, Status)> done) {
-  auto text = [](const Limits& l) { return " " + std::to_string(l.cpu_milli_limit) + "m " + std::to_string(l.memory_bytes >> 20) + "Mi"; };
+  auto text = [](const Limits& l) {
+    return " " + std::to_string(l.cpu_milli_limit) + "m " + std::to_string(l.memory_bytes >> 20) + "Mi";
+  };
   if (!resize_error.empty()) {
-    runtime_.post([done = std::move(done), why = std::exchange(resize_error, "")] { done(0, error(Code::kInternal, why)); });
+    runtime_.post(
+        [done = std::move(done), why = std::exchange(resize_error, "")] { done(0, error(Code::kInternal, why)); });
     return;
   }
   if (order.before) log.push_back("widen" + text(*order.before));
@@ -472,7 +476,8 @@ Result<net::PodAddress> FakeNetwork::lease(const std::string& uid) {
 Status FakeNetwork::connect(const std::string&, const net::PodAddress& address, const std::string&) {
   if (directory.empty() || is_mount_point(address.namespace_path)) return {};
   BERTH_TRY(write_file(address.namespace_path, ""));
-  return in_new_namespaces(CLONE_NEWNET, [&] { return bind_mount("/proc/thread-self/ns/net", address.namespace_path); });
+  return in_new_namespaces(CLONE_NEWNET,
+                           [&] { return bind_mount("/proc/thread-self/ns/net", address.namespace_path); });
 }
 
 Status FakeNetwork::disconnect(const std::string& uid) {
@@ -497,7 +502,8 @@ void FakeProbes::run(const Value& action, const ProbeTarget& target, Duration, F
   bool good = !refused && (found == results.end() || found->second);
   bool warned = warning.contains(key);
   auto answer = [done = std::move(done), good, warned, refused] {
-    std::string text = warned ? "Probe terminated redirects, Response body: " : "HTTP probe failed with statuscode: 503";
+    std::string text =
+        warned ? "Probe terminated redirects, Response body: " : "HTTP probe failed with statuscode: 503";
     done({good, good && !warned ? "" : text, false, warned, refused});
   };
   if (takes > Duration::zero()) return (void)runtime_.after(takes, std::move(answer));

@@ -31,8 +31,8 @@ class ManualRuntime final : public Runtime {
   void offload(Task work, Task done) override;
   std::uint64_t random() override { return seed_ = seed_ * 6364136223846793005ull + 1442695040888963407ull; }
 
-  void settle();              // runs everything that is ready; time stands still
-  void advance(Duration by);  // settles, and fires what falls due on the way
+  void settle();                               // runs everything that is ready; time stands still
+  void advance(Duration by);                   // settles, and fires what falls due on the way
   void suspend(Duration by) { moved_ += by; }  // the wall clock goes on, nothing else does
   std::size_t timers() const { return timers_.size(); }
 
@@ -52,7 +52,7 @@ class FakeApi final : public client::Client {
   void get(const api::Resource& resource, const api::Name& name, Done done) override;
   void list(const api::Resource& resource, const api::ListOptions& options, ListDone done) override;
   std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
-                                          std::string resource_version, client::WatchHandler* handler) override;
+                                             std::string resource_version, client::WatchHandler* handler) override;
   void create(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override;
   void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
                   Done done) override;
@@ -70,8 +70,8 @@ class FakeApi final : public client::Client {
   Value object(const api::Resource& resource, const api::Name& name) const;
 
   std::function<Status(Value& pod)> admit_pod;  // may change or refuse what a patch makes of a pod
-  std::vector<Value> pod_patches;   // in order, as sent
-  std::vector<std::string> events;  // "Normal Pulled web-0: text"
+  std::vector<Value> pod_patches;               // in order, as sent
+  std::vector<std::string> events;              // "Normal Pulled web-0: text"
   int writes = 0;
   int tokens = 0;     // handed out
   bool down = false;  // every call answers kUnavailable
@@ -125,7 +125,9 @@ class FakeContainers final : public ContainerRuntime {
   std::optional<ContainerUsage> usage(const std::string&) const override { return used; }
   std::optional<ContainerUsage> used;
   std::set<std::string> found_sandboxes() const override { return sandboxes; }
-  std::string writable_layer(const std::string& id) const override { return layers.empty() ? layers : layers + "/" + id; }
+  std::string writable_layer(const std::string& id) const override {
+    return layers.empty() ? layers : layers + "/" + id;
+  }
   std::string layers;  // where not empty, the directory of their writable layers
 
   void exit(const std::string& container, int code, bool oom = false);  // the running one of that name
@@ -139,7 +141,7 @@ class FakeContainers final : public ContainerRuntime {
   bool hold_runs = false;              // runs are not answered before release_runs()
   void release_runs();
   std::vector<std::function<void()>> held_runs;
-  std::string run_error;               // where not empty, the next run fails so
+  std::string run_error;  // where not empty, the next run fails so
   std::set<std::string> sandboxes;
 
  private:
@@ -221,11 +223,11 @@ class FakeProbes final : public ProbeRunner {
   void run(const Value& action, const ProbeTarget& target, Duration timeout, Function<void(ProbeResult)> done) override;
   // By the first word of exec.command, or the path of httpGet. Unknown ones succeed.
   std::map<std::string, bool> results;
-  std::set<std::string> broken;   // cannot be carried out
-  std::set<std::string> hanging;  // never answer
-  std::set<std::string> warning;  // succeed with a warning
+  std::set<std::string> broken;    // cannot be carried out
+  std::set<std::string> hanging;   // never answer
+  std::set<std::string> warning;   // succeed with a warning
   std::set<std::string> refusing;  // fail because nobody listens
-  Duration takes{};               // each of them
+  Duration takes{};                // each of them
   std::vector<std::string> log;
 
  private:

@@ -1,5 +1,7 @@
-#include <sched.h>
+#include "agent/testing/test_node.h"
+
 #include <linux/magic.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -7,8 +9,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-
-#include "agent/testing/test_node.h"
 
 #include "agent/runtime/mounts.h"
 #include "base/files.h"

@@ -80,7 +80,9 @@ class ClaimVolumes final : public VolumeProvider {
     for (const LocalVolume& volume : volumes_.list()) {
       if (!volume.mounted || used.contains(volume.name)) continue;
       volumes_.unmount(volume.name, [name = volume.name](Status done) {
-        if (!done.ok()) log_warning("agent", "cannot unmount a volume that nobody uses", {{"volume", name}, {"error", done.error().message}});
+        if (!done.ok())
+          log_warning("agent", "cannot unmount a volume that nobody uses",
+                      {{"volume", name}, {"error", done.error().message}});
       });
     }
   }

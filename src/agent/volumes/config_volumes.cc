@@ -45,11 +45,12 @@ std::int64_t common_user(const Value& pod) {
 // Collects one volume's files.
 class Collector {
  public:
-  Collector(PodContext& pod, std::map<std::string, Token>& tokens) : pod_(pod), tokens_(tokens), now_(pod.services.runtime.now()) {}
+  Collector(PodContext& pod, std::map<std::string, Token>& tokens)
+      : pod_(pod), tokens_(tokens), now_(pod.services.runtime.now()) {}
 
   Payload payload;
   std::optional<Error> failure;
-  bool waiting = false;  // something is not known yet
+  bool waiting = false;                     // something is not known yet
   std::vector<const Value*> token_sources;  // whose tokens are missing, or due for renewal
 
   void add_object(const api::Resource& resource, const Value& source, const std::string& name, unsigned mode) {
@@ -248,8 +249,10 @@ class ConfigVolumes final : public PodHook {
           Time now = pod.services.runtime.now();
           if (!answer.ok()) {
             auto old = tokens_.find(key);
-            if (old == tokens_.end()) return done(mount_failure(volume, "failed to fetch token: " + answer.error().message));
-            log_warning("agent", "cannot renew a token", {{"pod", pod_in_messages(pod.record)}, {"error", answer.error().message}});
+            if (old == tokens_.end())
+              return done(mount_failure(volume, "failed to fetch token: " + answer.error().message));
+            log_warning("agent", "cannot renew a token",
+                        {{"pod", pod_in_messages(pod.record)}, {"error", answer.error().message}});
             old->second.renew_at = now + kTokenRetry;
             schedule_renewal(pod);
             return write_volumes(pod, std::move(done));

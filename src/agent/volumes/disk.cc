@@ -25,7 +25,8 @@ std::uint64_t big(const unsigned char* at, int bytes) {
 
 std::string format_uuid(std::string_view raw) {
   std::string hex = hex_encode(raw);
-  return hex.substr(0, 8) + "-" + hex.substr(8, 4) + "-" + hex.substr(12, 4) + "-" + hex.substr(16, 4) + "-" + hex.substr(20);
+  return hex.substr(0, 8) + "-" + hex.substr(8, 4) + "-" + hex.substr(12, 4) + "-" + hex.substr(16, 4) + "-" +
+         hex.substr(20);
 }
 
 bool is_uuid(const std::string& text) {
@@ -87,9 +88,8 @@ Result<DiskIdentity> read_identity(const std::string& file) {
   auto parsed = json::parse(text);
   if (!parsed.ok()) return error(Code::kConflict, file + " is damaged: " + parsed.error().message);
   const Value& v = *parsed;
-  DiskIdentity identity{v["name"].str(),  v["claimUid"].str(),     v["fileSystem"].str(),   v["uuid"].str(),
-                        v["label"].str(), v["sizeBytes"].as_int(), v["grownTo"].as_int(),
-                        v["overcommit"].as_bool()};
+  DiskIdentity identity{v["name"].str(),  v["claimUid"].str(),     v["fileSystem"].str(), v["uuid"].str(),
+                        v["label"].str(), v["sizeBytes"].as_int(), v["grownTo"].as_int(), v["overcommit"].as_bool()};
   for (const char* field : {"name", "claimUid", "fileSystem", "uuid"}) {
     if (v[field].as_string().empty()) return error(Code::kConflict, file + " is damaged: it has no " + field);
   }
@@ -110,7 +110,8 @@ Status write_identity(const std::string& file, const DiskIdentity& identity) {
 
 Result<FoundFileSystem> probe_disk(const std::string& file) {
   Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return Error{errno == ENOENT ? Code::kNotFound : Code::kInternal, errno_error("opening " + file).message, nullptr};
+  if (!fd)
+    return Error{errno == ENOENT ? Code::kNotFound : Code::kInternal, errno_error("opening " + file).message, nullptr};
   std::array<unsigned char, 2048> head{};
   std::size_t have = 0;
   while (have < head.size()) {

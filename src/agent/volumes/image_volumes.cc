@@ -23,14 +23,16 @@ class ImageVolumes final : public PodHook {
     const Value& source = volumes[at]["image"];
     std::string name = volumes[at]["name"].str();
     // The step wants a container.
-    Value wanted = Value::object({{"name", name}, {"image", source["reference"]}, {"imagePullPolicy", source["pullPolicy"]}});
+    Value wanted =
+        Value::object({{"name", name}, {"image", source["reference"]}, {"imagePullPolicy", source["pullPolicy"]}});
     auto tell = [&pod](std::string_view type, std::string_view reason, std::string_view message) {
       pod.services.events.event(pod.pod, type, reason, message);
     };
-    steps_[name].run(pod, wanted, tell, [this, &pod, at, name, done = std::move(done)](ImageStep::Outcome outcome) mutable {
-      if (!outcome.image) return done(mount_failure(name, outcome.reason + ": " + outcome.message));
-      mount(pod, at, name, *outcome.image, std::move(done));
-    });
+    steps_[name].run(pod, wanted, tell,
+                     [this, &pod, at, name, done = std::move(done)](ImageStep::Outcome outcome) mutable {
+                       if (!outcome.image) return done(mount_failure(name, outcome.reason + ": " + outcome.message));
+                       mount(pod, at, name, *outcome.image, std::move(done));
+                     });
   }
 
   void mount(PodContext& pod, std::size_t at, const std::string& name, const Image& image, HookDone done) {

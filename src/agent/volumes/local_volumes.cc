@@ -58,7 +58,9 @@ struct Outcome {
 Status check_name(const std::string& name) {
   bool good = !name.empty() && name.size() <= 253 && name[0] != '.' && name != kTrash &&
               name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") == std::string::npos;
-  if (!good) return error(Code::kInvalid, "volume " + quoted(name) + ": a volume's name has lower case letters, digits, '-' and '.'");
+  if (!good)
+    return error(Code::kInvalid,
+                 "volume " + quoted(name) + ": a volume's name has lower case letters, digits, '-' and '.'");
   return {};
 }
 
@@ -71,7 +73,7 @@ Status sync_directory(const std::string& path) {
 }
 
 Result<std::int64_t> file_size(const std::string& path) {
-  struct stat at{};
+  struct stat at {};
   if (::stat(path.c_str(), &at) == 0) return static_cast<std::int64_t>(at.st_size);
   Error e = errno_error("looking at " + path);
   if (errno == ENOENT) e.code = Code::kNotFound;
@@ -103,8 +105,9 @@ Status check_free_space(const Place& place, std::int64_t size, std::int64_t more
   std::int64_t kept = kept_from_volumes(space);
   std::int64_t free = std::max<std::int64_t>(0, space.free - outstanding_bytes(place.root));
   if (free >= kept && (overcommit || free - kept >= more)) return {};
-  std::string text = "no room for " + std::to_string(size) + " bytes: the disk of " + place.root + " has " + rough_size(free) +
-                     " left, of which " + rough_size(kept) + " are kept for the node. Free some space";
+  std::string text = "no room for " + std::to_string(size) + " bytes: the disk of " + place.root + " has " +
+                     rough_size(free) + " left, of which " + rough_size(kept) +
+                     " are kept for the node. Free some space";
   if (!overcommit) {
     text += ", ask for less, or use a StorageClass with the parameter " + std::string(kOvercommit) +
             ": \"true\", whose volumes take space only as it is written";
@@ -115,12 +118,13 @@ Status check_free_space(const Place& place, std::int64_t size, std::int64_t more
 Status set_file_size(const std::string& path, std::int64_t size) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) return errno_error("opening " + path);
-  if (::ftruncate(fd.get(), size) != 0) return errno_error("growing " + path + " to " + std::to_string(size) + " bytes");
+  if (::ftruncate(fd.get(), size) != 0)
+    return errno_error("growing " + path + " to " + std::to_string(size) + " bytes");
   return {};
 }
 
-// Takes the whole file's space of the disk; what is written already stays. On a file system that cannot do that the file
-// stays sparse, and outstanding_bytes() counts what is missing.
+// Takes the whole file's space of the disk; what is written already stays. On a file system that cannot do that the
+// file stays sparse, and outstanding_bytes() counts what is missing.
 Status allocate(const std::string& path, std::int64_t size) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!fd) return errno_error("opening " + path);
@@ -135,7 +139,8 @@ std::mutex& taking() {
   return mutex;
 }
 
-Status take_space(const Place& place, const std::string& disk, std::int64_t before, std::int64_t size, bool overcommit) {
+Status take_space(const Place& place, const std::string& disk, std::int64_t before, std::int64_t size,
+                  bool overcommit) {
   std::lock_guard lock(taking());
   BERTH_TRY(check_free_space(place, size, size - before, overcommit));
   BERTH_TRY(set_file_size(disk, size));
@@ -153,7 +158,8 @@ void hold_space(const Place& place, std::int64_t size) {
   Status held = check_free_space(place, size, 0, false);
   if (held.ok()) held = allocate(place.disk(), size);
   if (!held.ok()) {
-    log_warning("volumes", "the disk has less space than this volume was promised", {{"volume", place.name}, {"reason", held.error().message}});
+    log_warning("volumes", "the disk has less space than this volume was promised",
+                {{"volume", place.name}, {"reason", held.error().message}});
   }
 }
 
@@ -174,7 +180,8 @@ Result<std::optional<MountedDevice>> mounted_at(const Place& place) {
 }
 
 LocalVolume describe(const Place& place, const DiskIdentity& identity, std::int64_t size, bool mounted) {
-  return LocalVolume{place.name, size, identity.file_system, mounted, mounted ? place.mount() : "", identity.overcommit, place.disk()};
+  return LocalVolume{place.name,          size,        identity.file_system, mounted, mounted ? place.mount() : "",
+                     identity.overcommit, place.disk()};
 }
 
 // --- Making
@@ -184,8 +191,16 @@ Status make_file_system(const std::string& disk, const DiskIdentity& identity) {
   Command command;
   if (identity.file_system == "ext4") {
     // The file is all zeros, so nothing needs to be written where nothing is: neither now nor by the kernel later.
-    command.argv = {"mkfs.ext4", "-q", "-F", "-U", identity.uuid, "-L", identity.label,
-                    "-E", "nodiscard,assume_storage_prezeroed=1", disk};
+    command.argv = {"mkfs.ext4",
+                    "-q",
+                    "-F",
+                    "-U",
+                    identity.uuid,
+                    "-L",
+                    identity.label,
+                    "-E",
+                    "nodiscard,assume_storage_prezeroed=1",
+                    disk};
   } else {
     command.argv = {"mkfs.xfs", "-q", "-f", "-K", "-m", "uuid=" + identity.uuid, "-L", identity.label, disk};
   }
@@ -231,12 +246,14 @@ Result<Outcome> create_volume(const Place& place, const VolumeRequest& request) 
     return place.fail(Code::kInvalid, "a size of " + std::to_string(request.size_bytes) + " bytes cannot be");
   }
   std::int64_t size = round_up(std::max(request.size_bytes, least_volume_size(type)));
-  DiskIdentity identity{place.name, request.claim_uid, type, disk_uuid(request.claim_uid), disk_label(place.name), size, size, request.overcommit};
+  DiskIdentity identity{place.name, request.claim_uid, type, disk_uuid(request.claim_uid), disk_label(place.name), size,
+                        size,       request.overcommit};
   // The same name at every try, so that the text of an error that holds it repeats.
   Place making{place.root + "/" + kTrash, "new-" + place.name};
   BERTH_TRY(remove_all(making.directory()));
   Status made = fill_directory(place, making, identity);
-  if (made.ok() && (fault::hit("volumes.rename") || ::rename(making.directory().c_str(), place.directory().c_str()) != 0)) {
+  if (made.ok() &&
+      (fault::hit("volumes.rename") || ::rename(making.directory().c_str(), place.directory().c_str()) != 0)) {
     made = errno_error("putting " + place.directory() + " in place");
   }
   if (!made.ok()) {
@@ -269,8 +286,8 @@ std::string owner_of(const Place& place, const FoundFileSystem& found) {
 
 Status check_identity(const Place& place, DiskIdentity& identity, const FoundFileSystem& found) {
   if (identity.name != place.name) {
-    return place.fail(Code::kConflict, "its directory holds the disk of volume " + identity.name + " of claim " +
-                                           identity.claim_uid);
+    return place.fail(Code::kConflict,
+                      "its directory holds the disk of volume " + identity.name + " of claim " + identity.claim_uid);
   }
   if (found.type == identity.file_system && found.uuid == identity.uuid && found.label == identity.label) return {};
   auto accepted = read_file(place.accept());
@@ -281,7 +298,8 @@ Status check_identity(const Place& place, DiskIdentity& identity, const FoundFil
     if (!found.type.empty()) text += "; to use it all the same, write " + found.uuid + " to " + place.accept();
     return place.fail(Code::kConflict, text);
   }
-  log_warning("volumes", "another disk was accepted", {{"volume", place.name}, {"expected", identity.uuid}, {"found", found.uuid}});
+  log_warning("volumes", "another disk was accepted",
+              {{"volume", place.name}, {"expected", identity.uuid}, {"found", found.uuid}});
   identity.file_system = found.type;
   identity.uuid = found.uuid;
   identity.label = found.label;
@@ -304,7 +322,8 @@ Status check_file_system(const Place& place, bool thorough) {
     return {};
   }
   return place.fail(Code::kInternal, "its file system cannot be repaired by itself (e2fsck: exit code " +
-                                         std::to_string(finished.exit_code) + ": " + output + "); run e2fsck -f " + place.disk());
+                                         std::to_string(finished.exit_code) + ": " + output + "); run e2fsck -f " +
+                                         place.disk());
 }
 
 // The disk is attached nowhere: checked and, where that is pending, grown.
@@ -332,7 +351,7 @@ Result<bool> grow_mounted(const Place& place, const std::string& type, std::int6
     return true;
   }
   Fd fd(::open(place.mount().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  struct statvfs at{};
+  struct statvfs at {};
   if (!fd || ::fstatvfs(fd.get(), &at) != 0) return errno_error("looking at " + place.mount());
   std::uint64_t blocks = static_cast<std::uint64_t>(size) / at.f_bsize;
   if (::ioctl(fd.get(), kExt4Resize, &blocks) == 0) return true;
@@ -377,7 +396,8 @@ Result<Outcome> mount_volume(const Place& place) {
     loop = attach_loop(place.disk());
     if (!loop.ok()) return place.in(loop.error());
   }
-  if (Status done = mount_device(place, loop->path, identity.file_system, identity.overcommit); !done.ok()) return place.in(done.error());
+  if (Status done = mount_device(place, loop->path, identity.file_system, identity.overcommit); !done.ok())
+    return place.in(done.error());
   if (identity.file_system == "xfs" && identity.grown_to < *size) {
     auto grown = grow_mounted(place, "xfs", *size);
     if (!grown.ok()) return place.in(grown.error());
@@ -424,7 +444,8 @@ Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
   BERTH_ASSIGN(auto size, file_size(place.disk()));
   std::int64_t target = round_up(wanted);
   if (target < size) {
-    return place.fail(Code::kInvalid, "it has " + std::to_string(size) + " bytes and cannot shrink to " + std::to_string(wanted));
+    return place.fail(Code::kInvalid,
+                      "it has " + std::to_string(size) + " bytes and cannot shrink to " + std::to_string(wanted));
   }
   if (target > size) {
     Status taken = take_space(place, place.disk(), size, target, identity.overcommit);
@@ -454,7 +475,8 @@ Result<Outcome> remove_volume(const Place& place, Trash* trash) {
   BERTH_TRY(take_off(place));
   std::string gone = place.root + "/" + kTrash + "/old-" + place.name;
   BERTH_TRY(remove_all(gone));
-  if (::rename(place.directory().c_str(), gone.c_str()) != 0) return place.in(errno_error("removing " + place.directory()));
+  if (::rename(place.directory().c_str(), gone.c_str()) != 0)
+    return place.in(errno_error("removing " + place.directory()));
   BERTH_TRY(sync_directory(place.root));
   // Nobody can find it any more; what cannot be deleted now goes when the root is opened next.
   Status removed = fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : discard(gone, trash);
@@ -488,7 +510,8 @@ std::vector<std::string> stopped_volumes(const std::string& root) {
 
 class Volumes final : public LocalVolumes {
  public:
-  Volumes(Runtime& runtime, std::string root, Trash* trash) : runtime_(runtime), root_(std::move(root)), trash_(trash) {}
+  Volumes(Runtime& runtime, std::string root, Trash* trash)
+      : runtime_(runtime), root_(std::move(root)), trash_(trash) {}
 
   Status open() {
     BERTH_TRY(make_directories(root_ + "/" + kTrash, 0700));
@@ -497,7 +520,8 @@ class Volumes final : public LocalVolumes {
     root_ = real;  // as mountinfo names it
     empty_trash();
     std::vector<std::string> freed = free_loops_below(root_);
-    if (!freed.empty()) log_info("volumes", "loop devices freed or to be freed with their last use", {{"devices", join(freed, " ")}});
+    if (!freed.empty())
+      log_info("volumes", "loop devices freed or to be freed with their last use", {{"devices", join(freed, " ")}});
     BERTH_ASSIGN(auto names, list_directory(root_));
     for (const auto& name : names) {
       if (name != kTrash) adopt(name);
@@ -505,32 +529,42 @@ class Volumes final : public LocalVolumes {
     return {};
   }
 
-  void create(const std::string& name, const VolumeRequest& request, Function<void(Result<LocalVolume>)> done) override {
-    enqueue(name, [place = Place{root_, name}, request] { return create_volume(place, request); }, volume_answer(std::move(done)));
+  void create(const std::string& name, const VolumeRequest& request,
+              Function<void(Result<LocalVolume>)> done) override {
+    enqueue(
+        name, [place = Place{root_, name}, request] { return create_volume(place, request); },
+        volume_answer(std::move(done)));
   }
 
   void mount(const std::string& name, Function<void(Result<LocalVolume>)> done) override {
-    enqueue(name, [place = Place{root_, name}] { return mount_volume(place); }, volume_answer(std::move(done)));
+    enqueue(
+        name, [place = Place{root_, name}] { return mount_volume(place); }, volume_answer(std::move(done)));
   }
 
   void accept(const std::string& name, const std::string& uuid, Function<void(Status)> done) override {
-    enqueue(name, [place = Place{root_, name}, uuid] { return accept_disk(place, uuid); }, status_answer(std::move(done)), false);
+    enqueue(
+        name, [place = Place{root_, name}, uuid] { return accept_disk(place, uuid); }, status_answer(std::move(done)),
+        false);
   }
 
   void unmount(const std::string& name, Function<void(Status)> done) override {
-    enqueue(name, [place = Place{root_, name}] { return unmount_volume(place); }, status_answer(std::move(done)));
+    enqueue(
+        name, [place = Place{root_, name}] { return unmount_volume(place); }, status_answer(std::move(done)));
   }
 
   void expand(const std::string& name, std::int64_t size_bytes, Function<void(Result<Expanded>)> done) override {
-    enqueue(name, [place = Place{root_, name}, size_bytes] { return expand_volume(place, size_bytes); },
-            [done = std::move(done)](Result<Outcome> outcome) {
-              if (!outcome.ok()) return done(outcome.error());
-              done(Expanded{outcome->volume->size_bytes, outcome->pending});
-            });
+    enqueue(
+        name, [place = Place{root_, name}, size_bytes] { return expand_volume(place, size_bytes); },
+        [done = std::move(done)](Result<Outcome> outcome) {
+          if (!outcome.ok()) return done(outcome.error());
+          done(Expanded{outcome->volume->size_bytes, outcome->pending});
+        });
   }
 
   void remove(const std::string& name, Function<void(Status)> done) override {
-    enqueue(name, [place = Place{root_, name}, trash = trash_] { return remove_volume(place, trash); }, status_answer(std::move(done)));
+    enqueue(
+        name, [place = Place{root_, name}, trash = trash_] { return remove_volume(place, trash); },
+        status_answer(std::move(done)));
   }
 
   void find_stopped(Function<void(std::vector<std::string>)> done) override {
@@ -563,7 +597,8 @@ class Volumes final : public LocalVolumes {
     };
   }
   static Answer status_answer(Function<void(Status)> done) {
-    return [done = std::move(done)](Result<Outcome> outcome) { done(outcome.ok() ? Status() : Status(outcome.error())); };
+    return
+        [done = std::move(done)](Result<Outcome> outcome) { done(outcome.ok() ? Status() : Status(outcome.error())); };
   }
 
   void enqueue(const std::string& name, Work work, Answer answer, bool changes = true) {

@@ -31,7 +31,8 @@ constexpr const char* kOtherClaim = "77777777-1a6c-4d9a-9d4e-0a52a2f3b1c7";
 class LocalVolumesTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    private_ = ::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) == 0;
+    private_ = ::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 &&
+               ::mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) == 0;
   }
   void SetUp() override {
     if (!private_) GTEST_SKIP() << "needs root and a mount namespace of its own";
@@ -69,7 +70,9 @@ class LocalVolumesTest : public ::testing::Test {
   }
   Result<LocalVolume> create(const std::string& name, const std::string& claim = kClaim, std::int64_t size = 16 * kMiB,
                              const std::string& type = "") {
-    return wait<Result<LocalVolume>>([&](auto done) { volumes_->create(name, {claim, size, type, overcommit_}, done); });
+    return wait<Result<LocalVolume>>([&](auto done) {
+      volumes_->create(name, {claim, size, type, overcommit_}, done);
+    });
   }
   Result<LocalVolume> mount(const std::string& name) {
     return wait<Result<LocalVolume>>([&](auto done) { volumes_->mount(name, done); });
@@ -101,7 +104,7 @@ class LocalVolumesTest : public ::testing::Test {
 bool LocalVolumesTest::private_ = false;
 
 std::int64_t total_bytes(const std::string& path) {
-  struct statvfs at{};
+  struct statvfs at {};
   return ::statvfs(path.c_str(), &at) == 0 ? static_cast<std::int64_t>(at.f_blocks * at.f_frsize) : -1;
 }
 
@@ -146,7 +149,8 @@ TEST_F(LocalVolumesTest, VerbsAreIdempotent) {
 
 TEST_F(LocalVolumesTest, CallsOnOneVolumeRunInOrder) {
   std::vector<std::string> order;
-  volumes_->create("pvc-1", {kClaim, 16 * kMiB, "ext4"}, [&](auto r) { order.push_back(r.ok() ? "created" : r.error().message); });
+  volumes_->create("pvc-1", {kClaim, 16 * kMiB, "ext4"},
+                   [&](auto r) { order.push_back(r.ok() ? "created" : r.error().message); });
   volumes_->mount("pvc-1", [&](auto r) { order.push_back(r.ok() ? "mounted" : r.error().message); });
   volumes_->unmount("pvc-1", [&](auto r) { order.push_back(r.ok() ? "unmounted" : r.error().message); });
   ASSERT_TRUE(remove("pvc-1").ok());
@@ -223,7 +227,8 @@ TEST_F(LocalVolumesTest, DamagedIdentityIsRefusedAndKept) {
     ASSERT_TRUE(write_file(root_ + "/pvc-1/identity.json", content).ok());
     auto refused = mount("pvc-1");
     ASSERT_TRUE(refused.failed_with(Code::kConflict)) << content;
-    EXPECT_NE(refused.error().message.find("pvc-1/identity.json is damaged"), std::string::npos) << refused.error().message;
+    EXPECT_NE(refused.error().message.find("pvc-1/identity.json is damaged"), std::string::npos)
+        << refused.error().message;
     EXPECT_TRUE(create("pvc-1").failed_with(Code::kConflict));
     EXPECT_TRUE(expand("pvc-1", 32 * kMiB).failed_with(Code::kConflict));
   }
@@ -244,9 +249,9 @@ TEST_F(LocalVolumesTest, SwappedDiskIsRefusedUntilAccepted) {
   ASSERT_EQ(::rename(between.c_str(), disk("pvc-2").c_str()), 0);
   auto refused = mount("pvc-1");
   ASSERT_TRUE(refused.failed_with(Code::kConflict));
-  for (std::string part : {std::string(kClaim), disk_label("pvc-1"), std::string("found ext4 file system UUID ") + kOtherClaim,
-                           disk_label("pvc-2"), std::string("that is volume pvc-2 of claim ") + kOtherClaim,
-                           root_ + "/pvc-1/accept-disk"}) {
+  for (std::string part : {std::string(kClaim), disk_label("pvc-1"),
+                           std::string("found ext4 file system UUID ") + kOtherClaim, disk_label("pvc-2"),
+                           std::string("that is volume pvc-2 of claim ") + kOtherClaim, root_ + "/pvc-1/accept-disk"}) {
     EXPECT_NE(refused.error().message.find(part), std::string::npos) << part << "\n" << refused.error().message;
   }
   EXPECT_FALSE(find_loop(disk("pvc-1")).ok());
@@ -343,10 +348,11 @@ TEST_F(LocalVolumesTest, FullDiskIsSaidWithNumbers) {
   open();
   auto refused = create("pvc-1");
   ASSERT_TRUE(refused.failed_with(Code::kUnavailable));
-  EXPECT_EQ(refused.error().message, "volume pvc-1: no room for 16777216 bytes: the disk of " + small +
-                                         " has 8Mi left, of which 64Mi are kept for the node. Free some space, ask for less, or use a "
-                                         "StorageClass with the parameter berth.dev/overcommit: \"true\", whose volumes take space only as "
-                                         "it is written");
+  EXPECT_EQ(refused.error().message,
+            "volume pvc-1: no room for 16777216 bytes: the disk of " + small +
+                " has 8Mi left, of which 64Mi are kept for the node. Free some space, ask for less, or use a "
+                "StorageClass with the parameter berth.dev/overcommit: \"true\", whose volumes take space only as "
+                "it is written");
   EXPECT_FALSE(path_exists(small + "/pvc-1"));
   root_ = base_ + "/volumes";
   open();
@@ -556,7 +562,8 @@ TEST_F(LocalVolumesTest, BrokenFileSystemIsNotMounted) {
   ASSERT_EQ(::pwrite(fd.get(), &errors, 1, 1024 + 0x3A), 1);
   auto refused = mount("pvc-1");
   ASSERT_FALSE(refused.ok());
-  EXPECT_NE(refused.error().message.find("run e2fsck -f " + disk("pvc-1")), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("run e2fsck -f " + disk("pvc-1")), std::string::npos)
+      << refused.error().message;
   EXPECT_FALSE(find_loop(disk("pvc-1")).ok());
 }
 

@@ -27,7 +27,8 @@ std::vector<std::string> attached_loops() {
   auto names = list_directory("/sys/block");
   if (!names.ok()) return out;
   for (const auto& name : *names) {
-    if (name.starts_with("loop") && path_exists("/sys/block/" + name + "/loop/backing_file")) out.push_back("/dev/" + name);
+    if (name.starts_with("loop") && path_exists("/sys/block/" + name + "/loop/backing_file"))
+      out.push_back("/dev/" + name);
   }
   return out;
 }
@@ -40,7 +41,8 @@ bool backed_by(int fd, const struct stat& file) {
 // A /dev that is no devtmpfs lacks the nodes of devices made later.
 Fd open_node(int number, const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!fd && errno == ENOENT && ::mknod(path.c_str(), S_IFBLK | 0600, makedev(kLoopMajor, static_cast<unsigned>(number))) == 0) {
+  if (!fd && errno == ENOENT &&
+      ::mknod(path.c_str(), S_IFBLK | 0600, makedev(kLoopMajor, static_cast<unsigned>(number))) == 0) {
     fd = Fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   }
   return fd;
@@ -74,7 +76,7 @@ std::string unescape(std::string_view text) {
 }  // namespace
 
 Result<LoopDevice> find_loop(const std::string& file) {
-  struct stat at{};
+  struct stat at {};
   if (::stat(file.c_str(), &at) != 0) return errno_error("looking at " + file);
   for (const auto& path : attached_loops()) {
     Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
@@ -142,7 +144,8 @@ Result<std::vector<MountedDevice>> read_mounts() {
     auto major = parse_int(numbers.before), minor = parse_int(numbers.after);
     if (!major.ok() || !minor.ok()) continue;
     out.push_back({static_cast<unsigned>(*major), static_cast<unsigned>(*minor), unescape(fields[dash + 2]),
-                   unescape(fields[4]), std::string(fields[dash + 1]), std::string(dash + 3 < fields.size() ? fields[dash + 3] : "")});
+                   unescape(fields[4]), std::string(fields[dash + 1]),
+                   std::string(dash + 3 < fields.size() ? fields[dash + 3] : "")});
   }
   return out;
 }

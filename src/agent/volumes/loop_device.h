@@ -15,8 +15,8 @@ struct LoopDevice {
   std::string path;  // "/dev/loop3"
 };
 
-// The device whose backing file this is, wherever it is mounted; kNotFound where there is none. Attaching one file to two
-// devices and mounting both destroys what is in it, so look before attaching.
+// The device whose backing file this is, wherever it is mounted; kNotFound where there is none. Attaching one file to
+// two devices and mounting both destroys what is in it, so look before attaching.
 Result<LoopDevice> find_loop(const std::string& file);
 // Attaches the file to a free device that goes away with its last user. Direct I/O where the file allows it.
 Result<LoopDevice> attach_loop(const std::string& file);

@@ -1,5 +1,5 @@
-// Volumes that a container mounts with mountPropagation: what is mounted below them is to be seen by others. Comes after
-// the hooks that make volumes.
+// Volumes that a container mounts with mountPropagation: what is mounted below them is to be seen by others. Comes
+// after the hooks that make volumes.
 
 #include <set>
 

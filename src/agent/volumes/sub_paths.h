@@ -1,7 +1,8 @@
 #pragma once
 // subPath and subPathExpr of volume mounts. Containers that share a volume may exchange what a sub-path names at any
-// moment, so that a path checked now may lead somewhere else when the runtime mounts it. Therefore what was found inside
-// the volume is mounted through its descriptor below the pod's own directory, and the runtime is told of that place:
+// moment, so that a path checked now may lead somewhere else when the runtime mounts it. Therefore what was found
+// inside the volume is mounted through its descriptor below the pod's own directory, and the runtime is told of that
+// place:
 //   <pod directory>/subpaths/<volume>/<container>/<number of the mount>
 // It is mounted afresh for each start of the container, and taken off before the volumes are released.
 
@@ -24,8 +25,8 @@ struct SubPath {
   std::string place() const { return pod_directory + "/" + relative_place(); }
 };
 
-// Makes the directory in the volume where it is missing, with the mode of the volume's root, and mounts what is there at
-// place(). A link in the volume is followed while it stays in the volume. Errors: kubelet's words for
+// Makes the directory in the volume where it is missing, with the mode of the volume's root, and mounts what is there
+// at place(). A link in the volume is followed while it stays in the volume. Errors: kubelet's words for
 // CreateContainerConfigError, which tell nothing of the node; the reason goes to the log. Blocks: for the pool.
 Status bind_sub_path(const SubPath& sub);
 Status bind_sub_paths(const std::vector<SubPath>& all);

@@ -18,9 +18,14 @@ std::int64_t size_of(const Value& quantity) {
 
 }  // namespace
 
-VolumeKeeper::VolumeKeeper(Runtime& runtime, client::InformerSet& informers, client::Client& client, LocalVolumes& disks, std::string node)
-    : runtime_(runtime), client_(client), disks_(disks), node_(std::move(node)),
-      volumes_(informers.get(api::resources::kPersistentVolumes)), claims_(informers.get(api::resources::kPersistentVolumeClaims)),
+VolumeKeeper::VolumeKeeper(Runtime& runtime, client::InformerSet& informers, client::Client& client,
+                           LocalVolumes& disks, std::string node)
+    : runtime_(runtime),
+      client_(client),
+      disks_(disks),
+      node_(std::move(node)),
+      volumes_(informers.get(api::resources::kPersistentVolumes)),
+      claims_(informers.get(api::resources::kPersistentVolumeClaims)),
       events_(runtime, client, "kubelet", node_) {
   subscriptions_.push_back(volumes_.subscribe([this](const Value&, const Value& after) {
     if (after.is_object()) look_at(std::string(api::name_of(after)));
@@ -46,7 +51,8 @@ void VolumeKeeper::look_later(const std::string& name, Duration delay) {
 
 void VolumeKeeper::look_at(const std::string& name) {
   const Value& volume = volumes_.get("", name);
-  if (busy_.contains(name) || !volume.is_object() || !local::is_local(volume) || local::local_node(volume) != node_) return;
+  if (busy_.contains(name) || !volume.is_object() || !local::is_local(volume) || local::local_node(volume) != node_)
+    return;
   if (api::is_terminating(volume)) {
     if (local::disk_may_go(volume)) release(volume);
     return;
@@ -79,8 +85,8 @@ void VolumeKeeper::drop_finalizer(const Value& volume) {
                                                            {"resourceVersion", api::resource_version_of(volume)},
                                                            {"finalizers", kept}})}});
   busy_.insert(name);
-  client_.patch(api::resources::kPersistentVolumes, {"", name}, api::PatchType::kMerge, patch, {.field_manager = "berth-agent"},
-                [this, name, alive = lifetime_.guard()](Result<Value> done) {
+  client_.patch(api::resources::kPersistentVolumes, {"", name}, api::PatchType::kMerge, patch,
+                {.field_manager = "berth-agent"}, [this, name, alive = lifetime_.guard()](Result<Value> done) {
                   if (!alive) return;
                   busy_.erase(name);
                   if (!done.ok() && !done.failed_with(Code::kNotFound)) look_later(name, 1s);
@@ -92,31 +98,37 @@ void VolumeKeeper::grow(const Value& volume) {
   const Value& claim = claims_.get(reference["namespace"].as_string(), reference["name"].as_string());
   if (!claim.is_object() || api::uid_of(claim) != reference["uid"].as_string()) return;
   std::int64_t wanted = size_of(volume["spec"]["capacity"]["storage"]);
-  if (wanted <= size_of(claim["status"]["capacity"]["storage"]) || claim["status"]["phase"].as_string() != "Bound") return;
+  if (wanted <= size_of(claim["status"]["capacity"]["storage"]) || claim["status"]["phase"].as_string() != "Bound")
+    return;
   std::string name(api::name_of(volume));
   busy_.insert(name);
-  disks_.expand(name, wanted, [this, name, volume, claim, alive = lifetime_.guard()](Result<LocalVolumes::Expanded> expanded) {
-    if (!alive) return;
-    busy_.erase(name);
-    if (!expanded.ok()) {
-      events_.event(claim, client::kWarning, "FileSystemResizeFailed", expanded.error().message);
-      return look_later(name, 4 * kRetry);
-    }
-    // Where the kernel does not let us grow a mounted file system, the next mount does; until then we look again.
-    if (expanded->pending) return look_later(name, kRetry);
-    events_.event(claim, client::kNormal, "FileSystemResizeSuccessful", "MountVolume.NodeExpandVolume succeeded for volume \"" + name + "\"");
-    report_size(volume);
-  });
+  disks_.expand(name, wanted,
+                [this, name, volume, claim, alive = lifetime_.guard()](Result<LocalVolumes::Expanded> expanded) {
+                  if (!alive) return;
+                  busy_.erase(name);
+                  if (!expanded.ok()) {
+                    events_.event(claim, client::kWarning, "FileSystemResizeFailed", expanded.error().message);
+                    return look_later(name, 4 * kRetry);
+                  }
+                  // Where the kernel does not let us grow a mounted file system, the next mount does; until then we
+                  // look again.
+                  if (expanded->pending) return look_later(name, kRetry);
+                  events_.event(claim, client::kNormal, "FileSystemResizeSuccessful",
+                                "MountVolume.NodeExpandVolume succeeded for volume \"" + name + "\"");
+                  report_size(volume);
+                });
 }
 
 void VolumeKeeper::report_size(const Value& volume) {
   std::string name(api::name_of(volume));
   const Value& reference = volume["spec"]["claimRef"];
-  Value patch = Value::object({{"metadata", Value::object({{"uid", reference["uid"]}})},
-                               {"status", Value::object({{"capacity", Value::object({{"storage", volume["spec"]["capacity"]["storage"]}})}})}});
+  Value patch = Value::object(
+      {{"metadata", Value::object({{"uid", reference["uid"]}})},
+       {"status", Value::object({{"capacity", Value::object({{"storage", volume["spec"]["capacity"]["storage"]}})}})}});
   busy_.insert(name);
-  client_.patch(api::resources::kPersistentVolumeClaims, {reference["namespace"].str(), reference["name"].str()}, api::PatchType::kMerge, patch,
-                {.subresource = "status", .field_manager = "berth-agent"}, [this, name, alive = lifetime_.guard()](Result<Value> done) {
+  client_.patch(api::resources::kPersistentVolumeClaims, {reference["namespace"].str(), reference["name"].str()},
+                api::PatchType::kMerge, patch, {.subresource = "status", .field_manager = "berth-agent"},
+                [this, name, alive = lifetime_.guard()](Result<Value> done) {
                   if (!alive) return;
                   busy_.erase(name);
                   if (!done.ok() && !done.failed_with(Code::kNotFound)) look_later(name, 1s);

@@ -1,7 +1,7 @@
 #pragma once
-// VolumeKeeper: what becomes of this node's local volumes apart from being mounted: it removes the disks of volumes that
-// were deleted, and grows those whose PersistentVolume has grown. The contract is controllers/shared/local_volume.h.
-// On the agent's loop; nothing runs while nothing changes.
+// VolumeKeeper: what becomes of this node's local volumes apart from being mounted: it removes the disks of volumes
+// that were deleted, and grows those whose PersistentVolume has grown. The contract is
+// controllers/shared/local_volume.h. On the agent's loop; nothing runs while nothing changes.
 
 #include <map>
 #include <memory>
@@ -21,7 +21,8 @@ namespace berth::agent {
 class VolumeKeeper {
  public:
   // All outlive it. `node`: the value of the node's label kubernetes.io/hostname.
-  VolumeKeeper(Runtime& runtime, client::InformerSet& informers, client::Client& client, LocalVolumes& disks, std::string node);
+  VolumeKeeper(Runtime& runtime, client::InformerSet& informers, client::Client& client, LocalVolumes& disks,
+               std::string node);
   ~VolumeKeeper();
   VolumeKeeper(const VolumeKeeper&) = delete;
 

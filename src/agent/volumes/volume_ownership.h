@@ -15,8 +15,8 @@ struct VolumeOwnership {
 };
 VolumeOwnership volume_ownership(const Value& pod);
 // Gives everything below `path` to the group, readable and writable for it, directories set-gid. Blocks as long as
-// there are files. Links are not followed, and nothing outside is changed whatever others do in it meanwhile. Entries that
-// cannot be changed are passed over; the first is told.
+// there are files. Links are not followed, and nothing outside is changed whatever others do in it meanwhile. Entries
+// that cannot be changed are passed over; the first is told.
 Status apply_ownership(const std::string& path, const VolumeOwnership& ownership);
 
 }  // namespace berth::agent

@@ -1,7 +1,5 @@
 #include "agent/worker/pod_worker.h"
 
-#include "agent/worker/pod_hooks.h"
-
 #include <algorithm>
 
 #include "agent/logs/log_files.h"
@@ -10,6 +8,7 @@
 #include "agent/pod/pod_status.h"
 #include "agent/pod/references.h"
 #include "agent/pod/storage_limits.h"
+#include "agent/worker/pod_hooks.h"
 #include "api/object.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -82,7 +81,8 @@ void PodWorker::admit() {
   if (record_.prepared || gone_ || !record_.failed_reason.empty() || phase != "Pending" ||
       api::is_terminating(context_.pod))
     return;
-  auto no = reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules(), services_->unfit);
+  auto no =
+      reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules(), services_->unfit);
   if (!no) return;
   event("Warning", no->reason, no->message);
   record_.rejected = true;
@@ -192,10 +192,13 @@ void PodWorker::reject(const std::string& reason, const std::string& message) {
   event("Warning", reason, message);
 }
 
-bool PodWorker::takes_room() const { return admitted_ && !gone_ && !record_.torn_down && !api::is_pod_terminal(context_.pod); }
+bool PodWorker::takes_room() const {
+  return admitted_ && !gone_ && !record_.torn_down && !api::is_pod_terminal(context_.pod);
+}
 
 bool PodWorker::may_be_evicted() const {
-  return !stopped_ && !ending_ && !done_ && record_.failed_reason.empty() && !api::is_terminating(context_.pod) && !is_critical(context_.pod);
+  return !stopped_ && !ending_ && !done_ && record_.failed_reason.empty() && !api::is_terminating(context_.pod) &&
+         !is_critical(context_.pod);
 }
 
 StoragePlaces PodWorker::storage_places() const {
@@ -208,7 +211,8 @@ StoragePlaces PodWorker::storage_places() const {
   for (const auto& [name, r] : record_.containers) {
     std::string log = log_path(name, 0);
     StoragePlaces::Place place{name, {log.substr(0, log.rfind('/'))}};
-    if (std::string layer = services_->containers.writable_layer(r.id); !r.id.empty() && !layer.empty()) place.paths.push_back(layer);
+    if (std::string layer = services_->containers.writable_layer(r.id); !r.id.empty() && !layer.empty())
+      place.paths.push_back(layer);
     out.containers.push_back(std::move(place));
   }
   return out;
@@ -279,7 +283,8 @@ void PodWorker::reset_containers() {
       r.retry_at = from;
       if (r.attempt < 0) continue;
       r.state = State::kWaiting;
-      r.last = Termination{137, 0, kRestartingAll, "The container is removed because RestartAllContainers in place", "", Time{}, Time{}};
+      r.last = Termination{
+          137, 0, kRestartingAll, "The container is removed because RestartAllContainers in place", "", Time{}, Time{}};
       r.waiting_reason.clear();
       r.waiting_message.clear();
       r.back_off = {};
@@ -456,8 +461,9 @@ void PodWorker::write_status() {
   bool running = std::any_of(record_.containers.begin(), record_.containers.end(),
                              [](const auto& c) { return c.second.state == State::kRunning; });
   bool starting = std::any_of(live_.begin(), live_.end(), [](const auto& l) { return l.second.in_runtime; });
-  StatusInput input{context_.pod, record_, runtime().now(), services_->config.node_ip,
-                    ending_ && !running && !starting, most_ephemeral_};
+  StatusInput input{
+      context_.pod,   record_, runtime().now(), services_->config.node_ip, ending_ && !running && !starting,
+      most_ephemeral_};
   Value patch = status_patch(context_.pod, make_pod_status(input));
   if (patch.is_null() || patch == idle_patch_) return;
   if (record_.torn_down && api::is_terminating(context_.pod) && ++last_writes_ > kMostLastWrites) return;
@@ -477,7 +483,8 @@ void PodWorker::status_written(Result<Value> answer) {
   bool again = std::exchange(status_again_, false);
   if (answer.ok()) {
     if (api::uid_of(*answer) == record_.uid) {
-      if (api::resource_version_of(*answer) == api::resource_version_of(context_.pod)) idle_patch_ = std::move(sent_patch_);
+      if (api::resource_version_of(*answer) == api::resource_version_of(context_.pod))
+        idle_patch_ = std::move(sent_patch_);
       update(*answer);
     }
     return look();
@@ -584,7 +591,8 @@ std::string PodWorker::termination_file(const std::string& container, int attemp
 }
 
 bool PodWorker::idle() const {
-  if (look_posted_ || resize_under_way_ || preparing_ || tearing_down_ || status_in_flight_ || deleting_ || refreshing_) return false;
+  if (look_posted_ || resize_under_way_ || preparing_ || tearing_down_ || status_in_flight_ || deleting_ || refreshing_)
+    return false;
   return std::none_of(live_.begin(), live_.end(), [](const auto& l) { return l.second.starting || l.second.stopping; });
 }
 

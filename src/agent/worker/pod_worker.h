@@ -75,8 +75,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
  private:
   // What is under way for one container.
   struct Live {
-    bool starting = false;    // up to the runtime's answer
-    bool in_runtime = false;  // the runtime has been asked to run it
+    bool starting = false;     // up to the runtime's answer
+    bool in_runtime = false;   // the runtime has been asked to run it
     std::string wanted_image;  // that the image step is looking for
     Value resources;           // that it is being started with
     std::string condemned_by;  // "liveness", "startup", "postStart"
@@ -184,14 +184,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   int hook_failures_ = 0;
   Duration next_prepare_{};  // monotonic
   bool status_in_flight_ = false, status_again_ = false;
-  Value sent_patch_;     // of the status, in flight or answered last
-  Value idle_patch_;     // changed nothing: not sent again before the object has moved
+  Value sent_patch_;                       // of the status, in flight or answered last
+  Value idle_patch_;                       // changed nothing: not sent again before the object has moved
   std::size_t most_ephemeral_ = SIZE_MAX;  // of them a status is told: fewer where the pod would be too large
-  int last_writes_ = 0;  // of the status, since the pod was torn down
+  int last_writes_ = 0;                    // of the status, since the pod was torn down
   std::int64_t seen_revision_ = 0;
   std::shared_ptr<const PodRoom> room_;  // null: of an earlier spec or grant
-  Value considered_;  // what the spec asks for, where that has been refused
-  Value widened_;     // the grant that the pod's control group has been given room for
+  Value considered_;                     // what the spec asks for, where that has been refused
+  Value widened_;                        // the grant that the pod's control group has been given room for
   bool resize_under_way_ = false;
   Duration next_resize_{};  // monotonic
   TimerId timer_ = 0, status_timer_ = 0, log_timer_ = 0;

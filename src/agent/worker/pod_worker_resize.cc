@@ -75,8 +75,8 @@ std::vector<const Value*> PodWorker::to_be_resized() const {
   return out;
 }
 
-// Puts in force what has been granted. The pod's control group has room for old and new while its containers change; those that
-// restart for it do so by the plan.
+// Puts in force what has been granted. The pod's control group has room for old and new while its containers change;
+// those that restart for it do so by the plan.
 void PodWorker::apply_resize() {
   if (ending_ || gone_ || !record_.prepared || !surroundings_known_ || resize_under_way_) return;
   if (!record_.pod_in_force.is_object()) record_.pod_in_force = record_.granted;
@@ -136,13 +136,15 @@ Status PodWorker::check_usage(const Value& container, const Limits& limits) cons
   const auto usage = services_->containers.usage(record_.at(name).id);
   const std::int64_t used = usage ? static_cast<std::int64_t>(usage->memory_working_set_bytes) : 0;
   if (limits.memory_bytes == 0 || used <= limits.memory_bytes) return {};
-  return error(Code::kUnavailable, "attempting to set container " + quoted(name) + " memory limit (" + std::to_string(limits.memory_bytes) +
-                                       ") below current usage (" + std::to_string(used) + ")");
+  return error(Code::kUnavailable, "attempting to set container " + quoted(name) + " memory limit (" +
+                                       std::to_string(limits.memory_bytes) + ") below current usage (" +
+                                       std::to_string(used) + ")");
 }
 
 void PodWorker::resize_failed(const Error& why) {
   record_.resizing = true;
-  if (record_.resize_failure != why.message) event("Warning", "ResizeError", resize_text("error", context_.pod, record_.granted, why.message));
+  if (record_.resize_failure != why.message)
+    event("Warning", "ResizeError", resize_text("error", context_.pod, record_.granted, why.message));
   record_.resize_failure = why.message;
   next_resize_ = runtime().monotonic() + kResizeRetry;
   runtime().after(kResizeRetry, [weak = weak_from_this()] {

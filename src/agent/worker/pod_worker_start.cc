@@ -24,8 +24,8 @@ namespace berth::agent {
 namespace {
 
 constexpr Duration kConfigRetry = 10s;
-// Starts of one pod's containers that are under way at a time, so that stops and the starts of other pods come in between. sync()
-// begins the next when one of them is over.
+// Starts of one pod's containers that are under way at a time, so that stops and the starts of other pods come in
+// between. sync() begins the next when one of them is over.
 constexpr int kMostStarts = 8, kMostEphemeralStarts = 4;
 constexpr const char* kEagerProbes = "berth.dev/eager-probes";
 
@@ -135,7 +135,8 @@ void PodWorker::read_env_files(const std::string& name, std::shared_ptr<const Im
   auto work = [wanted, read] {
     for (const auto& [file, root] : wanted) {
       auto directory = RootedDir::open(root);
-      read->emplace_back(file.key(), directory.ok() ? directory->read_file(file.path, kMostEnvFile) : Result<std::string>(directory.error()));
+      read->emplace_back(file.key(), directory.ok() ? directory->read_file(file.path, kMostEnvFile)
+                                                    : Result<std::string>(directory.error()));
     }
   };
   runtime().offload(work, [self = shared_from_this(), name, image, read] {
@@ -208,7 +209,8 @@ Status PodWorker::fill_ephemeral(const Value& container, ContainerSpec& spec) co
   std::string target = container["targetContainerName"].str();
   if (target.empty()) return {};
   const ContainerRecord& r = record_.at(target);
-  if (r.state != ContainerRecord::State::kRunning) return error(Code::kInvalid, "unable to find target container " + quoted(target));
+  if (r.state != ContainerRecord::State::kRunning)
+    return error(Code::kInvalid, "unable to find target container " + quoted(target));
   spec.processes_of = r.id;
   return {};
 }
@@ -326,8 +328,8 @@ void PodWorker::now_running(const std::string& name) {
   post_started(name);
 }
 
-// After a restart of the agent: what the one before began with a container and did not finish is done again. A hook that
-// was interrupted runs once more, as Kubernetes says of hooks.
+// After a restart of the agent: what the one before began with a container and did not finish is done again. A hook
+// that was interrupted runs once more, as Kubernetes says of hooks.
 void PodWorker::go_on(const std::string& name) {
   const ContainerRecord& r = record_.containers[name];
   if (r.must_restart || ending_) return watch_health(name);

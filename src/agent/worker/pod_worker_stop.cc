@@ -22,7 +22,8 @@ constexpr int kMostLogLines = 80;
 constexpr Duration kShortestGrace = 2s;  // between the stop signal and SIGKILL; kubelet's minimumGracePeriodInSeconds
 constexpr Duration kKillAgain = 10s;     // where a killed container has not ended
 
-// As much of a log's end as kMostLogLines lines or kLongestLogMessage bytes of text can take, with what the format puts before them.
+// As much of a log's end as kMostLogLines lines or kLongestLogMessage bytes of text can take, with what the format puts
+// before them.
 constexpr std::size_t kLogEnd = 64 * 1024;
 
 // The texts of the last lines of a log in the CRI format.
@@ -44,8 +45,8 @@ std::string log_tail(const std::string& path) {
 
 }  // namespace
 
-// As kubelet ends a container: the hook, then the wait for its turn, then the stop signal, all within the grace period; and
-// at least kShortestGrace from the signal to SIGKILL, also where the period is over by then.
+// As kubelet ends a container: the hook, then the wait for its turn, then the stop signal, all within the grace period;
+// and at least kShortestGrace from the signal to SIGKILL, also where the period is over by then.
 void PodWorker::stop_container(const PodPlan::Stop& stop) {
   if (stop.at_once) return stop_at_once(stop);
   Live& live = live_[stop.container];
@@ -54,7 +55,8 @@ void PodWorker::stop_container(const PodPlan::Stop& stop) {
   if (live.stopping) {
     live.turn = live.turn || stop.turn;
     live.deadline = std::min(live.deadline, live.stop_began + grace);
-    if (live.signalled) live.kill_at = std::min(live.kill_at, std::max(live.deadline, live.signalled_at + kShortestGrace));
+    if (live.signalled)
+      live.kill_at = std::min(live.kill_at, std::max(live.deadline, live.signalled_at + kShortestGrace));
     return advance_stop(stop.container);
   }
   live.stopping = true;
@@ -229,8 +231,8 @@ void PodWorker::run_lifecycle(const Value& handler, const std::string& name, Dur
   services_->probes.run(handler, target, timeout, std::move(done));
 }
 
-// conmon begins a new log at its limit by itself (LogFiles). A conmon that was started without a limit is told to. Looks only while
-// something runs.
+// conmon begins a new log at its limit by itself (LogFiles). A conmon that was started without a limit is told to.
+// Looks only while something runs.
 void PodWorker::rotate_logs() {
   const AgentConfig& config = services_->config;
   log_timer_ = runtime().after(config.log_check, [weak = weak_from_this()] {

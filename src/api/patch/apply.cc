@@ -96,7 +96,8 @@ bool covers(const Value& fields, const FieldSet& set) {
 
 bool is_entry_of(const Value& entry, const Manager& manager) {
   return entry["operation"].as_string() == "Update" && entry["manager"].as_string() == manager.name &&
-         entry["apiVersion"].as_string() == manager.api_version && entry["subresource"].as_string() == manager.subresource;
+         entry["apiVersion"].as_string() == manager.api_version &&
+         entry["subresource"].as_string() == manager.subresource;
 }
 
 // What `self` owns (FieldsV1) of an object whose owners are `stored` after that change: null where it changed nothing
@@ -148,7 +149,8 @@ Value with_owner(const Value& stored, Value fields, const Manager& self) {
 std::optional<Value> owned(const schema::Kind& kind, const Change& change, const Value& stored, const Manager& self) {
   ChangeMemo& memo = ChangeMemo::of_this_thread();
   if (const Value* known = memo.find(*kind.type, self, change, stored)) return *known;
-  std::optional<Value> fields = owned_after(stored, compare(Place::root(*kind.type), change.before, change.after), self);
+  std::optional<Value> fields =
+      owned_after(stored, compare(Place::root(*kind.type), change.before, change.after), self);
   if (fields) memo.keep({kind.type, self, change, stored, *fields});
   return fields;
 }
@@ -170,8 +172,9 @@ std::vector<Taken> conflicts_of(const Managers& managers, const Manager& self, c
   std::vector<Taken> out;
   for (const Manager& manager : managers.entries()) {
     if (manager.same_entry(self)) continue;
-    manager.set.common(changed).for_each(
-        [&](const FieldPath& path) { out.push_back({{printed(manager), to_string(path)}, path}); });
+    manager.set.common(changed).for_each([&](const FieldPath& path) {
+      out.push_back({{printed(manager), to_string(path)}, path});
+    });
   }
   std::stable_sort(out.begin(), out.end(),
                    [](const Taken& a, const Taken& b) { return a.conflict.manager < b.conflict.manager; });
@@ -223,8 +226,8 @@ Status check_applied(const schema::Kind& kind, const Value& applied) {
   }
   if (Status status = check_typed(Place::root(*kind.type), applied); !status.ok()) {
     return api::plain_error("failed to create typed patch object (" + applied["metadata"]["namespace"].str() + "/" +
-                            applied["metadata"]["name"].str() + "; " + kind.group + "/" + kind.version + ", Kind=" +
-                            kind.kind + "): " + status.error().message);
+                            applied["metadata"]["name"].str() + "; " + kind.group + "/" + kind.version +
+                            ", Kind=" + kind.kind + "): " + status.error().message);
   }
   return ok_status();
 }
@@ -273,8 +276,8 @@ Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& 
     record_update(compare(root, Value::object(), base), std::move(before), managers);
   }
 
-  Manager self{std::string(manager), true, kind.api_version(), std::string(subresource), time,
-               field_set_of(root, applied)};
+  Manager self{std::string(manager),     true, kind.api_version(),
+               std::string(subresource), time, field_set_of(root, applied)};
   Manager last;
   if (const Manager* found = managers.find(self)) last = *found;
   managers.put(self);

@@ -197,7 +197,9 @@ TEST(Apply, ElementsOfListsComeAndGoByTheirOwner) {
 }
 
 TEST(Apply, AnObjectThatBecomesEmptyStays) {
-  Value live = must_apply(deployments(), nullptr, deployment("[]", R"([{"name":"v","emptyDir":{"medium":"Memory"}}])"), "m").object;
+  Value live =
+      must_apply(deployments(), nullptr, deployment("[]", R"([{"name":"v","emptyDir":{"medium":"Memory"}}])"), "m")
+          .object;
   live = must_apply(deployments(), live, deployment("[]", R"([{"name":"v","emptyDir":{}}])"), "m").object;
   EXPECT_EQ(spec_of(live)["volumes"], j(R"([{"name":"v","emptyDir":{}}])"));
 }

@@ -8,7 +8,7 @@ namespace {
 
 using schema::Field;
 
-constexpr std::size_t kMostElements = 16;    // of an associative list that is looked at
+constexpr std::size_t kMostElements = 16;     // of an associative list that is looked at
 constexpr std::size_t kMostBytes = 32 << 10;  // about, of a change that is kept
 
 // Takes the size of a value from `left`; false where that is not enough.

@@ -20,16 +20,16 @@ struct Change {
 // True only where compare() finds the same paths added, modified and removed in both. May be false although it would.
 bool same_paths(const Place& root, const Change& a, const Change& b);
 
-// Bounded: a few changes for each of a few managers, none of them large. One thread's own. Types are told apart by address: one
-// whose changes were kept lives as long as the thread.
+// Bounded: a few changes for each of a few managers, none of them large. One thread's own. Types are told apart by
+// address: one whose changes were kept lives as long as the thread.
 class ChangeMemo {
  public:
   struct Seen {
     const schema::Type* type = nullptr;
-    Manager self;     // whose change it was; only its identity counts
+    Manager self;  // whose change it was; only its identity counts
     Change change;
-    Value stored;     // managedFields before
-    Value fields;     // the answer: FieldsV1 of what `self` owns afterwards, null where it changed nothing that is owned
+    Value stored;  // managedFields before
+    Value fields;  // the answer: FieldsV1 of what `self` owns afterwards, null where it changed nothing that is owned
   };
 
   static ChangeMemo& of_this_thread();

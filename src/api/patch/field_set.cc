@@ -61,9 +61,9 @@ FieldSet FieldSet::without(const FieldSet& other) const {
   FieldSet out;
   for (const auto& [element, mine] : nodes_) {
     auto theirs = other.nodes_.find(element);
-    Node left = theirs == other.nodes_.end() ? mine
-                                             : Node{mine.member && !theirs->second.member,
-                                                    mine.below.without(theirs->second.below)};
+    Node left = theirs == other.nodes_.end()
+                    ? mine
+                    : Node{mine.member && !theirs->second.member, mine.below.without(theirs->second.below)};
     if (left.member || !left.below.empty()) out.nodes_.emplace(element, std::move(left));
   }
   return out;
@@ -140,12 +140,8 @@ std::string to_string(const FieldPath& path) {
         out += '.';
         out += content;
         break;
-      case 'v':
-        out += "[=" + std::string(content) + "]";
-        break;
-      case 'i':
-        out += "[" + std::string(content) + "]";
-        break;
+      case 'v': out += "[=" + std::string(content) + "]"; break;
+      case 'i': out += "[" + std::string(content) + "]"; break;
       default: {
         auto keys = json::parse(content);
         out += '[';

@@ -18,14 +18,14 @@ using FieldPath = std::vector<std::string>;
 
 class FieldSet {
  public:
-  bool empty() const;  // no path at all
-  bool has(const std::string& element) const;  // the path of this one element
+  bool empty() const;                                       // no path at all
+  bool has(const std::string& element) const;               // the path of this one element
   const FieldSet* below(const std::string& element) const;  // null where there is nothing below it
   // The empty path stands for the whole object and is not recorded.
   void insert(const FieldPath& path);
 
   FieldSet united(const FieldSet& other) const;
-  FieldSet without(const FieldSet& other) const;      // path by path: {a.b} without {a} is {a.b}
+  FieldSet without(const FieldSet& other) const;  // path by path: {a.b} without {a} is {a.b}
   FieldSet common(const FieldSet& other) const;
   bool intersects(const FieldSet& other) const;  // !common(other).empty()
   bool operator==(const FieldSet& other) const;

@@ -90,9 +90,9 @@ TEST(TypedValue, MergeKeepsOrder) {
   struct Case {
     const char *under, *over, *want;
   };
-  for (const Case& c : {Case{"ab", "c", "a b c"}, Case{"abc", "cb", "a c b"}, Case{"ac", "abc", "a b c"},
-                        Case{"xayb", "ab", "x a y b"}, Case{"", "ba", "b a"}, Case{"ab", "", "a b"},
-                        Case{"abc", "cab", "c a b"}}) {
+  for (const Case& c :
+       {Case{"ab", "c", "a b c"}, Case{"abc", "cb", "a c b"}, Case{"ac", "abc", "a b c"}, Case{"xayb", "ab", "x a y b"},
+        Case{"", "ba", "b a"}, Case{"ab", "", "a b"}, Case{"abc", "cab", "c a b"}}) {
     Value out = merged(pod(), containers(c.under), containers(c.over));
     EXPECT_EQ(order(out["spec"]["containers"]), c.want) << c.under << " + " << c.over;
   }
@@ -134,8 +134,10 @@ TEST(TypedValue, Checks) {
             R"(.spec.containers: duplicate entries for key [name="c"])");
   // A key that is left out has its type's zero value, as upstream's schema has it.
   EXPECT_EQ(trouble(R"({"spec":{"containers":[{"image":"c"}]}})"), "");
-  EXPECT_EQ(trouble(R"({"spec":{"containers":{}}})"), ".spec.containers: expected list, got &value.valueUnstructured{Value:map[string]interface {}{}}");
-  EXPECT_EQ(trouble(R"({"metadata":{"labels":{"a":1}}})"), ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}");
+  EXPECT_EQ(trouble(R"({"spec":{"containers":{}}})"),
+            ".spec.containers: expected list, got &value.valueUnstructured{Value:map[string]interface {}{}}");
+  EXPECT_EQ(trouble(R"({"metadata":{"labels":{"a":1}}})"),
+            ".metadata.labels.a: expected string, got &value.valueUnstructured{Value:1}");
 }
 
 }  // namespace

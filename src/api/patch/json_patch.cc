@@ -104,9 +104,9 @@ class Patcher {
   Status count_copy(const Value& value);
 
   Value document_;
-  std::size_t depth_;        // of the document, at most
-  std::size_t copied_ = 0;   // bytes
-  std::size_t moved_ = 0;    // elements and members that made way for others
+  std::size_t depth_;       // of the document, at most
+  std::size_t copied_ = 0;  // bytes
+  std::size_t moved_ = 0;   // elements and members that made way for others
 };
 
 // A value of depth `value` is to be put below `above` others. The document is walked by recursion later on.
@@ -145,8 +145,8 @@ Place Patcher::find(const std::string& pointer) {
   Value* container = &document_;
   for (std::size_t i = 1; i + 1 < parts.size(); ++i) {
     std::string part = unescape(parts[i]);
-    container = container->is_object() ? &container->mut(part)
-                                       : &container->mut(index_of(part, container->size(), 0).value());
+    container =
+        container->is_object() ? &container->mut(part) : &container->mut(index_of(part, container->size(), 0).value());
   }
   return {container, unescape(parts.back())};
 }
@@ -298,8 +298,8 @@ std::string_view go_type(const Value& value) { return value.is_bool() ? "bool" :
 
 Result<Value> apply_operations(const Value& object, const Value& patch) {
   if (!patch.is_array()) {
-    return error(Code::kBadRequest, "json: cannot unmarshal " + std::string(go_type(patch)) +
-                                        " into Go value of type jsonpatch.Patch");
+    return error(Code::kBadRequest,
+                 "json: cannot unmarshal " + std::string(go_type(patch)) + " into Go value of type jsonpatch.Patch");
   }
   for (const Value& operation : patch) {
     if (!operation.is_object()) {

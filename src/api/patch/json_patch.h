@@ -15,8 +15,8 @@ inline constexpr std::size_t kMaxJsonPatchMoves = 50'000'000;
 // Of the document, at any time: as deep as a body may be (json::ParseOptions).
 inline constexpr std::size_t kMaxJsonPatchDepth = 10'000;
 
-// kBadRequest: no patch at all. kTooLarge: too many operations. kInvalid: an operation does not apply, or would make the
-// document too large or too deep.
+// kBadRequest: no patch at all. kTooLarge: too many operations. kInvalid: an operation does not apply, or would make
+// the document too large or too deep.
 Result<Value> apply_operations(const Value& object, const Value& patch);
 
 }  // namespace berth::api::patch

@@ -53,8 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
              "!error in remove for path: '/a/0': Unable to access invalid index: 0: invalid index referenced"},
         Case{R"({})", R"([{"op":"remove","path":"/data/zz"}])",
              "!remove operation does not apply: doc is missing path: \"/data/zz\": missing value"},
-        Case{R"({"a":1})", R"([{"op":"replace","path":"/b","value":1}])",
-             R"({"a":1,"b":1})"},
+        Case{R"({"a":1})", R"([{"op":"replace","path":"/b","value":1}])", R"({"a":1,"b":1})"},
         Case{R"({"a":[1]})", R"([{"op":"replace","path":"/a/0","value":2}])", R"({"a":[2]})"},
         Case{R"({"a":1})", R"([{"op":"replace","path":"","value":{"b":1}}])", R"({"b":1})"},
         Case{R"({"a":1,"b":{}})", R"([{"op":"move","from":"/a","path":"/b/c"}])", R"({"b":{"c":1}})"},
@@ -125,22 +124,28 @@ TEST(MergePatch, Rfc7386) {
 // Many changes at once come out as one after the other does.
 TEST(MergePatch, ManyChanges) {
   Value object = Value::object(), patch = Value::object(), one_by_one;
-  for (int i = 0; i < 300; ++i) object.set("key-" + std::to_string(i), i % 3 == 0 ? Value::object({{"a", i}, {"b", i}}) : Value(i));
+  for (int i = 0; i < 300; ++i)
+    object.set("key-" + std::to_string(i), i % 3 == 0 ? Value::object({{"a", i}, {"b", i}}) : Value(i));
   for (int i = 100; i < 500; ++i) {
-    patch.set("key-" + std::to_string(i), i % 4 == 0 ? Value() : i % 4 == 1 ? Value::object({{"a", nullptr}, {"c", i}}) : Value("new"));
+    patch.set("key-" + std::to_string(i), i % 4 == 0   ? Value()
+                                          : i % 4 == 1 ? Value::object({{"a", nullptr}, {"c", i}})
+                                                       : Value("new"));
   }
   one_by_one = object;
   for (auto [key, change] : patch.entries()) one_by_one = apply_merge_patch(one_by_one, Value::object({{key, change}}));
   EXPECT_EQ(apply_merge_patch(object, patch), one_by_one);
 }
 
-// Sixty copies that double the document each time: the limit stops them early, and long before anything is doubled for real.
+// Sixty copies that double the document each time: the limit stops them early, and long before anything is doubled for
+// real.
 TEST(JsonPatchBounds, CopiesThatDoubleAreStopped) {
   std::string patch = "[";
-  for (int i = 0; i < 60; ++i) patch += (i ? "," : "") + std::string(R"({"op":"copy","from":"/a","path":"/a/c)") + std::to_string(i) + "\"}";
+  for (int i = 0; i < 60; ++i)
+    patch += (i ? "," : "") + std::string(R"({"op":"copy","from":"/a","path":"/a/c)") + std::to_string(i) + "\"}";
   auto result = apply_operations(j(R"({"a":{"text":"0123456789"}})"), j(patch + "]"));
   ASSERT_TRUE(result.failed_with(Code::kInvalid));
-  EXPECT_TRUE(result.error().message.starts_with("Unable to complete the copy, the accumulated size increase of copy is "));
+  EXPECT_TRUE(
+      result.error().message.starts_with("Unable to complete the copy, the accumulated size increase of copy is "));
   EXPECT_TRUE(result.error().message.ends_with(", exceeding the limit 3145728"));
   // The client is told in upstream's general words.
   auto shown = apply_json_patch(j(R"({"a":{"text":"0123456789"}})"), j(patch + "]"));
@@ -161,13 +166,25 @@ TEST(JsonPatchBounds, NothingGetsTooDeep) {
   // By add and by move as well.
   std::string arrays = "[[[]]]", path = "/a";
   for (int i = 0; i < 5000; ++i) path += "/0";
-  Value deep = Value::object({{"a", json::parse(std::string(9000, '[') + std::string(9000, ']')).value()}, {"b", j(arrays)}});
-  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "add"}, {"path", path + "/-"}, {"value", json::parse(std::string(6000, '[') + std::string(6000, ']')).value()}})}))
-                  .failed_with(Code::kInvalid));
-  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "replace"}, {"path", path}, {"value", json::parse(std::string(6000, '[') + std::string(6000, ']')).value()}})}))
-                  .failed_with(Code::kInvalid));
-  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "move"}, {"path", "/b/0/0/-"}, {"from", "/a"}})})).ok());
-  EXPECT_TRUE(apply_operations(deep, Value::array({Value::object({{"op", "add"}, {"path", "/c"}, {"value", 1}})})).ok());
+  Value deep =
+      Value::object({{"a", json::parse(std::string(9000, '[') + std::string(9000, ']')).value()}, {"b", j(arrays)}});
+  EXPECT_TRUE(
+      apply_operations(deep, Value::array({Value::object(
+                                 {{"op", "add"},
+                                  {"path", path + "/-"},
+                                  {"value", json::parse(std::string(6000, '[') + std::string(6000, ']')).value()}})}))
+          .failed_with(Code::kInvalid));
+  EXPECT_TRUE(
+      apply_operations(deep, Value::array({Value::object(
+                                 {{"op", "replace"},
+                                  {"path", path},
+                                  {"value", json::parse(std::string(6000, '[') + std::string(6000, ']')).value()}})}))
+          .failed_with(Code::kInvalid));
+  EXPECT_TRUE(
+      apply_operations(deep, Value::array({Value::object({{"op", "move"}, {"path", "/b/0/0/-"}, {"from", "/a"}})}))
+          .ok());
+  EXPECT_TRUE(
+      apply_operations(deep, Value::array({Value::object({{"op", "add"}, {"path", "/c"}, {"value", 1}})})).ok());
 }
 
 }  // namespace

@@ -11,10 +11,10 @@ namespace berth::api::patch {
 
 struct Manager {
   std::string name;
-  bool applies = false;        // operation Apply; otherwise Update
+  bool applies = false;  // operation Apply; otherwise Update
   std::string api_version;
   std::string subresource;
-  std::string time;            // as in the object; may be empty
+  std::string time;  // as in the object; may be empty
   FieldSet set;
 
   // One entry for each of these. Appliers keep theirs when they move to another version.

@@ -32,11 +32,11 @@ struct Conflict {
   std::string field;    // ".spec.replicas"
 };
 struct Applied {
-  Value object;                      // merged, managedFields set
-  std::vector<Conflict> conflicts;   // not empty and not forced: nothing may be stored
+  Value object;                     // merged, managedFields set
+  std::vector<Conflict> conflicts;  // not empty and not forced: nothing may be stored
 };
-// Whether `applied` can be applied at all: its version, its types by schema, no managed fields of its own. A client's 400, or upstream's
-// 500 where it does not fit the schema.
+// Whether `applied` can be applied at all: its version, its types by schema, no managed fields of its own. A client's
+// 400, or upstream's 500 where it does not fit the schema.
 Status check_applied(const schema::Kind& kind, const Value& applied);
 // `applied` is what the user sent; `live` is null where the object is new.
 Result<Applied> apply(const schema::Kind& kind, const Value& live, const Value& applied, std::string_view manager,

@@ -47,12 +47,16 @@ class Random {
       Value item = Value::object({{"name", std::string(1, static_cast<char>('a' + i))}});
       if (below(2) == 0) item.set("image", std::to_string(below(2)));
       if (below(2) == 0) item.set("args", j(R"(["x"])"));
-      if (below(2) == 0) item.set("env", Value::array({Value::object({{"name", "E"}, {"value", std::to_string(below(2))}})}));
+      if (below(2) == 0)
+        item.set("env", Value::array({Value::object({{"name", "E"}, {"value", std::to_string(below(2))}})}));
       list.insert(static_cast<std::size_t>(below(static_cast<int>(list.size()) + 1)), std::move(item));
     }
     Value out = j(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{}})");
     if (!list.empty()) out.mut("spec").set("containers", list);
-    if (below(2) == 0) out.mut("metadata").mut("labels").set(std::string(1, static_cast<char>('a' + below(3))), std::to_string(below(2)));
+    if (below(2) == 0)
+      out.mut("metadata")
+          .mut("labels")
+          .set(std::string(1, static_cast<char>('a' + below(3))), std::to_string(below(2)));
     if (below(2) == 0) out.mut("metadata").mut("finalizers").push("f/" + std::to_string(below(3)));
     if (below(3) == 0) out.mut("spec").set("nodeName", std::to_string(below(2)));
     return out;
@@ -60,10 +64,28 @@ class Random {
 
  private:
   static constexpr const char* kDirectives[] = {"delete", "replace", "merge", "spin"};
-  static constexpr const char* kWords[] = {
-      "spec", "metadata", "containers", "name", "image", "labels", "finalizers", "args", "env", "a", "$patch",
-      "$retainKeys", "$setElementOrder/containers", "$setElementOrder/finalizers", "$deleteFromPrimitiveList/finalizers",
-      "$deleteFromPrimitiveList/args", "volumes", "ports", "op", "path", "value", "from"};
+  static constexpr const char* kWords[] = {"spec",
+                                           "metadata",
+                                           "containers",
+                                           "name",
+                                           "image",
+                                           "labels",
+                                           "finalizers",
+                                           "args",
+                                           "env",
+                                           "a",
+                                           "$patch",
+                                           "$retainKeys",
+                                           "$setElementOrder/containers",
+                                           "$setElementOrder/finalizers",
+                                           "$deleteFromPrimitiveList/finalizers",
+                                           "$deleteFromPrimitiveList/args",
+                                           "volumes",
+                                           "ports",
+                                           "op",
+                                           "path",
+                                           "value",
+                                           "from"};
   std::mt19937 chance_;
 };
 
@@ -97,8 +119,18 @@ TEST(RandomPatches, StrategicMergeNeverStoresADirective) {
 TEST(RandomPatches, JsonPatchesOfAnyShapeAreAnswered) {
   Random random(2);
   const char* operations[] = {"add", "remove", "replace", "move", "copy", "test"};
-  const char* paths[] = {"", "/", "/spec", "/spec/containers", "/spec/containers/0", "/spec/containers/-", "/spec/containers/0/name",
-                         "/metadata/labels/a", "/metadata/finalizers/1", "/spec/containers/9/x", "/metadata/name/x", "x"};
+  const char* paths[] = {"",
+                         "/",
+                         "/spec",
+                         "/spec/containers",
+                         "/spec/containers/0",
+                         "/spec/containers/-",
+                         "/spec/containers/0/name",
+                         "/metadata/labels/a",
+                         "/metadata/finalizers/1",
+                         "/spec/containers/9/x",
+                         "/metadata/name/x",
+                         "x"};
   int applied = 0;
   for (int i = 0; i < 5'000; ++i) {
     Value patch = Value::array();
@@ -170,7 +202,8 @@ TEST(RandomPatches, ChangesOfTheSamePathsAreTakenForEachOtherAndNoOthers) {
     Value pod = random.pod();
     if (random.below(4) == 0) pod.mut("spec").set("emptyish", random.value(1));
     if (random.below(4) == 0) pod.set("status", random.below(2) == 0 ? Value::object() : Value());
-    if (random.below(4) == 0) pod.mut("metadata").set("creationTimestamp", random.below(2) == 0 ? Value() : Value("now"));
+    if (random.below(4) == 0)
+      pod.mut("metadata").set("creationTimestamp", random.below(2) == 0 ? Value() : Value("now"));
     if (random.below(6) == 0) pod.mut("spec").set("containers", random.value(2));
     if (random.below(6) == 0) pod.mut("metadata").set("labels", random.value(2));
     if (random.below(6) == 0) pod.mut("metadata").set("finalizers", random.value(2));
@@ -224,7 +257,8 @@ TEST(RandomPatches, ApplyingTwiceIsApplyingOnce) {
       for (const Manager& each : managers->entries()) {
         ASSERT_FALSE(each.set.empty());
         ASSERT_TRUE(each.set.without(there).empty())
-            << each.name << " owns " << json::encode(each.set.without(there).to_fields_v1()) << " of " << json::encode(live);
+            << each.name << " owns " << json::encode(each.set.without(there).to_fields_v1()) << " of "
+            << json::encode(live);
       }
     }
   }

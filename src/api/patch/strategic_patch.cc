@@ -30,7 +30,9 @@ constexpr std::string_view kSetElementOrder = "$setElementOrder";
 Error bad(std::string text) { return error(Code::kBadRequest, std::move(text)); }
 Error bad_kind(std::string_view expected, const Value& actual) {
   return bad("expected a " + std::string(expected) + ", but received a " +
-             (actual.is_object() ? "map" : actual.is_array() ? "slice" : actual.type_name()));
+             (actual.is_object()  ? "map"
+              : actual.is_array() ? "slice"
+                                  : actual.type_name()));
 }
 Error bad_directive(const Value& directive, const Value& in) {
   return api::plain_error("unknown patch type: " + go_text(directive) + " in map: " + go_text(in));
@@ -38,8 +40,8 @@ Error bad_directive(const Value& directive, const Value& in) {
 
 // How the members of one object, or the values of one map, are merged.
 struct Members {
-  const Type* type = nullptr;        // of an object
-  const Field* element = nullptr;    // of a map: every value
+  const Type* type = nullptr;      // of an object
+  const Field* element = nullptr;  // of a map: every value
   const Field* find(std::string_view key) const { return type ? type->find(key) : element; }
 };
 Members members_of(const Field* field) {
@@ -66,8 +68,8 @@ std::optional<std::string_view> directive_field(std::string_view key, std::strin
 // Position of `item` in `order`: by merge key, or, for scalars (empty key), by value; -1 where absent.
 long position(const List& order, const Value& item, const std::string& merge_key) {
   for (std::size_t i = 0; i < order.size(); ++i) {
-    bool same = merge_key.empty() ? order[i] == item
-                                  : !item[merge_key].is_null() && order[i][merge_key] == item[merge_key];
+    bool same =
+        merge_key.empty() ? order[i] == item : !item[merge_key].is_null() && order[i][merge_key] == item[merge_key];
     if (same) return static_cast<long>(i);
   }
   return -1;
@@ -276,7 +278,8 @@ Result<Value> Merger::merge_list(const Value& original, const Value& patch, cons
   }
   // Each element looks for its like among the others.
   if ((original.size() + patch.size()) * patch.size() > kMostComparisons) {
-    return error(Code::kTooLarge, "the patch merges lists of too many elements: " + std::to_string(patch.size()) + " into " + std::to_string(original.size()));
+    return error(Code::kTooLarge, "the patch merges lists of too many elements: " + std::to_string(patch.size()) +
+                                      " into " + std::to_string(original.size()));
   }
   const List server_order = list_of(original);
   if (!of_objects) {

@@ -78,8 +78,8 @@ TEST(StrategicPatch, DirectivesOnElements) {
   EXPECT_EQ(order(out["spec"]["containers"]), "side");
   out = patched(pod(), two_containers(), R"({"spec":{"containers":[{"$patch":"delete","name":"absent"}]}})");
   EXPECT_EQ(order(out["spec"]["containers"]), "web side");
-  out = patched(pod(), two_containers(),
-                R"({"spec":{"containers":[{"$patch":"replace"},{"name":"only","image":"z"}]}})");
+  out =
+      patched(pod(), two_containers(), R"({"spec":{"containers":[{"$patch":"replace"},{"name":"only","image":"z"}]}})");
   EXPECT_EQ(out["spec"]["containers"], j(R"([{"name":"only","image":"z"}])"));
   out = patched(pod(), two_containers(), R"({"spec":{"containers":[{"$patch":"merge","name":"web","image":"z"}]}})");
   EXPECT_EQ(out["spec"]["containers"][0]["image"].str(), "z");

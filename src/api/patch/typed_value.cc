@@ -39,12 +39,9 @@ bool Place::is_leaf(const Value& value) const {
   switch (shape_) {
     case Shape::kObject:
     case Shape::kMap:
-    case Shape::kList:
-      return false;
-    case Shape::kRaw:
-      return !value.is_object();  // lists without a schema are atomic
-    default:
-      return true;
+    case Shape::kList: return false;
+    case Shape::kRaw: return !value.is_object();  // lists without a schema are atomic
+    default: return true;
   }
 }
 
@@ -89,22 +86,16 @@ Result<std::string> Place::key_of(const Value& item) const {
 std::string_view Place::expected() const {
   switch (shape_) {
     case Shape::kObject:
-    case Shape::kMap:
-      return "map";
-    case Shape::kList:
-      return "list";
-    case Shape::kBool:
-      return "boolean";
+    case Shape::kMap: return "map";
+    case Shape::kList: return "list";
+    case Shape::kBool: return "boolean";
     case Shape::kInt32:
     case Shape::kInt64:
-    case Shape::kDouble:
-      return "numeric (int or float)";
+    case Shape::kDouble: return "numeric (int or float)";
     case Shape::kRaw:
     case Shape::kQuantity:
-    case Shape::kIntOrString:
-      return "";
-    default:
-      return "string";
+    case Shape::kIntOrString: return "";
+    default: return "string";
   }
 }
 
@@ -289,7 +280,7 @@ std::optional<Value> merge(const Place& place, const Value* under, const Value* 
   if (!under || !over) return over ? std::optional<Value>(*over) : under ? std::optional<Value>(*under) : std::nullopt;
   const Value& sample = is_empty_container(over) ? *under : *over;
   if (place.is_leaf(sample) || (is_empty_container(under) && is_empty_container(over))) return *over;
-  if (over->is_null()) return *under;   // nothing is said about what is below
+  if (over->is_null()) return *under;  // nothing is said about what is below
   if (under->is_null()) return *over;
   if (under->type() != over->type()) return *over;
   if (sample.is_array()) return merge_elements(place, *under, *over);
@@ -363,7 +354,8 @@ Status check(const Place& place, const Value& value, FieldPath& path) {
   };
   if (!place.accepts(value)) {
     const std::string_view want = place.expected();
-    return here("expected " + std::string(want.empty() ? "a scalar" : want) + ", got &value.valueUnstructured{Value:" + go_syntax(value) + "}");
+    return here("expected " + std::string(want.empty() ? "a scalar" : want) +
+                ", got &value.valueUnstructured{Value:" + go_syntax(value) + "}");
   }
   if (value.is_array() && place.associative()) {
     std::set<std::string> keys;

@@ -50,7 +50,8 @@ struct Comparison {
 
 // The member as compare() sees it. A struct held by value, and whatever is written even where empty, is always there in
 // an object that is there. Null: nothing. `field`: place.member_field(name).
-const Value* member_or_absent(const Place& place, const schema::Field* field, const Value* object, std::string_view name);
+const Value* member_or_absent(const Place& place, const schema::Field* field, const Value* object,
+                              std::string_view name);
 
 FieldSet field_set_of(const Place& root, const Value& value);
 Comparison compare(const Place& root, const Value& before, const Value& after);

@@ -19,8 +19,8 @@ constexpr std::size_t kMaxUnknown = 100;
 // Where the walk is. Lives on the stack; text is made of it only when something is reported.
 struct Frame {
   const Frame* parent = nullptr;
-  std::string_view name;     // a field's or map key's name
-  long index = -1;           // of a list element; then there is no name
+  std::string_view name;        // a field's or map key's name
+  long index = -1;              // of a list element; then there is no name
   const Type* owner = nullptr;  // of a field: the type it belongs to; null: map key or index
   const Field* field = nullptr;
 };
@@ -99,7 +99,8 @@ bool plain_quantity(std::string_view text) {
 
 class Decoder {
  public:
-  explicit Decoder(DecodeProblems* problems, bool keeps_empty = false) : problems_(problems), keeps_empty_(keeps_empty) {}
+  explicit Decoder(DecodeProblems* problems, bool keeps_empty = false)
+      : problems_(problems), keeps_empty_(keeps_empty) {}
 
   enum class Action { kKeep, kReplace, kDrop };
 
@@ -107,7 +108,7 @@ class Decoder {
   Action object(const Type& type, const Value& in, const Frame* at, Value& out);
   Action field(const Field& field, const Value& in, const Frame* at, Value& out);
 
-  std::string failure;       // the first; empty: none
+  std::string failure;      // the first; empty: none
   bool kept_empty = false;  // an empty list or map
 
  private:
@@ -251,9 +252,9 @@ Action Decoder::scalar(const Field& field, const Value& in, const Frame* at, Val
 }
 
 Action Decoder::integer(const Field& field, const Value& in, const Frame* at) {
-  bool fits = in.is_int() && (field.shape == Shape::kInt64 ||
-                              (in.as_int() >= std::numeric_limits<std::int32_t>::min() &&
-                               in.as_int() <= std::numeric_limits<std::int32_t>::max()));
+  bool fits =
+      in.is_int() && (field.shape == Shape::kInt64 || (in.as_int() >= std::numeric_limits<std::int32_t>::min() &&
+                                                       in.as_int() <= std::numeric_limits<std::int32_t>::max()));
   if (!fits) {
     wrong_type(in, field, at);
     return Action::kKeep;
@@ -261,8 +262,8 @@ Action Decoder::integer(const Field& field, const Value& in, const Frame* at) {
   return drop_if(field, in.as_int() == 0);
 }
 
-// Where Go's decoder stops in `text` (which has no line ends), or -1: at a foreign character, in the group that is cut short, or
-// behind padding that is not the end.
+// Where Go's decoder stops in `text` (which has no line ends), or -1: at a foreign character, in the group that is cut
+// short, or behind padding that is not the end.
 long bad_base64_at(std::string_view text) {
   static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const std::size_t end = std::min(text.find_first_not_of(kAlphabet), text.size());
@@ -421,7 +422,8 @@ void share_empty_members(const Type& type, Value& before, const Value& after) {
 }
 
 void share_empty(const Field& field, Value& before, const Value& after) {
-  if (field.shape == Shape::kObject && before.is_object() && after.is_object()) return share_empty_members(*field.type, before, after);
+  if (field.shape == Shape::kObject && before.is_object() && after.is_object())
+    return share_empty_members(*field.type, before, after);
   if (field.shape == Shape::kList && before.is_array() && after.is_array()) {
     for (std::size_t i = 0; i < before.size() && i < after.size(); ++i) {
       if (before[i] != after[i]) share_empty(*field.element, before.mut(i), after[i]);
@@ -429,7 +431,8 @@ void share_empty(const Field& field, Value& before, const Value& after) {
   }
   if (field.shape == Shape::kMap && before.is_object() && after.is_object()) {
     for (json::Entry entry : after.entries()) {
-      if (before.contains(entry.key) && before[entry.key] != entry.value) share_empty(*field.element, before.mut(entry.key), entry.value);
+      if (before.contains(entry.key) && before[entry.key] != entry.value)
+        share_empty(*field.element, before.mut(entry.key), entry.value);
     }
   }
 }

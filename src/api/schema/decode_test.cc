@@ -68,12 +68,14 @@ TEST(Decode, DropsNullsAndEmptyValuesWhereGoWould) {
 }
 
 TEST(Decode, EmptyListsAndMapsThatWereGivenCanBeKept) {
-  const Value in = json_of(pod_with(R"({"volumes":[],"nodeSelector":{},"containers":[{"name":"c","image":"","env":[]}]})"));
+  const Value in =
+      json_of(pod_with(R"({"volumes":[],"nodeSelector":{},"containers":[{"name":"c","image":"","env":[]}]})"));
   bool any = false;
   auto kept = decode_with_empty(kind_of(in), in, nullptr, any);
   ASSERT_TRUE(kept.ok());
   EXPECT_TRUE(any);
-  EXPECT_EQ((*kept)["spec"], json_of(R"({"volumes":[],"nodeSelector":{},"containers":[{"name":"c","env":[],"resources":{}}]})"));
+  EXPECT_EQ((*kept)["spec"],
+            json_of(R"({"volumes":[],"nodeSelector":{},"containers":[{"name":"c","env":[],"resources":{}}]})"));
   const Value plain = without_empty(kind_of(in), *kept);
   EXPECT_EQ(plain, decode(kind_of(in), in, nullptr).value());
   ASSERT_TRUE(decode_with_empty(kind_of(in), plain, nullptr, any).ok());
@@ -104,8 +106,8 @@ TEST(Decode, TimesAreUtcAndWhole) {
   EXPECT_EQ(out["firstTimestamp"].as_string(), "2026-01-31T23:59:59Z");
   EXPECT_EQ(out["eventTime"].as_string(), "2026-01-02T03:04:05.123456Z");
   EXPECT_TRUE(out.contains("lastTimestamp") && out["lastTimestamp"].is_null());  // as Go writes a zero time
-  Value zero = decoded(
-      R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":"0001-01-01T00:00:00Z"}})");
+  Value zero =
+      decoded(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":"0001-01-01T00:00:00Z"}})");
   EXPECT_EQ(zero["metadata"], Value::object());
 }
 
@@ -144,13 +146,15 @@ TEST(Decode, RefusalsReadLikeGos) {
   EXPECT_EQ(refusal(pod_with("7")),
             pod + "json: cannot unmarshal number into Go struct field Pod.spec of type v1.PodSpec");
   EXPECT_EQ(refusal(pod_with(R"({"nodeSelector":[1]})")),
-            pod + "json: cannot unmarshal array into Go struct field PodSpec.spec.nodeSelector of type "
-                  "map[string]string");
+            pod +
+                "json: cannot unmarshal array into Go struct field PodSpec.spec.nodeSelector of type "
+                "map[string]string");
   EXPECT_EQ(refusal(pod_with(R"({"overhead":{"cpu":"abc"}})")),
             pod + "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
   EXPECT_EQ(refusal(pod_with(R"({"containers":[{"livenessProbe":{"tcpSocket":{"port":true}}}]})")),
-            pod + "json: cannot unmarshal bool into Go struct field "
-                  "TCPSocketAction.spec.containers.livenessProbe.ProbeHandler.tcpSocket.port of type int32");
+            pod +
+                "json: cannot unmarshal bool into Go struct field "
+                "TCPSocketAction.spec.containers.livenessProbe.ProbeHandler.tcpSocket.port of type int32");
   EXPECT_EQ(refusal(R"({"apiVersion":"apps/v1","kind":"Deployment","spec":{"paused":"x"}})"),
             "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal string into Go "
             "struct field DeploymentSpec.spec.paused of type bool");
@@ -159,9 +163,10 @@ TEST(Decode, RefusalsReadLikeGos) {
   EXPECT_EQ(refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":"x"}})"),
             "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: parsing time \"x\" as "
             "\"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"");
-  EXPECT_EQ(refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":5}})"),
-            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct "
-            "field ObjectMeta.metadata.creationTimestamp of type string");
+  EXPECT_EQ(
+      refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":5}})"),
+      "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct "
+      "field ObjectMeta.metadata.creationTimestamp of type string");
 }
 
 TEST(Decode, RefusedTimesNameThePiece) {
@@ -176,16 +181,20 @@ TEST(Decode, RefusedTimesNameThePiece) {
       {"2020-01-01T00:00:00Z ", R"("2020-01-01T00:00:00Z ": extra text: " ")"},
   };
   for (const auto& [text, words] : cases) {
-    EXPECT_EQ(refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":")" + std::string(text) + "\"}}"), head + words);
+    EXPECT_EQ(refusal(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"creationTimestamp":")" + std::string(text) +
+                      "\"}}"),
+              head + words);
   }
-  EXPECT_EQ(refusal(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","spec":{"renewTime":"2020-01-01T00:00:00Z"}})"),
-            "Lease in version \"v1\" cannot be handled as a Lease: parsing time \"2020-01-01T00:00:00Z\" as "
-            "\"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\"");
+  EXPECT_EQ(
+      refusal(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","spec":{"renewTime":"2020-01-01T00:00:00Z"}})"),
+      "Lease in version \"v1\" cannot be handled as a Lease: parsing time \"2020-01-01T00:00:00Z\" as "
+      "\"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\"");
 }
 
 TEST(Decode, RefusedBase64NamesTheByte) {
   auto byte_of = [](std::string_view data) {
-    const std::string text = refusal(R"({"apiVersion":"v1","kind":"Secret","data":{"a":")" + std::string(data) + "\"}}");
+    const std::string text =
+        refusal(R"({"apiVersion":"v1","kind":"Secret","data":{"a":")" + std::string(data) + "\"}}");
     return text.substr(text.rfind(' ') + 1);
   };
   EXPECT_EQ(byte_of("a"), "0");

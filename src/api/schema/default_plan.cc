@@ -12,7 +12,8 @@ namespace {
 bool has_default(const Field& field) { return !field.default_value.is_null(); }
 // Amounts of the core group's types are rounded; others (a RuntimeClass's overhead) stay as they are.
 bool is_rounded(const Type& type, const Field& field) {
-  return field.shape == Shape::kMap && field.element->shape == Shape::kQuantity && type.name.starts_with("io.k8s.api.core.");
+  return field.shape == Shape::kMap && field.element->shape == Shape::kQuantity &&
+         type.name.starts_with("io.k8s.api.core.");
 }
 // The type of the objects held directly, or as elements of a list or map; null: none.
 const Type* member_type(const Field& field) {

@@ -61,7 +61,8 @@ bool name_component(std::string_view text) {
 bool valid_host(std::string_view text) {
   if (text.starts_with('[')) return true;
   const Cut port = cut(text, ":");
-  if (port.found && (port.after.empty() || port.after.find_first_not_of("0123456789") != std::string_view::npos)) return false;
+  if (port.found && (port.after.empty() || port.after.find_first_not_of("0123456789") != std::string_view::npos))
+    return false;
   for (std::string_view part : split(port.before, '.')) {
     const std::string label = lower(part);
     if (label.empty() || label.front() == '-' || label.back() == '-') return false;
@@ -73,8 +74,9 @@ bool valid_host(std::string_view text) {
 bool valid_repository(std::string_view name) {
   auto parts = split(name, '/');
   std::size_t first = 0;
-  if (parts.size() > 1 && valid_host(parts[0]) && (parts[0].find_first_of(".:") != std::string_view::npos || parts[0] == "localhost" ||
-                           lower(parts[0]) != parts[0])) {
+  if (parts.size() > 1 && valid_host(parts[0]) &&
+      (parts[0].find_first_of(".:") != std::string_view::npos || parts[0] == "localhost" ||
+       lower(parts[0]) != parts[0])) {
     first = 1;  // a registry host
   }
   for (std::size_t i = first; i < parts.size(); ++i) {

@@ -97,7 +97,10 @@ struct Difference {
   const char* reason;
 };
 const Difference kDifferences[] = {
-    {"Namespace", "", {"metadata", "labels", "kubernetes.io/metadata.name"}, "\"n1\"",
+    {"Namespace",
+     "",
+     {"metadata", "labels", "kubernetes.io/metadata.name"},
+     "\"n1\"",
      "since 1.21 a namespace carries its name as a label"},
     {"Job", "j", {"spec", "completionMode"}, "\"NonIndexed\"", "field of 1.21"},
     {"Job", "j", {"spec", "suspend"}, "false", "field of 1.21"},
@@ -109,8 +112,8 @@ const Difference kDifferences[] = {
 };
 // Recorded kinds that Berth does not serve.
 const std::set<std::string> kNotServed = {
-    "NetworkPolicy", "Ingress",
-    "MutatingWebhookConfiguration", "CustomResourceDefinition", "ClusterRole", "RoleBinding"};
+    "NetworkPolicy", "Ingress",    "MutatingWebhookConfiguration", "CustomResourceDefinition",
+    "ClusterRole",   "RoleBinding"};
 
 TEST(Defaults, AsRecorded) {
   std::ifstream file(std::string(BERTH_SOURCE_DIR) + "/tests/data/recorded/defaults.jsonl");
@@ -208,7 +211,8 @@ TEST(Defaults, DaemonSetStrategies) {
   auto spec = [](std::string_view given) {
     return made_of(R"({"apiVersion":"apps/v1","kind":"DaemonSet","spec":)" + std::string(given) + "}")["spec"];
   };
-  EXPECT_EQ(spec("{}")["updateStrategy"], json_of(R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":0}})"));
+  EXPECT_EQ(spec("{}")["updateStrategy"],
+            json_of(R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":0}})"));
   EXPECT_EQ(spec("{}")["revisionHistoryLimit"], Value(10));
   EXPECT_EQ(spec(R"({"updateStrategy":{"rollingUpdate":{"maxSurge":"10%"}}})")["updateStrategy"],
             json_of(R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":"10%"}})"));

@@ -23,7 +23,8 @@ std::map<std::string, bool, std::less<>> defaults() {
     for (std::string_view line : split(text, '\n')) {
       if (line.empty() || line.starts_with('#')) continue;
       const std::vector<std::string_view> words = split(line, ' ');
-      BERTH_CHECK(words.size() == 3 && (words[2] == "on" || words[2] == "off"), "schema/*.gates: a line is not NAME STAGE on|off");
+      BERTH_CHECK(words.size() == 3 && (words[2] == "on" || words[2] == "off"),
+                  "schema/*.gates: a line is not NAME STAGE on|off");
       out.emplace(words[0], words[2] == "on");
     }
   }
@@ -120,12 +121,14 @@ Result<void> FeatureGates::set(std::string_view text) {
       return error(Code::kInvalid, "--feature-gates: expected NAME=true or NAME=false, found " + quoted(part));
     }
     auto known = kDefaults.find(pair.before);
-    if (known == kDefaults.end()) return error(Code::kInvalid, "--feature-gates: Kubernetes 1.36 has no feature gate " + quoted(pair.before));
+    if (known == kDefaults.end())
+      return error(Code::kInvalid, "--feature-gates: Kubernetes 1.36 has no feature gate " + quoted(pair.before));
     const bool on = pair.after == "true";
     const bool obeyed = std::find(std::begin(kObeyed), std::end(kObeyed), pair.before) != std::end(kObeyed);
     if (on != known->second && !obeyed) {
       std::vector<std::string> names(std::begin(kObeyed), std::end(kObeyed));
-      return error(Code::kInvalid, "--feature-gates: " + std::string(pair.before) + " is always " + (known->second ? "on" : "off") +
+      return error(Code::kInvalid, "--feature-gates: " + std::string(pair.before) + " is always " +
+                                       (known->second ? "on" : "off") +
                                        " in Berth; these can be set: " + join(names, ", "));
     }
     wanted[std::string(pair.before)] = on;

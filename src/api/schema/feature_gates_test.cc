@@ -43,7 +43,8 @@ TEST(FeatureGates, AGateThatIsOnKeepsItsFields) {
 TEST(FeatureGates, ListsAreReachedWhereverTheyAre) {
   const Kind& pod = *builtin().find_kind("v1", "Pod");
   auto volumes = [](std::string_view source) {
-    return parsed(R"({"spec":{"volumes":[{"name":"a","emptyDir":{}},{"name":"b","projected":{"sources":[)" + std::string(source) + "]}}]}}");
+    return parsed(R"({"spec":{"volumes":[{"name":"a","emptyDir":{}},{"name":"b","projected":{"sources":[)" +
+                  std::string(source) + "]}}]}}");
   };
   Value object = volumes(R"({"clusterTrustBundle":{"path":"p"},"secret":{"name":"s"}})");
   drop_disabled(pod, FeatureGates(), Value(), object);
@@ -53,8 +54,9 @@ TEST(FeatureGates, ListsAreReachedWhereverTheyAre) {
 TEST(FeatureGates, OnlyWhatIsObeyedCanBeSet) {
   FeatureGates gates;
   EXPECT_TRUE(gates.set("HPAScaleToZero=false,APIServerTracing=true").ok());
-  EXPECT_EQ(gates.set("HPAScaleToZero=true").error().message,
-            "--feature-gates: HPAScaleToZero is always off in Berth; these can be set: ContainerStopSignals, MaxUnavailableStatefulSet");
+  EXPECT_EQ(
+      gates.set("HPAScaleToZero=true").error().message,
+      "--feature-gates: HPAScaleToZero is always off in Berth; these can be set: ContainerStopSignals, MaxUnavailableStatefulSet");
   EXPECT_EQ(gates.set("Bogus=true").error().message, "--feature-gates: Kubernetes 1.36 has no feature gate \"Bogus\"");
   EXPECT_EQ(gates.set("MaxUnavailableStatefulSet").error().message,
             "--feature-gates: expected NAME=true or NAME=false, found \"MaxUnavailableStatefulSet\"");

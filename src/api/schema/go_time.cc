@@ -9,7 +9,9 @@
 namespace berth::api::schema {
 namespace {
 
-bool digit(std::string_view text, std::size_t at) { return at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])) != 0; }
+bool digit(std::string_view text, std::size_t at) {
+  return at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])) != 0;
+}
 bool digits(std::string_view text, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     if (!digit(text, i)) return false;
@@ -25,7 +27,7 @@ struct Piece {
   std::string_view what;  // is out of range
 };
 constexpr Piece kPieces[] = {
-    {"2006", "-", 4, 4, 0, 9999, "year"}, {"01", "-", 2, 2, 1, 12, "month"}, {"02", "T", 2, 2, 0, 99, "day"},
+    {"2006", "-", 4, 4, 0, 9999, "year"}, {"01", "-", 2, 2, 1, 12, "month"},  {"02", "T", 2, 2, 0, 99, "day"},
     {"15", ":", 1, 2, 0, 23, "hour"},     {"04", ":", 2, 2, 0, 59, "minute"}, {"05", "", 2, 2, 0, 59, "second"},
 };
 
@@ -73,7 +75,8 @@ struct Walk {
       rest.remove_prefix(1);
       return {};
     }
-    const bool formed = rest.size() >= 6 && (rest[0] == '+' || rest[0] == '-') && digits(rest.substr(1), 2) && rest[3] == ':' && digits(rest.substr(4), 2);
+    const bool formed = rest.size() >= 6 && (rest[0] == '+' || rest[0] == '-') && digits(rest.substr(1), 2) &&
+                        rest[3] == ':' && digits(rest.substr(4), 2);
     if (!formed) return cannot("Z07:00");
     if (rest.substr(1, 2) > "24") return beyond("time zone offset hour");
     if (rest.substr(4, 2) > "60") return beyond("time zone offset minute");
@@ -93,8 +96,11 @@ std::string go_time_problem(std::string_view text, bool micro) {
   if (std::string problem = walk.fraction(micro); !problem.empty()) return problem;
   if (std::string problem = walk.zone(); !problem.empty()) return problem;
   if (!walk.rest.empty()) return walk.head + ": extra text: " + quoted(walk.rest);
-  const auto part = [&](std::size_t at, std::size_t count) { return static_cast<unsigned>(parse_int(text.substr(at, count)).value()); };
-  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(part(0, 4))), std::chrono::month(part(5, 2)), std::chrono::day(part(8, 2))};
+  const auto part = [&](std::size_t at, std::size_t count) {
+    return static_cast<unsigned>(parse_int(text.substr(at, count)).value());
+  };
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(part(0, 4))),
+                                         std::chrono::month(part(5, 2)), std::chrono::day(part(8, 2))};
   return date.ok() ? std::string() : walk.beyond("day");
 }
 

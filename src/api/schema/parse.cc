@@ -31,9 +31,7 @@ bool Kind::has_subresource(std::string_view name) const {
   return std::find(subresources.begin(), subresources.end(), name) != subresources.end();
 }
 
-bool Kind::has_verb(std::string_view verb) const {
-  return std::find(verbs.begin(), verbs.end(), verb) != verbs.end();
-}
+bool Kind::has_verb(std::string_view verb) const { return std::find(verbs.begin(), verbs.end(), verb) != verbs.end(); }
 
 const Subresource* Kind::subresource(std::string_view name) const {
   for (const Subresource& sub : subresource_details) {
@@ -215,8 +213,7 @@ std::vector<Loader::Line> Loader::lines_of(std::string_view text) {
   return lines;
 }
 
-Result<std::unique_ptr<Schema>> Loader::load(
-    const std::vector<std::pair<std::string_view, std::string_view>>& files) {
+Result<std::unique_ptr<Schema>> Loader::load(const std::vector<std::pair<std::string_view, std::string_view>>& files) {
   for (const auto& [name, text] : files) {
     files_.push_back(File{.name = name});
     files_.back().lines = lines_of(text);
@@ -604,7 +601,8 @@ void Loader::derive_gates() {
     changed = false;
     for (auto& type : schema_->own_types()) {
       if (type->gated) continue;
-      type->gated = std::any_of(type->fields.begin(), type->fields.end(), [&](const Field& field) { return !field.gate.empty() || reaches(&field); });
+      type->gated = std::any_of(type->fields.begin(), type->fields.end(),
+                                [&](const Field& field) { return !field.gate.empty() || reaches(&field); });
       changed = changed || type->gated;
     }
   }

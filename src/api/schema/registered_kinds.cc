@@ -17,7 +17,8 @@ namespace {
 using Kinds = std::map<std::string_view, std::set<std::string_view>, std::less<>>;
 
 Kinds read_kinds() {
-  static constexpr std::string_view kEverywhere[] = {"CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"};
+  static constexpr std::string_view kEverywhere[] = {"CreateOptions", "DeleteOptions", "GetOptions", "ListOptions",
+                                                     "PatchOptions",  "UpdateOptions", "WatchEvent"};
   Kinds out;
   for (const auto& [file, text] : embedded_registered_kinds()) {
     for (std::string_view line : split(text, '\n')) {

@@ -1,6 +1,6 @@
 #pragma once
-// The kinds that Kubernetes 1.36 knows by name, served here or not (schema/kubernetes-1.36.kinds): an object of such a kind in
-// the wrong place is answered differently from one of a kind that does not exist.
+// The kinds that Kubernetes 1.36 knows by name, served here or not (schema/kubernetes-1.36.kinds): an object of such a
+// kind in the wrong place is answered differently from one of a kind that does not exist.
 
 #include <string_view>
 

@@ -18,31 +18,40 @@ namespace berth::api::schema {
 struct Type;
 
 enum class Shape {
-  kString, kBool, kInt32, kInt64, kDouble, kBytes,  // kBytes: base64 text
-  kQuantity, kIntOrString, kTime, kMicroTime, kDuration,
-  kObject,     // of `type`
-  kList,       // of `element`
-  kMap,        // string -> `element`
-  kRaw,        // any JSON (RawExtension, FieldsV1, JSON)
+  kString,
+  kBool,
+  kInt32,
+  kInt64,
+  kDouble,
+  kBytes,  // kBytes: base64 text
+  kQuantity,
+  kIntOrString,
+  kTime,
+  kMicroTime,
+  kDuration,
+  kObject,  // of `type`
+  kList,    // of `element`
+  kMap,     // string -> `element`
+  kRaw,     // any JSON (RawExtension, FieldsV1, JSON)
 };
 
 // For lists: x-kubernetes-list-type and the strategic-merge strategy of 1.36's tags.
 enum class ListType { kAtomic, kSet, kMap };
 
 struct Field {
-  std::string name;           // JSON
+  std::string name;  // JSON
   Shape shape = Shape::kString;
-  const Type* type = nullptr; // kObject: the type; otherwise null
+  const Type* type = nullptr;      // kObject: the type; otherwise null
   std::unique_ptr<Field> element;  // kList, kMap: shape and type of an element (its name is empty)
-  std::string description;    // our own words; may be empty for elements
+  std::string description;         // our own words; may be empty for elements
 
-  bool required = false;      // no +optional / omitempty upstream
-  bool pointer = false;       // zero values (false, 0, "") that were given are kept, and told apart from absent ones
-  bool omit_empty = true;     // not a pointer: zero values are dropped; false: they are written even where absent
-  Value absent_value;         // what a Go round trip writes where nothing was given: {}, 0, ""; null: nothing
-  bool null_absent = false;   // the same writes null there
-  std::string gate;           // the feature gate that it is kept by; empty: always kept (feature_gates.h)
-  Value default_value;        // null: none. Defaults that depend on other fields are code (defaults.h)
+  bool required = false;     // no +optional / omitempty upstream
+  bool pointer = false;      // zero values (false, 0, "") that were given are kept, and told apart from absent ones
+  bool omit_empty = true;    // not a pointer: zero values are dropped; false: they are written even where absent
+  Value absent_value;        // what a Go round trip writes where nothing was given: {}, 0, ""; null: nothing
+  bool null_absent = false;  // the same writes null there
+  std::string gate;          // the feature gate that it is kept by; empty: always kept (feature_gates.h)
+  Value default_value;       // null: none. Defaults that depend on other fields are code (defaults.h)
   std::vector<std::string> enum_values;
 
   ListType list_type = ListType::kAtomic;
@@ -52,29 +61,29 @@ struct Field {
   bool patch_retain_keys = false;          // patchStrategy=retainKeys
   bool patch_replace = false;              // patchStrategy=replace: also the default of everything but objects and maps
   std::string patch_merge_key;
-  bool atomic_map = false;                 // +structType=atomic / +mapType=atomic
+  bool atomic_map = false;  // +structType=atomic / +mapType=atomic
 
-  int proto_number = 0;       // 0: not in the protobuf message (kind, apiVersion)
-  int proto_outer = 0;        // for fields of an embedded message: that message's own number; 0: none
-  std::string embedded;       // ... and the name of its Go type, where the schema gives it
-  std::string proto_wire;     // "bytes", "varint", "fixed64"
-  std::string go_type;        // as Go's JSON decoder names it in errors: "[]v1.Container", "int32"
+  int proto_number = 0;    // 0: not in the protobuf message (kind, apiVersion)
+  int proto_outer = 0;     // for fields of an embedded message: that message's own number; 0: none
+  std::string embedded;    // ... and the name of its Go type, where the schema gives it
+  std::string proto_wire;  // "bytes", "varint", "fixed64"
+  std::string go_type;     // as Go's JSON decoder names it in errors: "[]v1.Container", "int32"
 };
 
 struct Type {
-  std::string name;           // "io.k8s.api.apps.v1.StatefulSetSpec" (the OpenAPI definition name)
+  std::string name;  // "io.k8s.api.apps.v1.StatefulSetSpec" (the OpenAPI definition name)
   std::string description;
-  std::vector<Field> fields;  // in upstream's order; inline structs are flattened
-  bool atomic = false;        // +structType=atomic
+  std::vector<Field> fields;                        // in upstream's order; inline structs are flattened
+  bool atomic = false;                              // +structType=atomic
   std::vector<std::pair<int, std::string>> embeds;  // embedded messages: number, name of the Go type
   const Field* find(std::string_view json_name) const;
   std::string_view short_name() const;  // "StatefulSetSpec"
 
   // Derived by the loader.
-  std::vector<const Field*> by_name;    // in key order
-  Value zero;                           // what {} becomes: an object of the fields' absent values
+  std::vector<const Field*> by_name;             // in key order
+  Value zero;                                    // what {} becomes: an object of the fields' absent values
   const struct DefaultPlan* defaults = nullptr;  // null: nothing to do in here or below
-  bool gated = false;                   // a field in here or below has a gate
+  bool gated = false;                            // a field in here or below has a gate
 };
 
 struct Subresource {

@@ -174,29 +174,61 @@ TEST(SchemaFile, ErrorsNameFileAndLine) {
 TEST(Builtin, ServesTheKindsInUpstreamsOrder) {
   std::vector<std::string> found;
   for (const Kind* kind : builtin().kinds()) found.push_back(kind->api_version() + " " + kind->plural);
-  EXPECT_EQ(found, (std::vector<std::string>{
-                       "v1 bindings", "v1 componentstatuses", "v1 configmaps", "v1 endpoints", "v1 events", "v1 limitranges", "v1 namespaces", "v1 nodes",
-                       "v1 persistentvolumeclaims", "v1 persistentvolumes", "v1 pods", "v1 podtemplates", "v1 replicationcontrollers", "v1 resourcequotas", "v1 secrets",
-                       "v1 serviceaccounts", "v1 services", "apps/v1 controllerrevisions", "apps/v1 daemonsets", "apps/v1 deployments",
-                       "apps/v1 replicasets", "apps/v1 statefulsets", "events.k8s.io/v1 events",
-                       "authentication.k8s.io/v1 selfsubjectreviews", "authentication.k8s.io/v1 tokenreviews",
-                       "authorization.k8s.io/v1 localsubjectaccessreviews",
-                       "authorization.k8s.io/v1 selfsubjectaccessreviews",
-                       "authorization.k8s.io/v1 selfsubjectrulesreviews",
-                       "authorization.k8s.io/v1 subjectaccessreviews", "autoscaling/v2 horizontalpodautoscalers",
-                       "autoscaling/v1 horizontalpodautoscalers", "batch/v1 cronjobs", "batch/v1 jobs", "policy/v1 poddisruptionbudgets",
-                       "storage.k8s.io/v1 storageclasses", "scheduling.k8s.io/v1 priorityclasses", "coordination.k8s.io/v1 leases",
-                       "node.k8s.io/v1 runtimeclasses", "discovery.k8s.io/v1 endpointslices", "metrics.k8s.io/v1beta1 nodes", "metrics.k8s.io/v1beta1 pods"}));
-  for (auto [version, kind] : {std::pair("autoscaling/v1", "Scale"), {"policy/v1", "Eviction"}, {"v1", "Status"},
-                               {"v1", "DeleteOptions"}, {"authentication.k8s.io/v1", "TokenRequest"},
-                               {"v1", "PodList"}, {"apps/v1", "StatefulSetList"}}) {
+  EXPECT_EQ(found, (std::vector<std::string>{"v1 bindings",
+                                             "v1 componentstatuses",
+                                             "v1 configmaps",
+                                             "v1 endpoints",
+                                             "v1 events",
+                                             "v1 limitranges",
+                                             "v1 namespaces",
+                                             "v1 nodes",
+                                             "v1 persistentvolumeclaims",
+                                             "v1 persistentvolumes",
+                                             "v1 pods",
+                                             "v1 podtemplates",
+                                             "v1 replicationcontrollers",
+                                             "v1 resourcequotas",
+                                             "v1 secrets",
+                                             "v1 serviceaccounts",
+                                             "v1 services",
+                                             "apps/v1 controllerrevisions",
+                                             "apps/v1 daemonsets",
+                                             "apps/v1 deployments",
+                                             "apps/v1 replicasets",
+                                             "apps/v1 statefulsets",
+                                             "events.k8s.io/v1 events",
+                                             "authentication.k8s.io/v1 selfsubjectreviews",
+                                             "authentication.k8s.io/v1 tokenreviews",
+                                             "authorization.k8s.io/v1 localsubjectaccessreviews",
+                                             "authorization.k8s.io/v1 selfsubjectaccessreviews",
+                                             "authorization.k8s.io/v1 selfsubjectrulesreviews",
+                                             "authorization.k8s.io/v1 subjectaccessreviews",
+                                             "autoscaling/v2 horizontalpodautoscalers",
+                                             "autoscaling/v1 horizontalpodautoscalers",
+                                             "batch/v1 cronjobs",
+                                             "batch/v1 jobs",
+                                             "policy/v1 poddisruptionbudgets",
+                                             "storage.k8s.io/v1 storageclasses",
+                                             "scheduling.k8s.io/v1 priorityclasses",
+                                             "coordination.k8s.io/v1 leases",
+                                             "node.k8s.io/v1 runtimeclasses",
+                                             "discovery.k8s.io/v1 endpointslices",
+                                             "metrics.k8s.io/v1beta1 nodes",
+                                             "metrics.k8s.io/v1beta1 pods"}));
+  for (auto [version, kind] : {std::pair("autoscaling/v1", "Scale"),
+                               {"policy/v1", "Eviction"},
+                               {"v1", "Status"},
+                               {"v1", "DeleteOptions"},
+                               {"authentication.k8s.io/v1", "TokenRequest"},
+                               {"v1", "PodList"},
+                               {"apps/v1", "StatefulSetList"}}) {
     EXPECT_NE(builtin().find_kind(version, kind), nullptr) << kind;
   }
 }
 
 TEST(Builtin, EverySubresourceKindIsKnownOrAConnection) {
-  const std::set<std::string> connections = {"PodAttachOptions", "PodExecOptions", "PodPortForwardOptions",
-                                             "PodProxyOptions", "NodeProxyOptions", "ServiceProxyOptions"};
+  const std::set<std::string> connections = {"PodAttachOptions", "PodExecOptions",   "PodPortForwardOptions",
+                                             "PodProxyOptions",  "NodeProxyOptions", "ServiceProxyOptions"};
   for (const Kind* kind : builtin().kinds()) {
     for (const Subresource& sub : kind->subresource_details) {
       std::string version = sub.group.empty() ? sub.version : sub.group + "/" + sub.version;

@@ -28,9 +28,7 @@ Value texts(const List& list) {
   return made;
 }
 
-std::string code_text(int code) {
-  return code == 201 ? "Created" : code == 202 ? "Accepted" : "OK";
-}
+std::string code_text(int code) { return code == 201 ? "Created" : code == 202 ? "Accepted" : "OK"; }
 
 Value parameter(const Parameter& p, Dialect dialect) {
   Value made = Value::object({{"name", p.name}, {"in", p.in_path ? "path" : "query"}, {"description", p.description}});
@@ -69,8 +67,8 @@ Value operation_v2(const Operation& op, std::string_view tag, Definitions& defin
   }
   for (int code : op.codes) {
     Value schema = op.response.empty() ? Value::object({{"type", "string"}}) : definitions.reference(op.response);
-    made.mut("responses").set(std::to_string(code),
-                              Value::object({{"description", code_text(code)}, {"schema", std::move(schema)}}));
+    made.mut("responses")
+        .set(std::to_string(code), Value::object({{"description", code_text(code)}, {"schema", std::move(schema)}}));
   }
   made.mut("responses").set("401", Value::object({{"description", "Unauthorized"}}));
   return made;
@@ -99,8 +97,8 @@ Value operation_v3(const Operation& op, std::string_view tag, Definitions& defin
     }
   }
   for (int code : op.codes) {
-    made.mut("responses").set(std::to_string(code),
-                              Value::object({{"description", code_text(code)}, {"content", content}}));
+    made.mut("responses")
+        .set(std::to_string(code), Value::object({{"description", code_text(code)}, {"content", content}}));
   }
   made.mut("responses").set("401", Value::object({{"description", "Unauthorized"}}));
   return made;
@@ -111,8 +109,8 @@ void add_paths(const Schema& schema, const Kind& kind, Dialect dialect, Definiti
   for (const Path& path : paths_of(schema, kind)) {
     Value made = Value::object({{"parameters", parameters(path.parameters, dialect)}});
     for (const Operation& op : path.operations) {
-      made.set(op.method, dialect == Dialect::kV2 ? operation_v2(op, tag, definitions)
-                                                  : operation_v3(op, tag, definitions));
+      made.set(op.method,
+               dialect == Dialect::kV2 ? operation_v2(op, tag, definitions) : operation_v3(op, tag, definitions));
     }
     paths.set(path.path, std::move(made));
   }
@@ -122,10 +120,8 @@ Value v2_document(const Schema& schema) {
   Definitions definitions(schema, Dialect::kV2);
   Value paths = Value::object();
   for (const Kind* kind : schema.kinds()) add_paths(schema, *kind, Dialect::kV2, definitions, paths);
-  return Value::object({{"swagger", "2.0"},
-                        {"info", info()},
-                        {"paths", std::move(paths)},
-                        {"definitions", definitions.all()}});
+  return Value::object(
+      {{"swagger", "2.0"}, {"info", info()}, {"paths", std::move(paths)}, {"definitions", definitions.all()}});
 }
 
 // Empty where nothing is served there.

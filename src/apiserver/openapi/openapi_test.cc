@@ -139,8 +139,7 @@ TEST(OpenApiV2, Operations) {
       {"get /api/v1/namespaces/{namespace}/pods/{name}/log", "readCoreV1NamespacedPodLog"},
       {"post /api/v1/namespaces/{namespace}/pods/{name}/exec", "connectCoreV1PostNamespacedPodExec"},
       {"post /api/v1/namespaces/{namespace}/pods/{name}/eviction", "createCoreV1NamespacedPodEviction"},
-      {"patch /apis/apps/v1/namespaces/{namespace}/statefulsets/{name}/scale",
-       "patchAppsV1NamespacedStatefulSetScale"},
+      {"patch /apis/apps/v1/namespaces/{namespace}/statefulsets/{name}/scale", "patchAppsV1NamespacedStatefulSetScale"},
       {"put /api/v1/namespaces/{name}/finalize", "replaceCoreV1NamespaceFinalize"},
       {"put /api/v1/nodes/{name}", "replaceCoreV1Node"},
       {"get /apis/events.k8s.io/v1/events", "listEventsV1EventForAllNamespaces"},
@@ -160,10 +159,12 @@ TEST(OpenApiV2, Operations) {
 
 TEST(OpenApiV3, IndexNamesEveryGroupOnceWithItsHash) {
   std::vector<std::string> found = groups();
-  EXPECT_EQ(found, (std::vector<std::string>{
-                       "api/v1", "apis/apps/v1", "apis/authentication.k8s.io/v1", "apis/authorization.k8s.io/v1", "apis/autoscaling/v1", "apis/autoscaling/v2", "apis/batch/v1",
-                       "apis/coordination.k8s.io/v1", "apis/discovery.k8s.io/v1", "apis/events.k8s.io/v1",
-                       "apis/metrics.k8s.io/v1beta1", "apis/node.k8s.io/v1", "apis/policy/v1", "apis/scheduling.k8s.io/v1", "apis/storage.k8s.io/v1"}));
+  EXPECT_EQ(found,
+            (std::vector<std::string>{"api/v1", "apis/apps/v1", "apis/authentication.k8s.io/v1",
+                                      "apis/authorization.k8s.io/v1", "apis/autoscaling/v1", "apis/autoscaling/v2",
+                                      "apis/batch/v1", "apis/coordination.k8s.io/v1", "apis/discovery.k8s.io/v1",
+                                      "apis/events.k8s.io/v1", "apis/metrics.k8s.io/v1beta1", "apis/node.k8s.io/v1",
+                                      "apis/policy/v1", "apis/scheduling.k8s.io/v1", "apis/storage.k8s.io/v1"}));
   std::set<std::string> urls;
   for (json::Entry entry : v3_index(kinds())["paths"].entries()) {
     std::string url = entry.value["serverRelativeURL"].str();

@@ -10,7 +10,8 @@ using api::schema::Subresource;
 
 // --- Parameters
 
-#define BERTH_PARAMETER(variable, name, type, description) const Parameter variable{name, type, description, false}
+#define BERTH_PARAMETER(variable, name, type, description) \
+  const Parameter variable { name, type, description, false }
 const Parameter kNamespace{"namespace", "string", "Namespace of the object.", true};
 const Parameter kName{"name", "string", "Name of the object.", true};
 const Parameter kProxyPath{"path", "string", "Path of the request that is passed on.", true};
@@ -56,8 +57,8 @@ BERTH_PARAMETER(kPath, "path", "string", "Path of the request that is passed on.
 using Parameters = std::vector<const Parameter*>;
 
 const Parameters& list_parameters() {
-  static const Parameters kAll = {&kBookmarks,       &kContinue,     &kFieldSelector,  &kLabelSelector, &kLimit,
-                                  &kResourceVersion, &kVersionMatch, &kInitialEvents,  &kTimeout,       &kWatch};
+  static const Parameters kAll = {&kBookmarks,       &kContinue,     &kFieldSelector, &kLabelSelector, &kLimit,
+                                  &kResourceVersion, &kVersionMatch, &kInitialEvents, &kTimeout,       &kWatch};
   return kAll;
 }
 
@@ -104,7 +105,8 @@ std::string_view method_of(std::string_view verb) {
 
 class Writer {
  public:
-  Writer(const api::schema::Schema& schema, const Kind& kind) : schema_(schema), kind_(kind), root_("/" + root_of(kind)) {}
+  Writer(const api::schema::Schema& schema, const Kind& kind)
+      : schema_(schema), kind_(kind), root_("/" + root_of(kind)) {}
 
   std::vector<Path> write() {
     std::string scoped = root_ + (kind_.namespaced ? "/namespaces/{namespace}/" : "/") + kind_.plural;
@@ -131,9 +133,12 @@ class Writer {
   Operation operation(std::string_view verb, GroupVersionKind gvk, std::string_view suffix,
                       std::string_view where = {}) {
     static const std::map<std::string_view, std::pair<std::string_view, std::string_view>> kWords = {
-        {"list", {"list", "List or watch"}},   {"create", {"create", "Create"}},
-        {"get", {"read", "Read"}},             {"update", {"replace", "Replace"}},
-        {"patch", {"patch", "Change parts of"}}, {"delete", {"delete", "Delete"}},
+        {"list", {"list", "List or watch"}},
+        {"create", {"create", "Create"}},
+        {"get", {"read", "Read"}},
+        {"update", {"replace", "Replace"}},
+        {"patch", {"patch", "Change parts of"}},
+        {"delete", {"delete", "Delete"}},
         {"deletecollection", {"delete", "Delete many of"}}};
     Operation made;
     made.method = method_of(verb);
@@ -233,8 +238,8 @@ class Writer {
     made.action = "connect";
     made.id = "connect" + version_camel(kind_) + capital(made.method) + (kind_.namespaced ? "Namespaced" : "") +
               kind_.kind + capital(sub) + std::string(with_path);
-    made.description = "Connect " + std::string(made.method) + " requests to " + std::string(sub) + " of a " +
-                       kind_.kind + ".";
+    made.description =
+        "Connect " + std::string(made.method) + " requests to " + std::string(sub) + " of a " + kind_.kind + ".";
     made.kind = std::move(gvk);
     if (with_path.empty()) made.parameters = connect_parameters(sub);
     made.codes = {200};

@@ -18,20 +18,20 @@ struct Parameter {
   std::string_view name;
   std::string_view type;  // "string", "boolean", "integer"
   std::string_view description;
-  bool in_path = false;   // required; all others are optional and in the query
+  bool in_path = false;  // required; all others are optional and in the query
 };
 
 struct Operation {
-  std::string method;       // "get", "put", "post", "delete", "patch"
-  std::string action;       // "list", "deletecollection", "connect", ... or the method
-  std::string id;           // "listCoreV1NamespacedPod"
+  std::string method;  // "get", "put", "post", "delete", "patch"
+  std::string action;  // "list", "deletecollection", "connect", ... or the method
+  std::string id;      // "listCoreV1NamespacedPod"
   std::string description;
-  GroupVersionKind kind;    // what x-kubernetes-group-version-kind says
+  GroupVersionKind kind;  // what x-kubernetes-group-version-kind says
   std::vector<const Parameter*> parameters;
-  std::string body;         // definition name; empty: none
+  std::string body;  // definition name; empty: none
   bool body_required = true;
-  std::string response;     // definition name; empty: text
-  std::vector<int> codes;   // of success
+  std::string response;    // definition name; empty: text
+  std::vector<int> codes;  // of success
 };
 
 struct Path {

@@ -20,7 +20,9 @@ void put_varint(std::string& out, std::uint64_t value) {
   out += static_cast<char>(value);
 }
 
-void put_tag(std::string& out, int number, int wire) { put_varint(out, static_cast<std::uint64_t>(number) << 3 | static_cast<unsigned>(wire)); }
+void put_tag(std::string& out, int number, int wire) {
+  put_varint(out, static_cast<std::uint64_t>(number) << 3 | static_cast<unsigned>(wire));
+}
 
 void put_integer(std::string& out, int number, std::int64_t value) {
   put_tag(out, number, kVarint);
@@ -95,7 +97,8 @@ void put_value(std::string& out, int number, const Field& field, const Value& va
       Result<std::string> bytes = base64_decode(value.as_string());
       return put_bytes(out, number, bytes.ok() ? *bytes : std::string());
     }
-    case Shape::kQuantity: return put_bytes(out, number, message_of_string(value.is_string() ? value.str() : json::encode(value)));
+    case Shape::kQuantity:
+      return put_bytes(out, number, message_of_string(value.is_string() ? value.str() : json::encode(value)));
     case Shape::kIntOrString: return put_bytes(out, number, message_of_number_or_text(value));
     case Shape::kTime:
     case Shape::kMicroTime: return put_bytes(out, number, message_of_time(value));
@@ -141,7 +144,8 @@ Result<const api::schema::Kind*> encodable_kind(const api::schema::Schema& schem
   const std::string_view kind_name = object["kind"].as_string();
   const api::schema::Kind* kind = schema.find_kind(object["apiVersion"].as_string(), kind_name);
   if (kind != nullptr && can_encode(*kind->type)) return kind;
-  return error(Code::kNotAcceptable, "object *" + std::string(kind_name) + " does not implement the protobuf marshalling interface");
+  return error(Code::kNotAcceptable,
+               "object *" + std::string(kind_name) + " does not implement the protobuf marshalling interface");
 }
 
 // The number of bytes behind a tag of one byte, which `bytes` is moved beyond.
@@ -172,19 +176,23 @@ std::string encode_message(const api::schema::Type& type, const Value& value) {
 }
 
 bool can_encode(const api::schema::Type& type) {
-  return std::all_of(type.fields.begin(), type.fields.end(), [](const Field& field) { return field.proto_number != 0 || is_type_meta(field); });
+  return std::all_of(type.fields.begin(), type.fields.end(),
+                     [](const Field& field) { return field.proto_number != 0 || is_type_meta(field); });
 }
 
 Result<std::string> encode(const api::schema::Schema& schema, const Value& object) {
   BERTH_ASSIGN(const api::schema::Kind* kind, encodable_kind(schema, object));
   const std::string message = encode_message(*kind->type, object);
-  return envelope_head(object["apiVersion"].as_string(), object["kind"].as_string(), message.size()).append(message).append(kEnvelopeEnd);
+  return envelope_head(object["apiVersion"].as_string(), object["kind"].as_string(), message.size())
+      .append(message)
+      .append(kEnvelopeEnd);
 }
 
 Result<std::string> encode_list_head(const api::schema::Schema& schema, const Value& list, std::size_t items_bytes) {
   BERTH_ASSIGN(const api::schema::Kind* kind, encodable_kind(schema, list));
   const std::string message = encode_message(*kind->type, list);
-  return envelope_head(list["apiVersion"].as_string(), list["kind"].as_string(), message.size() + items_bytes).append(message);
+  return envelope_head(list["apiVersion"].as_string(), list["kind"].as_string(), message.size() + items_bytes)
+      .append(message);
 }
 
 std::string encode_item_head(std::size_t message_bytes) {

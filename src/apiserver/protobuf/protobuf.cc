@@ -49,8 +49,7 @@ class Reader {
         at_ += length;
         break;
       }
-      default:
-        return damaged();
+      default: return damaged();
     }
     return item;
   }
@@ -125,19 +124,15 @@ Result<Value> decode_item(const api::schema::Field& field, const Reader::Item& i
   using api::schema::Shape;
   bool is_bytes = item.wire == 2;
   switch (field.shape) {
-    case Shape::kBool:
-      return Value(item.integer != 0);
-    case Shape::kInt32:
-      return Value(static_cast<long>(static_cast<std::int32_t>(item.integer)));
-    case Shape::kInt64:
-      return Value(static_cast<long>(item.integer));
+    case Shape::kBool: return Value(item.integer != 0);
+    case Shape::kInt32: return Value(static_cast<long>(static_cast<std::int32_t>(item.integer)));
+    case Shape::kInt64: return Value(static_cast<long>(item.integer));
     case Shape::kDouble: {
       double d = 0;
       std::memcpy(&d, &item.integer, sizeof d);
       return Value(d);
     }
-    default:
-      break;
+    default: break;
   }
   if (!is_bytes) return error(Code::kBadRequest, "protobuf: field " + quoted(field.name) + " has the wrong wire type");
   switch (field.shape) {
@@ -146,22 +141,16 @@ Result<Value> decode_item(const api::schema::Field& field, const Reader::Item& i
         return error(Code::kBadRequest, "protobuf: field " + quoted(field.name) + " is not valid UTF-8");
       }
       return Value(item.bytes);
-    case Shape::kBytes:
-      return Value(base64_encode(item.bytes));
+    case Shape::kBytes: return Value(base64_encode(item.bytes));
     case Shape::kQuantity: {
       BERTH_ASSIGN(std::string_view text, only_string(item.bytes));
       return Value(text.empty() ? std::string_view("0") : text);
     }
-    case Shape::kIntOrString:
-      return decode_int_or_string(item.bytes);
-    case Shape::kTime:
-      return decode_time(item.bytes, false);
-    case Shape::kMicroTime:
-      return decode_time(item.bytes, true);
-    case Shape::kRaw:
-      return decode_raw(item.bytes);
-    case Shape::kObject:
-      return decode_type(*field.type, item.bytes, depth + 1);
+    case Shape::kIntOrString: return decode_int_or_string(item.bytes);
+    case Shape::kTime: return decode_time(item.bytes, false);
+    case Shape::kMicroTime: return decode_time(item.bytes, true);
+    case Shape::kRaw: return decode_raw(item.bytes);
+    case Shape::kObject: return decode_type(*field.type, item.bytes, depth + 1);
     default:
       return error(Code::kBadRequest, "protobuf: field " + quoted(field.name) + " cannot be read in this encoding");
   }
@@ -169,9 +158,10 @@ Result<Value> decode_item(const api::schema::Field& field, const Reader::Item& i
 
 Status decode_map_entry(const api::schema::Field& field, std::string_view bytes, Value& out, int depth) {
   std::string_view key;
-  Value value = field.element->shape == api::schema::Shape::kString || field.element->shape == api::schema::Shape::kBytes
-                    ? Value("")
-                    : Value();
+  Value value =
+      field.element->shape == api::schema::Shape::kString || field.element->shape == api::schema::Shape::kBytes
+          ? Value("")
+          : Value();
   Reader reader(bytes);
   while (!reader.at_end()) {
     BERTH_ASSIGN(Reader::Item item, reader.next());
@@ -187,8 +177,8 @@ Status decode_map_entry(const api::schema::Field& field, std::string_view bytes,
   return ok_status();
 }
 
-// The schema flattens structs that Go embeds; on the wire each is a message of its own inside its parent. `outer` is the
-// number of the embedded message that `bytes` are, 0 for the type's own.
+// The schema flattens structs that Go embeds; on the wire each is a message of its own inside its parent. `outer` is
+// the number of the embedded message that `bytes` are, 0 for the type's own.
 const api::schema::Field* find_field(const api::schema::Type& type, int outer, int number) {
   for (const api::schema::Field& field : type.fields) {
     if (field.proto_number == number && field.proto_outer == outer) return &field;
@@ -224,8 +214,9 @@ Status decode_into(const api::schema::Type& type, int outer, std::string_view by
       continue;
     }
     BERTH_ASSIGN(Value value, decode_item(*field, item, depth));
-    // Upstream's encoder writes every scalar that is no pointer, also empty ones. An empty string means "not set" wherever
-    // the field is optional; a zero or false is kept, because a pointer's explicit zero looks the same and must not be lost.
+    // Upstream's encoder writes every scalar that is no pointer, also empty ones. An empty string means "not set"
+    // wherever the field is optional; a zero or false is kept, because a pointer's explicit zero looks the same and
+    // must not be lost.
     bool is_unset = value.is_null() || (value.is_string() && value.as_string().empty() && !field->required);
     if (is_unset) continue;
     out.set(field->name, std::move(value));
@@ -241,7 +232,9 @@ Result<Value> decode_type(const api::schema::Type& type, std::string_view bytes,
 
 }  // namespace
 
-Result<Value> decode_message(const api::schema::Type& type, std::string_view bytes) { return decode_type(type, bytes, 0); }
+Result<Value> decode_message(const api::schema::Type& type, std::string_view bytes) {
+  return decode_type(type, bytes, 0);
+}
 
 Result<Value> decode(const api::schema::Schema& schema, std::string_view bytes) {
   constexpr std::string_view kMagic("k8s\0", 4);

@@ -80,8 +80,8 @@ TEST(Protobuf, QuantitiesTimesAndNegatives) {
       .message(2, Message().message(2, Message().text(1, "storage").message(2, Message().text(1, "1Gi"))));
   Message meta = metadata("p");
   meta.message(9, Message().number(1, 1'700'000'000).number(2, 0));
-  Result<Value> claim = decode(
-      api::schema::builtin(), envelope("v1", "PersistentVolumeClaim", Message().message(1, meta).message(2, claim_spec)));
+  Result<Value> claim = decode(api::schema::builtin(), envelope("v1", "PersistentVolumeClaim",
+                                                                Message().message(1, meta).message(2, claim_spec)));
   ASSERT_TRUE(claim.ok()) << claim.error().message;
   EXPECT_EQ((*claim)["spec"]["resources"]["requests"]["storage"].as_string(), "1Gi");
   EXPECT_EQ((*claim)["metadata"]["deletionTimestamp"].as_string(), "2023-11-14T22:13:20Z");
@@ -117,8 +117,8 @@ Value without_empty(const Value& value) {
   Value out = Value::object();
   for (auto [key, member] : value.entries()) {
     Value kept = without_empty(member);
-    const bool nothing = kept.is_null() || (kept.is_string() && kept.as_string().empty()) || (kept.is_object() && kept.empty()) ||
-                         (kept.is_array() && kept.empty());
+    const bool nothing = kept.is_null() || (kept.is_string() && kept.as_string().empty()) ||
+                         (kept.is_object() && kept.empty()) || (kept.is_array() && kept.empty());
     if (!nothing) out.set(key, std::move(kept));
   }
   return out;
@@ -152,11 +152,13 @@ TEST(Protobuf, WhatIsEncodedIsDecodedAsItWas) {
     ASSERT_TRUE(again.ok()) << again.error().message;
     EXPECT_EQ(json::encode(without_empty(*again)), json::encode(without_empty(object)));
   }
-  EXPECT_TRUE(encode(api::schema::builtin(), Value::object({{"apiVersion", "meta.k8s.io/v1"}, {"kind", "Table"}})).failed_with(Code::kNotAcceptable));
+  EXPECT_TRUE(encode(api::schema::builtin(), Value::object({{"apiVersion", "meta.k8s.io/v1"}, {"kind", "Table"}}))
+                  .failed_with(Code::kNotAcceptable));
 }
 
 TEST(Protobuf, EveryKindThatIsStoredHasAProtobufForm) {
-  for (const api::schema::Kind* kind : api::schema::builtin().kinds()) EXPECT_TRUE(can_encode(*kind->type)) << kind->api_version() << " " << kind->kind;
+  for (const api::schema::Kind* kind : api::schema::builtin().kinds())
+    EXPECT_TRUE(can_encode(*kind->type)) << kind->api_version() << " " << kind->kind;
 }
 
 TEST(Protobuf, AnEventsLengthIsThatOfAllThatFollows) {
@@ -164,7 +166,9 @@ TEST(Protobuf, AnEventsLengthIsThatOfAllThatFollows) {
   ASSERT_GT(head.size(), 4u);
   const std::size_t told = static_cast<unsigned char>(frame[2]) << 8 | static_cast<unsigned char>(frame[3]);
   EXPECT_EQ(told, frame.size() - 4);
-  EXPECT_EQ(frame.substr(4, 7), std::string("\x0a\x05" "ADDED", 7));
+  EXPECT_EQ(frame.substr(4, 7), std::string("\x0a\x05"
+                                            "ADDED",
+                                            7));
 }
 
 TEST(Protobuf, RefusesDamage) {
@@ -172,13 +176,15 @@ TEST(Protobuf, RefusesDamage) {
   EXPECT_FALSE(decode(api::schema::builtin(), "").ok());
   EXPECT_FALSE(decode(api::schema::builtin(), envelope("v1", "Nonsense", Message())).ok());
   EXPECT_FALSE(
-      decode(api::schema::builtin(), envelope("v1", "ConfigMap", Message().message(2, Message().text(1, "\xff")))).ok());
+      decode(api::schema::builtin(), envelope("v1", "ConfigMap", Message().message(2, Message().text(1, "\xff"))))
+          .ok());
   // Every truncation is an error or a shorter object, and never more than that.
   Message map;
   map.message(1, metadata("c")).message(2, Message().text(1, "a").text(2, "1"));
   const std::string whole = envelope("v1", "ConfigMap", map);
   int refused = 0;
-  for (std::size_t n = 0; n < whole.size(); ++n) refused += decode(api::schema::builtin(), whole.substr(0, n)).ok() ? 0 : 1;
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    refused += decode(api::schema::builtin(), whole.substr(0, n)).ok() ? 0 : 1;
   EXPECT_GT(refused, static_cast<int>(whole.size()) / 2);
 }
 

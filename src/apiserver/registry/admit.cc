@@ -20,9 +20,11 @@ Status admit_into_namespace(Registry::State& state, const Call& call, const api:
   // Events may still be told of what goes on in a namespace that is going.
   bool terminating = ns->value["status"]["phase"].as_string() == "Terminating" || api::is_terminating(ns->value);
   if (!terminating || kind.kind == "Event") return ok_status();
-  Error e = api::forbidden(kind.resource(), call.name, "unable to create new content in namespace " + call.ns + " because it is being terminated");
+  Error e = api::forbidden(kind.resource(), call.name,
+                           "unable to create new content in namespace " + call.ns + " because it is being terminated");
   auto details = std::make_shared<ErrorDetails>(e.details ? *e.details : ErrorDetails{});
-  details->causes.push_back({"NamespaceTerminating", "namespace " + call.ns + " is being terminated", "metadata.namespace"});
+  details->causes.push_back(
+      {"NamespaceTerminating", "namespace " + call.ns + " is being terminated", "metadata.namespace"});
   e.details = details;
   return e;
 }
@@ -38,17 +40,26 @@ void add_default_tolerations(Value& spec) {
       tolerated = tolerated || ((any_key || this_key) && (effect.empty() || effect == "NoExecute"));
     }
     if (tolerated) continue;
-    spec.mut("tolerations").push(Value::object({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}}));
+    spec.mut("tolerations")
+        .push(
+            Value::object({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}}));
   }
 }
 
 Value token_volume(const std::string& name) {
-  Value token = Value::object({{"serviceAccountToken", Value::object({{"expirationSeconds", 3607}, {"path", "token"}})}});
-  Value ca = Value::object({{"configMap", Value::object({{"name", "kube-root-ca.crt"},
-                                                         {"items", Value::array({Value::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}});
+  Value token =
+      Value::object({{"serviceAccountToken", Value::object({{"expirationSeconds", 3607}, {"path", "token"}})}});
+  Value ca = Value::object(
+      {{"configMap",
+        Value::object({{"name", "kube-root-ca.crt"},
+                       {"items", Value::array({Value::object({{"key", "ca.crt"}, {"path", "ca.crt"}})})}})}});
   Value field = Value::object({{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}});
-  Value ns = Value::object({{"downwardAPI", Value::object({{"items", Value::array({Value::object({{"path", "namespace"}, {"fieldRef", field}})})}})}});
-  return Value::object({{"name", name}, {"projected", Value::object({{"defaultMode", 420}, {"sources", Value::array({token, ca, ns})}})}});
+  Value ns = Value::object(
+      {{"downwardAPI",
+        Value::object({{"items", Value::array({Value::object({{"path", "namespace"}, {"fieldRef", field}})})}})}});
+  return Value::object(
+      {{"name", name},
+       {"projected", Value::object({{"defaultMode", 420}, {"sources", Value::array({token, ca, ns})}})}});
 }
 
 // Every container that has nothing of its own there gets its service account's token.
@@ -65,7 +76,10 @@ void mount_token(Registry::State& state, Value& spec) {
     for (std::size_t i = 0; i < spec[list].size(); ++i) {
       if (!wants(spec[list][i])) continue;
       used = true;
-      spec.mut(list).mut(i).mut("volumeMounts").push(Value::object({{"name", name}, {"readOnly", true}, {"mountPath", kTokenPath}}));
+      spec.mut(list)
+          .mut(i)
+          .mut("volumeMounts")
+          .push(Value::object({{"name", name}, {"readOnly", true}, {"mountPath", kTokenPath}}));
     }
   }
   if (used) spec.mut("volumes").push(token_volume(name));
@@ -77,13 +91,16 @@ Status admit_pod(Registry::State& state, const Call& call, Value& pod) {
   std::string account_name = spec["serviceAccountName"].str();
   spec.set("serviceAccount", account_name);
   store::RecordPtr account = state.find(api::resources::kServiceAccounts, call.ns, account_name);
-  if (const std::vector<std::string> problems = validation::is_path_segment(account_name); !account && !problems.empty()) {
-    return api::forbidden(api::resources::kPods, api::name_of(pod), "error looking up service account " + call.ns + "/" + account_name +
-                                                                        ": invalid resource name " + quoted(account_name) + ": [" + join(problems, " ") + "]");
+  if (const std::vector<std::string> problems = validation::is_path_segment(account_name);
+      !account && !problems.empty()) {
+    return api::forbidden(api::resources::kPods, api::name_of(pod),
+                          "error looking up service account " + call.ns + "/" + account_name +
+                              ": invalid resource name " + quoted(account_name) + ": [" + join(problems, " ") + "]");
   }
   if (!account && account_name != "default") {
     return api::forbidden(api::resources::kPods, api::name_of(pod),
-                          "error looking up service account " + call.ns + "/" + account_name + ": serviceaccount \"" + account_name + "\" not found");
+                          "error looking up service account " + call.ns + "/" + account_name + ": serviceaccount \"" +
+                              account_name + "\" not found");
   }
   bool automount = account ? account->value["automountServiceAccountToken"].as_bool(true) : true;
   automount = spec["automountServiceAccountToken"].as_bool(automount);
@@ -139,20 +156,28 @@ void admit_update(const api::schema::Kind& kind, const Call& call, Value& after)
 }
 
 Status check_growth(const Registry::State& state, const Call& call, const Value& before, const Value& after) {
-  if (!call.kind->group.empty() || call.kind->kind != "PersistentVolumeClaim" || !call.subresource.empty()) return ok_status();
-  const auto size_of = [](const Value& claim) { return api::Quantity::parse(claim["spec"]["resources"]["requests"]["storage"].as_string()); };
+  if (!call.kind->group.empty() || call.kind->kind != "PersistentVolumeClaim" || !call.subresource.empty())
+    return ok_status();
+  const auto size_of = [](const Value& claim) {
+    return api::Quantity::parse(claim["spec"]["resources"]["requests"]["storage"].as_string());
+  };
   const Result<api::Quantity> old_size = size_of(before), size = size_of(after);
   if (!old_size.ok() || !size.ok() || *size <= *old_size) return ok_status();
-  auto refuse = [&](std::string_view why) { return api::forbidden(api::resources::kPersistentVolumeClaims, api::name_of(after), why); };
-  if (before["status"]["phase"].as_string() != "Bound") return refuse("Only bound persistent volume claims can be expanded");
+  auto refuse = [&](std::string_view why) {
+    return api::forbidden(api::resources::kPersistentVolumeClaims, api::name_of(after), why);
+  };
+  if (before["status"]["phase"].as_string() != "Bound")
+    return refuse("Only bound persistent volume claims can be expanded");
   const auto class_of = [](const Value& claim) {
     const Value& annotated = claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
     return annotated.is_null() ? claim["spec"]["storageClassName"].str() : annotated.str();
   };
   const std::string name = class_of(after);
-  const store::RecordPtr found = name.empty() || name != class_of(before) ? nullptr : state.find(api::resources::kStorageClasses, "", name);
+  const store::RecordPtr found =
+      name.empty() || name != class_of(before) ? nullptr : state.find(api::resources::kStorageClasses, "", name);
   if (found && found->value["allowVolumeExpansion"].as_bool()) return ok_status();
-  return refuse("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize");
+  return refuse(
+      "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize");
 }
 
 Status admit_create(Registry::State& state, const Call& call, const api::schema::Kind& kind, Value& object) {

@@ -1,5 +1,5 @@
-// Disruption budgets: what they allow, and who draws on them. Where one asks for it by annotation, each deletion of a healthy
-// pod does as an eviction does, whoever asks: a rollout, a scale-down, the end of a set, a person.
+// Disruption budgets: what they allow, and who draws on them. Where one asks for it by annotation, each deletion of a
+// healthy pod does as an eviction does, whoever asks: a rollout, a scale-down, the end of a set, a person.
 #include "apiserver/registry/budget.h"
 
 #include "api/selector.h"
@@ -24,7 +24,8 @@ Error with_cause(Error e, std::string cause, int retry = 0) {
 
 Error broken(const std::string& budget, const std::string& why) {
   Error e = api::forbidden(api::Resource{"policy", "v1", "poddisruptionbudget"}, budget, why);
-  return with_cause(std::move(e), "The disruption budget " + budget + " does not allow evicting pods currently: " + why);
+  return with_cause(std::move(e),
+                    "The disruption budget " + budget + " does not allow evicting pods currently: " + why);
 }
 
 std::string why_none_allowed(const Value& budget) {
@@ -32,9 +33,13 @@ std::string why_none_allowed(const Value& budget) {
   const Value& condition = api::condition_of(budget, "DisruptionAllowed");
   const std::string reason = condition["reason"].str(), message = condition["message"].str();
   const bool told = condition["status"].as_string() == "False" && !message.empty();
-  const std::int64_t desired = budget["status"]["desiredHealthy"].as_int(), current = budget["status"]["currentHealthy"].as_int();
-  if (told && reason == "SyncFailed") return name + " does not allow evicting pods currently because it failed sync: " + message;
-  if (current <= desired) return name + " needs " + std::to_string(desired) + " healthy pods and has " + std::to_string(current) + " currently";
+  const std::int64_t desired = budget["status"]["desiredHealthy"].as_int(),
+                     current = budget["status"]["currentHealthy"].as_int();
+  if (told && reason == "SyncFailed")
+    return name + " does not allow evicting pods currently because it failed sync: " + message;
+  if (current <= desired)
+    return name + " needs " + std::to_string(desired) + " healthy pods and has " + std::to_string(current) +
+           " currently";
   if (told) return name + " does not allow evicting pods currently (" + reason + "): " + message;
   return name + " does not allow evicting pods currently";
 }
@@ -65,7 +70,8 @@ Status check_budget(const Value& budget, const std::string& refusal) {
   const std::string name(api::name_of(budget));
   const Value& status = budget["status"];
   if (status["observedGeneration"].as_int() < budget["metadata"]["generation"].as_int()) {
-    return with_cause(error(Code::kTooManyRequests, refusal), "The disruption budget " + name + " is still being processed by the server.", kComeAgain);
+    return with_cause(error(Code::kTooManyRequests, refusal),
+                      "The disruption budget " + name + " is still being processed by the server.", kComeAgain);
   }
   const std::int64_t allowed = status["disruptionsAllowed"].as_int();
   if (allowed < 0) return broken(name, "pdb disruptions allowed is negative");
@@ -82,9 +88,11 @@ Value paid(const Value& budget, const std::string& pod, Time now) {
   const std::int64_t left = status["disruptionsAllowed"].as_int() - 1;
   status.set("disruptionsAllowed", left);
   status.mut("disruptedPods").set(pod, format_time(now));
-  if (left == 0 && api::set_condition(status.mut("conditions"), "DisruptionAllowed", "False", "InsufficientPods", "", now)) {
+  if (left == 0 &&
+      api::set_condition(status.mut("conditions"), "DisruptionAllowed", "False", "InsufficientPods", "", now)) {
     Value& conditions = status.mut("conditions");
-    for (std::size_t i = 0; i < conditions.size(); ++i) conditions.mut(i).set("observedGeneration", status["observedGeneration"]);
+    for (std::size_t i = 0; i < conditions.size(); ++i)
+      conditions.mut(i).set("observedGeneration", status["observedGeneration"]);
   }
   return after;
 }
@@ -95,28 +103,33 @@ bool counts_everything(const Value& budget) { return api::annotation_of(budget, 
 
 // A person reads the message alone, so the cause is told there too.
 Status may_delete(const Value& budget) {
-  Status allowed = check_budget(budget, "Cannot delete pod as it would violate the pod's disruption budget, which counts deletions too (" +
-                                            std::string(api::kBudgetEverything) + ").");
+  Status allowed = check_budget(
+      budget, "Cannot delete pod as it would violate the pod's disruption budget, which counts deletions too (" +
+                  std::string(api::kBudgetEverything) + ").");
   if (allowed.ok() || !allowed.failed_with(Code::kTooManyRequests)) return allowed;
   Error e = allowed.error();
   e.message += " " + e.details->causes.back().message;
   return e;
 }
 
-// Draws on them one after the other, then deletes. A crash in between costs a disruption that the controller gives back.
-void draw(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, int attempts, Done done) {
+// Draws on them one after the other, then deletes. A crash in between costs a disruption that the controller gives
+// back.
+void draw(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options,
+          int attempts, Done done) {
   store::RecordPtr head = state->find(api::resources::kPods, call.ns, call.name);
   if (!head || costs_nothing(*state, call, head->value)) return remove_object(state, call, options, std::move(done));
   for (const store::RecordPtr& budget : budgets_of(*state, head->value)) {
     if (!counts_everything(budget->value)) continue;
     if (budget->value["status"]["disruptedPods"].contains(call.name)) continue;  // paid for already
-    if (Status allowed = may_delete(budget->value); !allowed.ok()) return answer_later(*state, std::move(done), allowed.error());
+    if (Status allowed = may_delete(budget->value); !allowed.ok())
+      return answer_later(*state, std::move(done), allowed.error());
     if (call.dry_run) continue;
     store::Write write;
     write.key = budget->key;
     write.value = paid(budget->value, call.name, state->runtime.now());
     write.expected = budget->mod_revision;
-    return state->store.write(std::move(write), [state, call, options, attempts, done = std::move(done)](Result<store::RecordPtr> answer) mutable {
+    return state->store.write(std::move(write), [state, call, options, attempts,
+                                                 done = std::move(done)](Result<store::RecordPtr> answer) mutable {
       const bool again = answer.ok() || (answer.failed_with(Code::kConflict) && attempts > 0);
       if (!again) return done(answer.error());
       draw(state, call, options, answer.ok() ? attempts : attempts - 1, std::move(done));
@@ -127,7 +140,8 @@ void draw(const std::shared_ptr<Registry::State>& state, const Call& call, const
 
 }  // namespace
 
-void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done) {
+void remove_within_budget(const std::shared_ptr<Registry::State>& state, const Call& call,
+                          const api::DeleteOptions& options, Done done) {
   const bool pod = call.kind->group.empty() && call.kind->kind == "Pod";
   if (!pod) return remove_object(state, call, options, std::move(done));
   draw(state, call, options, kAttempts, std::move(done));

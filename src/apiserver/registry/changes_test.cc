@@ -93,23 +93,28 @@ TEST_F(RegistryChanges, WhatLeavesASelectionIsShownAsItWasInside) {
 
 // What the store's history keeps of a version beside its text.
 TEST_F(RegistryChanges, APatchSharesWhatItDoesNotChange) {
-  Value before = create(kPods, R"({"metadata":{"name":"p","labels":{"a":"1","b":"2"},"annotations":{"note":"a text that stays as it is"}},
+  Value before = create(
+      kPods, R"({"metadata":{"name":"p","labels":{"a":"1","b":"2"},"annotations":{"note":"a text that stays as it is"}},
     "spec":{"containers":[{"name":"c","image":"i","env":[{"name":"A","value":"1"},{"name":"B","value":"2"}],"ports":[{"containerPort":80}],
     "readinessProbe":{"httpGet":{"path":"/","port":80}},"resources":{"requests":{"cpu":"1","memory":"1Gi"}}}],
     "tolerations":[{"key":"k","operator":"Exists"}]}})");
   Call status = call(kPods, "p");
   status.subresource = "status";
   auto patched = [&](std::string_view text) {
-    return wait([&](Done done) { registry_->patch(status, api::PatchType::kStrategic, json::parse(text).value(), false, std::move(done)); });
+    return wait([&](Done done) {
+      registry_->patch(status, api::PatchType::kStrategic, json::parse(text).value(), false, std::move(done));
+    });
   };
-  before = patched(R"({"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[{"type":"Ready","status":"False"},{"type":"Initialized","status":"True"}]}})");
+  before = patched(
+      R"({"status":{"phase":"Running","podIP":"10.0.0.1","conditions":[{"type":"Ready","status":"False"},{"type":"Initialized","status":"True"}]}})");
   const Value after = patched(R"({"status":{"conditions":[{"type":"Ready","status":"True"}]}})");
   EXPECT_TRUE(after["spec"].same_node(before["spec"]));
   EXPECT_LT(json::memory_beyond(after, before), json::memory_beyond(after, Value()) / 3);
 }
 
 TEST_F(RegistryChanges, AServiceKeepsItsNodePortsWhereTheClientNamesNone) {
-  constexpr const char* kText = R"({"metadata":{"name":"s"},"spec":{"type":"NodePort","ports":[{"name":"a","port":80},{"name":"b","port":81}]}})";
+  constexpr const char* kText =
+      R"({"metadata":{"name":"s"},"spec":{"type":"NodePort","ports":[{"name":"a","port":80},{"name":"b","port":81}]}})";
   Value made = create(kServices, kText);
   Value again = update(kServices, "s", json::parse(kText).value());
   EXPECT_EQ(again["spec"]["ports"], made["spec"]["ports"]);
@@ -127,7 +132,9 @@ TEST_F(RegistryChanges, FieldLabelsThatAreNoPaths) {
   EXPECT_EQ(count(kNodes, "spec.unschedulable=false"), 1u);
   EXPECT_EQ(count(kNodes, "spec.unschedulable=true"), 1u);
   EXPECT_EQ(count(kNodes, "spec.unschedulable!=false,metadata.name=closed"), 1u);
-  create(kEvents, R"({"metadata":{"name":"e","namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"reason":"Started","source":{"component":"kubelet"},"type":"Normal"})");
+  create(
+      kEvents,
+      R"({"metadata":{"name":"e","namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"reason":"Started","source":{"component":"kubelet"},"type":"Normal"})");
   EXPECT_EQ(count(kEvents, "source=kubelet"), 1u);
   EXPECT_EQ(count(kEvents, "source=other"), 0u);
 }
@@ -142,8 +149,9 @@ TEST_F(RegistryChanges, AClientOwnsNeitherWhatAdmissionAddsNorTheStatus) {
   EXPECT_FALSE(fields["f:spec"].contains("f:serviceAccountName"));
   EXPECT_FALSE(fields.contains("f:status"));
   EXPECT_EQ(pod["status"]["phase"].as_string(), "Pending");
-  Value claim = create(kPersistentVolumeClaims,
-                       R"({"metadata":{"name":"v"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}})");
+  Value claim = create(
+      kPersistentVolumeClaims,
+      R"({"metadata":{"name":"v"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}})");
   EXPECT_EQ(claim["spec"]["storageClassName"].as_string(), "standard");
   EXPECT_FALSE(claim["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"].contains("f:storageClassName"));
 }

@@ -20,8 +20,10 @@ class DirectWatch final : public client::WatchHandle, public WatchSink {
     return true;
   }
   void on_bookmark(store::Revision revision, bool) override {
-    handler_->on_event("BOOKMARK", Value::object({{"kind", kind_->kind}, {"apiVersion", kind_->api_version()},
-                                                  {"metadata", Value::object({{"resourceVersion", std::to_string(revision)}})}}));
+    handler_->on_event("BOOKMARK",
+                       Value::object({{"kind", kind_->kind},
+                                      {"apiVersion", kind_->api_version()},
+                                      {"metadata", Value::object({{"resourceVersion", std::to_string(revision)}})}}));
   }
   void on_end(const Error& error) override { handler_->on_end(error); }
 
@@ -72,11 +74,12 @@ class DirectClient final : public client::Client {
         for (const store::RecordPtr& record : listed->records) answer->items.push_back(record->value);
       }
     }
-    registry_.runtime().post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
+    registry_.runtime().post(
+        [done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
   }
 
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options, std::string resource_version,
-                                          client::WatchHandler* handler) override {
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions& options,
+                                             std::string resource_version, client::WatchHandler* handler) override {
     Result<Call> call = make_call(resource, options.ns, "", {});
     if (!call.ok()) return std::make_unique<FailedWatch>(registry_.runtime(), handler, call.error());
     WatchCall which;
@@ -96,36 +99,43 @@ class DirectClient final : public client::Client {
     registry_.create(*call, std::move(object), values(std::move(done)));
   }
 
-  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options, Done done) override {
+  void create_sub(const api::Resource& resource, const api::Name& name, Value object, const api::WriteOptions& options,
+                  Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.create(*call, std::move(object), values(std::move(done)));
   }
 
   void update(const api::Resource& resource, Value object, const api::WriteOptions& options, Done done) override {
-    Result<Call> call = make_call(resource, std::string(api::namespace_of(object)), std::string(api::name_of(object)), options);
+    Result<Call> call =
+        make_call(resource, std::string(api::namespace_of(object)), std::string(api::name_of(object)), options);
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.update(*call, std::move(object), values(std::move(done)));
   }
 
-  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch, const api::WriteOptions& options, Done done) override {
+  void patch(const api::Resource& resource, const api::Name& name, api::PatchType type, Value patch,
+             const api::WriteOptions& options, Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, options);
     if (!call.ok()) return later(std::move(done), call.error());
-    registry_.patch(*call, type, std::move(patch), options.force, values([done = std::move(done)](Result<Value> answer) mutable {
+    registry_.patch(*call, type, std::move(patch), options.force,
+                    values([done = std::move(done)](Result<Value> answer) mutable {
                       done(answer.ok() ? std::move(answer) : Result<Value>(api::as_failed_condition(answer.error())));
                     }));
   }
 
-  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options, Done done) override {
+  void remove(const api::Resource& resource, const api::Name& name, const api::DeleteOptions& options,
+              Done done) override {
     Result<Call> call = make_call(resource, name.ns, name.name, {});
     if (!call.ok()) return later(std::move(done), call.error());
     registry_.remove(*call, options, values(std::move(done)));
   }
 
  private:
-  Result<Call> make_call(const api::Resource& resource, std::string ns, std::string name, const api::WriteOptions& options) {
+  Result<Call> make_call(const api::Resource& resource, std::string ns, std::string name,
+                         const api::WriteOptions& options) {
     const api::schema::Kind* kind = registry_.schema().find(resource);
-    if (kind == nullptr) return error(Code::kNotFound, "the server could not find the requested resource " + resource.group_resource());
+    if (kind == nullptr)
+      return error(Code::kNotFound, "the server could not find the requested resource " + resource.group_resource());
     Call call;
     call.user = user_;
     call.kind = kind;
@@ -164,6 +174,8 @@ bool User::in_group(std::string_view group) const {
   return false;
 }
 
-std::unique_ptr<client::Client> make_direct_client(Registry& registry, User user) { return std::make_unique<DirectClient>(registry, std::move(user)); }
+std::unique_ptr<client::Client> make_direct_client(Registry& registry, User user) {
+  return std::make_unique<DirectClient>(registry, std::move(user));
+}
 
 }  // namespace berth::apiserver::registry

@@ -94,7 +94,8 @@ class EventExpiry : public ::testing::Test {
     Call call = call_;
     call.name = name;
     bool told = false;
-    registry_->patch(call, api::PatchType::kMerge, Value::object({{"count", ++count}}), false, [&](Result<Answer> answer) { told = answer.ok(); });
+    registry_->patch(call, api::PatchType::kMerge, Value::object({{"count", ++count}}), false,
+                     [&](Result<Answer> answer) { told = answer.ok(); });
     runtime_.settle();
     EXPECT_TRUE(told);
   }
@@ -237,8 +238,11 @@ TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
   auto state = std::make_shared<Registry::State>(runtime_, *store_, api::schema::builtin(), config);
   auto put = [&](const std::string& name) {
     Commit commit{call_, store_key(*call_.kind, "default", name), -1, 200, {}};
-    Value object = Value::object({{"apiVersion", "v1"}, {"kind", "Event"}, {"metadata", Value::object({{"name", name}, {"namespace", "default"}})}});
-    commit_put(state, std::move(commit), std::move(object), false, [](const Result<Answer>& answer) { EXPECT_TRUE(answer.ok()); });
+    Value object = Value::object({{"apiVersion", "v1"},
+                                  {"kind", "Event"},
+                                  {"metadata", Value::object({{"name", name}, {"namespace", "default"}})}});
+    commit_put(state, std::move(commit), std::move(object), false,
+               [](const Result<Answer>& answer) { EXPECT_TRUE(answer.ok()); });
   };
   for (int i = 0; i < 5; ++i) put("e" + std::to_string(i));
   runtime_.settle();
@@ -262,7 +266,9 @@ TEST_F(EventExpiry, OneThatCouldNotBeDeletedIsKnownAgain) {
     store::Write write;
     write.kind = store::Write::Kind::kPut;
     write.key = key;
-    write.value = Value::object({{"apiVersion", "v1"}, {"kind", "Event"}, {"metadata", Value::object({{"name", "e0"}, {"namespace", "default"}})}});
+    write.value = Value::object({{"apiVersion", "v1"},
+                                 {"kind", "Event"},
+                                 {"metadata", Value::object({{"name", "e0"}, {"namespace", "default"}})}});
     store_->write(std::move(write), [](const Result<store::RecordPtr>& written) { EXPECT_TRUE(written.ok()); });
   };
   put();
@@ -282,9 +288,13 @@ TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
   auto create = [&](const std::string& name) {
     std::optional<Result<Answer>> answered;
     std::vector<std::string> warnings;
-    Value object = json::parse(R"({"metadata":{"namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"type":"Normal","reason":"R"})").value();
+    Value object =
+        json::parse(
+            R"({"metadata":{"namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"type":"Normal","reason":"R"})")
+            .value();
     object.mut("metadata").set("name", name);
-    create_object(state, call_, take_in(call_, object, warnings).value(), {}, true, [&](Result<Answer> answer) { answered.emplace(std::move(answer)); });
+    create_object(state, call_, take_in(call_, object, warnings).value(), {}, true,
+                  [&](Result<Answer> answer) { answered.emplace(std::move(answer)); });
     runtime_.settle();
     return answered && answered->ok();
   };
@@ -308,8 +318,10 @@ TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
   call.name = "absent";
   Commit commit{call, store_key(*call_.kind, "default", "absent"), 12345, 200, {}};
   bool refused = false;
-  commit_put(state, std::move(commit), json::parse(R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"absent","namespace":"default"}})").value(), false,
-             [&](const Result<Answer>& answer) { refused = !answer.ok(); });
+  commit_put(
+      state, std::move(commit),
+      json::parse(R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"absent","namespace":"default"}})").value(),
+      false, [&](const Result<Answer>& answer) { refused = !answer.ok(); });
   runtime_.settle();
   EXPECT_TRUE(refused);
   EXPECT_EQ(state->events.size(), 0u);

@@ -1,5 +1,5 @@
-// Events have two API forms and one storage, as autoscalers have; an Event is deleted an hour after its last write, or earlier where
-// there are more than Config::most_events.
+// Events have two API forms and one storage, as autoscalers have; an Event is deleted an hour after its last write, or
+// earlier where there are more than Config::most_events.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -12,11 +12,13 @@ namespace berth::apiserver::registry {
 namespace {
 
 // {core/v1 name, events.k8s.io/v1 name}
-constexpr std::pair<const char*, const char*> kRenamed[] = {
-    {"involvedObject", "regarding"},          {"message", "note"},
-    {"source", "deprecatedSource"},           {"firstTimestamp", "deprecatedFirstTimestamp"},
-    {"lastTimestamp", "deprecatedLastTimestamp"}, {"count", "deprecatedCount"},
-    {"reportingComponent", "reportingController"}};
+constexpr std::pair<const char*, const char*> kRenamed[] = {{"involvedObject", "regarding"},
+                                                            {"message", "note"},
+                                                            {"source", "deprecatedSource"},
+                                                            {"firstTimestamp", "deprecatedFirstTimestamp"},
+                                                            {"lastTimestamp", "deprecatedLastTimestamp"},
+                                                            {"count", "deprecatedCount"},
+                                                            {"reportingComponent", "reportingController"}};
 
 bool is_new_form(const api::schema::Kind& kind) { return kind.group == "events.k8s.io"; }
 bool is_old_autoscaler(const api::schema::Kind& kind) {
@@ -47,8 +49,8 @@ void remove_event(const std::shared_ptr<Registry::State>& state, const store::Re
 
 constexpr std::size_t kBatch = 500;  // Events deleted at once
 
-// Down to a fiftieth below the limit, so that finding the namespace with most of them costs little for each Event written. Whether more
-// are left to be deleted.
+// Down to a fiftieth below the limit, so that finding the namespace with most of them costs little for each Event
+// written. Whether more are left to be deleted.
 bool remove_excess(const std::shared_ptr<Registry::State>& state) {
   const std::size_t most = state->config.most_events;
   if (state->events.size() <= most) return false;
@@ -56,7 +58,8 @@ bool remove_excess(const std::shared_ptr<Registry::State>& state) {
   for (const auto& [key, at] : state->events.take_excess(std::min(excess, kBatch))) {
     store::RecordPtr record = state->store.get(key);
     if (!record) continue;
-    // A delete is refused where the Event was written meanwhile; it is known again then, with its new time if that is known.
+    // A delete is refused where the Event was written meanwhile; it is known again then, with its new time if that is
+    // known.
     remove_event(state, *record, [state, key = key, at = at](const Result<store::RecordPtr>& deleted) {
       if (deleted.ok()) return state->events.removed(key);  // schedule_event_expiry() may have met it in between
       if (!state->events.written_at(key) && state->store.get(key)) state->events.written(key, at);
@@ -105,22 +108,24 @@ Value from_storage(const api::schema::Kind& kind, Value object) {
 
 store::RecordPtr view_of(const api::schema::Kind& kind, const store::RecordPtr& record) {
   if ((!is_new_form(kind) && !is_old_autoscaler(kind)) || !record) return record;
-  return std::make_shared<store::Record>(record->key, from_storage(kind, record->value), record->create_revision, record->mod_revision);
+  return std::make_shared<store::Record>(record->key, from_storage(kind, record->value), record->create_revision,
+                                         record->mod_revision);
 }
 
 void schedule_event_expiry(const std::shared_ptr<Registry::State>& state) {
   if (state->event_timer != 0) return;
   store::Listing events = state->store.list("/registry/core/events/");
-  // An Event's lifetime counts from its last write in CLOCK_MONOTONIC, which does not jump. Of Events that were written before this
-  // server started, the timestamps in the object tell how much is left. An Event that is written later ends a lifetime from now or later,
-  // so the next look may wait so long.
+  // An Event's lifetime counts from its last write in CLOCK_MONOTONIC, which does not jump. Of Events that were written
+  // before this server started, the timestamps in the object tell how much is left. An Event that is written later ends
+  // a lifetime from now or later, so the next look may wait so long.
   const Duration lifetime = state->config.event_lifetime, now = state->runtime.monotonic();
   Duration next = now + lifetime;
   std::size_t removed = 0;
   for (const store::RecordPtr& record : events.records) {
     std::optional<Duration> written = state->events.written_at(record->key);
     if (!written) {
-      const Duration age = std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
+      const Duration age =
+          std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
       written = now - age;
       state->events.written(record->key, *written);
     }

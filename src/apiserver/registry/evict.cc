@@ -37,7 +37,8 @@ void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, 
   store::RecordPtr head = state->find(api::resources::kPods, call.ns, call.name);
   if (!head) return answer_later(*state, std::move(done), api::not_found(api::resources::kPods, call.name));
   if (std::string_view name = api::name_of(eviction); !name.empty() && name != call.name) {
-    return answer_later(*state, std::move(done), error(Code::kBadRequest, "name in URL does not match name in Eviction object"));
+    return answer_later(*state, std::move(done),
+                        error(Code::kBadRequest, "name in URL does not match name in Eviction object"));
   }
   const Value& pod = head->value;
   Call deletion = call;
@@ -49,18 +50,26 @@ void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, 
       if (!answer.ok()) return then(answer.error());
       Answer success;
       success.http = 201;
-      success.object = Value::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"code", 201}});
+      success.object = Value::object({{"kind", "Status"},
+                                      {"apiVersion", "v1"},
+                                      {"metadata", Value::object()},
+                                      {"status", "Success"},
+                                      {"code", 201}});
       then(std::move(success));
     };
-    const Value why = Value::object(
-        {{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", "EvictionByEvictionAPI"}, {"message", "Eviction API: evicting"}});
+    const Value why = Value::object({{"type", "DisruptionTarget"},
+                                     {"status", "True"},
+                                     {"reason", "EvictionByEvictionAPI"},
+                                     {"message", "Eviction API: evicting"}});
     remove_object_because(state, deletion, options, why, std::move(finish));
   };
   if (never_counted(pod)) return go(std::move(done));
   const std::vector<store::RecordPtr> budgets = budgets_of(*state, pod);
   if (budgets.empty()) return go(std::move(done));
   if (budgets.size() > 1) {
-    return refuse(error(Code::kInternal, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+    return refuse(
+        error(Code::kInternal,
+              "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
   }
   const Value& budget = budgets[0]->value;
   if (goes_unpaid(budget, pod)) return go(std::move(done));
@@ -71,12 +80,14 @@ void evict_pod(const std::shared_ptr<Registry::State>& state, const Call& call, 
   write.key = budgets[0]->key;
   write.value = paid(budget, call.name, state->runtime.now());
   write.expected = budgets[0]->mod_revision;
-  state->store.write(std::move(write), [state, call, eviction, go, done = std::move(done)](Result<store::RecordPtr> written) mutable {
-    if (written.ok()) return go(std::move(done));
-    // Somebody else wrote the budget meanwhile: what it says now counts.
-    if (written.failed_with(Code::kConflict)) return evict_pod(state, call, eviction, std::move(done));
-    done(written.error());
-  });
+  state->store.write(std::move(write),
+                     [state, call, eviction, go, done = std::move(done)](Result<store::RecordPtr> written) mutable {
+                       if (written.ok()) return go(std::move(done));
+                       // Somebody else wrote the budget meanwhile: what it says now counts.
+                       if (written.failed_with(Code::kConflict))
+                         return evict_pod(state, call, eviction, std::move(done));
+                       done(written.error());
+                     });
 }
 
 }  // namespace berth::apiserver::registry

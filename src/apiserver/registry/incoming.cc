@@ -1,4 +1,5 @@
 #include <algorithm>
+
 #include "api/patch/patch.h"
 #include "api/schema/given_empty.h"
 #include "api/schema/registered_kinds.h"
@@ -20,7 +21,8 @@ Error unrecognized(const api::schema::Kind& kind, const Call& call, const std::s
     const std::string head = start.substr(0, kShown);
     shown = (start[0] == '{' ? head : hex_encode(head)) + (start.size() > kShown ? " ..." : "");
   }
-  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + kind.kind + "): " + problem + " (" + shown + ")");
+  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + kind.kind +
+                                      "): " + problem + " (" + shown + ")");
 }
 
 std::string_view go_kind(const Value& value) {
@@ -34,60 +36,70 @@ std::string go_package(const api::schema::Kind& kind) {
 }
 
 // Of an object whose kind or apiVersion is not the path's.
-Error wrong_kind(const api::schema::Kind& kind, const Call& call, std::string_view found, std::string_view api_version) {
+Error wrong_kind(const api::schema::Kind& kind, const Call& call, std::string_view found,
+                 std::string_view api_version) {
   if (std::count(api_version.begin(), api_version.end(), '/') > 1) {
     return unrecognized(kind, call, "unexpected GroupVersion string: " + std::string(api_version));
   }
   const std::string version(api_version.substr(api_version.find('/') + 1));
-  const std::string handled = std::string(found) + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
+  const std::string handled =
+      std::string(found) + " in version " + quoted(version) + " cannot be handled as a " + kind.kind + ": ";
   if (!api::schema::is_registered(api_version, found)) {
-    return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " + quoted(api_version) +
-                                        " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+    return error(Code::kBadRequest, handled + "no kind " + quoted(found) + " is registered for version " +
+                                        quoted(api_version) + " in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
   }
   if (found != kind.kind) {
-    return error(Code::kBadRequest,
-                 handled + "converting (" + version + "." + std::string(found) + ") to (" + go_package(kind) + "." + kind.kind + "): unknown conversion");
+    return error(Code::kBadRequest, handled + "converting (" + version + "." + std::string(found) + ") to (" +
+                                        go_package(kind) + "." + kind.kind + "): unknown conversion");
   }
-  return error(Code::kBadRequest, "the API version in the data (" + std::string(api_version) + ") does not match the expected API version (" + kind.api_version() + ")");
+  return error(Code::kBadRequest, "the API version in the data (" + std::string(api_version) +
+                                      ") does not match the expected API version (" + kind.api_version() + ")");
 }
 
 Status check_kind(const api::schema::Kind& kind, const Call& call, Value& object) {
   constexpr std::string_view kUnreadable = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
   if (!object.is_object()) {
-    return unrecognized(kind, call, std::string(kUnreadable) + std::string(go_kind(object)) +
-                                        " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
-                                        "\"json:\\\"kind,omitempty\\\"\" }");
+    return unrecognized(
+        kind, call,
+        std::string(kUnreadable) + std::string(go_kind(object)) +
+            " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+            "\"json:\\\"kind,omitempty\\\"\" }");
   }
   for (const char* field : {"apiVersion", "kind"}) {
     const Value& value = object[field];
     if (value.is_null() || value.is_string()) continue;
-    return unrecognized(kind, call, std::string(kUnreadable) + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
+    return unrecognized(
+        kind, call,
+        std::string(kUnreadable) + std::string(go_kind(value)) + " into Go struct field ." + field + " of type string");
   }
   const std::string_view found = api::kind_of(object), full = api::api_version_of(object);
   const std::string expected = kind.api_version();
   if ((!found.empty() && found != kind.kind) || (!full.empty() && full != expected)) {
-    return wrong_kind(kind, call, found.empty() ? std::string_view(kind.kind) : found, full.empty() ? std::string_view(expected) : full);
+    return wrong_kind(kind, call, found.empty() ? std::string_view(kind.kind) : found,
+                      full.empty() ? std::string_view(expected) : full);
   }
   if (found.empty()) object.set("kind", kind.kind);
   if (full.empty()) object.set("apiVersion", expected);
   return ok_status();
 }
 
-Status report_fields(const Call& call, const api::schema::Kind& kind, const api::schema::DecodeProblems& problems, std::string_view json_text,
-                     std::vector<std::string>& warnings) {
-  if (call.field_validation == Call::FieldValidation::kIgnore || (problems.unknown.empty() && call.duplicates.empty())) return ok_status();
+Status report_fields(const Call& call, const api::schema::Kind& kind, const api::schema::DecodeProblems& problems,
+                     std::string_view json_text, std::vector<std::string>& warnings) {
+  if (call.field_validation == Call::FieldValidation::kIgnore || (problems.unknown.empty() && call.duplicates.empty()))
+    return ok_status();
   std::vector<json::FieldInText> fields;
   for (const std::string& path : call.duplicates) fields.push_back({path, true});
   for (const std::string& path : problems.unknown) fields.push_back({path, false});
   if (!json_text.empty()) json::sort_by_text(json_text, fields);
   std::vector<std::string> texts;
-  for (const json::FieldInText& field : fields) texts.push_back((field.second_occurrence ? "duplicate field \"" : "unknown field \"") + field.path + "\"");
+  for (const json::FieldInText& field : fields)
+    texts.push_back((field.second_occurrence ? "duplicate field \"" : "unknown field \"") + field.path + "\"");
   if (call.field_validation == Call::FieldValidation::kWarn) {
     for (std::string& text : texts) warnings.push_back(std::move(text));
     return ok_status();
   }
-  return error(Code::kBadRequest,
-               kind.kind + " in version \"" + kind.version + "\" cannot be handled as a " + kind.kind + ": strict decoding error: " + join(texts, ", "));
+  return error(Code::kBadRequest, kind.kind + " in version \"" + kind.version + "\" cannot be handled as a " +
+                                      kind.kind + ": strict decoding error: " + join(texts, ", "));
 }
 
 // Fits name and namespace to the path.
@@ -100,14 +112,17 @@ Status fit_to_path(const Call& call, Value& object) {
   } else if (ns.empty()) {
     metadata.set("namespace", call.ns);
   } else if (ns != call.ns) {
-    return error(Code::kBadRequest, "the namespace of the provided object does not match the namespace sent on the request");
+    return error(Code::kBadRequest,
+                 "the namespace of the provided object does not match the namespace sent on the request");
   }
   std::string_view name = metadata["name"].as_string();
   if (call.name.empty() || name == call.name) return ok_status();
   if (!name.empty()) {
-    return error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")");
+    return error(Code::kBadRequest, "the name of the object (" + std::string(name) +
+                                        ") does not match the name on the URL (" + call.name + ")");
   }
-  return error(Code::kBadRequest, "the name of the object (" + call.name + " based on URL) was undeterminable: name must be provided");
+  return error(Code::kBadRequest,
+               "the name of the object (" + call.name + " based on URL) was undeterminable: name must be provided");
 }
 
 // The same for what is applied, which need not name itself. Nothing is filled in: what is applied is owned.
@@ -115,10 +130,12 @@ Status check_path(const Call& call, const Value& applied) {
   const Value& metadata = applied["metadata"];
   std::string_view ns = metadata["namespace"].as_string(), name = metadata["name"].as_string();
   if (call.kind->namespaced && !ns.empty() && ns != call.ns) {
-    return error(Code::kBadRequest, "the namespace of the provided object does not match the namespace sent on the request");
+    return error(Code::kBadRequest,
+                 "the namespace of the provided object does not match the namespace sent on the request");
   }
   if (!name.empty() && name != call.name) {
-    return error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")");
+    return error(Code::kBadRequest, "the name of the object (" + std::string(name) +
+                                        ") does not match the name on the URL (" + call.name + ")");
   }
   return ok_status();
 }
@@ -146,7 +163,8 @@ void drop_repeated_owners(Value& object, std::vector<std::string>& warnings) {
 
 }  // namespace
 
-Result<Value> decode_as(const api::schema::Kind& kind, const Call& call, Value object, std::vector<std::string>& warnings, std::string_view json_text) {
+Result<Value> decode_as(const api::schema::Kind& kind, const Call& call, Value object,
+                        std::vector<std::string>& warnings, std::string_view json_text) {
   BERTH_TRY(check_kind(kind, call, object));
   api::schema::DecodeProblems problems;
   BERTH_ASSIGN(object, api::schema::decode(kind, object, &problems));
@@ -165,7 +183,8 @@ Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& 
   return object;
 }
 
-Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty, std::string_view json_text) {
+Result<Value> take_in_new(const Call& call, Value object, std::vector<std::string>& warnings, bool& empty,
+                          std::string_view json_text) {
   const api::schema::Kind& kind = *call.kind;
   BERTH_TRY(check_kind(kind, call, object));
   api::schema::DecodeProblems problems;
@@ -176,8 +195,8 @@ Result<Value> take_in_new(const Call& call, Value object, std::vector<std::strin
   return object;
 }
 
-Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object, std::vector<std::string>& warnings,
-                           std::string_view json_text) {
+Result<Value> take_in_body(const Registry::State& state, const Call& call, Value object,
+                           std::vector<std::string>& warnings, std::string_view json_text) {
   const api::schema::Subresource* sub = call.kind->subresource(call.subresource);
   BERTH_CHECK(sub != nullptr, "a subresource without a line in the schema");
   const std::string version = sub->group.empty() ? sub->version : sub->group + "/" + sub->version;
@@ -196,7 +215,8 @@ Result<Value> take_in_applied(const Call& call, Value object) {
     return error(Code::kBadRequest, "invalid object type: " + version + ", Kind=" + found);
   }
   BERTH_TRY(check_kind(kind, call, object));
-  if (!object["metadata"].is_null() && !object["metadata"].is_object()) return error(Code::kBadRequest, "metadata is no object");
+  if (!object["metadata"].is_null() && !object["metadata"].is_object())
+    return error(Code::kBadRequest, "metadata is no object");
   BERTH_TRY(check_path(call, object));
   return object;
 }

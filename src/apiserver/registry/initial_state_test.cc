@@ -12,7 +12,8 @@ using namespace api::resources;
 using Lines = std::vector<std::string>;
 
 std::string line(std::string_view type, const store::RecordPtr& record) {
-  return std::string(type) + " " + std::string(api::name_of(record->value)) + " " + std::string(api::resource_version_of(record->value));
+  return std::string(type) + " " + std::string(api::name_of(record->value)) + " " +
+         std::string(api::resource_version_of(record->value));
 }
 
 // Refuses when it has taken so many, until asked for more.
@@ -29,7 +30,9 @@ struct SlowSink final : WatchSink {
     if (room > 0) --room;
     return room > 0;
   }
-  void on_bookmark(store::Revision revision, bool end) override { lines.push_back("BOOKMARK " + std::to_string(revision) + (end ? " end" : "")); }
+  void on_bookmark(store::Revision revision, bool end) override {
+    lines.push_back("BOOKMARK " + std::to_string(revision) + (end ? " end" : ""));
+  }
   void on_end(const Error& error) override { end = error; }
 };
 
@@ -42,7 +45,8 @@ class InitialState : public RegistryFixture {
   static std::string key(int number) { return store_key(*call(kConfigMaps).kind, "default", name(number)); }
   // Does not wait.
   void put(int number, const std::string& label = "all") {
-    Value metadata = Value::object({{"name", name(number)}, {"namespace", "default"}, {"labels", Value::object({{"l", label}})}});
+    Value metadata =
+        Value::object({{"name", name(number)}, {"namespace", "default"}, {"labels", Value::object({{"l", label}})}});
     Value object = Value::object({{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", metadata}});
     store_->write({store::Write::Kind::kPut, key(number), object}, [](const Result<store::RecordPtr>&) {});
   }
@@ -177,7 +181,8 @@ TEST_F(InitialState, OfAKindThatDoesNotChangeIsNeverForgotten) {
   const auto flood = [&] {
     const std::string other = store_key(*call(kSecrets).kind, "default", "s");
     for (int i = 0; i < 10; ++i) {
-      store_->write({store::Write::Kind::kPut, other, json::parse(R"({"kind":"Secret","metadata":{"name":"s","namespace":"default"}})").value()},
+      store_->write({store::Write::Kind::kPut, other,
+                     json::parse(R"({"kind":"Secret","metadata":{"name":"s","namespace":"default"}})").value()},
                     [](const Result<store::RecordPtr>&) {});
     }
     settle();

@@ -37,10 +37,12 @@ void label_job(Value& job) {
 void warn_of_job(const api::schema::Kind& kind, const Value& object, std::vector<std::string>& warnings) {
   const bool cron = kind.kind == "CronJob";
   const Value& spec = cron ? object["spec"]["jobTemplate"]["spec"] : object["spec"];
-  if (spec["completionMode"].as_string() == "Indexed" && spec["completions"].as_int() > 100'000 && spec["parallelism"].as_int() > 10'000) {
-    warnings.push_back(std::string(cron ? "spec.jobTemplate.spec" : "spec") +
-                       ": In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be "
-                       "able to track completedIndexes when a big number of indexes fail");
+  if (spec["completionMode"].as_string() == "Indexed" && spec["completions"].as_int() > 100'000 &&
+      spec["parallelism"].as_int() > 10'000) {
+    warnings.push_back(
+        std::string(cron ? "spec.jobTemplate.spec" : "spec") +
+        ": In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be "
+        "able to track completedIndexes when a big number of indexes fail");
   }
 }
 

@@ -20,8 +20,10 @@ class JobsTest : public RegistryFixture {
 };
 
 Value job(const std::string& name, std::string_view metadata = "{}", std::string_view pod_labels = "null") {
-  Value object = parsed(R"({"metadata":)" + std::string(metadata) + R"(,"spec":{"template":{"metadata":{"labels":)" + std::string(pod_labels) +
-                        R"(},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}},"status":{"active":7}})");
+  Value object =
+      parsed(R"({"metadata":)" + std::string(metadata) + R"(,"spec":{"template":{"metadata":{"labels":)" +
+             std::string(pod_labels) +
+             R"(},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}},"status":{"active":7}})");
   object.mut("metadata").set("name", name);
   return object;
 }
@@ -29,10 +31,14 @@ Value job(const std::string& name, std::string_view metadata = "{}", std::string
 TEST_F(JobsTest, KnowTheirPodsByTheirIdentity) {
   const Value made = create(kJobs, job("j"))->value();
   const std::string uid(api::uid_of(made));
-  const Value labels = Value::object({{"job-name", "j"}, {"controller-uid", uid}, {"batch.kubernetes.io/job-name", "j"}, {"batch.kubernetes.io/controller-uid", uid}});
+  const Value labels = Value::object({{"job-name", "j"},
+                                      {"controller-uid", uid},
+                                      {"batch.kubernetes.io/job-name", "j"},
+                                      {"batch.kubernetes.io/controller-uid", uid}});
   EXPECT_EQ(made["spec"]["template"]["metadata"]["labels"], labels);
   EXPECT_EQ(made["metadata"]["labels"], labels);
-  EXPECT_EQ(made["spec"]["selector"], Value::object({{"matchLabels", Value::object({{"batch.kubernetes.io/controller-uid", uid}})}}));
+  EXPECT_EQ(made["spec"]["selector"],
+            Value::object({{"matchLabels", Value::object({{"batch.kubernetes.io/controller-uid", uid}})}}));
   EXPECT_EQ(made["metadata"]["generation"].as_int(), 1);
   EXPECT_EQ(made["status"], Value::object());
   EXPECT_EQ(made["spec"]["backoffLimit"].as_int(), 6);
@@ -47,7 +53,8 @@ TEST_F(JobsTest, ANameThatIsNoLabelIsNotBlamedOnTheJobsLabels) {
   const std::string name(64, 'n');
   Result<Answer> refused = create(kJobs, job(name));
   ASSERT_FALSE(refused.ok());
-  EXPECT_NE(refused.error().message.find("spec.template.labels: Invalid value: \"" + name), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("spec.template.labels: Invalid value: \"" + name), std::string::npos)
+      << refused.error().message;
   EXPECT_EQ(refused.error().message.find("metadata.labels"), std::string::npos) << refused.error().message;
 }
 
@@ -62,13 +69,15 @@ TEST_F(JobsTest, KeepTheLabelsTheyAreGiven) {
   EXPECT_EQ(create(kJobs, manual)->value()["spec"]["template"]["metadata"]["labels"], parsed(R"({"app":"x"})"));
   const Result<Answer> clash = create(kJobs, job("d", "{}", R"({"job-name":"other"})"));
   ASSERT_FALSE(clash.ok());
-  EXPECT_TRUE(clash.error().message.starts_with("Job.batch \"d\" is invalid: spec.template.metadata.labels[job-name]: Invalid value: "));
+  EXPECT_TRUE(clash.error().message.starts_with(
+      "Job.batch \"d\" is invalid: spec.template.metadata.labels[job-name]: Invalid value: "));
 }
 
 TEST_F(JobsTest, CountChangesOfTheSpec) {
   ASSERT_TRUE(create(kJobs, job("j")).ok());
   EXPECT_EQ(patch(call(kJobs, "j"), R"({"spec":{"parallelism":2}})")->value()["metadata"]["generation"].as_int(), 2);
-  const Value status = patch(call(kJobs, "j", "status"), R"({"spec":{"parallelism":5},"status":{"active":2}})")->value();
+  const Value status =
+      patch(call(kJobs, "j", "status"), R"({"spec":{"parallelism":5},"status":{"active":2}})")->value();
   EXPECT_EQ(status["metadata"]["generation"].as_int(), 2);
   EXPECT_EQ(status["spec"]["parallelism"].as_int(), 2);
   EXPECT_EQ(status["status"]["active"].as_int(), 2);
@@ -114,7 +123,8 @@ TEST_F(JobsTest, AreFoundByTheirSuccesses) {
 }
 
 TEST_F(JobsTest, CronJobsDescribeThem) {
-  const Value cron = parsed(R"({"metadata":{"name":"c"},"spec":{"schedule":"@hourly","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never",
+  const Value cron = parsed(
+      R"({"metadata":{"name":"c"},"spec":{"schedule":"@hourly","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never",
       "containers":[{"name":"c","image":"i"}]}}}}}})");
   const Value made = create(kCronJobs, cron)->value();
   EXPECT_EQ(made["metadata"]["generation"].as_int(), 1);

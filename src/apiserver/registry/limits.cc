@@ -51,14 +51,17 @@ void apply_defaults_of(const Value& range, Value& pod) {
     for (std::size_t i = 0; i < pod["spec"][list].size(); ++i) {
       const std::string name = word + pod["spec"][list][i]["name"].str();
       Value resources = pod["spec"][list][i]["resources"];
-      std::string limits = fill_in(resources, "limits", defaults.limits), requests = fill_in(resources, "requests", defaults.requests);
+      std::string limits = fill_in(resources, "limits", defaults.limits),
+                  requests = fill_in(resources, "requests", defaults.requests);
       if (!requests.empty()) notes.push_back(requests + " request for" + name);
       if (!limits.empty()) notes.push_back(limits + " limit for" + name);
       if (!requests.empty() || !limits.empty()) pod.mut("spec").mut(list).mut(i).set("resources", std::move(resources));
     }
   }
   if (notes.empty()) return;
-  pod.mut("metadata").mut("annotations").set("kubernetes.io/limit-ranger", "LimitRanger plugin set: " + join(notes, "; "));
+  pod.mut("metadata")
+      .mut("annotations")
+      .set("kubernetes.io/limit-ranger", "LimitRanger plugin set: " + join(notes, "; "));
 }
 
 // --- Bounds
@@ -74,7 +77,8 @@ struct Checked {
     return at == list.end() ? nullptr : &at->second;
   }
   void complain(std::string text) const {
-    if (std::find(complaints->begin(), complaints->end(), text) == complaints->end()) complaints->push_back(std::move(text));
+    if (std::find(complaints->begin(), complaints->end(), text) == complaints->end())
+      complaints->push_back(std::move(text));
   }
   std::string bound(const char* which, const std::string& name, const api::Quantity& amount) const {
     return std::string(which) + " " + name + " usage per " + type + " is " + amount.to_string();
@@ -125,7 +129,8 @@ void check_pod(const Value& range, const Value& pod, std::vector<std::string>& c
       for (const char* list : {"containers", "initContainers"}) {
         for (const Value& container : pod["spec"][list]) {
           const Value& resources = container["resources"];
-          Checked{type, api::resource_list(resources["requests"]), api::resource_list(resources["limits"]), &complaints}.check(item);
+          Checked{type, api::resource_list(resources["requests"]), api::resource_list(resources["limits"]), &complaints}
+              .check(item);
         }
       }
     } else if (type == "Pod") {
@@ -170,7 +175,8 @@ Status check_limits(const Registry::State& state, const Call& call, const Value&
     if (pod) check_pod(range->value, object, complaints);
     if (claim) check_claim(range->value, before, object, complaints);
     if (complaints.empty()) continue;
-    return api::forbidden(kind.resource(), api::name_of(object), complaints.size() == 1 ? complaints[0] : "[" + join(complaints, ", ") + "]");
+    return api::forbidden(kind.resource(), api::name_of(object),
+                          complaints.size() == 1 ? complaints[0] : "[" + join(complaints, ", ") + "]");
   }
   return ok_status();
 }

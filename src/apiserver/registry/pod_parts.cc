@@ -1,4 +1,5 @@
-// pods/ephemeralcontainers and pods/resize: the ephemeral containers of a running pod, and the resources of its containers.
+// pods/ephemeralcontainers and pods/resize: the ephemeral containers of a running pod, and the resources of its
+// containers.
 #include <algorithm>
 
 #include "api/copy_field.h"
@@ -43,7 +44,8 @@ bool has_feature(const Value& node, const std::string& name) {
 
 // What the pod asks for beyond all that the node has for pods.
 std::vector<std::string> beyond(const Value& pod, const Value& node) {
-  const api::ResourceList requests = api::pod_resources(pod, "requests"), there = api::resource_list(node["status"]["allocatable"]);
+  const api::ResourceList requests = api::pod_resources(pod, "requests"),
+                          there = api::resource_list(node["status"]["allocatable"]);
   std::vector<std::string> out;
   for (const char* name : {"cpu", "memory"}) {
     const api::Quantity wanted = api::amount_of(requests, name), most = api::amount_of(there, name);
@@ -67,7 +69,8 @@ Value with_pod_part(const Value& before, Value after, std::string_view subresour
     Value& spec = out.mut("spec");
     api::copy_field(spec, sent, "resources");
     spec.set("containers", resized_list(old_spec["containers"], sent["containers"]));
-    if (!sent["initContainers"].empty()) spec.set("initContainers", resized_list(old_spec["initContainers"], sent["initContainers"]));
+    if (!sent["initContainers"].empty())
+      spec.set("initContainers", resized_list(old_spec["initContainers"], sent["initContainers"]));
   } else {
     api::copy_field(out.mut("spec"), sent, "ephemeralContainers");
   }
@@ -91,11 +94,13 @@ Status check_resize(const Registry::State& state, const Call& call, const Value&
   std::vector<std::string> missing = needed_features(before["spec"], after["spec"]);
   std::erase_if(missing, [&](const std::string& name) { return has_feature(node->value, name); });
   if (!missing.empty()) {
-    return refuse("pod update requires features " + join(missing, ", ") + " which are not available on node " + quoted(node_name));
+    return refuse("pod update requires features " + join(missing, ", ") + " which are not available on node " +
+                  quoted(node_name));
   }
   const std::string_view system = node->value["metadata"]["labels"]["kubernetes.io/os"].as_string("linux");
   if (system != "linux") {
-    return refuse("pod resize is only supported on linux nodes, node " + quoted(node_name) + " is " + quoted(system), "UnsupportedPlatform");
+    return refuse("pod resize is only supported on linux nodes, node " + quoted(node_name) + " is " + quoted(system),
+                  "UnsupportedPlatform");
   }
   const std::vector<std::string> too_much = beyond(after, node->value);
   if (too_much.empty()) return ok_status();

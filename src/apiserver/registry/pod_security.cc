@@ -1,10 +1,11 @@
 // Pod Security admission: what a namespace's labels ask for is refused (pods) or told in warnings (pods and workloads).
+#include "apiserver/validation/pod_security.h"
+
 #include <algorithm>
 #include <map>
 
 #include "api/status.h"
 #include "apiserver/registry/state.h"
-#include "apiserver/validation/pod_security.h"
 #include "base/text.h"
 
 namespace berth::apiserver::registry {
@@ -25,7 +26,8 @@ const Value& pod_template(const api::schema::Kind& kind, const Value& object) {
   static const Value kNone;
   if (is_core(kind, "PodTemplate")) return object["template"];
   if (kind.group == "batch" && kind.kind == "CronJob") return object["spec"]["jobTemplate"]["spec"]["template"];
-  const bool workload = is_core(kind, "ReplicationController") || kind.group == "batch" || (kind.group == "apps" && kind.kind != "ControllerRevision");
+  const bool workload = is_core(kind, "ReplicationController") || kind.group == "batch" ||
+                        (kind.group == "apps" && kind.kind != "ControllerRevision");
   return workload ? object["spec"]["template"] : kNone;
 }
 
@@ -41,14 +43,16 @@ std::string would(const SecurityPolicy& policy, const SecurityViolations& violat
 // An update of a pod counts where it brings another image, another container or another profile.
 bool is_significant(const Value& before, const Value& after) {
   auto annotation = [](const Value& pod, const std::string& key) { return pod["metadata"]["annotations"][key].str(); };
-  const std::string pod_key = "seccomp.security.alpha.kubernetes.io/pod", container_key = "container.seccomp.security.alpha.kubernetes.io/";
+  const std::string pod_key = "seccomp.security.alpha.kubernetes.io/pod",
+                    container_key = "container.seccomp.security.alpha.kubernetes.io/";
   if (annotation(before, pod_key) != annotation(after, pod_key)) return true;
   for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
     const Value &old_list = before["spec"][list], &new_list = after["spec"][list];
     if (old_list.size() != new_list.size()) return true;
     for (std::size_t i = 0; i < new_list.size(); ++i) {
       const std::string key = container_key + new_list[i]["name"].str();
-      if (old_list[i]["image"] != new_list[i]["image"] || annotation(before, key) != annotation(after, key)) return true;
+      if (old_list[i]["image"] != new_list[i]["image"] || annotation(before, key) != annotation(after, key))
+        return true;
     }
   }
   return false;
@@ -63,21 +67,24 @@ Status check_pod(const Registry::State& state, const Call& call, const Value& po
   const SecurityPolicies policies = policies_of(state, call.ns);
   const SecurityViolations found = security_violations(policies.enforce, pod["metadata"], pod["spec"]);
   if (!found.empty()) {
-    return api::forbidden(api::resources::kPods, api::name_of(pod), "violates PodSecurity " + quoted(policies.enforce.text()) + ": " + found.details());
+    return api::forbidden(api::resources::kPods, api::name_of(pod),
+                          "violates PodSecurity " + quoted(policies.enforce.text()) + ": " + found.details());
   }
   warn_of(policies.warn, pod["metadata"], pod["spec"], warnings);
   return ok_status();
 }
 
 // The pods that are there already and would not be taken any more: each complaint once, with the first pod that has it.
-void warn_of_pods(const Registry::State& state, const std::string& ns, const SecurityPolicy& policy, Warnings& warnings) {
+void warn_of_pods(const Registry::State& state, const std::string& ns, const SecurityPolicy& policy,
+                  Warnings& warnings) {
   constexpr std::size_t kMost = 3000;
   struct Count {
     std::string first;
     std::size_t pods = 0;
   };
   std::map<std::string, Count> counts;
-  const std::vector<store::RecordPtr> pods = state.store.list(store_key(state.kind(api::resources::kPods), ns, "")).records;
+  const std::vector<store::RecordPtr> pods =
+      state.store.list(store_key(state.kind(api::resources::kPods), ns, "")).records;
   const std::size_t checked = std::min(pods.size(), kMost);
   for (std::size_t i = 0; i < checked; ++i) {
     const Value& pod = pods[i]->value;
@@ -88,14 +95,17 @@ void warn_of_pods(const Registry::State& state, const std::string& ns, const Sec
     if (count.pods++ == 0 || name < count.first) count.first = name;
   }
   if (checked < pods.size()) {
-    warnings.push_back("new PodSecurity enforce level only checked against the first " + std::to_string(checked) + " of " + std::to_string(pods.size()) +
-                       " existing pods");
+    warnings.push_back("new PodSecurity enforce level only checked against the first " + std::to_string(checked) +
+                       " of " + std::to_string(pods.size()) + " existing pods");
   }
   if (counts.empty()) return;
-  warnings.push_back("existing pods in namespace " + quoted(ns) + " violate the new PodSecurity enforce level " + quoted(policy.text()));
+  warnings.push_back("existing pods in namespace " + quoted(ns) + " violate the new PodSecurity enforce level " +
+                     quoted(policy.text()));
   Warnings texts;
   for (const auto& [reasons, count] : counts) {
-    const std::string others = count.pods == 1 ? "" : count.pods == 2 ? " (and 1 other pod)" : " (and " + std::to_string(count.pods - 1) + " other pods)";
+    const std::string others = count.pods == 1   ? ""
+                               : count.pods == 2 ? " (and 1 other pod)"
+                                                 : " (and " + std::to_string(count.pods - 1) + " other pods)";
     texts.push_back(count.first + others + ": " + reasons);
   }
   std::sort(texts.begin(), texts.end());
@@ -117,15 +127,19 @@ Status check_namespace(const Registry::State& state, const Value& before, const 
     e.code = Code::kInvalid;
     return e;
   }
-  if (before.is_null() || policies.enforce == old_policies.enforce || policies.enforce.level == SecurityLevel::kPrivileged) return ok_status();
-  if (policies.enforce.minor == old_policies.enforce.minor && policies.enforce.level <= old_policies.enforce.level) return ok_status();
+  if (before.is_null() || policies.enforce == old_policies.enforce ||
+      policies.enforce.level == SecurityLevel::kPrivileged)
+    return ok_status();
+  if (policies.enforce.minor == old_policies.enforce.minor && policies.enforce.level <= old_policies.enforce.level)
+    return ok_status();
   warn_of_pods(state, std::string(api::name_of(object)), policies.enforce, warnings);
   return ok_status();
 }
 
 }  // namespace
 
-Status check_pod_security(const Registry::State& state, const Call& call, const Value& before, const Value& object, Warnings& warnings) {
+Status check_pod_security(const Registry::State& state, const Call& call, const Value& before, const Value& object,
+                          Warnings& warnings) {
   const api::schema::Kind& kind = *call.kind;
   const bool new_containers = call.subresource == "ephemeralcontainers" || call.subresource == "resize";
   if (!call.subresource.empty() && !(is_core(kind, "Pod") && new_containers)) return ok_status();

@@ -16,7 +16,9 @@ void merge_label_keys(Value& owner, const char* field, const char* op, const Val
   for (const Value& key : keys) {
     const Value* value = labels.find(key.as_string());
     if (value == nullptr) continue;
-    owner.mut("labelSelector").mut("matchExpressions").push(Value::object({{"key", key}, {"operator", op}, {"values", Value::array({*value})}}));
+    owner.mut("labelSelector")
+        .mut("matchExpressions")
+        .push(Value::object({{"key", key}, {"operator", op}, {"values", Value::array({*value})}}));
   }
 }
 
@@ -51,7 +53,8 @@ Status check_binding(const Call& call, const Value& binding) {
   }
   const Value& target = binding["target"];
   if (std::string_view kind = target["kind"].as_string(); !kind.empty() && kind != "Node") {
-    return api::plain_error("target.kind: Unsupported value: " + quoted(kind) + ": supported values: \"Node\", \"<empty>\"");
+    return api::plain_error("target.kind: Unsupported value: " + quoted(kind) +
+                            ": supported values: \"Node\", \"<empty>\"");
   }
   if (target["name"].as_string().empty()) return api::plain_error("target.name: Required value");
   return ok_status();
@@ -90,7 +93,8 @@ void adopt_annotated_profiles(Value& pod, std::vector<std::string>& warnings) {
       if (!annotations.contains(key) || container["securityContext"]["appArmorProfile"].is_object()) continue;
       const Value profile = annotated_profile(annotations[key].as_string());
       if (profile.is_null() || profile == pod["spec"]["securityContext"]["appArmorProfile"]) continue;
-      warnings.push_back("metadata.annotations[" + key + "]: deprecated since v1.30; use the \"appArmorProfile\" field instead");
+      warnings.push_back("metadata.annotations[" + key +
+                         "]: deprecated since v1.30; use the \"appArmorProfile\" field instead");
       pod.mut("spec").mut(list).mut(i).mut("securityContext").set("appArmorProfile", profile);
     }
   }
@@ -104,17 +108,21 @@ void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, c
   if (!head) return refuse(api::not_found(api::resources::kPods, call.name));
   const Value& before = head->value;
   if (std::string_view uid = binding["metadata"]["uid"].as_string(); !uid.empty() && uid != api::uid_of(before)) {
-    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "Precondition failed: UID in precondition: " + std::string(uid) +
-                                                                           ", UID in object meta: " + std::string(api::uid_of(before))));
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name,
+                                "Precondition failed: UID in precondition: " + std::string(uid) +
+                                    ", UID in object meta: " + std::string(api::uid_of(before))));
   }
   if (api::is_terminating(before)) {
-    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " is being deleted, cannot be assigned to a host"));
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name,
+                                "pod " + call.name + " is being deleted, cannot be assigned to a host"));
   }
   if (!before["spec"]["schedulingGates"].empty()) {
-    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " has non-empty .spec.schedulingGates"));
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name,
+                                "pod " + call.name + " has non-empty .spec.schedulingGates"));
   }
   if (std::string_view present = before["spec"]["nodeName"].as_string(); !present.empty()) {
-    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name, "pod " + call.name + " is already assigned to node \"" + std::string(present) + "\""));
+    return refuse(api::conflict({"", "v1", "pods/binding"}, call.name,
+                                "pod " + call.name + " is already assigned to node \"" + std::string(present) + "\""));
   }
   Value after = before;
   after.mut("spec").set("nodeName", node);
@@ -127,7 +135,11 @@ void bind_pod(const std::shared_ptr<Registry::State>& state, const Call& call, c
     if (!answer.ok()) return done(answer.error());
     Answer success;
     success.http = 201;
-    success.object = Value::object({{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"code", 201}});
+    success.object = Value::object({{"kind", "Status"},
+                                    {"apiVersion", "v1"},
+                                    {"metadata", Value::object()},
+                                    {"status", "Success"},
+                                    {"code", 201}});
     done(std::move(success));
   });
 }

@@ -20,7 +20,9 @@ Value default_class(const Registry::State& state) {
 
 }  // namespace
 
-bool is_system_priority(std::string_view name) { return name == "system-node-critical" || name == "system-cluster-critical"; }
+bool is_system_priority(std::string_view name) {
+  return name == "system-node-critical" || name == "system-cluster-critical";
+}
 
 Status admit_priority(const Registry::State& state, Value& pod) {
   Value& spec = pod.mut("spec");
@@ -42,13 +44,15 @@ Status admit_priority(const Registry::State& state, Value& pod) {
     policy = found["preemptionPolicy"].str();
   }
   if (const Value& given = spec["priority"]; given.is_int() && given.as_int() != priority) {
-    return refuse("the integer value of priority (" + std::to_string(given.as_int()) + ") must not be provided in pod spec; priority admission controller computed " +
+    return refuse("the integer value of priority (" + std::to_string(given.as_int()) +
+                  ") must not be provided in pod spec; priority admission controller computed " +
                   std::to_string(priority) + " from the given PriorityClass name");
   }
   spec.set("priority", priority);
   if (policy.empty()) return ok_status();
   if (const Value& given = spec["preemptionPolicy"]; !given.is_null() && given.as_string() != policy) {
-    return refuse("the string value of PreemptionPolicy (" + given.str() + ") must not be provided in pod spec; priority admission controller computed " + policy +
+    return refuse("the string value of PreemptionPolicy (" + given.str() +
+                  ") must not be provided in pod spec; priority admission controller computed " + policy +
                   " from the given PriorityClass name");
   }
   spec.set("preemptionPolicy", policy);
@@ -60,7 +64,8 @@ Status admit_priority_class(const Registry::State& state, const Value& object) {
   const Value present = default_class(state);
   if (present.is_null() || api::name_of(present) == api::name_of(object)) return ok_status();
   return api::forbidden(api::resources::kPriorityClasses, api::name_of(object),
-                        "PriorityClass " + std::string(api::name_of(present)) + " is already marked as default. Only one default can exist");
+                        "PriorityClass " + std::string(api::name_of(present)) +
+                            " is already marked as default. Only one default can exist");
 }
 
 }  // namespace berth::apiserver::registry

@@ -19,7 +19,8 @@ ResourceList new_usage(const api::Resource& resource, const Value& before, const
   ResourceList out = quota::usage(resource, object, now);
   if (!before.is_null()) {
     for (const auto& [name, amount] : quota::usage(resource, before, now)) {
-      if (auto at = out.find(name); at != out.end()) at->second = at->second > amount ? at->second - amount : api::Quantity();
+      if (auto at = out.find(name); at != out.end())
+        at->second = at->second > amount ? at->second - amount : api::Quantity();
     }
   }
   std::erase_if(out, [](const auto& entry) { return entry.second.sign() == 0; });
@@ -28,7 +29,8 @@ ResourceList new_usage(const api::Resource& resource, const Value& before, const
 
 // Adds `more` to the quota's status.used where that stays within status.hard; or says why not.
 std::string charge_one(Value& object, const std::vector<std::string>& hard_names, const ResourceList& usage) {
-  const ResourceList hard = api::resource_list(object["status"]["hard"]), used = api::resource_list(object["status"]["used"]);
+  const ResourceList hard = api::resource_list(object["status"]["hard"]),
+                     used = api::resource_list(object["status"]["used"]);
   const ResourceList more = quota::masked(usage, hard_names);
   ResourceList after = used;
   api::add(after, more);
@@ -37,16 +39,20 @@ std::string charge_one(Value& object, const std::vector<std::string>& hard_names
     if (after.at(name) > hard.at(name)) exceeded.push_back(name);
   }
   if (!exceeded.empty()) {
-    return "exceeded quota: " + std::string(api::name_of(object)) + ", requested: " + quota::text_of(quota::masked(more, exceeded)) +
-           ", used: " + quota::text_of(quota::masked(used, exceeded)) + ", limited: " + quota::text_of(quota::masked(hard, exceeded));
+    return "exceeded quota: " + std::string(api::name_of(object)) +
+           ", requested: " + quota::text_of(quota::masked(more, exceeded)) +
+           ", used: " + quota::text_of(quota::masked(used, exceeded)) +
+           ", limited: " + quota::text_of(quota::masked(hard, exceeded));
   }
-  for (const auto& [name, amount] : quota::masked(after, hard_names)) object.mut("status").mut("used").set(name, amount.to_string());
+  for (const auto& [name, amount] : quota::masked(after, hard_names))
+    object.mut("status").mut("used").set(name, amount.to_string());
   return "";
 }
 
 }  // namespace
 
-Result<std::vector<QuotaCharge>> check_quota(const Registry::State& state, const Call& call, const Value& before, const Value& object) {
+Result<std::vector<QuotaCharge>> check_quota(const Registry::State& state, const Call& call, const Value& before,
+                                             const Value& object) {
   std::vector<QuotaCharge> charges;
   const api::schema::Kind& kind = *call.kind;
   const api::Resource resource = kind.resource();
@@ -96,7 +102,8 @@ void charge_quota(const std::shared_ptr<Registry::State>& state, std::vector<Quo
     write.expected = charge.head->mod_revision;
     state->store.write(std::move(write), [key = charge.head->key](Result<store::RecordPtr> written) {
       // The quota controller counts anew in any case.
-      if (!written.ok()) log_warning("registry", "a quota was not charged", {{"quota", key}, {"error", written.error().message}});
+      if (!written.ok())
+        log_warning("registry", "a quota was not charged", {{"quota", key}, {"error", written.error().message}});
     });
   }
 }

@@ -15,32 +15,38 @@ struct ContinueToken {
 
 std::string encode_token(const ContinueToken& token, const std::string& prefix) {
   std::string_view start = std::string_view(token.start).substr(prefix.size());
-  return base64url_encode(json::encode(Value::object({{"v", "meta.k8s.io/v1"}, {"rv", static_cast<long>(token.revision)}, {"start", start}})));
+  return base64url_encode(json::encode(
+      Value::object({{"v", "meta.k8s.io/v1"}, {"rv", static_cast<long>(token.revision)}, {"start", start}})));
 }
 
 Result<ContinueToken> decode_token(const std::string& text, const std::string& prefix) {
-  auto bad = [](const std::string& why) { return error(Code::kBadRequest, "invalid continue token: continue key is not valid: " + why); };
+  auto bad = [](const std::string& why) {
+    return error(Code::kBadRequest, "invalid continue token: continue key is not valid: " + why);
+  };
   Result<std::string> decoded = base64url_decode(text);
   if (!decoded.ok()) return bad("it is not base64");
   Result<Value> value = json::parse(*decoded);
   if (!value.ok()) return bad(json::go_error_text(*decoded, value.error()));
-  // The key is relative to its collection: a token of one collection can be used with another, where it means the same name.
+  // The key is relative to its collection: a token of one collection can be used with another, where it means the same
+  // name.
   std::string start = (*value)["start"].str();
-  if ((*value)["v"].as_string() != "meta.k8s.io/v1" || start.empty()) return bad("incorrect encoded start resourceVersion or key");
+  if ((*value)["v"].as_string() != "meta.k8s.io/v1" || start.empty())
+    return bad("incorrect encoded start resourceVersion or key");
   if (start.find("..") != start.npos) return bad(quoted(start) + " leads out of its collection");
   return ContinueToken{(*value)["rv"].as_int(), prefix + start};
 }
 
 Error too_old_token() {
-  return error(Code::kExpired,
-               "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
-               "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
-               "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
-               "returned and now may show up in the list.");
+  return error(
+      Code::kExpired,
+      "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
+      "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
+      "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
+      "returned and now may show up in the list.");
 }
 
 struct Span {
-  store::Revision at = 0;   // 0: now
+  store::Revision at = 0;  // 0: now
   std::string after;
 };
 
@@ -74,7 +80,8 @@ std::string continue_from_now(const std::string& token) {
 }
 
 Error too_large_version(store::Revision wanted, store::Revision current) {
-  Error e = error(Code::kTimeout, "Timeout: Too large resource version: " + std::to_string(wanted) + ", current: " + std::to_string(current));
+  Error e = error(Code::kTimeout, "Timeout: Too large resource version: " + std::to_string(wanted) +
+                                      ", current: " + std::to_string(current));
   auto details = std::make_shared<ErrorDetails>();
   details->retry_after_seconds = 1;
   details->causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
@@ -85,14 +92,17 @@ Error too_large_version(store::Revision wanted, store::Revision current) {
 Result<store::Revision> parse_resource_version(std::string_view text) {
   Result<long> number = parse_int(text);
   if (number.ok() && *number >= 0) return static_cast<store::Revision>(*number);
-  return api::plain_error("resourceVersion: Invalid value: " + quoted(text) + ": strconv.ParseUint: parsing " + quoted(text) + ": invalid syntax");
+  return api::plain_error("resourceVersion: Invalid value: " + quoted(text) + ": strconv.ParseUint: parsing " +
+                          quoted(text) + ": invalid syntax");
 }
 
 std::string store_key(const api::schema::Kind& kind, std::string_view ns, std::string_view name) {
   // Both forms of an Event are one object.
-  const std::string_view group = kind.kind == "Event" || kind.group.empty() ? std::string_view("core") : std::string_view(kind.group);
+  const std::string_view group =
+      kind.kind == "Event" || kind.group.empty() ? std::string_view("core") : std::string_view(kind.group);
   std::string key;
-  constexpr std::size_t kConstantPart = sizeof "/registry/" + 3;  // with a slash behind the group, the plural and the namespace
+  constexpr std::size_t kConstantPart =
+      sizeof "/registry/" + 3;  // with a slash behind the group, the plural and the namespace
   key.reserve(kConstantPart + group.size() + kind.plural.size() + ns.size() + name.size());
   key.append("/registry/").append(group).append("/").append(kind.plural).append("/");
   if (kind.namespaced && !ns.empty()) key.append(ns).append("/");
@@ -125,7 +135,8 @@ Result<ListAnswer> Registry::list(const Call& call, const ListCall& options) {
     if (span.at == 0) return state.store.list(prefix, limit, after);
     return state.store.list_at(span.at, prefix, limit, after);
   };
-  if (std::string_view name = selection.fields.exact_name(); !name.empty() && span.at == 0 && !(call.kind->namespaced && call.ns.empty())) {
+  if (std::string_view name = selection.fields.exact_name();
+      !name.empty() && span.at == 0 && !(call.kind->namespaced && call.ns.empty())) {
     store::RecordPtr record = state.store.get(prefix + std::string(name));
     if (record && selection.matches(record->value)) answer.records.push_back(view_of(*call.kind, record));
     answer.resource_version = std::to_string(state.store.revision());
@@ -136,7 +147,9 @@ Result<ListAnswer> Registry::list(const Call& call, const ListCall& options) {
   // With a selector the limit counts what matches, so the pages are cut here.
   Result<store::Listing> listing = fetch(everything ? limit : 0, span.after);
   if (listing.failed_with(Code::kExpired)) {
-    return options.continue_token.empty() ? error(Code::kExpired, "The resourceVersion for the provided list is too old.") : too_old_token();
+    return options.continue_token.empty()
+               ? error(Code::kExpired, "The resourceVersion for the provided list is too old.")
+               : too_old_token();
   }
   if (!listing.ok()) return listing.error();
   revision = listing->revision;

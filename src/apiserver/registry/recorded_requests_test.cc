@@ -43,7 +43,8 @@ TEST_F(RecordedRequests, AreAnsweredAsRecorded) {
     made.dry_run = true;
     recorded::change(object, row);
     made.body_start = "{";
-    const Facts got = answered(wait([&](Done done) { registry_->create(made, object, std::move(done)); }), row.contains("varies"));
+    const Facts got =
+        answered(wait([&](Done done) { registry_->create(made, object, std::move(done)); }), row.contains("varies"));
     EXPECT_EQ(got, expected(row)) << recorded::name_of(row);
   }
   EXPECT_GT(seen, 12000);

@@ -1,5 +1,5 @@
-// The recorded updates (tests/data/recorded-1.36), answered as Kubernetes 1.36.2 did: code, causes, message, warnings, and what changed. With
-// BERTH_RECORDED_DIFFERENCES naming a file, each row that is not goes there as a line of JSON.
+// The recorded updates (tests/data/recorded-1.36), answered as Kubernetes 1.36.2 did: code, causes, message, warnings,
+// and what changed. With BERTH_RECORDED_DIFFERENCES naming a file, each row that is not goes there as a line of JSON.
 #include <cstdlib>
 #include <fstream>
 
@@ -99,10 +99,12 @@ class RecordedUpdates : public RegistryFixture {
   // Of a base; without a kind where that is not served.
   Call call_of(const Value& base, const std::string& subresource) {
     Call made = call(api::resources::kPods, base["name"].str(), subresource);
-    made.kind = api::schema::builtin().find_kind(base["create"]["apiVersion"].as_string(), base["create"]["kind"].as_string());
+    made.kind =
+        api::schema::builtin().find_kind(base["create"]["apiVersion"].as_string(), base["create"]["kind"].as_string());
     made.body_start = "{";
     made.ns = made.kind != nullptr && made.kind->namespaced ? base["create"]["metadata"]["namespace"].str() : "";
-    if (const std::string path = base["path"].str(); path.find("/namespaces/") != path.npos) made.ns = std::string(split(path, '/')[path.starts_with("/api/") ? 4 : 5]);
+    if (const std::string path = base["path"].str(); path.find("/namespaces/") != path.npos)
+      made.ns = std::string(split(path, '/')[path.starts_with("/api/") ? 4 : 5]);
     return made;
   }
   bool make(const Value& base) {
@@ -117,14 +119,18 @@ class RecordedUpdates : public RegistryFixture {
     if (!base["then"].is_null()) {
       made.subresource = "binding";
       const Value target = Value::object({{"kind", "Node"}, {"name", "n1"}});
-      const Value binding = Value::object({{"apiVersion", "v1"}, {"kind", "Binding"}, {"metadata", Value::object({{"name", name}})}, {"target", target}});
+      const Value binding = Value::object({{"apiVersion", "v1"},
+                                           {"kind", "Binding"},
+                                           {"metadata", Value::object({{"name", name}})},
+                                           {"target", target}});
       EXPECT_TRUE(wait([&](Done done) { registry_->create(made, binding, std::move(done)); }).ok()) << name;
     }
     if (!base["status"].is_null()) {
       Value object = created->value();
       object.set("status", base["status"]);
       // Long ago, so that a time that is given now is another one.
-      if (made.kind->kind == "PersistentVolume") object.mut("status").set("lastPhaseTransitionTime", "2020-01-01T00:00:00Z");
+      if (made.kind->kind == "PersistentVolume")
+        object.mut("status").set("lastPhaseTransitionTime", "2020-01-01T00:00:00Z");
       made.subresource = "status";
       Result<Answer> written = wait([&](Done done) { registry_->update(made, object, std::move(done)); });
       EXPECT_TRUE(written.ok()) << name << ": " << outcome(written);
@@ -135,7 +141,9 @@ class RecordedUpdates : public RegistryFixture {
 
 TEST_F(RecordedUpdates, AreAnsweredAsRecorded) {
   Call quota = call(api::resources::kNamespaces);
-  ASSERT_TRUE(wait([&](Done done) { registry_->create(quota, parsed(R"({"metadata":{"name":"quota"}})"), std::move(done)); }).ok());
+  ASSERT_TRUE(wait([&](Done done) {
+                registry_->create(quota, parsed(R"({"metadata":{"name":"quota"}})"), std::move(done));
+              }).ok());
   // The recorded cluster had no default class.
   const Call standard = call(api::resources::kStorageClasses, "standard");
   ASSERT_TRUE(wait([&](Done done) { registry_->remove(standard, {}, std::move(done)); }).ok());
@@ -161,7 +169,9 @@ TEST_F(RecordedUpdates, AreAnsweredAsRecorded) {
     sent.mut("metadata").erase("managedFields");
     recorded::change(sent, row);
     update.dry_run = true;
-    const Facts got = answered(stored->value(), wait([&](Done done) { registry_->update(update, sent, std::move(done)); }), row.contains("varies"));
+    const Facts got =
+        answered(stored->value(), wait([&](Done done) { registry_->update(update, sent, std::move(done)); }),
+                 row.contains("varies"));
     const Facts wanted = expected(row);
     if (got == wanted) {
       ++same;

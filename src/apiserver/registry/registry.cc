@@ -10,8 +10,8 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// Go's decoder's complaint as the conversion to a typed object words it: only the type that was wanted, and what was found instead of
-// an object.
+// Go's decoder's complaint as the conversion to a typed object words it: only the type that was wanted, and what was
+// found instead of an object.
 std::string as_structured(const std::string& why) {
   std::size_t of = why.rfind(" of type ");
   if (!why.starts_with("json: cannot unmarshal ") || of == why.npos) return why;
@@ -27,8 +27,8 @@ std::string as_structured(const std::string& why) {
 }
 
 // Checks what a patch made of an object like what a client sends.
-Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched, std::vector<std::string>& warnings,
-                             bool& empty) {
+Result<Value> decode_patched(const Call& call, api::PatchType type, const Value& patch, const Value& patched,
+                             std::vector<std::string>& warnings, bool& empty) {
   Result<Value> taken = take_in_new(call, patched, warnings, empty);
   if (!taken.ok()) return refused_patch(type, patch, patched, taken.error());
   return taken;
@@ -53,28 +53,27 @@ Done warning(std::vector<std::string> warnings, Done done) {
 
 Result<Value> patched_object(const Call& call, api::PatchType type, const Value& before, const Value& patch) {
   switch (type) {
-    case api::PatchType::kJson:
-      return api::patch::apply_json_patch(before, patch);
-    case api::PatchType::kMerge:
-      return api::patch::apply_merge_patch(before, patch);
-    case api::PatchType::kStrategic:
-      return api::patch::apply_strategic_patch(*call.kind->type, before, patch);
-    case api::PatchType::kApply:
-      break;
+    case api::PatchType::kJson: return api::patch::apply_json_patch(before, patch);
+    case api::PatchType::kMerge: return api::patch::apply_merge_patch(before, patch);
+    case api::PatchType::kStrategic: return api::patch::apply_strategic_patch(*call.kind->type, before, patch);
+    case api::PatchType::kApply: break;
   }
   return error(Code::kInternal, "an apply is no plain patch");
 }
 
-void apply_patch(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, const Value& patch, bool force, Done done) {
+void apply_patch(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head,
+                 const Value& patch, bool force, Done done) {
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   if (call.field_manager.empty()) {
-    return refuse(api::invalid("meta.k8s.io", "PatchOptions", "", {api::required("fieldManager", "is required for apply patch")}));
+    return refuse(api::invalid("meta.k8s.io", "PatchOptions", "",
+                               {api::required("fieldManager", "is required for apply patch")}));
   }
   if (!head && !call.subresource.empty()) return refuse(api::not_found(call.kind->resource(), call.name));
   Result<Value> sent = take_in_applied(call, patch);
   if (!sent.ok()) return refuse(sent.error());
   Value live = head ? from_storage(*call.kind, head->value) : Value();
-  Result<api::patch::Applied> applied = api::patch::apply(*call.kind, live, *sent, call.field_manager, force, call.subresource, state->runtime.now());
+  Result<api::patch::Applied> applied =
+      api::patch::apply(*call.kind, live, *sent, call.field_manager, force, call.subresource, state->runtime.now());
   if (!applied.ok()) return refuse(applied.error());
   if (!applied->conflicts.empty()) return refuse(api::patch::conflict_error(applied->conflicts));
   std::vector<std::string> warnings;
@@ -85,11 +84,16 @@ void apply_patch(const std::shared_ptr<Registry::State>& state, const Call& call
   write_update(state, call, head, std::move(*merged), std::move(warnings), false, std::move(done));
 }
 
-// An apply of a Scale is one of the number of replicas to the object itself: who owns that number there may have a conflict.
-void apply_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, bool force, Done done) {
-  Value applied = Value::object({{"apiVersion", call.kind->api_version()}, {"kind", call.kind->kind}, {"metadata", Value::object({{"name", call.name}})}});
+// An apply of a Scale is one of the number of replicas to the object itself: who owns that number there may have a
+// conflict.
+void apply_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const Value& scale, bool force,
+                 Done done) {
+  Value applied = Value::object({{"apiVersion", call.kind->api_version()},
+                                 {"kind", call.kind->kind},
+                                 {"metadata", Value::object({{"name", call.name}})}});
   if (scale["spec"].contains("replicas")) applied.mut("spec").set("replicas", scale["spec"]["replicas"]);
-  if (std::string_view version = api::resource_version_of(scale); !version.empty()) applied.mut("metadata").set("resourceVersion", version);
+  if (std::string_view version = api::resource_version_of(scale); !version.empty())
+    applied.mut("metadata").set("resourceVersion", version);
   store::RecordPtr head = state->store.head(store_key(*call.kind, call.ns, call.name));
   apply_patch(state, call, head, applied, force, as_scale(std::move(done)));
 }
@@ -108,7 +112,10 @@ Error refused_patch(api::PatchType type, const Value& patch, const Value& patche
 }
 
 Registry::State::State(Runtime& r, store::Store& s, const api::schema::Schema& sc, Config c)
-    : runtime(r), store(s), schema(sc), config(std::move(c)),
+    : runtime(r),
+      store(s),
+      schema(sc),
+      config(std::move(c)),
       addresses(config.service_cidr, config.node_port_first, config.node_port_last) {}
 
 const api::schema::Kind& Registry::State::kind(const api::Resource& resource) const {
@@ -117,7 +124,8 @@ const api::schema::Kind& Registry::State::kind(const api::Resource& resource) co
   return *found;
 }
 
-store::RecordPtr Registry::State::find(const api::Resource& resource, std::string_view ns, std::string_view name) const {
+store::RecordPtr Registry::State::find(const api::Resource& resource, std::string_view ns,
+                                       std::string_view name) const {
   return store.head(store_key(kind(resource), ns, name));
 }
 
@@ -150,7 +158,8 @@ void Registry::create(const Call& call, Value object, Done done, std::string_vie
     if (call.subresource == "eviction") return evict_pod(state_, call, *body, std::move(done));
     return request_token(state_, call, std::move(*body), std::move(done));
   }
-  if (!call.subresource.empty()) return refuse(error(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+  if (!call.subresource.empty())
+    return refuse(error(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
   if (call.kind->kind == "Binding" && call.kind->group.empty()) {
     Call pod = call;
     pod.kind = &state_->kind(api::resources::kPods);
@@ -184,7 +193,8 @@ void Registry::update(const Call& call, Value object, Done done, std::string_vie
   if (!taken.ok()) return refuse(taken.error());
   store::RecordPtr head = state_->store.head(key);
   if (!head) {
-    bool may_create = creates_on_update(*call.kind) && call.subresource.empty() && api::resource_version_of(*taken).empty() && api::uid_of(*taken).empty();
+    bool may_create = creates_on_update(*call.kind) && call.subresource.empty() &&
+                      api::resource_version_of(*taken).empty() && api::uid_of(*taken).empty();
     if (!may_create) return refuse(api::not_found(call.kind->resource(), call.name));
     return create_object(state_, call, std::move(*taken), std::move(warnings), true, std::move(done), empty);
   }
@@ -194,7 +204,8 @@ void Registry::update(const Call& call, Value object, Done done, std::string_vie
 void Registry::patch(const Call& call, api::PatchType type, Value patch, bool force, Done done) {
   const std::string key = store_key(*call.kind, call.ns, call.name);
   done = settled(state_, key, std::move(done));
-  if (call.subresource == "scale" && type == api::PatchType::kApply) return apply_scale(state_, call, patch, force, std::move(done));
+  if (call.subresource == "scale" && type == api::PatchType::kApply)
+    return apply_scale(state_, call, patch, force, std::move(done));
   if (call.subresource == "scale") return patch_scale(state_, call, type, patch, std::move(done));
   auto refuse = [&](Error e) { answer_later(*state_, std::move(done), std::move(e)); };
   store::RecordPtr head = state_->store.head(key);

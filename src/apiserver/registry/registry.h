@@ -1,6 +1,6 @@
 #pragma once
-// Registry: the API without HTTP. Takes a request for an object or a collection, runs admission, defaulting, validation,
-// patches, preconditions, finalizers and the kinds' own strategies, and reads or writes the store.
+// Registry: the API without HTTP. Takes a request for an object or a collection, runs admission, defaulting,
+// validation, patches, preconditions, finalizers and the kinds' own strategies, and reads or writes the store.
 //
 // Lives on its Runtime's thread. Everything between reading the newest version and submitting the write happens in one
 // call, so there is no retry loop; an answer comes when the write is durable. No knowledge of sockets or encodings.
@@ -23,10 +23,11 @@
 namespace berth::apiserver::registry {
 
 struct User {
-  std::string name;                 // "system:anonymous" where nobody
+  std::string name;  // "system:anonymous" where nobody
   std::vector<std::string> groups;
   std::string uid = {};
-  std::map<std::string, std::vector<std::string>> extra = {};  // "authentication.kubernetes.io/pod-name": ["web-0"], ...
+  std::map<std::string, std::vector<std::string>> extra =
+      {};  // "authentication.kubernetes.io/pod-name": ["web-0"], ...
   bool in_group(std::string_view group) const;
 };
 
@@ -34,23 +35,24 @@ struct User {
 struct Call {
   User user;
   const api::schema::Kind* kind = nullptr;
-  std::string subresource;          // "", "status", "scale", "binding", "eviction", "ephemeralcontainers", "resize", "token", "finalize"
-  std::string ns;                   // of the path; empty for cluster scope and for lists over all namespaces
-  std::string name;                 // empty for collections
-  std::string resource_version;     // of a get: no older than this; empty and "0": whatever is there
-  std::string field_manager;        // already derived from the user agent where not given
+  std::string subresource;  // "", "status", "scale", "binding", "eviction", "ephemeralcontainers", "resize", "token",
+                            // "finalize"
+  std::string ns;           // of the path; empty for cluster scope and for lists over all namespaces
+  std::string name;         // empty for collections
+  std::string resource_version;  // of a get: no older than this; empty and "0": whatever is there
+  std::string field_manager;     // already derived from the user agent where not given
   bool dry_run = false;
-  bool answered_in_json = false;    // a stored version will be answered as its json()
+  bool answered_in_json = false;        // a stored version will be answered as its json()
   std::vector<std::string> duplicates;  // paths of fields that the parser of the body saw twice
-  std::string body_start;           // the first 31 bytes of the body, for errors about what cannot be recognized
+  std::string body_start;               // the first 31 bytes of the body, for errors about what cannot be recognized
   enum class FieldValidation { kIgnore, kWarn, kStrict } field_validation = FieldValidation::kWarn;
 };
 
 struct Answer {
   int http = 200;
-  store::RecordPtr record;               // where the answer is exactly a stored version (its json() is shared)
-  Value object;                          // otherwise: a Status, a Scale, a dry-run result ...
-  std::vector<std::string> warnings;     // `Warning: 299` headers: unknown field "spec.x", ...
+  store::RecordPtr record;            // where the answer is exactly a stored version (its json() is shared)
+  Value object;                       // otherwise: a Status, a Scale, a dry-run result ...
+  std::vector<std::string> warnings;  // `Warning: 299` headers: unknown field "spec.x", ...
   const Value& value() const { return record ? record->value : object; }
 };
 using Done = Function<void(Result<Answer>)>;
@@ -60,21 +62,21 @@ struct ListCall {
   std::size_t limit = 0;
   std::string continue_token;
   std::string resource_version;
-  std::string resource_version_match;   // "", "Exact", "NotOlderThan"
+  std::string resource_version_match;  // "", "Exact", "NotOlderThan"
 };
 struct ListAnswer {
   std::vector<store::RecordPtr> records;
   std::string resource_version;
-  std::string continue_token;           // empty: complete
+  std::string continue_token;  // empty: complete
   std::optional<std::int64_t> remaining;
 };
 
 struct WatchCall {
   std::string label_selector, field_selector;
-  std::string resource_version;         // "" and "0": start with the present state as ADDED events
+  std::string resource_version;  // "" and "0": start with the present state as ADDED events
   bool bookmarks = false;
-  // True (WatchList): the present state as ADDED events, then, with bookmarks, one annotated k8s.io/initial-events-end. False: no
-  // present state. Not given: as resource_version says.
+  // True (WatchList): the present state as ADDED events, then, with bookmarks, one annotated k8s.io/initial-events-end.
+  // False: no present state. Not given: as resource_version says.
   std::optional<bool> send_initial_events;
 };
 class WatchSink {
@@ -92,13 +94,13 @@ class WatchHandle {
 };
 
 struct Config {
-  std::string service_cidr = "10.96.0.0/16";   // ClusterIPs are taken from here; .1 is kubernetes.default, .10 is DNS
+  std::string service_cidr = "10.96.0.0/16";  // ClusterIPs are taken from here; .1 is kubernetes.default, .10 is DNS
   int node_port_first = 30000, node_port_last = 32767;
   // Signs the claims of a TokenRequest (a JSON object); null: serviceaccounts/token answers kUnimplemented.
   std::function<Result<std::string>(const Value& claims)> token_signer;
   std::string token_issuer = "https://kubernetes.default.svc.cluster.local";
   Duration event_lifetime = std::chrono::hours(1);
-  std::size_t most_events = 20'000;            // in all; beyond, the oldest of the namespace that has most of them go
+  std::size_t most_events = 20'000;  // in all; beyond, the oldest of the namespace that has most of them go
   api::schema::FeatureGates gates;
 };
 
@@ -111,7 +113,8 @@ class Registry {
   // Service; the default StorageClass) where missing, and reads back the allocations of ClusterIPs and node ports.
   void bootstrap(Task done);
 
-  // A body as every write takes it in: recognized, decoded, fitted to the path. For kinds that are asked and not stored.
+  // A body as every write takes it in: recognized, decoded, fitted to the path. For kinds that are asked and not
+  // stored.
   Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
   void get(const Call& call, Done done);
   Result<ListAnswer> list(const Call& call, const ListCall& options);

@@ -18,13 +18,16 @@ Status check_preconditions(const api::schema::Kind& kind, const Value& object, c
   // Upstream names the kind, not the collection, in these two.
   api::Resource shown{kind.group, kind.version, kind.kind};
   if (!options.uid.empty() && options.uid != api::uid_of(object)) {
-    return api::conflict(shown, api::name_of(object), "the UID in the precondition (" + options.uid + ") does not match the UID in record (" +
-                                                          std::string(api::uid_of(object)) + "). The object might have been deleted and then recreated");
+    return api::conflict(shown, api::name_of(object),
+                         "the UID in the precondition (" + options.uid + ") does not match the UID in record (" +
+                             std::string(api::uid_of(object)) +
+                             "). The object might have been deleted and then recreated");
   }
   if (!options.resource_version.empty() && options.resource_version != api::resource_version_of(object)) {
-    return api::conflict(shown, api::name_of(object), "the ResourceVersion in the precondition (" + options.resource_version +
-                                                          ") does not match the ResourceVersion in record (" + std::string(api::resource_version_of(object)) +
-                                                          "). The object might have been modified");
+    return api::conflict(shown, api::name_of(object),
+                         "the ResourceVersion in the precondition (" + options.resource_version +
+                             ") does not match the ResourceVersion in record (" +
+                             std::string(api::resource_version_of(object)) + "). The object might have been modified");
   }
   return ok_status();
 }
@@ -42,10 +45,11 @@ void set_finalizer(Value& metadata, const char* name, bool wanted) {
   }
 }
 
-// A job or replication controller that is deleted without a word about its pods leaves them, as it did before there was garbage
-// collection.
+// A job or replication controller that is deleted without a word about its pods leaves them, as it did before there was
+// garbage collection.
 bool leaves_dependents(const api::schema::Kind& kind, const Value& metadata, const std::string& propagation) {
-  const bool old = (kind.group == "batch" && kind.kind == "Job") || (kind.group.empty() && kind.kind == "ReplicationController");
+  const bool old =
+      (kind.group == "batch" && kind.kind == "Job") || (kind.group.empty() && kind.kind == "ReplicationController");
   if (!old || !propagation.empty()) return false;
   for (const Value& finalizer : metadata["finalizers"]) {
     if (finalizer.as_string() == kOrphan || finalizer.as_string() == kForeground) return false;
@@ -81,7 +85,8 @@ bool mark_pod(Registry::State& state, Value& pod, std::int64_t asked) {
     metadata.set("deletionTimestamp", format_time(begun + std::chrono::seconds(grace)));
   } else {
     metadata.set("deletionTimestamp", format_time(state.runtime.now() + std::chrono::seconds(grace)));
-    if (metadata["generation"].is_int()) metadata.set("generation", static_cast<long>(metadata["generation"].as_int() + 1));
+    if (metadata["generation"].is_int())
+      metadata.set("generation", static_cast<long>(metadata["generation"].as_int() + 1));
   }
   metadata.set("deletionGracePeriodSeconds", static_cast<long>(grace));
   return true;
@@ -89,13 +94,16 @@ bool mark_pod(Registry::State& state, Value& pod, std::int64_t asked) {
 
 void add_pod_condition(Value& pod, const Value& why, Time now) {
   Value& conditions = pod.mut("status").mut("conditions");
-  if (!api::set_condition(conditions, why["type"].as_string(), why["status"].as_string(), why["reason"].as_string(), why["message"].as_string(), now)) return;
+  if (!api::set_condition(conditions, why["type"].as_string(), why["status"].as_string(), why["reason"].as_string(),
+                          why["message"].as_string(), now))
+    return;
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     if (conditions[i]["type"] != why["type"]) continue;
     conditions.mut(i).set("lastProbeTime", nullptr);
     // conditions[].observedGeneration is set only where the node agent has set status.observedGeneration.
     const bool observed = pod["status"]["observedGeneration"].as_int() > 0;
-    if (observed && pod["metadata"]["generation"].is_int()) conditions.mut(i).set("observedGeneration", pod["metadata"]["generation"]);
+    if (observed && pod["metadata"]["generation"].is_int())
+      conditions.mut(i).set("observedGeneration", pod["metadata"]["generation"]);
   }
 }
 
@@ -104,21 +112,25 @@ bool mark_object(Registry::State& state, const api::schema::Kind& kind, Value& o
   if (!metadata["deletionTimestamp"].is_null()) return false;
   metadata.set("deletionTimestamp", format_time(state.runtime.now()));
   if (!is_namespace(kind)) metadata.set("deletionGracePeriodSeconds", 0);
-  if (metadata["generation"].as_int() > 0) metadata.set("generation", static_cast<long>(metadata["generation"].as_int() + 1));
+  if (metadata["generation"].as_int() > 0)
+    metadata.set("generation", static_cast<long>(metadata["generation"].as_int() + 1));
   if (is_namespace(kind)) object.mut("status").set("phase", "Terminating");
   return true;
 }
 
-bool is_protected_namespace(std::string_view name) { return name == "default" || name == "kube-system" || name == "kube-public"; }
+bool is_protected_namespace(std::string_view name) {
+  return name == "default" || name == "kube-system" || name == "kube-public";
+}
 
 }  // namespace
 
-void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, Done done) {
+void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options,
+                   Done done) {
   remove_object_because(state, call, options, Value(), std::move(done));
 }
 
-void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options, const Value& why,
-                           Done done) {
+void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call,
+                           const api::DeleteOptions& options, const Value& why, Done done) {
   const api::schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   std::string key = store_key(kind, call.ns, call.name);
@@ -152,10 +164,12 @@ void remove_object_because(const std::shared_ptr<Registry::State>& state, const 
 }
 
 void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) {
-  remove_within_budget(state_, call, options, settled(state_, store_key(*call.kind, call.ns, call.name), std::move(done)));
+  remove_within_budget(state_, call, options,
+                       settled(state_, store_key(*call.kind, call.ns, call.name), std::move(done)));
 }
 
-void Registry::remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options, Done done) {
+void Registry::remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options,
+                                 Done done) {
   Result<ListAnswer> found = list(call, which);
   if (!found.ok()) return answer_later(*state_, std::move(done), found.error());
   struct Progress {
@@ -185,7 +199,8 @@ void Registry::remove_collection(const Call& call, const ListCall& which, const 
     one.name = api::name_of(record->value);
     one.ns = api::namespace_of(record->value);
     remove_within_budget(state_, one, options, [progress](Result<Answer> answer) {
-      if (!answer.ok() && !answer.failed_with(Code::kNotFound) && !progress->failure) progress->failure = answer.error();
+      if (!answer.ok() && !answer.failed_with(Code::kNotFound) && !progress->failure)
+        progress->failure = answer.error();
       if (--progress->waiting > 0) return;
       if (progress->failure) return progress->done(*progress->failure);
       progress->done(std::move(progress->answer));

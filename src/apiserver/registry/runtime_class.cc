@@ -10,7 +10,9 @@ namespace {
 
 const api::Resource kRuntimeClasses{"node.k8s.io", "v1", "runtimeclasses"};
 
-Error refuse(const Value& pod, const std::string& why) { return api::forbidden(api::resources::kPods, api::name_of(pod), why); }
+Error refuse(const Value& pod, const std::string& why) {
+  return api::forbidden(api::resources::kPods, api::name_of(pod), why);
+}
 
 // Whether `wide` tolerates everything that `narrow` does.
 bool is_superset(const Value& wide, const Value& narrow) {
@@ -24,7 +26,8 @@ bool is_superset(const Value& wide, const Value& narrow) {
     if (!seconds.is_int() || seconds.as_int() > wide["tolerationSeconds"].as_int()) return false;
   }
   if (op == "Exists") return true;
-  return (op.empty() || op == "Equal") && text(narrow, "operator") == "Equal" && text(narrow, "value") == text(wide, "value");
+  return (op.empty() || op == "Equal") && text(narrow, "operator") == "Equal" &&
+         text(narrow, "value") == text(wide, "value");
 }
 
 // Both lists, without those that another one makes needless.
@@ -35,7 +38,8 @@ Value merged_tolerations(const Value& first, const Value& second) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     bool needless = false;
     for (const Value& kept : out) needless = needless || is_superset(kept, all[i]);
-    for (std::size_t k = i + 1; k < all.size() && !needless; ++k) needless = all[k] != all[i] && is_superset(all[k], all[i]);
+    for (std::size_t k = i + 1; k < all.size() && !needless; ++k)
+      needless = all[k] != all[i] && is_superset(all[k], all[i]);
     if (!needless) out.push(all[i]);
   }
   return out;
@@ -47,11 +51,13 @@ Status add_scheduling(const Value& scheduling, Value& pod) {
     const Value& own = spec["nodeSelector"][key];
     if (!own.is_null() && own != value) {
       const std::string name(key);
-      return refuse(pod, "conflict: runtimeClass.scheduling.nodeSelector[" + name + "] = " + value.str() + "; pod.spec.nodeSelector[" + name + "] = " + own.str());
+      return refuse(pod, "conflict: runtimeClass.scheduling.nodeSelector[" + name + "] = " + value.str() +
+                             "; pod.spec.nodeSelector[" + name + "] = " + own.str());
     }
     spec.mut("nodeSelector").set(key, value);
   }
-  if (!scheduling["tolerations"].empty()) spec.set("tolerations", merged_tolerations(spec["tolerations"], scheduling["tolerations"]));
+  if (!scheduling["tolerations"].empty())
+    spec.set("tolerations", merged_tolerations(spec["tolerations"], scheduling["tolerations"]));
   return ok_status();
 }
 

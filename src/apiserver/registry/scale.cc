@@ -17,21 +17,26 @@ Value scale_of(const Value& object) {
   if (object["spec"]["replicas"].as_int() != 0) spec.set("replicas", object["spec"]["replicas"]);
   const Value& wanted = object["spec"]["selector"];
   const bool map = api::kind_of(object) == "ReplicationController";  // of labels
-  Result<api::LabelSelector> selector = map ? api::LabelSelector::of_map(wanted) : api::LabelSelector::of_object(wanted);
+  Result<api::LabelSelector> selector =
+      map ? api::LabelSelector::of_map(wanted) : api::LabelSelector::of_object(wanted);
   Value status = Value::object({{"replicas", static_cast<long>(object["status"]["replicas"].as_int())}});
   if (selector.ok()) status.set("selector", selector->to_string());
-  return Value::object({{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", own}, {"spec", spec}, {"status", status}});
+  return Value::object(
+      {{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", own}, {"spec", spec}, {"status", status}});
 }
 
 store::RecordPtr parent_of(const std::shared_ptr<Registry::State>& state, const Call& call) {
   return state->store.head(store_key(*call.kind, call.ns, call.name));
 }
 
-void write_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, const Value& scale, Done done) {
+void write_scale(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head,
+                 const Value& scale, Done done) {
   const Value& replicas = scale["spec"]["replicas"];
   if (replicas.as_int() < 0) {
-    return answer_later(*state, std::move(done),
-                        api::invalid("autoscaling", "Scale", call.name, {api::invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")}));
+    return answer_later(
+        *state, std::move(done),
+        api::invalid("autoscaling", "Scale", call.name,
+                     {api::invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")}));
   }
   Value after = head->value;
   after.mut("spec").set("replicas", static_cast<long>(replicas.as_int()));
@@ -67,27 +72,34 @@ void update_scale(const std::shared_ptr<Registry::State>& state, const Call& cal
   store::RecordPtr head = parent_of(state, call);
   if (!head) return answer_later(*state, std::move(done), api::not_found(call.kind->resource(), call.name));
   if (api::name_of(scale).empty()) {
-    return answer_later(*state, std::move(done), error(Code::kBadRequest, "the name of the object (" + call.name + " based on URL) was undeterminable: name must be provided"));
+    return answer_later(*state, std::move(done),
+                        error(Code::kBadRequest, "the name of the object (" + call.name +
+                                                     " based on URL) was undeterminable: name must be provided"));
   }
   if (std::string_view name = api::name_of(scale); name != call.name) {
-    return answer_later(*state, std::move(done), error(Code::kBadRequest, "the name of the object (" + std::string(name) + ") does not match the name on the URL (" + call.name + ")"));
+    return answer_later(*state, std::move(done),
+                        error(Code::kBadRequest, "the name of the object (" + std::string(name) +
+                                                     ") does not match the name on the URL (" + call.name + ")"));
   }
   write_scale(state, call, head, scale, std::move(done));
 }
 
-void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type, const Value& patch, Done done) {
+void patch_scale(const std::shared_ptr<Registry::State>& state, const Call& call, api::PatchType type,
+                 const Value& patch, Done done) {
   store::RecordPtr head = parent_of(state, call);
   if (!head) return answer_later(*state, std::move(done), api::not_found(call.kind->resource(), call.name));
   Value before = scale_of(head->value);
-  Result<Value> after = type == api::PatchType::kJson ? api::patch::apply_json_patch(before, patch) : Result<Value>(api::patch::apply_merge_patch(before, patch));
+  Result<Value> after = type == api::PatchType::kJson ? api::patch::apply_json_patch(before, patch)
+                                                      : Result<Value>(api::patch::apply_merge_patch(before, patch));
   if (!after.ok()) return answer_later(*state, std::move(done), after.error());
   std::vector<std::string> warnings;
   Result<Value> scale = take_in_body(*state, call, *after, warnings);
   if (!scale.ok()) return answer_later(*state, std::move(done), refused_patch(type, patch, *after, scale.error()));
-  write_scale(state, call, head, *scale, [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
-    if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
-    done(std::move(answer));
-  });
+  write_scale(state, call, head, *scale,
+              [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
+                if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
+                done(std::move(answer));
+              });
 }
 
 }  // namespace berth::apiserver::registry

@@ -13,13 +13,19 @@ struct SelectableFields {
 
 const std::vector<SelectableFields>& selectable() {
   static const std::vector<SelectableFields> kList = {
-      {"", "Pod",
-       {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP",
-        "status.podIPs", "status.nominatedNodeName"}},
-      {"", "Event",
-       {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
-        "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"}},
-      {"events.k8s.io", "Event", {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "reason", "reportingController", "type"}},
+      {"",
+       "Pod",
+       {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+        "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"}},
+      {"",
+       "Event",
+       {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+        "reportingComponent", "source", "type"}},
+      {"events.k8s.io",
+       "Event",
+       {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "reason", "reportingController",
+        "type"}},
       {"", "Node", {"spec.unschedulable"}},
       {"", "Namespace", {"status.phase"}},
       {"", "Secret", {"type"}},
@@ -35,7 +41,8 @@ bool supported(const api::schema::Kind& kind, std::string_view field) {
   if (field == "metadata.name") return true;
   if (field == "metadata.namespace") return true;
   for (const SelectableFields& row : selectable()) {
-    if (row.kind == kind.kind && row.group == kind.group) return std::find(row.fields.begin(), row.fields.end(), field) != row.fields.end();
+    if (row.kind == kind.kind && row.group == kind.group)
+      return std::find(row.fields.begin(), row.fields.end(), field) != row.fields.end();
   }
   return false;
 }
@@ -43,9 +50,11 @@ bool supported(const api::schema::Kind& kind, std::string_view field) {
 // Kinds without labels of their own are refused by the general conversion, which words it differently.
 Error unknown_field(const api::schema::Kind& kind, const std::string& field) {
   for (const SelectableFields& row : selectable()) {
-    if (row.kind == kind.kind && row.group == kind.group) return error(Code::kBadRequest, "field label not supported: " + field);
+    if (row.kind == kind.kind && row.group == kind.group)
+      return error(Code::kBadRequest, "field label not supported: " + field);
   }
-  return error(Code::kBadRequest, quoted(field) + " is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+  return error(Code::kBadRequest,
+               quoted(field) + " is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
 }
 
 bool is_core(const api::schema::Kind& kind, std::string_view name) { return kind.group.empty() && kind.kind == name; }
@@ -71,7 +80,8 @@ std::string as_paths(const api::schema::Kind& kind, const api::FieldSelector& fi
       if (value == "0") value.clear();  // not written
       changed = true;
     }
-    for (const char* special : {"\\", ",", "="}) value = replace_all(std::move(value), special, "\\" + std::string(special));
+    for (const char* special : {"\\", ",", "="})
+      value = replace_all(std::move(value), special, "\\" + std::string(special));
     out.append(out.empty() ? "" : ",").append(field).append(equal ? "=" : "!=").append(value);
   }
   return changed ? out : text;
@@ -79,7 +89,8 @@ std::string as_paths(const api::schema::Kind& kind, const api::FieldSelector& fi
 
 }  // namespace
 
-Result<Selection> parse_selection(const api::schema::Kind& kind, const std::string& label_text, const std::string& field_text) {
+Result<Selection> parse_selection(const api::schema::Kind& kind, const std::string& label_text,
+                                  const std::string& field_text) {
   Selection selection;
   Result<api::LabelSelector> labels = api::LabelSelector::parse(label_text);
   if (!labels.ok()) return error(Code::kBadRequest, labels.error().message);

@@ -19,7 +19,8 @@ std::uint32_t to_number(const std::string& ip) {
 }
 
 std::string to_text(std::uint32_t ip) {
-  return std::to_string(ip >> 24) + "." + std::to_string((ip >> 16) & 255) + "." + std::to_string((ip >> 8) & 255) + "." + std::to_string(ip & 255);
+  return std::to_string(ip >> 24) + "." + std::to_string((ip >> 16) & 255) + "." + std::to_string((ip >> 8) & 255) +
+         "." + std::to_string(ip & 255);
 }
 
 bool wants_ip(const Value& spec) {
@@ -45,7 +46,8 @@ ServiceAddresses::Taken held_by(const Value& service) {
   const Value& spec = service["spec"];
   if (const std::uint32_t ip = to_number(spec["clusterIP"].str()); ip != 0) held.ips.push_back(ip);
   auto add = [&](const Value& number) {
-    if (const auto port = static_cast<int>(number.as_int()); port > 0 && !contains(held.ports, port)) held.ports.push_back(port);
+    if (const auto port = static_cast<int>(number.as_int()); port > 0 && !contains(held.ports, port))
+      held.ports.push_back(port);
   };
   for (const Value& port : spec["ports"]) add(port["nodePort"]);
   add(spec["healthCheckNodePort"]);
@@ -59,9 +61,12 @@ bool has_node_ports(const Value& spec) {
   return type == "NodePort" || type == "LoadBalancer";
 }
 
-bool has_health_port(const Value& spec) { return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local"; }
+bool has_health_port(const Value& spec) {
+  return spec["type"].as_string() == "LoadBalancer" && spec["externalTrafficPolicy"].as_string() == "Local";
+}
 
-ServiceAddresses::ServiceAddresses(const std::string& cidr, int first_port, int last_port) : first_port_(first_port), last_port_(last_port) {
+ServiceAddresses::ServiceAddresses(const std::string& cidr, int first_port, int last_port)
+    : first_port_(first_port), last_port_(last_port) {
   Cut parts = cut(cidr, "/");
   base_ = to_number(std::string(parts.before));
   size_ = std::uint32_t{1} << (32 - parse_int(parts.after).value());
@@ -110,8 +115,9 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, 
   if (!wanted.empty()) {
     std::uint32_t ip = to_number(wanted);
     if (!inside(ip)) {
-      problem.push_back(api::invalid_value("spec.clusterIPs", Value::array({wanted}),
-                                           "failed to allocate IP " + wanted + ": the provided network does not match the current range"));
+      problem.push_back(api::invalid_value(
+          "spec.clusterIPs", Value::array({wanted}),
+          "failed to allocate IP " + wanted + ": the provided network does not match the current range"));
       return false;
     }
     if (!ips_.take(ip)) {
@@ -132,7 +138,8 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, 
     spec.set("clusterIP", to_text(ip));
     return true;
   }
-  problem.push_back(api::invalid_value("spec.clusterIPs", Value::array({}), "failed to allocate a serviceIP: range is full"));
+  problem.push_back(
+      api::invalid_value("spec.clusterIPs", Value::array({}), "failed to allocate a serviceIP: range is full"));
   return false;
 }
 
@@ -145,7 +152,8 @@ bool ServiceAddresses::take_address(Value& spec, std::uint64_t chance, Taken& ta
 
 bool ServiceAddresses::take_port(int wanted, Taken& taken, std::string& problem) {
   if (!taken.dry_run && (wanted < first_port_ || wanted > last_port_)) {
-    problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(first_port_) + "-" + std::to_string(last_port_);
+    problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(first_port_) +
+              "-" + std::to_string(last_port_);
     return false;
   }
   if (!ports_.take(wanted)) {
@@ -158,14 +166,16 @@ bool ServiceAddresses::take_port(int wanted, Taken& taken, std::string& problem)
 
 int ServiceAddresses::take_any_port(std::uint64_t chance, Taken& taken) {
   if (taken.dry_run) {
-    const int proposed = taken.ports.empty() ? kFirstProposed : *std::max_element(taken.ports.begin(), taken.ports.end()) + 1;
+    const int proposed =
+        taken.ports.empty() ? kFirstProposed : *std::max_element(taken.ports.begin(), taken.ports.end()) + 1;
     ports_.share(proposed);
     taken.ports.push_back(proposed);
     return proposed;
   }
   const int span = last_port_ - first_port_ + 1;
   for (int tried = 0; tried < span; ++tried) {
-    const int candidate = first_port_ + static_cast<int>((chance + static_cast<std::uint64_t>(tried)) % static_cast<std::uint64_t>(span));
+    const int candidate =
+        first_port_ + static_cast<int>((chance + static_cast<std::uint64_t>(tried)) % static_cast<std::uint64_t>(span));
     if (!ports_.take(candidate)) continue;
     taken.ports.push_back(candidate);
     return candidate;
@@ -222,11 +232,13 @@ bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, Taken
   return true;
 }
 
-bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, bool dry_run, Taken& taken, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, bool dry_run, Taken& taken,
+                                std::vector<Cause>& problem) {
   Taken health{.dry_run = dry_run};
   taken = {.dry_run = dry_run};
   Value& spec = service.mut("spec");
-  const bool found = take_address(spec, chance, taken, problem) && (!wants_ports(spec) || take_ports(spec, chance >> 20, taken, problem)) &&
+  const bool found = take_address(spec, chance, taken, problem) &&
+                     (!wants_ports(spec) || take_ports(spec, chance >> 20, taken, problem)) &&
                      take_health_port(spec, chance >> 40, health, problem);
   settle(Value(), service, found, std::move(health), taken);
   return found;
@@ -250,7 +262,8 @@ void ServiceAddresses::settle(const Value& before, const Value& service, bool ac
 
 Status ServiceAddresses::take_changes(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
   Value& spec = service.mut("spec");
-  if (std::vector<Cause> problem; before["spec"]["clusterIP"].as_string().empty() && !take_address(spec, chance, taken, problem)) {
+  if (std::vector<Cause> problem;
+      before["spec"]["clusterIP"].as_string().empty() && !take_address(spec, chance, taken, problem)) {
     return api::invalid("", "Service", api::name_of(service), std::move(problem));
   }
   return take_changed_ports(before, service, chance >> 20, taken);
@@ -272,21 +285,25 @@ Status ServiceAddresses::take_changed_ports(const Value& before, Value& service,
     } else if (known.insert(number).second) {
       std::string problem;
       if (!take_port(number, taken, problem)) {
-        return api::invalid("", "Service", api::name_of(service), {api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", number, problem)});
+        return api::invalid("", "Service", api::name_of(service),
+                            {api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", number, problem)});
       }
     }
     const std::string protocol = spec["ports"][i]["protocol"].str();
-    if (!named.emplace(protocol, number).second) return api::plain_error("duplicate nodePort: {" + protocol + " " + std::to_string(number) + "}");
+    if (!named.emplace(protocol, number).second)
+      return api::plain_error("duplicate nodePort: {" + protocol + " " + std::to_string(number) + "}");
   }
   return ok_status();
 }
 
-Status ServiceAddresses::take_changed_health_port(const Value& before, Value& spec, std::uint64_t chance, Taken& taken) {
+Status ServiceAddresses::take_changed_health_port(const Value& before, Value& spec, std::uint64_t chance,
+                                                  Taken& taken) {
   if (has_health_port(before["spec"]) || !has_health_port(spec)) return ok_status();
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
     std::string problem;
     if (take_port(wanted, taken, problem)) return ok_status();
-    return api::internal_error("failed to allocate requested HealthCheck NodePort " + std::to_string(wanted) + ": " + problem);
+    return api::internal_error("failed to allocate requested HealthCheck NodePort " + std::to_string(wanted) + ": " +
+                               problem);
   }
   const int found = take_any_port(chance, taken);
   if (found == 0) return api::internal_error("failed to allocate a HealthCheck NodePort 0: range is full");

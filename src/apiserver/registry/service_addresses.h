@@ -17,7 +17,8 @@ bool has_health_port(const Value& spec);
 
 class ServiceAddresses {
  public:
-  // The numbers that one request took. They stay taken when it is committed, and are given back when it is refused or fails.
+  // The numbers that one request took. They stay taken when it is committed, and are given back when it is refused or
+  // fails.
   struct Taken {
     bool dry_run = false;
     std::vector<std::uint32_t> ips = {};
@@ -31,8 +32,8 @@ class ServiceAddresses {
   // What `before` held and `after` does not; called when `after` is committed.
   void release_former(const Value& before, const Value& after);
   void give_back(const Taken& taken);
-  // Fills in clusterIP(s) and node ports of a new Service, and takes them; a dry run fills them in and takes nothing. kInvalid causes are
-  // put into `problem`; nothing is taken then.
+  // Fills in clusterIP(s) and node ports of a new Service, and takes them; a dry run fills them in and takes nothing.
+  // kInvalid causes are put into `problem`; nothing is taken then.
   bool allocate(Value& service, std::uint64_t chance, bool dry_run, Taken& taken, std::vector<Cause>& problem);
   // The same for one that changes: takes what is new in it.
   Status update(const Value& before, Value& service, std::uint64_t chance, bool dry_run, Taken& taken);
@@ -49,11 +50,11 @@ class ServiceAddresses {
   int take_any_port(std::uint64_t chance, Taken& taken);  // 0: none is free
   bool take_ports(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem);
   bool take_health_port(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem);
-  // Takes what `service` names, `before` does not, and no rule looked at: validation may still refuse it, and a load balancer without
-  // allocated node ports may name any.
+  // Takes what `service` names, `before` does not, and no rule looked at: validation may still refuse it, and a load
+  // balancer without allocated node ports may name any.
   void take_rest(const Value& before, const Value& service, Taken& taken);
-  // The end of allocate() and update(): `taken` is all that is kept, and empty where it is a dry run or was refused. A dry run proposes the
-  // health check's port without regard to the node ports, so that port is in `health`.
+  // The end of allocate() and update(): `taken` is all that is kept, and empty where it is a dry run or was refused. A
+  // dry run proposes the health check's port without regard to the node ports, so that port is in `health`.
   void settle(const Value& before, const Value& service, bool accepted, Taken health, Taken& taken);
   Status take_changes(const Value& before, Value& service, std::uint64_t chance, Taken& taken);
   Status take_changed_ports(const Value& before, Value& service, std::uint64_t chance, Taken& taken);

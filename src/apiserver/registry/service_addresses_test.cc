@@ -19,19 +19,25 @@ class ServiceNumbers : public DiskRegistryFixture {
     Call c = call(kServices);
     c.dry_run = dry_run;
     return outcome(wait([&](Done done) {
-      registry_->create(c, parsed(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":")" + name + R"("},"spec":)" + spec + "}"), std::move(done));
+      registry_->create(
+          c,
+          parsed(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":")" + name + R"("},"spec":)" + spec + "}"),
+          std::move(done));
     }));
   }
   void make(const std::string& name, const std::string& spec) { EXPECT_EQ(create(name, spec), "ok"); }
   std::string patch(const std::string& name, const std::string& text, bool dry_run = false) {
     Call c = call(kServices, name);
     c.dry_run = dry_run;
-    return outcome(wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
+    return outcome(
+        wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
   }
   std::string put(const std::string& name, const std::string& spec) {
     return outcome(wait([&](Done done) {
-      registry_->update(call(kServices, name), parsed(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":")" + name + R"("},"spec":)" + spec + "}"),
-                        std::move(done));
+      registry_->update(
+          call(kServices, name),
+          parsed(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":")" + name + R"("},"spec":)" + spec + "}"),
+          std::move(done));
     }));
   }
   std::string remove(const std::string& name) {
@@ -46,7 +52,8 @@ class ServiceNumbers : public DiskRegistryFixture {
     return answer == "ok";
   }
   bool is_free(int port) {
-    const std::string answer = create("asks", R"({"type":"NodePort","ports":[{"port":80,"nodePort":)" + std::to_string(port) + "}]}", true);
+    const std::string answer =
+        create("asks", R"({"type":"NodePort","ports":[{"port":80,"nodePort":)" + std::to_string(port) + "}]}", true);
     EXPECT_TRUE(answer == "ok" || answer.find("provided port is already allocated") != std::string::npos) << answer;
     return answer == "ok";
   }
@@ -98,12 +105,21 @@ TEST_F(ServiceNumbers, AcceptedUpdatesFreeWhatTheyNoLongerName) {
   EXPECT_EQ(patch("a", R"({"spec":{"ports":[{"port":80,"nodePort":30781}]}})"), "ok");
   EXPECT_TRUE(is_free(30777));
   EXPECT_FALSE(is_free(30781));
-  EXPECT_EQ(patch("a", R"({"spec":{"type":"ClusterIP","ports":[{"port":80}],"externalTrafficPolicy":null,"healthCheckNodePort":null}})"), "ok");
+  EXPECT_EQ(
+      patch(
+          "a",
+          R"({"spec":{"type":"ClusterIP","ports":[{"port":80}],"externalTrafficPolicy":null,"healthCheckNodePort":null}})"),
+      "ok");
   EXPECT_TRUE(is_free(30778));
   EXPECT_TRUE(is_free(30781));
-  EXPECT_EQ(patch("b", R"({"spec":{"type":"ExternalName","externalName":"x","clusterIP":null,"clusterIPs":null,"ports":null}})"), "ok");
+  EXPECT_EQ(
+      patch("b",
+            R"({"spec":{"type":"ExternalName","externalName":"x","clusterIP":null,"clusterIPs":null,"ports":null}})"),
+      "ok");
   EXPECT_TRUE(is_free("10.96.7.8"));
-  EXPECT_EQ(patch("name", R"({"spec":{"type":"ClusterIP","externalName":null,"clusterIP":"10.96.7.8","ports":[{"port":80}]}})"), "ok");
+  EXPECT_EQ(patch("name",
+                  R"({"spec":{"type":"ClusterIP","externalName":null,"clusterIP":"10.96.7.8","ports":[{"port":80}]}})"),
+            "ok");
   EXPECT_FALSE(is_free("10.96.7.8"));
 }
 
@@ -114,7 +130,8 @@ TEST_F(ServiceNumbers, FailedCommitsChangeNothing) {
   expect_all_held("a failed update");
   EXPECT_TRUE(is_free(30781));
   fault::arm("store.commit", 1);
-  EXPECT_EQ(code(create("c", R"({"type":"NodePort","clusterIP":"10.96.7.9","ports":[{"port":80,"nodePort":30781}]})")), "503");
+  EXPECT_EQ(code(create("c", R"({"type":"NodePort","clusterIP":"10.96.7.9","ports":[{"port":80,"nodePort":30781}]})")),
+            "503");
   EXPECT_TRUE(is_free("10.96.7.9"));
   EXPECT_TRUE(is_free(30781));
   fault::arm("store.commit", 1);
@@ -138,19 +155,30 @@ TEST_F(ServiceNumbers, WhatIsBeingDeletedIsHeldUntilItIsGone) {
 
 TEST_F(ServiceNumbers, DryRunsChangeNothing) {
   EXPECT_EQ(patch("a", R"({"spec":{"ports":[{"port":80,"nodePort":30781}]}})", true), "ok");
-  EXPECT_EQ(patch("b", R"({"spec":{"type":"ExternalName","externalName":"x","clusterIP":null,"clusterIPs":null,"ports":null}})", true), "ok");
+  EXPECT_EQ(
+      patch("b",
+            R"({"spec":{"type":"ExternalName","externalName":"x","clusterIP":null,"clusterIPs":null,"ports":null}})",
+            true),
+      "ok");
   expect_all_held("dry runs");
   EXPECT_TRUE(is_free(30781));
-  EXPECT_EQ(create("c", R"({"type":"LoadBalancer","externalTrafficPolicy":"Local","clusterIP":"10.96.7.9","ports":[{"port":80,"nodePort":30781}]})", true), "ok");
+  EXPECT_EQ(
+      create(
+          "c",
+          R"({"type":"LoadBalancer","externalTrafficPolicy":"Local","clusterIP":"10.96.7.9","ports":[{"port":80,"nodePort":30781}]})",
+          true),
+      "ok");
   EXPECT_TRUE(is_free("10.96.7.9"));
   EXPECT_TRUE(is_free(30781));
 }
 
-// Dry runs count up from the highest number that the Service names, or from one that no range has; the health check's port for itself.
+// Dry runs count up from the highest number that the Service names, or from one that no range has; the health check's
+// port for itself.
 TEST_F(ServiceNumbers, DryRunsProposeNumbers) {
   Call c = call(kServices);
   c.dry_run = true;
-  const Value service = parsed(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"type":"LoadBalancer","externalTrafficPolicy":"Local",
+  const Value service = parsed(
+      R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"c"},"spec":{"type":"LoadBalancer","externalTrafficPolicy":"Local",
       "ports":[{"port":80,"name":"x","nodePort":30001},{"port":81,"name":"y"},{"port":81,"name":"z","protocol":"UDP"}]}})");
   const Result<Answer> answer = wait([&](Done done) { registry_->create(c, service, std::move(done)); });
   ASSERT_EQ(outcome(answer), "ok");
@@ -169,7 +197,8 @@ TEST_F(ServiceNumbers, AnUpdateThatEndsAServiceFreesAllOfIt) {
 }
 
 TEST_F(ServiceNumbers, APortThatTwoNameIsHeldUntilBothAreGone) {
-  make("unallocated", R"({"type":"LoadBalancer","allocateLoadBalancerNodePorts":false,"ports":[{"port":80,"nodePort":30777}]})");
+  make("unallocated",
+       R"({"type":"LoadBalancer","allocateLoadBalancerNodePorts":false,"ports":[{"port":80,"nodePort":30777}]})");
   EXPECT_EQ(remove("unallocated"), "ok");
   expect_all_held("a deletion of another that named the port");
   EXPECT_EQ(remove("a"), "ok");

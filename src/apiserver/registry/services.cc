@@ -12,7 +12,8 @@ namespace {
 // This cluster has addresses of one family.
 constexpr const char* kFamily = "IPv4";
 
-// A headless Service without a selector may ask for any families: the cluster gives it no addresses, and its endpoints are written by a client.
+// A headless Service without a selector may ask for any families: the cluster gives it no addresses, and its endpoints
+// are written by a client.
 bool is_free(const Value& spec) { return spec["clusterIPs"][0].as_string() == "None" && spec["selector"].empty(); }
 
 void check_stack(const Value& spec, std::vector<Cause>& causes) {
@@ -20,8 +21,9 @@ void check_stack(const Value& spec, std::vector<Cause>& causes) {
   if (policy.as_string() != "SingleStack") return;
   for (const char* field : {"clusterIPs", "ipFamilies"}) {
     if (spec[field].size() != 2) continue;
-    causes.push_back(api::invalid_value("spec.ipFamilyPolicy", policy,
-                                        "must be RequireDualStack or PreferDualStack when multiple '" + std::string(field) + "' are specified"));
+    causes.push_back(api::invalid_value(
+        "spec.ipFamilyPolicy", policy,
+        "must be RequireDualStack or PreferDualStack when multiple '" + std::string(field) + "' are specified"));
   }
 }
 
@@ -35,26 +37,32 @@ void infer_families(Value& spec) {
 
 bool is_preferred_twice(const Value& old, const Value& spec) {
   constexpr std::string_view kPrefer = "PreferDualStack";
-  if (old["ipFamilyPolicy"].as_string() != kPrefer || spec["ipFamilyPolicy"].as_string() != kPrefer || old["type"] != spec["type"]) return false;
+  if (old["ipFamilyPolicy"].as_string() != kPrefer || spec["ipFamilyPolicy"].as_string() != kPrefer ||
+      old["type"] != spec["type"])
+    return false;
   return old["clusterIPs"] == spec["clusterIPs"] && old["ipFamilies"] == spec["ipFamilies"];
 }
 
 // `old`: the spec that is there, or null.
 std::vector<Cause> settle_families(const Value& old, Value& spec) {
-  if (!spec["clusterIP"].as_string().empty() && spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
+  if (!spec["clusterIP"].as_string().empty() && spec["clusterIPs"].empty())
+    spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   if (spec["type"].as_string() == "ExternalName") {
     // No policy belongs to it; one that nobody knows is still complained of.
     const std::string_view policy = spec["internalTrafficPolicy"].as_string();
     if (policy == "Cluster" || policy == "Local") spec.erase("internalTrafficPolicy");
     return {};
   }
-  if (spec["ipFamilyPolicy"].is_null() && !old["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", old["ipFamilyPolicy"]);
+  if (spec["ipFamilyPolicy"].is_null() && !old["ipFamilyPolicy"].is_null())
+    spec.set("ipFamilyPolicy", old["ipFamilyPolicy"]);
   if (spec["ipFamilies"].empty() && !old["ipFamilies"].empty()) spec.set("ipFamilies", old["ipFamilies"]);
   if (is_preferred_twice(old, spec)) return {};
   if (spec["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", is_free(spec) ? "RequireDualStack" : "SingleStack");
-  if (std::vector<Cause> causes = validation::validate_service_addresses(spec, old["clusterIPs"]); !causes.empty()) return causes;
+  if (std::vector<Cause> causes = validation::validate_service_addresses(spec, old["clusterIPs"]); !causes.empty())
+    return causes;
   // One stack instead of two: the first address and family stay.
-  if (!old.is_null() && old["ipFamilyPolicy"].as_string() != "SingleStack" && spec["ipFamilyPolicy"].as_string() == "SingleStack") {
+  if (!old.is_null() && old["ipFamilyPolicy"].as_string() != "SingleStack" &&
+      spec["ipFamilyPolicy"].as_string() == "SingleStack") {
     for (const char* list : {"clusterIPs", "ipFamilies"}) {
       if (spec[list].size() > 1 && spec[list] == old[list]) spec.set(list, Value::array({old[list][0]}));
     }
@@ -65,15 +73,18 @@ std::vector<Cause> settle_families(const Value& old, Value& spec) {
   if (is_free(spec)) {
     if (spec["ipFamilies"].empty()) spec.set("ipFamilies", Value::array({kFamily}));
     const bool dual = spec["ipFamilyPolicy"].as_string() != "SingleStack";
-    if (dual && spec["ipFamilies"].size() == 1) spec.mut("ipFamilies").push(spec["ipFamilies"][0].as_string() == "IPv4" ? "IPv6" : "IPv4");
+    if (dual && spec["ipFamilies"].size() == 1)
+      spec.mut("ipFamilies").push(spec["ipFamilies"][0].as_string() == "IPv4" ? "IPv6" : "IPv4");
     return causes;
   }
   if (spec["ipFamilyPolicy"].as_string() == "RequireDualStack") {
-    causes.push_back(api::invalid_value("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], "this cluster is not configured for dual-stack services"));
+    causes.push_back(api::invalid_value("spec.ipFamilyPolicy", spec["ipFamilyPolicy"],
+                                        "this cluster is not configured for dual-stack services"));
   }
   for (std::size_t i = 0; i < spec["ipFamilies"].size(); ++i) {
     if (spec["ipFamilies"][i].as_string() == kFamily) continue;
-    causes.push_back(api::invalid_value("spec.ipFamilies[" + std::to_string(i) + "]", spec["ipFamilies"][i], "not configured on this cluster"));
+    causes.push_back(api::invalid_value("spec.ipFamilies[" + std::to_string(i) + "]", spec["ipFamilies"][i],
+                                        "not configured on this cluster"));
   }
   if (causes.empty() && spec["ipFamilies"].empty()) spec.set("ipFamilies", Value::array({kFamily}));
   return causes;
@@ -97,7 +108,8 @@ bool same_node_ports(const Value& before, const Value& after) {
 void keep_allocated(const Value& old, Value& spec) {
   if (has_address(old) && has_address(spec)) {
     if (spec["clusterIP"].as_string().empty() && !old["clusterIP"].is_null()) spec.set("clusterIP", old["clusterIP"]);
-    if (spec["clusterIPs"].empty() && spec["clusterIP"] == old["clusterIP"] && !old["clusterIPs"].is_null()) spec.set("clusterIPs", old["clusterIPs"]);
+    if (spec["clusterIPs"].empty() && spec["clusterIP"] == old["clusterIP"] && !old["clusterIPs"].is_null())
+      spec.set("clusterIPs", old["clusterIPs"]);
   }
   if (has_node_ports(old) && has_node_ports(spec)) {
     // By the names of ports; a number that the client gave to another one is not given twice.
@@ -112,7 +124,8 @@ void keep_allocated(const Value& old, Value& spec) {
       spec.mut("ports").mut(i).set("nodePort", static_cast<long>(found->second));
     }
   }
-  if (has_health_port(old) && has_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0 && !old["healthCheckNodePort"].is_null()) {
+  if (has_health_port(old) && has_health_port(spec) && spec["healthCheckNodePort"].as_int() == 0 &&
+      !old["healthCheckNodePort"].is_null()) {
     spec.set("healthCheckNodePort", old["healthCheckNodePort"]);
   }
 }
@@ -138,7 +151,8 @@ void drop_fields_of_former_type(const Value& before, Value& after) {
   };
   auto is = [](const Value& spec, std::string_view type) { return spec["type"].as_string() == type; };
   if (!is(before, "ExternalName") && is(after, "ExternalName")) {
-    for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"}) drop_unchanged(field);
+    for (const char* field : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"})
+      drop_unchanged(field);
   }
   if (has_node_ports(before) && !has_node_ports(after) && same_node_ports(before, after)) {
     for (std::size_t i = 0; i < after["ports"].size(); ++i) {
@@ -156,19 +170,23 @@ void drop_fields_of_former_type(const Value& before, Value& after) {
 
 Status settle_new_service(Registry::State& state, Value& service, bool dry_run, ServiceAddresses::Taken& taken) {
   std::vector<Cause> causes = settle_families(Value(), service.mut("spec"));
-  if (causes.empty() && state.addresses.allocate(service, state.runtime.random(), dry_run, taken, causes)) return ok_status();
+  if (causes.empty() && state.addresses.allocate(service, state.runtime.random(), dry_run, taken, causes))
+    return ok_status();
   return api::invalid("", "Service", api::name_of(service), std::move(causes));
 }
 
-Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run, ServiceAddresses::Taken& taken) {
+Status settle_updated_service(Registry::State& state, const Value& before, Value& after, bool dry_run,
+                              ServiceAddresses::Taken& taken) {
   const Value& old = before["spec"];
   Value& spec = after.mut("spec");
   keep_allocated(old, spec);
   match_addresses(old, spec);
-  if (std::vector<Cause> causes = settle_families(old, spec); !causes.empty()) return api::invalid("", "Service", api::name_of(after), std::move(causes));
+  if (std::vector<Cause> causes = settle_families(old, spec); !causes.empty())
+    return api::invalid("", "Service", api::name_of(after), std::move(causes));
   BERTH_TRY(state.addresses.update(before, after, state.runtime.random(), dry_run, taken));
   drop_fields_of_former_type(old, after.mut("spec"));
-  if (old["type"].as_string() == "LoadBalancer" && after["spec"]["type"].as_string() != "LoadBalancer") after.mut("status").set("loadBalancer", Value::object());
+  if (old["type"].as_string() == "LoadBalancer" && after["spec"]["type"].as_string() != "LoadBalancer")
+    after.mut("status").set("loadBalancer", Value::object());
   return ok_status();
 }
 

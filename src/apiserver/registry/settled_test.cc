@@ -23,7 +23,10 @@ class RegistrySettled : public DiskRegistryFixture {
   }
   std::string patched_after_a_delete() {
     return after([&](Done done) { registry_->remove(map_call(), {}, std::move(done)); },
-                 [&](Done done) { registry_->patch(map_call(), api::PatchType::kMerge, parsed(R"({"data":{"a":"b"}})"), false, std::move(done)); });
+                 [&](Done done) {
+                   registry_->patch(map_call(), api::PatchType::kMerge, parsed(R"({"data":{"a":"b"}})"), false,
+                                    std::move(done));
+                 });
   }
   std::string created_after_a_create() {
     return after([&](Done done) { registry_->create(call(kConfigMaps), map("m"), std::move(done)); },
@@ -35,7 +38,8 @@ TEST_F(RegistrySettled, WhatIsBeingDeletedIsNotFoundOnceItIsGone) {
   ASSERT_EQ(outcome(wait([&](Done done) { registry_->create(call(kConfigMaps), map("m"), std::move(done)); })), "ok");
   fault::arm("store.commit", 1);
   EXPECT_EQ(patched_after_a_delete(), "503, 503 the version this answer was based on could not be stored; try again");
-  EXPECT_EQ(outcome(wait([&](Done done) { registry_->get(map_call(), std::move(done)); })), "ok") << "it is still there";
+  EXPECT_EQ(outcome(wait([&](Done done) { registry_->get(map_call(), std::move(done)); })), "ok")
+      << "it is still there";
   EXPECT_EQ(patched_after_a_delete(), "ok, 404 configmaps \"m\" not found");
 }
 

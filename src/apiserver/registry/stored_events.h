@@ -1,5 +1,6 @@
 #pragma once
-// StoredEvents: when each stored Event was written last, and which have to go where there are too many. Plain data, one thread.
+// StoredEvents: when each stored Event was written last, and which have to go where there are too many. Plain data, one
+// thread.
 
 #include <cstdint>
 #include <map>
@@ -22,8 +23,8 @@ class StoredEvents {
   std::optional<Duration> written_at(const std::string& key) const;
   std::size_t size() const { return events_.size(); }
 
-  // Removes `count` of them, one after the other the oldest of the namespace that has most at that moment, and returns their keys and
-  // times. O(namespaces + count log n).
+  // Removes `count` of them, one after the other the oldest of the namespace that has most at that moment, and returns
+  // their keys and times. O(namespaces + count log n).
   std::vector<std::pair<std::string, Duration>> take_excess(std::size_t count);
 
  private:

@@ -7,7 +7,9 @@
 namespace berth::apiserver::registry {
 namespace {
 
-std::string key(const std::string& ns, int number) { return "/registry/core/events/" + ns + "/e" + std::to_string(number); }
+std::string key(const std::string& ns, int number) {
+  return "/registry/core/events/" + ns + "/e" + std::to_string(number);
+}
 
 std::vector<std::string> keys(const std::vector<std::pair<std::string, Duration>>& taken) {
   std::vector<std::string> out;
@@ -32,9 +34,11 @@ TEST(StoredEvents, KnowTheLastWriteOfEach) {
 TEST(StoredEvents, TheOldestOfTheNamespaceWithMostGoFirst) {
   StoredEvents events;
   for (int i = 0; i < 5; ++i) events.written(key("few", i), 0s);
-  for (int i = 0; i < 20; ++i) events.written(key("flood", i), std::chrono::seconds(100 - i));  // the last is the oldest
-  events.written(key("flood", 19), 200s);  // and is written again
-  EXPECT_EQ(keys(events.take_excess(3)), (std::vector<std::string>{key("flood", 18), key("flood", 17), key("flood", 16)}));
+  for (int i = 0; i < 20; ++i)
+    events.written(key("flood", i), std::chrono::seconds(100 - i));  // the last is the oldest
+  events.written(key("flood", 19), 200s);                            // and is written again
+  EXPECT_EQ(keys(events.take_excess(3)),
+            (std::vector<std::string>{key("flood", 18), key("flood", 17), key("flood", 16)}));
   EXPECT_EQ(events.size(), 22u);
   // Down to as few as the others have, and then from all alike, in the order of equal times.
   EXPECT_EQ(events.take_excess(12).size(), 12u);

@@ -10,16 +10,20 @@
 namespace berth::apiserver::registry {
 namespace {
 
-bool is_kind(const api::schema::Kind& kind, std::string_view group, std::string_view name) { return kind.group == group && kind.kind == name; }
+bool is_kind(const api::schema::Kind& kind, std::string_view group, std::string_view name) {
+  return kind.group == group && kind.kind == name;
+}
 
 // Kinds whose status may only be written through the status subresource.
 bool keeps_status(const api::schema::Kind& kind) { return kind.has_subresource("status"); }
 
 // Kinds whose metadata.generation counts changes of the spec.
 bool counts_generation(const api::schema::Kind& kind) {
-  if (kind.group == "batch" || is_kind(kind, "", "ReplicationController") || is_kind(kind, "", "PodTemplate")) return true;
+  if (kind.group == "batch" || is_kind(kind, "", "ReplicationController") || is_kind(kind, "", "PodTemplate"))
+    return true;
   if (is_kind(kind, "apps", "ControllerRevision")) return false;
-  return kind.group == "apps" || kind.group == "policy" || kind.group == "scheduling.k8s.io" || is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
+  return kind.group == "apps" || kind.group == "policy" || kind.group == "scheduling.k8s.io" ||
+         is_kind(kind, "", "Pod") || is_kind(kind, "discovery.k8s.io", "EndpointSlice");
 }
 
 // What a change of means a new generation.
@@ -35,7 +39,8 @@ const Value& generation_part(const api::schema::Kind& kind, const Value& object,
 // The status sub-strategies that also let metadata through, as upstream's do.
 bool status_takes_metadata(const api::schema::Kind& kind) {
   if (kind.group.empty() || is_kind(kind, "networking.k8s.io", "Ingress")) return true;
-  return kind.group == "apps" || kind.group == "batch" || kind.group == "autoscaling" || kind.group == "policy" || kind.group == "certificates.k8s.io";
+  return kind.group == "apps" || kind.group == "batch" || kind.group == "autoscaling" || kind.group == "policy" ||
+         kind.group == "certificates.k8s.io";
 }
 
 // Daemon sets count the changes of their template in an annotation that only the server writes.
@@ -51,7 +56,8 @@ void set_template_generation(Value& object, std::int64_t number) {
 
 // The older form of an autoscaler has parts of its status in annotations.
 void keep_annotated_status(const Value& before, Value& after) {
-  for (const char* key : {"autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics"}) {
+  for (const char* key :
+       {"autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics"}) {
     const Value& present = before["metadata"]["annotations"][key];
     if (!present.is_null()) {
       after.mut("metadata").mut("annotations").set(key, present);
@@ -77,12 +83,15 @@ void settle_data_source(const api::schema::FeatureGates& gates, const Value& bef
   const Value& source = spec["dataSource"];
   if (source.is_object() && !spec["dataSourceRef"].is_object() && !before["dataSource"].is_object()) {
     const std::string_view group = source["apiGroup"].as_string(), kind = source["kind"].as_string();
-    const bool known = (group.empty() && kind == "PersistentVolumeClaim") || (group == "snapshot.storage.k8s.io" && kind == "VolumeSnapshot");
+    const bool known = (group.empty() && kind == "PersistentVolumeClaim") ||
+                       (group == "snapshot.storage.k8s.io" && kind == "VolumeSnapshot");
     if (!known) spec.erase("dataSource");
   }
   const Value old_form = spec["dataSource"], new_form = spec["dataSourceRef"];
   if (!new_form["namespace"].as_string().empty()) return;
-  auto same = [](const Value& of) { return Value::object({{"apiGroup", of["apiGroup"]}, {"kind", of["kind"]}, {"name", of["name"]}}); };
+  auto same = [](const Value& of) {
+    return Value::object({{"apiGroup", of["apiGroup"]}, {"kind", of["kind"]}, {"name", of["name"]}});
+  };
   if (old_form.is_object() && !new_form.is_object()) spec.set("dataSourceRef", same(old_form));
   if (!old_form.is_object() && new_form.is_object()) spec.set("dataSource", same(new_form));
 }
@@ -119,18 +128,21 @@ void add_namespace_finalizer(Value& spec) {
 bool has_status(const api::schema::Kind& kind) { return keeps_status(kind); }
 
 bool returns_deleted_object(const api::schema::Kind& kind) {
-  static const char* const kReturned[] = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "PodTemplate", "ResourceQuota"};
+  static const char* const kReturned[] = {
+      "Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount", "PodTemplate", "ResourceQuota"};
   if (is_kind(kind, "storage.k8s.io", "StorageClass")) return true;
   return kind.group.empty() && std::find(std::begin(kReturned), std::end(kReturned), kind.kind) != std::end(kReturned);
 }
 
 bool creates_on_update(const api::schema::Kind& kind) {
-  return is_kind(kind, "coordination.k8s.io", "Lease") || is_kind(kind, "", "Endpoints") || is_kind(kind, "", "Event") || is_kind(kind, "events.k8s.io", "Event");
+  return is_kind(kind, "coordination.k8s.io", "Lease") || is_kind(kind, "", "Endpoints") ||
+         is_kind(kind, "", "Event") || is_kind(kind, "events.k8s.io", "Event");
 }
 
 void prepare_create(Registry::State& state, const api::schema::Kind& kind, Value& object) {
   Value& metadata = object.mut("metadata");
-  for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"}) metadata.erase(field);
+  for (const char* field : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"})
+    metadata.erase(field);
   if (counts_generation(kind)) metadata.set("generation", 1);
   // A node brings its own first status.
   if (keeps_status(kind) && !is_kind(kind, "", "Node")) object.erase("status");
@@ -143,34 +155,44 @@ void prepare_create(Registry::State& state, const api::schema::Kind& kind, Value
     object.set("status", Value::object({{"phase", "Pending"}}));
     settle_data_source(state.config.gates, Value(), object.mut("spec"));
   } else if (is_kind(kind, "", "PersistentVolume")) {
-    object.set("status", Value::object({{"phase", "Pending"}, {"lastPhaseTransitionTime", format_time(state.runtime.now())}}));
+    object.set("status",
+               Value::object({{"phase", "Pending"}, {"lastPhaseTransitionTime", format_time(state.runtime.now())}}));
   } else if (is_kind(kind, "", "Service")) {
     object.set("status", Value::object({{"loadBalancer", Value::object()}}));
-  } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet") || is_kind(kind, "", "ReplicationController")) {
+  } else if (is_kind(kind, "apps", "StatefulSet") || is_kind(kind, "apps", "ReplicaSet") ||
+             is_kind(kind, "", "ReplicationController")) {
     object.set("status", Value::object({{"replicas", 0}}));
     if (kind.kind == "StatefulSet") object.mut("status").set("availableReplicas", 0);
   } else if (is_kind(kind, "apps", "Deployment") || kind.group == "batch") {
     object.set("status", Value::object());
   } else if (is_kind(kind, "apps", "DaemonSet")) {
-    object.set("status", Value::object({{"currentNumberScheduled", 0}, {"numberMisscheduled", 0}, {"desiredNumberScheduled", 0}, {"numberReady", 0}}));
+    object.set("status", Value::object({{"currentNumberScheduled", 0},
+                                        {"numberMisscheduled", 0},
+                                        {"desiredNumberScheduled", 0},
+                                        {"numberReady", 0}}));
     set_template_generation(object, std::max<std::int64_t>(1, template_generation(object)));
   } else if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler")) {
     object.set("status", Value::object({{"desiredReplicas", 0}}));
-    object.mut("status").set(kind.version == "v1" ? "currentReplicas" : "currentMetrics", kind.version == "v1" ? Value(0) : Value());
+    object.mut("status").set(kind.version == "v1" ? "currentReplicas" : "currentMetrics",
+                             kind.version == "v1" ? Value(0) : Value());
   } else if (is_kind(kind, "", "ResourceQuota")) {
     object.set("status", Value::object());
   } else if (is_kind(kind, "policy", "PodDisruptionBudget")) {
-    object.set("status", Value::object({{"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}}));
+    object.set(
+        "status",
+        Value::object({{"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}}));
   } else if (is_kind(kind, "", "Secret")) {
     fill_secret(object);
   } else if (is_kind(kind, "", "ServiceAccount")) {
     keep_secret_names(object);
-  } else if (is_kind(kind, "", "LimitRange") && metadata["name"].as_string().empty() && metadata["generateName"].as_string().empty()) {
+  } else if (is_kind(kind, "", "LimitRange") && metadata["name"].as_string().empty() &&
+             metadata["generateName"].as_string().empty()) {
     object.mut("metadata").set("name", new_uid(state.runtime));
   }
 }
 
-Value prepare_update(Registry::State& state, const api::schema::Kind& kind, const Value& before, Value incoming, std::string_view subresource) {
+Value prepare_update(Registry::State& state, const api::schema::Kind& kind, const Value& before, Value incoming,
+                     std::string_view subresource) {
   Value after = std::move(incoming);
   if (subresource == "status") {
     Value status = after["status"];
@@ -213,19 +235,25 @@ Value prepare_update(Registry::State& state, const api::schema::Kind& kind, cons
       after.set("status", before["status"]);
     }
   }
-  if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler") && subresource.empty()) keep_annotated_status(before, after);
+  if (is_kind(kind, "autoscaling", "HorizontalPodAutoscaler") && subresource.empty())
+    keep_annotated_status(before, after);
   if (is_kind(kind, "", "Secret")) fill_secret(after);
   if (is_kind(kind, "", "ServiceAccount")) keep_secret_names(after);
-  if (is_kind(kind, "", "PersistentVolumeClaim") && subresource.empty()) settle_data_source(state.config.gates, before["spec"], after.mut("spec"));
-  if (is_kind(kind, "", "PersistentVolume") && subresource == "status") time_phase(before["status"], after.mut("status"), state.runtime.now());
+  if (is_kind(kind, "", "PersistentVolumeClaim") && subresource.empty())
+    settle_data_source(state.config.gates, before["spec"], after.mut("spec"));
+  if (is_kind(kind, "", "PersistentVolume") && subresource == "status")
+    time_phase(before["status"], after.mut("status"), state.runtime.now());
   if (is_kind(kind, "", "Pod") && subresource.empty()) {
-    if (after["spec"]["terminationGracePeriodSeconds"].as_int() < 0) after.mut("spec").set("terminationGracePeriodSeconds", 1);
+    if (after["spec"]["terminationGracePeriodSeconds"].as_int() < 0)
+      after.mut("spec").set("terminationGracePeriodSeconds", 1);
     // What the server worked out at creation need not be repeated.
     for (const char* field : {"priority", "preemptionPolicy"}) {
-      if (after["spec"][field].is_null() && !before["spec"][field].is_null()) after.mut("spec").set(field, before["spec"][field]);
+      if (after["spec"][field].is_null() && !before["spec"][field].is_null())
+        after.mut("spec").set(field, before["spec"][field]);
     }
   }
-  if (is_kind(kind, "", "Namespace") && subresource != "finalize") after.mut("spec").set("finalizers", before["spec"]["finalizers"]);
+  if (is_kind(kind, "", "Namespace") && subresource != "finalize")
+    after.mut("spec").set("finalizers", before["spec"]["finalizers"]);
   Value& metadata = after.mut("metadata");
   const Value& old = before["metadata"];
   for (const char* field : {"uid", "creationTimestamp", "generation", "name", "namespace"}) {
@@ -278,7 +306,8 @@ bool is_heartbeat(const api::schema::Kind& kind, const Value& before, const Valu
     for (std::size_t i = 0; i < conditions.size(); ++i) conditions.mut(i).erase("lastHeartbeatTime");
     return node;
   };
-  return before["status"]["conditions"] != after["status"]["conditions"] && without_beats(before) == without_beats(after);
+  return before["status"]["conditions"] != after["status"]["conditions"] &&
+         without_beats(before) == without_beats(after);
 }
 
 }  // namespace berth::apiserver::registry

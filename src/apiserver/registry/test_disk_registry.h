@@ -9,7 +9,9 @@ namespace berth::apiserver::registry {
 
 class DiskRegistryFixture : public RegistryFixture {
  protected:
-  std::unique_ptr<store::Store> open_store() override { return store::open_sqlite_store(loop_, folder_ / "store.db", {}).value(); }
+  std::unique_ptr<store::Store> open_store() override {
+    return store::open_sqlite_store(loop_, folder_ / "store.db", {}).value();
+  }
   void TearDown() override {
     fault::disarm_all();
     registry_.reset();

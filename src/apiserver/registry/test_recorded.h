@@ -30,9 +30,12 @@ inline std::vector<Value> rows_of(const std::string& recording) {
   return rows;
 }
 
-inline Value bases_of(const std::string& recording) { return json::parse(unzipped(recording + "-bases.json.gz")).value(); }
+inline Value bases_of(const std::string& recording) {
+  return json::parse(unzipped(recording + "-bases.json.gz")).value();
+}
 
-// Writes `to` (null: nothing, the member goes) where `path` leads from its step `at`; what is missing on the way is made.
+// Writes `to` (null: nothing, the member goes) where `path` leads from its step `at`; what is missing on the way is
+// made.
 inline void write_at(Value& object, const Value& path, std::size_t at, const Value* to) {
   const Value& step = path[at];
   const bool last = at + 1 == path.size();
@@ -55,19 +58,21 @@ inline void write_at(Value& object, const Value& path, std::size_t at, const Val
     }
     return;
   }
-  if (!object[key].is_object() && !object[key].is_array()) object.set(key, path[at + 1].is_int() ? Value::array({}) : Value::object());
+  if (!object[key].is_object() && !object[key].is_array())
+    object.set(key, path[at + 1].is_int() ? Value::array({}) : Value::object());
   write_at(object.mut(key), path, at + 1, to);
 }
 
 // Makes the row's change.
 inline void change(Value& object, const Value& row) {
   const Value to = row["to"];
-  if (row["op"].as_string() != "base") write_at(object, row["set"], 0, row["op"].as_string() == "unset" ? nullptr : &to);
+  if (row["op"].as_string() != "base")
+    write_at(object, row["set"], 0, row["op"].as_string() == "unset" ? nullptr : &to);
 }
 
 inline std::string name_of(const Value& row) {
-  return row["base"].str() + (row["sub"].is_null() ? "" : "/" + row["sub"].str()) + " " + json::encode(row["set"]) + " " + row["op"].str() + " " +
-         json::encode(row["to"]);
+  return row["base"].str() + (row["sub"].is_null() ? "" : "/" + row["sub"].str()) + " " + json::encode(row["set"]) +
+         " " + row["op"].str() + " " + json::encode(row["to"]);
 }
 
 // Names that are made up differ each time.
@@ -80,7 +85,8 @@ inline std::string scrubbed(std::string_view text) {
   }
   auto is_uid = [&](std::size_t at) {
     for (std::size_t i = 0; i < kShape.size(); ++i) {
-      if (kShape[i] == '-' ? out[at + i] != '-' : std::isxdigit(static_cast<unsigned char>(out[at + i])) == 0) return false;
+      if (kShape[i] == '-' ? out[at + i] != '-' : std::isxdigit(static_cast<unsigned char>(out[at + i])) == 0)
+        return false;
     }
     return true;
   };
@@ -97,7 +103,9 @@ inline std::string told(std::string_view message) {
 }
 
 // What is warned of a whole version is said by rest/.
-inline bool is_of_version(const Value& warning) { return warning.as_string().starts_with("v1 Endpoints is deprecated"); }
+inline bool is_of_version(const Value& warning) {
+  return warning.as_string().starts_with("v1 Endpoints is deprecated");
+}
 
 // What counts of an answer, one line a fact, in any order; upstream says some causes twice.
 using Facts = std::set<std::string>;
@@ -105,7 +113,8 @@ using Facts = std::set<std::string>;
 inline Facts refusal(const Value& row) {
   Facts facts{std::to_string(row["code"].as_int())};
   if (row.contains("varies")) return facts;
-  for (const Value& cause : row["causes"]) facts.insert(cause[0].str() + " | " + cause[1].str() + " | " + cause[2].str());
+  for (const Value& cause : row["causes"])
+    facts.insert(cause[0].str() + " | " + cause[1].str() + " | " + cause[2].str());
   if (row["causes"].empty() && row["code"].as_int() >= 300) facts.insert(told(row["message"].as_string()));
   return facts;
 }
@@ -115,7 +124,8 @@ inline Facts refusal(const Error& e, bool code_only) {
   if (code_only) return facts;
   if (!e.details || e.details->causes.empty()) facts.insert(told(e.message));
   if (e.details) {
-    for (const Cause& cause : e.details->causes) facts.insert(cause.field + " | " + cause.reason + " | " + scrubbed(cause.message));
+    for (const Cause& cause : e.details->causes)
+      facts.insert(cause.field + " | " + cause.reason + " | " + scrubbed(cause.message));
   }
   return facts;
 }

@@ -27,7 +27,8 @@ class RegistryFixture : public ::testing::Test {
   }
 
   // By somebody who may do everything. `ns` counts for namespaced kinds.
-  static Call call(const api::Resource& resource, std::string name = "", std::string subresource = "", std::string ns = "default") {
+  static Call call(const api::Resource& resource, std::string name = "", std::string subresource = "",
+                   std::string ns = "default") {
     Call c;
     c.user = {"test", {"system:masters"}};
     c.kind = api::schema::builtin().find(resource);
@@ -66,7 +67,8 @@ class RegistryValues : public RegistryFixture {
     return value(wait([&](Done done) { registry_->create(call(resource), parsed(text), std::move(done)); }));
   }
   Value patch(const Call& c, std::string_view text) {
-    return value(wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
+    return value(
+        wait([&](Done done) { registry_->patch(c, api::PatchType::kMerge, parsed(text), false, std::move(done)); }));
   }
   Value get(const Call& c) {
     return value(wait([&](Done done) { registry_->get(c, std::move(done)); }));

@@ -11,10 +11,17 @@
 namespace berth::apiserver::registry {
 namespace {
 
-class CollectionWatch final : public WatchHandle, public store::WatchSink, public std::enable_shared_from_this<CollectionWatch> {
+class CollectionWatch final : public WatchHandle,
+                              public store::WatchSink,
+                              public std::enable_shared_from_this<CollectionWatch> {
  public:
-  CollectionWatch(std::shared_ptr<Registry::State> state, const api::schema::Kind& kind, std::string prefix, Selection selection, registry::WatchSink* sink)
-      : state_(std::move(state)), kind_(kind), prefix_(std::move(prefix)), selection_(std::move(selection)), sink_(sink) {}
+  CollectionWatch(std::shared_ptr<Registry::State> state, const api::schema::Kind& kind, std::string prefix,
+                  Selection selection, registry::WatchSink* sink)
+      : state_(std::move(state)),
+        kind_(kind),
+        prefix_(std::move(prefix)),
+        selection_(std::move(selection)),
+        sink_(sink) {}
 
   Status start(store::Revision after) {
     Result<std::unique_ptr<store::Watch>> watch = state_->store.watch(prefix_, after, this);
@@ -80,7 +87,7 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
   static constexpr std::size_t kPage = 256, kLargestPage = 4096;
 
   struct Pending {
-    std::string_view type;     // empty: a bookmark
+    std::string_view type;  // empty: a bookmark
     store::RecordPtr record;
     store::Revision revision;
   };
@@ -95,7 +102,8 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
   static store::RecordPtr departed(const store::Event& event) {
     Value last = event.previous->value;
     last.mut("metadata").set("resourceVersion", std::to_string(event.revision));
-    return std::make_shared<const store::Record>(event.previous->key, std::move(last), event.previous->create_revision, event.revision);
+    return std::make_shared<const store::Record>(event.previous->key, std::move(last), event.previous->create_revision,
+                                                 event.revision);
   }
 
   void take(const store::Event& event) {
@@ -120,7 +128,8 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
     if (flushing_) return;  // called by the sink: the loops below go on
     auto keep = shared_from_this();
     flushing_ = true;
-    for (std::size_t page = kPage; initial_ && !paused_ && !ended_; page = std::min(2 * page, kLargestPage)) give_page(page);
+    for (std::size_t page = kPage; initial_ && !paused_ && !ended_; page = std::min(2 * page, kLargestPage))
+      give_page(page);
     while (!waiting_.empty() && !paused_ && !ended_) {
       Pending next = std::move(waiting_.front());
       waiting_.pop_front();
@@ -138,7 +147,8 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
   void give_page(std::size_t limit) {
     // The history after it has nothing for this watch, so it need not be looked through, nor be kept for it.
     if (state_->store.last_change(prefix_) <= initial_->revision) initial_->revision = state_->store.revision();
-    Result<store::Listing> page = state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::Rest::kNotCounted);
+    Result<store::Listing> page =
+        state_->store.list_at(initial_->revision, prefix_, limit, initial_->last, store::Rest::kNotCounted);
     if (!page.ok()) return fell_behind(initial_->revision);
     for (const store::RecordPtr& record : page->records) {
       initial_->last = record->key;
@@ -154,7 +164,8 @@ class CollectionWatch final : public WatchHandle, public store::WatchSink, publi
 
   // Ends with kExpired, in the words of a watch of the store (WatchHub).
   void fell_behind(store::Revision seen) {
-    on_end(error(Code::kExpired, "the watch fell behind: events after revision " + std::to_string(seen) + " have been compacted"));
+    on_end(error(Code::kExpired,
+                 "the watch fell behind: events after revision " + std::to_string(seen) + " have been compacted"));
   }
 
   std::shared_ptr<Registry::State> state_;
@@ -203,7 +214,8 @@ Result<std::unique_ptr<WatchHandle>> Registry::watch(const Call& call, const Wat
   } else {
     Status started = watch->start(after);
     if (started.failed_with(Code::kExpired)) {
-      return error(Code::kExpired, "too old resource version: " + options.resource_version + " (" + std::to_string(state_->store.compacted() + 1) + ")");
+      return error(Code::kExpired, "too old resource version: " + options.resource_version + " (" +
+                                       std::to_string(state_->store.compacted() + 1) + ")");
     }
     if (!started.ok()) return started.error();
   }

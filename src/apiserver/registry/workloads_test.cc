@@ -16,7 +16,9 @@ TEST_F(WorkloadsTest, DaemonSetsCountTheirTemplates) {
   Value set = create(kDaemonSets, kDaemonSet);
   EXPECT_EQ(api::annotation_of(set, kCount), "1");
   EXPECT_EQ(set["metadata"]["generation"].as_int(), 1);
-  EXPECT_EQ(set["status"], parsed(R"({"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0})"));
+  EXPECT_EQ(
+      set["status"],
+      parsed(R"({"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0})"));
   const Call c = call(kDaemonSets, "d");
   set = patch(c, R"({"spec":{"minReadySeconds":3}})");
   EXPECT_EQ(api::annotation_of(set, kCount), "1");
@@ -26,13 +28,16 @@ TEST_F(WorkloadsTest, DaemonSetsCountTheirTemplates) {
   EXPECT_EQ(set["metadata"]["generation"].as_int(), 3);
   // The count is the server's: whoever writes another number, or none, changes nothing.
   const std::string version(api::resource_version_of(set));
-  EXPECT_EQ(api::annotation_of(patch(c, R"({"metadata":{"annotations":{"deprecated.daemonset.template.generation":"7"}}})"), kCount), "2");
+  EXPECT_EQ(api::annotation_of(
+                patch(c, R"({"metadata":{"annotations":{"deprecated.daemonset.template.generation":"7"}}})"), kCount),
+            "2");
   set = patch(c, R"({"metadata":{"annotations":null}})");
   EXPECT_EQ(api::annotation_of(set, kCount), "2");
   EXPECT_EQ(api::resource_version_of(set), version);
 }
 
-constexpr const char* kReplicationController = R"({"metadata":{"name":"r"},"spec":{"template":{"metadata":{"labels":{"a":"b"}},
+constexpr const char* kReplicationController =
+    R"({"metadata":{"name":"r"},"spec":{"template":{"metadata":{"labels":{"a":"b"}},
     "spec":{"containers":[{"name":"c","image":"i:1"}]}}}})";
 
 TEST_F(WorkloadsTest, ReplicationControllersScale) {
@@ -55,7 +60,8 @@ TEST_F(WorkloadsTest, ReplicationControllersLeaveTheirPodsUnlessTold) {
     api::DeleteOptions options;
     options.propagation = propagation;
     (void)wait([&](Done done) { registry_->remove(call(kReplicationControllers, "r"), options, std::move(done)); });
-    const Result<Answer> left = wait([&](Done done) { registry_->get(call(kReplicationControllers, "r"), std::move(done)); });
+    const Result<Answer> left =
+        wait([&](Done done) { registry_->get(call(kReplicationControllers, "r"), std::move(done)); });
     if (!left.ok()) return std::string("gone");
     const std::string finalizer = left->value()["metadata"]["finalizers"][0].str();
     patch(call(kReplicationControllers, "r"), R"({"metadata":{"finalizers":null}})");
@@ -68,7 +74,8 @@ TEST_F(WorkloadsTest, ReplicationControllersLeaveTheirPodsUnlessTold) {
 
 TEST_F(WorkloadsTest, PodTemplatesCountTheirChanges) {
   const api::Resource templates{"", "v1", "podtemplates"};
-  Value one = create(templates, R"({"metadata":{"name":"t"},"template":{"spec":{"containers":[{"name":"c","image":"i:1"}]}}})");
+  Value one =
+      create(templates, R"({"metadata":{"name":"t"},"template":{"spec":{"containers":[{"name":"c","image":"i:1"}]}}})");
   EXPECT_EQ(one["metadata"]["generation"].as_int(), 1);
   EXPECT_EQ(one["template"]["spec"]["restartPolicy"].as_string(), "Always");
   one = patch(call(templates, "t"), R"({"metadata":{"labels":{"x":"y"}}})");

@@ -16,7 +16,8 @@
 namespace berth::apiserver::registry {
 namespace {
 
-constexpr const char* kModified = "the object has been modified; please apply your changes to the latest version and try again";
+constexpr const char* kModified =
+    "the object has been modified; please apply your changes to the latest version and try again";
 
 Value without_times(Value managed_fields) {
   for (std::size_t i = 0; i < managed_fields.size(); ++i) managed_fields.mut(i).erase("time");
@@ -31,8 +32,8 @@ Value without_bookkeeping(Value object) {
 
 bool is_service(const api::schema::Kind& kind) { return kind.kind == "Service" && kind.group.empty(); }
 
-// Whether a write would store what is there already. An ordinary write that moves the bookkeeping alone stores nothing, unless that is what
-// the client asked for (`hands_over`); an apply may move ownership alone.
+// Whether a write would store what is there already. An ordinary write that moves the bookkeeping alone stores nothing,
+// unless that is what the client asked for (`hands_over`); an apply may move ownership alone.
 bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_over) {
   if (without_bookkeeping(before) != without_bookkeeping(after)) return false;
   if (ordinary && !hands_over) return true;
@@ -42,15 +43,17 @@ bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_
 Status validated(const api::schema::Kind& kind, std::vector<Cause> causes, const Value& object) {
   if (causes.empty()) return ok_status();
   // Events of either group are refused as the one kind that they are.
-  return api::invalid(kind.kind == "Event" ? std::string_view() : std::string_view(kind.group), kind.kind, api::name_of(object), std::move(causes));
+  return api::invalid(kind.kind == "Event" ? std::string_view() : std::string_view(kind.group), kind.kind,
+                      api::name_of(object), std::move(causes));
 }
 
-// The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's. `empty`: as
-// take_in_new() says; nobody owns such lists and maps.
+// The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
+// `empty`: as take_in_new() says; nobody owns such lists and maps.
 void track_created(const api::schema::Kind& kind, const Call& call, Value& object, bool empty, Time now) {
   Value owned = empty ? api::schema::without_empty(kind, object) : object;
   if (has_status(kind)) owned.erase("status");
-  owned = api::patch::track_update(kind, Value(), std::move(owned), call.field_manager.empty() ? "unknown" : call.field_manager, "", now);
+  owned = api::patch::track_update(kind, Value(), std::move(owned),
+                                   call.field_manager.empty() ? "unknown" : call.field_manager, "", now);
   Value& metadata = object.mut("metadata");
   const Value& fields = owned["metadata"]["managedFields"];
   if (fields.is_null()) {
@@ -93,8 +96,8 @@ Status check_uid(const Call& call, const Value& before, const Value& after) {
   if (wanted.empty() || wanted == there) return ok_status();
   return api::conflict(call.kind->resource(), call.name,
                        "StorageError: invalid object, Code: 4, Key: " + upstream_key(*call.kind, call) +
-                           ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " + std::string(wanted) +
-                           ", UID in object meta: " + std::string(there));
+                           ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " +
+                           std::string(wanted) + ", UID in object meta: " + std::string(there));
 }
 
 // A resourceVersion is a number, and kinds whose updates may not be unconditional want one.
@@ -103,8 +106,9 @@ Status check_version_is_stated(const Call& call, const Value& after) {
   if (!version.empty() && !parse_int(version).ok()) {
     return api::plain_error("strconv.ParseUint: parsing " + quoted(version) + ": invalid syntax");
   }
-  static const std::set<std::string_view> kConditional = {
-      "PodDisruptionBudget", "RuntimeClass", "Lease", "CustomResourceDefinition", "CSIDriver", "CSINode", "CSIStorageCapacity", "VolumeAttachment"};
+  static const std::set<std::string_view> kConditional = {"PodDisruptionBudget",      "RuntimeClass",    "Lease",
+                                                          "CustomResourceDefinition", "CSIDriver",       "CSINode",
+                                                          "CSIStorageCapacity",       "VolumeAttachment"};
   const bool conditional = kConditional.contains(call.kind->kind) || call.kind->group == "admissionregistration.k8s.io";
   if (!conditional || (!version.empty() && version != "0")) return ok_status();
   return api::invalid(call.kind->group, call.kind->plural, call.name,
@@ -144,20 +148,22 @@ void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Va
   write.ephemeral = ephemeral;
   write.keep_json = commit.call.answered_in_json;
   write.expendable = commit.call.kind->kind == "Event";
-  state->store.write(std::move(write), [state, commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
-    if (!record.ok()) return done(store_error(commit, record.error()));
-    if (commit.call.kind->kind == "Event") note_event(state, commit.key);
-    Answer answer;
-    answer.http = commit.http;
-    answer.record = view_of(*commit.call.kind, *record);
-    answer.warnings = commit.warnings;
-    done(std::move(answer));
-  });
+  state->store.write(std::move(write),
+                     [state, commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
+                       if (!record.ok()) return done(store_error(commit, record.error()));
+                       if (commit.call.kind->kind == "Event") note_event(state, commit.key);
+                       Answer answer;
+                       answer.http = commit.http;
+                       answer.record = view_of(*commit.call.kind, *record);
+                       answer.warnings = commit.warnings;
+                       done(std::move(answer));
+                     });
 }
 
 void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit, Departed departed, Done done) {
   store::RecordPtr head = state->store.head(commit.key);
-  auto finish = [kind = commit.call.kind, departed = std::move(departed), http = commit.http](const store::RecordPtr& record) {
+  auto finish = [kind = commit.call.kind, departed = std::move(departed),
+                 http = commit.http](const store::RecordPtr& record) {
     Answer answer;
     answer.http = http;
     if (departed.with_object) {
@@ -165,10 +171,14 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
       answer.object = departed.object;
       return answer;
     }
-    Value details = Value::object({{"name", api::name_of(record->value)}, {"kind", kind->plural}, {"uid", api::uid_of(record->value)}});
+    Value details = Value::object(
+        {{"name", api::name_of(record->value)}, {"kind", kind->plural}, {"uid", api::uid_of(record->value)}});
     if (!kind->group.empty()) details.set("group", kind->group);
-    answer.object = Value::object(
-        {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"details", details}});
+    answer.object = Value::object({{"kind", "Status"},
+                                   {"apiVersion", "v1"},
+                                   {"metadata", Value::object()},
+                                   {"status", "Success"},
+                                   {"details", details}});
     return answer;
   };
   if (commit.call.dry_run) return answer_later(*state, std::move(done), finish(head));
@@ -176,7 +186,8 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
   write.kind = store::Write::Kind::kDelete;
   write.key = commit.key;
   write.expected = commit.expected;
-  state->store.write(std::move(write), [state, head, commit = std::move(commit), finish, done = std::move(done)](Result<store::RecordPtr> record) {
+  state->store.write(std::move(write), [state, head, commit = std::move(commit), finish,
+                                        done = std::move(done)](Result<store::RecordPtr> record) {
     if (!record.ok()) {
       return done(record.failed_with(Code::kNotFound) ? api::not_found(commit.call.kind->resource(), commit.call.name)
                                                       : store_error(commit, record.error()));
@@ -195,8 +206,8 @@ bool may_vanish(const api::schema::Kind& kind, const Value& object) {
   return metadata["deletionGracePeriodSeconds"].as_int() == 0;
 }
 
-void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object, std::vector<std::string> warnings, bool track, Done done,
-                   bool empty) {
+void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object,
+                   std::vector<std::string> warnings, bool track, Done done, bool empty) {
   const api::schema::Kind& kind = *call.kind;
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   // A dry run does not get as far as the storage that refuses this.
@@ -233,13 +244,15 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   // A Service is validated with its addresses.
   ServiceAddresses::Taken taken;
   if (is_service(kind)) {
-    if (Status settled = settle_new_service(*state, object, call.dry_run, taken); !settled.ok()) return refuse(settled.error());
+    if (Status settled = settle_new_service(*state, object, call.dry_run, taken); !settled.ok())
+      return refuse(settled.error());
   }
   auto refuse_and_give_back = [&](const Error& e) {
     state->addresses.give_back(taken);
     refuse(e);
   };
-  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok()) return refuse_and_give_back(valid.error());
+  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok())
+    return refuse_and_give_back(valid.error());
   const Value overhead = object["spec"]["overhead"];
   if (empty) drop_empty(kind, object);
   if (kind.group == "batch" && kind.kind == "Job") label_job(object);
@@ -248,8 +261,10 @@ void create_object(const std::shared_ptr<Registry::State>& state, const Call& ca
   if (kind.kind == "Pod" && kind.group.empty()) {
     if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return refuse_and_give_back(fits.error());
   }
-  if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok()) return refuse_and_give_back(safe.error());
-  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok()) return refuse_and_give_back(allowed.error());
+  if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok())
+    return refuse_and_give_back(safe.error());
+  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok())
+    return refuse_and_give_back(allowed.error());
   Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
   if (!charges.ok()) return refuse_and_give_back(charges.error());
   Commit commit{call, store_key(kind, call.ns, api::name_of(object)), 0, 201, std::move(warnings)};
@@ -269,24 +284,27 @@ struct Update {
   store::RecordPtr head;  // what it replaces
   Value before, after;
   std::vector<std::string> warnings;
-  bool track;  // who owns which field is found by comparing
-  bool empty;  // as take_in_new() says
+  bool track;                   // who owns which field is found by comparing
+  bool empty;                   // as take_in_new() says
   Value before_as_stored = {};  // without the empty lists and maps that `before` shares with `after`
   ServiceAddresses::Taken taken = {};
   std::vector<QuotaCharge> charges = {};
 };
 
-// Makes `after` what would be stored: preconditions, defaults, admission, the kind's strategy and a Service's addresses.
+// Makes `after` what would be stored: preconditions, defaults, admission, the kind's strategy and a Service's
+// addresses.
 Status prepare(Registry::State& state, const Call& call, Update& update) {
   const api::schema::Kind& kind = *call.kind;
   Value& before = update.before;
   Value& after = update.after;
-  // What an earlier release stored without a default has it all the same: filling it in is no change of a field that may not change.
+  // What an earlier release stored without a default has it all the same: filling it in is no change of a field that
+  // may not change.
   api::schema::apply_defaults(kind, before);
   BERTH_TRY(check_uid(call, before, after));
   BERTH_TRY(check_version_is_stated(call, after));
   std::string_view version = api::resource_version_of(after);
-  if (!version.empty() && version != "0" && version != std::to_string(update.head->mod_revision)) return api::conflict(kind.resource(), call.name, kModified);
+  if (!version.empty() && version != "0" && version != std::to_string(update.head->mod_revision))
+    return api::conflict(kind.resource(), call.name, kModified);
   // Defaults first: what a client left out and the server fills in is no change.
   api::schema::apply_defaults(kind, after);
   // An EndpointSlice counts a change of what is dropped as one.
@@ -299,7 +317,8 @@ Status prepare(Registry::State& state, const Call& call, Update& update) {
   if (dropped_late) api::schema::drop_disabled(kind, state.config.gates, before, after);
   if (kind.kind == "PriorityClass") BERTH_TRY(admit_priority_class(state, after));
   // A Service is validated with its addresses.
-  if (is_service(kind) && call.subresource.empty()) return settle_updated_service(state, before, after, call.dry_run, update.taken);
+  if (is_service(kind) && call.subresource.empty())
+    return settle_updated_service(state, before, after, call.dry_run, update.taken);
   return ok_status();
 }
 
@@ -314,7 +333,8 @@ Status check(Registry::State& state, const Call& call, Update& update) {
     after = api::schema::without_empty(kind, after);
   }
   if (call.subresource.empty()) {
-    for (std::string& warning : validation::warnings_on_update(kind, before, after)) update.warnings.push_back(std::move(warning));
+    for (std::string& warning : validation::warnings_on_update(kind, before, after))
+      update.warnings.push_back(std::move(warning));
     validation::warn(kind, after, false, update.warnings);
   }
   BERTH_TRY(check_pod_security(state, call, before, after, update.warnings));
@@ -328,11 +348,13 @@ Status check(Registry::State& state, const Call& call, Update& update) {
 }
 
 // Answers with the version that is there, which an update would repeat.
-void answer_unchanged(const std::shared_ptr<Registry::State>& state, const api::schema::Kind& kind, Update update, Done done) {
+void answer_unchanged(const std::shared_ptr<Registry::State>& state, const api::schema::Kind& kind, Update update,
+                      Done done) {
   Answer answer;
   answer.record = view_of(kind, update.head);
   answer.warnings = std::move(update.warnings);
-  if (state->store.get(update.head->key) == update.head) return answer_later(*state, std::move(done), std::move(answer));
+  if (state->store.get(update.head->key) == update.head)
+    return answer_later(*state, std::move(done), std::move(answer));
   // It is still on its way to the disk: shown only when it is there.
   state->store.flush([state, head = update.head, answer = std::move(answer), done = std::move(done)]() mutable {
     store::RecordPtr now = state->store.get(head->key);
@@ -348,7 +370,8 @@ void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Upd
   const Value& before = update.before;
   Value& after = update.after;
   const Value& owners = after["metadata"]["managedFields"];
-  const bool hands_over = call.subresource.empty() && !owners.is_null() && owners != before["metadata"]["managedFields"];
+  const bool hands_over =
+      call.subresource.empty() && !owners.is_null() && owners != before["metadata"]["managedFields"];
   if (update.track) {
     std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
     after = api::patch::track_update(kind, before, std::move(after), manager, call.subresource, state->runtime.now());
@@ -364,7 +387,8 @@ void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Upd
   }
   const bool ephemeral = is_heartbeat(kind, before, after);
   if (is_service(kind) && !call.dry_run) {
-    done = [state, former = update.head, taken = std::move(update.taken), done = std::move(done)](Result<Answer> answer) mutable {
+    done = [state, former = update.head, taken = std::move(update.taken),
+            done = std::move(done)](Result<Answer> answer) mutable {
       if (answer.ok()) {
         state->addresses.release_former(former->value, answer->value());
       } else {
@@ -380,8 +404,8 @@ void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Upd
 
 }  // namespace
 
-void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head, Value after,
-                  std::vector<std::string> warnings, bool track, Done done, bool empty) {
+void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head,
+                  Value after, std::vector<std::string> warnings, bool track, Done done, bool empty) {
   Update update{head, from_storage(*call.kind, head->value), std::move(after), std::move(warnings), track, empty};
   Status accepted = prepare(*state, call, update);
   if (accepted.ok()) accepted = check(*state, call, update);

@@ -35,7 +35,9 @@ http::SharedBytes rendered(const Context& context, const Value& value, http::Hea
   return http::SharedBytes::of(std::move(text));
 }
 
-void add_warning(http::Headers& headers, std::string_view warning) { headers.emplace_back("warning", "299 - " + quoted(warning)); }
+void add_warning(http::Headers& headers, std::string_view warning) {
+  headers.emplace_back("warning", "299 - " + quoted(warning));
+}
 
 // Each warning once.
 void add_warnings(http::Headers& headers, const std::vector<std::string>& warnings) {
@@ -50,7 +52,8 @@ void add_deprecation(http::Headers& headers, const Context& context) {
   const api::schema::Kind* kind = context.call.kind;
   if (kind == nullptr || !kind->group.empty()) return;
   if (kind->kind == "ComponentStatus") add_warning(headers, "v1 ComponentStatus is deprecated in v1.19+");
-  if (kind->kind == "Endpoints") add_warning(headers, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+  if (kind->kind == "Endpoints")
+    add_warning(headers, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
 }
 
 table::IncludeObject include_object(const Context& context) {
@@ -79,16 +82,17 @@ Value list_item(const Value& object) {
   return item;
 }
 
-// The parts of an object's JSON without `apiVersion` and `kind`, which the items of a list do not have: their list says both.
-// Members are in key order, so both can be cut out of the shared encoding; `kind` is followed by `metadata`, and nothing that comes
-// before it can look like that unescaped, but for members of any shape.
+// The parts of an object's JSON without `apiVersion` and `kind`, which the items of a list do not have: their list says
+// both. Members are in key order, so both can be cut out of the shared encoding; `kind` is followed by `metadata`, and
+// nothing that comes before it can look like that unescaped, but for members of any shape.
 class ItemCutter {
  public:
   explicit ItemCutter(const api::schema::Kind& kind)
       : version_("\"apiVersion\":\"" + kind.api_version() + "\","),
         kind_("\"kind\":\"" + kind.kind + "\","),
         metadata_(kind_ + "\"metadata\":") {
-    for (const api::schema::Field& field : kind.type->fields) any_shape_ = any_shape_ || (field.shape == api::schema::Shape::kRaw && field.name < "kind");
+    for (const api::schema::Field& field : kind.type->fields)
+      any_shape_ = any_shape_ || (field.shape == api::schema::Shape::kRaw && field.name < "kind");
   }
 
   void append(const store::RecordPtr& record, std::vector<http::SharedBytes>& pieces) const {
@@ -117,8 +121,8 @@ http::SharedBytes part_of(std::shared_ptr<const std::string> envelope, std::stri
   return http::SharedBytes{std::move(envelope), bytes, own};
 }
 
-// A list of stored versions as protobuf; empty where the kind has no such form. The items' encodings are shared with other answers, only
-// the frame around them is made here.
+// A list of stored versions as protobuf; empty where the kind has no such form. The items' encodings are shared with
+// other answers, only the frame around them is made here.
 std::vector<http::SharedBytes> list_in_protobuf(const Context& context, const registry::ListAnswer& list) {
   const api::schema::Kind& kind = *context.call.kind;
   struct Item {
@@ -139,7 +143,8 @@ std::vector<http::SharedBytes> list_in_protobuf(const Context& context, const re
     head_ends.push_back(heads->size());
     bytes += message.size();
   }
-  const Value frame = Value::object({{"kind", kind.kind + "List"}, {"apiVersion", kind.api_version()}, {"metadata", list_metadata(list)}});
+  const Value frame = Value::object(
+      {{"kind", kind.kind + "List"}, {"apiVersion", kind.api_version()}, {"metadata", list_metadata(list)}});
   Result<std::string> head = protobuf::encode_list_head(context.registry->schema(), frame, heads->size() + bytes);
   if (!head.ok()) return {};
   std::vector<http::SharedBytes> pieces;
@@ -166,10 +171,8 @@ Value view_object(const Context& context, const Value& object, bool with_columns
       return table::make_table(
           *context.call.kind, {object}, Value::object({{"resourceVersion", api::resource_version_of(object)}}),
           include_object(context), "meta.k8s.io/" + context.accept.table_version, with_columns, context.loop->now());
-    case As::kPartialMetadata:
-      return partial_metadata(object);
-    case As::kObject:
-      break;
+    case As::kPartialMetadata: return partial_metadata(object);
+    case As::kObject: break;
   }
   return object;
 }
@@ -177,8 +180,8 @@ Value view_object(const Context& context, const Value& object, bool with_columns
 std::string view_form(const Context& context, bool with_columns) {
   if (context.accept.encoding == Encoding::kProtobuf) return "protobuf";
   if (context.accept.as == As::kPartialMetadata) return "partial";
-  return "table " + context.accept.table_version + " " + context.call.kind->api_version() + " " + std::string(context.parameter("includeObject")) +
-         (with_columns ? " columns" : "");
+  return "table " + context.accept.table_version + " " + context.call.kind->api_version() + " " +
+         std::string(context.parameter("includeObject")) + (with_columns ? " columns" : "");
 }
 
 void answer_value(const ContextPtr& context, int http, const Value& value) {
@@ -207,14 +210,18 @@ Error method_not_allowed() {
 }
 
 http::Headers watch_headers(const Context& context) {
-  http::Headers headers = common_headers(context.accept.encoding == Encoding::kProtobuf ? "application/vnd.kubernetes.protobuf;stream=watch" : "application/json");
+  http::Headers headers =
+      common_headers(context.accept.encoding == Encoding::kProtobuf ? "application/vnd.kubernetes.protobuf;stream=watch"
+                                                                    : "application/json");
   add_deprecation(headers, context);
   return headers;
 }
 
 void answer_text(const ContextPtr& context, int http, std::string text) {
   context->exchange->respond(http,
-                             {{"content-type", "text/plain; charset=utf-8"}, {"cache-control", "no-cache, private"}, {"x-content-type-options", "nosniff"}},
+                             {{"content-type", "text/plain; charset=utf-8"},
+                              {"cache-control", "no-cache, private"},
+                              {"x-content-type-options", "nosniff"}},
                              {http::SharedBytes::of(std::move(text))});
 }
 
@@ -224,11 +231,13 @@ void answer_object(const ContextPtr& context, const registry::Answer& answer) {
   add_warnings(headers, answer.warnings);
   if (answer.record && context->accept.plain_json()) {
     const std::shared_ptr<const std::string>& text = answer.record->shared_json();
-    context->exchange->respond(answer.http, std::move(headers), {http::SharedBytes{text, *text}, http::SharedBytes{nullptr, "\n"}});
+    context->exchange->respond(answer.http, std::move(headers),
+                               {http::SharedBytes{text, *text}, http::SharedBytes{nullptr, "\n"}});
     return;
   }
   if (answer.record && context->accept.encoding == Encoding::kProtobuf && context->accept.as == As::kObject) {
-    if (std::shared_ptr<const std::string> envelope = context->encoded->get(context->registry->schema(), answer.record)) {
+    if (std::shared_ptr<const std::string> envelope =
+            context->encoded->get(context->registry->schema(), answer.record)) {
       headers[0].second = protobuf::kMediaType;
       const std::string_view bytes = *envelope;
       return context->exchange->respond(answer.http, std::move(headers), {part_of(std::move(envelope), bytes)});

@@ -17,7 +17,8 @@ struct Rule {
   std::string_view verbs;            // with a space between
 };
 
-// What upstream's ClusterRole system:node lets every node do, of the kinds served here; who it is about is checked below.
+// What upstream's ClusterRole system:node lets every node do, of the kinds served here; who it is about is checked
+// below.
 constexpr std::array kNodeRules = {
     Rule{"authentication.k8s.io", "tokenreviews", "create"},
     Rule{"authorization.k8s.io", "localsubjectaccessreviews", "create"},
@@ -54,8 +55,8 @@ bool has_rule(std::string_view verb, const Route& route) {
 }
 
 bool is_anyones(const Route& route) {
-  for (std::string_view resource : {"services", "events", "tokenreviews", "localsubjectaccessreviews", "subjectaccessreviews", "endpoints",
-                                    "runtimeclasses", "csidrivers"}) {
+  for (std::string_view resource : {"services", "events", "tokenreviews", "localsubjectaccessreviews",
+                                    "subjectaccessreviews", "endpoints", "runtimeclasses", "csidrivers"}) {
     if (route.resource == resource) return true;
   }
   return false;
@@ -116,8 +117,7 @@ bool refers(const Value& pod, std::string_view kind, std::string_view name) {
 
 class NodeRules {
  public:
-  NodeRules(registry::Registry& registry, std::string_view node)
-      : registry_(registry), node_(node) {}
+  NodeRules(registry::Registry& registry, std::string_view node) : registry_(registry), node_(node) {}
 
   Decision decide(std::string_view verb, const Route& route, std::string_view fields) {
     if (!has_rule(verb, route)) return {};
@@ -137,14 +137,17 @@ class NodeRules {
 
  private:
   // A node makes itself; admission of other names is the name in the object, which is not known here.
-  static Decision by_body(std::string_view verb, const Route& route) { return {verb == "create" && route.name.empty(), {}}; }
+  static Decision by_body(std::string_view verb, const Route& route) {
+    return {verb == "create" && route.name.empty(), {}};
+  }
 
   Decision decide_pods(const Route& route, std::string_view fields) {
     if (route.name.empty()) {
       Result<api::FieldSelector> selector = api::FieldSelector::parse(fields);
       if (selector.ok()) {
         for (const auto& requirement : selector->requirements()) {
-          if (requirement.field == "spec.nodeName" && requirement.equal && requirement.value == node_) return {true, {}};
+          if (requirement.field == "spec.nodeName" && requirement.equal && requirement.value == node_)
+            return {true, {}};
         }
       }
       return {false, "can only list/watch pods with spec.nodeName field selector"};
@@ -192,7 +195,8 @@ bool may_read_path(const User& user, std::string_view path) {
   if (is_one_of(path, {"/api", "/apis", "/openapi"})) return true;
   if (path.starts_with("/api/") || path.starts_with("/apis/") || path.starts_with("/openapi/")) return true;
   return user.in_group("system:serviceaccounts") &&
-         is_one_of(path, {"/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"});
+         is_one_of(path, {"/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks",
+                          "/openid/v1/jwks/"});
 }
 
 }  // namespace
@@ -203,7 +207,8 @@ Decision decide(registry::Registry& registry, const User& user, std::string_view
   if (!route.is_resource) return {verb == "get" && may_read_path(user, route.rest), {}};
   if (!user.in_group("system:authenticated")) return {};
   // Everyone who has a name may ask about themselves.
-  if (verb == "create" && is_one_of(route.resource, {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})) {
+  if (verb == "create" &&
+      is_one_of(route.resource, {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})) {
     return {true, {}};
   }
   constexpr std::string_view kNode = "system:node:";
@@ -213,16 +218,18 @@ Decision decide(registry::Registry& registry, const User& user, std::string_view
   return {};
 }
 
-Error forbidden_request(const User& user, std::string_view verb, const Route& route, std::string_view path, std::string_view reason) {
+Error forbidden_request(const User& user, std::string_view verb, const Route& route, std::string_view path,
+                        std::string_view reason) {
   const std::string who = "User " + quoted(user.name) + " cannot " + std::string(verb);
   const std::string why = reason.empty() ? "" : ": " + std::string(reason);
   auto details = std::make_shared<ErrorDetails>();
   if (!route.is_resource) return Error{Code::kForbidden, "forbidden: " + who + " path " + quoted(path) + why, details};
   const std::string resource = route.resource + (route.subresource.empty() ? "" : "/" + route.subresource);
-  Error e = error(Code::kForbidden, route.resource + (route.group.empty() ? "" : "." + route.group) +
-                                        (route.name.empty() ? "" : " " + quoted(route.name)) + " is forbidden: " + who + " resource " +
-                                        quoted(resource) + " in API group " + quoted(route.group) +
-                                        (route.ns.empty() ? " at the cluster scope" : " in the namespace " + quoted(route.ns)) + why);
+  Error e = error(Code::kForbidden,
+                  route.resource + (route.group.empty() ? "" : "." + route.group) +
+                      (route.name.empty() ? "" : " " + quoted(route.name)) + " is forbidden: " + who + " resource " +
+                      quoted(resource) + " in API group " + quoted(route.group) +
+                      (route.ns.empty() ? " at the cluster scope" : " in the namespace " + quoted(route.ns)) + why);
   details->name = route.name;
   details->group = route.group;
   details->kind = route.resource;

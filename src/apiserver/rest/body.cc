@@ -8,8 +8,8 @@ namespace berth::apiserver::rest {
 namespace {
 
 Error unreadable(const Context& context, const std::string& problem) {
-  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + context.call.kind->kind + "): " + problem + " (" +
-                                      body_summary(context.request().body) + ")");
+  return error(Code::kBadRequest, "the object provided is unrecognized (must be of type " + context.call.kind->kind +
+                                      "): " + problem + " (" + body_summary(context.request().body) + ")");
 }
 
 const std::string kNoTypeMeta = "couldn't get version/kind; json parse error: ";
@@ -55,7 +55,8 @@ Result<Value> decode_body(const Context& context, std::vector<std::string>* dupl
   const std::string type = content_type(request);
   if (type == protobuf::kMediaType) {
     Result<Value> decoded = protobuf::decode(context.registry->schema(), request.body);
-    if (!decoded.ok() && !request.body.starts_with(std::string_view("k8s\0", 4))) return unreadable(context, decoded.error().message);
+    if (!decoded.ok() && !request.body.starts_with(std::string_view("k8s\0", 4)))
+      return unreadable(context, decoded.error().message);
     return decoded;
   }
   if (type != "application/yaml") {

@@ -1,4 +1,5 @@
-// ComponentStatuses: whether the control plane's parts are healthy. All run in this process; made when asked for, never stored.
+// ComponentStatuses: whether the control plane's parts are healthy. All run in this process; made when asked for, never
+// stored.
 #include "api/plain_error.h"
 #include "apiserver/rest/context.h"
 
@@ -9,7 +10,8 @@ namespace {
 store::RecordPtr status_of(std::string_view name, bool healthy) {
   Value condition = Value::object({{"type", "Healthy"}, {"status", healthy ? "True" : "False"}});
   condition.set("message", healthy ? "ok" : "still reading the stored state");
-  Value status = Value::object({{"apiVersion", "v1"}, {"kind", "ComponentStatus"}, {"metadata", Value::object({{"name", name}})}});
+  Value status =
+      Value::object({{"apiVersion", "v1"}, {"kind", "ComponentStatus"}, {"metadata", Value::object({{"name", name}})}});
   status.set("conditions", Value::array({std::move(condition)}));
   return std::make_shared<const store::Record>("", std::move(status), 0, 0);
 }

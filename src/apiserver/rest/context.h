@@ -59,7 +59,7 @@ void handle_watch(const ContextPtr& context);                            // watc
 void handle_review(const ContextPtr& context);                           // reviews.cc: kinds that are asked, not stored
 void handle_metrics(const ContextPtr& context);                          // metrics.cc: measured, not stored
 void handle_component_status(const ContextPtr& context);                 // component_status.cc
-void handle_proxy(const ContextPtr& context);        // proxy.cc
+void handle_proxy(const ContextPtr& context);                            // proxy.cc
 void handle_node_stream(const ContextPtr& context);  // node_proxy.cc: log, exec, attach, portforward
 
 }  // namespace berth::apiserver::rest

@@ -67,12 +67,11 @@ Value aggregated_resource(const api::schema::Kind& kind) {
   Value subresources = Value::array();
   for (const api::schema::Subresource& sub : kind.subresource_details) {
     bool own = sub.kind.empty();
-    subresources.push(Value::object(
-        {{"subresource", sub.name},
-         {"responseKind", Value::object({{"group", own ? kind.group : sub.group},
-                                         {"version", own ? kind.version : sub.version},
-                                         {"kind", own ? kind.kind : sub.kind}})},
-         {"verbs", string_array(sub.verbs)}}));
+    subresources.push(Value::object({{"subresource", sub.name},
+                                     {"responseKind", Value::object({{"group", own ? kind.group : sub.group},
+                                                                     {"version", own ? kind.version : sub.version},
+                                                                     {"kind", own ? kind.kind : sub.kind}})},
+                                     {"verbs", string_array(sub.verbs)}}));
   }
   if (!subresources.empty()) out.set("subresources", subresources);
   return out;
@@ -107,7 +106,8 @@ std::optional<Value> api_group(const api::schema::Schema& schema, std::string_vi
   return found;
 }
 
-std::optional<Value> api_resource_list(const api::schema::Schema& schema, std::string_view group, std::string_view version) {
+std::optional<Value> api_resource_list(const api::schema::Schema& schema, std::string_view group,
+                                       std::string_view version) {
   Value resources = Value::array();
   for (const api::schema::Kind* kind : schema.kinds()) {
     if (kind->group != group || kind->version != version || !listed(*kind)) continue;

@@ -43,7 +43,8 @@ int compare_lists(const std::string& path, const Value& theirs, const Value& our
     for (const char* field : {"kind", "namespaced", "group", "storageVersionHash"}) {
       // 1.20 still stored these in an older form.
       const std::string kind_name = resource["kind"].str();
-      const bool restored = kind_name == "Lease" || kind_name == "HorizontalPodAutoscaler" || kind_name == "RuntimeClass";
+      const bool restored =
+          kind_name == "Lease" || kind_name == "HorizontalPodAutoscaler" || kind_name == "RuntimeClass";
       if (restored && field == std::string_view("storageVersionHash")) continue;
       EXPECT_EQ(json::encode(resource[field]), json::encode(wanted[field])) << where << " " << field;
     }
@@ -132,7 +133,8 @@ TEST_F(DiscoveryTest, WhoHasADocumentIsToldSo) {
   const std::string aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
   const std::string proto(openapi::kV2ProtobufAccept);
   std::map<std::string, std::string> tags;
-  for (const auto& [path, accept] : {std::pair<std::string, std::string>{"/api", aggregated}, {"/apis", aggregated}, {"/openapi/v2", proto}}) {
+  for (const auto& [path, accept] :
+       {std::pair<std::string, std::string>{"/api", aggregated}, {"/apis", aggregated}, {"/openapi/v2", proto}}) {
     Answered first = server_.ask("GET", path, "", {{"accept", accept}});
     EXPECT_EQ(first.status, 200);
     tags[path] = first.header("etag");

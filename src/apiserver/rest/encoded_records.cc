@@ -5,8 +5,10 @@
 
 namespace berth::apiserver::rest {
 
-std::shared_ptr<const std::string> EncodedRecords::get(const api::schema::Schema& schema, const store::RecordPtr& record) {
-  static metrics::Counter& made = metrics::counter("berth_protobuf_encodings_total", "Stored versions encoded as protobuf for answers");
+std::shared_ptr<const std::string> EncodedRecords::get(const api::schema::Schema& schema,
+                                                       const store::RecordPtr& record) {
+  static metrics::Counter& made =
+      metrics::counter("berth_protobuf_encodings_total", "Stored versions encoded as protobuf for answers");
   auto found = known_.find(record.get());
   const bool same = found != known_.end() && found->second.record.lock() == record;
   if (same) {

@@ -12,7 +12,8 @@
 
 namespace berth::apiserver::rest {
 
-// Keeps at most `most` bytes of the texts that were asked for last; one that an answer still has is found for as long. Loop thread only.
+// Keeps at most `most` bytes of the texts that were asked for last; one that an answer still has is found for as long.
+// Loop thread only.
 class EncodedRecords {
  public:
   explicit EncodedRecords(std::size_t most = 64u << 20) : most_(most) {}

@@ -10,9 +10,12 @@ namespace {
 
 store::RecordPtr config_map(int number, std::size_t size = 1000) {
   const std::string name = "m" + std::to_string(number);
-  Value value = Value::object({{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", Value::object({{"name", name}})},
+  Value value = Value::object({{"apiVersion", "v1"},
+                               {"kind", "ConfigMap"},
+                               {"metadata", Value::object({{"name", name}})},
                                {"data", Value::object({{"k", std::string(size, 'x')}})}});
-  return std::make_shared<const store::Record>("/registry/core/configmaps/default/" + name, std::move(value), number + 1, number + 1);
+  return std::make_shared<const store::Record>("/registry/core/configmaps/default/" + name, std::move(value),
+                                               number + 1, number + 1);
 }
 
 class EncodedRecordsTest : public ::testing::Test {

@@ -17,8 +17,8 @@ constexpr std::string_view kCredentialId = "authentication.kubernetes.io/credent
 
 Error unauthorized() { return error(Code::kUnauthorized, "Unauthorized"); }
 
-// The token of "Bearer <token>", or empty: other schemes are none of ours and say nothing. Browsers cannot set that header
-// for a WebSocket; they offer the token as a protocol.
+// The token of "Bearer <token>", or empty: other schemes are none of ours and say nothing. Browsers cannot set that
+// header for a WebSocket; they offer the token as a protocol.
 std::string bearer_token(const http::Request& request) {
   std::string_view authorization = trim(http::header(request.headers, "authorization"));
   const Cut parts = cut(authorization, " ");
@@ -64,7 +64,8 @@ Impersonation asked_for(const http::Request& request) {
       if (out.wanted.uid.empty()) out.wanted.uid = value;
     } else if (iequals(header, "impersonate-group")) {
       out.wanted.groups.push_back(value);
-    } else if (header.size() > kExtraPrefix.size() && iequals(std::string_view(header).substr(0, kExtraPrefix.size()), kExtraPrefix)) {
+    } else if (header.size() > kExtraPrefix.size() &&
+               iequals(std::string_view(header).substr(0, kExtraPrefix.size()), kExtraPrefix)) {
       const std::string key = lower(std::string_view(header).substr(kExtraPrefix.size()));
       Result<std::string> decoded = url_decode(key);
       out.wanted.extra[decoded.ok() ? *decoded : key].push_back(value);
@@ -85,9 +86,11 @@ std::string go_strings(const std::vector<std::string>& list) {
 // As Go's %#v shows it.
 std::string go_user(const User& user) {
   std::string extra;
-  for (const auto& [key, values] : user.extra) extra += (extra.empty() ? "" : ", ") + quoted(key) + ":" + go_strings(values);
-  return "&user.DefaultInfo{Name:" + quoted(user.name) + ", UID:" + quoted(user.uid) + ", Groups:" + go_strings(user.groups) +
-         ", Extra:map[string][]string" + (extra.empty() ? "(nil)" : "{" + extra + "}") + "}";
+  for (const auto& [key, values] : user.extra)
+    extra += (extra.empty() ? "" : ", ") + quoted(key) + ":" + go_strings(values);
+  return "&user.DefaultInfo{Name:" + quoted(user.name) + ", UID:" + quoted(user.uid) +
+         ", Groups:" + go_strings(user.groups) + ", Extra:map[string][]string" +
+         (extra.empty() ? "(nil)" : "{" + extra + "}") + "}";
 }
 
 // system:serviceaccount:<namespace>:<name>
@@ -128,7 +131,8 @@ std::vector<Route> impersonated_things(const User& wanted) {
 
 void add_groups(User& user) {
   std::string ns, name;
-  if (user.groups.empty() && split_account(user.name, ns, name)) user.groups = {"system:serviceaccounts", "system:serviceaccounts:" + ns};
+  if (user.groups.empty() && split_account(user.name, ns, name))
+    user.groups = {"system:serviceaccounts", "system:serviceaccounts:" + ns};
   if (user.in_group("system:authenticated") || user.in_group("system:unauthenticated")) return;
   user.groups.push_back(user.name == kAnonymous ? "system:unauthenticated" : "system:authenticated");
 }

@@ -17,8 +17,8 @@ struct Decision {
   bool allowed = false;
   std::string reason;  // why not, where there is more to say than that; may be empty
 };
-// Whether `user` may do this. Only a coarse rule so far: see docs/compatibility.md, "Authorization". `fields`: the field
-// selector of a list or watch.
+// Whether `user` may do this. Only a coarse rule so far: see docs/compatibility.md, "Authorization". `fields`: the
+// field selector of a list or watch.
 Decision decide(registry::Registry& registry, const registry::User& user, std::string_view verb, const Route& route,
                 std::string_view fields);
 // Upstream's 403.

@@ -14,7 +14,8 @@ Status check_integer(const Context& context, const char* name, long least, std::
   Result<long> number = parse_int(text);
   if (!number.ok()) return error(Code::kBadRequest, "strconv.ParseInt: parsing " + quoted(text) + ": invalid syntax");
   if (*number < least) {
-    causes.push_back(api::invalid_value(name, *number, least == 0 ? "must be greater than or equal to 0" : "must be greater than 0"));
+    causes.push_back(api::invalid_value(name, *number,
+                                        least == 0 ? "must be greater than or equal to 0" : "must be greater than 0"));
   }
   return ok_status();
 }
@@ -28,7 +29,9 @@ Status check_log_options(const Context& context) {
   BERTH_TRY(check_integer(context, "sinceSeconds", 1, causes));
   std::string_view since = context.parameter("sinceTime");
   if (!since.empty() && !parse_time(since).ok()) {
-    return error(Code::kBadRequest, "parsing time " + quoted(since) + " as \"2006-01-02T15:04:05Z07:00\": cannot parse " + quoted(since) + " as \"2006\"");
+    return error(Code::kBadRequest, "parsing time " + quoted(since) +
+                                        " as \"2006-01-02T15:04:05Z07:00\": cannot parse " + quoted(since) +
+                                        " as \"2006\"");
   }
   if (!since.empty() && !context.parameter("sinceSeconds").empty()) {
     causes.push_back(api::forbidden_field("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"));

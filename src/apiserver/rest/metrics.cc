@@ -20,7 +20,8 @@ Result<Wanted> find_wanted(const Context& context) {
   const bool pods = call.kind->kind == "PodMetrics";
   BERTH_ASSIGN(api::LabelSelector labels, api::LabelSelector::parse(context.parameter("labelSelector")));
   BERTH_ASSIGN(api::FieldSelector fields, api::FieldSelector::parse(context.parameter("fieldSelector")));
-  const api::schema::Kind* measured = context.registry->schema().find(pods ? api::resources::kPods : api::resources::kNodes);
+  const api::schema::Kind* measured =
+      context.registry->schema().find(pods ? api::resources::kPods : api::resources::kNodes);
   Wanted out;
   std::set<std::string> nodes;
   auto take = [&](const Value& object) {
@@ -30,9 +31,11 @@ Result<Wanted> find_wanted(const Context& context) {
     out.objects.push_back(object);
   };
   if (!call.name.empty()) {
-    if (store::RecordPtr record = context.registry->store().get(registry::store_key(*measured, call.ns, call.name))) take(record->value);
+    if (store::RecordPtr record = context.registry->store().get(registry::store_key(*measured, call.ns, call.name)))
+      take(record->value);
   } else {
-    for (const store::RecordPtr& record : context.registry->store().list(registry::store_key(*measured, call.ns, "")).records) {
+    for (const store::RecordPtr& record :
+         context.registry->store().list(registry::store_key(*measured, call.ns, "")).records) {
       if (labels.matches(api::labels_of(record->value)) && fields.matches(record->value)) take(record->value);
     }
   }
@@ -44,7 +47,8 @@ Value metrics_of(const api::schema::Kind& kind, const Value& object, const Value
   Value metadata = Value::object({{"name", api::name_of(object)}, {"creationTimestamp", format_time(now)}});
   if (kind.namespaced) metadata.set("namespace", api::namespace_of(object));
   if (!api::labels_of(object).empty()) metadata.set("labels", api::labels_of(object));
-  Value out = Value::object({{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", std::move(metadata)}});
+  Value out =
+      Value::object({{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", std::move(metadata)}});
   for (const char* field : {"timestamp", "window", "usage", "containers"}) {
     if (!report[field].is_null()) out.set(field, report[field]);
   }
@@ -54,7 +58,8 @@ Value metrics_of(const api::schema::Kind& kind, const Value& object, const Value
 // The part of a node's report that is about the object; null where it was not measured.
 const Value& report_of(const api::schema::Kind& kind, const Value& object, const NodeUsage::Reports& reports) {
   static const Value kNone;
-  auto at = reports.find(std::string(kind.kind == "PodMetrics" ? object["spec"]["nodeName"].as_string() : api::name_of(object)));
+  auto at = reports.find(
+      std::string(kind.kind == "PodMetrics" ? object["spec"]["nodeName"].as_string() : api::name_of(object)));
   if (at == reports.end()) return kNone;
   if (kind.kind == "NodeMetrics") return at->second["node"];
   for (const Value& pod : at->second["pods"]) {
@@ -89,7 +94,9 @@ void handle_metrics(const ContextPtr& context) {
   Result<Wanted> wanted = find_wanted(*context);
   if (!wanted.ok()) return answer_error(context, wanted.error());
   const std::vector<std::string> nodes = wanted->nodes;
-  context->config->usage->ask(nodes, [context, wanted = std::move(*wanted)](const NodeUsage::Reports& reports) { answer_metrics(context, wanted, reports); });
+  context->config->usage->ask(nodes, [context, wanted = std::move(*wanted)](const NodeUsage::Reports& reports) {
+    answer_metrics(context, wanted, reports);
+  });
 }
 
 }  // namespace berth::apiserver::rest

@@ -9,14 +9,16 @@ const std::string kMetrics = "/apis/metrics.k8s.io/v1beta1";
 class MetricsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    EXPECT_EQ(server_.create("/api/v1/nodes", parsed(R"({"metadata":{"name":"node-1","labels":{"zone":"a"}}})")).status, 201);
+    EXPECT_EQ(server_.create("/api/v1/nodes", parsed(R"({"metadata":{"name":"node-1","labels":{"zone":"a"}}})")).status,
+              201);
     web_ = make("web", "node-1");
     make("lost", "node-2");
     make("unbound", "");
     server_.set_agent([this](std::shared_ptr<http::Exchange> exchange) {
       ++asked_;
       EXPECT_EQ(exchange->request().path, "/usage");
-      Value report = parsed(R"({"node":{"timestamp":"2026-01-01T00:00:00Z","window":"15s","usage":{"cpu":"1500m","memory":"1Gi"}},
+      Value report =
+          parsed(R"({"node":{"timestamp":"2026-01-01T00:00:00Z","window":"15s","usage":{"cpu":"1500m","memory":"1Gi"}},
           "pods":[{"namespace":"default","name":"web","uid":"UID","timestamp":"2026-01-01T00:00:00Z","window":"15s",
                    "containers":[{"name":"a","usage":{"cpu":"1500n","memory":"5Ki"}},{"name":"b","usage":{"cpu":"500n","memory":"1Ki"}}]}]})");
       report.mut("pods").mut(0).set("uid", web_);
@@ -59,9 +61,11 @@ TEST_F(MetricsTest, OfPods) {
   EXPECT_TRUE(item["uid"].is_null());
   EXPECT_EQ(get("/pods")["items"].size(), 1u);
   EXPECT_EQ(get("/namespaces/other/pods")["items"].size(), 0u);
-  EXPECT_EQ(get("/namespaces/default/pods/lost")["message"].as_string(), "podmetrics.metrics.k8s.io \"default/lost\" not found");
+  EXPECT_EQ(get("/namespaces/default/pods/lost")["message"].as_string(),
+            "podmetrics.metrics.k8s.io \"default/lost\" not found");
   EXPECT_EQ(get("/namespaces/default/pods/none")["code"].as_int(), 404);
-  Answered table = server_.ask("GET", kMetrics + "/namespaces/default/pods", "", {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}});
+  Answered table = server_.ask("GET", kMetrics + "/namespaces/default/pods", "",
+                               {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}});
   EXPECT_EQ(json::encode(table.json()["rows"][0]["cells"]), R"(["web","2u","6Ki","15s"])");
 }
 
@@ -69,7 +73,8 @@ TEST_F(MetricsTest, NobodyIsAskedInVain) {
   EXPECT_EQ(get("/namespaces/other/pods")["items"].size(), 0u);
   EXPECT_EQ(asked_, 0);
   EXPECT_EQ(server_.ask("POST", kMetrics + "/namespaces/default/pods", "{}", TestServer::kJson).status, 405);
-  EXPECT_EQ(server_.ask("GET", "/apis/metrics.k8s.io/v1beta1").json()["resources"][1]["kind"].as_string(), "PodMetrics");
+  EXPECT_EQ(server_.ask("GET", "/apis/metrics.k8s.io/v1beta1").json()["resources"][1]["kind"].as_string(),
+            "PodMetrics");
 }
 
 TEST_F(MetricsTest, AnAgentThatFailsIsLeftOut) {

@@ -22,12 +22,14 @@ double quality_of(std::string_view text) {
   return problem == std::errc() && end == text.data() + text.size() ? quality : 0;
 }
 
-// goautoneg's order: by quality, wildcards last. It is no order in the strict sense (a wildcard of high quality and a type of low
-// quality each go before the other), so the result depends on the algorithm: Go sorts up to twelve elements by insertion.
+// goautoneg's order: by quality, wildcards last. It is no order in the strict sense (a wildcard of high quality and a
+// type of low quality each go before the other), so the result depends on the algorithm: Go sorts up to twelve elements
+// by insertion.
 void sort_ranges(std::vector<MediaRange>& ranges) {
   constexpr std::size_t kMostByInsertion = 12;
   if (ranges.size() > kMostByInsertion) {
-    std::stable_sort(ranges.begin(), ranges.end(), [](const MediaRange& a, const MediaRange& b) { return a.quality > b.quality; });
+    std::stable_sort(ranges.begin(), ranges.end(),
+                     [](const MediaRange& a, const MediaRange& b) { return a.quality > b.quality; });
     return;
   }
   const auto before = [](const MediaRange& a, const MediaRange& b) {
@@ -110,7 +112,8 @@ std::string discovery_version(std::string_view header) {
   for (const MediaRange& range : ranges) {
     if (!is_json(range.type) && range.type != "application/yaml") continue;
     if (range.as.empty()) return "";
-    if (range.as == "APIGroupDiscoveryList" && range.group == "apidiscovery.k8s.io" && range.version == "v2") return range.version;
+    if (range.as == "APIGroupDiscoveryList" && range.group == "apidiscovery.k8s.io" && range.version == "v2")
+      return range.version;
   }
   return ranges.empty() ? "" : "-";
 }

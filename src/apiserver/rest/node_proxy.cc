@@ -73,7 +73,8 @@ Result<std::string> choose_container(const Context& context, const Value& pod) {
     if (names.size() == 1) return names[0];
     std::string text = "a container name must be specified for pod " + name + ", choose one of: [";
     if (context.route.subresource != "log") {
-      for (const auto* more : {&names, &ephemeral_names}) init_names.insert(init_names.end(), more->begin(), more->end());
+      for (const auto* more : {&names, &ephemeral_names})
+        init_names.insert(init_names.end(), more->begin(), more->end());
       return error(Code::kBadRequest, text + join(init_names, " ") + "]");
     }
     text += join(names, " ") + "]";
@@ -91,8 +92,10 @@ Result<std::string> choose_container(const Context& context, const Value& pod) {
 // Why a node cannot be reached: a Node object without addresses is only an object.
 Error unreachable_node(const Context& context, const std::string& node, const Error& why) {
   const api::schema::Kind* kind = context.registry->schema().find(api::resources::kNodes);
-  store::RecordPtr record = kind == nullptr ? nullptr : context.registry->store().get(registry::store_key(*kind, "", node));
-  if (record && record->value["status"]["addresses"].empty()) return api::plain_error("no preferred addresses found; known addresses: []");
+  store::RecordPtr record =
+      kind == nullptr ? nullptr : context.registry->store().get(registry::store_key(*kind, "", node));
+  if (record && record->value["status"]["addresses"].empty())
+    return api::plain_error("no preferred addresses found; known addresses: []");
   return why;
 }
 
@@ -175,7 +178,9 @@ void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> clie
 // A log as a WebSocket: the handshake is ours, the agent sends plain text.
 http::MessageForm log_messages() { return {{"", "binary.k8s.io", "base64.binary.k8s.io"}, false, true}; }
 
-bool is_handshake(std::string_view name) { return name == "connection" || name == "upgrade" || name.starts_with("sec-websocket-"); }
+bool is_handshake(std::string_view name) {
+  return name == "connection" || name == "upgrade" || name.starts_with("sec-websocket-");
+}
 
 void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> client, http::ClientRequest outgoing) {
   outgoing.timeout = kAgentAnswers;
@@ -203,7 +208,8 @@ void upgrade_through(const ContextPtr& context, std::unique_ptr<http::Client> cl
 
 // The same for all requests of one user's program.
 std::string client_of(const Context& context) {
-  return std::to_string(fnv64a(context.call.user.name + '\n' + std::string(http::header(context.request().headers, "user-agent"))));
+  return std::to_string(
+      fnv64a(context.call.user.name + '\n' + std::string(http::header(context.request().headers, "user-agent"))));
 }
 
 }  // namespace
@@ -244,12 +250,14 @@ void handle_node_stream(const ContextPtr& context) {
   for (const auto& [name, value] : context->request().headers) {
     // The agent trusts X-Berth-* headers: only the server sets them.
     if (name.starts_with("x-berth-")) continue;
-    if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name))) continue;
+    if (name == "host" || name == "authorization" || name == "content-length" || (verb == "log" && is_handshake(name)))
+      continue;
     if (name == "sec-websocket-protocol") continue;
     outgoing.headers.emplace_back(name, value);
   }
   // Without the bearer token that may be among them.
-  if (const std::vector<std::string> protocols = http::offered_subprotocols(context->request()); verb != "log" && !protocols.empty()) {
+  if (const std::vector<std::string> protocols = http::offered_subprotocols(context->request());
+      verb != "log" && !protocols.empty()) {
     outgoing.headers.emplace_back("sec-websocket-protocol", join(protocols, ", "));
   }
   outgoing.headers.emplace_back("x-berth-pod-uid", std::string(api::uid_of(pod)));

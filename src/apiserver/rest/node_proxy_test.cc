@@ -56,8 +56,10 @@ TEST_F(NodeProxyTest, LogsAsAWebSocket) {
     std::string text;
   };
   const std::string as_admin = "Authorization: Bearer admin-token\r\n", target = kPods + "/one/log?follow=true";
-  for (const Case& one : {Case{"", 2, "line\n"}, Case{"binary.k8s.io", 2, "line\n"}, Case{"base64.binary.k8s.io", 1, base64_encode("line\n")}}) {
-    const std::string protocol = one.protocol[0] == '\0' ? "" : std::string("Sec-WebSocket-Protocol: ") + one.protocol + "\r\n";
+  for (const Case& one : {Case{"", 2, "line\n"}, Case{"binary.k8s.io", 2, "line\n"},
+                          Case{"base64.binary.k8s.io", 1, base64_encode("line\n")}}) {
+    const std::string protocol =
+        one.protocol[0] == '\0' ? "" : std::string("Sec-WebSocket-Protocol: ") + one.protocol + "\r\n";
     inside.reset();
     SocketWatching log(server_, target, as_admin + protocol);
     ASSERT_TRUE(log.socket.got.starts_with("HTTP/1.1 101 ")) << log.socket.got;
@@ -112,9 +114,11 @@ TEST_F(NodeProxyTest, RefusesBeforeAskingTheAgent) {
   EXPECT_EQ(empty.status, 204);
   EXPECT_EQ(empty.body, "");
   EXPECT_EQ(message("/one/log?tailLines=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
-  EXPECT_EQ(message("/one/log?limitBytes=0"), "PodLogOptions \"one\" is invalid: limitBytes: Invalid value: 0: must be greater than 0");
-  EXPECT_EQ(message("/one/log?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z"),
-            "PodLogOptions \"one\" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified");
+  EXPECT_EQ(message("/one/log?limitBytes=0"),
+            "PodLogOptions \"one\" is invalid: limitBytes: Invalid value: 0: must be greater than 0");
+  EXPECT_EQ(
+      message("/one/log?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z"),
+      "PodLogOptions \"one\" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified");
 }
 
 TEST_F(NodeProxyTest, ARefusedUpgradeIsPassedOnAsItIs) {
@@ -194,12 +198,16 @@ TEST_F(NodeProxyTest, TheAgentIsNotToldTheToken) {
   });
   const std::string token = "base64url.bearer.authorization.k8s.io.YWRtaW4tdG9rZW4";
   for (const char* verb : {"exec?command=ls&", "attach?", "portforward?", "log?"}) {
-    for (const std::string& protocols : {token + ", v5.channel.k8s.io,v4.channel.k8s.io", "v5.channel.k8s.io, v4.channel.k8s.io, " + token}) {
+    for (const std::string& protocols :
+         {token + ", v5.channel.k8s.io,v4.channel.k8s.io", "v5.channel.k8s.io, v4.channel.k8s.io, " + token}) {
       asked.clear();
-      SocketWatching socket(server_, kPods + "/one/" + verb + "stdout=true", "Sec-WebSocket-Protocol: " + protocols + "\r\n");
+      SocketWatching socket(server_, kPods + "/one/" + verb + "stdout=true",
+                            "Sec-WebSocket-Protocol: " + protocols + "\r\n");
       ASSERT_FALSE(asked.empty()) << socket.socket.got;
       for (const auto& [name, value] : asked) EXPECT_EQ(value.find("YWRtaW4"), std::string::npos) << verb << name;
-      EXPECT_EQ(http::header(asked, "sec-websocket-protocol"), std::string_view(verb) == "log?" ? "" : "v5.channel.k8s.io, v4.channel.k8s.io") << verb;
+      EXPECT_EQ(http::header(asked, "sec-websocket-protocol"),
+                std::string_view(verb) == "log?" ? "" : "v5.channel.k8s.io, v4.channel.k8s.io")
+          << verb;
     }
     asked.clear();
     SocketWatching socket(server_, kPods + "/one/" + verb + "stdout=true", "Sec-WebSocket-Protocol: " + token + "\r\n");
@@ -215,7 +223,9 @@ TEST_F(NodeProxyTest, AClientSetsNoHeaderOfTheServer) {
     asked = exchange->request().headers;
     exchange->respond(200, "text/plain", "");
   });
-  server_.ask("GET", kPods + "/one/log", "", {{"x-berth-client", "forged"}, {"x-berth-pod-uid", "forged"}, {"x-berth-other", "forged"}, {"x-mine", "kept"}});
+  server_.ask(
+      "GET", kPods + "/one/log", "",
+      {{"x-berth-client", "forged"}, {"x-berth-pod-uid", "forged"}, {"x-berth-other", "forged"}, {"x-mine", "kept"}});
   EXPECT_EQ(http::header(asked, "x-mine"), "kept");
   for (const auto& [name, value] : asked) EXPECT_NE(value, "forged") << name;
 }
@@ -226,8 +236,12 @@ TEST_F(NodeProxyTest, EphemeralContainersHaveStreamsToo) {
     asked = exchange->request().target;
     exchange->respond(200, "text/plain", "");
   });
-  ASSERT_EQ(server_.ask("PATCH", kPods + "/one/ephemeralcontainers", R"({"spec":{"ephemeralContainers":[{"name":"debug","image":"i"}]}})",
-                        {{"content-type", "application/strategic-merge-patch+json"}}).status, 200);
+  ASSERT_EQ(server_
+                .ask("PATCH", kPods + "/one/ephemeralcontainers",
+                     R"({"spec":{"ephemeralContainers":[{"name":"debug","image":"i"}]}})",
+                     {{"content-type", "application/strategic-merge-patch+json"}})
+                .status,
+            200);
   EXPECT_EQ(server_.ask("GET", kPods + "/one/log?container=debug").status, 200);
   EXPECT_EQ(asked, "/containerLogs/default/one?container=debug");
 }

@@ -23,7 +23,8 @@ struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
     auto answer = [weak = weak_from_this(), node](Result<Value> value) {
       if (auto self = weak.lock()) self->answered(node, std::move(value));
     };
-    Result<http::Endpoint> where = endpoint ? endpoint(node) : Result<http::Endpoint>(error(Code::kUnavailable, "no connection to node " + node));
+    Result<http::Endpoint> where =
+        endpoint ? endpoint(node) : Result<http::Endpoint>(error(Code::kUnavailable, "no connection to node " + node));
     if (!where.ok()) {
       loop.post([answer, why = where.error()] { answer(why); });
       return;
@@ -34,7 +35,8 @@ struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
     request.timeout = 10s;
     at->second.client->send(std::move(request), [answer](Result<http::Response> response) {
       if (!response.ok()) return answer(response.error());
-      if (response->status != 200) return answer(error(Code::kUnavailable, "the agent answered " + std::to_string(response->status)));
+      if (response->status != 200)
+        return answer(error(Code::kUnavailable, "the agent answered " + std::to_string(response->status)));
       answer(json::parse(response->body));
     });
   }
@@ -42,7 +44,8 @@ struct NodeUsage::State : std::enable_shared_from_this<NodeUsage::State> {
   void answered(const std::string& node, Result<Value> value) {
     auto question = under_way.extract(node);
     if (question.empty()) return;
-    if (!value.ok()) log_warning("metrics", "a node was not measured", {{"node", node}, {"error", value.error().message}});
+    if (!value.ok())
+      log_warning("metrics", "a node was not measured", {{"node", node}, {"error", value.error().message}});
     for (Answered& one : question.mapped().waiting) one(value);
   }
 };
@@ -56,7 +59,8 @@ std::vector<Value> NodeUsage::pods_of(const Reports& reports, std::string_view n
     for (const Value& pod : report["pods"]) {
       if (pod["namespace"].as_string() != ns) continue;
       Value metrics = pod;
-      out.push_back(metrics.set("metadata", Value::object({{"name", pod["name"]}, {"namespace", pod["namespace"]}, {"uid", pod["uid"]}})));
+      out.push_back(metrics.set(
+          "metadata", Value::object({{"name", pod["name"]}, {"namespace", pod["namespace"]}, {"uid", pod["uid"]}})));
     }
   }
   return out;

@@ -1,6 +1,7 @@
 #pragma once
-// NodeUsage: asks the agents what their nodes and pods use (src/agent/node/usage_service.h has the form of the answer), for the
-// metrics API and for autoscalers. Nothing is asked by itself; questions about one node at the same time share an answer.
+// NodeUsage: asks the agents what their nodes and pods use (src/agent/node/usage_service.h has the form of the answer),
+// for the metrics API and for autoscalers. Nothing is asked by itself; questions about one node at the same time share
+// an answer.
 //
 // Lives on the server's Loop.
 

@@ -27,7 +27,8 @@ void handle_write(const ContextPtr& context, bool create) {
 }
 
 Error wrong_patch(const Value& patch, const char* expected) {
-  return error(Code::kBadRequest, "error decoding patch: json: cannot unmarshal " + std::string(go_type_of(patch)) + " into Go value of type " + expected);
+  return error(Code::kBadRequest, "error decoding patch: json: cannot unmarshal " + std::string(go_type_of(patch)) +
+                                      " into Go value of type " + expected);
 }
 
 void handle_patch(const ContextPtr& context) {
@@ -52,16 +53,20 @@ void handle_patch(const ContextPtr& context) {
   Result<Value> patch =
       patch_type == api::PatchType::kApply ? yaml::parse(text, nullptr, &repeated) : json::parse(text, options);
   if (!patch.ok()) {
-    return answer_error(context, error(Code::kBadRequest, patch_type == api::PatchType::kApply
-                                                              ? "error decoding YAML: error converting YAML to JSON: " + yaml_error_text(patch.error())
-                                                              : "error decoding patch: " + go_error_text(text, patch.error())));
+    return answer_error(
+        context, error(Code::kBadRequest,
+                       patch_type == api::PatchType::kApply
+                           ? "error decoding YAML: error converting YAML to JSON: " + yaml_error_text(patch.error())
+                           : "error decoding patch: " + go_error_text(text, patch.error())));
   }
-  if (patch_type == api::PatchType::kJson && !patch->is_array()) return answer_error(context, wrong_patch(*patch, "[]handlers.jsonPatchOp"));
+  if (patch_type == api::PatchType::kJson && !patch->is_array())
+    return answer_error(context, wrong_patch(*patch, "[]handlers.jsonPatchOp"));
   bool merges = patch_type == api::PatchType::kMerge || patch_type == api::PatchType::kStrategic;
   if (merges && !patch->is_object()) return answer_error(context, wrong_patch(*patch, "map[string]interface {}"));
   using FieldValidation = registry::Call::FieldValidation;
   if (!repeated.empty() && context->call.field_validation == FieldValidation::kStrict) {
-    const std::string why = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  " + join(repeated, "\n  ");
+    const std::string why = "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  " +
+                            join(repeated, "\n  ");
     return answer_error(context, error(Code::kBadRequest, why));
   }
   if (context->call.field_validation == FieldValidation::kIgnore) repeated.clear();

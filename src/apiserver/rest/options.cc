@@ -13,7 +13,9 @@ namespace {
 constexpr std::string_view kMetaGroup = "meta.k8s.io";
 constexpr std::size_t kMaxFieldManager = 128;
 
-Error invalid_options(std::string_view kind, std::vector<Cause> causes) { return api::invalid(kMetaGroup, kind, "", std::move(causes)); }
+Error invalid_options(std::string_view kind, std::vector<Cause> causes) {
+  return api::invalid(kMetaGroup, kind, "", std::move(causes));
+}
 
 // "CreateOptions": the kind that holds the options of a verb.
 const char* options_kind(std::string_view verb) {
@@ -38,7 +40,8 @@ std::string unprintable(std::string_view text) {
     if ((c & 0xC0) == 0x80) continue;  // the rest of a rune
     if (c < 0x20 || c == 0x7F) {
       constexpr std::string_view kHex = "0123456789ABCDEF";
-      return std::string("invalid character U+00") + kHex[c >> 4] + kHex[c & 15] + " (at position " + std::to_string(position) + ")";
+      return std::string("invalid character U+00") + kHex[c >> 4] + kHex[c & 15] + " (at position " +
+             std::to_string(position) + ")";
     }
     ++position;
   }
@@ -47,7 +50,8 @@ std::string unprintable(std::string_view text) {
 
 void check_field_manager(std::string_view manager, std::vector<Cause>& causes) {
   if (manager.size() > kMaxFieldManager) causes.push_back(api::too_long("fieldManager", manager, kMaxFieldManager));
-  if (std::string problem = unprintable(manager); !problem.empty()) causes.push_back(api::invalid_value("fieldManager", manager, problem));
+  if (std::string problem = unprintable(manager); !problem.empty())
+    causes.push_back(api::invalid_value("fieldManager", manager, problem));
 }
 
 Cause dry_run_cause(const Value& given) { return api::not_supported("dryRun", given, {"All"}); }
@@ -61,17 +65,20 @@ std::vector<Cause> check_list(const registry::ListCall& call, bool send_initial_
   constexpr const char* kField = "resourceVersionMatch";
   if (!match.empty()) {
     if (call.resource_version.empty()) {
-      causes.push_back(api::forbidden_field(kField, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+      causes.push_back(
+          api::forbidden_field(kField, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
     }
     if (!call.continue_token.empty()) {
       causes.push_back(api::forbidden_field(kField, "resourceVersionMatch is forbidden when continue is provided"));
     }
     if (!is_known_match(match)) causes.push_back(api::not_supported(kField, match, {"Exact", "NotOlderThan", ""}));
     if (match == "Exact" && call.resource_version == "0") {
-      causes.push_back(api::forbidden_field(kField, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+      causes.push_back(
+          api::forbidden_field(kField, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
     }
   }
-  if (send_initial_events_given) causes.push_back(api::forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  if (send_initial_events_given)
+    causes.push_back(api::forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"));
   return causes;
 }
 
@@ -81,11 +88,13 @@ std::vector<Cause> check_watch(const Context& context, bool send_initial_events_
   std::string_view match = context.parameter("resourceVersionMatch");
   constexpr const char* kField = "resourceVersionMatch";
   if (send_initial_events_given && match != "NotOlderThan") {
-    causes.push_back(api::forbidden_field(kField, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+    causes.push_back(
+        api::forbidden_field(kField, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
   }
   if (!match.empty()) {
     if (!send_initial_events_given) {
-      causes.push_back(api::forbidden_field(kField, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+      causes.push_back(api::forbidden_field(
+          kField, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
     }
     if (!is_known_match(match)) causes.push_back(api::not_supported(kField, match, {"NotOlderThan"}));
     if (!context.parameter("continue").empty()) {
@@ -104,9 +113,11 @@ Result<Value> parse_delete_options(const Context& context) {
   const bool yaml = type == "application/yaml";
   Result<Value> parsed = yaml ? yaml::parse(request.body) : json::parse(request.body);
   if (!parsed.ok()) {
-    return error(Code::kBadRequest, yaml ? yaml_error_text(parsed.error()) : kNoTypeMeta + go_error_text(request.body, parsed.error()));
+    return error(Code::kBadRequest,
+                 yaml ? yaml_error_text(parsed.error()) : kNoTypeMeta + go_error_text(request.body, parsed.error()));
   }
-  if (!parsed->is_object() && !parsed->is_null()) return error(Code::kBadRequest, kNoTypeMeta + wrong_type_meta_text(*parsed));
+  if (!parsed->is_object() && !parsed->is_null())
+    return error(Code::kBadRequest, kNoTypeMeta + wrong_type_meta_text(*parsed));
   return parsed;
 }
 
@@ -117,7 +128,8 @@ Result<Value> decode_delete_options(const Context& context) {
   if (body.is_null()) return Value::object();
   std::string kind = body["kind"].str(), version = body["apiVersion"].str();
   if (!kind.empty() && kind != "DeleteOptions") {
-    return error(Code::kBadRequest, "no kind " + quoted(kind) + " is registered for version " + quoted(version.empty() ? "v1" : version) +
+    return error(Code::kBadRequest, "no kind " + quoted(kind) + " is registered for version " +
+                                        quoted(version.empty() ? "v1" : version) +
                                         " in scheme \"pkg/apis/meta/internalversion/scheme/register.go:27\"");
   }
   const api::schema::Kind* options = context.registry->schema().find_kind("v1", "DeleteOptions");
@@ -129,11 +141,13 @@ Status check_delete_options(const Value& body) {
   std::vector<Cause> causes;
   const Value &propagation = body["propagationPolicy"], &orphan = body["orphanDependents"];
   if (propagation.is_string() && orphan.is_bool()) {
-    causes.push_back(api::invalid_value("propagationPolicy", propagation, "orphanDependents and deletionPropagation cannot be both set"));
+    causes.push_back(api::invalid_value("propagationPolicy", propagation,
+                                        "orphanDependents and deletionPropagation cannot be both set"));
   }
   std::string_view policy = propagation.as_string();
   if (propagation.is_string() && policy != "Orphan" && policy != "Background" && policy != "Foreground") {
-    causes.push_back(api::not_supported("propagationPolicy", propagation, {"Foreground", "Background", "Orphan", "nil"}));
+    causes.push_back(
+        api::not_supported("propagationPolicy", propagation, {"Foreground", "Background", "Orphan", "nil"}));
   }
   const Value& modes = body["dryRun"];
   bool all = true;
@@ -148,7 +162,8 @@ Status add_query_options(const Context& context, Value& body) {
   BERTH_ASSIGN(std::optional<long> grace, integer_parameter(context, "gracePeriodSeconds"));
   if (grace) body.set("gracePeriodSeconds", *grace);
   const http::Request& request = context.request();
-  if (request.has_parameter("orphanDependents")) body.set("orphanDependents", http::is_true(context.parameter("orphanDependents"), true));
+  if (request.has_parameter("orphanDependents"))
+    body.set("orphanDependents", http::is_true(context.parameter("orphanDependents"), true));
   if (request.has_parameter("propagationPolicy")) body.set("propagationPolicy", context.parameter("propagationPolicy"));
   return ok_status();
 }
@@ -225,7 +240,8 @@ Result<api::DeleteOptions> read_delete_options(Context& context) {
   if (!body["dryRun"].empty()) context.call.dry_run = true;
   if (body["gracePeriodSeconds"].is_int()) options.grace_seconds = body["gracePeriodSeconds"].as_int();
   options.propagation = body["propagationPolicy"].str();
-  if (body["orphanDependents"].is_bool()) options.propagation = body["orphanDependents"].as_bool() ? "Orphan" : "Background";
+  if (body["orphanDependents"].is_bool())
+    options.propagation = body["orphanDependents"].as_bool() ? "Orphan" : "Background";
   options.uid = body["preconditions"]["uid"].str();
   options.resource_version = body["preconditions"]["resourceVersion"].str();
   return options;

@@ -1,6 +1,6 @@
 #pragma once
-// Query parameters and bodies that say how to do a request: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions and
-// ListOptions of meta/v1, read and validated as Kubernetes 1.36 does. Internal to rest/.
+// Query parameters and bodies that say how to do a request: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions
+// and ListOptions of meta/v1, read and validated as Kubernetes 1.36 does. Internal to rest/.
 
 #include <optional>
 #include <string_view>

@@ -1,4 +1,5 @@
-// The proxy subresources of pods, services and nodes: refused as upstream refuses them; what would go through is not served yet.
+// The proxy subresources of pods, services and nodes: refused as upstream refuses them; what would go through is not
+// served yet.
 #include "api/plain_error.h"
 #include "api/status.h"
 #include "apiserver/rest/context.h"
@@ -22,7 +23,8 @@ ProxyTarget parse_target(std::string_view text) {
   return {std::string(parts[0]), std::string(parts[1]), std::string(parts[2])};
 }
 
-store::RecordPtr find(const Context& context, const api::Resource& resource, std::string_view ns, std::string_view name) {
+store::RecordPtr find(const Context& context, const api::Resource& resource, std::string_view ns,
+                      std::string_view name) {
   const api::schema::Kind* kind = context.registry->schema().find(resource);
   return kind == nullptr ? nullptr : context.registry->store().get(registry::store_key(*kind, ns, name));
 }
@@ -42,7 +44,8 @@ Status check_target(const Context& context, const ProxyTarget& target) {
   if (!target.valid) return error(Code::kBadRequest, "invalid " + what + " request " + quoted(target.name));
   store::RecordPtr record = find(context, kind.resource(), context.call.ns, target.name);
   if (!record) return api::not_found(kind.resource(), target.name);
-  if (what == "pod" && record->value["status"]["podIP"].as_string().empty()) return error(Code::kBadRequest, "address not allowed");
+  if (what == "pod" && record->value["status"]["podIP"].as_string().empty())
+    return error(Code::kBadRequest, "address not allowed");
   if (what == "node" && record->value["status"]["addresses"].empty()) {
     return api::plain_error("no preferred addresses found; known addresses: []");
   }

@@ -34,9 +34,7 @@ bool is_health_path(std::string_view path) {
   return endpoint == "healthz" || endpoint == "livez" || endpoint == "readyz";
 }
 
-bool is_public_path(std::string_view path) {
-  return path == "/version" || is_health_path(path);
-}
+bool is_public_path(std::string_view path) { return path == "/version" || is_health_path(path); }
 
 // Browsers and command lines get text that can be read.
 bool is_read_by_people(const http::Request& request) {
@@ -76,9 +74,11 @@ bool is_served(const api::schema::Kind& kind, const Route& route, std::string_vi
 // Whether an answer can be given in the form that was asked for. `collection`: the path has no name.
 Status check_acceptable(const Accept& accept, const api::schema::Kind& kind, std::string_view verb, bool collection) {
   constexpr std::string_view kTypes = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
-  constexpr std::string_view kStreams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+  constexpr std::string_view kStreams =
+      "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
   if (!accept.acceptable && accept.known_type) {
-    return error(Code::kNotAcceptable, "only the following media types are accepted: " + std::string(verb == "watch" ? kStreams : kTypes));
+    return error(Code::kNotAcceptable,
+                 "only the following media types are accepted: " + std::string(verb == "watch" ? kStreams : kTypes));
   }
   if (!accept.acceptable) {
     std::string offered(kTypes);
@@ -88,8 +88,10 @@ Status check_acceptable(const Accept& accept, const api::schema::Kind& kind, std
   bool one = verb == "get" || verb == "list";
   if (!one || accept.as != As::kPartialMetadata || accept.wants_list == (verb == "list")) return ok_status();
   std::string type = "*" + (kind.group.empty() ? "core" : std::string(cut(kind.group, ".").before)) + "." + kind.kind;
-  return error(Code::kNotAcceptable, accept.wants_list ? "you requested PartialObjectMetadataList, but the requested object is not a list (" + type + ")"
-                                                       : "you requested PartialObjectMetadata, but the requested object is a list (" + type + "List)");
+  return error(Code::kNotAcceptable,
+               accept.wants_list
+                   ? "you requested PartialObjectMetadataList, but the requested object is not a list (" + type + ")"
+                   : "you requested PartialObjectMetadata, but the requested object is a list (" + type + "List)");
 }
 
 // Keys of tokens change seldom.
@@ -100,7 +102,8 @@ template <class Make>
 void answer_tagged(const ContextPtr& context, const std::string& hash, http::Headers headers, Make make_body) {
   const std::string tag = "\"" + hash + "\"";
   headers.emplace_back("etag", tag);
-  if (http::header(context->request().headers, "if-none-match") == tag) return context->exchange->respond(304, std::move(headers), {});
+  if (http::header(context->request().headers, "if-none-match") == tag)
+    return context->exchange->respond(304, std::move(headers), {});
   context->exchange->respond(200, std::move(headers), {make_body()});
 }
 
@@ -113,7 +116,8 @@ Value signing_algorithms(const std::string& jwks) {
   return found;
 }
 
-// The checks of "healthz", "livez" and "readyz", by upstream's names; "etcd" is the store. Upstream has more, of parts that are not here.
+// The checks of "healthz", "livez" and "readyz", by upstream's names; "etcd" is the store. Upstream has more, of parts
+// that are not here.
 std::vector<std::string_view> checks_of(std::string_view endpoint) {
   std::vector<std::string_view> checks = {"ping", "log", "etcd"};
   if (endpoint == "readyz") checks.insert(checks.end(), {"etcd-readiness", "informer-sync", "shutdown"});
@@ -123,13 +127,14 @@ std::vector<std::string_view> checks_of(std::string_view endpoint) {
 // Whether a check fails while the stored state is still being read.
 bool needs_state(std::string_view check) { return check == "etcd-readiness" || check == "informer-sync"; }
 
-// Answers "/livez", "/readyz" and "/healthz" in plain text: "ok", or the list of checks with ?verbose or where one fails.
-// ?exclude=NAME counts a check as passed. "/readyz/etcd" is that check alone.
+// Answers "/livez", "/readyz" and "/healthz" in plain text: "ok", or the list of checks with ?verbose or where one
+// fails. ?exclude=NAME counts a check as passed. "/readyz/etcd" is that check alone.
 void answer_health(const ContextPtr& context, bool ready, std::string_view path) {
   const Cut parts = cut(path.substr(1), "/");
   const std::vector<std::string_view> checks = checks_of(parts.before);
   if (parts.found) {
-    if (std::find(checks.begin(), checks.end(), parts.after) == checks.end()) return answer_text(context, 404, "404 page not found\n");
+    if (std::find(checks.begin(), checks.end(), parts.after) == checks.end())
+      return answer_text(context, 404, "404 page not found\n");
     if (ready || !needs_state(parts.after)) return answer_text(context, 200, "ok");
     return answer_text(context, 500, "internal server error: still reading the stored state\n");
   }
@@ -155,7 +160,9 @@ void answer_health(const ContextPtr& context, bool ready, std::string_view path)
     report += "\n";
   }
   if (!healthy) return answer_text(context, 500, report.append(parts.before).append(" check failed\n"));
-  answer_text(context, 200, context->request().has_parameter("verbose") ? report.append(parts.before).append(" check passed\n") : "ok");
+  answer_text(
+      context, 200,
+      context->request().has_parameter("verbose") ? report.append(parts.before).append(" check passed\n") : "ok");
 }
 
 }  // namespace
@@ -173,7 +180,8 @@ http::Config server_config() {
 
 // Paths that answer GET alone: the version and the discovery documents.
 bool is_read_only_path(std::string_view path) {
-  return path == "/version" || path == "/api" || path.starts_with("/api/") || path == "/apis" || path.starts_with("/apis/");
+  return path == "/version" || path == "/api" || path.starts_with("/api/") || path == "/apis" ||
+         path.starts_with("/apis/");
 }
 
 // The group below which a path lies: "/api/..." is the core group's, "/apis/NAME/..." NAME's; "-" where it is nobody's.
@@ -237,7 +245,8 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   }
   context->call.user = std::move(*user);
   context->exchange->belongs_to(context->call.user.name);
-  const Decision decision = decide(registry, context->call.user, verb, context->route, request.parameter("fieldSelector"));
+  const Decision decision =
+      decide(registry, context->call.user, verb, context->route, request.parameter("fieldSelector"));
   if (!decision.allowed) {
     answer_error(context, forbidden_request(context->call.user, verb, context->route, request.path, decision.reason));
     return nullptr;
@@ -245,12 +254,14 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   return context;
 }
 
-// Counts the request until its context is gone. False: there are too many, or its user does not read the answers, and it has
-// been answered.
+// Counts the request until its context is gone. False: there are too many, or its user does not read the answers, and
+// it has been answered.
 bool RestServer::State::begin(Context& context, std::string_view verb) {
   auto refuse = [&context] {
-    context.exchange->respond(429, {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}, {"retry-after", "1"}},
-                              {http::SharedBytes::of("Too many requests, please try again later.\n")});
+    context.exchange->respond(
+        429,
+        {{"content-type", "text/plain; charset=utf-8"}, {"x-content-type-options", "nosniff"}, {"retry-after", "1"}},
+        {http::SharedBytes::of("Too many requests, please try again later.\n")});
     return false;
   };
   if (context.exchange->over_share()) return refuse();
@@ -266,7 +277,8 @@ bool RestServer::State::begin(Context& context, std::string_view verb) {
     auto self = weak.lock();
     if (!self) return;
     --self->all_in_flight;
-    if (auto found = self->in_flight.find(name); found != self->in_flight.end() && --found->second == 0) self->in_flight.erase(found);
+    if (auto found = self->in_flight.find(name); found != self->in_flight.end() && --found->second == 0)
+      self->in_flight.erase(found);
   });
   return true;
 }
@@ -333,17 +345,19 @@ bool RestServer::State::handle_discovery(const ContextPtr& context, const std::s
   std::string aggregated = discovery_version(accept);
   if (path == "/api" || path == "/apis") {
     if (aggregated == "-") {
-      answer_error(context, error(Code::kNotAcceptable, "only the following media types are accepted: application/json, application/yaml, "
-                                                        "application/vnd.kubernetes.protobuf"));
+      answer_error(context, error(Code::kNotAcceptable,
+                                  "only the following media types are accepted: application/json, application/yaml, "
+                                  "application/vnd.kubernetes.protobuf"));
       return true;
     }
     if (!aggregated.empty()) {
       std::string body = json::encode(aggregated_discovery(schema, path == "/api", aggregated));
-      answer_tagged(context, sha256_hex(body),
-                    {{"content-type", "application/json;g=apidiscovery.k8s.io;v=" + aggregated + ";as=APIGroupDiscoveryList"},
-                     {"cache-control", "public"},
-                     {"vary", "Accept"}},
-                    [&] { return http::SharedBytes::of(std::move(body)); });
+      answer_tagged(
+          context, sha256_hex(body),
+          {{"content-type", "application/json;g=apidiscovery.k8s.io;v=" + aggregated + ";as=APIGroupDiscoveryList"},
+           {"cache-control", "public"},
+           {"vary", "Accept"}},
+          [&] { return http::SharedBytes::of(std::move(body)); });
       return true;
     }
     std::string_view host = http::header(context->request().headers, "host");
@@ -371,7 +385,8 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
                    {"cache-control", "no-cache, private"},
                    {"vary", "Accept"}},
                   [&] {
-                    std::shared_ptr<const std::string> document = openapi::shared_document(schema, proto ? "v2-protobuf" : "v2");
+                    std::shared_ptr<const std::string> document =
+                        openapi::shared_document(schema, proto ? "v2-protobuf" : "v2");
                     const std::string_view text = *document;
                     return http::SharedBytes{std::move(document), text};
                   });
@@ -407,15 +422,19 @@ bool RestServer::State::handle_openapi(const ContextPtr& context, const std::str
 // /statusz and /flagz: text/plain, and 406 for an Accept without it.
 void RestServer::State::answer_page(const ContextPtr& context, const std::string& path) {
   if (!accepts_type(http::header(context->request().headers, "accept"), "text/plain")) {
-    return answer_error(context, error(Code::kNotAcceptable, "only the following media types are accepted: application/json, application/yaml, text/plain"));
+    return answer_error(
+        context, error(Code::kNotAcceptable,
+                       "only the following media types are accepted: application/json, application/yaml, text/plain"));
   }
   std::string text = "berth " + path.substr(1) + "\n\n";
   if (path == "/statusz") {
     const Duration up = loop.now() - started;
-    text += "Started: " + format_time(started) + "\nUp: " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(up).count()) +
+    text += "Started: " + format_time(started) +
+            "\nUp: " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(up).count()) +
             "s\nVersion: " + config.git_version + "\n";
   } else {
-    text += "max-requests-inflight=" + std::to_string(config.max_in_flight) + "\nservice-account-issuer=" + config.issuer + "\n";
+    text += "max-requests-inflight=" + std::to_string(config.max_in_flight) +
+            "\nservice-account-issuer=" + config.issuer + "\n";
   }
   answer_text(context, 200, std::move(text));
 }
@@ -457,11 +476,13 @@ void RestServer::State::handle_path(const ContextPtr& context, const std::string
                                  {"response_types_supported", Value::array({"id_token"})},
                                  {"subject_types_supported", Value::array({"public"})},
                                  {"id_token_signing_alg_values_supported", signing_algorithms(config.jwks)}});
-    context->exchange->respond(200, {{"content-type", "application/json"}, kForAnHour}, {http::SharedBytes::of(json::encode(found))});
+    context->exchange->respond(200, {{"content-type", "application/json"}, kForAnHour},
+                               {http::SharedBytes::of(json::encode(found))});
     return;
   }
   if (path == "/openid/v1/jwks" && !config.jwks.empty()) {
-    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kForAnHour}, {http::SharedBytes::of(config.jwks)});
+    context->exchange->respond(200, {{"content-type", "application/jwk-set+json"}, kForAnHour},
+                               {http::SharedBytes::of(config.jwks)});
     return;
   }
   if (handle_discovery(context, path) || handle_openapi(context, path)) return;
@@ -481,7 +502,8 @@ bool RestServer::State::has_group(std::string_view group) const {
   return false;
 }
 
-// Below a group that is served the router answers with a Status, elsewhere with a line of text. `group`: "" is the core group.
+// Below a group that is served the router answers with a Status, elsewhere with a line of text. `group`: "" is the core
+// group.
 void RestServer::State::answer_unknown_path(const ContextPtr& context, std::string_view group) {
   if (!has_group(group)) return answer_text(context, 404, "404 page not found\n");
   answer_error(context, router_refusal(Code::kNotFound, "the server could not find the requested resource"));

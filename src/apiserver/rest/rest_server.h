@@ -27,7 +27,8 @@ struct RestConfig {
   std::string git_version = "v1.36.0+berth";
   // Who a bearer token speaks for, to one of `audiences` (never empty); kUnauthorized where it is none of ours, or for
   // others. Null: no tokens are known.
-  std::function<Result<TokenHolder>(std::string_view token, const std::vector<std::string>& audiences)> authenticate_token;
+  std::function<Result<TokenHolder>(std::string_view token, const std::vector<std::string>& audiences)>
+      authenticate_token;
   // What the API itself is called in tokens.
   std::vector<std::string> audiences = {"https://kubernetes.default.svc.cluster.local"};
   // Requests in flight, without watches and streams: of all, and of one user. Beyond, 429. Those from the Unix socket,
@@ -39,7 +40,8 @@ struct RestConfig {
   NodeUsage* usage = nullptr;
   // Whether the store and the informers are ready, for /readyz and ComponentStatus; null: always.
   std::function<bool()> ready;
-  // /.well-known/openid-configuration and /openid/v1/jwks, where set. `address`: where pods find the latter, as "10.0.0.1:6443".
+  // /.well-known/openid-configuration and /openid/v1/jwks, where set. `address`: where pods find the latter, as
+  // "10.0.0.1:6443".
   std::string issuer, jwks, address;
 };
 

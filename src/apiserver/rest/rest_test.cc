@@ -112,20 +112,23 @@ TEST_F(RestTest, ProtobufAnswers) {
   EXPECT_EQ(server_.ask("GET", "/version", "", accept).header("content-type"), "application/json");
 }
 
-// Lists share the encodings of their items, whatever their number and size; the bytes are those of the whole list encoded at once.
+// Lists share the encodings of their items, whatever their number and size; the bytes are those of the whole list
+// encoded at once.
 TEST_F(RestTest, ProtobufListsEncodeEachVersionOnce) {
   metrics::Counter& made = metrics::counter("berth_protobuf_encodings_total", "");
   const http::Headers accept = {{"accept", "application/vnd.kubernetes.protobuf"}};
   auto expect_list = [&](const std::string& query, std::uint64_t encodings) {
     Value list = server_.ask("GET", kConfigMaps + query).json();
-    for (std::size_t i = 0; i < list["items"].size(); ++i) list.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
+    for (std::size_t i = 0; i < list["items"].size(); ++i)
+      list.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
     const std::uint64_t before = made.value();
     Answered answer = server_.ask("GET", kConfigMaps + query, "", accept);
     EXPECT_EQ(answer.status, 200);
     EXPECT_EQ(answer.header("content-type"), "application/vnd.kubernetes.protobuf");
     EXPECT_EQ(made.value() - before, encodings) << query;
     Value decoded = protobuf::decode(api::schema::builtin(), answer.body).value();
-    for (std::size_t i = 0; i < decoded["items"].size(); ++i) decoded.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
+    for (std::size_t i = 0; i < decoded["items"].size(); ++i)
+      decoded.mut("items").mut(i).set("apiVersion", "v1").set("kind", "ConfigMap");
     EXPECT_EQ(decoded["items"].size(), list["items"].size());
     if (!list["items"].empty()) {
       EXPECT_EQ(decoded["items"], list["items"]);  // an empty one has no form
@@ -136,16 +139,21 @@ TEST_F(RestTest, ProtobufListsEncodeEachVersionOnce) {
   };
   const std::size_t before = server_.ask("GET", kConfigMaps).json()["items"].size();
   expect_list("", before);
-  for (int i = 0; i < 20; ++i) server_.create(kConfigMaps, config_map("m" + std::to_string(i), std::string(static_cast<std::size_t>(i) * 20, 'x')));
+  for (int i = 0; i < 20; ++i)
+    server_.create(kConfigMaps,
+                   config_map("m" + std::to_string(i), std::string(static_cast<std::size_t>(i) * 20, 'x')));
   expect_list("", 20);
   expect_list("", 0);
   expect_list("?fieldSelector=metadata.name%3Dm7", 0);
   expect_list("?labelSelector=none", 0);
   const std::uint64_t made_before = made.value();
-  EXPECT_EQ(protobuf::decode(api::schema::builtin(), server_.ask("GET", kConfigMaps + "/m3", "", accept).body).value()["metadata"]["name"], "m3");
+  EXPECT_EQ(protobuf::decode(api::schema::builtin(), server_.ask("GET", kConfigMaps + "/m3", "", accept).body)
+                .value()["metadata"]["name"],
+            "m3");
   EXPECT_EQ(made.value(), made_before) << "one object shares it too";
   server_.ask("DELETE", kConfigMaps + "/m3");
-  server_.ask("PUT", kConfigMaps + "/m4", json::encode(config_map("m4", "new")), {{"content-type", "application/json"}});
+  server_.ask("PUT", kConfigMaps + "/m4", json::encode(config_map("m4", "new")),
+              {{"content-type", "application/json"}});
   expect_list("", 1);
 }
 
@@ -184,7 +192,9 @@ TEST_F(RestTest, PagesOfAForgottenVersionGoOnFromNow) {
   const std::string version = first["metadata"]["resourceVersion"].str();
   // A page is of the version that was asked for.
   server_.create(kConfigMaps, config_map("a"));
-  EXPECT_EQ(server_.ask("GET", kConfigMaps + "?limit=1&resourceVersion=" + version).json()["items"][0]["metadata"]["name"], "p0");
+  EXPECT_EQ(
+      server_.ask("GET", kConfigMaps + "?limit=1&resourceVersion=" + version).json()["items"][0]["metadata"]["name"],
+      "p0");
   server_.create(kConfigMaps, config_map("p1x"));
   server_.store().compact(server_.store().revision());
   Answered expired = server_.ask("GET", kConfigMaps + "?limit=1&continue=" + first["metadata"]["continue"].str());
@@ -262,16 +272,20 @@ TEST_F(RestTest, UnknownFieldsAreListedAsTheyComeInAJsonBody) {
   };
   const std::string fields = R"({"zz":1,"metadata":{"name":"s"},"aa":2})";
   for (const char* before : {"", " \n"}) {
-    EXPECT_TRUE(refusal(before + fields, TestServer::kJson).ends_with(R"(strict decoding error: unknown field "zz", unknown field "aa")")) << before;
+    EXPECT_TRUE(refusal(before + fields, TestServer::kJson)
+                    .ends_with(R"(strict decoding error: unknown field "zz", unknown field "aa")"))
+        << before;
   }
   // YAML goes through a map, whose keys are sorted.
-  EXPECT_TRUE(refusal(fields, kYaml).ends_with(R"(strict decoding error: unknown field "aa", unknown field "zz")")) << refusal(fields, kYaml);
+  EXPECT_TRUE(refusal(fields, kYaml).ends_with(R"(strict decoding error: unknown field "aa", unknown field "zz")"))
+      << refusal(fields, kYaml);
 }
 
 TEST_F(RestTest, KeysThatAnApplyRepeatsAreToldAsAskedFor) {
   auto apply = [&](const std::string& validation) {
     return server_.ask("PATCH", kConfigMaps + "/r?fieldManager=m&fieldValidation=" + validation,
-                       "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: r\ndata:\n  a: \"1\"\n  a: \"2\"\n", {{"content-type", "application/apply-patch+yaml"}});
+                       "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: r\ndata:\n  a: \"1\"\n  a: \"2\"\n",
+                       {{"content-type", "application/apply-patch+yaml"}});
   };
   EXPECT_EQ(apply("Strict").status, 400);
   EXPECT_EQ(apply("Ignore").header("warning"), "");
@@ -280,18 +294,26 @@ TEST_F(RestTest, KeysThatAnApplyRepeatsAreToldAsAskedFor) {
 
 TEST_F(RestTest, AccessReviewsSayWhatOfTheirSelectorsTheyIgnore) {
   auto review = [&](const std::string& selectors) {
-    const std::string body = R"({"apiVersion":"authorization.k8s.io/v1","kind":"LocalSubjectAccessReview","spec":{"user":"u","resourceAttributes":{
-        "namespace":"default","verb":"list","resource":"pods",)" + selectors + "}}}";
-    const Value answer = server_.ask("POST", "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews", body, TestServer::kJson).json();
+    const std::string body =
+        R"({"apiVersion":"authorization.k8s.io/v1","kind":"LocalSubjectAccessReview","spec":{"user":"u","resourceAttributes":{
+        "namespace":"default","verb":"list","resource":"pods",)" +
+        selectors + "}}}";
+    const Value answer = server_
+                             .ask("POST", "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews",
+                                  body, TestServer::kJson)
+                             .json();
     EXPECT_EQ(answer["metadata"]["namespace"].as_string(), "default");
     return answer["status"]["evaluationError"].str();
   };
   EXPECT_EQ(review(R"("fieldSelector":{"requirements":[{"key":"a","operator":"In","values":["b"]}]})"), "");
   EXPECT_EQ(review(R"("fieldSelector":{"requirements":[{"key":"a","operator":"In","values":["b","c"]}]})"),
             "spec.resourceAttributes.fieldSelector ignored due to parse error");
-  EXPECT_EQ(review(R"("labelSelector":{"requirements":[{"key":"a","operator":"Exists"},{"key":"b","operator":"Exists","values":["c"]}]})"),
-            "spec.resourceAttributes.labelSelector partially ignored due to parse error");
-  EXPECT_EQ(review(R"("labelSelector":{"rawSelector":"a b c"})"), "spec.resourceAttributes.labelSelector ignored due to parse error");
+  EXPECT_EQ(
+      review(
+          R"("labelSelector":{"requirements":[{"key":"a","operator":"Exists"},{"key":"b","operator":"Exists","values":["c"]}]})"),
+      "spec.resourceAttributes.labelSelector partially ignored due to parse error");
+  EXPECT_EQ(review(R"("labelSelector":{"rawSelector":"a b c"})"),
+            "spec.resourceAttributes.labelSelector ignored due to parse error");
 }
 
 TEST_F(RestTest, DeleteOptionsFromQueryAndBody) {
@@ -324,34 +346,57 @@ TEST_F(RestTest, DeleteWithProtobufOptions) {
 // Whatever the verb, the path and the media type: no object may be made of such a body, nor the server be ended by it.
 TEST_F(RestTest, BodiesThatAreNoObjectsAreRefused) {
   constexpr const char* kBodies[] = {"[]", "1", "'x'", "\"x\"", "true", "[1,{}]", "1.5e3", "- a"};
-  constexpr const char* kTypes[] = {"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/merge-patch+json",
-                                    "application/strategic-merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"};
+  constexpr const char* kTypes[] = {"application/json",
+                                    "application/yaml",
+                                    "application/vnd.kubernetes.protobuf",
+                                    "application/merge-patch+json",
+                                    "application/strategic-merge-patch+json",
+                                    "application/json-patch+json",
+                                    "application/apply-patch+yaml"};
   server_.create(kConfigMaps, config_map("there"));
   const std::string pods = "/api/v1/namespaces/default/pods", sets = "/apis/apps/v1/namespaces/default/statefulsets";
   const std::pair<const char*, std::string> kRequests[] = {
-      {"DELETE", kConfigMaps + "/there"}, {"DELETE", kConfigMaps}, {"POST", kConfigMaps}, {"PUT", kConfigMaps + "/there"},
-      {"PATCH", kConfigMaps + "/there?fieldManager=m"}, {"POST", pods + "/p/eviction"}, {"POST", pods + "/p/binding"},
-      {"POST", "/api/v1/namespaces/default/bindings"}, {"PUT", sets + "/s/scale"}, {"PATCH", sets + "/s/scale"},
-      {"PUT", "/api/v1/namespaces/default/finalize"}, {"POST", "/api/v1/namespaces"}, {"DELETE", "/api/v1/namespaces/none"},
-      {"POST", "/api/v1/namespaces/default/serviceaccounts/default/token"}, {"PUT", pods + "/p/status"}, {"PATCH", pods + "/p/resize"},
-      {"POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"}, {"POST", "/apis/authentication.k8s.io/v1/tokenreviews"}};
+      {"DELETE", kConfigMaps + "/there"},
+      {"DELETE", kConfigMaps},
+      {"POST", kConfigMaps},
+      {"PUT", kConfigMaps + "/there"},
+      {"PATCH", kConfigMaps + "/there?fieldManager=m"},
+      {"POST", pods + "/p/eviction"},
+      {"POST", pods + "/p/binding"},
+      {"POST", "/api/v1/namespaces/default/bindings"},
+      {"PUT", sets + "/s/scale"},
+      {"PATCH", sets + "/s/scale"},
+      {"PUT", "/api/v1/namespaces/default/finalize"},
+      {"POST", "/api/v1/namespaces"},
+      {"DELETE", "/api/v1/namespaces/none"},
+      {"POST", "/api/v1/namespaces/default/serviceaccounts/default/token"},
+      {"PUT", pods + "/p/status"},
+      {"PATCH", pods + "/p/resize"},
+      {"POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"},
+      {"POST", "/apis/authentication.k8s.io/v1/tokenreviews"}};
   for (const auto& [method, path] : kRequests) {
     for (const char* type : kTypes) {
       for (const char* body : kBodies) {
-        if (std::string_view(type) == "application/json-patch+json" && std::string_view(body) == "[]") continue;  // changes nothing
+        if (std::string_view(type) == "application/json-patch+json" && std::string_view(body) == "[]")
+          continue;  // changes nothing
         const int status = server_.ask(method, path, body, {{"content-type", type}}).status;
-        EXPECT_TRUE(status >= 400 && status < 500) << status << " " << method << " " << path << " " << type << " " << body;
+        EXPECT_TRUE(status >= 400 && status < 500)
+            << status << " " << method << " " << path << " " << type << " " << body;
       }
     }
   }
   EXPECT_EQ(server_.ask("GET", kConfigMaps + "/there").status, 200);
-  EXPECT_NE(server_.ask("DELETE", kConfigMaps + "/there", "[]", {{"content-type", "application/yaml"}}).body.find("cannot unmarshal array"), std::string::npos);
+  EXPECT_NE(server_.ask("DELETE", kConfigMaps + "/there", "[]", {{"content-type", "application/yaml"}})
+                .body.find("cannot unmarshal array"),
+            std::string::npos);
 }
 
 TEST_F(RestTest, PathsWithDoubledSlashesAreNotFound) {
   for (const char* method : {"GET", "POST", "PUT", "DELETE"}) {
-    for (const char* path : {"/api/v1/namespaces/default//configmaps", "/api//v1/configmaps", "//", "/version//", "/api/v1//"}) {
-      EXPECT_EQ(server_.ask(method, path, std::string_view(method) == "POST" ? "{}" : "").status, 404) << method << " " << path;
+    for (const char* path :
+         {"/api/v1/namespaces/default//configmaps", "/api//v1/configmaps", "//", "/version//", "/api/v1//"}) {
+      EXPECT_EQ(server_.ask(method, path, std::string_view(method) == "POST" ? "{}" : "").status, 404)
+          << method << " " << path;
     }
   }
 }
@@ -367,7 +412,9 @@ TEST_F(RestTest, ReadingIsDoneByGetAlone) {
 }
 
 TEST_F(RestTest, ItemsOfAListDoNotSayWhatTheyAre) {
-  server_.create(kConfigMaps, json::parse(R"({"metadata":{"name":"sly"},"data":{"a":"\"kind\":\"ConfigMap\",\"metadata\":{"}})").value());
+  server_.create(
+      kConfigMaps,
+      json::parse(R"({"metadata":{"name":"sly"},"data":{"a":"\"kind\":\"ConfigMap\",\"metadata\":{"}})").value());
   for (const char* query : {"", "?pretty=1"}) {
     Value list = server_.ask("GET", kConfigMaps + query).json();
     EXPECT_EQ(list["kind"].as_string(), "ConfigMapList");
@@ -380,7 +427,10 @@ TEST_F(RestTest, ItemsOfAListDoNotSayWhatTheyAre) {
   }
   // A member of any shape may look like the kind.
   const std::string revisions = "/apis/apps/v1/namespaces/default/controllerrevisions";
-  server_.create(revisions, json::parse(R"({"metadata":{"name":"r"},"revision":1,"data":{"kind":"ControllerRevision","metadata":{}}})").value());
+  server_.create(
+      revisions,
+      json::parse(R"({"metadata":{"name":"r"},"revision":1,"data":{"kind":"ControllerRevision","metadata":{}}})")
+          .value());
   Value item = server_.ask("GET", revisions).json()["items"][0];
   EXPECT_FALSE(item.contains("kind"));
   EXPECT_EQ(item["data"]["kind"].as_string(), "ControllerRevision");
@@ -433,24 +483,28 @@ TEST_F(RestTest, WhoMayDoWhat) {
 
 TEST_F(RestTest, HealthChecks) {
   EXPECT_EQ(server_.ask("GET", "/healthz?verbose").body, "[+]ping ok\n[+]log ok\n[+]etcd ok\nhealthz check passed\n");
-  const std::string all = "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n[+]shutdown ok\n";
+  const std::string all =
+      "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n[+]shutdown ok\n";
   EXPECT_EQ(server_.ask("GET", "/readyz?verbose").body, all + "readyz check passed\n");
   EXPECT_EQ(server_.ask("GET", "/readyz/informer-sync").body, "ok");
   EXPECT_EQ(server_.ask("GET", "/livez/informer-sync").status, 404);
   EXPECT_EQ(server_.ask("GET", "/livez/nope").status, 404);
   EXPECT_EQ(server_.ask("GET", "/livez").header("cache-control"), "no-cache, private");
   EXPECT_EQ(server_.ask("GET", "/livezz").status, 404);
-  EXPECT_EQ(server_.ask("GET", "/livez?verbose&exclude=etcd&exclude=b&exclude=a").body,
-            "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n"
-            "livez check passed\n");
+  EXPECT_EQ(
+      server_.ask("GET", "/livez?verbose&exclude=etcd&exclude=b&exclude=a").body,
+      "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n"
+      "livez check passed\n");
   EXPECT_EQ(server_.ask("GET", "/livez?exclude=nope").body, "ok");
 
   server_.set_ready(false);
   EXPECT_EQ(server_.ask("GET", "/livez").body, "ok");
   Answered answer = server_.ask("GET", "/readyz?exclude=informer-sync");
   EXPECT_EQ(answer.status, 500);
-  EXPECT_EQ(answer.body, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]etcd-readiness failed: reason withheld\n[+]informer-sync excluded: ok\n"
-                         "[+]shutdown ok\nreadyz check failed\n");
+  EXPECT_EQ(
+      answer.body,
+      "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]etcd-readiness failed: reason withheld\n[+]informer-sync excluded: ok\n"
+      "[+]shutdown ok\nreadyz check failed\n");
   EXPECT_EQ(server_.ask("GET", "/readyz?exclude=informer-sync&exclude=etcd-readiness").body, "ok");
   EXPECT_EQ(server_.ask("GET", "/readyz/etcd").body, "ok");
   EXPECT_EQ(server_.ask("GET", "/readyz/informer-sync").status, 500);
@@ -459,7 +513,8 @@ TEST_F(RestTest, HealthChecks) {
 TEST_F(RestTest, ComponentStatuses) {
   const std::string path = "/api/v1/componentstatuses";
   auto health = [](const Value& status) {
-    return status["metadata"]["name"].str() + " " + status["conditions"][0]["status"].str() + " " + status["conditions"][0]["message"].str();
+    return status["metadata"]["name"].str() + " " + status["conditions"][0]["status"].str() + " " +
+           status["conditions"][0]["message"].str();
   };
   Answered answer = server_.ask("GET", path);
   EXPECT_EQ(answer.header("warning"), "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
@@ -478,8 +533,10 @@ TEST_F(RestTest, ComponentStatuses) {
   server_.set_ready(false);
   EXPECT_EQ(health(server_.ask("GET", path + "/etcd-0").json()), "etcd-0 True ok");
   EXPECT_EQ(health(server_.ask("GET", path + "/scheduler").json()), "scheduler False still reading the stored state");
-  Value table = server_.ask("GET", path + "/scheduler", "", {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}}).json();
-  EXPECT_EQ(json::encode(table["rows"][0]["cells"]), R"(["scheduler","Unhealthy","still reading the stored state",""])");
+  Value table =
+      server_.ask("GET", path + "/scheduler", "", {{"accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}}).json();
+  EXPECT_EQ(json::encode(table["rows"][0]["cells"]),
+            R"(["scheduler","Unhealthy","still reading the stored state",""])");
 }
 
 TEST_F(RestTest, TokensAreVerifiedWithKeysFromTheServersAddress) {

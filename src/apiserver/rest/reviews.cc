@@ -42,9 +42,11 @@ std::string selector_problem(const Value& attributes) {
     const std::string_view raw = selector["rawSelector"].as_string();
     std::size_t good = 0;
     for (const Value& requirement : selector["requirements"]) good += can_match(requirement, fields) ? 1 : 0;
-    const bool readable = raw.empty() || (fields ? api::FieldSelector::parse(raw).ok() : api::LabelSelector::parse(raw).ok());
+    const bool readable =
+        raw.empty() || (fields ? api::FieldSelector::parse(raw).ok() : api::LabelSelector::parse(raw).ok());
     if (readable && good == selector["requirements"].size()) continue;
-    problems.push_back(std::string("spec.resourceAttributes.") + name + (good > 0 ? " partially" : "") + " ignored due to parse error");
+    problems.push_back(std::string("spec.resourceAttributes.") + name + (good > 0 ? " partially" : "") +
+                       " ignored due to parse error");
   }
   return join(problems, ", ");
 }
@@ -68,7 +70,8 @@ Value access_status(registry::Registry& registry, const User& user, const Value&
   const Decision decision = decide(registry, user, verb, route, fields);
   Value status = Value::object({{"allowed", decision.allowed}});
   if (!decision.reason.empty()) status.set("reason", decision.reason);
-  if (const std::string problem = selector_problem(spec["resourceAttributes"]); !problem.empty()) status.set("evaluationError", problem);
+  if (const std::string problem = selector_problem(spec["resourceAttributes"]); !problem.empty())
+    status.set("evaluationError", problem);
   return status;
 }
 
@@ -80,7 +83,8 @@ void check_requirements(const std::string& path, const Value& requirements, bool
       if (key.empty()) causes.push_back(api::required(here + ".key", "must be specified"));
       continue;
     }
-    for (const std::string& text : validation::is_qualified_name(key)) causes.push_back(api::invalid_value(here + ".key", key, text));
+    for (const std::string& text : validation::is_qualified_name(key))
+      causes.push_back(api::invalid_value(here + ".key", key, text));
     const Value& values = requirements[i]["values"];
     for (std::size_t k = 0; k < values.size(); ++k) {
       for (const std::string& text : validation::is_label_value(values[k].as_string())) {
@@ -100,9 +104,12 @@ Status check_access_review(const Value& spec, const std::string& ns, bool self, 
   const Value& resource = spec["resourceAttributes"];
   const Value& other = spec["nonResourceAttributes"];
   if (!resource.is_null() && !other.is_null()) {
-    causes.push_back(api::invalid_value("spec.nonResourceAttributes", as_go(other), "cannot be specified in combination with resourceAttributes"));
+    causes.push_back(api::invalid_value("spec.nonResourceAttributes", as_go(other),
+                                        "cannot be specified in combination with resourceAttributes"));
   } else if (resource.is_null() && other.is_null()) {
-    causes.push_back(api::invalid_value("spec.resourceAttributes", Value(), "exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+    causes.push_back(
+        api::invalid_value("spec.resourceAttributes", Value(),
+                           "exactly one of nonResourceAttributes or resourceAttributes must be specified"));
   }
   if (!self && spec["user"].as_string().empty() && spec["groups"].empty()) {
     causes.push_back(api::invalid_value("spec.user", "", "at least one of user or group must be specified"));
@@ -113,25 +120,32 @@ Status check_access_review(const Value& spec, const std::string& ns, bool self, 
     const std::string path = std::string("spec.resourceAttributes.") + selector;
     const Value& raw = given["rawSelector"];
     if (!raw.as_string().empty() && !given["requirements"].empty()) {
-      causes.push_back(api::invalid_value(path + ".rawSelector", raw, "may not specified at the same time as requirements"));
+      causes.push_back(
+          api::invalid_value(path + ".rawSelector", raw, "may not specified at the same time as requirements"));
     }
-    check_requirements(path + ".requirements", given["requirements"], std::string_view(selector) == "fieldSelector", causes);
+    check_requirements(path + ".requirements", given["requirements"], std::string_view(selector) == "fieldSelector",
+                       causes);
     if (raw.as_string().empty() && given["requirements"].empty()) {
-      causes.push_back(api::required(path + ".requirements", "when " + path + " is specified, requirements or rawSelector is required"));
+      causes.push_back(api::required(path + ".requirements",
+                                     "when " + path + " is specified, requirements or rawSelector is required"));
     }
   }
   if (local && !other.is_null()) {
-    causes.push_back(api::invalid_value("spec.nonResourceAttributes", as_go(other), "disallowed on this kind of request"));
+    causes.push_back(
+        api::invalid_value("spec.nonResourceAttributes", as_go(other), "disallowed on this kind of request"));
   }
   if (local && resource.is_object() && resource["namespace"].as_string() != ns) {
-    causes.push_back(api::invalid_value("spec.resourceAttributes.namespace", resource["namespace"].str(), "must match metadata.namespace"));
+    causes.push_back(api::invalid_value("spec.resourceAttributes.namespace", resource["namespace"].str(),
+                                        "must match metadata.namespace"));
   }
   if (causes.empty()) return ok_status();
   return api::invalid("authorization.k8s.io", "", "", std::move(causes));
 }
 
-Value rule(std::initializer_list<Value> verbs, std::initializer_list<Value> groups, std::initializer_list<Value> resources) {
-  return Value::object({{"verbs", Value::array(verbs)}, {"apiGroups", Value::array(groups)}, {"resources", Value::array(resources)}});
+Value rule(std::initializer_list<Value> verbs, std::initializer_list<Value> groups,
+           std::initializer_list<Value> resources) {
+  return Value::object(
+      {{"verbs", Value::array(verbs)}, {"apiGroups", Value::array(groups)}, {"resources", Value::array(resources)}});
 }
 
 Value paths_rule(const char* verb, std::initializer_list<Value> paths) {
@@ -146,15 +160,16 @@ Value rules_of(const User& user) {
   resources.push(rule({"create"}, {"authorization.k8s.io"}, {"selfsubjectaccessreviews", "selfsubjectrulesreviews"}));
   resources.push(rule({"create"}, {"authentication.k8s.io"}, {"selfsubjectreviews"}));
   const Value open = paths_rule("get", {"/healthz", "/livez", "/readyz", "/version", "/version/"});
-  const Value discovery = paths_rule("get", {"/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
-                                             "/version", "/version/"});
+  const Value discovery = paths_rule("get", {"/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi",
+                                             "/openapi/*", "/readyz", "/version", "/version/"});
   if (all) {
     paths.push(open).push(paths_rule("*", {"*"})).push(discovery);
   } else {
     paths.push(discovery).push(open);
   }
   if (user.in_group("system:serviceaccounts")) {
-    paths.push(paths_rule("get", {"/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"}));
+    paths.push(paths_rule("get", {"/.well-known/openid-configuration", "/.well-known/openid-configuration/",
+                                  "/openid/v1/jwks", "/openid/v1/jwks/"}));
   }
   return Value::object({{"resourceRules", resources}, {"nonResourceRules", paths}, {"incomplete", false}});
 }
@@ -163,15 +178,18 @@ Value token_status(const RestConfig& config, const Value& spec) {
   std::vector<std::string> audiences;
   for (const Value& audience : spec["audiences"]) audiences.push_back(audience.str());
   if (audiences.empty()) audiences = config.audiences;
-  Result<TokenHolder> holder = config.authenticate_token ? config.authenticate_token(spec["token"].as_string(), audiences)
-                                                         : Result<TokenHolder>(error(Code::kUnauthorized, ""));
+  Result<TokenHolder> holder = config.authenticate_token
+                                   ? config.authenticate_token(spec["token"].as_string(), audiences)
+                                   : Result<TokenHolder>(error(Code::kUnauthorized, ""));
   if (!holder.ok()) {
     constexpr const char* kInvalid = "invalid bearer token";
     const std::string& why = holder.error().message;
-    return Value::object({{"user", Value::object()}, {"error", why.empty() ? kInvalid : "[" + std::string(kInvalid) + ", " + why + "]"}});
+    return Value::object({{"user", Value::object()},
+                          {"error", why.empty() ? kInvalid : "[" + std::string(kInvalid) + ", " + why + "]"}});
   }
   holder->user.groups.push_back("system:authenticated");
-  return Value::object({{"authenticated", true}, {"user", user_info(holder->user)}, {"audiences", strings(holder->audiences)}});
+  return Value::object(
+      {{"authenticated", true}, {"user", user_info(holder->user)}, {"audiences", strings(holder->audiences)}});
 }
 
 Result<Value> answer_of(const Context& context, const Value& review) {
@@ -194,7 +212,8 @@ Result<Value> answer_of(const Context& context, const Value& review) {
   }
   if (kind == "SelfSubjectReview") return Value::object({{"userInfo", user_info(caller)}});
   if (kind == "TokenReview") {
-    if (spec["token"].as_string().empty()) return error(Code::kBadRequest, "token is required for TokenReview in authentication");
+    if (spec["token"].as_string().empty())
+      return error(Code::kBadRequest, "token is required for TokenReview in authentication");
     return token_status(*context.config, spec);
   }
   return error(Code::kUnimplemented, kind + " is not answered by this server");
@@ -213,7 +232,8 @@ void handle_review(const ContextPtr& context) {
   if (!status.ok()) return answer_error(context, status.error());
   if (kind.kind == "LocalSubjectAccessReview") review->mut("metadata").set("namespace", context->call.ns);
   review->set("kind", kind.kind).set("apiVersion", kind.api_version()).set("status", std::move(*status));
-  if (kind.kind == "SelfSubjectReview") review->mut("metadata").set("creationTimestamp", format_time(context->loop->now()));
+  if (kind.kind == "SelfSubjectReview")
+    review->mut("metadata").set("creationTimestamp", format_time(context->loop->now()));
   if (kind.kind == "SelfSubjectRulesReview") review->set("spec", Value::object());
   answer.http = 201;
   answer.object = std::move(*review);

@@ -7,8 +7,8 @@
 namespace berth::apiserver::rest {
 
 struct Route {
-  bool is_resource = false;   // false: `rest` is the whole path, of something else (/version, /api, /openapi/...)
-  std::string group, version; // group is empty for /api/v1
+  bool is_resource = false;    // false: `rest` is the whole path, of something else (/version, /api, /openapi/...)
+  std::string group, version;  // group is empty for /api/v1
   std::string ns, resource, name, subresource;
   std::string rest;           // what follows the subresource: "/a/b" of .../proxy/a/b
   bool watch_prefix = false;  // /api/v1/watch/...

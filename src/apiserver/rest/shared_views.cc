@@ -5,8 +5,10 @@
 
 namespace berth::apiserver::rest {
 
-std::shared_ptr<const std::string> SharedViews::get(const store::RecordPtr& record, const std::string& form, const std::function<std::string()>& make) {
-  static metrics::Counter& made = metrics::counter("berth_watch_views_made_total", "Tables and partial objects made for watches");
+std::shared_ptr<const std::string> SharedViews::get(const store::RecordPtr& record, const std::string& form,
+                                                    const std::function<std::string()>& make) {
+  static metrics::Counter& made =
+      metrics::counter("berth_watch_views_made_total", "Tables and partial objects made for watches");
   if (known_.size() >= look_at_) {
     std::erase_if(known_, [](const auto& entry) { return entry.second.view.expired(); });
     look_at_ = 2 * known_.size() + 64;

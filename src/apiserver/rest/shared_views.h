@@ -1,6 +1,6 @@
 #pragma once
-// Tables and other views of single objects as text, made once for all the watches that show the same version of an object in the
-// same form. A view is there as long as somebody's answer holds it, and until the end of the loop's turn.
+// Tables and other views of single objects as text, made once for all the watches that show the same version of an
+// object in the same form. A view is there as long as somebody's answer holds it, and until the end of the loop's turn.
 
 #include <cstdint>
 #include <functional>
@@ -23,7 +23,8 @@ class SharedViews {
   SharedViews(const SharedViews&) = delete;
 
   // `form` names what `make` makes of the record. Ages are told in it, so it is not kept beyond the second.
-  std::shared_ptr<const std::string> get(const store::RecordPtr& record, const std::string& form, const std::function<std::string()>& make);
+  std::shared_ptr<const std::string> get(const store::RecordPtr& record, const std::string& form,
+                                         const std::function<std::string()>& make);
 
  private:
   static constexpr std::size_t kTurn = 16u << 20;  // bytes that are held for others of the same turn

@@ -30,7 +30,8 @@ std::vector<std::string> split_csv(std::string_view line) {
 
 }  // namespace
 
-Result<TokenHolder> static_holder(const registry::User& user, const std::vector<std::string>& own, const std::vector<std::string>& wanted) {
+Result<TokenHolder> static_holder(const registry::User& user, const std::vector<std::string>& own,
+                                  const std::vector<std::string>& wanted) {
   TokenHolder holder{user, {}};
   for (const std::string& audience : own) {
     if (std::find(wanted.begin(), wanted.end(), audience) != wanted.end()) holder.audiences.push_back(audience);

@@ -13,7 +13,8 @@ namespace berth::apiserver::rest {
 using StaticTokens = std::unordered_map<std::string, registry::User>;
 
 // The user of such a token, where the API itself (`own`) is among the wanted audiences; otherwise kUnauthorized.
-Result<TokenHolder> static_holder(const registry::User& user, const std::vector<std::string>& own, const std::vector<std::string>& wanted);
+Result<TokenHolder> static_holder(const registry::User& user, const std::vector<std::string>& own,
+                                  const std::vector<std::string>& wanted);
 
 // Nothing where there is no such file; kInvalid (with the line's number) where a line has no token, user or uid field.
 Result<StaticTokens> read_static_tokens(const std::string& path);

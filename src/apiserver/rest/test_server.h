@@ -61,7 +61,8 @@ class TestServer {
     };
     registry_ = std::make_unique<registry::Registry>(loop_, *store_, api::schema::builtin(), registry_config);
     RestConfig config;
-    config.authenticate_token = [](std::string_view token, const std::vector<std::string>& audiences) -> Result<TokenHolder> {
+    config.authenticate_token = [](std::string_view token,
+                                   const std::vector<std::string>& audiences) -> Result<TokenHolder> {
       if (token == "admin-token") return TokenHolder{{"admin", {"system:masters"}, "admin-uid"}, audiences};
       if (token == "joe-token") return TokenHolder{{"joe", {"staff"}}, audiences};
       if (token == "old-token") return error(Code::kUnauthorized, "service account token has expired");
@@ -175,8 +176,10 @@ class TestServer {
 struct SocketWatching {
   http::testing::RawSocket socket;
   SocketWatching(TestServer& server, const std::string& target, const std::string& headers) : socket(server.address()) {
-    socket.send("GET " + target + " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + headers + "\r\n");
+    socket.send("GET " + target +
+                " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+                headers + "\r\n");
     EXPECT_TRUE(server.drive([&] { return socket.has("\r\n\r\n"); }));
   }
   struct Message {

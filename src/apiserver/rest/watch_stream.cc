@@ -19,11 +19,13 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
 
   void start() {
     std::vector<std::string> protocols = http::offered_subprotocols(context_->request());
-    // Over a WebSocket each event is one text message of JSON, whatever subprotocol and Accept the client offers. An Upgrade to anything
-    // else (h2c) is ignored.
-    if (!context_->request().http2 && http::wants_websocket(context_->request())) context_->accept.encoding = Encoding::kJson;
+    // Over a WebSocket each event is one text message of JSON, whatever subprotocol and Accept the client offers. An
+    // Upgrade to anything else (h2c) is ignored.
+    if (!context_->request().http2 && http::wants_websocket(context_->request()))
+      context_->accept.encoding = Encoding::kJson;
     if (protocols.empty()) protocols.emplace_back();
-    context_->exchange = http::answer_in_messages(*context_->loop, std::move(context_->exchange), {std::move(protocols), true, false});
+    context_->exchange =
+        http::answer_in_messages(*context_->loop, std::move(context_->exchange), {std::move(protocols), true, false});
     Result<WatchOptions> options = read_watch_options(*context_);
     if (!options.ok()) return answer_error(context_, options.error());
     registry::WatchCall& call = options->call;
@@ -50,7 +52,8 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   bool on_event(std::string_view type, const store::RecordPtr& record) override {
     std::vector<http::SharedBytes> pieces;
     if (context_->accept.encoding == Encoding::kProtobuf) {
-      auto object = context_->views->get(record, view_form(*context_, false), [&] { return in_protobuf(record->value); });
+      auto object =
+          context_->views->get(record, view_form(*context_, false), [&] { return in_protobuf(record->value); });
       pieces.push_back(http::SharedBytes::of(protobuf::encode_event_head(type, object->size())));
       const std::size_t size = object->size();
       pieces.push_back(context_->exchange->shared(std::move(object), size));
@@ -112,8 +115,8 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   void finish() {
     stop();
     context_->exchange->finish();
-    // The exchange's callbacks hold this stream and the stream holds the exchange: cleared here. The caller may be in one of our
-    // methods while nothing else holds us, so the loop does until its next turn.
+    // The exchange's callbacks hold this stream and the stream holds the exchange: cleared here. The caller may be in
+    // one of our methods while nothing else holds us, so the loop does until its next turn.
     context_->loop->post([self = shared_from_this()] {});
     context_->exchange->on_close({});
     context_->exchange->on_drain({});

@@ -50,7 +50,8 @@ TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
   server_.create(kConfigMaps, config_map("a"));
   // A browser names its token as a protocol, beside one that it wants to be answered with.
   const std::string token = "base64url.bearer.authorization.k8s.io." + base64url_encode("admin-token");
-  SocketWatching watching(server_, std::string(kConfigMaps) + "?watch=true", "Sec-WebSocket-Protocol: " + token + ", base64.binary.k8s.io\r\n");
+  SocketWatching watching(server_, std::string(kConfigMaps) + "?watch=true",
+                          "Sec-WebSocket-Protocol: " + token + ", base64.binary.k8s.io\r\n");
   EXPECT_TRUE(watching.socket.got.starts_with("HTTP/1.1 101 ")) << watching.socket.got;
   EXPECT_TRUE(watching.socket.has("Sec-Websocket-Protocol: base64.binary.k8s.io\r\n"));
   server_.create(kConfigMaps, config_map("b"));
@@ -64,15 +65,17 @@ TEST_F(WatchTest, AsAWebSocketEachEventIsOneTextMessage) {
   }
   SocketWatching nobody(server_, std::string(kConfigMaps) + "?watch=true", "");
   EXPECT_TRUE(nobody.socket.got.starts_with("HTTP/1.1 403 "));
-  SocketWatching short_one(server_, std::string(kConfigMaps) + "?watch=true&timeoutSeconds=1", "Authorization: Bearer admin-token\r\n");
+  SocketWatching short_one(server_, std::string(kConfigMaps) + "?watch=true&timeoutSeconds=1",
+                           "Authorization: Bearer admin-token\r\n");
   ASSERT_TRUE(server_.drive([&] { return short_one.socket.over(); }));
   EXPECT_EQ(short_one.messages().back().opcode, 8);
 }
 
 TEST_F(WatchTest, AWebSocketIsJsonWhateverIsAccepted) {
   server_.create(kConfigMaps, config_map("a"));
-  SocketWatching watching(server_, std::string(kConfigMaps) + "?watch=true",
-                          "Authorization: Bearer admin-token\r\nAccept: application/vnd.kubernetes.protobuf;stream=watch\r\n");
+  SocketWatching watching(
+      server_, std::string(kConfigMaps) + "?watch=true",
+      "Authorization: Bearer admin-token\r\nAccept: application/vnd.kubernetes.protobuf;stream=watch\r\n");
   ASSERT_TRUE(server_.drive([&] { return watching.messages().size() == 1; }));
   const Result<Value> event = json::parse(watching.messages()[0].text);
   ASSERT_TRUE(event.ok()) << watching.messages()[0].text;
@@ -83,10 +86,13 @@ TEST_F(WatchTest, AWebSocketIsJsonWhateverIsAccepted) {
 TEST_F(WatchTest, AnotherUpgradeChangesNothing) {
   server_.create(kConfigMaps, config_map("a"));
   for (const char* protocol : {"h2c", "SPDY/3.1"}) {
-    auto watching = watch("", {{"upgrade", protocol}, {"connection", "Upgrade"}, {"accept", "application/vnd.kubernetes.protobuf;stream=watch"}});
+    auto watching = watch("", {{"upgrade", protocol},
+                               {"connection", "Upgrade"},
+                               {"accept", "application/vnd.kubernetes.protobuf;stream=watch"}});
     ASSERT_TRUE(server_.drive([&] { return !watching->text.empty(); }));
     EXPECT_EQ(watching->status, 200);
-    EXPECT_EQ(http::header(watching->headers, "content-type"), "application/vnd.kubernetes.protobuf;stream=watch") << protocol;
+    EXPECT_EQ(http::header(watching->headers, "content-type"), "application/vnd.kubernetes.protobuf;stream=watch")
+        << protocol;
     EXPECT_NE(watching->text.find(std::string("k8s\0", 4)), std::string::npos);
   }
 }
@@ -100,13 +106,15 @@ TEST_F(WatchTest, TheTableOfAVersionIsMadeOnce) {
   ASSERT_TRUE(server_.drive([&] { return partial->status == 200 && all.back()->status == 200; }));
   auto everybody_has = [&](std::size_t count) {
     return server_.drive([&] {
-      return partial->events().size() == count && std::all_of(all.begin(), all.end(), [&](const auto& one) { return one->events().size() == count; });
+      return partial->events().size() == count &&
+             std::all_of(all.begin(), all.end(), [&](const auto& one) { return one->events().size() == count; });
     });
   };
   std::uint64_t before = made.value();
   server_.create(kConfigMaps, config_map("a"));
   ASSERT_TRUE(everybody_has(1));
-  EXPECT_LE(made.value() - before, 4u);  // a table with columns, and partial metadata; each again where a second begins in between
+  EXPECT_LE(made.value() - before,
+            4u);  // a table with columns, and partial metadata; each again where a second begins in between
   EXPECT_EQ(all[0]->text, all[19]->text);
   EXPECT_FALSE(all[0]->events()[0]["object"]["columnDefinitions"].empty());
   before = made.value();
@@ -124,14 +132,17 @@ TEST_F(WatchTest, WhatIsUnreadHoldsTheTextOfAVersionAlone) {
     std::string query, accept;
     bool before;  // the version is there when it is asked for
   };
-  for (const Case& c : {Case{"?watch=true", "application/json", false}, Case{"?watch=true&includeObject=Object", kTable, false},
-                        Case{"", "application/json", true}, Case{"/big", "application/json", true}}) {
+  for (const Case& c :
+       {Case{"?watch=true", "application/json", false}, Case{"?watch=true&includeObject=Object", kTable, false},
+        Case{"", "application/json", true}, Case{"/big", "application/json", true}}) {
     auto put = [&] {
       Value object = config_map("big", text);
       object.mut("metadata").set("namespace", "default");
       object.set("kind", "ConfigMap").set("apiVersion", "v1");
-      server_.store().write({store::Write::Kind::kPut, "/registry/core/configmaps/default/big", object}, [](const Result<store::RecordPtr>&) {});
-      EXPECT_TRUE(server_.drive([&] { return server_.store().get("/registry/core/configmaps/default/big") != nullptr; }));
+      server_.store().write({store::Write::Kind::kPut, "/registry/core/configmaps/default/big", object},
+                            [](const Result<store::RecordPtr>&) {});
+      EXPECT_TRUE(
+          server_.drive([&] { return server_.store().get("/registry/core/configmaps/default/big") != nullptr; }));
     };
     if (c.before) put();
     auto watching = server_.watch(kConfigMaps + c.query, {{"accept", c.accept}});
@@ -144,7 +155,8 @@ TEST_F(WatchTest, WhatIsUnreadHoldsTheTextOfAVersionAlone) {
     EXPECT_TRUE(server_.drive([&] { return version.expired(); })) << c.query << " " << c.accept;
     EXPECT_LT(watching->text.size(), text.size()) << "is unread";
     watching->stream->pause_reading(false);
-    EXPECT_TRUE(server_.drive([&] { return watching->text.find(text) != watching->text.npos; })) << c.query << " " << c.accept;
+    EXPECT_TRUE(server_.drive([&] { return watching->text.find(text) != watching->text.npos; }))
+        << c.query << " " << c.accept;
   }
 }
 
@@ -196,12 +208,14 @@ TEST_F(WatchTest, BookmarksOfPartialMetadataArePartialMetadata) {
 
 TEST_F(WatchTest, TheStateOfAVersionThatIsNotThereYetIsRefused) {
   server_.create(kConfigMaps, config_map("a"));
-  auto watching = watch("&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&resourceVersion=999999999");
+  auto watching = watch(
+      "&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&resourceVersion=999999999");
   const std::vector<Value> events = wait_for(watching, 1);
   EXPECT_EQ(watching->status, 200);
   EXPECT_EQ(events[0]["type"].as_string(), "ERROR");
   EXPECT_EQ(events[0]["object"]["code"].as_int(), 504);
-  EXPECT_EQ(events[0]["object"]["message"].as_string(), "Timeout: Too large resource version: 999999999, current: " + now());
+  EXPECT_EQ(events[0]["object"]["message"].as_string(),
+            "Timeout: Too large resource version: 999999999, current: " + now());
   EXPECT_TRUE(server_.drive([&] { return watching->ended; }));
 }
 
@@ -222,7 +236,8 @@ TEST_F(WatchTest, ThatFallsOutOfTheHistoryEndsWithAnError) {
   auto watching = watch("");
   ASSERT_TRUE(server_.drive([&] { return watching->status == 200; }));
   watching->stream->pause_reading(true);
-  for (int i = 0; i < 20; ++i) server_.create(kConfigMaps, config_map("c" + std::to_string(i), std::string(200'000, 'x')));
+  for (int i = 0; i < 20; ++i)
+    server_.create(kConfigMaps, config_map("c" + std::to_string(i), std::string(200'000, 'x')));
   server_.store().compact(server_.store().revision());
   watching->stream->pause_reading(false);
   ASSERT_TRUE(server_.drive([&] { return watching->ended; }));

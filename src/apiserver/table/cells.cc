@@ -14,7 +14,9 @@ std::string age_text(std::string_view timestamp, Time now) {
   return time.ok() ? human_duration(now - *time) : "<unknown>";
 }
 
-Value age_of(const Value& object, Time now) { return age_text(object["metadata"]["creationTimestamp"].as_string(), now); }
+Value age_of(const Value& object, Time now) {
+  return age_text(object["metadata"]["creationTimestamp"].as_string(), now);
+}
 
 Value names_of(const Value& list, std::string_view field) {
   std::vector<std::string> names;

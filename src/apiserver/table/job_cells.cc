@@ -36,8 +36,9 @@ std::string duration_of(const Value& job, Time now) {
 
 Value job_cells(const Value& job, Time now) {
   const Value& containers = job["spec"]["template"]["spec"]["containers"];
-  return Value::array({api::name_of(job), status_of(job), completions_of(job), duration_of(job, now), age_of(job, now), names_of(containers, "name"),
-                       names_of(containers, "image"), selector_text(job["spec"]["selector"])});
+  return Value::array({api::name_of(job), status_of(job), completions_of(job), duration_of(job, now), age_of(job, now),
+                       names_of(containers, "name"), names_of(containers, "image"),
+                       selector_text(job["spec"]["selector"])});
 }
 
 Value cron_job_cells(const Value& cron_job, Time now) {
@@ -45,10 +46,12 @@ Value cron_job_cells(const Value& cron_job, Time now) {
   const Value& containers = job["template"]["spec"]["containers"];
   const Value& suspend = spec["suspend"];
   const std::string_view last = status["lastScheduleTime"].as_string();
-  return Value::array({api::name_of(cron_job), spec["schedule"].as_string(), none_if_empty(spec["timeZone"].as_string()),
-                       suspend.is_bool() ? (suspend.as_bool() ? "True" : "False") : "<unset>", static_cast<long>(status["active"].size()),
-                       last.empty() ? Value("<none>") : Value(age_text(last, now)), age_of(cron_job, now), names_of(containers, "name"),
-                       names_of(containers, "image"), selector_text(job["selector"])});
+  return Value::array({api::name_of(cron_job), spec["schedule"].as_string(),
+                       none_if_empty(spec["timeZone"].as_string()),
+                       suspend.is_bool() ? (suspend.as_bool() ? "True" : "False") : "<unset>",
+                       static_cast<long>(status["active"].size()),
+                       last.empty() ? Value("<none>") : Value(age_text(last, now)), age_of(cron_job, now),
+                       names_of(containers, "name"), names_of(containers, "image"), selector_text(job["selector"])});
 }
 
 }  // namespace berth::apiserver::table

@@ -15,7 +15,8 @@ std::string amount(const api::ResourceList& usage, std::string_view name) {
 Value metrics_cells(const Value& metrics, Time) {
   api::ResourceList usage = api::resource_list(metrics["usage"]);
   for (const Value& container : metrics["containers"]) api::add(usage, api::resource_list(container["usage"]));
-  return Value::array({api::name_of(metrics), amount(usage, "cpu"), amount(usage, "memory"), metrics["window"].as_string()});
+  return Value::array(
+      {api::name_of(metrics), amount(usage, "cpu"), amount(usage, "memory"), metrics["window"].as_string()});
 }
 
 }  // namespace berth::apiserver::table

@@ -40,9 +40,11 @@ Value unknown_if_empty(std::string_view text) { return text.empty() ? Value("<un
 
 Value node_cells(const Value& node, Time now) {
   const Value& info = node["status"]["nodeInfo"];
-  return Value::array({api::name_of(node), status_text(node), roles_text(node), age_of(node, now), info["kubeletVersion"].as_string(),
-                       address_text(node, "InternalIP"), address_text(node, "ExternalIP"), unknown_if_empty(info["osImage"].as_string()),
-                       unknown_if_empty(info["kernelVersion"].as_string()), unknown_if_empty(info["containerRuntimeVersion"].as_string())});
+  return Value::array({api::name_of(node), status_text(node), roles_text(node), age_of(node, now),
+                       info["kubeletVersion"].as_string(), address_text(node, "InternalIP"),
+                       address_text(node, "ExternalIP"), unknown_if_empty(info["osImage"].as_string()),
+                       unknown_if_empty(info["kernelVersion"].as_string()),
+                       unknown_if_empty(info["containerRuntimeVersion"].as_string())});
 }
 
 }  // namespace berth::apiserver::table

@@ -51,7 +51,8 @@ bool initializing(const Value& pod, Summary& summary) {
     }
     if (state["terminated"].is_object()) {
       summary.reason = "Init:" + exit_reason(state["terminated"]);
-    } else if (std::string_view waiting = state["waiting"]["reason"].as_string(); !waiting.empty() && waiting != "PodInitializing") {
+    } else if (std::string_view waiting = state["waiting"]["reason"].as_string();
+               !waiting.empty() && waiting != "PodInitializing") {
       summary.reason = "Init:" + std::string(waiting);
     } else {
       summary.reason = "Init:" + std::to_string(index) + "/" + std::to_string(count);
@@ -96,7 +97,8 @@ Summary summarize(const Value& pod) {
     // Restarts of ordinary init containers no longer count once the main containers run; those of sidecars do.
     int sidecar_restarts = 0;
     for (const Value& init : status["initContainerStatuses"]) {
-      if (is_sidecar(pod, init["name"].as_string())) sidecar_restarts += static_cast<int>(init["restartCount"].as_int());
+      if (is_sidecar(pod, init["name"].as_string()))
+        sidecar_restarts += static_cast<int>(init["restartCount"].as_int());
     }
     summary.restarts = sidecar_restarts;
     summarize_containers(pod, summary);
@@ -124,11 +126,13 @@ std::string readiness_gates(const Value& pod) {
 Value pod_cells(const Value& pod, Time now) {
   Summary summary = summarize(pod);
   std::string restarts = std::to_string(summary.restarts);
-  if (summary.restarts != 0 && !summary.last_restart.empty()) restarts += " (" + age_text(summary.last_restart, now) + " ago)";
+  if (summary.restarts != 0 && !summary.last_restart.empty())
+    restarts += " (" + age_text(summary.last_restart, now) + " ago)";
   std::string ip = pod["status"]["podIP"].str();
   if (const Value& ips = pod["status"]["podIPs"]; !ips.empty()) ip = ips[0]["ip"].str();
-  return Value::array({api::name_of(pod), std::to_string(summary.ready) + "/" + std::to_string(summary.total), summary.reason, restarts,
-                       age_of(pod, now), none_if_empty(ip), none_if_empty(pod["spec"]["nodeName"].as_string()),
+  return Value::array({api::name_of(pod), std::to_string(summary.ready) + "/" + std::to_string(summary.total),
+                       summary.reason, restarts, age_of(pod, now), none_if_empty(ip),
+                       none_if_empty(pod["spec"]["nodeName"].as_string()),
                        none_if_empty(pod["status"]["nominatedNodeName"].as_string()), readiness_gates(pod)});
 }
 

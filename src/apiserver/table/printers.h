@@ -13,7 +13,7 @@ struct Column {
   std::string_view name;
   std::string_view type = "string";
   std::string_view format = {};
-  int priority = 0;              // 1: only with -o wide
+  int priority = 0;  // 1: only with -o wide
   std::string_view description = {};
 };
 
@@ -28,24 +28,24 @@ const Printer& printer_of(std::string_view group, std::string_view kind);
 
 // --- cells that several kinds share (cells.cc)
 
-Value age_of(const Value& object, Time now);                  // "5m", "<unknown>"
+Value age_of(const Value& object, Time now);  // "5m", "<unknown>"
 std::string age_text(std::string_view timestamp, Time now);
-Value names_of(const Value& list, std::string_view field);    // joined by commas
-std::string selector_text(const Value& label_selector);       // as kubectl prints it; "<none>"
-std::string map_text(const Value& map);                       // "a=b,c=d", "<none>"
-std::string access_modes_text(const Value& modes);            // "RWO,ROX"
-Value none_if_empty(std::string_view text);                   // "<none>"
+Value names_of(const Value& list, std::string_view field);  // joined by commas
+std::string selector_text(const Value& label_selector);     // as kubectl prints it; "<none>"
+std::string map_text(const Value& map);                     // "a=b,c=d", "<none>"
+std::string access_modes_text(const Value& modes);          // "RWO,ROX"
+Value none_if_empty(std::string_view text);                 // "<none>"
 
 // --- the larger kinds
-Value pod_cells(const Value& pod, Time now);                  // pod_cells.cc
-Value node_cells(const Value& node, Time now);                // node_cells.cc
-Value quota_cells(const Value& quota, Time now);              // quota_cells.cc
-Value autoscaler_cells(const Value& autoscaler, Time now);    // autoscaler_cells.cc
-Value metrics_cells(const Value& metrics, Time now);          // metrics_cells.cc
-Value service_cells(const Value& service, Time now);          // service_cells.cc
+Value pod_cells(const Value& pod, Time now);                // pod_cells.cc
+Value node_cells(const Value& node, Time now);              // node_cells.cc
+Value quota_cells(const Value& quota, Time now);            // quota_cells.cc
+Value autoscaler_cells(const Value& autoscaler, Time now);  // autoscaler_cells.cc
+Value metrics_cells(const Value& metrics, Time now);        // metrics_cells.cc
+Value service_cells(const Value& service, Time now);        // service_cells.cc
 Value endpoints_cells(const Value& endpoints, Time now);
 Value endpoint_slice_cells(const Value& slice, Time now);
-Value job_cells(const Value& job, Time now);                  // job_cells.cc
+Value job_cells(const Value& job, Time now);  // job_cells.cc
 Value cron_job_cells(const Value& cron_job, Time now);
 
 }  // namespace berth::apiserver::table

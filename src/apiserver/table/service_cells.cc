@@ -44,7 +44,8 @@ std::string ports_text(const Value& ports) {
 
 // "a,b,c + 2 more..."
 std::string shortened(const std::vector<std::string>& all) {
-  std::vector<std::string> shown(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), kMostEndpoints)));
+  std::vector<std::string> shown(all.begin(),
+                                 all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), kMostEndpoints)));
   std::string text = join(shown, ",");
   if (all.size() > kMostEndpoints) text += " + " + std::to_string(all.size() - kMostEndpoints) + " more...";
   return text;
@@ -61,7 +62,8 @@ std::vector<std::string> subset_addresses(const Value& subset) {
     return out;
   }
   for (const Value& port : subset["ports"]) {
-    for (const Value& address : subset["addresses"]) out.push_back(with_port(address["ip"].str(), port["port"].as_int()));
+    for (const Value& address : subset["addresses"])
+      out.push_back(with_port(address["ip"].str(), port["port"].as_int()));
   }
   return out;
 }
@@ -72,8 +74,9 @@ Value service_cells(const Value& service, Time now) {
   const Value& spec = service["spec"];
   std::string cluster_ip = spec["clusterIP"].str();
   if (!spec["clusterIPs"].empty()) cluster_ip = spec["clusterIPs"][0].str();
-  return Value::array({api::name_of(service), spec["type"].as_string(), none_if_empty(cluster_ip), external_ip_text(service),
-                       ports_text(spec["ports"]), age_of(service, now), map_text(spec["selector"])});
+  return Value::array({api::name_of(service), spec["type"].as_string(), none_if_empty(cluster_ip),
+                       external_ip_text(service), ports_text(spec["ports"]), age_of(service, now),
+                       map_text(spec["selector"])});
 }
 
 Value endpoints_cells(const Value& endpoints, Time now) {
@@ -94,7 +97,8 @@ Value endpoint_slice_cells(const Value& slice, Time now) {
   for (const Value& endpoint : slice["endpoints"]) {
     for (const Value& address : endpoint["addresses"]) addresses.push_back(address.str());
   }
-  return Value::array({api::name_of(slice), slice["addressType"].as_string(), ports.empty() ? "<unset>" : shortened(ports),
+  return Value::array({api::name_of(slice), slice["addressType"].as_string(),
+                       ports.empty() ? "<unset>" : shortened(ports),
                        addresses.empty() ? "<unset>" : shortened(addresses), age_of(slice, now)});
 }
 

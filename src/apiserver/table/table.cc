@@ -18,17 +18,21 @@ Value column_definitions(const api::schema::Kind& kind) {
 }
 
 // A bookmark and other bare objects have no cells worth printing, but must have as many as there are columns.
-Value cells(const api::schema::Kind& kind, const Value& object, Time now) { return printer_of(kind.group, kind.kind).cells(object, now); }
+Value cells(const api::schema::Kind& kind, const Value& object, Time now) {
+  return printer_of(kind.group, kind.kind).cells(object, now);
+}
 
-Value make_table(const api::schema::Kind& kind, const std::vector<Value>& objects, Value list_metadata, IncludeObject include,
-                 std::string_view api_version, bool with_columns, Time now) {
+Value make_table(const api::schema::Kind& kind, const std::vector<Value>& objects, Value list_metadata,
+                 IncludeObject include, std::string_view api_version, bool with_columns, Time now) {
   const Printer& printer = printer_of(kind.group, kind.kind);
   std::vector<Value> rows;
   rows.reserve(objects.size());
   for (const Value& object : objects) {
     Value row = Value::object({{"cells", printer.cells(object, now)}});
     if (include == IncludeObject::kMetadata) {
-      row.set("object", Value::object({{"kind", "PartialObjectMetadata"}, {"apiVersion", api_version}, {"metadata", object["metadata"]}}));
+      row.set("object",
+              Value::object(
+                  {{"kind", "PartialObjectMetadata"}, {"apiVersion", api_version}, {"metadata", object["metadata"]}}));
     } else if (include == IncludeObject::kObject) {
       row.set("object", object);
     } else {
@@ -40,7 +44,8 @@ Value make_table(const api::schema::Kind& kind, const std::vector<Value>& object
       row.set("conditions", Value::array({Value::object({{"type", "Completed"},
                                                          {"status", "True"},
                                                          {"reason", succeeded ? "Succeeded" : "Failed"},
-                                                         {"message", succeeded ? "The pod has completed successfully." : "The pod failed."}})}));
+                                                         {"message", succeeded ? "The pod has completed successfully."
+                                                                               : "The pod failed."}})}));
     }
     rows.push_back(std::move(row));
   }

@@ -83,7 +83,8 @@ std::vector<std::string> is_legacy_cidr(std::string_view text, bool strict) {
   const bool digits = !parts.after.empty() && parts.after.find_first_not_of("0123456789") == std::string_view::npos;
   if (!parts.found || !address || !digits || !prefix.ok() || *prefix > (address->v4 ? 32 : 128)) return {kCidrText};
   if (!strict) return {};
-  if (address->zeros || (parts.after.size() > 1 && parts.after[0] == '0')) return {"must not have leading 0s in IP or prefix length"};
+  if (address->zeros || (parts.after.size() > 1 && parts.after[0] == '0'))
+    return {"must not have leading 0s in IP or prefix length"};
   if (address->mapped) return {"must not have an IPv4-mapped IPv6 address"};
   if (beyond_prefix(*address, *prefix)) return {"must not have bits set beyond the prefix length"};
   return {};
@@ -98,7 +99,8 @@ void check_special_ip(Report& report, const Path& path, const Value& address) {
   for (std::size_t i = four ? 12 : 0; i < 16; ++i) zero = zero && b[i] == 0;
   for (std::size_t i = 0; i < 15; ++i) tail_zero = tail_zero && b[i] == 0;
   if (zero) report.invalid(path, address, "may not be unspecified (" + address.str() + ")");
-  if (four ? b[12] == 127 : tail_zero && b[15] == 1) report.invalid(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (four ? b[12] == 127 : tail_zero && b[15] == 1)
+    report.invalid(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
   if (four ? b[12] == 169 && b[13] == 254 : b[0] == 0xfe && (b[1] & 0xc0) == 0x80) {
     report.invalid(path, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
   }

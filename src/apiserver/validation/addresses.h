@@ -9,8 +9,8 @@
 
 namespace berth::apiserver::validation {
 
-// Complaints about a field that once took what Go's older parser took. With `strict` (1.36's default for new values) leading
-// zeros, IPv4-mapped IPv6 and bits behind the prefix are refused too.
+// Complaints about a field that once took what Go's older parser took. With `strict` (1.36's default for new values)
+// leading zeros, IPv4-mapped IPv6 and bits behind the prefix are refused too.
 std::vector<std::string> is_legacy_ip(std::string_view text, bool strict = true);
 std::vector<std::string> is_legacy_cidr(std::string_view text, bool strict = true);
 bool is_ipv4(std::string_view text);

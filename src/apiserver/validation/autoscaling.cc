@@ -51,7 +51,8 @@ void check_target(Report& report, const std::string& path, const Value& target) 
   check_positive(report, path + ".value", target["value"]);
   check_positive(report, path + ".averageValue", target["averageValue"]);
   const Value& utilization = target["averageUtilization"];
-  if (utilization.is_int() && utilization.as_int() < 1) report.invalid(path + ".averageUtilization", utilization, "must be greater than 0");
+  if (utilization.is_int() && utilization.as_int() < 1)
+    report.invalid(path + ".averageUtilization", utilization, "must be greater than 0");
 }
 
 void check_metric(Report& report, const std::string& path, const Value& metric) {
@@ -81,7 +82,8 @@ void check_resource(Report& report, const std::string& path, const Value& source
 }
 
 void check_source(Report& report, const std::string& path, std::string_view field, const Value& source) {
-  if (field == "resource" || field == "containerResource") return check_resource(report, path, source, field == "containerResource");
+  if (field == "resource" || field == "containerResource")
+    return check_resource(report, path, source, field == "containerResource");
   const Value& target = source["target"];
   if (field == "object") check_reference(report, path + ".describedObject", source["describedObject"], false);
   check_metric(report, path + ".metric", source["metric"]);
@@ -125,7 +127,8 @@ void check_metric_spec(Report& report, const std::string& path, const Value& spe
 void check_policy(Report& report, const std::string& path, const Value& policy) {
   const std::string_view type = policy["type"].as_string();
   if (type != "Percent" && type != "Pods") report.add(api::not_supported(path + ".type", type, {"Percent", "Pods"}));
-  if (policy["value"].as_int() <= 0) report.invalid(path + ".value", policy["value"].as_int(), "must be greater than zero");
+  if (policy["value"].as_int() <= 0)
+    report.invalid(path + ".value", policy["value"].as_int(), "must be greater than zero");
   const std::int64_t period = policy["periodSeconds"].as_int();
   if (period <= 0) report.invalid(path + ".periodSeconds", period, "must be greater than zero");
   if (period > 1800) report.invalid(path + ".periodSeconds", period, "must be less than or equal to 1800");
@@ -140,7 +143,8 @@ void check_rules(Report& report, const std::string& path, const Value& rules) {
   }
   if (const Value& select = rules["selectPolicy"]; !select.is_null()) {
     const std::string_view text = select.as_string();
-    if (text != "Disabled" && text != "Max" && text != "Min") report.not_supported(path + ".selectPolicy", select, {"Disabled", "Max", "Min"});
+    if (text != "Disabled" && text != "Max" && text != "Min")
+      report.not_supported(path + ".selectPolicy", select, {"Disabled", "Max", "Min"});
   }
   if (rules["policies"].empty()) report.required(path + ".policies", "must specify at least one Policy");
   std::size_t index = 0;
@@ -155,18 +159,23 @@ void validate_autoscaler(Report& report, const Value& object) {
   const Value& spec = newer["spec"];
   const Value& least = spec["minReplicas"];
   const std::int64_t most = spec["maxReplicas"].as_int();
-  if (least.is_int() && least.as_int() < 1) report.invalid("spec.minReplicas", least, "must be greater than or equal to 1");
+  if (least.is_int() && least.as_int() < 1)
+    report.invalid("spec.minReplicas", least, "must be greater than or equal to 1");
   if (most == 0) report.required("spec.maxReplicas", "must be set and greater than 0");
   if (most < 0) report.invalid("spec.maxReplicas", most, "must be greater than or equal to 1");
-  if (least.is_int() && most < least.as_int()) report.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`");
+  if (least.is_int() && most < least.as_int())
+    report.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`");
   const Value& target = spec["scaleTargetRef"];
   check_reference(report, "spec.scaleTargetRef", target, target["kind"].as_string() != "ReplicationController");
   std::size_t index = 0;
   for (const Value& metric : spec["metrics"]) check_metric_spec(report, at("spec.metrics", index++), metric);
-  auto counts_work = [](const Value& metric) { return metric["type"].as_string() == "Object" || metric["type"].as_string() == "External"; };
+  auto counts_work = [](const Value& metric) {
+    return metric["type"].as_string() == "Object" || metric["type"].as_string() == "External";
+  };
   const bool from_work = std::any_of(spec["metrics"].begin(), spec["metrics"].end(), counts_work);
   if (least.is_int() && least.as_int() == 0 && !from_work) {
-    report.forbidden("spec.metrics", "must specify at least one Object or External metric to support scaling to zero replicas");
+    report.forbidden("spec.metrics",
+                     "must specify at least one Object or External metric to support scaling to zero replicas");
   }
   check_rules(report, "spec.behavior.scaleUp", spec["behavior"]["scaleUp"]);
   check_rules(report, "spec.behavior.scaleDown", spec["behavior"]["scaleDown"]);

@@ -51,7 +51,8 @@ constexpr Named kFunctions[] = {
 }  // namespace
 
 CheckFunction check_function(std::string_view name) {
-  const auto at = std::find_if(std::begin(kFunctions), std::end(kFunctions), [&](const Named& one) { return one.name == name; });
+  const auto at =
+      std::find_if(std::begin(kFunctions), std::end(kFunctions), [&](const Named& one) { return one.name == name; });
   return at == std::end(kFunctions) ? nullptr : at->function;
 }
 

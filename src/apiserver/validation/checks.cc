@@ -24,7 +24,9 @@ bool is_nothing(const api::schema::Field* field, const Value& value) {
   }
 }
 
-std::string_view text_of(const Rule& rule, std::string_view usual) { return rule.texts.empty() ? usual : std::string_view(rule.texts[0]); }
+std::string_view text_of(const Rule& rule, std::string_view usual) {
+  return rule.texts.empty() ? usual : std::string_view(rule.texts[0]);
+}
 
 class Run {
  public:
@@ -43,7 +45,8 @@ class Run {
 
  private:
   // `parent`: where the object is that has the value as a member.
-  void rules(const Rule* rule, const Rule* end, const Path& parent, const Path& path, const api::schema::Field* field, const Value& value) {
+  void rules(const Rule* rule, const Rule* end, const Path& parent, const Path& path, const api::schema::Field* field,
+             const Value& value) {
     for (; rule != end; ++rule) {
       switch (rule->kind) {
         case Rule::Kind::kEach: return each(rule + 1, end, path, field, value, true);
@@ -64,7 +67,8 @@ class Run {
     }
   }
 
-  void each(const Rule* rule, const Rule* end, const Path& path, const api::schema::Field* field, const Value& value, bool by_index) {
+  void each(const Rule* rule, const Rule* end, const Path& path, const api::schema::Field* field, const Value& value,
+            bool by_index) {
     const api::schema::Field* element = field != nullptr ? field->element.get() : nullptr;
     if (value.is_object()) {
       for (json::Entry entry : value.entries()) {
@@ -104,7 +108,8 @@ class Run {
         return true;
       case Kind::kInto:
         // An absent struct is its zero value; an absent list has no elements.
-        if (!value.is_null() || field == nullptr || field->shape == api::schema::Shape::kObject) into(*rule.block, path, value);
+        if (!value.is_null() || field == nullptr || field->shape == api::schema::Shape::kObject)
+          into(*rule.block, path, value);
         return true;
       case Kind::kLabels: validate_labels(report_, path, value); return true;
       case Kind::kAnnotations: validate_annotations(report_, path, value); return true;
@@ -176,9 +181,11 @@ class Run {
     const Value& shown = value.is_null() ? kEmpty : value;
     const std::string_view text = value.as_string();
     if (rule.kind == Rule::Kind::kMaxBytes) {
-      if (text.size() > static_cast<std::size_t>(rule.high)) report_.add(api::too_long(path.text(), value, static_cast<int>(rule.high)));
+      if (text.size() > static_cast<std::size_t>(rule.high))
+        report_.add(api::too_long(path.text(), value, static_cast<int>(rule.high)));
     } else if (rule.kind == Rule::Kind::kOneOf) {
-      if (std::find(rule.words.begin(), rule.words.end(), text) == rule.words.end()) report_.add(api::not_supported(path.text(), shown, rule.words));
+      if (std::find(rule.words.begin(), rule.words.end(), text) == rule.words.end())
+        report_.add(api::not_supported(path.text(), shown, rule.words));
     } else if (rule.texts.empty()) {
       report_.complaints(path, shown, rule.format(text));
     } else if (!rule.format(text).empty()) {
@@ -201,9 +208,14 @@ class Run {
     if (!rule.texts.empty()) return report_.invalid(path, shown, rule.texts[0]);
     switch (rule.kind) {
       case Rule::Kind::kPositive: return report_.invalid(path, shown, "must be greater than zero");
-      case Rule::Kind::kMin: return report_.invalid(path, shown, "must be greater than or equal to " + std::to_string(rule.low));
-      case Rule::Kind::kFileMode: return report_.invalid(path, shown, "must be a number between 0 and 0777 (octal), both inclusive");
-      default: return report_.invalid(path, shown, "must be between " + std::to_string(rule.low) + " and " + std::to_string(rule.high) + ", inclusive");
+      case Rule::Kind::kMin:
+        return report_.invalid(path, shown, "must be greater than or equal to " + std::to_string(rule.low));
+      case Rule::Kind::kFileMode:
+        return report_.invalid(path, shown, "must be a number between 0 and 0777 (octal), both inclusive");
+      default:
+        return report_.invalid(
+            path, shown,
+            "must be between " + std::to_string(rule.low) + " and " + std::to_string(rule.high) + ", inclusive");
     }
   }
 
@@ -212,6 +224,8 @@ class Run {
 
 }  // namespace
 
-void run_checks(Report& report, const Path& path, const CheckBlock& block, const Value& object) { Run(report).block(path, block, object); }
+void run_checks(Report& report, const Path& path, const CheckBlock& block, const Value& object) {
+  Run(report).block(path, block, object);
+}
 
 }  // namespace berth::apiserver::validation

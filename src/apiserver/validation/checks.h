@@ -1,8 +1,8 @@
 #pragma once
-// Checks: validation as data. The files schema/*.checks (docs/formats/schema.md, "Checks") say, type by type, what a value
-// must be where upstream's rule is a pattern: required, a range, a closed set, a format, unique, one of several. They are
-// embedded in the binary and compiled once; running them allocates nothing unless something is wrong. What depends on more
-// than the value itself is code: functions that a `call(NAME)` rule or a caller in validation/ runs.
+// Checks: validation as data. The files schema/*.checks (docs/formats/schema.md, "Checks") say, type by type, what a
+// value must be where upstream's rule is a pattern: required, a range, a closed set, a format, unique, one of several.
+// They are embedded in the binary and compiled once; running them allocates nothing unless something is wrong. What
+// depends on more than the value itself is code: functions that a `call(NAME)` rule or a caller in validation/ runs.
 // Immutable once loaded; any thread.
 
 #include <memory>
@@ -27,13 +27,14 @@ class CheckSet {
  public:
   virtual ~CheckSet() = default;
   virtual const CheckBlock* find(const api::schema::Type& type) const = 0;  // null: the type has no checks
-  virtual const CheckBlock* find(std::string_view name) const = 0;     // "core.Probe"
+  virtual const CheckBlock* find(std::string_view name) const = 0;          // "core.Probe"
 };
 
 // Of the embedded files. Ends the process where one is malformed (a defect of the build).
 const CheckSet& builtin_checks();
 // For tests and for builtin_checks(). The error says file, line and what was expected.
-Result<std::unique_ptr<CheckSet>> parse_checks(const api::schema::Schema& schema, const std::vector<std::pair<std::string_view, std::string_view>>& files);
+Result<std::unique_ptr<CheckSet>> parse_checks(const api::schema::Schema& schema,
+                                               const std::vector<std::pair<std::string_view, std::string_view>>& files);
 
 // The block of that name ("core.Probe"), which must exist. Meant for a static of the caller.
 const CheckBlock& checks_of(std::string_view name);

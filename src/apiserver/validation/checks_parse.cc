@@ -1,4 +1,5 @@
-// Compiles schema/*.checks (docs/formats/schema.md, "Checks"). Two passes: first the names of all blocks, then their lines.
+// Compiles schema/*.checks (docs/formats/schema.md, "Checks"). Two passes: first the names of all blocks, then their
+// lines.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -120,7 +121,9 @@ class Parser {
   }
 
  private:
-  Error fail(std::string_view what) const { return error(Code::kInvalid, std::string(file_) + ":" + std::to_string(line_) + ": " + std::string(what)); }
+  Error fail(std::string_view what) const {
+    return error(Code::kInvalid, std::string(file_) + ":" + std::to_string(line_) + ": " + std::string(what));
+  }
 
   Status read(std::string_view file, std::string_view text, bool names_only) {
     file_ = file;
@@ -152,7 +155,8 @@ class Parser {
       return static_cast<CheckBlock*>(nullptr);
     }
     const bool plain = words.size() == 2, named = words.size() == 4 && words[2] == "of";
-    if (words[0] != "check" || (!plain && !named)) return fail("expected: package NAME as ALIAS, check TYPE, or check NAME of TYPE");
+    if (words[0] != "check" || (!plain && !named))
+      return fail("expected: package NAME as ALIAS, check TYPE, or check NAME of TYPE");
     if (alias_.empty()) return fail("the first line must be: package NAME as ALIAS");
     const std::string name = alias_ + "." + std::string(words[1]);
     if (!names_only) return checks_->find_mutable(name);
@@ -180,7 +184,8 @@ class Parser {
       }
       BERTH_ASSIGN(Written written, read_rule(line, at));
       BERTH_ASSIGN(Rule rule, compile(*block.type, field, written));
-      if ((rule.kind == Rule::Kind::kEach || rule.kind == Rule::Kind::kEachHere) && field != nullptr) field = field->element.get();
+      if ((rule.kind == Rule::Kind::kEach || rule.kind == Rule::Kind::kEachHere) && field != nullptr)
+        field = field->element.get();
       out.rules.push_back(std::move(rule));
     }
     if (out.rules.empty()) return fail("a field without a rule");
@@ -252,7 +257,8 @@ class Parser {
       rule.format = format.complaints;
       return rule;
     }
-    const auto known = std::find_if(std::begin(kRules), std::end(kRules), [&](const Known& one) { return one.name == written.name; });
+    const auto known =
+        std::find_if(std::begin(kRules), std::end(kRules), [&](const Known& one) { return one.name == written.name; });
     if (known == std::end(kRules)) return fail("unknown rule " + quoted(written.name));
     rule.kind = known->kind;
     rule.low = known->low;
@@ -317,7 +323,8 @@ class Parser {
     return block;
   }
 
-  Status fill_union(const api::schema::Type& type, const api::schema::Field* field, const Written& written, Rule& rule) const {
+  Status fill_union(const api::schema::Type& type, const api::schema::Field* field, const Written& written,
+                    Rule& rule) const {
     const api::schema::Type* owner = field != nullptr ? type_of(field) : &type;
     if (owner == nullptr) return fail("union of a field that is no object");
     // MEMBER, MEMBER>NAME-IN-THERE or MEMBER!NAME-AS-ONE-TOO-MANY.
@@ -344,7 +351,8 @@ class Parser {
 
 }  // namespace
 
-Result<std::unique_ptr<CheckSet>> parse_checks(const api::schema::Schema& schema, const std::vector<std::pair<std::string_view, std::string_view>>& files) {
+Result<std::unique_ptr<CheckSet>> parse_checks(
+    const api::schema::Schema& schema, const std::vector<std::pair<std::string_view, std::string_view>>& files) {
   return Parser(schema).parse(files);
 }
 

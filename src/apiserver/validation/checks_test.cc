@@ -33,13 +33,15 @@ class Checks : public testing::Test {
  protected:
   // What the lines below "check Thing" say of the object, one cause a line.
   std::string causes(std::string_view lines, std::string_view object) {
-    const std::string text = "package io.test.v1 as t\ncheck Part\n  key required\n  mode file-mode\ncheck Thing\n" + std::string(lines) + "\n";
+    const std::string text = "package io.test.v1 as t\ncheck Part\n  key required\n  mode file-mode\ncheck Thing\n" +
+                             std::string(lines) + "\n";
     auto checks = parse_checks(*schema_, {{"t.checks", text}});
     if (!checks.ok()) return checks.error().message;
     Report report;
     run_checks(report, "spec", *(*checks)->find("t.Thing"), json::parse(object).value());
     std::vector<std::string> found;
-    for (const Cause& cause : report.take()) found.push_back(cause.field + " | " + cause.reason + " | " + cause.message);
+    for (const Cause& cause : report.take())
+      found.push_back(cause.field + " | " + cause.reason + " | " + cause.message);
     return join(found, "\n");
   }
   std::unique_ptr<api::schema::Schema> schema_ = api::schema::parse_schema({{"t.schema", kSchema}}).value();
@@ -48,7 +50,8 @@ class Checks : public testing::Test {
 TEST_F(Checks, RequiredIsWhatGoCallsNothing) {
   EXPECT_EQ(causes("  name required", "{}"), "spec.name | FieldValueRequired | Required value");
   EXPECT_EQ(causes("  name required", R"({"name":""})"), "spec.name | FieldValueRequired | Required value");
-  EXPECT_EQ(causes("  size required:\"how big\"", R"({"size":0})"), "spec.size | FieldValueRequired | Required value: how big");
+  EXPECT_EQ(causes("  size required:\"how big\"", R"({"size":0})"),
+            "spec.size | FieldValueRequired | Required value: how big");
   // A pointer to nothing is something.
   EXPECT_EQ(causes("  label required", R"({"label":""})"), "");
   EXPECT_EQ(causes("  label required", "{}"), "spec.label | FieldValueRequired | Required value");
@@ -56,14 +59,16 @@ TEST_F(Checks, RequiredIsWhatGoCallsNothing) {
 }
 
 TEST_F(Checks, OneRuleThatFailsAsRequiredEndsTheLine) {
-  EXPECT_EQ(causes("  name required dns1123-label", R"({"name":"A"})"),
-            "spec.name | FieldValueInvalid | Invalid value: \"A\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or "
-            "'-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-            "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')");
+  EXPECT_EQ(
+      causes("  name required dns1123-label", R"({"name":"A"})"),
+      "spec.name | FieldValueInvalid | Invalid value: \"A\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or "
+      "'-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+      "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')");
   EXPECT_EQ(causes("  name required absolute-path", "{}"), "spec.name | FieldValueRequired | Required value");
   // Two lines are independent of each other.
-  EXPECT_EQ(causes("  name required\n  name absolute-path", "{}"),
-            "spec.name | FieldValueRequired | Required value\nspec.name | FieldValueInvalid | Invalid value: \"\": must be an absolute path");
+  EXPECT_EQ(
+      causes("  name required\n  name absolute-path", "{}"),
+      "spec.name | FieldValueRequired | Required value\nspec.name | FieldValueInvalid | Invalid value: \"\": must be an absolute path");
   EXPECT_EQ(causes("  name optional absolute-path", "{}"), "");
 }
 
@@ -78,24 +83,34 @@ TEST_F(Checks, ClosedSets) {
 
 TEST_F(Checks, Numbers) {
   EXPECT_EQ(causes("  size range(1,9)", R"({"size":9})"), "");
-  EXPECT_EQ(causes("  size range(1,9)", "{}"), "spec.size | FieldValueInvalid | Invalid value: 0: must be between 1 and 9, inclusive");
+  EXPECT_EQ(causes("  size range(1,9)", "{}"),
+            "spec.size | FieldValueInvalid | Invalid value: 0: must be between 1 and 9, inclusive");
   EXPECT_EQ(causes("  limit range(1,9)", "{}"), "");
-  EXPECT_EQ(causes("  limit min(0)", R"({"limit":-1})"), "spec.limit | FieldValueInvalid | Invalid value: -1: must be greater than or equal to 0");
-  EXPECT_EQ(causes("  limit positive", R"({"limit":0})"), "spec.limit | FieldValueInvalid | Invalid value: 0: must be greater than zero");
-  EXPECT_EQ(causes("  limit positive:\"must be more\"", R"({"limit":0})"), "spec.limit | FieldValueInvalid | Invalid value: 0: must be more");
-  EXPECT_EQ(causes("  amount quantity-positive", R"({"amount":"0"})"), "spec.amount | FieldValueInvalid | Invalid value: \"0\": must be greater than zero");
+  EXPECT_EQ(causes("  limit min(0)", R"({"limit":-1})"),
+            "spec.limit | FieldValueInvalid | Invalid value: -1: must be greater than or equal to 0");
+  EXPECT_EQ(causes("  limit positive", R"({"limit":0})"),
+            "spec.limit | FieldValueInvalid | Invalid value: 0: must be greater than zero");
+  EXPECT_EQ(causes("  limit positive:\"must be more\"", R"({"limit":0})"),
+            "spec.limit | FieldValueInvalid | Invalid value: 0: must be more");
+  EXPECT_EQ(causes("  amount quantity-positive", R"({"amount":"0"})"),
+            "spec.amount | FieldValueInvalid | Invalid value: \"0\": must be greater than zero");
   EXPECT_EQ(causes("  amount quantity-min0", R"({"amount":"-1"})"),
             "spec.amount | FieldValueInvalid | Invalid value: \"-1\": must be greater than or equal to 0");
-  EXPECT_EQ(causes("  port port-or-name", R"({"port":0})"), "spec.port | FieldValueInvalid | Invalid value: 0: must be between 1 and 65535, inclusive");
+  EXPECT_EQ(causes("  port port-or-name", R"({"port":0})"),
+            "spec.port | FieldValueInvalid | Invalid value: 0: must be between 1 and 65535, inclusive");
 }
 
 TEST_F(Checks, ListsAndMaps) {
-  EXPECT_EQ(causes("  parts into", R"({"parts":[{"key":"a"},{"mode":512}]})"),
-            "spec.parts[1].key | FieldValueRequired | Required value\n"
-            "spec.parts[1].mode | FieldValueInvalid | Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive");
-  EXPECT_EQ(causes("  parts unique(key)", R"({"parts":[{"key":"a"},{},{},{"key":"a"}]})"), "spec.parts[3].key | FieldValueDuplicate | Duplicate value: \"a\"");
-  EXPECT_EQ(causes("  tags unique", R"({"tags":["a","b","a"]})"), "spec.tags[2] | FieldValueDuplicate | Duplicate value: \"a\"");
-  EXPECT_EQ(causes("  tags max-items(1)", R"({"tags":["a","b"]})"), "spec.tags | FieldValueTooMany | Too many: 2: must have at most 1 item");
+  EXPECT_EQ(
+      causes("  parts into", R"({"parts":[{"key":"a"},{"mode":512}]})"),
+      "spec.parts[1].key | FieldValueRequired | Required value\n"
+      "spec.parts[1].mode | FieldValueInvalid | Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive");
+  EXPECT_EQ(causes("  parts unique(key)", R"({"parts":[{"key":"a"},{},{},{"key":"a"}]})"),
+            "spec.parts[3].key | FieldValueDuplicate | Duplicate value: \"a\"");
+  EXPECT_EQ(causes("  tags unique", R"({"tags":["a","b","a"]})"),
+            "spec.tags[2] | FieldValueDuplicate | Duplicate value: \"a\"");
+  EXPECT_EQ(causes("  tags max-items(1)", R"({"tags":["a","b"]})"),
+            "spec.tags | FieldValueTooMany | Too many: 2: must have at most 1 item");
   EXPECT_EQ(causes("  tags each oneof(a)", R"({"tags":["a","b"]})"),
             "spec.tags[1] | FieldValueNotSupported | Unsupported value: \"b\": supported values: \"a\"");
   EXPECT_EQ(causes("  tags each-here oneof(a)", R"({"tags":["a","b"]})"),
@@ -112,7 +127,8 @@ TEST_F(Checks, OneOfSeveralMembers) {
   EXPECT_EQ(causes(line, "{}"), "spec | FieldValueRequired | Required value: one or two");
   EXPECT_EQ(causes(line, R"({"two":{"key":"a"}})"), "");
   // The first is looked into, under its other name; the second is one too many.
-  EXPECT_EQ(causes(line, R"({"one":{},"two":{}})"), "spec.uno.key | FieldValueRequired | Required value\nspec.due | FieldValueForbidden | Forbidden: only one");
+  EXPECT_EQ(causes(line, R"({"one":{},"two":{}})"),
+            "spec.uno.key | FieldValueRequired | Required value\nspec.due | FieldValueForbidden | Forbidden: only one");
 }
 
 TEST_F(Checks, MistakesAreToldByLine) {

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t kMaxConfigBytes = 1024 * 1024;
 
-void validate_frozen(Report& report, const Value& before, const Value& after, std::initializer_list<const char*> fields) {
+void validate_frozen(Report& report, const Value& before, const Value& after,
+                     std::initializer_list<const char*> fields) {
   if (!before["immutable"].as_bool()) return;
   if (!after["immutable"].as_bool()) report.forbidden("immutable", "field is immutable when `immutable` is set");
   for (const char* field : fields) {
@@ -27,7 +28,8 @@ void validate_config_map(Report& report, const Value& object) {
   std::size_t bytes = 0;
   for (auto [key, value] : object["data"].entries()) {
     report.complaints(at_key("data", key), key, is_config_key(key));
-    if (object["binaryData"].contains(key)) report.invalid(at_key("data", key), key, "duplicate of key present in binaryData");
+    if (object["binaryData"].contains(key))
+      report.invalid(at_key("data", key), key, "duplicate of key present in binaryData");
     bytes += value.as_string().size();
   }
   for (auto [key, value] : object["binaryData"].entries()) {
@@ -63,7 +65,8 @@ void validate_secret(Report& report, const Value& object) {
     need(key);
     if (data.contains(key)) {
       Result<std::string> text = base64_decode(data[key].as_string());
-      if (!text.ok() || !json::parse(*text).ok()) report.invalid_shown(at_key("data", key), "\"<secret contents redacted>\"", "invalid JSON");
+      if (!text.ok() || !json::parse(*text).ok())
+        report.invalid_shown(at_key("data", key), "\"<secret contents redacted>\"", "invalid JSON");
     }
   } else if (type == "kubernetes.io/basic-auth") {
     if (!data.contains("username") && !data.contains("password")) {
@@ -95,7 +98,9 @@ void check_tolerations(Report& report, const Path& path, const Value& toleration
   for (std::size_t i = 1; i < tolerations.size(); ++i) {
     const auto end = tolerations.begin() + static_cast<std::ptrdiff_t>(i);
     if (std::find(tolerations.begin(), end, tolerations[i]) == end) continue;
-    report.add(Cause{"FieldValueDuplicate", "Duplicate value: " + shown_as_go(tolerations[i], "io.k8s.api.core.v1.Toleration"), path.at(i).text()});
+    report.add(Cause{"FieldValueDuplicate",
+                     "Duplicate value: " + shown_as_go(tolerations[i], "io.k8s.api.core.v1.Toleration"),
+                     path.at(i).text()});
   }
 }
 
@@ -106,15 +111,18 @@ void check_taints(Report& report, const Path& path, const Value& taints) {
   for (std::size_t i = 0; i < taints.size(); ++i) {
     const Value& taint = taints[i];
     const Path here = path.at(i);
-    const std::string_view key = taint["key"].as_string(), value = taint["value"].as_string(), effect = taint["effect"].as_string();
+    const std::string_view key = taint["key"].as_string(), value = taint["value"].as_string(),
+                           effect = taint["effect"].as_string();
     report.complaints(here / "key", key, is_qualified_name(key));
-    if (const auto complaints = is_label_value(value); !complaints.empty()) report.invalid(here / "value", value, join(complaints, ";"));
+    if (const auto complaints = is_label_value(value); !complaints.empty())
+      report.invalid(here / "value", value, join(complaints, ";"));
     report.one_of(here / "effect", taint["effect"], {"NoSchedule", "PreferNoSchedule", "NoExecute"}, true);
     if (seen.emplace(effect, key).second) continue;
     const Value& added = taint["timeAdded"];
     report.add(Cause{"FieldValueDuplicate",
-                     "Duplicate value: {\"Key\":" + quoted(key) + ",\"Value\":" + quoted(value) + ",\"Effect\":" + quoted(effect) +
-                         ",\"TimeAdded\":" + json::encode(added) + "}: taints must be unique by key and effect pair",
+                     "Duplicate value: {\"Key\":" + quoted(key) + ",\"Value\":" + quoted(value) +
+                         ",\"Effect\":" + quoted(effect) + ",\"TimeAdded\":" + json::encode(added) +
+                         "}: taints must be unique by key and effect pair",
                      here.text()});
   }
 }
@@ -132,13 +140,14 @@ void check_pod_networks(Report& report, const Value& networks) {
     std::size_t bad = 0;
     while (is_legacy_cidr(networks[bad].as_string()).empty()) ++bad;
     report.add(Cause{"InternalError",
-                     "Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[" + std::to_string(bad) +
-                         "]: <nil> (invalid CIDR address: " + networks[bad].str() + ")",
+                     "Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[" +
+                         std::to_string(bad) + "]: <nil> (invalid CIDR address: " + networks[bad].str() + ")",
                      path.text()});
     return report.invalid(path, networks, "may specify no more than one CIDR for each IP family");
   }
   auto six = [&](std::size_t i) { return networks[i].as_string().find(':') != std::string_view::npos; };
-  if (networks.size() > 2 || six(0) == six(1)) report.invalid(path, networks, "may specify no more than one CIDR for each IP family");
+  if (networks.size() > 2 || six(0) == six(1))
+    report.invalid(path, networks, "may specify no more than one CIDR for each IP family");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Containers of a pod: init containers, ordinary and ephemeral ones. Formats and closed sets are in schema/core.v1.checks.
+// Containers of a pod: init containers, ordinary and ephemeral ones. Formats and closed sets are in
+// schema/core.v1.checks.
 #include <algorithm>
 #include <set>
 #include <string>
@@ -34,12 +35,14 @@ void check_hook(Report& report, const Path& path, const Value& hook, const Value
   static const CheckBlock& kHook = checks_of("core.LifecycleHandler");
   if (!hook.is_object()) return;
   run_checks(report, path, kHook, hook);
-  const bool only_sleeps = hook["sleep"].is_object() && hook["exec"].is_null() && hook["httpGet"].is_null() && hook["tcpSocket"].is_null();
+  const bool only_sleeps =
+      hook["sleep"].is_object() && hook["exec"].is_null() && hook["httpGet"].is_null() && hook["tcpSocket"].is_null();
   if (!only_sleeps || grace.is_null()) return;
   const std::int64_t seconds = hook["sleep"]["seconds"].as_int();
   if (seconds >= 0 && seconds <= grace.as_int()) return;
-  report.invalid(path / "sleep", static_cast<long>(seconds),
-                 "must be non-negative and less than terminationGracePeriodSeconds (" + std::to_string(grace.as_int()) + ")");
+  report.invalid(
+      path / "sleep", static_cast<long>(seconds),
+      "must be non-negative and less than terminationGracePeriodSeconds (" + std::to_string(grace.as_int()) + ")");
 }
 
 void check_lifecycle(Report& report, const Path& path, const Value& container, const PodScope& scope) {
@@ -84,7 +87,8 @@ class HostPorts {
     for (const Value& port : container["ports"]) {
       const Path here = ports.at(index++);
       if (port["hostPort"].as_int() == 0) continue;
-      std::string key = port["protocol"].str() + "/" + port["hostIP"].str() + "/" + std::to_string(port["hostPort"].as_int());
+      std::string key =
+          port["protocol"].str() + "/" + port["hostIP"].str() + "/" + std::to_string(port["hostPort"].as_int());
       if (taken_.insert(key).second) continue;
       report_.duplicate(here / "hostPort", key);
     }
@@ -98,8 +102,8 @@ class HostPorts {
 // --- Environment
 
 void check_env_source(Report& report, const Path& path, const Value& entry, const PodScope& scope) {
-  static const CheckBlock &kConfigMap = checks_of("core.ConfigMapKeySelector"), &kSecret = checks_of("core.SecretKeySelector"),
-                          &kFile = checks_of("core.FileKeySelector");
+  static const CheckBlock &kConfigMap = checks_of("core.ConfigMapKeySelector"),
+                          &kSecret = checks_of("core.SecretKeySelector"), &kFile = checks_of("core.FileKeySelector");
   const Value& from = entry["valueFrom"];
   if (!from.is_object()) return;
   int sources = 0;
@@ -123,10 +127,13 @@ void check_env_source(Report& report, const Path& path, const Value& entry, cons
     ++sources;
     const Path here = path / "fileKeyRef";
     run_checks(report, here, kFile, ref);
-    if (scope.volume(ref["volumeName"].as_string()) == nullptr) report.not_found(here / "volumeName", ref["volumeName"].as_string());
+    if (scope.volume(ref["volumeName"].as_string()) == nullptr)
+      report.not_found(here / "volumeName", ref["volumeName"].as_string());
   }
   if (sources == 0) {
-    report.invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
+    report.invalid(
+        path, "",
+        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
   } else if (!entry["value"].as_string().empty()) {
     report.invalid(path, "", "may not be specified when `value` is not empty");
   } else if (sources > 1) {
@@ -182,7 +189,8 @@ void check_mount_modes(Report& report, const Path& path, const Value& mount, con
     return report.not_supported(here, recursive, {"Disabled", "Enabled", "IfPossible"});
   }
   if (!mount["readOnly"].as_bool()) report.forbidden(here, "may only be specified when readOnly is true");
-  if (!propagation.is_null() && mode != "None") report.forbidden(here, "may only be specified when mountPropagation is None or not specified");
+  if (!propagation.is_null() && mode != "None")
+    report.forbidden(here, "may only be specified when mountPropagation is None or not specified");
 }
 
 // Upstream reports paths and modes at the list, without the mount's index.
@@ -197,12 +205,15 @@ void check_mounts(Report& report, const Path& path, const Value& container, cons
     if (scope.volume(name) == nullptr) report.not_found(here / "name", name);
     if (target.empty()) report.required(here / "mountPath");
     if (!paths.insert(target).second) report.invalid(here / "mountPath", target, "must be unique");
-    if (has_member(devices, "name", name)) report.invalid(here / "name", name, "must not already exist in volumeDevices");
-    if (has_member(devices, "devicePath", target)) report.invalid(here / "mountPath", target, "must not already exist as a path in volumeDevices");
+    if (has_member(devices, "name", name))
+      report.invalid(here / "name", name, "must not already exist in volumeDevices");
+    if (has_member(devices, "devicePath", target))
+      report.invalid(here / "mountPath", target, "must not already exist as a path in volumeDevices");
     const Value &sub = mount["subPath"], &expression = mount["subPathExpr"];
     if (!sub.as_string().empty()) report.complaints(path / "subPath", sub, is_relative_path(sub.as_string()));
     if (!expression.as_string().empty()) {
-      if (!sub.as_string().empty()) report.invalid(here / "subPathExpr", expression, "subPathExpr and subPath are mutually exclusive");
+      if (!sub.as_string().empty())
+        report.invalid(here / "subPathExpr", expression, "subPathExpr and subPath are mutually exclusive");
       report.complaints(path / "subPathExpr", expression, is_relative_path(expression.as_string()));
     }
     check_mount_modes(report, path, mount, container);
@@ -222,7 +233,8 @@ void check_devices(Report& report, const Path& path, const Value& container, con
     if (volume == nullptr) {
       report.not_found(here / "name", name);
     } else if ((*volume)["persistentVolumeClaim"].is_null() && (*volume)["ephemeral"].is_null()) {
-      report.invalid(here / "name", name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
+      report.invalid(here / "name", name,
+                     "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
     }
     if (target.empty()) report.required(here / "devicePath");
     if (paths.contains(target)) report.invalid(here / "devicePath", target, "must be unique");
@@ -232,7 +244,8 @@ void check_devices(Report& report, const Path& path, const Value& container, con
       paths.insert(target);
     }
     if (has_member(mounts, "name", name)) report.invalid(here / "name", name, "must not already exist in volumeMounts");
-    if (has_member(mounts, "mountPath", target)) report.invalid(here / "devicePath", target, "must not already exist as a path in volumeMounts");
+    if (has_member(mounts, "mountPath", target))
+      report.invalid(here / "devicePath", target, "must not already exist as a path in volumeMounts");
   }
 }
 
@@ -257,13 +270,15 @@ void check_restart_policy(Report& report, const Path& path, const Value& contain
   static const CheckBlock& kRule = checks_of("core.ContainerRestartRule");
   const Value &policy = container["restartPolicy"], &rules = container["restartPolicyRules"];
   if (policy.is_null()) {
-    if (!rules.empty()) report.required(path / "restartPolicy", "must specify restartPolicy when restart rules are used");
+    if (!rules.empty())
+      report.required(path / "restartPolicy", "must specify restartPolicy when restart rules are used");
     if (init) return;
   } else if (policy.as_string() != "Always" && policy.as_string() != "Never" && policy.as_string() != "OnFailure") {
     report.not_supported(path / "restartPolicy", policy, {"Always", "Never", "OnFailure"});
   }
   const Path here = path / "restartPolicyRules";
-  if (rules.size() > kMostRestartRules) report.add(api::too_many(here.text(), static_cast<int>(rules.size()), static_cast<int>(kMostRestartRules)));
+  if (rules.size() > kMostRestartRules)
+    report.add(api::too_many(here.text(), static_cast<int>(rules.size()), static_cast<int>(kMostRestartRules)));
   std::size_t index = 0;
   for (const Value& rule : rules) run_checks(report, here.at(index++), kRule, rule);
 }
@@ -274,7 +289,8 @@ void check_image(Report& report, const Path& path, const Value& container, const
   const std::string_view image = container["image"].as_string();
   if (image.empty()) report.required(path / "image");
   // Templates have always been allowed to hold images that are filled in later.
-  if (scope.is_pod() && trim(image) != image) report.invalid(path / "image", image, "must not have leading or trailing whitespace");
+  if (scope.is_pod() && trim(image) != image)
+    report.invalid(path / "image", image, "must not have leading or trailing whitespace");
 }
 
 void check_common(Report& report, const Path& path, const Value& container, const PodScope& scope) {
@@ -284,7 +300,8 @@ void check_common(Report& report, const Path& path, const Value& container, cons
     report.complaints(path / "name", container["name"], is_dns1123_label(container["name"].as_string()));
   }
   check_image(report, path, container, scope);
-  report.one_of(path / "terminationMessagePolicy", container["terminationMessagePolicy"], {"File", "FallbackToLogsOnError"}, true);
+  report.one_of(path / "terminationMessagePolicy", container["terminationMessagePolicy"],
+                {"File", "FallbackToLogsOnError"}, true);
   check_ports(report, path / "ports", container["ports"]);
   check_env(report, path / "env", container["env"], scope);
   check_env_from(report, path / "envFrom", container["envFrom"]);
@@ -306,15 +323,19 @@ void check_plain_init(Report& report, const Path& path, const Value& container) 
   for (const Value& policy : container["resizePolicy"]) {
     const Path here = policies.at(index++);
     if (policy["restartPolicy"].as_string() != "RestartContainer") continue;
-    report.invalid(here / "restartPolicy", policy["restartPolicy"], "must not be set to 'RestartContainer' for non-sidecar initContainers");
+    report.invalid(here / "restartPolicy", policy["restartPolicy"],
+                   "must not be set to 'RestartContainer' for non-sidecar initContainers");
   }
 }
 
-void check_ephemeral(Report& report, const Path& path, const Value& container, const std::set<std::string_view>& targets) {
-  if (const std::string_view target = container["targetContainerName"].as_string(); !target.empty() && !targets.contains(target)) {
+void check_ephemeral(Report& report, const Path& path, const Value& container,
+                     const std::set<std::string_view>& targets) {
+  if (const std::string_view target = container["targetContainerName"].as_string();
+      !target.empty() && !targets.contains(target)) {
     report.not_found(path / "targetContainerName", target);
   }
-  for (const char* field : {"ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy", "restartPolicy", "restartPolicyRules"}) {
+  for (const char* field : {"ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy",
+                            "restartPolicy", "restartPolicyRules"}) {
     if (!container[field].is_null()) report.forbidden(path / field, kNotEphemeral);
   }
   if (!container["resources"].empty()) report.forbidden(path / "resources", kNotEphemeral);
@@ -370,7 +391,8 @@ void check_init_list(Report& report, const Path& path, const Value& containers, 
     const Path here = path.at(index++);
     check_common(report, here, container, scope);
     check_restart_policy(report, here, container, true);
-    if (const std::string_view name = container["name"].as_string(); !name.empty() || names.has(name)) names.add(here, container);
+    if (const std::string_view name = container["name"].as_string(); !name.empty() || names.has(name))
+      names.add(here, container);
     // They run one after the other: only their own ports can clash. Upstream counts from the first container.
     HostPorts host_ports(report);
     const Path first = path.at(0);
@@ -405,7 +427,8 @@ void check_ephemeral_list(Report& report, const Path& path, const Value& contain
 }  // namespace
 
 void check_http_headers(Report& report, const Path& path, const Value& headers) {
-  for (const Value& header : headers) report.complaints(path, header["name"].as_string(), is_http_header_name(header["name"].as_string()));
+  for (const Value& header : headers)
+    report.complaints(path, header["name"].as_string(), is_http_header_name(header["name"].as_string()));
 }
 
 void validate_containers(Report& report, const Path& path, const PodScope& scope) {

@@ -14,14 +14,18 @@ void check_fully_qualified(Report& report, const Path& path, const Value& name) 
   std::string_view text = name.as_string();
   if (text.empty()) return report.required(path);
   if (text.ends_with('.')) text.remove_suffix(1);
-  if (const auto complaints = is_dns1123_subdomain(text); !complaints.empty()) return report.invalid(path, text, join(complaints, ","));
-  if (text.find('.') == std::string_view::npos) return report.invalid(path, text, "should be a domain with at least two segments separated by dots");
+  if (const auto complaints = is_dns1123_subdomain(text); !complaints.empty())
+    return report.invalid(path, text, join(complaints, ","));
+  if (text.find('.') == std::string_view::npos)
+    return report.invalid(path, text, "should be a domain with at least two segments separated by dots");
   for (std::string_view label : split(text, '.')) {
-    if (const auto complaints = is_dns1123_label(label); !complaints.empty()) return report.invalid(path, label, join(complaints, ","));
+    if (const auto complaints = is_dns1123_label(label); !complaints.empty())
+      return report.invalid(path, label, join(complaints, ","));
   }
 }
 
-void check_slice_address(Report& report, const Path& list, const Path& path, std::string_view type, const Value& address) {
+void check_slice_address(Report& report, const Path& list, const Path& path, std::string_view type,
+                         const Value& address) {
   if (type == "FQDN") return check_fully_qualified(report, path, address);
   if (type != "IPv4" && type != "IPv6") return;
   const auto complaints = is_legacy_ip(address.as_string());
@@ -63,7 +67,8 @@ void check_endpoint_ip(Report& report, const Path& path, const Value& address) {
 }
 
 void check_endpoint_subset(Report& report, const Path& path, const Value& subset) {
-  if (subset["addresses"].empty() && subset["notReadyAddresses"].empty()) report.required(path, "must specify `addresses` or `notReadyAddresses`");
+  if (subset["addresses"].empty() && subset["notReadyAddresses"].empty())
+    report.required(path, "must specify `addresses` or `notReadyAddresses`");
   if (subset["ports"].size() < 2) return;
   const Path ports = path / "ports";
   for (std::size_t i = 0; i < subset["ports"].size(); ++i) {
@@ -98,10 +103,13 @@ void validate_slice_endpoints(Report& report, const Value& old, const Value& sli
     std::size_t at = 0;
     for (const Value& address : list) {
       const Path element = addresses.at(at++);
-      if (type == "FQDN" || !had.contains(address.as_string())) check_slice_address(report, addresses, element, type, address);
+      if (type == "FQDN" || !had.contains(address.as_string()))
+        check_slice_address(report, addresses, element, type, address);
     }
-    if (const Value& node = endpoint["nodeName"]; !node.is_null()) report.complaints(here / "nodeName", node, is_dns1123_subdomain(node.as_string()));
-    if (const Value& host = endpoint["hostname"]; !host.is_null()) report.complaints(here / "hostname", host, is_dns1123_label(host.as_string()));
+    if (const Value& node = endpoint["nodeName"]; !node.is_null())
+      report.complaints(here / "nodeName", node, is_dns1123_subdomain(node.as_string()));
+    if (const Value& host = endpoint["hostname"]; !host.is_null())
+      report.complaints(here / "hostname", host, is_dns1123_label(host.as_string()));
     if (endpoint["hints"].is_object()) check_hints(report, here, endpoint);
   }
 }
@@ -121,7 +129,8 @@ void check_slice_ports(Report& report, const Path& path, const Value& ports) {
     if (!names.insert(name).second) report.duplicate(here / "name", name);
     if (port["protocol"].is_null()) {
       report.required(here / "protocol");
-    } else if (const std::string_view protocol = port["protocol"].as_string(); protocol != "TCP" && protocol != "UDP" && protocol != "SCTP") {
+    } else if (const std::string_view protocol = port["protocol"].as_string();
+               protocol != "TCP" && protocol != "UDP" && protocol != "SCTP") {
       report.not_supported(here / "protocol", protocol, {"SCTP", "TCP", "UDP"});
     }
     if (const Value& application = port["appProtocol"]; !application.is_null()) {

@@ -1,5 +1,5 @@
-// Events: the old form is barely looked at; the form of events.k8s.io is held to its rules. Both are one object, whose causes name the
-// fields of the core form.
+// Events: the old form is barely looked at; the form of events.k8s.io is held to its rules. Both are one object, whose
+// causes name the fields of the core form.
 #include "apiserver/validation/go_value.h"
 #include "apiserver/validation/report.h"
 #include "apiserver/validation/validation.h"
@@ -16,7 +16,8 @@ struct Event {
 };
 
 void check_length(Report& report, const char* field, const Value& text, std::size_t most) {
-  if (text.as_string().size() > most) report.invalid(field, "", "can have at most " + std::to_string(most) + " characters");
+  if (text.as_string().size() > most)
+    report.invalid(field, "", "can have at most " + std::to_string(most) + " characters");
 }
 
 void check_reporter(Report& report, const Event& event) {
@@ -37,7 +38,8 @@ void check_plain(Report& report, const Event& event) {
   const std::string_view own = event.object["metadata"]["namespace"].as_string();
   const std::string_view about = event("involvedObject", "regarding")["namespace"].as_string();
   const bool timed = !event.object["eventTime"].is_null();
-  bool fits = about.empty() ? own.empty() || own == "default" || (timed && own == "kube-system") : timed || own == about;
+  bool fits =
+      about.empty() ? own.empty() || own == "default" || (timed && own == "kube-system") : timed || own == about;
   if (!fits) report.invalid("involvedObject.namespace", about, "does not match event.namespace");
   if (timed) check_reporter(report, event);
 }
@@ -59,13 +61,15 @@ void validate_new_event(Report& report, const Value& object) {
   if (object["eventTime"].is_null()) report.required("eventTime");
   const std::string type = object["type"].str();
   if (type != "Normal" && type != "Warning") report.invalid("type", "", "has invalid value: " + type);
-  constexpr std::pair<const char*, const char*> kUnset[] = {
-      {"deprecatedFirstTimestamp", "firstTimestamp"}, {"deprecatedLastTimestamp", "lastTimestamp"}, {"deprecatedCount", "count"}};
+  constexpr std::pair<const char*, const char*> kUnset[] = {{"deprecatedFirstTimestamp", "firstTimestamp"},
+                                                            {"deprecatedLastTimestamp", "lastTimestamp"},
+                                                            {"deprecatedCount", "count"}};
   for (auto [field, named] : kUnset) {
     if (!object[field].is_null() && object[field] != Value(0)) report.invalid(named, "", "needs to be unset");
   }
   const Value& source = object["deprecatedSource"];
-  if (!source["component"].as_string().empty() || !source["host"].as_string().empty()) report.invalid("source", "", "needs to be unset");
+  if (!source["component"].as_string().empty() || !source["host"].as_string().empty())
+    report.invalid("source", "", "needs to be unset");
 }
 
 void validate_event_update(Report& report, const Value& before, const Value& after) {
@@ -82,20 +86,27 @@ void validate_new_event_update(Report& report, const Value& before, const Value&
     const char *field, *named;
     std::string_view type;
   };
-  for (const auto& [field, named, type] : {Part{"regarding", "involvedObject", kReference}, Part{"related", "related", kReference},
-                                           Part{"deprecatedSource", "source", "io.k8s.api.core.v1.EventSource"}}) {
+  for (const auto& [field, named, type] :
+       {Part{"regarding", "involvedObject", kReference}, Part{"related", "related", kReference},
+        Part{"deprecatedSource", "source", "io.k8s.api.core.v1.EventSource"}}) {
     if (before[field] != after[field]) report.invalid_shown(named, shown_as_go(after[field], type), kImmutable);
   }
-  constexpr std::pair<const char*, const char*> kTexts[] = {
-      {"reason", "reason"}, {"note", "message"}, {"type", "type"}, {"action", "action"}, {"reportingController", "reportingController"},
-      {"reportingInstance", "reportingInstance"}};
+  constexpr std::pair<const char*, const char*> kTexts[] = {{"reason", "reason"},
+                                                            {"note", "message"},
+                                                            {"type", "type"},
+                                                            {"action", "action"},
+                                                            {"reportingController", "reportingController"},
+                                                            {"reportingInstance", "reportingInstance"}};
   for (auto [field, named] : kTexts) {
-    if (before[field].as_string() != after[field].as_string()) report.invalid(named, after[field].as_string(), kImmutable);
+    if (before[field].as_string() != after[field].as_string())
+      report.invalid(named, after[field].as_string(), kImmutable);
   }
-  constexpr std::pair<const char*, const char*> kTimes[] = {
-      {"deprecatedFirstTimestamp", "firstTimestamp"}, {"deprecatedLastTimestamp", "lastTimestamp"}, {"eventTime", "eventTime"}};
+  constexpr std::pair<const char*, const char*> kTimes[] = {{"deprecatedFirstTimestamp", "firstTimestamp"},
+                                                            {"deprecatedLastTimestamp", "lastTimestamp"},
+                                                            {"eventTime", "eventTime"}};
   for (auto [field, named] : kTimes) validate_immutable(report, named, before[field], after[field]);
-  if (const std::int64_t count = after["deprecatedCount"].as_int(); count != before["deprecatedCount"].as_int()) report.invalid("count", Value(count), kImmutable);
+  if (const std::int64_t count = after["deprecatedCount"].as_int(); count != before["deprecatedCount"].as_int())
+    report.invalid("count", Value(count), kImmutable);
 }
 
 }  // namespace berth::apiserver::validation

@@ -1,6 +1,7 @@
 #pragma once
-// How upstream shows a value that is not just text or a number in the words of a cause: since 1.36 as JSON, of its internal
-// types (Go's field names, everything written) or, for label selectors, of the type that clients see. Internal to validation/.
+// How upstream shows a value that is not just text or a number in the words of a cause: since 1.36 as JSON, of its
+// internal types (Go's field names, everything written) or, for label selectors, of the type that clients see. Internal
+// to validation/.
 
 #include <string>
 #include <string_view>

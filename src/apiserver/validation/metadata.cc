@@ -59,12 +59,13 @@ void validate_owner_references(Report& report, const Path& path, const Value& re
     for (const char* field : {"kind", "name", "uid"}) {
       if (reference[field].as_string().empty()) report.invalid(path / field, "", "must not be empty");
     }
-    if (version == "v1" && reference["kind"].as_string() == "Event") report.invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner");
+    if (version == "v1" && reference["kind"].as_string() == "Event")
+      report.invalid(path, reference, "/v1, Kind=Event is disallowed from being an owner");
     if (!reference["controller"].as_bool()) continue;
     if (!controller.empty()) {
       report.invalid_shown(path, shown_references(references),
-                     "Only one reference can have Controller set to true. Found \"true\" in references for " + controller + " and " +
-                         reference["kind"].str() + "/" + reference["name"].str());
+                           "Only one reference can have Controller set to true. Found \"true\" in references for " +
+                               controller + " and " + reference["kind"].str() + "/" + reference["name"].str());
     }
     controller = reference["kind"].str() + "/" + reference["name"].str();
   }
@@ -82,7 +83,8 @@ void validate_finalizers(Report& report, const Path& path, const Value& finalize
     const Path here = path.at(index++);
     if (rule != NameRule::kPathSegment) validate_finalizer_name(report, here, name);
   }
-  if (orphan && foreground) report.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
+  if (orphan && foreground)
+    report.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
 }
 
 }  // namespace
@@ -160,11 +162,15 @@ void validate_metadata_update(Report& report, const Value& before, const Value& 
       if (!had.contains(finalizer.as_string())) added.push_back(quoted(finalizer.as_string()));
     }
     if (!added.empty()) {
-      report.forbidden(path + ".finalizers", "no new finalizers can be added if the object is being deleted, found new finalizers []string{" + join(added, ", ") + "}");
+      report.forbidden(path + ".finalizers",
+                       "no new finalizers can be added if the object is being deleted, found new finalizers []string{" +
+                           join(added, ", ") + "}");
     }
   }
-  if (after["generation"].as_int() < before["generation"].as_int()) report.invalid(path + ".generation", after["generation"], "must not be decremented");
-  for (const char* field : {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"}) {
+  if (after["generation"].as_int() < before["generation"].as_int())
+    report.invalid(path + ".generation", after["generation"], "must not be decremented");
+  for (const char* field :
+       {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"}) {
     validate_immutable(report, path + "." + field, before[field], after[field]);
   }
   validate_owner_references(report, path + ".ownerReferences", after["ownerReferences"]);
@@ -185,7 +191,8 @@ void validate_label_selector(Report& report, const Path& path, const Value& sele
     } else if (op != "In" && op != "NotIn" && op != "Exists" && op != "DoesNotExist") {
       report.invalid(here / "operator", op, "not a valid selector operator");
     }
-    report.complaints(here / "key", expression["key"].is_null() ? kEmpty : expression["key"], is_qualified_name(expression["key"].as_string()));
+    report.complaints(here / "key", expression["key"].is_null() ? kEmpty : expression["key"],
+                      is_qualified_name(expression["key"].as_string()));
     std::size_t value_index = 0;
     for (const Value& value : expression["values"]) {
       report.complaints(values.at(value_index++), value, is_label_value(value.as_string()));

@@ -104,13 +104,15 @@ std::vector<std::string> is_qualified_name(std::string_view text) {
   std::string_view name = text;
   if (parts.found) {
     if (parts.after.find('/') != std::string_view::npos) {
-      return {"a valid label key " + std::string(kNamePartText) + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"};
+      return {"a valid label key " + std::string(kNamePartText) +
+              " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"};
     }
     name = parts.after;
     if (parts.before.empty()) {
       out.emplace_back("prefix part must be non-empty");
     } else {
-      for (const std::string& text_of_prefix : is_dns1123_subdomain(parts.before)) out.push_back("prefix part " + text_of_prefix);
+      for (const std::string& text_of_prefix : is_dns1123_subdomain(parts.before))
+        out.push_back("prefix part " + text_of_prefix);
     }
   }
   if (name.empty()) {
@@ -134,10 +136,12 @@ std::vector<std::string> is_port_name(std::string_view text) {
   auto allowed = [](char c) { return is_lower_alnum(c) || c == '-'; };
   auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
   if (text.size() > 15) out.push_back(too_long(15));
-  if (text.empty() || !std::all_of(text.begin(), text.end(), allowed)) out.emplace_back("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+  if (text.empty() || !std::all_of(text.begin(), text.end(), allowed))
+    out.emplace_back("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
   if (std::none_of(text.begin(), text.end(), is_letter)) out.emplace_back("must contain at least one letter (a-z)");
   if (text.find("--") != std::string_view::npos) out.emplace_back("must not contain consecutive hyphens");
-  if (!text.empty() && (text.front() == '-' || text.back() == '-')) out.emplace_back("must not begin or end with a hyphen");
+  if (!text.empty() && (text.front() == '-' || text.back() == '-'))
+    out.emplace_back("must not begin or end with a hyphen");
   return out;
 }
 
@@ -151,7 +155,8 @@ std::vector<std::string> is_env_name(std::string_view text) {
 std::vector<std::string> is_config_key(std::string_view text) {
   std::vector<std::string> out;
   if (text.size() > 253) out.push_back(too_long(253));
-  bool good = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; });
+  bool good = !text.empty() && std::all_of(text.begin(), text.end(),
+                                           [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; });
   if (!good) out.emplace_back(kConfigKeyText);
   if (text == ".") {
     out.emplace_back("must not be '.'");

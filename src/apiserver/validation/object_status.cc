@@ -13,7 +13,9 @@
 namespace berth::apiserver::validation {
 namespace {
 
-bool contains(const Value& list, const Value& wanted) { return std::find(list.begin(), list.end(), wanted) != list.end(); }
+bool contains(const Value& list, const Value& wanted) {
+  return std::find(list.begin(), list.end(), wanted) != list.end();
+}
 
 // --- Pods
 
@@ -44,7 +46,8 @@ void check_claim_statuses(Report& report, const Value& pod) {
     const Path here = root.at(index++);
     const std::string_view name = status["name"].as_string();
     const Value& claims = pod["spec"]["resourceClaims"];
-    const bool known = std::any_of(claims.begin(), claims.end(), [&](const Value& claim) { return claim["name"].as_string() == name; });
+    const bool known = std::any_of(claims.begin(), claims.end(),
+                                   [&](const Value& claim) { return claim["name"].as_string() == name; });
     if (!known) report.invalid(here / "name", name, "must match the name of an entry in `spec.resourceClaims`");
     if (!seen.insert(name).second) report.duplicate(here / "name", name);
     const Value& claim = status["resourceClaimName"];
@@ -53,7 +56,8 @@ void check_claim_statuses(Report& report, const Value& pod) {
   const Value& extended = pod["status"]["extendedResourceClaimStatus"];
   if (!extended.is_object()) return;
   const Path path("status.extendedResourceClaimStatus");
-  if (extended["requestMappings"].empty()) report.required(path / "requestMappings", "at least one request mapping is required");
+  if (extended["requestMappings"].empty())
+    report.required(path / "requestMappings", "at least one request mapping is required");
   if (extended["resourceClaimName"].as_string().empty()) report.required(path / "resourceClaimName");
 }
 
@@ -67,7 +71,9 @@ void check_allocated_status(Report& report, const Value& pod) {
       const std::string_view name = status["allocatedResourcesStatus"][i]["name"].as_string();
       const Path resource = list.at(i);
       for (const Value& container : pod["spec"]["containers"]) {
-        if (container["name"] != status["name"] || name.starts_with("claim:") || container["resources"]["requests"].contains(name)) continue;
+        if (container["name"] != status["name"] || name.starts_with("claim:") ||
+            container["resources"]["requests"].contains(name))
+          continue;
         report.invalid(resource / "name", name, "must match one of the container's resource requests");
       }
     }
@@ -90,7 +96,8 @@ void check_pod(Report& report, const Value& before, const Value& after) {
   check_claim_statuses(report, after);
   check_pod_addresses(report, "status.podIPs", old["podIPs"], status["podIPs"]);
   if (const Value& hosts = status["hostIPs"]; !hosts.empty()) {
-    if (status["hostIP"].as_string() != hosts[0]["ip"].as_string()) report.invalid("status.hostIPs[0].ip", hosts[0]["ip"], "must be equal to `hostIP`");
+    if (status["hostIP"].as_string() != hosts[0]["ip"].as_string())
+      report.invalid("status.hostIPs[0].ip", hosts[0]["ip"], "must be equal to `hostIP`");
     check_pod_addresses(report, "status.hostIPs", old["hostIPs"], hosts);
   }
   check_allocated_status(report, after);
@@ -109,7 +116,8 @@ void check_service(Report& report, const Value& before, const Value& after) {
     const Path here = path.at(i);
     const std::string_view ip = ingress[i]["ip"].as_string(), host = ingress[i]["hostname"].as_string();
     const Value& mode = ingress[i]["ipMode"];
-    const bool known = std::any_of(old.begin(), old.end(), [&](const Value& other) { return other["ip"].as_string() == ip; });
+    const bool known =
+        std::any_of(old.begin(), old.end(), [&](const Value& other) { return other["ip"].as_string() == ip; });
     if (!ip.empty() && !known) report.complaints(here / "ip", ip, is_legacy_ip(ip));
     if (mode.is_null()) {
       if (!ip.empty()) report.required(here / "ipMode", "must be specified when `ip` is set");
@@ -120,7 +128,8 @@ void check_service(Report& report, const Value& before, const Value& after) {
     }
     if (host.empty()) continue;
     report.complaints(here / "hostname", host, is_dns1123_subdomain(host));
-    if (is_ipv4(host) || is_ipv6(host)) report.invalid(here / "hostname", host, "must be a DNS name, not an IP address");
+    if (is_ipv4(host) || is_ipv6(host))
+      report.invalid(here / "hostname", host, "must be a DNS name, not an IP address");
   }
 }
 
@@ -129,8 +138,10 @@ void check_service(Report& report, const Value& before, const Value& after) {
 // UpperCamelCase segments between slashes.
 bool is_feature_name(std::string_view name) {
   for (std::string_view segment : split(name, '/')) {
-    if (segment.empty() || (segment.data() == name.data() && std::isupper(static_cast<unsigned char>(segment[0])) == 0)) return false;
-    if (!std::all_of(segment.begin(), segment.end(), [](unsigned char c) { return std::isalnum(c) != 0; })) return false;
+    if (segment.empty() || (segment.data() == name.data() && std::isupper(static_cast<unsigned char>(segment[0])) == 0))
+      return false;
+    if (!std::all_of(segment.begin(), segment.end(), [](unsigned char c) { return std::isalnum(c) != 0; }))
+      return false;
   }
   return true;
 }
@@ -139,36 +150,44 @@ void check_node(Report& report, const Value&, const Value& after) {
   const Path addresses("status.addresses"), features("status.declaredFeatures");
   const Value& list = after["status"]["addresses"];
   for (std::size_t i = 0; i < list.size(); ++i) {
-    if (std::find(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(i), list[i]) == list.begin() + static_cast<std::ptrdiff_t>(i)) continue;
-    report.add(Cause{"FieldValueDuplicate", "Duplicate value: " + shown_as_go(list[i], "io.k8s.api.core.v1.NodeAddress"), addresses.at(i).text()});
+    if (std::find(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(i), list[i]) ==
+        list.begin() + static_cast<std::ptrdiff_t>(i))
+      continue;
+    report.add(Cause{"FieldValueDuplicate",
+                     "Duplicate value: " + shown_as_go(list[i], "io.k8s.api.core.v1.NodeAddress"),
+                     addresses.at(i).text()});
   }
   const Value& declared = after["status"]["declaredFeatures"];
   for (std::size_t i = 0; i < declared.size(); ++i) {
     if (is_feature_name(declared[i].as_string())) continue;
-    report.invalid(features.at(i), declared[i],
-                   "invalid feature name " + quoted(declared[i].as_string()) +
-                       ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or "
-                       "MyFeature/mySubFeature), and contain only alphanumeric characters and slashes");
+    report.invalid(
+        features.at(i), declared[i],
+        "invalid feature name " + quoted(declared[i].as_string()) +
+            ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or "
+            "MyFeature/mySubFeature), and contain only alphanumeric characters and slashes");
   }
 }
 
 // --- Claims
 
 void check_storage_key(Report& report, const Path& path, std::string_view name) {
-  if (const auto complaints = is_qualified_name(name); !complaints.empty()) return report.complaints(path, name, complaints);
+  if (const auto complaints = is_qualified_name(name); !complaints.empty())
+    return report.complaints(path, name, complaints);
   const bool native = name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
   if (native && name != "storage") report.not_supported(path, name, {"storage"});
 }
 
 void check_claim(Report& report, const Value&, const Value& after) {
-  static const std::set<std::string_view> kStates = {"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible",
+  static const std::set<std::string_view> kStates = {"ControllerResizeInProgress", "ControllerResizeInfeasible",
+                                                     "NodeResizeInProgress", "NodeResizeInfeasible",
                                                      "NodeResizePending"};
   const Path states("status.allocatedResourceStatuses"), amounts("status.allocatedResources");
   for (auto [name, state] : after["status"]["allocatedResourceStatuses"].entries()) {
     check_storage_key(report, states, name);
     if (kStates.contains(state.as_string())) continue;
-    report.not_supported(states, name, {"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible",
-                                        "NodeResizePending"});
+    report.not_supported(states, name,
+                         {"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress",
+                          "NodeResizeInfeasible", "NodeResizePending"});
   }
   for (auto [name, amount] : after["status"]["allocatedResources"].entries()) check_storage_key(report, amounts, name);
 }
@@ -178,44 +197,54 @@ void check_claim(Report& report, const Value&, const Value& after) {
 // A condition of the kind that all newer statuses have.
 void check_condition(Report& report, const Path& here, const Value& condition) {
   constexpr std::size_t kMostReason = 1024, kMostMessage = 32768;
-  const std::string_view type = condition["type"].as_string(), reason = condition["reason"].as_string(), status = condition["status"].as_string();
+  const std::string_view type = condition["type"].as_string(), reason = condition["reason"].as_string(),
+                         status = condition["status"].as_string();
   report.complaints(here / "type", type, is_qualified_name(type));
-  if (status != "True" && status != "False" && status != "Unknown") report.not_supported(here / "status", status, {"False", "True", "Unknown"});
+  if (status != "True" && status != "False" && status != "Unknown")
+    report.not_supported(here / "status", status, {"False", "True", "Unknown"});
   if (condition["observedGeneration"].as_int() < 0) {
-    report.invalid(here / "observedGeneration", condition["observedGeneration"], "must be greater than or equal to zero");
+    report.invalid(here / "observedGeneration", condition["observedGeneration"],
+                   "must be greater than or equal to zero");
   }
   if (condition["lastTransitionTime"].is_null()) report.required(here / "lastTransitionTime");
-  auto among = [](std::string_view others, char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || others.find(c) != others.npos; };
+  auto among = [](std::string_view others, char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || others.find(c) != others.npos;
+  };
   if (reason.empty()) {
     report.required(here / "reason");
   } else if (reason.size() > kMostReason) {
     report.add(api::too_long((here / "reason").text(), "", static_cast<int>(kMostReason)));
   } else if (std::isalpha(static_cast<unsigned char>(reason[0])) == 0 || !among("_", reason.back()) ||
              !std::all_of(reason.begin(), reason.end(), [&](char c) { return among("_,:", c); })) {
-    report.invalid(here / "reason", reason,
-                   "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and "
-                   "must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or "
-                   "'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')");
+    report.invalid(
+        here / "reason", reason,
+        "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and "
+        "must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or "
+        "'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')");
   }
-  if (condition["message"].as_string().size() > kMostMessage) report.add(api::too_long((here / "message").text(), "", static_cast<int>(kMostMessage)));
+  if (condition["message"].as_string().size() > kMostMessage)
+    report.add(api::too_long((here / "message").text(), "", static_cast<int>(kMostMessage)));
 }
 
 void check_budget(Report& report, const Value&, const Value& after) {
   const Value& status = after["status"];
   const Path path("status");
-  for (const char* field : {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"}) report.not_negative(path / field, status[field]);
+  for (const char* field : {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"})
+    report.not_negative(path / field, status[field]);
   const Path conditions = path / "conditions";
   std::set<std::string_view> types;
   for (std::size_t i = 0; i < status["conditions"].size(); ++i) {
     const Path here = conditions.at(i);
-    if (!types.insert(status["conditions"][i]["type"].as_string()).second) report.duplicate(here / "type", status["conditions"][i]["type"]);
+    if (!types.insert(status["conditions"][i]["type"].as_string()).second)
+      report.duplicate(here / "type", status["conditions"][i]["type"]);
     check_condition(report, here, status["conditions"][i]);
   }
 }
 
 void check_autoscaler(Report& report, const Value&, const Value& after) {
   const Path path("status");
-  for (const char* field : {"currentReplicas", "desiredReplicas"}) report.not_negative(path / field, after["status"][field]);
+  for (const char* field : {"currentReplicas", "desiredReplicas"})
+    report.not_negative(path / field, after["status"][field]);
 }
 
 struct Rule {
@@ -223,13 +252,19 @@ struct Rule {
   void (*check)(Report&, const Value&, const Value&);
 };
 constexpr Rule kRules[] = {
-    {"", "Pod", check_pod},   {"", "Service", check_service}, {"", "Node", check_node}, {"", "PersistentVolumeClaim", check_claim},
-    {"", "ResourceQuota", validate_quota_status}, {"policy", "PodDisruptionBudget", check_budget}, {"autoscaling", "HorizontalPodAutoscaler", check_autoscaler},
+    {"", "Pod", check_pod},
+    {"", "Service", check_service},
+    {"", "Node", check_node},
+    {"", "PersistentVolumeClaim", check_claim},
+    {"", "ResourceQuota", validate_quota_status},
+    {"policy", "PodDisruptionBudget", check_budget},
+    {"autoscaling", "HorizontalPodAutoscaler", check_autoscaler},
 };
 
 }  // namespace
 
-void validate_object_status(Report& report, std::string_view group, std::string_view kind, const Value& before, const Value& after) {
+void validate_object_status(Report& report, std::string_view group, std::string_view kind, const Value& before,
+                            const Value& after) {
   for (const Rule& rule : kRules) {
     if (rule.group == group && rule.kind == kind) rule.check(report, before, after);
   }

@@ -13,10 +13,10 @@ namespace berth::apiserver::validation {
 
 class Path {
  public:
-  Path() = default;                                     // the object itself
-  Path(std::string_view text) : name_(text) {}          // NOLINT: "spec.containers[0]"
-  Path(const std::string& text) : name_(text) {}        // NOLINT
-  Path(const char* text) : name_(text) {}               // NOLINT
+  Path() = default;                               // the object itself
+  Path(std::string_view text) : name_(text) {}    // NOLINT: "spec.containers[0]"
+  Path(const std::string& text) : name_(text) {}  // NOLINT
+  Path(const char* text) : name_(text) {}         // NOLINT
 
   Path operator/(std::string_view name) const& { return {this, Step::kName, name, 0}; }  // .name
   Path at(std::size_t index) const& { return {this, Step::kIndex, {}, index}; }          // [3]
@@ -33,7 +33,8 @@ class Path {
 
  private:
   enum class Step { kName, kIndex, kKey };
-  Path(const Path* parent, Step step, std::string_view name, std::size_t index) : parent_(parent), step_(step), name_(name), index_(index) {}
+  Path(const Path* parent, Step step, std::string_view name, std::size_t index)
+      : parent_(parent), step_(step), name_(name), index_(index) {}
   void append_to(std::string& out) const {
     if (parent_ != nullptr) parent_->append_to(out);
     switch (step_) {

@@ -1,4 +1,5 @@
-// What may change of a pod through its subresources: ephemeral containers are only ever added, a resize is about cpu and memory.
+// What may change of a pod through its subresources: ephemeral containers are only ever added, a resize is about cpu
+// and memory.
 #include <algorithm>
 
 #include "api/qos.h"
@@ -46,10 +47,13 @@ Value without_resources(Value container) {
 }
 
 bool same_but_resized(const Value& before, const Value& after) {
-  return same_but_cpu_and_memory(before["resources"], after["resources"]) && without_resources(before) == without_resources(after);
+  return same_but_cpu_and_memory(before["resources"], after["resources"]) &&
+         without_resources(before) == without_resources(after);
 }
 
-bool states_resources(const Value& spec) { return !spec["resources"]["requests"].empty() || !spec["resources"]["limits"].empty(); }
+bool states_resources(const Value& spec) {
+  return !spec["resources"]["requests"].empty() || !spec["resources"]["limits"].empty();
+}
 
 // Agents that can resize set status.containerStatuses[].resources of running containers.
 bool node_can_resize(const Value& pod) {
@@ -63,10 +67,14 @@ bool node_can_resize(const Value& pod) {
 void check_own_resources(Report& report, const Value& before, const Value& after) {
   if (!states_resources(before) && !states_resources(after)) return;
   const Value &old = before["resources"], &fresh = after["resources"];
-  if (old.is_object() && !fresh.is_object()) return report.forbidden("spec.resources", "pod-level resources cannot be removed");
-  if (any_removed(old["requests"], fresh["requests"])) report.forbidden("spec.resources.requests", "pod-level resource requests cannot be removed");
-  if (any_removed(old["limits"], fresh["limits"])) report.forbidden("spec.resources.limits", "pod-level resource limits cannot be removed");
-  if (!same_but_cpu_and_memory(old, fresh)) report.forbidden("spec", "only cpu and memory resources are mutable at pod-level");
+  if (old.is_object() && !fresh.is_object())
+    return report.forbidden("spec.resources", "pod-level resources cannot be removed");
+  if (any_removed(old["requests"], fresh["requests"]))
+    report.forbidden("spec.resources.requests", "pod-level resource requests cannot be removed");
+  if (any_removed(old["limits"], fresh["limits"]))
+    report.forbidden("spec.resources.limits", "pod-level resource limits cannot be removed");
+  if (!same_but_cpu_and_memory(old, fresh))
+    report.forbidden("spec", "only cpu and memory resources are mutable at pod-level");
 }
 
 // Whether they are the same containers in the same order.
@@ -80,7 +88,8 @@ bool check_order(Report& report, const Value& before, const Value& after) {
       continue;
     }
     for (std::size_t i = 0; i < old.size(); ++i) {
-      if (old[i]["name"] != fresh[i]["name"]) report.forbidden(at(path, i) + ".name", std::string(list) + " may not be renamed or reordered on resize");
+      if (old[i]["name"] != fresh[i]["name"])
+        report.forbidden(at(path, i) + ".name", std::string(list) + " may not be renamed or reordered on resize");
     }
   }
   return report.size() == found;
@@ -91,8 +100,10 @@ void check_removals(Report& report, const Value& before, const Value& after) {
     for (std::size_t i = 0; i < before[list].size(); ++i) {
       const Value &old = before[list][i]["resources"], &fresh = after[list][i]["resources"];
       const std::string path = at(std::string("spec.") + list, i) + ".resources";
-      if (any_removed(old["requests"], fresh["requests"])) report.forbidden(path + ".requests", "resource requests cannot be removed");
-      if (any_removed(old["limits"], fresh["limits"])) report.forbidden(path + ".limits", "resource limits cannot be removed");
+      if (any_removed(old["requests"], fresh["requests"]))
+        report.forbidden(path + ".requests", "resource requests cannot be removed");
+      if (any_removed(old["limits"], fresh["limits"]))
+        report.forbidden(path + ".limits", "resource limits cannot be removed");
     }
   }
 }
@@ -101,11 +112,15 @@ void check_init_containers(Report& report, const Value& before, const Value& aft
   for (std::size_t i = 0; i < before.size(); ++i) {
     const Value &old = before[i], &fresh = after[i];
     const std::string path = at("spec.initContainers", i);
-    if (!same_but_resized(old, fresh)) report.forbidden(path, "only cpu and memory resources for init or sidecar containers are mutable");
+    if (!same_but_resized(old, fresh))
+      report.forbidden(path, "only cpu and memory resources for init or sidecar containers are mutable");
     if (fresh["restartPolicy"].as_string() == "Always" || old == fresh) continue;
     const Value& policies = fresh["resizePolicy"];
-    const bool restarts = std::any_of(policies.begin(), policies.end(), [](const Value& one) { return one["restartPolicy"].as_string() == "RestartContainer"; });
-    if (restarts) report.forbidden(path, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized");
+    const bool restarts = std::any_of(policies.begin(), policies.end(), [](const Value& one) {
+      return one["restartPolicy"].as_string() == "RestartContainer";
+    });
+    if (restarts)
+      report.forbidden(path, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized");
   }
 }
 
@@ -121,9 +136,11 @@ void validate_ephemeral_update(Report& report, const Value& before, const Value&
     const std::string name = old["name"].str();
     auto same = std::find_if(fresh.begin(), fresh.end(), [&](const Value& one) { return one["name"] == old["name"]; });
     if (same == fresh.end()) {
-      report.forbidden("spec.ephemeralContainers", "existing ephemeral containers " + quoted(name) + " may not be removed\n");
+      report.forbidden("spec.ephemeralContainers",
+                       "existing ephemeral containers " + quoted(name) + " may not be removed\n");
     } else if (*same != old) {
-      report.forbidden("spec.ephemeralContainers", "existing ephemeral containers " + quoted(name) + " may not be changed\n" +
+      report.forbidden("spec.ephemeralContainers", "existing ephemeral containers " + quoted(name) +
+                                                       " may not be changed\n" +
                                                        go_diff(old, *same, "io.k8s.api.core.v1.EphemeralContainer"));
     }
   }
@@ -131,7 +148,8 @@ void validate_ephemeral_update(Report& report, const Value& before, const Value&
 
 void validate_resize(Report& report, const Value& before, const Value& after) {
   if (is_static(before)) return report.forbidden("", "static pods cannot be resized");
-  if (before["spec"]["os"]["name"].as_string() == "windows") return report.forbidden("", "windows pods cannot be resized");
+  if (before["spec"]["os"]["name"].as_string() == "windows")
+    return report.forbidden("", "windows pods cannot be resized");
   validate_pod(report, after);
   const std::string qos = before["status"]["qosClass"].str(api::qos_class(before));
   if (qos != api::qos_class(after)) report.invalid("spec", qos, "Pod QOS Class may not change as a result of resizing");

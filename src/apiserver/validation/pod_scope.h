@@ -22,7 +22,9 @@ class PodScope {
   }
 
   bool is_pod() const { return metadata_ != nullptr; }
-  std::string_view pod_name() const { return metadata_ != nullptr ? (*metadata_)["name"].as_string() : std::string_view(); }
+  std::string_view pod_name() const {
+    return metadata_ != nullptr ? (*metadata_)["name"].as_string() : std::string_view();
+  }
   const Value& spec() const { return spec_; }
   // False where user namespaces are asked for.
   bool host_users() const { return spec_["hostUsers"].as_bool(true); }

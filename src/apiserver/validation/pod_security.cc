@@ -1,5 +1,5 @@
-// One function a check; the table at the end says from which version of the standards on it holds, and in which level. Checks come in
-// upstream's order, because their words are put together into one message.
+// One function a check; the table at the end says from which version of the standards on it holds, and in which level.
+// Checks come in upstream's order, because their words are put together into one message.
 #include "apiserver/validation/pod_security.h"
 
 #include <algorithm>
@@ -48,7 +48,9 @@ std::string quoted_list(const List& list) {
   for (const std::string& name : list) out.push_back(quoted(name));
   return join(out, ", ");
 }
-std::string containers_text(const Names& names) { return counted("container", "containers", names.size()) + " " + quoted_list(names); }
+std::string containers_text(const Names& names) {
+  return counted("container", "containers", names.size()) + " " + quoted_list(names);
+}
 // Who says it: "pod", "containers "a", "b"", or both.
 std::string setters(bool pod, const Names& containers) {
   Names out;
@@ -59,9 +61,11 @@ std::string setters(bool pod, const Names& containers) {
 
 Violation privilege_escalation(const Pod& pod) {
   if (pod.minor >= 25 && pod.is_windows()) return {};
-  const Names bad = pod.containers([](const Value& c) { return c["securityContext"]["allowPrivilegeEscalation"].as_bool(true); });
+  const Names bad =
+      pod.containers([](const Value& c) { return c["securityContext"]["allowPrivilegeEscalation"].as_bool(true); });
   if (bad.empty()) return {};
-  return {"allowPrivilegeEscalation != false", containers_text(bad) + " must set securityContext.allowPrivilegeEscalation=false"};
+  return {"allowPrivilegeEscalation != false",
+          containers_text(bad) + " must set securityContext.allowPrivilegeEscalation=false"};
 }
 
 Violation app_armor(const Pod& pod) {
@@ -76,11 +80,13 @@ Violation app_armor(const Pod& pod) {
   };
   Names who;
   if (is_bad(pod.context())) who.emplace_back("pod");
-  if (const Names bad = pod.containers([&](const Value& c) { return is_bad(c["securityContext"]); }); !bad.empty()) who.push_back(containers_text(bad));
+  if (const Names bad = pod.containers([&](const Value& c) { return is_bad(c["securityContext"]); }); !bad.empty())
+    who.push_back(containers_text(bad));
   Names all(values.begin(), values.end()), annotated;
   for (auto [key, value] : pod.metadata["annotations"].entries()) {
     const std::string_view text = value.as_string();
-    if (!key.starts_with(kPrefix) || text.empty() || text == "runtime/default" || text.starts_with("localhost/")) continue;
+    if (!key.starts_with(kPrefix) || text.empty() || text == "runtime/default" || text.starts_with("localhost/"))
+      continue;
     annotated.push_back(std::string(key) + "=" + quoted(text));
   }
   if (!annotated.empty()) who.push_back(counted("annotation", "annotations", annotated.size()));
@@ -108,8 +114,8 @@ std::string added_capabilities(const Pod& pod, const Set& allowed) {
 }
 
 Violation default_capabilities(const Pod& pod) {
-  static const Set kAllowed = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-                               "SETPCAP", "SETUID", "SYS_CHROOT"};
+  static const Set kAllowed = {"AUDIT_WRITE",      "CHOWN",   "DAC_OVERRIDE", "FOWNER",  "FSETID", "KILL",      "MKNOD",
+                               "NET_BIND_SERVICE", "SETFCAP", "SETGID",       "SETPCAP", "SETUID", "SYS_CHROOT"};
   std::string detail = added_capabilities(pod, kAllowed);
   if (detail.empty()) return {};
   return {"non-default capabilities", std::move(detail)};
@@ -124,8 +130,10 @@ Violation no_capabilities(const Pod& pod) {
     return true;
   });
   Names details;
-  if (!keeping.empty()) details.push_back(containers_text(keeping) + " must set securityContext.capabilities.drop=[\"ALL\"]");
-  if (std::string added = added_capabilities(pod, {"NET_BIND_SERVICE"}); !added.empty()) details.push_back(std::move(added));
+  if (!keeping.empty())
+    details.push_back(containers_text(keeping) + " must set securityContext.capabilities.drop=[\"ALL\"]");
+  if (std::string added = added_capabilities(pod, {"NET_BIND_SERVICE"}); !added.empty())
+    details.push_back(std::move(added));
   if (details.empty()) return {};
   return {"unrestricted capabilities", join(details, "; ")};
 }
@@ -160,14 +168,16 @@ Violation host_ports(const Pod& pod) {
     return any;
   });
   if (bad.empty()) return {};
-  return {"hostPort", containers_text(bad) + " " + counted("uses", "use", bad.size()) + " " + counted("hostPort", "hostPorts", ports.size()) + " " +
+  return {"hostPort", containers_text(bad) + " " + counted("uses", "use", bad.size()) + " " +
+                          counted("hostPort", "hostPorts", ports.size()) + " " +
                           join(Names(ports.begin(), ports.end()), ", ")};
 }
 
 Violation probe_hosts(const Pod& pod) {
   Set names, hosts;
   pod.each_container([&](const Value& c) {
-    for (const Value* handler : {&c["livenessProbe"], &c["readinessProbe"], &c["startupProbe"], &c["lifecycle"]["postStart"], &c["lifecycle"]["preStop"]}) {
+    for (const Value* handler : {&c["livenessProbe"], &c["readinessProbe"], &c["startupProbe"],
+                                 &c["lifecycle"]["postStart"], &c["lifecycle"]["preStop"]}) {
       for (const char* kind : {"httpGet", "tcpSocket"}) {
         const std::string host = (*handler)[kind]["host"].str();
         if (host.empty()) continue;
@@ -177,8 +187,9 @@ Violation probe_hosts(const Pod& pod) {
     }
   });
   if (names.empty()) return {};
-  return {"probe or lifecycle host", containers_text(Names(names.begin(), names.end())) + " " + counted("uses", "use", names.size()) + " " +
-                                         counted("probe or lifecycle host", "probe or lifecycle hosts", hosts.size()) + " " + quoted_list(hosts)};
+  return {"probe or lifecycle host",
+          containers_text(Names(names.begin(), names.end())) + " " + counted("uses", "use", names.size()) + " " +
+              counted("probe or lifecycle host", "probe or lifecycle hosts", hosts.size()) + " " + quoted_list(hosts)};
 }
 
 Violation privileged(const Pod& pod) {
@@ -201,10 +212,30 @@ Violation proc_mount(const Pod& pod) {
 Violation proc_mount_of_host_users(const Pod& pod) { return pod.has_own_users() ? Violation() : proc_mount(pod); }
 
 Violation restricted_volumes(const Pod& pod) {
-  static constexpr const char* kAllowed[] = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"};
-  static constexpr const char* kNamed[] = {"hostPath", "gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs", "rbd",
-                                           "flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume", "quobyte", "azureDisk",
-                                           "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos"};
+  static constexpr const char* kAllowed[] = {"configMap", "csi",   "downwardAPI",           "emptyDir",
+                                             "ephemeral", "image", "persistentVolumeClaim", "projected",
+                                             "secret"};
+  static constexpr const char* kNamed[] = {"hostPath",
+                                           "gcePersistentDisk",
+                                           "awsElasticBlockStore",
+                                           "gitRepo",
+                                           "nfs",
+                                           "iscsi",
+                                           "glusterfs",
+                                           "rbd",
+                                           "flexVolume",
+                                           "cinder",
+                                           "cephfs",
+                                           "flocker",
+                                           "fc",
+                                           "azureFile",
+                                           "vsphereVolume",
+                                           "quobyte",
+                                           "azureDisk",
+                                           "photonPersistentDisk",
+                                           "portworxVolume",
+                                           "scaleIO",
+                                           "storageos"};
   Names names;
   Set types;
   for (const Value& volume : pod.spec["volumes"]) {
@@ -215,8 +246,10 @@ Violation restricted_volumes(const Pod& pod) {
     types.insert(type == std::end(kNamed) ? "unknown" : *type);
   }
   if (names.empty()) return {};
-  return {"restricted volume types", counted("volume", "volumes", names.size()) + " " + quoted_list(names) + " " + counted("uses", "use", names.size()) + " " +
-                                         counted("restricted volume type", "restricted volume types", types.size()) + " " + quoted_list(types)};
+  return {"restricted volume types", counted("volume", "volumes", names.size()) + " " + quoted_list(names) + " " +
+                                         counted("uses", "use", names.size()) + " " +
+                                         counted("restricted volume type", "restricted volume types", types.size()) +
+                                         " " + quoted_list(types)};
 }
 
 Violation non_root(const Pod& pod) {
@@ -225,7 +258,9 @@ Violation non_root(const Pod& pod) {
   auto own = [](const Value& c) -> const Value& { return c["securityContext"]["runAsNonRoot"]; };
   const Names refusing = pod.containers([&](const Value& c) { return own(c).is_bool() && !own(c).as_bool(); });
   const bool pod_refuses = of_pod.is_bool() && !of_pod.as_bool();
-  if (pod_refuses || !refusing.empty()) return {"runAsNonRoot != true", setters(pod_refuses, refusing) + " must not set securityContext.runAsNonRoot=false"};
+  if (pod_refuses || !refusing.empty())
+    return {"runAsNonRoot != true",
+            setters(pod_refuses, refusing) + " must not set securityContext.runAsNonRoot=false"};
   const Names silent = pod.containers([&](const Value& c) { return !own(c).is_bool() && !of_pod.as_bool(); });
   if (silent.empty()) return {};
   return {"runAsNonRoot != true", "pod or " + containers_text(silent) + " must set securityContext.runAsNonRoot=true"};
@@ -233,7 +268,9 @@ Violation non_root(const Pod& pod) {
 
 Violation no_root_user(const Pod& pod) {
   if (pod.has_own_users()) return {};
-  auto is_root = [](const Value& context) { return context["runAsUser"].is_int() && context["runAsUser"].as_int() == 0; };
+  auto is_root = [](const Value& context) {
+    return context["runAsUser"].is_int() && context["runAsUser"].as_int() == 0;
+  };
   const Names bad = pod.containers([&](const Value& c) { return is_root(c["securityContext"]); });
   if (!is_root(pod.context()) && bad.empty()) return {};
   return {"runAsUser=0", setters(is_root(pod.context()), bad) + " must not set runAsUser=0"};
@@ -247,7 +284,8 @@ Violation se_linux(const Pod& pod) {
   auto is_bad = [&](const Value& context) {
     const Value& options = context["seLinuxOptions"];
     const std::string type = options["type"].str();
-    const bool bad_type = !allowed.contains(type), has_user = !options["user"].as_string().empty(), has_role = !options["role"].as_string().empty();
+    const bool bad_type = !allowed.contains(type), has_user = !options["user"].as_string().empty(),
+               has_role = !options["role"].as_string().empty();
     if (bad_type) types.insert(type);
     user = user || has_user;
     role = role || has_role;
@@ -260,7 +298,8 @@ Violation se_linux(const Pod& pod) {
   if (!types.empty()) what.push_back(counted("type", "types", types.size()) + " " + quoted_list(types));
   if (user) what.emplace_back("user may not be set");
   if (role) what.emplace_back("role may not be set");
-  return {"seLinuxOptions", setters(pod_bad, bad) + " set forbidden securityContext.seLinuxOptions: " + join(what, "; ")};
+  return {"seLinuxOptions",
+          setters(pod_bad, bad) + " set forbidden securityContext.seLinuxOptions: " + join(what, "; ")};
 }
 
 Violation seccomp_annotations(const Pod& pod) {
@@ -270,16 +309,20 @@ Violation seccomp_annotations(const Pod& pod) {
     const Value* value = annotations.find(key);
     if (value == nullptr) return;
     const std::string_view text = value->as_string();
-    if (text != "runtime/default" && text != "docker/default" && !text.starts_with("localhost/")) forbidden.insert(key + "=" + quoted(text));
+    if (text != "runtime/default" && text != "docker/default" && !text.starts_with("localhost/"))
+      forbidden.insert(key + "=" + quoted(text));
   };
   check("seccomp.security.alpha.kubernetes.io/pod");
-  pod.each_container([&](const Value& c) { check("container.seccomp.security.alpha.kubernetes.io/" + c["name"].str()); });
+  pod.each_container(
+      [&](const Value& c) { check("container.seccomp.security.alpha.kubernetes.io/" + c["name"].str()); });
   if (forbidden.empty()) return {};
-  return {"seccompProfile",
-          "forbidden " + counted("annotation", "annotations", forbidden.size()) + " " + join(Names(forbidden.begin(), forbidden.end()), ", ")};
+  return {"seccompProfile", "forbidden " + counted("annotation", "annotations", forbidden.size()) + " " +
+                                join(Names(forbidden.begin(), forbidden.end()), ", ")};
 }
 
-bool is_confined(const Value& profile) { return profile["type"].as_string() == "RuntimeDefault" || profile["type"].as_string() == "Localhost"; }
+bool is_confined(const Value& profile) {
+  return profile["type"].as_string() == "RuntimeDefault" || profile["type"].as_string() == "Localhost";
+}
 
 Violation bad_seccomp(const Pod& pod) {
   Set values;
@@ -292,28 +335,39 @@ Violation bad_seccomp(const Pod& pod) {
   const bool pod_bad = is_bad(pod.context());
   const Names bad = pod.containers([&](const Value& c) { return is_bad(c["securityContext"]); });
   if (!pod_bad && bad.empty()) return {};
-  return {"seccompProfile", setters(pod_bad, bad) + " must not set securityContext.seccompProfile.type to " + quoted_list(values)};
+  return {"seccompProfile",
+          setters(pod_bad, bad) + " must not set securityContext.seccompProfile.type to " + quoted_list(values)};
 }
 
 Violation required_seccomp(const Pod& pod) {
   if (pod.minor >= 25 && pod.is_windows()) return {};
   if (Violation bad = bad_seccomp(pod); !bad.first.empty()) return bad;
   const bool confined = is_confined(pod.context()["seccompProfile"]);
-  const Names silent = pod.containers([&](const Value& c) { return !confined && !c["securityContext"]["seccompProfile"].is_object(); });
+  const Names silent =
+      pod.containers([&](const Value& c) { return !confined && !c["securityContext"]["seccompProfile"].is_object(); });
   if (silent.empty()) return {};
-  return {"seccompProfile", "pod or " + containers_text(silent) + " must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\""};
+  return {"seccompProfile", "pod or " + containers_text(silent) +
+                                " must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\""};
 }
 
 Violation sysctls(const Pod& pod) {
-  static const std::pair<int, const char*> kAllowed[] = {
-      {0, "kernel.shm_rmid_forced"},          {0, "net.ipv4.ip_local_port_range"}, {0, "net.ipv4.tcp_syncookies"},
-      {0, "net.ipv4.ping_group_range"},       {0, "net.ipv4.ip_unprivileged_port_start"}, {27, "net.ipv4.ip_local_reserved_ports"},
-      {29, "net.ipv4.tcp_keepalive_time"},    {29, "net.ipv4.tcp_fin_timeout"},    {29, "net.ipv4.tcp_keepalive_intvl"},
-      {29, "net.ipv4.tcp_keepalive_probes"},  {32, "net.ipv4.tcp_rmem"},           {32, "net.ipv4.tcp_wmem"}};
+  static const std::pair<int, const char*> kAllowed[] = {{0, "kernel.shm_rmid_forced"},
+                                                         {0, "net.ipv4.ip_local_port_range"},
+                                                         {0, "net.ipv4.tcp_syncookies"},
+                                                         {0, "net.ipv4.ping_group_range"},
+                                                         {0, "net.ipv4.ip_unprivileged_port_start"},
+                                                         {27, "net.ipv4.ip_local_reserved_ports"},
+                                                         {29, "net.ipv4.tcp_keepalive_time"},
+                                                         {29, "net.ipv4.tcp_fin_timeout"},
+                                                         {29, "net.ipv4.tcp_keepalive_intvl"},
+                                                         {29, "net.ipv4.tcp_keepalive_probes"},
+                                                         {32, "net.ipv4.tcp_rmem"},
+                                                         {32, "net.ipv4.tcp_wmem"}};
   Names forbidden;
   for (const Value& sysctl : pod.context()["sysctls"]) {
     const std::string_view name = sysctl["name"].as_string();
-    const bool safe = std::any_of(std::begin(kAllowed), std::end(kAllowed), [&](const auto& one) { return pod.minor >= one.first && name == one.second; });
+    const bool safe = std::any_of(std::begin(kAllowed), std::end(kAllowed),
+                                  [&](const auto& one) { return pod.minor >= one.first && name == one.second; });
     if (!safe) forbidden.emplace_back(name);
   }
   if (forbidden.empty()) return {};
@@ -324,7 +378,8 @@ Violation host_process(const Pod& pod) {
   auto asks = [](const Value& context) { return context["windowsOptions"]["hostProcess"].as_bool(); };
   const Names bad = pod.containers([&](const Value& c) { return asks(c["securityContext"]); });
   if (!asks(pod.context()) && bad.empty()) return {};
-  return {"hostProcess", setters(asks(pod.context()), bad) + " must not set securityContext.windowsOptions.hostProcess=true"};
+  return {"hostProcess",
+          setters(asks(pod.context()), bad) + " must not set securityContext.windowsOptions.hostProcess=true"};
 }
 
 // kOverlapping: of the baseline, and covered by a stricter check of the restricted level.
@@ -362,29 +417,34 @@ bool holds(const Check& check, const SecurityPolicy& policy) {
   if (policy.minor < check.since || policy.minor >= check.until) return false;
   if (check.in != In::kOverlapping || policy.level == SecurityLevel::kBaseline) return true;
   // Before there was a stricter check, the overlapping one stands in for it.
-  return (check.run == default_capabilities && policy.minor < 22) || (check.run == proc_mount_of_host_users && policy.minor < 35) ||
-         check.run == seccomp_annotations;
+  return (check.run == default_capabilities && policy.minor < 22) ||
+         (check.run == proc_mount_of_host_users && policy.minor < 35) || check.run == seccomp_annotations;
 }
 
 constexpr std::string_view kPrefix = "pod-security.kubernetes.io/";
 
-void read_policy(const Value& labels, const std::string& mode, bool fail_open, SecurityPolicy& policy, std::vector<Cause>* problems) {
+void read_policy(const Value& labels, const std::string& mode, bool fail_open, SecurityPolicy& policy,
+                 std::vector<Cause>* problems) {
   auto complain = [&](const std::string& label, const Value& value, const char* text) {
     if (problems) problems->push_back(api::invalid_value("metadata.labels[" + label + "]", value, text));
   };
   const std::string level_label = std::string(kPrefix) + mode, version_label = level_label + "-version";
   if (const Value* level = labels.find(level_label)) {
     const std::string_view text = level->as_string();
-    policy.level = text == "privileged" ? SecurityLevel::kPrivileged : text == "baseline" ? SecurityLevel::kBaseline : SecurityLevel::kRestricted;
+    policy.level = text == "privileged" ? SecurityLevel::kPrivileged
+                   : text == "baseline" ? SecurityLevel::kBaseline
+                                        : SecurityLevel::kRestricted;
     if (text != "privileged" && text != "baseline" && text != "restricted") {
       if (fail_open) policy.level = SecurityLevel::kPrivileged;
       complain(level_label, *level, "must be one of privileged, baseline, restricted");
     }
   }
   if (const Value* version = labels.find(version_label); version != nullptr && version->as_string() != "latest") {
-    const std::string_view text = version->as_string(), digits = text.starts_with("v1.") ? text.substr(3) : std::string_view();
+    const std::string_view text = version->as_string(),
+                           digits = text.starts_with("v1.") ? text.substr(3) : std::string_view();
     const Result<long> minor = parse_int(digits);
-    const bool good = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos && (digits.size() == 1 || digits[0] != '0') && minor.ok();
+    const bool good = !digits.empty() && digits.find_first_not_of("0123456789") == std::string_view::npos &&
+                      (digits.size() == 1 || digits[0] != '0') && minor.ok();
     if (good) {
       policy.minor = static_cast<int>(std::min<long>(*minor, SecurityPolicy::kLatest - 1));
     } else {
@@ -396,7 +456,9 @@ void read_policy(const Value& labels, const std::string& mode, bool fail_open, S
 }  // namespace
 
 std::string SecurityPolicy::text() const {
-  const char* name = level == SecurityLevel::kPrivileged ? "privileged" : level == SecurityLevel::kBaseline ? "baseline" : "restricted";
+  const char* name = level == SecurityLevel::kPrivileged ? "privileged"
+                     : level == SecurityLevel::kBaseline ? "baseline"
+                                                         : "restricted";
   return std::string(name) + ":" + (minor == kLatest ? "latest" : "v1." + std::to_string(minor));
 }
 

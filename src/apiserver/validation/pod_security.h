@@ -1,5 +1,6 @@
 #pragma once
-// The Pod Security Standards of Kubernetes 1.36: what a namespace's labels ask for, and what of a pod does not keep to it. Pure.
+// The Pod Security Standards of Kubernetes 1.36: what a namespace's labels ask for, and what of a pod does not keep to
+// it. Pure.
 
 #include <string>
 #include <string_view>
@@ -24,8 +25,8 @@ struct SecurityPolicies {
   SecurityPolicy enforce, audit, warn;
 };
 
-// From the labels pod-security.kubernetes.io/{enforce,audit,warn}[-version]. One that cannot be read counts as restricted, or as
-// latest (a level of audit and warn: as privileged), and is told in `problems` (may be null).
+// From the labels pod-security.kubernetes.io/{enforce,audit,warn}[-version]. One that cannot be read counts as
+// restricted, or as latest (a level of audit and warn: as privileged), and is told in `problems` (may be null).
 SecurityPolicies security_policies(const Value& labels, std::vector<Cause>* problems);
 
 struct SecurityViolations {

@@ -1,4 +1,5 @@
-// A pod's spec as a whole, and templates of pods. What each part must be is in schema/core.v1.checks and the files of the parts.
+// A pod's spec as a whole, and templates of pods. What each part must be is in schema/core.v1.checks and the files of
+// the parts.
 #include <algorithm>
 #include <set>
 
@@ -43,7 +44,8 @@ void check_host_network(Report& report, const Path& path, const PodScope& scope)
       const Path here = ports.at(port_index++);
       const std::int64_t host = port["hostPort"].as_int(), own = port["containerPort"].as_int();
       if ((!scope.is_pod() && host == 0) || host == own) continue;
-      report.invalid(here / "hostPort", static_cast<long>(host), "must match `containerPort` when `hostNetwork` is true");
+      report.invalid(here / "hostPort", static_cast<long>(host),
+                     "must match `containerPort` when `hostNetwork` is true");
     }
   }
 }
@@ -80,9 +82,11 @@ void check_resource_claims(Report& report, const Path& path, const Value& claims
 void check_host_name_override(Report& report, const Path& path, const Value& spec) {
   const Value& name = spec["hostnameOverride"];
   if (name.is_null()) return;
-  if (spec["setHostnameAsFQDN"].as_bool()) report.forbidden(path, "may not be specified when setHostnameAsFQDN is true");
+  if (spec["setHostnameAsFQDN"].as_bool())
+    report.forbidden(path, "may not be specified when setHostnameAsFQDN is true");
   if (spec["hostNetwork"].as_bool()) report.forbidden(path, "may not be specified when hostNetwork is true");
-  if (name.as_string().size() > kHostNameBytes) report.add(api::too_long(path.text(), name, static_cast<int>(kHostNameBytes)));
+  if (name.as_string().size() > kHostNameBytes)
+    report.add(api::too_long(path.text(), name, static_cast<int>(kHostNameBytes)));
   report.complaints(path, name, is_dns1123_subdomain(name.as_string()));
 }
 
@@ -100,7 +104,8 @@ void check_seccomp_text(Report& report, const Path& path, const Value& profile) 
 
 bool has_container(const Value& spec, std::string_view name) {
   bool found = false;
-  each_container(spec, Path(), [&](const Value& container, const Path&) { found = found || container["name"].as_string() == name; });
+  each_container(spec, Path(),
+                 [&](const Value& container, const Path&) { found = found || container["name"].as_string() == name; });
   return found;
 }
 
@@ -124,7 +129,8 @@ void check_pod_annotations(Report& report, const Path& path, const Value& annota
     } else if (entry.key.starts_with(kAppArmorContainer)) {
       const std::string_view container = entry.key.substr(kAppArmorContainer.size()), profile = entry.value.as_string();
       if (!has_container(spec, container)) report.invalid(by_key, container, "container not found");
-      if (!profile.empty() && profile != "runtime/default" && profile != "unconfined" && !profile.starts_with(kLocalhost)) {
+      if (!profile.empty() && profile != "runtime/default" && profile != "unconfined" &&
+          !profile.starts_with(kLocalhost)) {
         report.invalid(by_key, entry.value, "invalid AppArmor profile name: " + quoted(profile));
       }
     }
@@ -132,11 +138,13 @@ void check_pod_annotations(Report& report, const Path& path, const Value& annota
 }
 
 // A profile that is given twice, as an annotation and as a field, is the same twice.
-void check_same_profile(Report& report, const Path& path, std::string_view annotation, const Value& field, std::string_view what) {
+void check_same_profile(Report& report, const Path& path, std::string_view annotation, const Value& field,
+                        std::string_view what) {
   const std::string_view type = field["type"].as_string();
   bool same = true;
   if (type == "Unconfined") same = annotation == "unconfined";
-  if (type == "RuntimeDefault") same = annotation == "runtime/default" || (what == "seccomp" && annotation == "docker/default");
+  if (type == "RuntimeDefault")
+    same = annotation == "runtime/default" || (what == "seccomp" && annotation == "docker/default");
   if (type == "Localhost") same = annotation.starts_with(kLocalhost);
   if (!same) return report.forbidden(path / "type", std::string(what) + " type in annotation and field must match");
   if (type == "Localhost" && annotation.substr(kLocalhost.size()) != field["localhostProfile"].as_string()) {
@@ -148,17 +156,21 @@ void check_profiles_agree(Report& report, const Path& path, const Value& annotat
   if (annotations.empty()) return;
   const Value& of_pod = spec["securityContext"];
   if (of_pod["seccompProfile"].is_object() && annotations.contains(kSeccompPod)) {
-    check_same_profile(report, path / "securityContext.seccompProfile", annotations[kSeccompPod].as_string(), of_pod["seccompProfile"], "seccomp");
+    check_same_profile(report, path / "securityContext.seccompProfile", annotations[kSeccompPod].as_string(),
+                       of_pod["seccompProfile"], "seccomp");
   }
   each_container(spec, path, [&](const Value& container, const Path& here) {
     const std::string_view name = container["name"].as_string();
     const Value& own = container["securityContext"];
-    if (const Value* text = annotations.find(std::string(kSeccompContainer) + std::string(name)); text != nullptr && own["seccompProfile"].is_object()) {
-      check_same_profile(report, here / "securityContext.seccompProfile", text->as_string(), own["seccompProfile"], "seccomp");
+    if (const Value* text = annotations.find(std::string(kSeccompContainer) + std::string(name));
+        text != nullptr && own["seccompProfile"].is_object()) {
+      check_same_profile(report, here / "securityContext.seccompProfile", text->as_string(), own["seccompProfile"],
+                         "seccomp");
     }
     if (spec["os"]["name"].as_string() == "windows") return;
     const Value& profile = own["appArmorProfile"].is_object() ? own["appArmorProfile"] : of_pod["appArmorProfile"];
-    if (const Value* text = annotations.find(std::string(kAppArmorContainer) + std::string(name)); text != nullptr && profile.is_object()) {
+    if (const Value* text = annotations.find(std::string(kAppArmorContainer) + std::string(name));
+        text != nullptr && profile.is_object()) {
       check_same_profile(report, here / "securityContext.appArmorProfile", text->as_string(), profile, "apparmor");
     }
   });
@@ -168,12 +180,14 @@ void check_profiles_agree(Report& report, const Path& path, const Value& annotat
 
 void check_dns_lists(Report& report, const Path& path, const Value& config) {
   const Value &servers = config["nameservers"], &searches = config["searches"];
-  if (servers.size() > kMostNameservers) report.invalid(path / "nameservers", servers, "must not have more than 3 nameservers");
+  if (servers.size() > kMostNameservers)
+    report.invalid(path / "nameservers", servers, "must not have more than 3 nameservers");
   const Path here = path / "searches";
   if (searches.size() > kMostSearches) report.invalid(here, searches, "must not have more than 32 search paths");
   std::size_t bytes = searches.empty() ? 0 : searches.size() - 1;
   for (const Value& search : searches) bytes += search.as_string().size();
-  if (bytes > kSearchBytes) report.invalid(here, searches, "must not have more than 2048 characters (including spaces) in the search list");
+  if (bytes > kSearchBytes)
+    report.invalid(here, searches, "must not have more than 2048 characters (including spaces) in the search list");
   std::size_t index = 0;
   for (const Value& search : searches) {
     std::string_view text = search.as_string();
@@ -193,9 +207,13 @@ void check_dns_options(Report& report, const Path& path, const Value& options) {
 }
 
 void check_pod_resource_claim(Report& report, const Path& path, const Value& claim) {
-  const bool by_name = !claim["resourceClaimName"].is_null(), by_template = !claim["resourceClaimTemplateName"].is_null();
-  auto refuse = [&](std::string_view why) { report.invalid_shown(path, shown_as_go(claim, "io.k8s.api.core.v1.PodResourceClaim"), why); };
-  if (by_name && by_template) refuse("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
+  const bool by_name = !claim["resourceClaimName"].is_null(),
+             by_template = !claim["resourceClaimTemplateName"].is_null();
+  auto refuse = [&](std::string_view why) {
+    report.invalid_shown(path, shown_as_go(claim, "io.k8s.api.core.v1.PodResourceClaim"), why);
+  };
+  if (by_name && by_template)
+    refuse("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
   if (!by_name && !by_template) refuse("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
 }
 

@@ -1,4 +1,5 @@
-// What may change of a pod: images, a shorter deadline, more tolerations, fewer scheduling gates, and labels and annotations.
+// What may change of a pod: images, a shorter deadline, more tolerations, fewer scheduling gates, and labels and
+// annotations.
 #include <algorithm>
 
 #include "api/copy_field.h"
@@ -32,7 +33,8 @@ bool check_deadline(Report& report, const Value& before, const Value& after) {
     report.invalid("spec.activeDeadlineSeconds", fresh, "must be less than or equal to previous value");
     return false;
   }
-  if (old.is_int() && fresh.is_null()) report.invalid("spec.activeDeadlineSeconds", Value(), "must not update from a positive integer to nil value");
+  if (old.is_int() && fresh.is_null())
+    report.invalid("spec.activeDeadlineSeconds", Value(), "must not update from a positive integer to nil value");
   return true;
 }
 
@@ -43,7 +45,9 @@ void check_tolerations(Report& report, const Value& before, const Value& after) 
       api::copy_field(other, old, "tolerationSeconds");
       return other == old;
     });
-    if (!kept) return report.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
+    if (!kept)
+      return report.forbidden("spec.tolerations",
+                              "existing toleration can not be modified except its tolerationSeconds");
   }
 }
 
@@ -54,7 +58,8 @@ void check_gates(Report& report, const Value& before, const Value& after) {
     const Value& old = before["schedulingGates"];
     const Path here = gates.at(index++);
     if (std::find(old.begin(), old.end(), gate) != old.end()) continue;
-    report.forbidden(here / "name", "only deletion is allowed, but found new scheduling gate '" + gate["name"].str() + "'");
+    report.forbidden(here / "name",
+                     "only deletion is allowed, but found new scheduling gate '" + gate["name"].str() + "'");
   }
 }
 
@@ -63,7 +68,8 @@ void check_node_selector(Report& report, const Value& before, const Value& after
   for (json::Entry entry : before["nodeSelector"].entries()) {
     const Value* other = after["nodeSelector"].find(entry.key);
     if (other != nullptr && *other == entry.value) continue;
-    return report.invalid("spec.nodeSelector", after["nodeSelector"], "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+    return report.invalid("spec.nodeSelector", after["nodeSelector"],
+                          "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
   }
 }
 
@@ -78,7 +84,8 @@ void validate_pod_update(Report& report, const Value& before, const Value& after
   if (!check_deadline(report, old, rest)) return;
   check_tolerations(report, old, rest);
   check_gates(report, old, rest);
-  for (const char* field : {"activeDeadlineSeconds", "tolerations", "schedulingGates"}) api::copy_field(rest, old, field);
+  for (const char* field : {"activeDeadlineSeconds", "tolerations", "schedulingGates"})
+    api::copy_field(rest, old, field);
   if (rest["terminationGracePeriodSeconds"].as_int() == 1 && old["terminationGracePeriodSeconds"].as_int() < 0) {
     api::copy_field(rest, old, "terminationGracePeriodSeconds");
   }
@@ -87,11 +94,12 @@ void validate_pod_update(Report& report, const Value& before, const Value& after
     api::copy_field(rest, old, "nodeSelector");
   }
   if (old == rest) return;
-  report.forbidden("spec",
-                   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-                   "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-                   "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
-                       go_diff(old, rest, "io.k8s.api.core.v1.PodSpec"));
+  report.forbidden(
+      "spec",
+      "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+      "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+      "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
+          go_diff(old, rest, "io.k8s.api.core.v1.PodSpec"));
 }
 
 }  // namespace berth::apiserver::validation

@@ -14,9 +14,12 @@ namespace {
 constexpr std::string_view kSeccompPod = "seccomp.security.alpha.kubernetes.io/pod";
 constexpr std::string_view kSeccompContainer = "container.seccomp.security.alpha.kubernetes.io/";
 constexpr std::string_view kAppArmorContainer = "container.apparmor.security.beta.kubernetes.io/";
-constexpr std::string_view kRequired = "requiredDuringSchedulingIgnoredDuringExecution", kPreferred = "preferredDuringSchedulingIgnoredDuringExecution";
+constexpr std::string_view kRequired = "requiredDuringSchedulingIgnoredDuringExecution",
+                           kPreferred = "preferredDuringSchedulingIgnoredDuringExecution";
 
-void warn(Warnings& warnings, const Path& path, std::string_view text) { warnings.push_back(path.text() + ": " + std::string(text)); }
+void warn(Warnings& warnings, const Path& path, std::string_view text) {
+  warnings.push_back(path.text() + ": " + std::string(text));
+}
 
 // --- Nodes
 
@@ -26,7 +29,8 @@ std::string_view deprecated_label(std::string_view key) {
       {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
       {"beta.kubernetes.io/instance-type", "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead"},
       {"beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead"},
-      {"failure-domain.beta.kubernetes.io/region", "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead"},
+      {"failure-domain.beta.kubernetes.io/region",
+       "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead"},
       {"failure-domain.beta.kubernetes.io/zone", "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"},
   };
   for (const auto& [label, text] : kLabels) {
@@ -36,7 +40,8 @@ std::string_view deprecated_label(std::string_view key) {
 }
 
 void warn_of_label(Warnings& warnings, const Path& path, std::string_view key) {
-  if (const std::string_view text = deprecated_label(key); !text.empty()) warn(warnings, path, std::string(key) + " is " + std::string(text));
+  if (const std::string_view text = deprecated_label(key); !text.empty())
+    warn(warnings, path, std::string(key) + " is " + std::string(text));
 }
 
 void warn_of_node_term(Warnings& warnings, const Path& path, const Value& term, bool checks_values) {
@@ -57,12 +62,15 @@ void warn_of_node_term(Warnings& warnings, const Path& path, const Value& term, 
 void warn_of_nodes(Warnings& warnings, const Path& path, const Value& spec) {
   const Path selector = path / "nodeSelector";
   for (json::Entry entry : spec["nodeSelector"].entries()) {
-    if (const std::string_view text = deprecated_label(entry.key); !text.empty()) warn(warnings, selector.key(entry.key), text);
+    if (const std::string_view text = deprecated_label(entry.key); !text.empty())
+      warn(warnings, selector.key(entry.key), text);
   }
   const Value& affinity = spec["affinity"]["nodeAffinity"];
-  const Path node = path / "affinity.nodeAffinity", required = node / kRequired, terms = required / "nodeSelectorTerms", preferred = node / kPreferred;
+  const Path node = path / "affinity.nodeAffinity", required = node / kRequired, terms = required / "nodeSelectorTerms",
+             preferred = node / kPreferred;
   std::size_t index = 0;
-  for (const Value& term : affinity[kRequired]["nodeSelectorTerms"]) warn_of_node_term(warnings, terms.at(index++), term, false);
+  for (const Value& term : affinity[kRequired]["nodeSelectorTerms"])
+    warn_of_node_term(warnings, terms.at(index++), term, false);
   index = 0;
   for (const Value& term : affinity[kPreferred]) {
     const Path here = preferred.at(index++);
@@ -90,7 +98,8 @@ void warn_of_selectors(Warnings& warnings, const Path& path, const Value& spec) 
     index = 0;
     for (const Value& term : affinity[kPreferred]) {
       const Path one = preferred.at(index++);
-      if (term["podAffinityTerm"]["labelSelector"].is_null()) warn(warnings, one / "podAffinityTerm.labelSelector", kNone);
+      if (term["podAffinityTerm"]["labelSelector"].is_null())
+        warn(warnings, one / "podAffinityTerm.labelSelector", kNone);
     }
   }
 }
@@ -150,7 +159,8 @@ void warn_of_projected(Warnings& warnings, const std::string& named, const Value
     files.add_items(source["configMap"]["items"], "ConfigMap " + quoted(source["configMap"]["name"].as_string()));
     files.add_items(source["secret"]["items"], "Secret " + quoted(source["secret"]["name"].as_string()));
     files.add_items(source["downwardAPI"]["items"], "DownwardAPI");
-    if (source["serviceAccountToken"].is_object()) files.add(source["serviceAccountToken"]["path"].as_string(), "ServiceAccountToken");
+    if (source["serviceAccountToken"].is_object())
+      files.add(source["serviceAccountToken"]["path"].as_string(), "ServiceAccountToken");
   }
 }
 
@@ -172,9 +182,11 @@ void warn_of_volumes(Warnings& warnings, const Path& path, const Value& spec) {
       Files(warnings, named + " (ConfigMap " + quoted(map["name"].as_string()) + ")").add_items(map["items"], "");
     }
     if (const Value& secret = volume["secret"]; !secret["items"].is_null()) {
-      Files(warnings, named + " (Secret " + quoted(secret["secretName"].as_string()) + ")").add_items(secret["items"], "");
+      Files(warnings, named + " (Secret " + quoted(secret["secretName"].as_string()) + ")")
+          .add_items(secret["items"], "");
     }
-    if (const Value& downward = volume["downwardAPI"]; !downward["items"].is_null()) Files(warnings, named + " (DownwardAPI)").add_items(downward["items"], "");
+    if (const Value& downward = volume["downwardAPI"]; !downward["items"].is_null())
+      Files(warnings, named + " (DownwardAPI)").add_items(downward["items"], "");
     if (volume["projected"].is_object()) warn_of_projected(warnings, named, volume["projected"]);
   }
 }
@@ -186,7 +198,8 @@ void warn_of_fraction(Warnings& warnings, const Path& path, const Value& amounts
   if (given == nullptr) return;
   const Result<api::Quantity> amount = api::Quantity::parse(given->as_string());
   if (!amount.ok() || amount->milli_value() % 1000 == 0) return;
-  warn(warnings, path.key(resource), "fractional byte value " + quoted(amount->to_string()) + " is invalid, must be an integer");
+  warn(warnings, path.key(resource),
+       "fractional byte value " + quoted(amount->to_string()) + " is invalid, must be an integer");
 }
 
 void warn_of_env(Warnings& warnings, const Path& path, const Value& env) {
@@ -197,34 +210,42 @@ void warn_of_env(Warnings& warnings, const Path& path, const Value& env) {
     // A value that is made of the one before does not hide it.
     const std::string reference = "$(" + std::string(name) + ")";
     const std::string_view value = env[i]["value"].as_string();
-    if (env[i]["valueFrom"].is_null() && value != reference && value.find(reference) != std::string_view::npos) continue;
-    warn(warnings, path.at(i), "hides previous definition of " + quoted(name) + ", which may be dropped when using apply");
+    if (env[i]["valueFrom"].is_null() && value != reference && value.find(reference) != std::string_view::npos)
+      continue;
+    warn(warnings, path.at(i),
+         "hides previous definition of " + quoted(name) + ", which may be dropped when using apply");
   }
 }
 
-void warn_of_container(Warnings& warnings, const Path& path, const Path& annotations_path, const Value& container, const Value& annotations,
-                       const Value& of_pod, bool is_template) {
+void warn_of_container(Warnings& warnings, const Path& path, const Path& annotations_path, const Value& container,
+                       const Value& annotations, const Value& of_pod, bool is_template) {
   const Value& own = container["securityContext"];
   const std::string name = container["name"].str();
   if (!annotations.empty()) {
-    const std::string seccomp = std::string(kSeccompContainer) + name, apparmor = std::string(kAppArmorContainer) + name;
+    const std::string seccomp = std::string(kSeccompContainer) + name,
+                      apparmor = std::string(kAppArmorContainer) + name;
     if (own["seccompProfile"].is_null() && annotations.contains(seccomp)) {
-      warn(warnings, annotations_path.key(seccomp), "non-functional in v1.27+; use the \"seccompProfile\" field instead");
+      warn(warnings, annotations_path.key(seccomp),
+           "non-functional in v1.27+; use the \"seccompProfile\" field instead");
     }
-    if (is_template && own["appArmorProfile"].is_null() && of_pod["appArmorProfile"].is_null() && annotations.contains(apparmor)) {
-      warn(warnings, annotations_path.key(apparmor), "deprecated since v1.30; use the \"appArmorProfile\" field instead");
+    if (is_template && own["appArmorProfile"].is_null() && of_pod["appArmorProfile"].is_null() &&
+        annotations.contains(apparmor)) {
+      warn(warnings, annotations_path.key(apparmor),
+           "deprecated since v1.30; use the \"appArmorProfile\" field instead");
     }
   }
   const Path resources = path / "resources";
   for (const char* resource : {"memory", "ephemeral-storage"}) {
-    for (const char* list : {"limits", "requests"}) warn_of_fraction(warnings, resources / list, container["resources"][list], resource);
+    for (const char* list : {"limits", "requests"})
+      warn_of_fraction(warnings, resources / list, container["resources"][list], resource);
   }
   warn_of_env(warnings, path / "env", container["env"]);
 }
 
 std::string shown_port(const Value& port) {
-  return "{Name:" + port["name"].str() + " HostPort:" + std::to_string(port["hostPort"].as_int()) + " ContainerPort:" +
-         std::to_string(port["containerPort"].as_int()) + " Protocol:" + port["protocol"].str() + " HostIP:" + port["hostIP"].str() + "}";
+  return "{Name:" + port["name"].str() + " HostPort:" + std::to_string(port["hostPort"].as_int()) +
+         " ContainerPort:" + std::to_string(port["containerPort"].as_int()) + " Protocol:" + port["protocol"].str() +
+         " HostIP:" + port["hostIP"].str() + "}";
 }
 
 // How two uses of one container port and protocol go together, or "".
@@ -248,10 +269,13 @@ void warn_of_ports(Warnings& warnings, const Path& path, const Value& spec) {
     std::size_t index = 0;
     for (const Value& port : container["ports"]) {
       const Path one = ports.at(index++);
-      if (!port["hostIP"].as_string().empty() && port["hostPort"].as_int() == 0) warn(warnings, one, "hostIP set without hostPort: " + shown_port(port));
+      if (!port["hostIP"].as_string().empty() && port["hostPort"].as_int() == 0)
+        warn(warnings, one, "hostIP set without hostPort: " + shown_port(port));
       for (const Seen& other : seen) {
-        if ((*other.port)["containerPort"] != port["containerPort"] || (*other.port)["protocol"] != port["protocol"]) continue;
-        if (const std::string_view how = clash(port, *other.port); !how.empty()) warn(warnings, one, std::string(how) + other.path);
+        if ((*other.port)["containerPort"] != port["containerPort"] || (*other.port)["protocol"] != port["protocol"])
+          continue;
+        if (const std::string_view how = clash(port, *other.port); !how.empty())
+          warn(warnings, one, std::string(how) + other.path);
       }
       seen.push_back({one.text(), &port});
     }
@@ -284,7 +308,8 @@ void warn_of_lists(Warnings& warnings, const Path& path, const Value& spec) {
 void warn_of_annotations(Warnings& warnings, const Path& path, const Value& annotations, const Value& spec) {
   if (annotations.empty()) return;
   static constexpr std::pair<std::string_view, std::string_view> kDead[] = {
-      {"scheduler.alpha.kubernetes.io/critical-pod", "non-functional in v1.16+; use the \"priorityClassName\" field instead"},
+      {"scheduler.alpha.kubernetes.io/critical-pod",
+       "non-functional in v1.16+; use the \"priorityClassName\" field instead"},
       {"security.alpha.kubernetes.io/sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"},
       {"security.alpha.kubernetes.io/unsafe-sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"},
   };
@@ -303,7 +328,8 @@ void warn_of_claim_spec(Warnings& warnings, const Path& path, const Value& spec)
   warn_of_fraction(warnings, resources / "requests", spec["resources"]["requests"], "storage");
 }
 
-void warn_of_pod_spec(Warnings& warnings, const Path& spec_path, const Path& metadata_path, const Value& spec, const Value& metadata, bool is_template) {
+void warn_of_pod_spec(Warnings& warnings, const Path& spec_path, const Path& metadata_path, const Value& spec,
+                      const Value& metadata, bool is_template) {
   const Path annotations_path = metadata_path / "annotations";
   const Value& annotations = metadata["annotations"];
   warn_of_nodes(warnings, spec_path, spec);
@@ -312,13 +338,15 @@ void warn_of_pod_spec(Warnings& warnings, const Path& spec_path, const Path& met
   warn_of_volumes(warnings, spec_path, spec);
   warn_of_lists(warnings, spec_path, spec);
   const Path overhead = spec_path / "overhead";
-  for (const char* resource : {"memory", "ephemeral-storage"}) warn_of_fraction(warnings, overhead, spec["overhead"], resource);
+  for (const char* resource : {"memory", "ephemeral-storage"})
+    warn_of_fraction(warnings, overhead, spec["overhead"], resource);
   each_container(spec, spec_path, [&](const Value& container, const Path& here) {
     warn_of_container(warnings, here, annotations_path, container, annotations, spec["securityContext"], is_template);
   });
   warn_of_ports(warnings, spec_path, spec);
   if (spec["terminationGracePeriodSeconds"].as_int() < 0) {
-    warn(warnings, spec_path / "terminationGracePeriodSeconds", "must be >= 0; negative values are invalid and will be treated as 1");
+    warn(warnings, spec_path / "terminationGracePeriodSeconds",
+         "must be >= 0; negative values are invalid and will be treated as 1");
   }
 }
 

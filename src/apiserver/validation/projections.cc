@@ -10,7 +10,9 @@
 namespace berth::apiserver::validation {
 namespace {
 
-bool is_one_of(std::string_view text, std::initializer_list<std::string_view> list) { return std::find(list.begin(), list.end(), text) != list.end(); }
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> list) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
 
 struct Subscripted {
   std::string_view path, subscript;
@@ -19,7 +21,8 @@ struct Subscripted {
 // "metadata.labels['app']" -> {"metadata.labels", "app"}.
 Subscripted split_subscript(std::string_view text) {
   const std::size_t open = text.find("['");
-  if (open == 0 || open == std::string_view::npos || !text.ends_with("']") || text.size() < open + 4) return {text, {}, false};
+  if (open == 0 || open == std::string_view::npos || !text.ends_with("']") || text.size() < open + 4)
+    return {text, {}, false};
   return {text.substr(0, open), text.substr(open + 2, text.size() - open - 4), true};
 }
 
@@ -31,9 +34,10 @@ Result<std::string_view> downward_field(std::string_view version, std::string_vi
     return error(Code::kInvalid, "field label does not support subscript: " + std::string(label));
   }
   if (label == "spec.host") return std::string_view("spec.nodeName");
-  if (is_one_of(label, {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
-                        "spec.restartPolicy", "spec.serviceAccountName", "spec.schedulerName", "status.phase", "status.hostIP", "status.hostIPs",
-                        "status.podIP", "status.podIPs"})) {
+  if (is_one_of(label,
+                {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid",
+                 "spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "spec.schedulerName", "status.phase",
+                 "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"})) {
     return label;
   }
   return error(Code::kInvalid, "field label not supported: " + std::string(label));
@@ -57,8 +61,11 @@ void check_divisor(Report& report, const Path& path, const Value& ref) {
   if (name == "ephemeral-storage") shown = "local ephemeral storage";
   if (name.starts_with("hugepages-")) shown = "hugepages";
   if (shown.empty() || supported_divisor(divisor->to_string(), shown == "cpu")) return;
-  const std::string_view values = shown == "cpu" ? "1m and 1" : "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
-  report.invalid(path / "divisor", resource, "only divisor's values " + std::string(values) + " are supported with the " + std::string(shown) + " resource");
+  const std::string_view values =
+      shown == "cpu" ? "1m and 1" : "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
+  report.invalid(
+      path / "divisor", resource,
+      "only divisor's values " + std::string(values) + " are supported with the " + std::string(shown) + " resource");
 }
 
 void check_downward_item(Report& report, const Path& path, const Value& item) {
@@ -69,7 +76,8 @@ void check_downward_item(Report& report, const Path& path, const Value& item) {
   const Value &field = item["fieldRef"], &resource = item["resourceFieldRef"];
   if (field.is_object()) {
     validate_field_ref(report, path / "fieldRef", field, FieldRefPlace::kVolume);
-    if (resource.is_object()) report.invalid(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
+    if (resource.is_object())
+      report.invalid(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
   } else if (resource.is_object()) {
     validate_resource_field_ref(report, path / "resourceFieldRef", resource, FieldRefPlace::kVolume);
   } else {
@@ -111,8 +119,10 @@ void check_keyed_source(Report& report, const Path& path, const Value& source, P
 void check_token(Report& report, const Path& volume, const Path& path, const Value& token) {
   const std::int64_t seconds = token["expirationSeconds"].as_int();
   const Value shown(static_cast<long>(seconds));
-  if (seconds < 600) report.invalid(path / "expirationSeconds", shown, "may not specify a duration less than 10 minutes");
-  if (seconds > (std::int64_t{1} << 32)) report.invalid(path / "expirationSeconds", shown, "may not specify a duration larger than 2^32 seconds");
+  if (seconds < 600)
+    report.invalid(path / "expirationSeconds", shown, "may not specify a duration less than 10 minutes");
+  if (seconds > (std::int64_t{1} << 32))
+    report.invalid(path / "expirationSeconds", shown, "may not specify a duration larger than 2^32 seconds");
   if (token["path"].as_string().empty()) {
     report.required(volume / "path");
   } else {
@@ -127,19 +137,27 @@ void validate_field_ref(Report& report, const Path& path, const Value& ref, Fiel
   if (ref["apiVersion"].as_string().empty()) return report.required(path / "apiVersion");
   if (field_path.as_string().empty()) return report.required(path / "fieldPath");
   const Result<std::string_view> field = downward_field(ref["apiVersion"].as_string(), field_path.as_string());
-  if (!field.ok()) return report.invalid(path / "fieldPath", field_path, "error converting fieldPath: " + field.error().message);
+  if (!field.ok())
+    return report.invalid(path / "fieldPath", field_path, "error converting fieldPath: " + field.error().message);
   if (const Subscripted parts = split_subscript(*field); parts.found) {
-    const std::string key = parts.path == "metadata.annotations" ? lower(parts.subscript) : std::string(parts.subscript);
+    const std::string key =
+        parts.path == "metadata.annotations" ? lower(parts.subscript) : std::string(parts.subscript);
     report.complaints(path, key, is_qualified_name(key));
   } else if (place == FieldRefPlace::kEnvironment) {
-    if (is_one_of(*field, {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
-                           "status.hostIPs", "status.podIP", "status.podIPs"})) {
+    if (is_one_of(*field,
+                  {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+                   "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"})) {
       return;
     }
-    report.not_supported(path / "fieldPath", Value(*field), {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-                                                             "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"});
-  } else if (!is_one_of(*field, {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"})) {
-    report.not_supported(path / "fieldPath", Value(*field), {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"});
+    report.not_supported(
+        path / "fieldPath", Value(*field),
+        {"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+         "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"});
+  } else if (!is_one_of(*field, {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace",
+                                 "metadata.uid"})) {
+    report.not_supported(
+        path / "fieldPath", Value(*field),
+        {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"});
   }
 }
 
@@ -149,10 +167,12 @@ void validate_resource_field_ref(Report& report, const Path& path, const Value& 
     report.required(path / "containerName");
   } else if (resource.empty()) {
     report.required(path / "resource");
-  } else if (!is_one_of(resource, {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"}) &&
+  } else if (!is_one_of(resource, {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
+                                   "requests.ephemeral-storage", "requests.memory"}) &&
              !resource.starts_with("requests.hugepages-") && !resource.starts_with("limits.hugepages-")) {
     report.not_supported(path / "resource", ref["resource"],
-                         {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"});
+                         {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
+                          "requests.ephemeral-storage", "requests.memory"});
   }
   check_divisor(report, path, ref);
 }

@@ -16,9 +16,12 @@ using api::ResourceList;
 
 bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
 bool is_qualified(std::string_view name) { return name.find('/') != std::string_view::npos; }
-bool is_native(std::string_view name) { return !is_qualified(name) || name.find("kubernetes.io/") != std::string_view::npos; }
+bool is_native(std::string_view name) {
+  return !is_qualified(name) || name.find("kubernetes.io/") != std::string_view::npos;
+}
 bool is_extended(std::string_view name) {
-  return !is_native(name) && !name.starts_with("requests.") && is_qualified_name("requests." + std::string(name)).empty();
+  return !is_native(name) && !name.starts_with("requests.") &&
+         is_qualified_name("requests." + std::string(name)).empty();
 }
 
 template <std::size_t N>
@@ -30,17 +33,35 @@ bool is_among(std::string_view name, const char* const (&names)[N]) {
 
 void validate_limit_type(Report& report, const std::string& path, const Value& type) {
   std::string_view text = type.as_string();
-  if (std::vector<std::string> complaints = is_qualified_name(text); !complaints.empty()) return report.complaints(path, type, complaints);
+  if (std::vector<std::string> complaints = is_qualified_name(text); !complaints.empty())
+    return report.complaints(path, type, complaints);
   static constexpr const char* kStandard[] = {"Container", "PersistentVolumeClaim", "Pod"};
-  if (!is_qualified(text) && !is_among(text, kStandard)) report.invalid(path, type, "must be a standard limit type or fully qualified");
+  if (!is_qualified(text) && !is_among(text, kStandard))
+    report.invalid(path, type, "must be a standard limit type or fully qualified");
 }
 
 // What a name must be before anything more is asked of it; the rest is not worth asking where it is malformed.
 void validate_resource_name(Report& report, const Path& path, std::string_view name) {
-  static constexpr const char* kStandard[] = {
-      "configmaps", "cpu", "ephemeral-storage", "limits.cpu", "limits.ephemeral-storage", "limits.memory", "memory", "persistentvolumeclaims", "pods",
-      "replicationcontrollers", "requests.cpu", "requests.ephemeral-storage", "requests.memory", "requests.storage", "resourcequotas", "secrets",
-      "services", "services.loadbalancers", "services.nodeports", "storage"};
+  static constexpr const char* kStandard[] = {"configmaps",
+                                              "cpu",
+                                              "ephemeral-storage",
+                                              "limits.cpu",
+                                              "limits.ephemeral-storage",
+                                              "limits.memory",
+                                              "memory",
+                                              "persistentvolumeclaims",
+                                              "pods",
+                                              "replicationcontrollers",
+                                              "requests.cpu",
+                                              "requests.ephemeral-storage",
+                                              "requests.memory",
+                                              "requests.storage",
+                                              "resourcequotas",
+                                              "secrets",
+                                              "services",
+                                              "services.loadbalancers",
+                                              "services.nodeports",
+                                              "storage"};
   const std::vector<std::string> complaints = is_qualified_name(name);
   report.complaints(path, name, complaints);
   if (!complaints.empty() || is_qualified(name) || is_among(name, kStandard) || is_huge_pages(name)) return;
@@ -64,21 +85,25 @@ struct Bounds {
 
 void validate_ratio(Report& report, const std::string& at_ratio, const Bounds& b) {
   if (!b.ratio) return;
-  if (*b.ratio < api::Quantity::of(1)) report.invalid(at_ratio, b.ratio->to_string(), "ratio " + b.ratio->to_string() + " is less than 1");
+  if (*b.ratio < api::Quantity::of(1))
+    report.invalid(at_ratio, b.ratio->to_string(), "ratio " + b.ratio->to_string() + " is less than 1");
   if (!b.min || !b.max) return;
   const double most = b.max->as_double() / b.min->as_double();
   if (b.ratio->as_double() <= most) return;
   char shown[64];
   std::snprintf(shown, sizeof shown, "%f", most);
-  report.invalid(at_ratio, b.ratio->to_string(), "ratio " + b.ratio->to_string() + " is greater than max/min = " + shown);
+  report.invalid(at_ratio, b.ratio->to_string(),
+                 "ratio " + b.ratio->to_string() + " is greater than max/min = " + shown);
 }
 
 void validate_bounds(Report& report, const std::string& path, const std::string& name, const Bounds& b) {
   auto text = [](const api::Quantity* q) { return q->to_string(); };
-  auto order = [&](const char* field, const api::Quantity* shown, const char* small_word, const api::Quantity* small, const char* large_word, const api::Quantity* large) {
+  auto order = [&](const char* field, const api::Quantity* shown, const char* small_word, const api::Quantity* small,
+                   const char* large_word, const api::Quantity* large) {
     if (!small || !large || !(*small > *large)) return;
-    report.invalid(at_key(path + "." + field, name), text(shown),
-                   std::string(small_word) + " value " + text(small) + " is greater than " + large_word + " value " + text(large));
+    report.invalid(
+        at_key(path + "." + field, name), text(shown),
+        std::string(small_word) + " value " + text(small) + " is greater than " + large_word + " value " + text(large));
   };
   order("min", b.min, "min", b.min, "max", b.max);
   order("defaultRequest", b.request, "min", b.min, "default request", b.request);
@@ -89,8 +114,9 @@ void validate_bounds(Report& report, const std::string& path, const std::string&
   validate_ratio(report, at_key(path + ".maxLimitRequestRatio", name), b);
   const bool overcommits = is_native(name) && !is_huge_pages(name);
   if (!overcommits && b.limit && b.request && !(*b.limit == *b.request)) {
-    report.invalid(at_key(path + ".defaultRequest", name), text(b.request),
-                   "default value " + text(b.limit) + " must equal to defaultRequest value " + text(b.request) + " in " + name);
+    report.invalid(
+        at_key(path + ".defaultRequest", name), text(b.request),
+        "default value " + text(b.limit) + " must equal to defaultRequest value " + text(b.request) + " in " + name);
   }
 }
 
@@ -116,38 +142,64 @@ void validate_limit_item(Report& report, const std::string& path, const Value& i
     report.required(path + ".limits", "either minimum or maximum storage value is required, but neither was provided");
   }
   collect("maxLimitRequestRatio");
-  const ResourceList min = api::resource_list(item["min"]), max = api::resource_list(item["max"]), ratio = api::resource_list(item["maxLimitRequestRatio"]);
+  const ResourceList min = api::resource_list(item["min"]), max = api::resource_list(item["max"]),
+                     ratio = api::resource_list(item["maxLimitRequestRatio"]);
   const ResourceList limit = type == "Pod" ? ResourceList{} : api::resource_list(item["default"]);
   const ResourceList request = type == "Pod" ? ResourceList{} : api::resource_list(item["defaultRequest"]);
   for (const std::string& name : names) {
-    validate_bounds(report, path, name, {find(min, name), find(max, name), find(limit, name), find(request, name), find(ratio, name)});
+    validate_bounds(report, path, name,
+                    {find(min, name), find(max, name), find(limit, name), find(request, name), find(ratio, name)});
   }
 }
 
 // --- Quotas
 
 bool is_standard_quota_resource(std::string_view name) {
-  static constexpr const char* kNames[] = {
-      "configmaps", "cpu", "ephemeral-storage", "limits.cpu", "limits.ephemeral-storage", "limits.memory", "memory", "persistentvolumeclaims", "pods",
-      "replicationcontrollers", "requests.cpu", "requests.ephemeral-storage", "requests.memory", "requests.storage", "resourcequotas", "secrets",
-      "services", "services.loadbalancers", "services.nodeports"};
+  static constexpr const char* kNames[] = {"configmaps",
+                                           "cpu",
+                                           "ephemeral-storage",
+                                           "limits.cpu",
+                                           "limits.ephemeral-storage",
+                                           "limits.memory",
+                                           "memory",
+                                           "persistentvolumeclaims",
+                                           "pods",
+                                           "replicationcontrollers",
+                                           "requests.cpu",
+                                           "requests.ephemeral-storage",
+                                           "requests.memory",
+                                           "requests.storage",
+                                           "resourcequotas",
+                                           "secrets",
+                                           "services",
+                                           "services.loadbalancers",
+                                           "services.nodeports"};
   return is_among(name, kNames) || is_huge_pages(name) || name.starts_with("requests.hugepages-");
 }
 
 bool is_whole(std::string_view name) {
-  static constexpr const char* kNames[] = {"configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas",
-                                           "secrets", "services", "services.loadbalancers", "services.nodeports"};
+  static constexpr const char* kNames[] = {"configmaps",
+                                           "persistentvolumeclaims",
+                                           "pods",
+                                           "replicationcontrollers",
+                                           "resourcequotas",
+                                           "secrets",
+                                           "services",
+                                           "services.loadbalancers",
+                                           "services.nodeports"};
   return is_among(name, kNames) || is_extended(name);
 }
 
 bool is_scope(std::string_view scope) {
-  static constexpr const char* kScopes[] = {"BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
-                                            "Terminating", "VolumeAttributesClass"};
+  static constexpr const char* kScopes[] = {
+      "BestEffort",  "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
+      "Terminating", "VolumeAttributesClass"};
   return is_among(scope, kScopes);
 }
 
 bool scope_fits(std::string_view scope, std::string_view resource) {
-  static constexpr const char* kCompute[] = {"cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"};
+  static constexpr const char* kCompute[] = {"cpu",    "limits.cpu",   "limits.memory",
+                                             "memory", "requests.cpu", "requests.memory"};
   if (scope == "VolumeAttributesClass") return resource == "persistentvolumeclaims" || resource == "requests.storage";
   if (scope == "BestEffort") return resource == "pods";
   return !is_scope(scope) || resource == "pods" || is_among(resource, kCompute);
@@ -162,17 +214,21 @@ void validate_hard(Report& report, const std::string& where, const Value& hard) 
   for (auto [name, amount] : hard.entries()) {
     const std::string path = at_key(where, name);
     validate_resource_name(report, path, name);
-    if (!is_qualified(name) && !is_standard_quota_resource(name)) report.invalid(path, name, "must be a standard resource for quota");
+    if (!is_qualified(name) && !is_standard_quota_resource(name))
+      report.invalid(path, name, "must be a standard resource for quota");
     report.quantity_not_negative(path, amount);
     Result<api::Quantity> quantity = api::Quantity::parse(amount.as_string());
-    if (quantity.ok() && is_whole(name) && quantity->milli_value() % 1000 != 0) report.invalid(path, amount, "must be an integer");
+    if (quantity.ok() && is_whole(name) && quantity->milli_value() % 1000 != 0)
+      report.invalid(path, amount, "must be an integer");
   }
 }
 
 // The names that a scope is checked against: those that quotas know.
-void validate_scope_fits(Report& report, const std::string& path, std::string_view shown, std::string_view scope, const Value& hard) {
+void validate_scope_fits(Report& report, const std::string& path, std::string_view shown, std::string_view scope,
+                         const Value& hard) {
   for (auto [name, amount] : hard.entries()) {
-    if (is_standard_quota_resource(name) && !scope_fits(scope, name)) report.invalid_shown(path, shown, "unsupported scope applied to resource");
+    if (is_standard_quota_resource(name) && !scope_fits(scope, name))
+      report.invalid_shown(path, shown, "unsupported scope applied to resource");
   }
 }
 
@@ -188,25 +244,31 @@ void validate_scopes(Report& report, const Value& spec) {
 
 void validate_scope_selector(Report& report, const Value& spec) {
   const std::string path = "spec.scopeSelector.matchExpressions";
-  const std::string shown = spec["scopeSelector"].is_object() ? shown_as_go(spec["scopeSelector"], "io.k8s.api.core.v1.ScopeSelector") : "null";
+  const std::string shown = spec["scopeSelector"].is_object()
+                                ? shown_as_go(spec["scopeSelector"], "io.k8s.api.core.v1.ScopeSelector")
+                                : "null";
   std::set<std::string> seen;
   for (const Value& expression : spec["scopeSelector"]["matchExpressions"]) {
     const std::string scope = expression["scopeName"].str(), op = expression["operator"].str();
     if (!is_scope(scope)) report.invalid(path + ".scopeName", scope, "unsupported scope");
     validate_scope_fits(report, path, shown, scope, spec["hard"]);
-    static constexpr const char* kPlain[] = {"BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "Terminating"};
+    static constexpr const char* kPlain[] = {"BestEffort", "CrossNamespacePodAffinity", "NotBestEffort",
+                                             "NotTerminating", "Terminating"};
     if (is_among(scope, kPlain) && op != "Exists") {
-      report.invalid(path + ".operator", op,
-                     "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
-                     "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
+      report.invalid(
+          path + ".operator", op,
+          "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+          "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity");
     }
     if (op == "In" || op == "NotIn") {
       if (expression["values"].empty()) {
-        report.required(path + ".values", "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+        report.required(path + ".values",
+                        "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
       }
     } else if (op == "Exists" || op == "DoesNotExist") {
       if (!expression["values"].empty()) {
-        report.invalid(path + ".values", expression["values"], "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
+        report.invalid(path + ".values", expression["values"],
+                       "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
       }
     } else {
       report.invalid(path + ".operator", op, "not a valid selector operator");
@@ -228,7 +290,8 @@ void validate_container_resource_name(Report& report, const Path& path, std::str
   static constexpr const char* kContainers[] = {"cpu", "ephemeral-storage", "memory"};
   validate_resource_name(report, path, name);
   if (!is_qualified(name)) {
-    if (!is_among(name, kContainers) && !is_huge_pages(name)) report.invalid(path, name, "must be a standard resource for containers");
+    if (!is_among(name, kContainers) && !is_huge_pages(name))
+      report.invalid(path, name, "must be a standard resource for containers");
   } else if (!is_native(name) && !is_extended(name)) {
     report.invalid(path, name, "doesn't follow extended resource name standard");
   }
@@ -253,7 +316,8 @@ void validate_quota(Report& report, const Value& object) {
 
 void validate_quota_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
-  if (scope_set(before["spec"]) != scope_set(after["spec"])) report.invalid("spec.scopes", after["spec"]["scopes"], "field is immutable");
+  if (scope_set(before["spec"]) != scope_set(after["spec"]))
+    report.invalid("spec.scopes", after["spec"]["scopes"], "field is immutable");
 }
 
 void validate_quota_status(Report& report, const Value&, const Value& after) {

@@ -20,7 +20,8 @@ void Report::not_supported(const Path& path, const Value& value, std::initialize
   add(api::not_supported(path.text(), value, std::vector<std::string>(supported.begin(), supported.end())));
 }
 
-void Report::one_of(const Path& path, const Value& value, std::initializer_list<std::string_view> supported, bool must) {
+void Report::one_of(const Path& path, const Value& value, std::initializer_list<std::string_view> supported,
+                    bool must) {
   const std::string_view text = value.as_string();
   if (text.empty()) {
     if (must) required(path);
@@ -46,7 +47,8 @@ void Report::port_or_name(const Path& path, const Value& value) {
     complaints(path, value, is_port_name(value.as_string()));
   } else {
     std::int64_t number = value.as_int();
-    if (number < 1 || number > 65535) invalid(path, Value(static_cast<long>(number)), "must be between 1 and 65535, inclusive");
+    if (number < 1 || number > 65535)
+      invalid(path, Value(static_cast<long>(number)), "must be between 1 and 65535, inclusive");
   }
 }
 
@@ -56,8 +58,12 @@ void Report::mode(const Path& path, const Value& value) {
   }
 }
 
-void Report::no_backsteps(const Path& path, const Value& value) { complaints(path, value, has_no_backsteps(value.as_string())); }
-void Report::local_path(const Path& path, const Value& value) { complaints(path, value, is_local_path(value.as_string())); }
+void Report::no_backsteps(const Path& path, const Value& value) {
+  complaints(path, value, has_no_backsteps(value.as_string()));
+}
+void Report::local_path(const Path& path, const Value& value) {
+  complaints(path, value, is_local_path(value.as_string()));
+}
 void Report::ip(const Path& path, const Value& value) { complaints(path, value, is_valid_ip(value.as_string())); }
 
 void Report::quantity_not_negative(const Path& path, const Value& value) {

@@ -14,28 +14,52 @@
 namespace berth::apiserver::validation {
 namespace {
 
-bool is_one_of(std::string_view text, std::initializer_list<std::string_view> list) { return std::find(list.begin(), list.end(), text) != list.end(); }
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> list) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
 
 bool is_huge_pages(std::string_view name) { return name.starts_with("hugepages-"); }
-bool is_native(std::string_view name) { return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos; }
+bool is_native(std::string_view name) {
+  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
+}
 bool may_overcommit(std::string_view name) { return is_native(name) && !is_huge_pages(name); }
 bool is_extended(std::string_view name) {
-  return !is_native(name) && !name.starts_with("requests.") && is_qualified_name("requests." + std::string(name)).empty();
+  return !is_native(name) && !name.starts_with("requests.") &&
+         is_qualified_name("requests." + std::string(name)).empty();
 }
 bool is_counted(std::string_view name) {
-  return is_extended(name) || is_one_of(name, {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
-                                               "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"});
+  return is_extended(name) ||
+         is_one_of(name, {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
+                          "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"});
 }
 bool is_standard(std::string_view name) {
   return is_huge_pages(name) || name.starts_with("requests.hugepages-") ||
-         is_one_of(name, {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu",
-                          "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers", "secrets",
-                          "configmaps", "persistentvolumeclaims", "storage", "requests.storage", "services.nodeports", "services.loadbalancers"});
+         is_one_of(name, {"cpu",
+                          "memory",
+                          "ephemeral-storage",
+                          "requests.cpu",
+                          "requests.memory",
+                          "requests.ephemeral-storage",
+                          "limits.cpu",
+                          "limits.memory",
+                          "limits.ephemeral-storage",
+                          "pods",
+                          "resourcequotas",
+                          "services",
+                          "replicationcontrollers",
+                          "secrets",
+                          "configmaps",
+                          "persistentvolumeclaims",
+                          "storage",
+                          "requests.storage",
+                          "services.nodeports",
+                          "services.loadbalancers"});
 }
 
 void check_name(Report& report, const Path& path, std::string_view name, ResourcesOf of) {
   const Value shown(name);
-  if (const std::vector<std::string> complaints = is_qualified_name(name); !complaints.empty()) return report.complaints(path, shown, complaints);
+  if (const std::vector<std::string> complaints = is_qualified_name(name); !complaints.empty())
+    return report.complaints(path, shown, complaints);
   const bool plain = name.find('/') == std::string_view::npos;
   const bool unknown = plain && !is_standard(name);
   if (unknown) report.invalid(path, shown, "must be a standard resource type or fully qualified");
@@ -68,18 +92,21 @@ void check_amount(Report& report, const Path& path, std::string_view name, const
   }
 }
 
-void check_against_limit(Report& report, const Path& path, std::string_view name, const Value& requested, const Value& limits) {
+void check_against_limit(Report& report, const Path& path, std::string_view name, const Value& requested,
+                         const Value& limits) {
   const Path requests = path / "requests";
   if (!limits.contains(name)) {
     if (!may_overcommit(name)) report.required(path / "limits", "Limit must be set for non overcommitable resources");
     return;
   }
-  const Result<api::Quantity> request = api::Quantity::parse(requested.as_string()), limit = api::Quantity::parse(limits[name].as_string());
+  const Result<api::Quantity> request = api::Quantity::parse(requested.as_string()),
+                              limit = api::Quantity::parse(limits[name].as_string());
   if (!request.ok() || !limit.ok()) return;
   const bool exact = !may_overcommit(name) && !(*request == *limit);
   if (!exact && *request <= *limit) return;
   report.invalid(requests, requested,
-                 std::string(exact ? "must be equal to " : "must be less than or equal to ") + std::string(name) + " limit of " + limit->to_string());
+                 std::string(exact ? "must be equal to " : "must be less than or equal to ") + std::string(name) +
+                     " limit of " + limit->to_string());
 }
 
 // What a container uses of the claims of its pod: whole claims, or single requests of them, each once.
@@ -132,24 +159,28 @@ void check_fits_in_pod(Report& report, const Path& path, const PodScope& scope) 
     const Value& given = own["requests"][name];
     const Result<api::Quantity> limit = api::Quantity::parse(given.as_string("0"));
     if (!limit.ok() || amount <= *limit || (!api::is_pod_level(name) && given.is_null())) continue;
-    report.invalid(requests.key(name), Value(limit->to_string()), "must be greater than or equal to aggregate container requests of " + amount.to_string());
+    report.invalid(requests.key(name), Value(limit->to_string()),
+                   "must be greater than or equal to aggregate container requests of " + amount.to_string());
   }
   const Path containers = path / "containers";
   std::size_t index = 0;
   for (const Value& container : scope.spec()["containers"]) {
     const Path here = containers.at(index++);
     for (json::Entry limit : container["resources"]["limits"].entries()) {
-      const Result<api::Quantity> mine = api::Quantity::parse(limit.value.as_string()), whole = api::Quantity::parse(own["limits"][limit.key].as_string());
+      const Result<api::Quantity> mine = api::Quantity::parse(limit.value.as_string()),
+                                  whole = api::Quantity::parse(own["limits"][limit.key].as_string());
       if (!mine.ok() || !whole.ok() || *mine <= *whole) continue;
       const Path key = here.key(limit.key);
-      report.invalid(key / "limits", Value(mine->to_string()), "must be less than or equal to pod limits of " + whole->to_string());
+      report.invalid(key / "limits", Value(mine->to_string()),
+                     "must be less than or equal to pod limits of " + whole->to_string());
     }
   }
 }
 
 }  // namespace
 
-void validate_resources(Report& report, const Path& path, const Value& resources, ResourcesOf of, const PodScope* scope) {
+void validate_resources(Report& report, const Path& path, const Value& resources, ResourcesOf of,
+                        const PodScope* scope) {
   bool computes = false, huge = false;
   for (const char* list : {"limits", "requests"}) {
     const Path here = path / list;
@@ -157,7 +188,8 @@ void validate_resources(Report& report, const Path& path, const Value& resources
       const Path at_key = here.key(entry.key);
       check_name(report, at_key, entry.key, of);
       check_amount(report, at_key, entry.key, entry.value);
-      if (std::string_view(list) == "requests") check_against_limit(report, path, entry.key, entry.value, resources["limits"]);
+      if (std::string_view(list) == "requests")
+        check_against_limit(report, path, entry.key, entry.value, resources["limits"]);
       computes = computes || entry.key == "cpu" || entry.key == "memory";
       huge = huge || is_huge_pages(entry.key);
     }
@@ -172,7 +204,8 @@ void validate_resources(Report& report, const Path& path, const Value& resources
 void validate_pod_resources(Report& report, const Path& path, const PodScope& scope) {
   const Value& resources = scope.spec()["resources"];
   if (!resources.is_object()) return;
-  if (!resources["claims"].is_null()) report.forbidden(path / "claims", "claims may not be set for Resources at pod-level");
+  if (!resources["claims"].is_null())
+    report.forbidden(path / "claims", "claims may not be set for Resources at pod-level");
   validate_resources(report, path, resources, ResourcesOf::kPod, &scope);
   check_fits_in_pod(report, path, scope);
 }

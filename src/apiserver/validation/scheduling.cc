@@ -31,7 +31,8 @@ void check_node_requirement(Report& report, const Path& path, const Value& requi
   report.complaints(path / "key", key, is_qualified_name(key.as_string()));
   if (!checks_values) return;
   std::size_t index = 0;
-  for (const Value& value : requirement["values"]) report.complaints(values.at(index++), value, is_label_value(value.as_string()));
+  for (const Value& value : requirement["values"])
+    report.complaints(values.at(index++), value, is_label_value(value.as_string()));
 }
 
 void check_node_field(Report& report, const Path& path, const Value& requirement) {
@@ -45,13 +46,15 @@ void check_node_field(Report& report, const Path& path, const Value& requirement
   const Value& key = text_or_empty(requirement["key"]);
   if (key.as_string() != "metadata.name") return report.invalid(path / "key", key, "not a valid field selector key");
   std::size_t index = 0;
-  for (const Value& value : requirement["values"]) report.complaints(values.at(index++), value, is_dns1123_subdomain(value.as_string()));
+  for (const Value& value : requirement["values"])
+    report.complaints(values.at(index++), value, is_dns1123_subdomain(value.as_string()));
 }
 
 void check_selector_term(Report& report, const Path& path, const Value& term, bool checks_values) {
   const Path expressions = path / "matchExpressions", fields = path / "matchFields";
   std::size_t index = 0;
-  for (const Value& requirement : term["matchExpressions"]) check_node_requirement(report, expressions.at(index++), requirement, checks_values);
+  for (const Value& requirement : term["matchExpressions"])
+    check_node_requirement(report, expressions.at(index++), requirement, checks_values);
   index = 0;
   for (const Value& requirement : term["matchFields"]) check_node_field(report, fields.at(index++), requirement);
 }
@@ -87,7 +90,8 @@ void check_affinity_term(Report& report, const Path& path, const Value& term) {
   const Value &selector = term["labelSelector"], &keys = term["matchLabelKeys"];
   validate_label_selector(report, path / "labelSelector", selector);
   validate_label_selector(report, path / "namespaceSelector", term["namespaceSelector"]);
-  for (const Value& ns : term["namespaces"]) report.complaints(path / "namespace", ns, is_dns1123_label(ns.as_string()));
+  for (const Value& ns : term["namespaces"])
+    report.complaints(path / "namespace", ns, is_dns1123_label(ns.as_string()));
   const Path here = path / "matchLabelKeys";
   check_label_keys(report, here, keys, selector);
   check_label_keys(report, path / "mismatchLabelKeys", term["mismatchLabelKeys"], selector);
@@ -107,9 +111,11 @@ void check_affinity_term(Report& report, const Path& path, const Value& term) {
 }
 
 void check_pod_affinity(Report& report, const Path& path, const Value& affinity) {
-  const Path required = path / "requiredDuringSchedulingIgnoredDuringExecution", preferred = path / "preferredDuringSchedulingIgnoredDuringExecution";
+  const Path required = path / "requiredDuringSchedulingIgnoredDuringExecution",
+             preferred = path / "preferredDuringSchedulingIgnoredDuringExecution";
   std::size_t index = 0;
-  for (const Value& term : affinity["requiredDuringSchedulingIgnoredDuringExecution"]) check_affinity_term(report, required.at(index++), term);
+  for (const Value& term : affinity["requiredDuringSchedulingIgnoredDuringExecution"])
+    check_affinity_term(report, required.at(index++), term);
   index = 0;
   for (const Value& weighted : affinity["preferredDuringSchedulingIgnoredDuringExecution"]) {
     const Path here = preferred.at(index++);
@@ -119,11 +125,13 @@ void check_pod_affinity(Report& report, const Path& path, const Value& affinity)
 }
 
 void check_toleration(Report& report, const Path& path, const Value& toleration) {
-  const std::string_view key = toleration["key"].as_string(), op = toleration["operator"].as_string(), effect = toleration["effect"].as_string();
+  const std::string_view key = toleration["key"].as_string(), op = toleration["operator"].as_string(),
+                         effect = toleration["effect"].as_string();
   const Value& value = text_or_empty(toleration["value"]);
   if (!key.empty()) report.complaints(path / "key", toleration["key"], is_qualified_name(key));
   if (key.empty() && op != "Exists") {
-    report.invalid(path / "operator", op, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+    report.invalid(path / "operator", op,
+                   "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
   }
   if (!toleration["tolerationSeconds"].is_null() && effect != "NoExecute") {
     report.invalid(path / "effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
@@ -133,7 +141,8 @@ void check_toleration(Report& report, const Path& path, const Value& toleration)
       report.invalid(path / "operator", value, join(complaints, ";"));
     }
   } else if (op == "Exists") {
-    if (!value.as_string().empty()) report.invalid(path / "operator", value, "value must be empty when `operator` is 'Exists'");
+    if (!value.as_string().empty())
+      report.invalid(path / "operator", value, "value must be empty when `operator` is 'Exists'");
   } else if (op == "Lt" || op == "Gt") {
     // Known, and behind a feature gate that is off.
     report.not_supported(path / "operator", toleration["operator"], {"Equal", "Exists", "Lt", "Gt"});
@@ -164,7 +173,8 @@ void validate_affinity(Report& report, const Path& path, const Value& affinity) 
   if (const Value& node = affinity["nodeAffinity"]; node.is_object()) {
     const Path here = path / "nodeAffinity";
     const Value& required = node["requiredDuringSchedulingIgnoredDuringExecution"];
-    if (required.is_object()) validate_node_selector(report, here / "requiredDuringSchedulingIgnoredDuringExecution", required);
+    if (required.is_object())
+      validate_node_selector(report, here / "requiredDuringSchedulingIgnoredDuringExecution", required);
     const Path preferred = here / "preferredDuringSchedulingIgnoredDuringExecution";
     std::size_t index = 0;
     for (const Value& term : node["preferredDuringSchedulingIgnoredDuringExecution"]) {
@@ -186,7 +196,8 @@ void check_spread_min_domains(Report& report, const Path& path, const Value& con
   const Value& domains = constraint["minDomains"];
   const std::string_view action = constraint["whenUnsatisfiable"].as_string();
   if (domains.is_null() || action == "DoNotSchedule") return;
-  report.invalid(path / "minDomains", domains, "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + std::string(action));
+  report.invalid(path / "minDomains", domains,
+                 "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not " + std::string(action));
 }
 
 void validate_topology_spread(Report& report, const Path& path, const Value& constraints) {
@@ -195,10 +206,13 @@ void validate_topology_spread(Report& report, const Path& path, const Value& con
     const Value& constraint = constraints[i];
     const Path here = path.at(i);
     run_checks(report, here, kConstraint, constraint);
-    const std::string_view key = constraint["topologyKey"].as_string(), action = constraint["whenUnsatisfiable"].as_string();
+    const std::string_view key = constraint["topologyKey"].as_string(),
+                           action = constraint["whenUnsatisfiable"].as_string();
     for (std::size_t j = i + 1; j < constraints.size(); ++j) {
-      if (constraints[j]["topologyKey"].as_string() != key || constraints[j]["whenUnsatisfiable"].as_string() != action) continue;
-      report.duplicate(here / "{topologyKey, whenUnsatisfiable}", "{" + std::string(key) + ", " + std::string(action) + "}");
+      if (constraints[j]["topologyKey"].as_string() != key || constraints[j]["whenUnsatisfiable"].as_string() != action)
+        continue;
+      report.duplicate(here / "{topologyKey, whenUnsatisfiable}",
+                       "{" + std::string(key) + ", " + std::string(action) + "}");
       break;
     }
     check_spread_keys(report, here / "matchLabelKeys", constraint["matchLabelKeys"], constraint["labelSelector"]);
@@ -211,15 +225,18 @@ struct SystemClass {
   std::string_view name;
   std::int64_t value;
 };
-constexpr SystemClass kSystemClasses[] = {{"system-node-critical", 2000001000}, {"system-cluster-critical", 2000000000}};
+constexpr SystemClass kSystemClasses[] = {{"system-node-critical", 2000001000},
+                                          {"system-cluster-critical", 2000000000}};
 constexpr std::int64_t kHighestForUsers = 1000000000;
 
 // Why a class may not bear a name of the system's, or "".
 std::string unfit_for_system(std::string_view name, const Value& object) {
   for (const SystemClass& known : kSystemClasses) {
     if (known.name != name) continue;
-    if (object["value"].as_int() != known.value) return "value of " + std::string(name) + " PriorityClass must be " + std::to_string(known.value);
-    if (object["globalDefault"].as_bool()) return "globalDefault of " + std::string(name) + " PriorityClass must be false";
+    if (object["value"].as_int() != known.value)
+      return "value of " + std::string(name) + " PriorityClass must be " + std::to_string(known.value);
+    if (object["globalDefault"].as_bool())
+      return "globalDefault of " + std::string(name) + " PriorityClass must be false";
     return {};
   }
   return std::string(name) + " is not a known system priority class";
@@ -232,17 +249,21 @@ void validate_priority_class(Report& report, const Value& object) {
   if (name.starts_with("system-")) {
     const std::string problem = unfit_for_system(name, object);
     if (!problem.empty()) {
-      report.forbidden("metadata.name", "priority class names with 'system-' prefix are reserved for system use only. error: " + problem);
+      report.forbidden(
+          "metadata.name",
+          "priority class names with 'system-' prefix are reserved for system use only. error: " + problem);
     }
   } else if (object["value"].as_int() > kHighestForUsers) {
-    report.forbidden("value", "maximum allowed value of a user defined priority is " + std::to_string(kHighestForUsers));
+    report.forbidden("value",
+                     "maximum allowed value of a user defined priority is " + std::to_string(kHighestForUsers));
   }
   check_preemption_policy(report, "preemptionPolicy", object["preemptionPolicy"]);
 }
 
 void validate_priority_class_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
-  if (before["value"].as_int() != after["value"].as_int()) report.forbidden("value", "may not be changed in an update.");
+  if (before["value"].as_int() != after["value"].as_int())
+    report.forbidden("value", "may not be changed in an update.");
   validate_immutable(report, "preemptionPolicy", before["preemptionPolicy"], after["preemptionPolicy"]);
 }
 

@@ -27,7 +27,8 @@ bool is_sysctl_name(std::string_view name) {
     const std::size_t end = std::min(name.find_first_of("./", start), name.size());
     const std::string_view part = name.substr(start, end - start);
     if (part.empty() || !is_lower_alnum(part.front()) || !is_lower_alnum(part.back())) return false;
-    if (!std::all_of(part.begin(), part.end(), [](char c) { return is_lower_alnum(c) || c == '-' || c == '_'; })) return false;
+    if (!std::all_of(part.begin(), part.end(), [](char c) { return is_lower_alnum(c) || c == '-' || c == '_'; }))
+      return false;
     if (end == name.size()) return true;
     start = end + 1;
   }
@@ -38,7 +39,9 @@ std::string_view sysctl_namespace(std::string_view name) {
   std::string dotted(name);
   std::replace(dotted.begin(), dotted.end(), '/', '.');
   if (dotted.starts_with("net.")) return "net";
-  if (dotted.starts_with("fs.mqueue.") || dotted == "kernel.sem" || dotted.starts_with("kernel.shm") || dotted.starts_with("kernel.msg")) return "ipc";
+  if (dotted.starts_with("fs.mqueue.") || dotted == "kernel.sem" || dotted.starts_with("kernel.shm") ||
+      dotted.starts_with("kernel.msg"))
+    return "ipc";
   return {};
 }
 
@@ -50,8 +53,9 @@ void check_sysctls(Report& report, const Path& path, const Value& sysctls, const
     if (name.as_string().empty()) {
       report.required(here);
     } else if (!is_sysctl_name(name.as_string())) {
-      report.invalid(here, name,
-                     "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
+      report.invalid(
+          here, name,
+          "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
     } else {
       for (std::size_t i = 0; i < index; ++i) {
         if (sysctls[i]["name"] == name) {
@@ -61,8 +65,10 @@ void check_sysctls(Report& report, const Path& path, const Value& sysctls, const
       }
     }
     const std::string_view ns = sysctl_namespace(name.as_string());
-    if (ns == "net" && spec["hostNetwork"].as_bool()) report.invalid(here, name, "may not be specified when 'hostNetwork' is true");
-    if (ns == "ipc" && spec["hostIPC"].as_bool()) report.invalid(here, name, "may not be specified when 'hostIPC' is true");
+    if (ns == "net" && spec["hostNetwork"].as_bool())
+      report.invalid(here, name, "may not be specified when 'hostNetwork' is true");
+    if (ns == "ipc" && spec["hostIPC"].as_bool())
+      report.invalid(here, name, "may not be specified when 'hostIPC' is true");
     ++index;
   }
 }
@@ -70,13 +76,15 @@ void check_sysctls(Report& report, const Path& path, const Value& sysctls, const
 // --- Windows
 
 bool is_netbios_domain(std::string_view text) {
-  return !text.empty() && text.size() <= 15 && text.front() != '.' && text.find_first_of("\\/:*?\"<>|") == std::string_view::npos;
+  return !text.empty() && text.size() <= 15 && text.front() != '.' &&
+         text.find_first_of("\\/:*?\"<>|") == std::string_view::npos;
 }
 
 bool is_dns_domain(std::string_view text) {
   for (std::string_view part : split(text, '.')) {
     const std::string label = lower(part);
-    if (label.empty() || label.size() > 63 || !is_lower_alnum(label.front()) || !is_lower_alnum(label.back())) return false;
+    if (label.empty() || label.size() > 63 || !is_lower_alnum(label.front()) || !is_lower_alnum(label.back()))
+      return false;
     if (!std::all_of(label.begin(), label.end(), [](char c) { return is_lower_alnum(c) || c == '-'; })) return false;
   }
   return true;
@@ -96,23 +104,28 @@ void check_windows_user(Report& report, const Path& path, const Value& name, std
   }
 }
 
-void forbid_each(Report& report, const Path& path, const Value& object, std::initializer_list<const char*> fields, std::string_view detail) {
+void forbid_each(Report& report, const Path& path, const Value& object, std::initializer_list<const char*> fields,
+                 std::string_view detail) {
   for (const char* field : fields) {
     if (!object[field].is_null()) report.forbidden(path / field, detail);
   }
 }
 
 void check_linux(Report& report, const Path& path, const Value& spec) {
-  auto forbid = [&](const Path& at, const Value& context) { forbid_each(report, at, context, {"windowsOptions"}, "windows options cannot be set for a linux pod"); };
+  auto forbid = [&](const Path& at, const Value& context) {
+    forbid_each(report, at, context, {"windowsOptions"}, "windows options cannot be set for a linux pod");
+  };
   forbid(path / "securityContext", spec["securityContext"]);
-  each_container(spec, path, [&](const Value& container, const Path& here) { forbid(here / "securityContext", container["securityContext"]); });
+  each_container(spec, path, [&](const Value& container, const Path& here) {
+    forbid(here / "securityContext", container["securityContext"]);
+  });
 }
 
 void check_windows(Report& report, const Path& path, const Value& spec) {
   const Path of_pod = path / "securityContext";
   forbid_each(report, of_pod, spec["securityContext"],
-              {"appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "runAsUser", "runAsGroup", "supplementalGroups",
-               "supplementalGroupsPolicy", "seLinuxChangePolicy"},
+              {"appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "runAsUser",
+               "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy"},
               kNotOnWindows);
   if (!spec["securityContext"]["sysctls"].empty()) report.forbidden(of_pod / "sysctls", kNotOnWindows);
   forbid_each(report, path, spec, {"hostUsers", "shareProcessNamespace"}, kNotOnWindows);
@@ -121,8 +134,8 @@ void check_windows(Report& report, const Path& path, const Value& spec) {
   }
   each_container(spec, path, [&](const Value& container, const Path& here) {
     forbid_each(report, here / "securityContext", container["securityContext"],
-                {"appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",
-                 "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"},
+                {"appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem",
+                 "privileged", "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup"},
                 kNotOnWindows);
   });
 }
@@ -136,13 +149,17 @@ void check_host_process(Report& report, const Path& path, const Value& spec) {
     ++all;
     if (!of_pod.is_null() && !mine.is_null() && of_pod.as_bool() != mine.as_bool()) {
       report.invalid(here / "securityContext.windowsOptions.hostProcess", mine,
-                     std::string("pod hostProcess value must be identical if both are specified, was ") + (of_pod.as_bool() ? "true" : "false"));
+                     std::string("pod hostProcess value must be identical if both are specified, was ") +
+                         (of_pod.as_bool() ? "true" : "false"));
     }
     if (mine.is_null() ? of_pod.as_bool() : mine.as_bool()) ++of_host;
   });
   if (of_host == 0) return;
-  if (of_host != all) report.invalid(path, "", "If pod contains any hostProcess containers then all containers must be HostProcess containers");
-  if (!spec["hostNetwork"].as_bool()) report.invalid(path / "hostNetwork", false, "hostNetwork must be true if pod contains any hostProcess containers");
+  if (of_host != all)
+    report.invalid(path, "",
+                   "If pod contains any hostProcess containers then all containers must be HostProcess containers");
+  if (!spec["hostNetwork"].as_bool())
+    report.invalid(path / "hostNetwork", false, "hostNetwork must be true if pod contains any hostProcess containers");
 }
 
 }  // namespace
@@ -157,7 +174,8 @@ void check_seccomp_profile(Report& report, const Path& path, const Value& profil
       report.complaints(here, file, is_relative_path(file.as_string()));
     }
   } else if (!file.is_null()) {
-    report.invalid_shown(here, shown_as_go(profile, "io.k8s.api.core.v1.SeccompProfile"), "can only be set when seccomp type is Localhost");
+    report.invalid_shown(here, shown_as_go(profile, "io.k8s.api.core.v1.SeccompProfile"),
+                         "can only be set when seccomp type is Localhost");
   }
 }
 
@@ -172,7 +190,8 @@ void check_apparmor_profile(Report& report, const Path& path, const Value& profi
     } else if (trimmed.empty()) {
       report.required(here, "must be set when AppArmor type is Localhost");
     }
-    if (file.as_string().size() > kPathBytes) report.add(api::too_long(here.text(), file, static_cast<int>(kPathBytes)));
+    if (file.as_string().size() > kPathBytes)
+      report.add(api::too_long(here.text(), file, static_cast<int>(kPathBytes)));
   } else if ((type == "RuntimeDefault" || type == "Unconfined") && !file.is_null()) {
     report.invalid(here, file, "can only be set when AppArmor type is Localhost");
   }
@@ -181,7 +200,8 @@ void check_apparmor_profile(Report& report, const Path& path, const Value& profi
 void check_gmsa_credential_spec(Report& report, const Path& path, const Value& text) {
   if (text.is_null()) return;
   if (text.as_string().empty()) report.invalid(path, text, "gmsaCredentialSpec cannot be an empty string");
-  if (text.as_string().size() > kCredentialSpecBytes) report.invalid(path, text, "gmsaCredentialSpec size must be under 64 KiB");
+  if (text.as_string().size() > kCredentialSpecBytes)
+    report.invalid(path, text, "gmsaCredentialSpec size must be under 64 KiB");
 }
 
 void check_windows_user_name(Report& report, const Path& path, const Value& name) {
@@ -194,7 +214,8 @@ void check_windows_user_name(Report& report, const Path& path, const Value& name
   const std::vector<std::string_view> parts = split(text, '\\');
   if (parts.size() > 2) return report.invalid(path, name, "runAsUserName cannot contain more than one backslash");
   if (parts.size() == 2) {
-    if (parts[0].size() >= kDomainBytes) report.invalid(path, name, "runAsUserName's Domain length must be under 256 characters");
+    if (parts[0].size() >= kDomainBytes)
+      report.invalid(path, name, "runAsUserName's Domain length must be under 256 characters");
     if (!is_netbios_domain(parts[0]) && !is_dns_domain(parts[0])) {
       report.invalid(path, name, "runAsUserName's Domain doesn't match the NetBios nor the DNS format");
     }
@@ -204,10 +225,14 @@ void check_windows_user_name(Report& report, const Path& path, const Value& name
 
 void check_privilege_escalation(Report& report, const Path& path, const Value& context) {
   if (context["allowPrivilegeEscalation"].as_bool(true)) return;
-  auto refuse = [&](std::string_view why) { report.invalid_shown(path, shown_as_go(context, "io.k8s.api.core.v1.SecurityContext"), why); };
-  if (context["privileged"].as_bool()) refuse("cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+  auto refuse = [&](std::string_view why) {
+    report.invalid_shown(path, shown_as_go(context, "io.k8s.api.core.v1.SecurityContext"), why);
+  };
+  if (context["privileged"].as_bool())
+    refuse("cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
   for (const Value& capability : context["capabilities"]["add"]) {
-    if (capability.as_string() == "CAP_SYS_ADMIN") refuse("cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+    if (capability.as_string() == "CAP_SYS_ADMIN")
+      refuse("cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
   }
 }
 

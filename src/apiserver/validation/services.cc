@@ -17,7 +17,10 @@ bool is_among(std::string_view text, Texts... texts) {
   return ((text == texts) || ...);
 }
 
-bool is_headless(const Value& spec) { return spec["clusterIPs"][0].as_string() == "None" || (spec["clusterIPs"].empty() && spec["clusterIP"].as_string() == "None"); }
+bool is_headless(const Value& spec) {
+  return spec["clusterIPs"][0].as_string() == "None" ||
+         (spec["clusterIPs"].empty() && spec["clusterIP"].as_string() == "None");
+}
 bool is_external(const Value& spec) {
   const std::string_view type = spec["type"].as_string();
   return type == "LoadBalancer" || type == "NodePort" || (type == "ClusterIP" && !spec["externalIPs"].empty());
@@ -41,7 +44,8 @@ void check_port(Report& report, const Path& here, const Value& port, bool named,
 
 // The key that two ports may not share, as upstream prints it.
 std::string shown_port(const Value& port) {
-  return "{\"Name\":\"\",\"Protocol\":" + quoted(port["protocol"].as_string()) + ",\"AppProtocol\":null,\"Port\":" + std::to_string(port["port"].as_int()) +
+  return "{\"Name\":\"\",\"Protocol\":" + quoted(port["protocol"].as_string()) +
+         ",\"AppProtocol\":null,\"Port\":" + std::to_string(port["port"].as_int()) +
          ",\"TargetPort\":0,\"NodePort\":0}";
 }
 
@@ -62,8 +66,10 @@ void check_ports(Report& report, const Value& spec) {
     const Path here = root.at(i);
     const std::int64_t node_port = ports[i]["nodePort"].as_int();
     const std::string protocol = ports[i]["protocol"].str() + "/";
-    if (type == "ClusterIP" && node_port != 0) report.forbidden(here / "nodePort", "may not be used when `type` is 'ClusterIP'");
-    if (node_port != 0 && !node_pairs.insert(protocol + std::to_string(node_port)).second) report.duplicate(here / "nodePort", ports[i]["nodePort"]);
+    if (type == "ClusterIP" && node_port != 0)
+      report.forbidden(here / "nodePort", "may not be used when `type` is 'ClusterIP'");
+    if (node_port != 0 && !node_pairs.insert(protocol + std::to_string(node_port)).second)
+      report.duplicate(here / "nodePort", ports[i]["nodePort"]);
     if (!pairs.insert(protocol + std::to_string(ports[i]["port"].as_int())).second) {
       report.add(Cause{"FieldValueDuplicate", "Duplicate value: " + shown_port(ports[i]), here.text()});
     }
@@ -85,7 +91,8 @@ void check_affinity(Report& report, const Value& spec) {
   report.one_of("spec.sessionAffinity", spec["sessionAffinity"], {"ClientIP", "None"}, true);
   const Value& config = spec["sessionAffinityConfig"];
   if (spec["sessionAffinity"].as_string() == "None") {
-    if (!config.is_null()) report.forbidden("spec.sessionAffinityConfig", "must not be set when session affinity is None");
+    if (!config.is_null())
+      report.forbidden("spec.sessionAffinityConfig", "must not be set when session affinity is None");
     return;
   }
   if (spec["sessionAffinity"].as_string() != "ClientIP") return;
@@ -97,12 +104,14 @@ void check_affinity(Report& report, const Value& spec) {
   constexpr std::int64_t kMost = 86400;
   if (seconds.is_null()) return report.required("spec.sessionAffinityConfig.clientIP.timeoutSeconds", kNeeded);
   if (seconds.as_int() <= 0 || seconds.as_int() > kMost) {
-    report.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, "must be greater than 0 and less than 86400");
+    report.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds,
+                   "must be greater than 0 and less than 86400");
   }
 }
 
 void check_source_ranges(Report& report, const Value& object) {
-  constexpr std::string_view kBalanced = "may only be used when `type` is 'LoadBalancer'", kAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
+  constexpr std::string_view kBalanced = "may only be used when `type` is 'LoadBalancer'",
+                             kAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
   const Value& spec = object["spec"];
   const bool balanced = spec["type"].as_string() == "LoadBalancer";
   const Path path("spec.LoadBalancerSourceRanges");
@@ -128,8 +137,10 @@ void check_balancer(Report& report, const Value& object) {
   const Value& spec = object["spec"];
   const bool balanced = spec["type"].as_string() == "LoadBalancer";
   check_source_ranges(report, object);
-  if (!balanced && !spec["allocateLoadBalancerNodePorts"].is_null()) report.forbidden("spec.allocateLoadBalancerNodePorts", kBalanced);
-  if (balanced && spec["allocateLoadBalancerNodePorts"].is_null()) report.required("spec.allocateLoadBalancerNodePorts");
+  if (!balanced && !spec["allocateLoadBalancerNodePorts"].is_null())
+    report.forbidden("spec.allocateLoadBalancerNodePorts", kBalanced);
+  if (balanced && spec["allocateLoadBalancerNodePorts"].is_null())
+    report.required("spec.allocateLoadBalancerNodePorts");
   if (const Value& name = spec["loadBalancerClass"]; !name.is_null()) {
     if (balanced) {
       report.complaints("spec.loadBalancerClass", name, is_qualified_name(name.as_string()));
@@ -142,14 +153,16 @@ void check_balancer(Report& report, const Value& object) {
 void check_traffic(Report& report, const Value& spec) {
   const std::string external = spec["externalTrafficPolicy"].str();
   if (!is_external(spec)) {
-    if (!external.empty()) report.invalid("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services");
+    if (!external.empty())
+      report.invalid("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services");
   } else {
     report.one_of("spec.externalTrafficPolicy", spec["externalTrafficPolicy"], {"Cluster", "Local"}, true);
   }
   const Value health(static_cast<long>(spec["healthCheckNodePort"].as_int()));
   if (spec["type"].as_string() != "LoadBalancer" || external != "Local") {
     if (health.as_int() != 0) {
-      report.invalid("spec.healthCheckNodePort", health, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+      report.invalid("spec.healthCheckNodePort", health,
+                     "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
     }
   } else if (health.as_int() == 0) {
     report.required("spec.healthCheckNodePort");
@@ -158,12 +171,14 @@ void check_traffic(Report& report, const Value& spec) {
   }
   const Value& internal = spec["internalTrafficPolicy"];
   if (internal.is_null()) {
-    if (is_among(spec["type"].as_string(), "NodePort", "LoadBalancer", "ClusterIP")) report.required("spec.internalTrafficPolicy");
+    if (is_among(spec["type"].as_string(), "NodePort", "LoadBalancer", "ClusterIP"))
+      report.required("spec.internalTrafficPolicy");
   } else if (!is_among(internal.as_string(), "Cluster", "Local")) {
     report.not_supported("spec.internalTrafficPolicy", internal, {"Cluster", "Local"});
   }
   const Value& distribution = spec["trafficDistribution"];
-  if (!distribution.is_null() && !is_among(distribution.as_string(), "PreferClose", "PreferSameZone", "PreferSameNode")) {
+  if (!distribution.is_null() &&
+      !is_among(distribution.as_string(), "PreferClose", "PreferSameZone", "PreferSameNode")) {
     report.not_supported("spec.trafficDistribution", distribution, {"PreferClose", "PreferSameZone", "PreferSameNode"});
   }
 }
@@ -247,7 +262,8 @@ void validate_service(Report& report, const Value& object) {
   const Value& spec = object["spec"];
   const std::string_view type = spec["type"].as_string();
   const Value& annotations = object["metadata"]["annotations"];
-  const Value &hints = annotations["service.kubernetes.io/topology-aware-hints"], &mode = annotations["service.kubernetes.io/topology-mode"];
+  const Value &hints = annotations["service.kubernetes.io/topology-aware-hints"],
+              &mode = annotations["service.kubernetes.io/topology-mode"];
   if (!hints.is_null() && !mode.is_null() && hints != mode) {
     report.invalid("metadata.annotations[service.kubernetes.io/topology-mode]", mode,
                    "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified");
@@ -292,7 +308,8 @@ void validate_service_update(Report& report, const Value& before, const Value& a
   if (has_health_port(old_spec) && has_health_port(new_spec) && old_health.as_int() != health.as_int()) {
     report.forbidden("spec.healthCheckNodePort", "field is immutable");
   }
-  const bool balanced = old_spec["type"].as_string() == "LoadBalancer" && new_spec["type"].as_string() == "LoadBalancer";
+  const bool balanced =
+      old_spec["type"].as_string() == "LoadBalancer" && new_spec["type"].as_string() == "LoadBalancer";
   if (balanced && old_spec["loadBalancerClass"] != new_spec["loadBalancerClass"]) {
     report.invalid("spec.loadBalancerClass", new_spec["loadBalancerClass"], "may not change once set");
   }

@@ -9,8 +9,8 @@
 namespace berth::apiserver::validation {
 namespace {
 
-// The label controller-revision-hash is "<set>-<up to 10 characters>", statefulset.kubernetes.io/pod-name "<set>-<ordinal>",
-// which has no more digits; and a label's value has at most 63.
+// The label controller-revision-hash is "<set>-<up to 10 characters>", statefulset.kubernetes.io/pod-name
+// "<set>-<ordinal>", which has no more digits; and a label's value has at most 63.
 constexpr std::size_t kLongestName = 63 - 1 - 10;
 
 bool has_container(const Value& containers, const Value& name) {
@@ -38,7 +38,8 @@ void validate_override(Report& report, const std::string& path, const Value& spe
   api::schema::DecodeProblems problems;
   Result<Value> decoded = api::schema::decode(pod, typed, &problems);
   if (!decoded.ok()) return report.invalid_shown(at, json::encode(one.spec), decoded.error().message);
-  for (const std::string& unknown : problems.unknown) report.invalid_shown(at, json::encode(one.spec), "unknown field " + quoted(unknown));
+  for (const std::string& unknown : problems.unknown)
+    report.invalid_shown(at, json::encode(one.spec), "unknown field " + quoted(unknown));
   Report whole;
   Value merged = spec;
   merged.set("template", api::with_override(spec["template"], (*decoded)["spec"]));
@@ -63,11 +64,12 @@ void validate_set_options(Report& report, const Value& set) {
   const std::string path = "metadata.annotations";
   for (const api::OptionProblem& one : problems) report.invalid(at_key(path, one.annotation), one.value, one.text);
   if (report.size() > 0) return;  // an override is checked against a template that is good by itself
-  for (const api::OrdinalOverride& one : options.overrides) validate_override(report, at_key(path, api::kOrdinalOverrides), set["spec"], one);
+  for (const api::OrdinalOverride& one : options.overrides)
+    validate_override(report, at_key(path, api::kOrdinalOverrides), set["spec"], one);
 }
 
-// With berth.dev/claim-template-updates: templates come, go, grow and take another class of attributes; nothing else of them
-// changes, since claims that exist could not follow.
+// With berth.dev/claim-template-updates: templates come, go, grow and take another class of attributes; nothing else of
+// them changes, since claims that exist could not follow.
 void validate_claim_template_changes(Report& report, const Value& before, const Value& after) {
   std::size_t index = 0;
   for (const Value& one : after) {
@@ -79,7 +81,8 @@ void validate_claim_template_changes(Report& report, const Value& before, const 
     if (!old) continue;
     Value was = (*old)["spec"], is = one["spec"];
     const Value &old_size = was["resources"]["requests"]["storage"], &new_size = is["resources"]["requests"]["storage"];
-    const auto smaller = api::Quantity::parse(new_size.as_string()), larger = api::Quantity::parse(old_size.as_string());
+    const auto smaller = api::Quantity::parse(new_size.as_string()),
+               larger = api::Quantity::parse(old_size.as_string());
     if (smaller.ok() && larger.ok() && *smaller < *larger) {
       report.invalid(path + ".spec.resources.requests.storage", new_size,
                      "must not be less than " + old_size.str() + ": volumes grow, they do not shrink");
@@ -89,7 +92,9 @@ void validate_claim_template_changes(Report& report, const Value& before, const 
       spec->mut("resources").mut("requests").erase("storage");
     }
     if (was != is)
-      report.forbidden(path + ".spec", "only resources.requests.storage and volumeAttributesClassName may change: claims that exist cannot follow");
+      report.forbidden(
+          path + ".spec",
+          "only resources.requests.storage and volumeAttributesClassName may change: claims that exist cannot follow");
   }
 }
 

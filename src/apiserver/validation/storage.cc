@@ -16,11 +16,13 @@ namespace {
 constexpr const char* kClassAnnotation = "volume.beta.kubernetes.io/storage-class";
 
 void validate_access_modes(Report& report, const Path& path, const Value& modes, std::string_view none) {
-  static const std::set<std::string_view> kModes = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"};
+  static const std::set<std::string_view> kModes = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
+                                                    "ReadWriteOncePod"};
   if (modes.empty()) report.required(path, none);
   bool once_pod = false, other = false;
   for (const Value& mode : modes) {
-    if (!kModes.contains(mode.as_string())) report.not_supported(path, mode, {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"});
+    if (!kModes.contains(mode.as_string()))
+      report.not_supported(path, mode, {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"});
     (mode.as_string() == "ReadWriteOncePod" ? once_pod : other) = true;
   }
   if (once_pod && other) report.forbidden(path, "may not use ReadWriteOncePod with other access modes");
@@ -96,7 +98,8 @@ void validate_volume_source(Report& report, const Path& path, const Value& spec)
       report.forbidden(path / source.more, "may not specify more than 1 volume type");
     } else {
       const Path here = path / source.inner;
-      if (const CheckBlock* block = builtin_checks().find(std::string("core.") + source.block)) run_checks(report, here, *block, spec[source.field]);
+      if (const CheckBlock* block = builtin_checks().find(std::string("core.") + source.block))
+        run_checks(report, here, *block, spec[source.field]);
     }
     found = true;
   }
@@ -114,7 +117,8 @@ void validate_data_source(Report& report, const Path& path, const Value& source)
   const std::string_view kind = source["kind"].as_string(), group = source["apiGroup"].as_string();
   if (source["name"].as_string().empty()) report.required(path / "name");
   if (kind.empty()) report.required(path / "kind");
-  if (group.empty() && kind != "PersistentVolumeClaim") report.invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+  if (group.empty() && kind != "PersistentVolumeClaim")
+    report.invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
   if (!group.empty()) report.complaints(path / "apiGroup", group, is_dns1123_subdomain(group));
   const Value& ns = source["namespace"];
   if (!ns.as_string().empty()) report.complaints(path / "namespace", ns, is_dns1123_label(ns.as_string()));
@@ -129,8 +133,10 @@ api::Quantity storage_of(const Value& amounts) {
 
 // Where a volume can be reached may be said in the newer labels for the same.
 constexpr std::pair<std::string_view, std::string_view> kNewerLabels[] = {
-    {"failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"}, {"failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"},
-    {"beta.kubernetes.io/os", "kubernetes.io/os"},                             {"beta.kubernetes.io/arch", "kubernetes.io/arch"},
+    {"failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"},
+    {"failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"},
+    {"beta.kubernetes.io/os", "kubernetes.io/os"},
+    {"beta.kubernetes.io/arch", "kubernetes.io/arch"},
     {"beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"},
 };
 
@@ -146,7 +152,8 @@ void validate_volume_affinity_update(Report& report, const Value& before, const 
   Value renamed = before;
   const Value &old_terms = before["required"]["nodeSelectorTerms"], &new_terms = after["required"]["nodeSelectorTerms"];
   for (std::size_t i = 0; i < old_terms.size() && i < new_terms.size(); ++i) {
-    const Value &old_expressions = old_terms[i]["matchExpressions"], &new_expressions = new_terms[i]["matchExpressions"];
+    const Value &old_expressions = old_terms[i]["matchExpressions"],
+                &new_expressions = new_terms[i]["matchExpressions"];
     for (std::size_t k = 0; k < old_expressions.size() && k < new_expressions.size(); ++k) {
       const std::string_view wanted = new_expressions[k]["key"].as_string();
       if (newer_label(old_expressions[k]["key"].as_string()) != wanted) continue;
@@ -154,13 +161,15 @@ void validate_volume_affinity_update(Report& report, const Value& before, const 
     }
   }
   if (renamed == after) return;
-  report.invalid_shown("nodeAffinity", shown_as_go(after, "io.k8s.api.core.v1.VolumeNodeAffinity"), "field is immutable, except for updating from beta label to GA");
+  report.invalid_shown("nodeAffinity", shown_as_go(after, "io.k8s.api.core.v1.VolumeNodeAffinity"),
+                       "field is immutable, except for updating from beta label to GA");
 }
 
 // The recycler scrubs what a volume holds: the whole machine, here.
 bool recycles_root(const Value& spec) {
   const std::string_view path = spec["hostPath"]["path"].as_string();
-  return spec["persistentVolumeReclaimPolicy"].as_string() == "Recycle" && path.starts_with('/') && path.find_first_not_of("/.") == std::string_view::npos;
+  return spec["persistentVolumeReclaimPolicy"].as_string() == "Recycle" && path.starts_with('/') &&
+         path.find_first_not_of("/.") == std::string_view::npos;
 }
 
 void validate_topologies(Report& report, const Path& path, const Value& topologies) {
@@ -177,7 +186,8 @@ void validate_topologies(Report& report, const Path& path, const Value& topologi
       if (expression["values"].empty()) report.required(values);
       std::set<std::string_view> distinct;
       for (std::size_t k = 0; k < expression["values"].size(); ++k) {
-        if (!distinct.insert(expression["values"][k].as_string()).second) report.duplicate(values.at(k), expression["values"][k]);
+        if (!distinct.insert(expression["values"][k].as_string()).second)
+          report.duplicate(values.at(k), expression["values"][k]);
       }
       report.complaints(here / "key", expression["key"].as_string(), is_qualified_name(expression["key"].as_string()));
       if (!keys.insert(expression["key"].as_string()).second) report.duplicate(here / "key", expression["key"]);
@@ -207,12 +217,14 @@ void check_volume_iscsi(Report& report, const Path& path, const Value& source) {
   } else if (!is_iscsi_name(name.as_string())) {
     report.invalid(path / "iqn", name, kFormat);
   }
-  if (!initiator.is_null() && !is_iscsi_name(initiator.as_string())) report.invalid(path / "initiatorname", initiator, kFormat);
+  if (!initiator.is_null() && !is_iscsi_name(initiator.as_string()))
+    report.invalid(path / "initiatorname", initiator, kFormat);
 }
 
 void check_gluster_namespace(Report& report, const Path& path, const Value& name) {
   if (name.is_null()) return;
-  if (name.as_string().empty()) return report.invalid(path, name, "if the endpointnamespace is set, it must be a valid namespace name");
+  if (name.as_string().empty())
+    return report.invalid(path, name, "if the endpointnamespace is set, it must be a valid namespace name");
   report.complaints(path, name, is_dns1123_label(name.as_string()));
 }
 
@@ -236,7 +248,8 @@ void validate_claim_spec(Report& report, const Path& path, const Value& spec) {
   validate_data_source(report, path / "dataSourceRef", reference);
   if (source.is_object() && reference.is_object()) {
     const bool elsewhere = !reference["namespace"].as_string().empty();
-    const bool same = source["apiGroup"] == reference["apiGroup"] && source["kind"] == reference["kind"] && source["name"] == reference["name"];
+    const bool same = source["apiGroup"] == reference["apiGroup"] && source["kind"] == reference["kind"] &&
+                      source["name"] == reference["name"];
     if (elsewhere) {
       report.invalid_shown(path, "{}", "may not be specified when dataSourceRef.namespace is specified");
     } else if (!same) {
@@ -255,7 +268,8 @@ void validate_claim_update(Report& report, const Value& before, const Value& aft
   const Value &old_class = old_spec["storageClassName"], &new_class = new_spec["storageClassName"];
   // A claim is bound once, may get its class late, and may grow while it is bound.
   if (old_spec["volumeName"].as_string().empty()) api::copy_field(old_spec, new_spec, "volumeName");
-  const Value &old_annotation = before["metadata"]["annotations"][kClassAnnotation], &new_annotation = after["metadata"]["annotations"][kClassAnnotation];
+  const Value &old_annotation = before["metadata"]["annotations"][kClassAnnotation],
+              &new_annotation = after["metadata"]["annotations"][kClassAnnotation];
   const bool is_late = old_class.is_null() && !new_class.is_null();
   if (is_late && !old_annotation.is_null() && old_annotation == new_class && new_annotation.as_string().empty()) {
     api::copy_field(new_spec, old_spec, "storageClassName");
@@ -267,12 +281,15 @@ void validate_claim_update(Report& report, const Value& before, const Value& aft
     if (is_late && old_annotation.is_null()) api::copy_field(new_spec, old_spec, "storageClassName");
   }
   if (after["status"]["phase"].as_string() == "Bound") {
-    if (new_spec["resources"]["requests"].is_object()) api::copy_field(new_spec.mut("resources").mut("requests"), old_spec["resources"]["requests"], "storage");
+    if (new_spec["resources"]["requests"].is_object())
+      api::copy_field(new_spec.mut("resources").mut("requests"), old_spec["resources"]["requests"], "storage");
     api::copy_field(new_spec, old_spec, "volumeAttributesClassName");
   }
   if (old_spec != new_spec) {
-    report.forbidden("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n" +
-                                 go_diff(old_spec, new_spec, "io.k8s.api.core.v1.PersistentVolumeClaimSpec"));
+    report.forbidden(
+        "spec",
+        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n" +
+            go_diff(old_spec, new_spec, "io.k8s.api.core.v1.PersistentVolumeClaimSpec"));
   }
   const api::Quantity size = storage_of(after["spec"]["resources"]["requests"]);
   if (size < storage_of(before["spec"]["resources"]["requests"]) && size <= storage_of(before["status"]["capacity"])) {
@@ -282,7 +299,8 @@ void validate_claim_update(Report& report, const Value& before, const Value& aft
   constexpr const char* kAttributes = "volumeAttributesClassName";
   const bool cleared = !before["spec"][kAttributes].is_null() && after["spec"][kAttributes].is_null();
   if (cleared && !before["status"]["currentVolumeAttributesClassName"].is_null()) {
-    report.forbidden("spec.volumeAttributesClassName", "update to nil is forbidden when status.currentVolumeAttributesClassName is not nil");
+    report.forbidden("spec.volumeAttributesClassName",
+                     "update to nil is forbidden when status.currentVolumeAttributesClassName is not nil");
   }
 }
 
@@ -292,7 +310,8 @@ void validate_volume(Report& report, const Value& object) {
   validate_access_modes(report, path / "accessModes", spec["accessModes"], "");
   const Path capacity = path / "capacity";
   validate_capacity(report, capacity, spec["capacity"]);
-  report.one_of(path / "persistentVolumeReclaimPolicy", spec["persistentVolumeReclaimPolicy"], {"Delete", "Recycle", "Retain"});
+  report.one_of(path / "persistentVolumeReclaimPolicy", spec["persistentVolumeReclaimPolicy"],
+                {"Delete", "Recycle", "Retain"});
   if (spec["nodeAffinity"].is_object()) {
     if (!spec["nodeAffinity"]["required"].is_object()) {
       report.required("spec.nodeAffinity.required", "must specify required node constraints");
@@ -305,17 +324,21 @@ void validate_volume(Report& report, const Value& object) {
   validate_volume_source(report, path, spec);
   // The name of the volume and the portal become one name on the node.
   const Value& iscsi = spec["iscsi"];
-  if (!iscsi["initiatorName"].is_null() && object["metadata"]["name"].as_string().size() + 1 + iscsi["targetPortal"].as_string().size() > 64) {
-    report.invalid("spec.iscsi.targetportal", iscsi["targetPortal"].as_string(),
-                   "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.");
+  if (!iscsi["initiatorName"].is_null() &&
+      object["metadata"]["name"].as_string().size() + 1 + iscsi["targetPortal"].as_string().size() > 64) {
+    report.invalid(
+        "spec.iscsi.targetportal", iscsi["targetPortal"].as_string(),
+        "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.");
   }
-  if (recycles_root(spec)) report.forbidden(path / "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
+  if (recycles_root(spec))
+    report.forbidden(path / "persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
   validate_class_name(report, path / "storageClassName", spec["storageClassName"]);
   validate_volume_mode(report, path / "volumeMode", spec["volumeMode"]);
   if (const Value& name = spec["volumeAttributesClassName"]; !name.is_null()) {
     if (name.as_string().empty()) report.required(path / "volumeAttributesClassName", "an empty string is disallowed");
     validate_class_name(report, path / "volumeAttributesClassName", name);
-    if (!spec["csi"].is_object()) report.required(path / "csi", "has to be specified when using volumeAttributesClassName");
+    if (!spec["csi"].is_object())
+      report.required(path / "csi", "has to be specified when using volumeAttributesClassName");
   }
 }
 
@@ -325,13 +348,16 @@ void validate_volume_update(Report& report, const Value& before, const Value& af
   Value new_source = volume_source(after["spec"]);
   // A CSI volume may get the secret for its growth late.
   constexpr const char* kGrowth = "controllerExpandSecretRef";
-  if (old_source["csi"].is_object() && old_source["csi"][kGrowth].is_null() && !new_source["csi"][kGrowth].is_null()) new_source.mut("csi").erase(kGrowth);
+  if (old_source["csi"].is_object() && old_source["csi"][kGrowth].is_null() && !new_source["csi"][kGrowth].is_null())
+    new_source.mut("csi").erase(kGrowth);
   if (old_source != new_source) {
-    report.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation\n" +
-                                                        go_diff(old_source, new_source, "io.k8s.api.core.v1.PersistentVolumeSpec"));
+    report.forbidden("spec.persistentvolumesource",
+                     "spec.persistentvolumesource is immutable after creation\n" +
+                         go_diff(old_source, new_source, "io.k8s.api.core.v1.PersistentVolumeSpec"));
   }
   validate_immutable(report, "volumeMode", before["spec"]["volumeMode"], after["spec"]["volumeMode"]);
-  if (!before["spec"]["nodeAffinity"].is_null()) validate_volume_affinity_update(report, before["spec"]["nodeAffinity"], after["spec"]["nodeAffinity"]);
+  if (!before["spec"]["nodeAffinity"].is_null())
+    validate_volume_affinity_update(report, before["spec"]["nodeAffinity"], after["spec"]["nodeAffinity"]);
   constexpr const char* kAttributes = "volumeAttributesClassName";
   if (!before["spec"][kAttributes].is_null() && after["spec"][kAttributes].is_null()) {
     report.forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden");

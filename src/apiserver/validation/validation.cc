@@ -38,7 +38,8 @@ void validate_node_update(Report& report, const Value& before, const Value& afte
   if (!old["providerID"].as_string().empty() && old["providerID"] != spec["providerID"]) {
     report.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid");
   }
-  if (old["externalID"].as_string() != spec["externalID"].as_string()) report.forbidden("spec.externalID", "may not be updated");
+  if (old["externalID"].as_string() != spec["externalID"].as_string())
+    report.forbidden("spec.externalID", "may not be updated");
 }
 
 struct KindRules {
@@ -72,13 +73,17 @@ const KindRules kRules[] = {
     {"apps", "ControllerRevision", NameRule::kSubdomain, validate_revision, validate_revision_update, false},
     {"batch", "CronJob", NameRule::kSubdomain, validate_cron_job, validate_cron_job_update, false},
     {"batch", "Job", NameRule::kSubdomain, validate_job, validate_job_update, false},
-    {"autoscaling", "HorizontalPodAutoscaler", NameRule::kSubdomain, validate_autoscaler, validate_autoscaler_update, true},
+    {"autoscaling", "HorizontalPodAutoscaler", NameRule::kSubdomain, validate_autoscaler, validate_autoscaler_update,
+     true},
     {"policy", "PodDisruptionBudget", NameRule::kPathSegment, validate_budget, validate_plain_update, true},
-    {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class, validate_priority_class_update, true},
-    {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update, true},
+    {"scheduling.k8s.io", "PriorityClass", NameRule::kSubdomain, validate_priority_class,
+     validate_priority_class_update, true},
+    {"storage.k8s.io", "StorageClass", NameRule::kSubdomain, validate_storage_class, validate_storage_class_update,
+     true},
     {"node.k8s.io", "RuntimeClass", NameRule::kSubdomain, validate_nothing, validate_runtime_class_update, true},
     {"coordination.k8s.io", "Lease", NameRule::kSubdomain, validate_nothing, validate_plain_update, true},
-    {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_endpoint_slice, validate_endpoint_slice_update, false},
+    {"discovery.k8s.io", "EndpointSlice", NameRule::kSubdomain, validate_endpoint_slice, validate_endpoint_slice_update,
+     false},
     {"events.k8s.io", "Event", NameRule::kSubdomain, validate_new_event, validate_new_event_update, false},
 };
 
@@ -92,21 +97,32 @@ const KindRules& rules_of(const api::schema::Kind& kind) {
 
 void validate_finalizer_names(Report& report, const Value& finalizers) {
   const Path path("metadata.finalizers");
-  for (std::size_t i = 0; i < finalizers.size(); ++i) validate_finalizer_name(report, path.at(i), finalizers[i].as_string());
+  for (std::size_t i = 0; i < finalizers.size(); ++i)
+    validate_finalizer_name(report, path.at(i), finalizers[i].as_string());
 }
 
-// How often upstream validates the metadata of an update, and so how often each cause is in its answer: causes of fields that may not
-// change, and of labels, annotations and owners.
+// How often upstream validates the metadata of an update, and so how often each cause is in its answer: causes of
+// fields that may not change, and of labels, annotations and owners.
 struct CauseRepeats {
   std::string_view group, kind;
   int unchanged, content;
 };
 constexpr CauseRepeats kCauseRepeats[] = {
-    {"", "Event", 1, 2},           {"", "LimitRange", 1, 3},      {"", "PersistentVolume", 1, 4},
-    {"", "ReplicationController", 2, 3}, {"", "ResourceQuota", 2, 3},   {"", "Service", 2, 3},
-    {"apps", "DaemonSet", 2, 3},   {"apps", "Deployment", 2, 3},  {"apps", "ReplicaSet", 2, 3},
-    {"apps", "StatefulSet", 2, 3}, {"batch", "CronJob", 2, 3},    {"autoscaling", "HorizontalPodAutoscaler", 2, 3},
-    {"policy", "PodDisruptionBudget", 1, 2}, {"coordination.k8s.io", "Lease", 2, 3}, {"discovery.k8s.io", "EndpointSlice", 1, 3},
+    {"", "Event", 1, 2},
+    {"", "LimitRange", 1, 3},
+    {"", "PersistentVolume", 1, 4},
+    {"", "ReplicationController", 2, 3},
+    {"", "ResourceQuota", 2, 3},
+    {"", "Service", 2, 3},
+    {"apps", "DaemonSet", 2, 3},
+    {"apps", "Deployment", 2, 3},
+    {"apps", "ReplicaSet", 2, 3},
+    {"apps", "StatefulSet", 2, 3},
+    {"batch", "CronJob", 2, 3},
+    {"autoscaling", "HorizontalPodAutoscaler", 2, 3},
+    {"policy", "PodDisruptionBudget", 1, 2},
+    {"coordination.k8s.io", "Lease", 2, 3},
+    {"discovery.k8s.io", "EndpointSlice", 1, 3},
     {"events.k8s.io", "Event", 2, 3},
 };
 
@@ -119,9 +135,11 @@ std::vector<Cause> with_repeats(const api::schema::Kind& kind, std::vector<Cause
   for (Cause& cause : causes) {
     int times = 1;
     // Below single annotations are the kinds' own rules.
-    const bool content = cause.field == "metadata.labels" || cause.field == "metadata.annotations" || cause.field.starts_with("metadata.ownerReferences");
+    const bool content = cause.field == "metadata.labels" || cause.field == "metadata.annotations" ||
+                         cause.field.starts_with("metadata.ownerReferences");
     if (content) times = repeats.content;
-    for (const char* field : {"uid", "name", "namespace", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers"}) {
+    for (const char* field : {"uid", "name", "namespace", "creationTimestamp", "deletionTimestamp",
+                              "deletionGracePeriodSeconds", "finalizers"}) {
       if (cause.field == std::string("metadata.") + field) times = repeats.unchanged;
     }
     for (int i = 0; i < times; ++i) out.push_back(cause);
@@ -134,8 +152,8 @@ std::vector<Cause> with_repeats(const api::schema::Kind& kind, std::vector<Cause
 std::vector<Cause> validate_create(const api::schema::Kind& kind, const Value& object) {
   const KindRules& rules = rules_of(kind);
   Report report;
-  // A kind without a rule for names of its own has its metadata looked at only when everything else is right; so have events of
-  // the old form.
+  // A kind without a rule for names of its own has its metadata looked at only when everything else is right; so have
+  // events of the old form.
   const bool old_event = kind.kind == "Event" && kind.group.empty() && object["eventTime"].is_null();
   if (rules.name == NameRule::kPathSegment || old_event) {
     rules.create(report, object);
@@ -148,16 +166,19 @@ std::vector<Cause> validate_create(const api::schema::Kind& kind, const Value& o
   return report.take();
 }
 
-std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource) {
+std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& before, const Value& after,
+                                   std::string_view subresource) {
   const KindRules& rules = rules_of(kind);
   Report report;
   if (rules.name != NameRule::kPathSegment) validate_finalizer_names(report, after["metadata"]["finalizers"]);
   if (!subresource.empty()) {
     // What a subresource may not touch is not taken from it in the first place.
     validate_metadata_update(report, before["metadata"], after["metadata"]);
-    if (rules.update == validate_pod_update && subresource == "ephemeralcontainers") validate_ephemeral_update(report, before, after);
+    if (rules.update == validate_pod_update && subresource == "ephemeralcontainers")
+      validate_ephemeral_update(report, before, after);
     if (rules.update == validate_pod_update && subresource == "resize") validate_resize(report, before, after);
-    if (rules.update == validate_job_update && subresource == "status") validate_job_status_update(report, before, after);
+    if (rules.update == validate_job_update && subresource == "status")
+      validate_job_status_update(report, before, after);
     if (subresource == "status" && (kind.group == "apps" || kind.group.empty())) {
       validate_workload_status(report, kind.kind, before["status"], after["status"]);
     }

@@ -14,7 +14,8 @@ namespace berth::apiserver::validation {
 // Empty: valid. Causes are in upstream's order.
 std::vector<Cause> validate_create(const api::schema::Kind& kind, const Value& object);
 // `subresource`: "" for the main resource, "status", ...
-std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& before, const Value& after, std::string_view subresource);
+std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& before, const Value& after,
+                                   std::string_view subresource);
 
 // What is accepted and still worth a word: deprecated or ignored fields. Appended as upstream words it.
 // `is_new`: created, not changed.
@@ -28,8 +29,8 @@ std::vector<Cause> validate_service_addresses(const Value& spec, const Value& ol
 std::vector<std::string> is_dns1123_label(std::string_view text);
 std::vector<std::string> is_dns1123_subdomain(std::string_view text);
 std::vector<std::string> is_dns1035_label(std::string_view text);
-std::vector<std::string> is_qualified_name(std::string_view text);   // label and annotation keys
+std::vector<std::string> is_qualified_name(std::string_view text);  // label and annotation keys
 std::vector<std::string> is_label_value(std::string_view text);
-std::vector<std::string> is_path_segment(std::string_view text);     // what a name in the path of a URL may be
+std::vector<std::string> is_path_segment(std::string_view text);  // what a name in the path of a URL may be
 
 }  // namespace berth::apiserver::validation

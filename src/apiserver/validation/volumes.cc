@@ -21,8 +21,9 @@ void check_name_in_pod(Report& report, const Path& path, const Value& volume, co
   const Value& name = volume["name"];
   if (const Value& iscsi = volume["iscsi"]; !iscsi["initiatorName"].is_null()) {
     if (name.as_string().size() + 1 + iscsi["targetPortal"].as_string().size() > kInitiatorBytes) {
-      report.invalid(path / "name", name.as_string(),
-                     "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.");
+      report.invalid(
+          path / "name", name.as_string(),
+          "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.");
     }
   }
   if (volume["ephemeral"].is_object() && volume.size() == 2) {
@@ -32,7 +33,8 @@ void check_name_in_pod(Report& report, const Path& path, const Value& volume, co
       }
     }
   }
-  if (scope.is_pod() && volume["image"].is_object() && volume["image"]["reference"].as_string().empty() && volume.size() <= 2) {
+  if (scope.is_pod() && volume["image"].is_object() && volume["image"]["reference"].as_string().empty() &&
+      volume.size() <= 2) {
     report.required(path / "image.reference");
   }
 }
@@ -62,7 +64,8 @@ void validate_volumes(Report& report, const Path& path, const Value& volumes, Po
     if (report.size() == before) scope.add_volume(volume);
     const Value& claim = volume["persistentVolumeClaim"]["claimName"];
     if (!claim.is_null() && claims.contains(claim.str())) {
-      report.invalid(here / "persistentVolumeClaim.claimName", claim, "must not reference a PVC that gets created for an ephemeral volume");
+      report.invalid(here / "persistentVolumeClaim.claimName", claim,
+                     "must not reference a PVC that gets created for an ephemeral volume");
     }
   }
 }

@@ -16,22 +16,28 @@ struct Counts {
 const std::vector<Counts>& all_counts() {
   static const std::vector<std::string_view> kLabeled = {"fullyLabeledReplicas", "readyReplicas", "availableReplicas"};
   static const std::vector<Counts> kAll = {
-      {"ReplicationController", {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"}, kLabeled,
+      {"ReplicationController",
+       {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"},
+       kLabeled,
        "cannot be greater than readyReplicas"},
-      {"ReplicaSet", {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration", "terminatingReplicas"}, kLabeled,
+      {"ReplicaSet",
+       {"replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration",
+        "terminatingReplicas"},
+       kLabeled,
        "cannot be greater than readyReplicas"},
       {"Deployment",
-       {"observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "terminatingReplicas",
-        "collisionCount"},
+       {"observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
+        "unavailableReplicas", "terminatingReplicas", "collisionCount"},
        {"updatedReplicas", "readyReplicas", "availableReplicas"},
        "cannot be greater than readyReplicas"},
       {"StatefulSet",
-       {"replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount"},
+       {"replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration",
+        "collisionCount"},
        {"readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"},
        "cannot be greater than status.readyReplicas"},
       {"DaemonSet",
-       {"currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration", "updatedNumberScheduled",
-        "numberAvailable", "numberUnavailable", "collisionCount"},
+       {"currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
+        "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount"},
        {},
        ""},
   };
@@ -47,14 +53,16 @@ void validate_workload_status(Report& report, std::string_view kind, const Value
     for (std::string_view field : rules.counts) report.not_negative(path / field, after[field]);
     for (std::string_view field : rules.of_replicas) {
       const std::int64_t count = after[field].as_int();
-      if (count > after["replicas"].as_int()) report.invalid(path / field, Value(count), "cannot be greater than status.replicas");
+      if (count > after["replicas"].as_int())
+        report.invalid(path / field, Value(count), "cannot be greater than status.replicas");
     }
     const std::int64_t available = after["availableReplicas"].as_int(), collisions = after["collisionCount"].as_int();
     if (!rules.too_available.empty() && available > after["readyReplicas"].as_int()) {
       report.invalid(path / "availableReplicas", Value(available), rules.too_available);
     }
     const Value &old = before["collisionCount"], &fresh = after["collisionCount"];
-    if (!old.is_null() && (fresh.is_null() || fresh.as_int() < old.as_int())) report.invalid(path / "collisionCount", Value(collisions), "cannot be decremented");
+    if (!old.is_null() && (fresh.is_null() || fresh.as_int() < old.as_int()))
+      report.invalid(path / "collisionCount", Value(collisions), "cannot be decremented");
   }
 }
 

@@ -40,7 +40,8 @@ void warn_of_name(Warnings& warnings, std::string_view name, std::string_view us
   const std::vector<std::string> complaints = is_dns1123_label(name);
   if (complaints.empty()) return;
   warnings.push_back("metadata.name: this is used in " + std::string(used) +
-                     ", which can result in surprising behavior; a DNS label is recommended: [" + join(complaints, " ") + "]");
+                     ", which can result in surprising behavior; a DNS label is recommended: [" +
+                     join(complaints, " ") + "]");
 }
 
 void warn_of_template(Warnings& warnings, const Templated& where, const Value& object) {
@@ -52,9 +53,11 @@ void warn_of_template(Warnings& warnings, const Templated& where, const Value& o
 void warn_of_stateful_set(Warnings& warnings, const Value& spec) {
   const Path claims("spec.volumeClaimTemplates");
   std::size_t index = 0;
-  for (const Value& claim : spec["volumeClaimTemplates"]) warn_of_claim_spec(warnings, claims.at(index++), claim["spec"]);
+  for (const Value& claim : spec["volumeClaimTemplates"])
+    warn_of_claim_spec(warnings, claims.at(index++), claim["spec"]);
   if (spec["revisionHistoryLimit"].as_int() < 0) {
-    warnings.emplace_back("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended");
+    warnings.emplace_back(
+        "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended");
   }
 }
 
@@ -79,7 +82,8 @@ std::vector<std::string> warnings_on_create(const api::schema::Kind& kind, const
 std::vector<std::string> warnings_on_update(const api::schema::Kind& kind, const Value& before, const Value& after) {
   Warnings warnings;
   if (is_pod(kind)) {
-    if (before["spec"] != after["spec"]) warn_of_pod_spec(warnings, "spec", "metadata", after["spec"], after["metadata"], false);
+    if (before["spec"] != after["spec"])
+      warn_of_pod_spec(warnings, "spec", "metadata", after["spec"], after["metadata"], false);
   } else if (const Templated* where = templated(kind)) {
     if (at_path(before, where->path) != at_path(after, where->path)) warn_of_template(warnings, *where, after);
     if (is_set(kind) && before["spec"] != after["spec"]) warn_of_stateful_set(warnings, after["spec"]);

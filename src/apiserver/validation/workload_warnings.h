@@ -17,7 +17,8 @@ std::vector<std::string> warnings_on_update(const api::schema::Kind& kind, const
 
 using Warnings = std::vector<std::string>;
 // Of a pod spec at `path` ("spec", "spec.template.spec") with the pod's or template's metadata. pod_warnings.cc.
-void warn_of_pod_spec(Warnings& warnings, const Path& spec_path, const Path& metadata_path, const Value& spec, const Value& metadata, bool is_template);
+void warn_of_pod_spec(Warnings& warnings, const Path& spec_path, const Path& metadata_path, const Value& spec,
+                      const Value& metadata, bool is_template);
 // Of the spec of a claim.
 void warn_of_claim_spec(Warnings& warnings, const Path& path, const Value& spec);
 

@@ -12,12 +12,16 @@
 namespace berth::apiserver::validation {
 namespace {
 
-constexpr std::string_view kSet = "io.k8s.api.apps.v1.StatefulSetUpdateStrategy", kSetRolling = "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy",
-                           kDeployment = "io.k8s.api.apps.v1.DeploymentStrategy", kDaemonSet = "io.k8s.api.apps.v1.DaemonSetUpdateStrategy";
+constexpr std::string_view kSet = "io.k8s.api.apps.v1.StatefulSetUpdateStrategy",
+                           kSetRolling = "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy",
+                           kDeployment = "io.k8s.api.apps.v1.DeploymentStrategy",
+                           kDaemonSet = "io.k8s.api.apps.v1.DaemonSetUpdateStrategy";
 
 // The pods of a template match the selector of their owner.
 void check_labels_match(Report& report, const Value& spec, bool matches) {
-  if (!matches) report.invalid("spec.template.metadata.labels", spec["template"]["metadata"]["labels"], "`selector` does not match template `labels`");
+  if (!matches)
+    report.invalid("spec.template.metadata.labels", spec["template"]["metadata"]["labels"],
+                   "`selector` does not match template `labels`");
 }
 
 // A selector that is there, and not empty. Whether it can be used.
@@ -30,7 +34,8 @@ bool check_selector(Report& report, const Value& selector, std::string_view show
   validate_label_selector(report, "spec.selector", selector);
   const bool usable = report.size() == before;
   if (selector["matchLabels"].empty() && selector["matchExpressions"].empty()) {
-    report.invalid_shown("spec.selector", shown_selector(selector), "empty selector is invalid for " + std::string(shown_kind));
+    report.invalid_shown("spec.selector", shown_selector(selector),
+                         "empty selector is invalid for " + std::string(shown_kind));
   }
   if (usable) return true;
   const std::string shown = "Invalid value: " + shown_selector(selector);
@@ -41,7 +46,8 @@ bool check_selector(Report& report, const Value& selector, std::string_view show
 void check_match(Report& report, const Value& spec) {
   const Value& selector = spec["selector"];
   const Result<api::LabelSelector> parsed = api::LabelSelector::of_object(selector);
-  check_labels_match(report, spec, selector.is_object() && parsed.ok() && parsed->matches(spec["template"]["metadata"]["labels"]));
+  check_labels_match(report, spec,
+                     selector.is_object() && parsed.ok() && parsed->matches(spec["template"]["metadata"]["labels"]));
 }
 
 // Pods that are replaced when they end have no end of their own.
@@ -51,7 +57,8 @@ void check_lasting_pods(Report& report, const Value& spec, std::string_view owne
     report.not_supported("spec.template.spec.restartPolicy", Value(pods["restartPolicy"].as_string()), {"Always"});
   }
   if (!pods["activeDeadlineSeconds"].is_null()) {
-    report.forbidden("spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in " + std::string(owner) + " is not Supported");
+    report.forbidden("spec.template.spec.activeDeadlineSeconds",
+                     "activeDeadlineSeconds in " + std::string(owner) + " is not Supported");
   }
 }
 
@@ -87,9 +94,10 @@ bool validate_int_or_percent(Report& report, const Path& path, const Value& valu
   bool percent = text.size() > 1 && text.back() == '%';
   for (std::size_t i = 0; i + 1 < text.size(); ++i) percent = percent && text[i] >= '0' && text[i] <= '9';
   if (percent) return true;
-  report.invalid(path, value,
-                 "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
-                 "validation is '[0-9]+%')");
+  report.invalid(
+      path, value,
+      "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
+      "validation is '[0-9]+%')");
   return false;
 }
 
@@ -119,7 +127,8 @@ void validate_rolling_update(Report& report, const Value& strategy) {
 }
 
 void validate_daemon_rolling_update(Report& report, const Value& rolling) {
-  const Path path("spec.updateStrategy.rollingUpdate"), at_unavailable = path / "maxUnavailable", at_surge = path / "maxSurge";
+  const Path path("spec.updateStrategy.rollingUpdate"), at_unavailable = path / "maxUnavailable",
+                                                        at_surge = path / "maxSurge";
   const Value &unavailable = rolling["maxUnavailable"], &surge = rolling["maxSurge"];
   validate_int_or_percent(report, at_unavailable, unavailable);
   validate_int_or_percent(report, at_surge, surge);
@@ -141,7 +150,9 @@ void validate_deployment_strategy(Report& report, const Value& strategy) {
     return;
   }
   if (type != "RollingUpdate") {
-    report.add({"FieldValueNotSupported", "Unsupported value: " + shown_as_go(strategy, kDeployment) + ": supported values: \"Recreate\", \"RollingUpdate\"",
+    report.add({"FieldValueNotSupported",
+                "Unsupported value: " + shown_as_go(strategy, kDeployment) +
+                    ": supported values: \"Recreate\", \"RollingUpdate\"",
                 path.text()});
     return;
   }
@@ -160,7 +171,8 @@ void validate_set_strategy(Report& report, const Value& strategy) {
     report.required("spec.updateStrategy");
   } else if (type == "OnDelete") {
     if (strategy["rollingUpdate"].is_object()) {
-      report.invalid_shown("spec.updateStrategy.rollingUpdate", shown_as_go(strategy["rollingUpdate"], kSetRolling), "only allowed for updateStrategy 'RollingUpdate'");
+      report.invalid_shown("spec.updateStrategy.rollingUpdate", shown_as_go(strategy["rollingUpdate"], kSetRolling),
+                           "only allowed for updateStrategy 'RollingUpdate'");
     }
   } else if (type == "RollingUpdate") {
     validate_rolling_update(report, strategy["rollingUpdate"]);
@@ -181,7 +193,8 @@ void validate_set(Report& report, const Value& object, bool with_claims) {
   validate_set_strategy(report, spec["updateStrategy"]);
   const Value& retention = spec["persistentVolumeClaimRetentionPolicy"];
   for (const char* field : {"whenDeleted", "whenScaled"}) {
-    if (!retention.is_object() || retention[field].as_string() == "Retain" || retention[field].as_string() == "Delete") continue;
+    if (!retention.is_object() || retention[field].as_string() == "Retain" || retention[field].as_string() == "Delete")
+      continue;
     const Path path("spec.persistentVolumeClaimRetentionPolicy");
     report.not_supported(path / field, Value(retention[field].as_string()), {"Retain", "Delete"});
   }
@@ -189,7 +202,8 @@ void validate_set(Report& report, const Value& object, bool with_claims) {
   report.not_negative("spec.minReadySeconds", spec["minReadySeconds"]);
   report.not_negative("spec.ordinals.start", spec["ordinals"]["start"]);
   // Pods are named after the set; a service name is what their addresses hang on.
-  if (std::string_view service = spec["serviceName"].as_string(); !service.empty()) report.complaints("spec.serviceName", service, is_dns1123_label(service));
+  if (std::string_view service = spec["serviceName"].as_string(); !service.empty())
+    report.complaints("spec.serviceName", service, is_dns1123_label(service));
   const Path claims("spec.volumeClaimTemplates");
   std::size_t index = 0;
   for (const Value& claim : spec["volumeClaimTemplates"]) {
@@ -224,15 +238,16 @@ void validate_stateful_set_update(Report& report, const Value& before, const Val
     old_spec.erase("volumeClaimTemplates");
     new_spec.erase("volumeClaimTemplates");
   }
-  for (const char* field : {"replicas", "template", "updateStrategy", "minReadySeconds", "ordinals", "persistentVolumeClaimRetentionPolicy",
-                            "revisionHistoryLimit"}) {
+  for (const char* field : {"replicas", "template", "updateStrategy", "minReadySeconds", "ordinals",
+                            "persistentVolumeClaimRetentionPolicy", "revisionHistoryLimit"}) {
     old_spec.erase(field);
     new_spec.erase(field);
   }
   if (old_spec != new_spec) {
-    report.forbidden("spec",
-                     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
-                     "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
+    report.forbidden(
+        "spec",
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+        "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
   }
 }
 
@@ -275,7 +290,9 @@ void validate_daemon_set(Report& report, const Value& object) {
       report.required("spec.updateStrategy.rollingUpdate");
     }
   } else if (strategy["type"].as_string() != "OnDelete") {
-    report.add({"FieldValueNotSupported", "Unsupported value: " + shown_as_go(strategy, kDaemonSet) + ": supported values: \"RollingUpdate\", \"OnDelete\"",
+    report.add({"FieldValueNotSupported",
+                "Unsupported value: " + shown_as_go(strategy, kDaemonSet) +
+                    ": supported values: \"RollingUpdate\", \"OnDelete\"",
                 "spec.updateStrategy"});
   }
   report.not_negative("spec.revisionHistoryLimit", spec["revisionHistoryLimit"]);
@@ -303,30 +320,36 @@ void validate_replication_controller(Report& report, const Value& object) {
   }
   if (!spec["template"].is_object()) return report.required("spec.template");
   const Value& labels = spec["template"]["metadata"]["labels"];
-  if (!spec["selector"].empty()) check_labels_match(report, spec, api::LabelSelector::of_map(spec["selector"]).matches(labels));
+  if (!spec["selector"].empty())
+    check_labels_match(report, spec, api::LabelSelector::of_map(spec["selector"]).matches(labels));
   validate_pod_template(report, "spec.template", spec["template"]);
   check_lasting_pods(report, spec, "ReplicationController");
 }
 
-void validate_stored_template(Report& report, const Value& object) { validate_pod_template(report, "template", object["template"]); }
+void validate_stored_template(Report& report, const Value& object) {
+  validate_pod_template(report, "template", object["template"]);
+}
 
 void validate_selector_update(Report& report, const Value& before, const Value& after) {
   validate_metadata_update(report, before["metadata"], after["metadata"]);
   const Value& selector = after["spec"]["selector"];
-  if (before["spec"]["selector"] != selector) report.invalid_shown("spec.selector", shown_selector(selector), "field is immutable");
+  if (before["spec"]["selector"] != selector)
+    report.invalid_shown("spec.selector", shown_selector(selector), "field is immutable");
 }
 
 void validate_budget(Report& report, const Value& object) {
   const Value& spec = object["spec"];
   if (!spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null()) {
-    report.invalid_shown("spec", shown_as_go(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"), "minAvailable and maxUnavailable cannot be both set");
+    report.invalid_shown("spec", shown_as_go(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"),
+                         "minAvailable and maxUnavailable cannot be both set");
   }
   for (const char* field : {"minAvailable", "maxUnavailable"}) {
     std::string path = std::string("spec.") + field;
     if (validate_int_or_percent(report, path, spec[field])) validate_at_most_whole(report, path, spec[field]);
   }
   if (spec["selector"].is_object()) validate_label_selector(report, "spec.selector", spec["selector"]);
-  if (const Value& policy = spec["unhealthyPodEvictionPolicy"]; !policy.is_null() && policy.as_string() != "AlwaysAllow" && policy.as_string() != "IfHealthyBudget") {
+  if (const Value& policy = spec["unhealthyPodEvictionPolicy"];
+      !policy.is_null() && policy.as_string() != "AlwaysAllow" && policy.as_string() != "IfHealthyBudget") {
     report.not_supported("spec.unhealthyPodEvictionPolicy", policy, {"AlwaysAllow", "IfHealthyBudget"});
   }
 }

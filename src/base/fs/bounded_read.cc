@@ -1,11 +1,11 @@
 #include "base/fs/bounded_read.h"
 
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/files.h"
 
@@ -21,7 +21,8 @@ Result<OpenFile> open_regular(const std::string& path) {
   OpenFile file;
   // O_NONBLOCK: a named pipe without a writer does not hold up who opens it.
   file.fd = Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!file.fd) return errno == ENOENT ? error(Code::kNotFound, "there is no file " + path) : errno_error("opening " + path);
+  if (!file.fd)
+    return errno == ENOENT ? error(Code::kNotFound, "there is no file " + path) : errno_error("opening " + path);
   struct stat info {};
   if (::fstat(file.fd.get(), &info) != 0) return errno_error("reading " + path);
   if (!S_ISREG(info.st_mode)) return error(Code::kInternal, path + " is no regular file");

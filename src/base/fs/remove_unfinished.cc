@@ -11,7 +11,8 @@ void remove_unfinished(const std::string& directory) {
   auto names = list_directory(directory);
   if (!names.ok()) return;
   for (const std::string& name : *names) {
-    if (name.size() > kEnd + 1 && name.front() == '.' && name[name.size() - kEnd] == '.') ::unlink((directory + "/" + name).c_str());
+    if (name.size() > kEnd + 1 && name.front() == '.' && name[name.size() - kEnd] == '.')
+      ::unlink((directory + "/" + name).c_str());
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace berth {
 
-// Makes the file where it is not there with all its bytes, and eight times as much is free. Nothing where the file system cannot do
-// it. Blocks; any thread.
+// Makes the file where it is not there with all its bytes, and eight times as much is free. Nothing where the file
+// system cannot do it. Blocks; any thread.
 void keep_reserve_file(const std::string& path, std::int64_t bytes);
 
 // Of the disk that the directory of a file is on; zeros where that cannot be told. The file need not be there.

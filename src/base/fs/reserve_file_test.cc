@@ -37,7 +37,8 @@ TEST_F(ReserveFile, FollowsNoLink) {
 }
 
 TEST_F(ReserveFile, TakesNothingOfADiskThatHasLittle) {
-  if (::geteuid() != 0 || ::mount("none", directory_.c_str(), "tmpfs", 0, "size=7m") != 0) GTEST_SKIP() << "cannot mount here";
+  if (::geteuid() != 0 || ::mount("none", directory_.c_str(), "tmpfs", 0, "size=7m") != 0)
+    GTEST_SKIP() << "cannot mount here";
   EXPECT_EQ(disk_space_at(path_).total, 7 * kBytes);
   keep_reserve_file(path_, kBytes);
   const bool made = path_exists(path_);

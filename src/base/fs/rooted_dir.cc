@@ -125,7 +125,8 @@ Error RootedDir::failed(std::string_view verb, std::string_view path, int errno_
     case EXDEV:
     case ELOOP:
       e.code = Code::kForbidden;
-      e.message = std::string(verb) + " " + quoted(path) + " in " + shown_ + ": a symbolic link there leads somewhere else";
+      e.message =
+          std::string(verb) + " " + quoted(path) + " in " + shown_ + ": a symbolic link there leads somewhere else";
       break;
     case EAGAIN: e.code = Code::kUnavailable; break;
     case ENOSYS: e.message += " (openat2 needs Linux 5.6)"; break;
@@ -176,8 +177,8 @@ Result<RootedDir::Place> RootedDir::place(std::string_view path, Links links) co
   std::string name(slash == std::string_view::npos ? path : path.substr(slash + 1));
   if (name.empty() || name == "." || name == ".." || name.find('\0') != std::string::npos)
     return error(Code::kInvalid, quoted(whole) + " names no entry of " + shown_);
-  BERTH_ASSIGN(Fd parent, resolve(slash == std::string_view::npos ? "" : path.substr(0, slash),
-                                  O_PATH | O_DIRECTORY, 0, links));
+  BERTH_ASSIGN(Fd parent,
+               resolve(slash == std::string_view::npos ? "" : path.substr(0, slash), O_PATH | O_DIRECTORY, 0, links));
   return Place{std::move(parent), std::move(name)};
 }
 
@@ -294,8 +295,8 @@ Status RootedDir::write_file(std::string_view path, std::string_view content, mo
   if (!made) return failed("writing", path, errno);
   Status written = ::fchmod(made.get(), mode) == 0 ? write_content(made.get(), content) : Status(errno_error("chmod"));
   if (written.ok() && ::renameat(at.parent.get(), beside.c_str(), at.parent.get(), at.name.c_str()) == 0) return {};
-  Error why = written.ok() ? failed("replacing", path, errno)
-                           : written.error().in("writing " + quoted(path) + " in " + shown_);
+  Error why =
+      written.ok() ? failed("replacing", path, errno) : written.error().in("writing " + quoted(path) + " in " + shown_);
   (void)::unlinkat(at.parent.get(), beside.c_str(), 0);
   return why;
 }

@@ -3,10 +3,10 @@
 // that somebody may change it. No call leaves the tree, whatever links, mounts or renames are made in it meanwhile.
 //
 // Every call resolves its path from the root's descriptor with openat2(2) (Linux 5.6) and works on the descriptor that
-// the kernel returned, so that nothing is looked up twice. Paths are relative to the root; a leading "/" means the root.
-// A call whose name says what happens to an entry (make, remove, rename, link, change) resolves the entry's directory
-// and takes the last name as it stands: a symbolic link in its place is never followed. The last name is neither empty
-// nor "." nor ".." (kInvalid).
+// the kernel returned, so that nothing is looked up twice. Paths are relative to the root; a leading "/" means the
+// root. A call whose name says what happens to an entry (make, remove, rename, link, change) resolves the entry's
+// directory and takes the last name as it stands: a symbolic link in its place is never followed. The last name is
+// neither empty nor "." nor ".." (kInvalid).
 //
 // Errors: kNotFound where a part of the path is missing or no directory; kForbidden where a link is met that `Links`
 // does not allow; kAlreadyExists where the entry is there already; kUnavailable where the tree is renamed so fast that
@@ -91,9 +91,9 @@ class RootedDir {
   // --- Walking.
 
   struct Entry {
-    int fd;                  // opened with O_PATH; valid during the call
-    struct stat at;          // of that descriptor
-    const std::string& path; // below the root, for messages; shortened in very deep trees
+    int fd;                   // opened with O_PATH; valid during the call
+    struct stat at;           // of that descriptor
+    const std::string& path;  // below the root, for messages; shortened in very deep trees
   };
   // Calls `visit` with the root and then with everything below it, a directory before what is in it. Other mounts are
   // left out. Ends early with the first error of `visit`. Holds a bounded number of descriptors however deep the tree
@@ -116,7 +116,7 @@ class RootedDir {
 
 // Changes of what a descriptor names, also one opened with O_PATH. No path is involved.
 Status set_owner(int fd, std::int64_t user, std::int64_t group);  // negative: unchanged
-Status set_mode(int fd, mode_t mode);                              // not of a symbolic link
+Status set_mode(int fd, mode_t mode);                             // not of a symbolic link
 Status set_xattr(int fd, const std::string& name, std::string_view value);
 // The content of an open file. kTooLarge beyond `limit` bytes.
 Result<std::string> read_all(int fd, std::size_t limit);

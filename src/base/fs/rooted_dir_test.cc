@@ -25,7 +25,8 @@ class Rooted : public ::testing::Test {
  protected:
   void SetUp() override {
     // In memory where possible: ten thousand renames are nothing that a test needs to write to a disk.
-    std::string pattern = (::access("/dev/shm", W_OK) == 0 ? "/dev/shm/" : ::testing::TempDir()) + "berth-rooted-XXXXXX";
+    std::string pattern =
+        (::access("/dev/shm", W_OK) == 0 ? "/dev/shm/" : ::testing::TempDir()) + "berth-rooted-XXXXXX";
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     top_ = pattern;
     ASSERT_TRUE(make_directories(tree("")).ok());
@@ -187,16 +188,18 @@ TEST_F(Rooted, WalksEverythingOnce) {
   ASSERT_TRUE(root_.write_file("g", "x", 0600).ok());
   link("a/out", outside(""));
   std::map<std::string, int> seen;
-  ASSERT_TRUE(root_.walk([&](const RootedDir::Entry& entry) -> Status {
-                     ++seen[entry.path];
-                     return {};
-                   })
+  ASSERT_TRUE(root_
+                  .walk([&](const RootedDir::Entry& entry) -> Status {
+                    ++seen[entry.path];
+                    return {};
+                  })
                   .ok());
   EXPECT_EQ(seen, (std::map<std::string, int>{{"", 1}, {"a", 1}, {"a/b", 1}, {"a/b/f", 1}, {"a/out", 1}, {"g", 1}}));
-  EXPECT_TRUE(root_.walk([](const RootedDir::Entry& entry) -> Status {
-                     if (entry.path == "a") return error(Code::kInvalid, "enough");
-                     return {};
-                   })
+  EXPECT_TRUE(root_
+                  .walk([](const RootedDir::Entry& entry) -> Status {
+                    if (entry.path == "a") return error(Code::kInvalid, "enough");
+                    return {};
+                  })
                   .failed_with(Code::kInvalid));
 }
 
@@ -210,12 +213,13 @@ TEST_F(Rooted, WalksDeepTreesWithFewDescriptors) {
     ASSERT_TRUE(static_cast<bool>(at));
   }
   int visited = 0, highest = 0;
-  ASSERT_TRUE(root_.walk([&](const RootedDir::Entry& entry) -> Status {
-                     ++visited;
-                     highest = std::max(highest, entry.fd);
-                     EXPECT_LE(entry.path.size(), 4096u + 256u);
-                     return {};
-                   })
+  ASSERT_TRUE(root_
+                  .walk([&](const RootedDir::Entry& entry) -> Status {
+                    ++visited;
+                    highest = std::max(highest, entry.fd);
+                    EXPECT_LE(entry.path.size(), 4096u + 256u);
+                    return {};
+                  })
                   .ok());
   EXPECT_EQ(visited, 3 * kDepth + 1);
   EXPECT_LT(highest, 200);
@@ -284,12 +288,13 @@ TEST_F(RootedRaces, AWalkStaysInside) {
   ASSERT_EQ(::stat(outside("").c_str(), &outer), 0);
   Swapper swapper(tree("sub"), tree("evil"), 300);
   while (swapper.more()) {
-    ASSERT_TRUE(root_.walk([&](const RootedDir::Entry& entry) -> Status {
-                       EXPECT_NE(entry.at.st_ino, outer.st_ino);
-                       EXPECT_TRUE(set_owner(entry.fd, 77, 77).ok());
-                       EXPECT_TRUE(S_ISLNK(entry.at.st_mode) || set_mode(entry.fd, 0770).ok());
-                       return {};
-                     })
+    ASSERT_TRUE(root_
+                    .walk([&](const RootedDir::Entry& entry) -> Status {
+                      EXPECT_NE(entry.at.st_ino, outer.st_ino);
+                      EXPECT_TRUE(set_owner(entry.fd, 77, 77).ok());
+                      EXPECT_TRUE(S_ISLNK(entry.at.st_mode) || set_mode(entry.fd, 0770).ok());
+                      return {};
+                    })
                     .ok());
   }
 }

@@ -35,7 +35,8 @@ TEST_F(SpreadDirectories, MarksTheDirectoryAndNotThoseBelow) {
   const std::optional<int> before = flags_of(directory_);
   int wanted = before.value_or(0) | FS_TOPDIR_FL;
   Fd marked(::open(other.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!before || ::ioctl(marked.get(), FS_IOC_SETFLAGS, &wanted) != 0) GTEST_SKIP() << "the file system of " << directory_ << " has no such mark";
+  if (!before || ::ioctl(marked.get(), FS_IOC_SETFLAGS, &wanted) != 0)
+    GTEST_SKIP() << "the file system of " << directory_ << " has no such mark";
   spread_directories(directory_);
   EXPECT_EQ(flags_of(directory_), *before | FS_TOPDIR_FL);
   const std::string below = directory_ + "/below";

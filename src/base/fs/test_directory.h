@@ -1,5 +1,6 @@
 #pragma once
-// For tests: a directory that is removed at the end, with all that is in it. What is mounted there is the test's to unmount.
+// For tests: a directory that is removed at the end, with all that is in it. What is mounted there is the test's to
+// unmount.
 
 #include <stdlib.h>
 

@@ -179,8 +179,7 @@ void append_double(double value, std::string& out) {
   double magnitude = std::fabs(value);
   char buffer[64];
   bool exponent = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
-  auto end = std::to_chars(buffer, buffer + sizeof buffer, value,
-                           std::chars_format::scientific).ptr;
+  auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
   std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
   std::size_t e = text.find('e');
   int power = 0;

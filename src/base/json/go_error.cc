@@ -23,7 +23,8 @@ std::string quoted_character(unsigned char c) {
   if (c == '\r') return "'\\r'";
   if (c >= 0x20 && c < 0x7F) return std::string("'") + static_cast<char>(c) + "'";
   // Go prints a byte as the rune of that number (Latin-1), here in UTF-8.
-  if (c > 0xA0 && c != 0xAD) return {'\'', static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 0x3F)), '\''};
+  if (c > 0xA0 && c != 0xAD)
+    return {'\'', static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 0x3F)), '\''};
   constexpr std::string_view kHex = "0123456789abcdef";
   return std::string(c < 0x20 || c == 0x7F ? "'\\x" : "'\\u00") + kHex[c >> 4] + kHex[c & 15] + "'";
 }
@@ -44,8 +45,8 @@ std::string after_value(std::string_view text, std::size_t offset) {
   return open.back() == '[' ? "after array element" : "after object key:value pair";
 }
 
-// The character that does not fit, and where in the grammar it stands, as Go words it. parse() tells where the escape, number
-// or word begins.
+// The character that does not fit, and where in the grammar it stands, as Go words it. parse() tells where the escape,
+// number or word begins.
 struct Place {
   std::size_t offset;
   std::string words;
@@ -74,7 +75,9 @@ Place place_of(std::string_view text, std::size_t offset, std::string_view what)
   if (what.find("hexadecimal") != what.npos) {
     return {text.find_first_not_of("0123456789abcdefABCDEF", offset + 2), "in \\u hexadecimal character escape"};
   }
-  if (what.find("a digit") != what.npos) return {offset, text[offset - 1] == '.' ? "after decimal point in numeric literal" : "in exponent of numeric literal"};
+  if (what.find("a digit") != what.npos)
+    return {offset,
+            text[offset - 1] == '.' ? "after decimal point in numeric literal" : "in exponent of numeric literal"};
   return place_of_value(text, offset);
 }
 

@@ -8,7 +8,8 @@
 
 namespace berth::json {
 
-// "unexpected end of JSON input", "invalid character 'x' looking for beginning of value". `problem` is what parse() said about `text`.
+// "unexpected end of JSON input", "invalid character 'x' looking for beginning of value". `problem` is what parse()
+// said about `text`.
 std::string go_error_text(std::string_view text, const Error& problem);
 
 }  // namespace berth::json

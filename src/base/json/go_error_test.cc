@@ -44,7 +44,8 @@ TEST(GoError, AnEndInTheMiddleIsASpace) {
   EXPECT_EQ(said_of("nul"), "invalid character ' ' in literal null (expecting 'l')");
   EXPECT_EQ(said_of("\"\\u00"), "invalid character ' ' in \\u hexadecimal character escape");
   EXPECT_EQ(said_of("\"a\\"), "invalid character ' ' in string escape code");
-  for (const std::string_view text : {"\"a\\\\", "\"a", "{", "{\"a\"", "[1,", "[1"}) EXPECT_EQ(said_of(text), "unexpected end of JSON input") << text;
+  for (const std::string_view text : {"\"a\\\\", "\"a", "{", "{\"a\"", "[1,", "[1"})
+    EXPECT_EQ(said_of(text), "unexpected end of JSON input") << text;
 }
 
 TEST(GoError, CharactersAreQuotedAsGoDoes) {

@@ -8,8 +8,8 @@
 namespace berth::json {
 
 struct InternedKey;
-// intern() (node.h) gives a reference, which each Member of a node owns: whoever copies a Member takes one more, whoever drops
-// it gives one back. Any thread.
+// intern() (node.h) gives a reference, which each Member of a node owns: whoever copies a Member takes one more,
+// whoever drops it gives one back. Any thread.
 const InternedKey* retain_key(const InternedKey* key);
 void release_key(const InternedKey* key);
 

@@ -54,8 +54,10 @@ Place place_of(Node* node, std::string_view key) {
     const InternedKey* at = members[middle].key;
     int order = at->prefix < prefix ? -1 : at->prefix > prefix ? 1 : compare_rest(at, key);
     if (order == 0) return {middle, true};
-    if (order < 0) low = middle + 1;
-    else high = middle;
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return {low, false};
 }
@@ -112,7 +114,8 @@ Node* Builder::own(Value& value, std::size_t extra) {
   bool shared = old != nullptr && old->references.load(std::memory_order_acquire) > 1;
   if (old != nullptr && !shared && size + extra <= old->capacity) return old;
   // Growth doubles; a copy made only to change a member takes no more room than it needs.
-  std::size_t capacity = extra == 0 ? size : std::max<std::size_t>(size + extra, shared ? 0 : std::max<std::size_t>(4, size * 2));
+  std::size_t capacity =
+      extra == 0 ? size : std::max<std::size_t>(size + extra, shared ? 0 : std::max<std::size_t>(4, size * 2));
   Node* made = allocate_node(value.type_, capacity);
   if (!shared) {
     // Values may be moved as bytes: nothing points at a Value from inside.
@@ -147,8 +150,7 @@ Value Builder::object_of(Member* members, std::size_t count) {
   bool sorted = true;
   for (std::size_t i = 1; i < count && sorted; ++i) sorted = key_less(members[i - 1].key, members[i].key);
   if (!sorted) {
-    std::stable_sort(members, members + count,
-                     [](const Member& a, const Member& b) { return key_less(a.key, b.key); });
+    std::stable_sort(members, members + count, [](const Member& a, const Member& b) { return key_less(a.key, b.key); });
   }
   Node* node = allocate_node(Type::kObject, count);
   std::uint32_t size = 0;

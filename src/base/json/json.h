@@ -9,7 +9,8 @@
 // encoding are canonical: two equal values encode to the same bytes. Numbers are int64 where the text is an integer
 // that fits, double otherwise. Strings hold any bytes; the parser only lets UTF-8 in.
 //
-// Threads: any number may read (and copy) one Value; a Value being changed belongs to one thread, as with any C++ value.
+// Threads: any number may read (and copy) one Value; a Value being changed belongs to one thread, as with any C++
+// value.
 
 #include <cstdint>
 #include <initializer_list>
@@ -57,15 +58,15 @@ class Entries {
 class Value {
  public:
   constexpr Value() : type_(Type::kNull), word_(0) {}
-  Value(std::nullptr_t) : Value() {}           // NOLINT
-  Value(bool b);                               // NOLINT
-  Value(int v) : Value(std::int64_t{v}) {}     // NOLINT
-  Value(unsigned v) : Value(std::int64_t{v}) {}  // NOLINT
-  Value(long v);                               // NOLINT
-  Value(long long v) : Value(static_cast<long>(v)) {}  // NOLINT
-  Value(unsigned long v) : Value(static_cast<long>(v)) {}  // NOLINT
-  Value(double d);                             // NOLINT
-  Value(std::string_view s);                   // NOLINT
+  Value(std::nullptr_t) : Value() {}                           // NOLINT
+  Value(bool b);                                               // NOLINT
+  Value(int v) : Value(std::int64_t{v}) {}                     // NOLINT
+  Value(unsigned v) : Value(std::int64_t{v}) {}                // NOLINT
+  Value(long v);                                               // NOLINT
+  Value(long long v) : Value(static_cast<long>(v)) {}          // NOLINT
+  Value(unsigned long v) : Value(static_cast<long>(v)) {}      // NOLINT
+  Value(double d);                                             // NOLINT
+  Value(std::string_view s);                                   // NOLINT
   Value(const std::string& s) : Value(std::string_view(s)) {}  // NOLINT
   Value(const char* s) : Value(std::string_view(s)) {}         // NOLINT
   Value(const Value& other) : type_(other.type_), word_(other.word_) { retain(); }
@@ -121,13 +122,13 @@ class Value {
 
   // --- Changing. Each makes this Value's own node unshared first; sub-trees stay shared.
   // A null Value becomes an object (set, mut(key)) or an array (push); on any other wrong type the process ends.
-  Value& set(std::string_view key, Value value);   // returns *this
-  Value& mut(std::string_view key);                // the member, created null where absent
-  bool erase(std::string_view key);                // whether it was there
-  Value& push(Value element);                      // returns *this
-  Value& mut(std::size_t index);                   // index < size()
+  Value& set(std::string_view key, Value value);  // returns *this
+  Value& mut(std::string_view key);               // the member, created null where absent
+  bool erase(std::string_view key);               // whether it was there
+  Value& push(Value element);                     // returns *this
+  Value& mut(std::size_t index);                  // index < size()
   void erase(std::size_t index);
-  void insert(std::size_t index, Value element);   // index <= size()
+  void insert(std::size_t index, Value element);  // index <= size()
 
   // Deep and canonical. 1 and 1.0 are equal. Shared sub-trees compare at once.
   bool operator==(const Value& other) const;
@@ -155,8 +156,8 @@ struct ParseOptions {
 // Strict RFC 8259. The error says where: "offset 17: ...".
 Result<Value> parse(std::string_view text, const ParseOptions& options = {});
 
-std::string encode(const Value& value);                     // compact, canonical
-void encode_to(const Value& value, std::string& out);       // appended
+std::string encode(const Value& value);                // compact, canonical
+void encode_to(const Value& value, std::string& out);  // appended
 std::string encode_pretty(const Value& value, int indent = 2);
 void append_string(std::string_view text, std::string& out);  // one quoted, escaped string
 

@@ -3,7 +3,6 @@
 #include <cstdlib>
 
 #include "base/json/json.h"
-
 #include "base/yaml/yaml.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

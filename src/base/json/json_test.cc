@@ -1,12 +1,12 @@
 #include "base/json/json.h"
 
-#include "base/json/build.h"
-#include "base/json/intern.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <thread>
+
+#include "base/json/build.h"
+#include "base/json/intern.h"
 
 namespace berth::json {
 namespace {
@@ -72,11 +72,14 @@ TEST(Json, DoublesAsGoPrintsThem) {
 }
 
 TEST(Json, Escapes) {
-  EXPECT_EQ(encode(Value("a\"\\\b\f\n\r\t\x01<>&\x7f")), "\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u003c\\u003e\\u0026\x7f\"");
+  EXPECT_EQ(encode(Value("a\"\\\b\f\n\r\t\x01<>&\x7f")),
+            "\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u003c\\u003e\\u0026\x7f\"");
   EXPECT_EQ(encode(Value("\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\xAA")), "\"\\u2028\\u2029\xE2\x80\xAA\"");
   EXPECT_EQ(encode(Value("a\xFFz\xC3")), "\"a\\ufffdz\\ufffd\"");
   EXPECT_EQ(must(R"("\u0041\/\ud83d\ude00\u20ac")").as_string(), "A/\xF0\x9F\x98\x80\xE2\x82\xAC");
-  EXPECT_EQ(must(R"("\ud800x\udc00\ud800\u0041")").as_string(), "\xEF\xBF\xBDx\xEF\xBF\xBD\xEF\xBF\xBD" "A");
+  EXPECT_EQ(must(R"("\ud800x\udc00\ud800\u0041")").as_string(),
+            "\xEF\xBF\xBDx\xEF\xBF\xBD\xEF\xBF\xBD"
+            "A");
   EXPECT_EQ(must(R"("0123456789abcdef\n0123456789\"")").as_string(), "0123456789abcdef\n0123456789\"");
 }
 
@@ -91,8 +94,30 @@ TEST(Json, ErrorsSayWhere) {
   EXPECT_EQ(problem("\"a\nb\""), "offset 2: control character in a string");
   EXPECT_EQ(problem("\"0123456789\x01\""), "offset 11: control character in a string");
   EXPECT_EQ(problem("1e999"), "offset 0: number out of range");
-  for (const char* bad : {"01", "-", "+1", ".5", "1.", "1e", "1e+", "{", "{\"a\"", "{\"a\":", "{a:1}", "[,]", "[1,]", "'a'", "\"",
-                          "\"\\x\"", "\"\\u12g4\"", "\"\\u12", "nul", "NaN", "// x\n1", "\xEF\xBB\xBF" "1", "\"\\"}) {
+  for (const char* bad : {"01",
+                          "-",
+                          "+1",
+                          ".5",
+                          "1.",
+                          "1e",
+                          "1e+",
+                          "{",
+                          "{\"a\"",
+                          "{\"a\":",
+                          "{a:1}",
+                          "[,]",
+                          "[1,]",
+                          "'a'",
+                          "\"",
+                          "\"\\x\"",
+                          "\"\\u12g4\"",
+                          "\"\\u12",
+                          "nul",
+                          "NaN",
+                          "// x\n1",
+                          "\xEF\xBB\xBF"
+                          "1",
+                          "\"\\"}) {
     EXPECT_NE(problem(bad), "parsed") << bad;
   }
 }
@@ -240,7 +265,8 @@ TEST(Json, WhatNeedsAnEscapeGetsItAtEveryPlace) {
   };
   for (std::size_t size = 1; size < 70; ++size) {
     for (std::size_t at = 0; at < size; ++at) {
-      for (std::string_view special : {"<", ">", "&", "\"", "\\", "\n", "\x1f", "\x7f", "\xff", "\xc3\xa9", "\xe2\x80\xa8"}) {
+      for (std::string_view special :
+           {"<", ">", "&", "\"", "\\", "\n", "\x1f", "\x7f", "\xff", "\xc3\xa9", "\xe2\x80\xa8"}) {
         const std::string before(at, 'a'), after(size - at - 1, '~');
         const std::string text = before + std::string(special) + after;
         ASSERT_EQ(inside(text), before + inside(special) + after) << size << " at " << at;
@@ -258,7 +284,8 @@ TEST(Json, KeysGoWithTheLastObjectThatHasThem) {
   const std::size_t before = interned_keys();
   auto many = [](int from, int to) {
     std::string text = "{";
-    for (int i = from; i < to; ++i) text += (i > from ? ",\"gone-" : "\"gone-") + std::to_string(i) + "\":{\"inner-" + std::to_string(i) + "\":1}";
+    for (int i = from; i < to; ++i)
+      text += (i > from ? ",\"gone-" : "\"gone-") + std::to_string(i) + "\":{\"inner-" + std::to_string(i) + "\":1}";
     return text + "}";
   };
   {
@@ -318,7 +345,8 @@ TEST(Json, ThreadsShareKeysThatComeAndGo) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([t, &wrong] {
       for (int i = 0; i < 20000; ++i) {
-        const std::string a = "come-and-go-" + std::to_string((i + t) % 5), b = "come-and-go-" + std::to_string((i * 3 + t) % 7 + 5);
+        const std::string a = "come-and-go-" + std::to_string((i + t) % 5),
+                          b = "come-and-go-" + std::to_string((i * 3 + t) % 7 + 5);
         Value object = Value::object({{a, i}, {b, t}});
         Value copy = object;
         copy.set("come-and-go-x", 1);

@@ -18,7 +18,8 @@ TEST(JsonMemory, OfAValueAlone) {
   }
   EXPECT_EQ(memory_beyond("x", Value()), 32u);
   EXPECT_EQ(memory_beyond(std::string(1000, 'x'), Value()), string_block(1000));
-  EXPECT_EQ(memory_beyond(Value::array({1, "abc", Value::array({2})}), Value()), array_block(3) + string_block(3) + array_block(1));
+  EXPECT_EQ(memory_beyond(Value::array({1, "abc", Value::array({2})}), Value()),
+            array_block(3) + string_block(3) + array_block(1));
   EXPECT_EQ(memory_beyond(Value::object({{"a", 1}, {"b", "abc"}, {"c", Value::object({{"d", true}})}}), Value()),
             object_block(3) + string_block(3) + object_block(1));
 }
@@ -44,7 +45,8 @@ TEST(JsonMemory, MembersAreFoundByKeyAndElementsByIndex) {
   const Value more = Value::object({{"a", 1}, {"b", long_text}, {"c", 2}, {"d", other_text}, {"e", 3}});
   EXPECT_EQ(memory_beyond(more, before), object_block(5));
   EXPECT_EQ(memory_beyond(before, more), object_block(2));
-  EXPECT_EQ(memory_beyond(Value::object({{"a", long_text}, {"d", other_text}}), before), object_block(2) + string_block(500));
+  EXPECT_EQ(memory_beyond(Value::object({{"a", long_text}, {"d", other_text}}), before),
+            object_block(2) + string_block(500));
   const Value array = Value::array({long_text, other_text});
   EXPECT_EQ(memory_beyond(Value::array({long_text, 1, long_text}), array), array_block(3) + string_block(500));
   // Another type shares nothing.

@@ -55,8 +55,10 @@ std::size_t valid_prefix(std::string_view text) {
   while (good < bad) {
     std::size_t middle = boundary((good + bad) / 2);
     if (middle == good) break;
-    if (simdjson::validate_utf8(text.data() + good, middle - good)) good = middle;
-    else bad = middle;
+    if (simdjson::validate_utf8(text.data() + good, middle - good))
+      good = middle;
+    else
+      bad = middle;
   }
   return good;
 }
@@ -340,9 +342,7 @@ class Parser {
     return true;
   }
   BERTH_OWN_FRAME void keep(Value& value) { values_.push_back(std::move(value)); }
-  BERTH_OWN_FRAME void keep(const InternedKey* key, Value& value) {
-    members_.push_back(Member{key, std::move(value)});
-  }
+  BERTH_OWN_FRAME void keep(const InternedKey* key, Value& value) { members_.push_back(Member{key, std::move(value)}); }
   BERTH_OWN_FRAME bool finish_array(Value& out, std::size_t base) {
     if (tracking()) path_.pop_back();
     out = Builder::array_of(values_.data() + base, values_.size() - base);

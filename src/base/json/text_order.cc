@@ -96,7 +96,8 @@ void sort_by_text(std::string_view text, std::vector<FieldInText>& fields) {
     const std::size_t wanted = field.second_occurrence ? 1 : 0;
     return wanted < places.size() ? places[wanted] : text.size();
   };
-  std::stable_sort(fields.begin(), fields.end(), [&](const FieldInText& a, const FieldInText& b) { return place(a) < place(b); });
+  std::stable_sort(fields.begin(), fields.end(),
+                   [&](const FieldInText& a, const FieldInText& b) { return place(a) < place(b); });
 }
 
 }  // namespace berth::json

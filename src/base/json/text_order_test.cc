@@ -8,7 +8,8 @@ namespace {
 std::string sorted(std::string_view text, std::vector<FieldInText> fields) {
   sort_by_text(text, fields);
   std::string all;
-  for (const FieldInText& each : fields) all += (all.empty() ? "" : " ") + each.path + (each.second_occurrence ? "#2" : "");
+  for (const FieldInText& each : fields)
+    all += (all.empty() ? "" : " ") + each.path + (each.second_occurrence ? "#2" : "");
   return all;
 }
 

@@ -44,22 +44,23 @@ Status with_child(const char* what, const std::function<int()>& inside, const st
   Status result = n == sizeof problem && problem == 0 ? outside(child) : Status(errno_error(what, problem));
   [[maybe_unused]] auto m = ::write(to_child.get(), "", 1);
   to_child.reset();
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {}
   return result;
 }
 
 Status pin(pid_t pid, const std::string& kind, const std::string& path) {
   BERTH_TRY(write_file(path, "", 0444));
   std::string from = "/proc/" + std::to_string(pid) + "/ns/" + kind;
-  if (::mount(from.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) return errno_error("pinning a namespace at " + path);
+  if (::mount(from.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return errno_error("pinning a namespace at " + path);
   return {};
 }
 
 // In one write, as the kernel wants it.
 Status write_map(const std::string& path, const std::string& map) {
   Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file || ::write(file.get(), map.data(), map.size()) != static_cast<ssize_t>(map.size())) return errno_error("writing " + path);
+  if (!file || ::write(file.get(), map.data(), map.size()) != static_cast<ssize_t>(map.size()))
+    return errno_error("writing " + path);
   return {};
 }
 
@@ -68,15 +69,16 @@ Status write_map(const std::string& path, const std::string& map) {
 Status pin_user_namespace(const std::string& path, std::int64_t first, std::int64_t count) {
   auto inside = [] { return ::unshare(CLONE_NEWUSER) == 0 ? 0 : errno; };
   return with_child("making a user namespace", inside, [&](pid_t child) -> Status {
-    std::string at = "/proc/" + std::to_string(child), map = "0 " + std::to_string(first) + " " + std::to_string(count) + "\n";
+    std::string at = "/proc/" + std::to_string(child),
+                map = "0 " + std::to_string(first) + " " + std::to_string(count) + "\n";
     BERTH_TRY(write_map(at + "/uid_map", map));
     BERTH_TRY(write_map(at + "/gid_map", map));
     return pin(child, "user", path);
   });
 }
 
-Status pin_owned_namespaces(const std::string& owner, int flags, const std::string& hostname,
-                            const TextPairs& pins, const TextPairs& writes) {
+Status pin_owned_namespaces(const std::string& owner, int flags, const std::string& hostname, const TextPairs& pins,
+                            const TextPairs& writes) {
   Fd users(::open(owner.c_str(), O_RDONLY | O_CLOEXEC));
   if (!users) return errno_error("opening " + owner);
   const int fd = users.get();

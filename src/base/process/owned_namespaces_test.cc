@@ -31,8 +31,9 @@ TEST(OwnedNamespaces, ArePinnedAndBelongToTheirUsers) {
     GTEST_SKIP() << made.error().message;
   }
   TextPairs pins = {{"net", directory + "/net"}, {"ipc", directory + "/ipc"}, {"uts", directory + "/uts"}};
-  Status made = pin_owned_namespaces(directory + "/user", CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, "inside", pins,
-                                     {{"/proc/sys/kernel/shm_rmid_forced", "1"}, {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "500"}});
+  Status made = pin_owned_namespaces(
+      directory + "/user", CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, "inside", pins,
+      {{"/proc/sys/kernel/shm_rmid_forced", "1"}, {"/proc/sys/net/ipv4/ip_unprivileged_port_start", "500"}});
   EXPECT_TRUE(made.ok()) << made.error().message;
   Fd users(::open((directory + "/user").c_str(), O_RDONLY | O_CLOEXEC));
   for (const auto& [kind, path] : pins) {

@@ -36,8 +36,7 @@ class HoldSigpipe {
   }
   ~HoldSigpipe() {
     timespec zero{};
-    while (!was_pending_ && ::sigtimedwait(&pipe_, nullptr, &zero) < 0 && errno == EINTR) {
-    }
+    while (!was_pending_ && ::sigtimedwait(&pipe_, nullptr, &zero) < 0 && errno == EINTR) {}
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
   HoldSigpipe(const HoldSigpipe&) = delete;

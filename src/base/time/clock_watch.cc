@@ -22,7 +22,8 @@ void ClockWatch::wait() {
     seen_ = now;
     wait();
     if (by < kNoticed && by > -kNoticed) return;
-    log_info("clock", "the wall clock has moved", {{"seconds", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(by).count())}});
+    log_info("clock", "the wall clock has moved",
+             {{"seconds", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(by).count())}});
     moved_();
   });
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Notices that the wall clock has moved by itself: the machine was suspended (timers do not count that time), or somebody
-// has set the clock. What is due at a point of the wall clock is then looked at again.
+// Notices that the wall clock has moved by itself: the machine was suspended (timers do not count that time), or
+// somebody has set the clock. What is due at a point of the wall clock is then looked at again.
 
 #include "base/function.h"
 #include "base/runtime.h"

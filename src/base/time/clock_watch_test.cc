@@ -36,7 +36,8 @@ TEST(ClockWatch, TellsOfASuspendAndOfAClockThatWasSet) {
   TwoClocks runtime;
   int moved = 0;
   {
-    ClockWatch watch(runtime, [&] { ++moved; }, 30s);
+    ClockWatch watch(
+        runtime, [&] { ++moved; }, 30s);
     for (int i = 0; i < 10; ++i) runtime.pass(30s);
     EXPECT_EQ(moved, 0);
     runtime.wall += 3h;

@@ -70,8 +70,8 @@ bool take_offset(std::string_view& text, int& seconds) {
 // Nanoseconds in a unit of a Go duration; takes the unit off the front. 0: none.
 std::int64_t take_unit(std::string_view& text) {
   static constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
-      {"ns", 1}, {"us", 1000}, {"\xC2\xB5s", 1000}, {"\xCE\xBCs", 1000}, {"ms", 1'000'000},
-      {"s", kSecond}, {"m", 60 * kSecond}, {"h", 3600 * kSecond}};
+      {"ns", 1},         {"us", 1000},   {"\xC2\xB5s", 1000}, {"\xCE\xBCs", 1000},
+      {"ms", 1'000'000}, {"s", kSecond}, {"m", 60 * kSecond}, {"h", 3600 * kSecond}};
   for (const auto& [name, size] : kUnits) {
     if (!text.starts_with(name)) continue;
     text.remove_prefix(name.size());

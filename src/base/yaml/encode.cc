@@ -15,7 +15,8 @@ bool has_special(std::string_view text) {
     auto c = static_cast<unsigned char>(text[i]);
     if ((c < 0x20 && c != '\n') || c == 0x7F) return true;
     if (c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0) return true;  // C1 controls, NEL
-    if (c == 0xE2 && text.substr(i, 2) == "\xE2\x80" && (static_cast<unsigned char>(text[i + 2]) & 0xFE) == 0xA8) return true;
+    if (c == 0xE2 && text.substr(i, 2) == "\xE2\x80" && (static_cast<unsigned char>(text[i + 2]) & 0xFE) == 0xA8)
+      return true;
     if (c == 0xEF && (text.substr(i, 3) == "\xEF\xBB\xBF" || text.substr(i, 2) == "\xEF\xBF")) return true;
   }
   return false;
@@ -138,7 +139,8 @@ class Writer {
 
   std::size_t column() const {
     std::size_t at = 0;
-    for (std::size_t i = out_.rfind('\n') + 1; i < out_.size(); ++i) at += (static_cast<unsigned char>(out_[i]) & 0xC0) != 0x80;
+    for (std::size_t i = out_.rfind('\n') + 1; i < out_.size(); ++i)
+      at += (static_cast<unsigned char>(out_[i]) & 0xC0) != 0x80;
     return at;
   }
 
@@ -150,9 +152,12 @@ class Writer {
       const std::size_t space = std::min(text.find(' ', i), text.size());
       const std::string word(text.substr(i, space - i));
       const std::string escaped = double_quoted(word);
-      out_ += style == Style::kDouble ? escaped.substr(1, escaped.size() - 2) : style == Style::kSingle ? replace_all(word, "'", "''") : word;
+      out_ += style == Style::kDouble   ? escaped.substr(1, escaped.size() - 2)
+              : style == Style::kSingle ? replace_all(word, "'", "''")
+                                        : word;
       if (space == text.size()) return;
-      const bool after_space = space > 0 && text[space - 1] == ' ', before_space = space + 1 < text.size() && text[space + 1] == ' ';
+      const bool after_space = space > 0 && text[space - 1] == ' ',
+                 before_space = space + 1 < text.size() && text[space + 1] == ' ';
       const bool inside = style == Style::kPlain || (space > 0 && space + 1 < text.size());
       if (inside && !after_space && (style == Style::kDouble || !before_space) && column() > kWidth) {
         out_ += '\n';
@@ -206,15 +211,19 @@ class Writer {
       return;
     }
     std::string_view text = value.as_string();
-    if (text.find('\n') == std::string_view::npos || has_special(text) || !literal_allowed(text)) return value_line(text, indent);
+    if (text.find('\n') == std::string_view::npos || has_special(text) || !literal_allowed(text))
+      return value_line(text, indent);
     literal(text, indent);
   }
 
   void literal(std::string_view text, std::size_t indent) {
     out_ += '|';
-    if (text[0] == ' ' || text[0] == '\n') out_ += '2';  // how far the block is indented, where its start does not show it
-    if (text.back() != '\n') out_ += '-';
-    else if (text.size() > 1 && text[text.size() - 2] == '\n') out_ += '+';
+    if (text[0] == ' ' || text[0] == '\n')
+      out_ += '2';  // how far the block is indented, where its start does not show it
+    if (text.back() != '\n')
+      out_ += '-';
+    else if (text.size() > 1 && text[text.size() - 2] == '\n')
+      out_ += '+';
     bool ended = text.back() == '\n';
     if (ended) text.remove_suffix(1);
     for (std::string_view each : split(text, '\n')) {

@@ -21,8 +21,8 @@ bool one_of(std::string_view text, const std::string_view (&list)[n]) {
 constexpr std::string_view kNulls[] = {"", "~", "null", "Null", "NULL"};
 constexpr std::string_view kTrue[] = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"};
 constexpr std::string_view kFalse[] = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"};
-constexpr std::string_view kUnprintable[] = {".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF", "+.inf",
-                                             "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF"};
+constexpr std::string_view kUnprintable[] = {".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",  ".INF",
+                                             "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF"};
 
 // [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?
 bool looks_like_float(std::string_view text) {

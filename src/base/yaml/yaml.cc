@@ -247,14 +247,16 @@ class Reader {
     }
     constexpr std::size_t kMostDuplicates = 100;
     if (repeated_keys_ != nullptr && repeated_keys_->size() < kMostDuplicates && out.contains(name)) {
-      repeated_keys_->push_back("line " + std::to_string(line) + ": key " + (key.is_string() ? quoted(name) : name) + " already set in map");
+      repeated_keys_->push_back("line " + std::to_string(line) + ": key " + (key.is_string() ? quoted(name) : name) +
+                                " already set in map");
     }
     std::size_t mark = path_.size();
     if (duplicates_ != nullptr) {
       if (mark > 0) path_ += '.';
       path_ += name;
       bool again = out.contains(name);
-      if (again && duplicates_->size() < kMostDuplicates && std::find(duplicates_->begin(), duplicates_->end(), path_) == duplicates_->end()) {
+      if (again && duplicates_->size() < kMostDuplicates &&
+          std::find(duplicates_->begin(), duplicates_->end(), path_) == duplicates_->end()) {
         duplicates_->push_back(path_);
       }
     }

@@ -11,15 +11,47 @@ std::string read(std::string_view text) {
 }
 
 TEST(Yaml, PlainScalars) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"yes", "true"}, {"Y", "true"}, {"on", "true"}, {"True", "true"}, {"n", "false"}, {"OFF", "false"},
-      {"yEs", "\"yEs\""}, {"~", "null"}, {"Null", "null"}, {"nULL", "\"nULL\""}, {"12", "12"}, {"-12", "-12"},
-      {"+12", "12"}, {"0x1F", "31"}, {"0o17", "15"}, {"017", "15"}, {"0b101", "5"}, {"-0x10", "-16"}, {"1_000", "1000"},
-      {"08", "8"}, {"1.5", "1.5"}, {".5", "0.5"}, {"1e3", "1000"}, {"1e-3", "0.001"}, {"1.", "1"},
-      {"9223372036854775808", "9223372036854776000"}, {"1.2.3", "\"1.2.3\""}, {"500m", "\"500m\""},
-      {"2026-01-02", "\"2026-01-02\""}, {"2026-01-02T03:04:05Z", "\"2026-01-02T03:04:05Z\""}, {"12:30", "\"12:30\""},
-      {"0x", "\"0x\""}, {"0xZZ", "\"0xZZ\""}, {"'yes'", "\"yes\""}, {"\"12\"", "\"12\""}, {"!!str 12", "\"12\""},
-      {"!!int 12", "12"}, {"!!float 1", "1"}, {"!!binary aGk=", "\"hi\""}, {"! 12", "\"12\""}, {"...a", "\"...a\""}};
+  const std::pair<const char*, const char*> cases[] = {{"yes", "true"},
+                                                       {"Y", "true"},
+                                                       {"on", "true"},
+                                                       {"True", "true"},
+                                                       {"n", "false"},
+                                                       {"OFF", "false"},
+                                                       {"yEs", "\"yEs\""},
+                                                       {"~", "null"},
+                                                       {"Null", "null"},
+                                                       {"nULL", "\"nULL\""},
+                                                       {"12", "12"},
+                                                       {"-12", "-12"},
+                                                       {"+12", "12"},
+                                                       {"0x1F", "31"},
+                                                       {"0o17", "15"},
+                                                       {"017", "15"},
+                                                       {"0b101", "5"},
+                                                       {"-0x10", "-16"},
+                                                       {"1_000", "1000"},
+                                                       {"08", "8"},
+                                                       {"1.5", "1.5"},
+                                                       {".5", "0.5"},
+                                                       {"1e3", "1000"},
+                                                       {"1e-3", "0.001"},
+                                                       {"1.", "1"},
+                                                       {"9223372036854775808", "9223372036854776000"},
+                                                       {"1.2.3", "\"1.2.3\""},
+                                                       {"500m", "\"500m\""},
+                                                       {"2026-01-02", "\"2026-01-02\""},
+                                                       {"2026-01-02T03:04:05Z", "\"2026-01-02T03:04:05Z\""},
+                                                       {"12:30", "\"12:30\""},
+                                                       {"0x", "\"0x\""},
+                                                       {"0xZZ", "\"0xZZ\""},
+                                                       {"'yes'", "\"yes\""},
+                                                       {"\"12\"", "\"12\""},
+                                                       {"!!str 12", "\"12\""},
+                                                       {"!!int 12", "12"},
+                                                       {"!!float 1", "1"},
+                                                       {"!!binary aGk=", "\"hi\""},
+                                                       {"! 12", "\"12\""},
+                                                       {"...a", "\"...a\""}};
   for (const auto& [text, expected] : cases) {
     EXPECT_EQ(read(text), expected) << text;
   }
@@ -40,7 +72,8 @@ TEST(Yaml, Documents) {
 }
 
 TEST(Yaml, AnchorsAndMerges) {
-  EXPECT_EQ(read("a: &x {p: 1, q: 2}\nb: *x\nc:\n  q: 3\n  <<: *x\n"), R"({"a":{"p":1,"q":2},"b":{"p":1,"q":2},"c":{"p":1,"q":3}})");
+  EXPECT_EQ(read("a: &x {p: 1, q: 2}\nb: *x\nc:\n  q: 3\n  <<: *x\n"),
+            R"({"a":{"p":1,"q":2},"b":{"p":1,"q":2},"c":{"p":1,"q":3}})");
   EXPECT_EQ(read("- &x {p: 1}\n- &y {p: 2, q: 2}\n- <<: [*x, *y]\n"), R"([{"p":1},{"p":2,"q":2},{"p":1,"q":2}])");
   EXPECT_EQ(read("'<<': 1"), R"({"\u003c\u003c":1})");
   EXPECT_EQ(read("<<: 1"), "error: line 1: a merge takes a mapping or a list of mappings");
@@ -80,26 +113,35 @@ TEST(Yaml, Duplicates) {
   EXPECT_EQ(duplicates, (std::vector<std::string>{"a[0].b", "c"}));
   std::vector<std::string> repeated;
   ASSERT_TRUE(parse("a: 1\ny: 2\na: 3\ny: 4\n", nullptr, &repeated).ok());
-  EXPECT_EQ(repeated, (std::vector<std::string>{"line 3: key \"a\" already set in map", "line 4: key true already set in map"}));
+  EXPECT_EQ(repeated,
+            (std::vector<std::string>{"line 3: key \"a\" already set in map", "line 4: key true already set in map"}));
 }
 
 TEST(Yaml, LongLinesAreFolded) {
-  const std::string words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
-  EXPECT_EQ(yaml::encode(Value::object({{"a", Value::object({{"b", words}})}})),
-            "a:\n  b: one two three four five six seven eight nine ten eleven twelve thirteen fourteen\n    fifteen sixteen\n");
-  EXPECT_EQ(yaml::encode(Value::object({{"message", "only: " + words}})),
-            "message: 'only: one two three four five six seven eight nine ten eleven twelve thirteen\n  fourteen fifteen sixteen'\n");
-  for (const std::string& text : {words + "  " + words + "  x", "\t" + words + "  " + words + " ", "- " + words + " 'q' " + words, words + "\n" + words}) {
-    EXPECT_EQ(yaml::parse(yaml::encode(Value::object({{"a", Value::array({Value(text)})}}))).value()["a"][0].as_string(), text);
+  const std::string words =
+      "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
+  EXPECT_EQ(
+      yaml::encode(Value::object({{"a", Value::object({{"b", words}})}})),
+      "a:\n  b: one two three four five six seven eight nine ten eleven twelve thirteen fourteen\n    fifteen sixteen\n");
+  EXPECT_EQ(
+      yaml::encode(Value::object({{"message", "only: " + words}})),
+      "message: 'only: one two three four five six seven eight nine ten eleven twelve thirteen\n  fourteen fifteen sixteen'\n");
+  for (const std::string& text : {words + "  " + words + "  x", "\t" + words + "  " + words + " ",
+                                  "- " + words + " 'q' " + words, words + "\n" + words}) {
+    EXPECT_EQ(
+        yaml::parse(yaml::encode(Value::object({{"a", Value::array({Value(text)})}}))).value()["a"][0].as_string(),
+        text);
   }
 }
 
 TEST(Yaml, Encodes) {
   Value pod = json::parse(R"({"spec":{"containers":[{"name":"c","args":["-v","5"],"ports":[]}],"x":[[1,2],[]]},
-      "kind":"Pod","labels":{},"n":null,"t":true,"text":"a\nb\n","on":"off"})").value();
-  EXPECT_EQ(yaml::encode(pod),
-            "kind: Pod\nlabels: {}\n\"n\": null\n\"on\": \"off\"\nspec:\n  containers:\n  - args:\n    - -v\n    - \"5\"\n"
-            "    name: c\n    ports: []\n  x:\n  - - 1\n    - 2\n  - []\nt: true\ntext: |\n  a\n  b\n");
+      "kind":"Pod","labels":{},"n":null,"t":true,"text":"a\nb\n","on":"off"})")
+                  .value();
+  EXPECT_EQ(
+      yaml::encode(pod),
+      "kind: Pod\nlabels: {}\n\"n\": null\n\"on\": \"off\"\nspec:\n  containers:\n  - args:\n    - -v\n    - \"5\"\n"
+      "    name: c\n    ports: []\n  x:\n  - - 1\n    - 2\n  - []\nt: true\ntext: |\n  a\n  b\n");
   EXPECT_EQ(yaml::encode(Value("x")), "x\n");
   EXPECT_EQ(yaml::encode(Value("a: b")), "'a: b'\n");
   EXPECT_EQ(yaml::encode(Value("2026-01-02T03:04:05Z")), "\"2026-01-02T03:04:05Z\"\n");
@@ -107,11 +149,80 @@ TEST(Yaml, Encodes) {
 
 TEST(Yaml, EveryStringSurvives) {
   std::vector<Value> strings;
-  for (const char* text : {"", " ", "a ", " a", "yes", "No", "~", "null", "12", "1e3", "0x1f", ".5", ".inf", "1_0", "12:30:45", "-", "- a",
-                           "?", "? a", ":", "a:", "a: b", "a #b", "#a", "it's", "'a'", "\"a\"", "[a", "{a", "*a", "&a", "!a", "|", ">", "%a", "@a", "`a",
-                           "a,b", "a]", "---", "--- a", "...", "<<", "=", "a\nb", "a\nb\n", "a\n\n", "\na", "\n", "\n\n", "  a\nb", "a \nb", "a\n b\n", "a\n\n\nb\n\n",
-                           "tab\there", "\tx", "a\r\nb", "\x01", "\x7f", "\xC2\x85", "\xC2\xA0", "\xE2\x80\xA8", "\xEF\xBB\xBFx", "\xEF\xBF\xBE", "\xEF\xBF\xBD",
-                           "h\xC3\xA9\xF0\x9F\x98\x80", "2026-01-02", "#a\nb", "- a\nb\n", "\n a\n", "a\n ", "a\n\t", "\\", "a\\nb"}) {
+  for (const char* text : {"",
+                           " ",
+                           "a ",
+                           " a",
+                           "yes",
+                           "No",
+                           "~",
+                           "null",
+                           "12",
+                           "1e3",
+                           "0x1f",
+                           ".5",
+                           ".inf",
+                           "1_0",
+                           "12:30:45",
+                           "-",
+                           "- a",
+                           "?",
+                           "? a",
+                           ":",
+                           "a:",
+                           "a: b",
+                           "a #b",
+                           "#a",
+                           "it's",
+                           "'a'",
+                           "\"a\"",
+                           "[a",
+                           "{a",
+                           "*a",
+                           "&a",
+                           "!a",
+                           "|",
+                           ">",
+                           "%a",
+                           "@a",
+                           "`a",
+                           "a,b",
+                           "a]",
+                           "---",
+                           "--- a",
+                           "...",
+                           "<<",
+                           "=",
+                           "a\nb",
+                           "a\nb\n",
+                           "a\n\n",
+                           "\na",
+                           "\n",
+                           "\n\n",
+                           "  a\nb",
+                           "a \nb",
+                           "a\n b\n",
+                           "a\n\n\nb\n\n",
+                           "tab\there",
+                           "\tx",
+                           "a\r\nb",
+                           "\x01",
+                           "\x7f",
+                           "\xC2\x85",
+                           "\xC2\xA0",
+                           "\xE2\x80\xA8",
+                           "\xEF\xBB\xBFx",
+                           "\xEF\xBF\xBE",
+                           "\xEF\xBF\xBD",
+                           "h\xC3\xA9\xF0\x9F\x98\x80",
+                           "2026-01-02",
+                           "#a\nb",
+                           "- a\nb\n",
+                           "\n a\n",
+                           "a\n ",
+                           "a\n\t",
+                           "\\",
+                           "a\\nb"}) {
     strings.push_back(text);
   }
   Value list = Value::array(strings), object = Value::object(), nested = Value::array();

@@ -99,8 +99,8 @@ class FakeApi final : public client::Client {
       done(std::move(list));
     });
   }
-  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions&, std::string revision,
-                                          client::WatchHandler* handler) override {
+  std::unique_ptr<client::WatchHandle> watch(const api::Resource& resource, const api::ListOptions&,
+                                             std::string revision, client::WatchHandler* handler) override {
     calls.push_back("watch " + resource.resource + " " + revision);
     auto handle = std::make_unique<Watch>(*this, resource, handler);
     const std::int64_t after = parse_int(revision).value();

@@ -12,7 +12,10 @@ using namespace api::resources;  // NOLINT
 class CronJobController final : public Controller {
  public:
   CronJobController(InformerSet& informers, api::TimeZone local)
-      : runtime_(informers.runtime()), local_(std::move(local)), cron_jobs_(informers.get(kCronJobs)), jobs_(informers.get(kJobs)) {
+      : runtime_(informers.runtime()),
+        local_(std::move(local)),
+        cron_jobs_(informers.get(kCronJobs)),
+        jobs_(informers.get(kJobs)) {
     jobs_.add_index(index::kOwner, index::by_owner);
   }
   std::string name() const override { return "cronjob"; }
@@ -24,7 +27,8 @@ class CronJobController final : public Controller {
       const std::string key = key_of(after.is_null() ? before : after);
       if (after.is_null()) {
         changed_.erase(key);
-      } else if (!before.is_null() && (before["spec"]["schedule"] != after["spec"]["schedule"] || before["spec"]["timeZone"] != after["spec"]["timeZone"])) {
+      } else if (!before.is_null() && (before["spec"]["schedule"] != after["spec"]["schedule"] ||
+                                       before["spec"]["timeZone"] != after["spec"]["timeZone"])) {
         changed_[key] = runtime_.now();
       }
       keys.push_back(key);

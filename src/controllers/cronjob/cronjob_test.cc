@@ -19,7 +19,8 @@ Value from(std::string_view text) {
 Time at(std::string_view text) { return parse_time(text).value(); }
 
 Value cron_job(std::string_view spec = "{}", std::string_view status = "{}") {
-  Value object = from(R"({"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"c","namespace":"d","uid":"cron","resourceVersion":"1",
+  Value object = from(
+      R"({"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"c","namespace":"d","uid":"cron","resourceVersion":"1",
       "creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"schedule":"*/10 * * * *","concurrencyPolicy":"Allow","suspend":false,
       "successfulJobsHistoryLimit":3,"failedJobsHistoryLimit":1,"jobTemplate":{"metadata":{"labels":{"a":"b"},"annotations":{"e":"f"}},
       "spec":{"parallelism":2}}}})");
@@ -30,13 +31,19 @@ Value cron_job(std::string_view spec = "{}", std::string_view status = "{}") {
 }
 
 Value job(const std::string& name, std::string_view condition = "", std::string_view times = "{}") {
-  Value object = Value::object({{"metadata", Value::object({{"name", name}, {"namespace", "d"}, {"uid", "uid-" + name}, {"resourceVersion", "5"}})}, {"status", from(times)}});
-  object.mut("metadata").set("ownerReferences", Value::array({api::controller_reference(cron_job(), "batch/v1", "CronJob")}));
-  if (!condition.empty()) object.mut("status").set("conditions", Value::array({Value::object({{"type", condition}, {"status", "True"}})}));
+  Value object = Value::object(
+      {{"metadata",
+        Value::object({{"name", name}, {"namespace", "d"}, {"uid", "uid-" + name}, {"resourceVersion", "5"}})},
+       {"status", from(times)}});
+  object.mut("metadata")
+      .set("ownerReferences", Value::array({api::controller_reference(cron_job(), "batch/v1", "CronJob")}));
+  if (!condition.empty())
+    object.mut("status").set("conditions", Value::array({Value::object({{"type", condition}, {"status", "True"}})}));
   return object;
 }
 std::string active(const std::string& name) {
-  return R"({"kind":"Job","apiVersion":"batch/v1","namespace":"d","name":")" + name + R"(","uid":"uid-)" + name + R"(","resourceVersion":"5"})";
+  return R"({"kind":"Job","apiVersion":"batch/v1","namespace":"d","name":")" + name + R"(","uid":"uid-)" + name +
+         R"(","resourceVersion":"5"})";
 }
 
 // "create c-1 delete x", the events' reasons, the status written, the time until the next look.
@@ -49,7 +56,8 @@ Outcome outcome(const View& view, std::string_view now) {
   Outcome out;
   auto add = [](std::string& to, const std::string& word) { to += (to.empty() ? "" : " ") + word; };
   for (const auto& chain : plan.chains) {
-    for (const Action& action : chain) add(out.actions, (action.verb == Action::Verb::kCreate ? "create " : "delete ") + action.name.name);
+    for (const Action& action : chain)
+      add(out.actions, (action.verb == Action::Verb::kCreate ? "create " : "delete ") + action.name.name);
   }
   for (const EventSpec& event : plan.events) add(out.events, event.reason);
   for (const Action& action : plan.then) {
@@ -74,15 +82,21 @@ TEST(CronJobPlan, StartsWhatIsDue) {
   };
   const Row rows[] = {
       {"{}", "{}", "2026-01-01T00:09:59Z", "", "", "", 1100ms},
-      {"{}", "{}", "2026-01-01T00:10:00Z", "create c-29453770", "", R"({"lastScheduleTime":"2026-01-01T00:10:00Z"})", 600100ms},
-      {"{}", "{}", "2026-01-01T00:25:00Z", "create c-29453780", "", R"({"lastScheduleTime":"2026-01-01T00:20:00Z"})", 300100ms},
+      {"{}", "{}", "2026-01-01T00:10:00Z", "create c-29453770", "", R"({"lastScheduleTime":"2026-01-01T00:10:00Z"})",
+       600100ms},
+      {"{}", "{}", "2026-01-01T00:25:00Z", "create c-29453780", "", R"({"lastScheduleTime":"2026-01-01T00:20:00Z"})",
+       300100ms},
       {"{}", R"({"lastScheduleTime":"2026-01-01T00:20:00Z"})", "2026-01-01T00:25:00Z", "", "", "", 300100ms},
       {R"({"suspend":true})", "{}", "2026-01-01T00:25:00Z", "", "", "", 0s},
       {R"({"startingDeadlineSeconds":60})", "{}", "2026-01-01T00:21:30Z", "", "", "", 510100ms},
-      {R"({"startingDeadlineSeconds":100})", "{}", "2026-01-01T00:21:30Z", "create c-29453780", "", R"({"lastScheduleTime":"2026-01-01T00:20:00Z"})", 510100ms},
-      {"{}", "{}", "2026-01-02T00:00:00Z", "create c-29455200", "TooManyMissedTimes", R"({"lastScheduleTime":"2026-01-02T00:00:00Z"})", 600100ms},
-      {R"({"schedule":"0 9,10 * * *"})", "{}", "2026-01-05T08:30:00Z", "create c-29458680", "", R"({"lastScheduleTime":"2026-01-04T10:00:00Z"})", 1800100ms},
-      {R"({"schedule":"@every 7m"})", "{}", "2026-01-01T00:15:00Z", "create c-29453774", "", R"({"lastScheduleTime":"2026-01-01T00:14:00Z"})", 360100ms},
+      {R"({"startingDeadlineSeconds":100})", "{}", "2026-01-01T00:21:30Z", "create c-29453780", "",
+       R"({"lastScheduleTime":"2026-01-01T00:20:00Z"})", 510100ms},
+      {"{}", "{}", "2026-01-02T00:00:00Z", "create c-29455200", "TooManyMissedTimes",
+       R"({"lastScheduleTime":"2026-01-02T00:00:00Z"})", 600100ms},
+      {R"({"schedule":"0 9,10 * * *"})", "{}", "2026-01-05T08:30:00Z", "create c-29458680", "",
+       R"({"lastScheduleTime":"2026-01-04T10:00:00Z"})", 1800100ms},
+      {R"({"schedule":"@every 7m"})", "{}", "2026-01-01T00:15:00Z", "create c-29453774", "",
+       R"({"lastScheduleTime":"2026-01-01T00:14:00Z"})", 360100ms},
       {R"({"schedule":"0 0 30 2 *"})", "{}", "2026-01-01T00:15:00Z", "", "InvalidSchedule", "", 0s},
       {R"({"schedule":"bad"})", "{}", "2026-01-01T00:15:00Z", "", "UnparseableSchedule", "", 0s},
       {R"({"schedule":"TZ=UTC */10 * * * *"})", "{}", "2026-01-01T00:05:00Z", "", "UnsupportedSchedule", "", 300100ms},
@@ -103,7 +117,8 @@ TEST(CronJobPlan, WhatItsJobsLookLike) {
   const Action& action = plan.chains[0][0];
   const Value& made = action.object;
   EXPECT_EQ(made["metadata"]["labels"], from(R"({"a":"b"})"));
-  EXPECT_EQ(made["metadata"]["annotations"], from(R"({"e":"f","batch.kubernetes.io/cronjob-scheduled-timestamp":"2026-01-01T09:10:00+09:00"})"));
+  EXPECT_EQ(made["metadata"]["annotations"],
+            from(R"({"e":"f","batch.kubernetes.io/cronjob-scheduled-timestamp":"2026-01-01T09:10:00+09:00"})"));
   EXPECT_TRUE(api::is_controlled_by(made, "cron"));
   EXPECT_EQ(made["spec"], from(R"({"parallelism":2})"));
   EXPECT_EQ(action.on_success[0].message, "Created job c-29453770");
@@ -141,10 +156,12 @@ TEST(CronJobPlan, WhileAnotherRuns) {
   const Row rows[] = {
       {"Allow", "create c-29453780", "", R"({"lastScheduleTime":"2026-01-01T00:20:00Z"})"},
       {"Forbid", "", "JobAlreadyActive", ""},
-      {"Replace", "delete c-29453770 create c-29453780", "", R"({"active":null,"lastScheduleTime":"2026-01-01T00:20:00Z"})"},
+      {"Replace", "delete c-29453770 create c-29453780", "",
+       R"({"active":null,"lastScheduleTime":"2026-01-01T00:20:00Z"})"},
   };
   for (const Row& row : rows) {
-    const Value object = cron_job(R"({"concurrencyPolicy":")" + std::string(row.policy) + "\"}", R"({"lastScheduleTime":"2026-01-01T00:10:00Z","active":[)" + running + "]}");
+    const Value object = cron_job(R"({"concurrencyPolicy":")" + std::string(row.policy) + "\"}",
+                                  R"({"lastScheduleTime":"2026-01-01T00:10:00Z","active":[)" + running + "]}");
     const Outcome found = outcome(with(object, {job("c-29453770")}), "2026-01-01T00:20:00Z");
     EXPECT_EQ(found.actions, row.actions) << row.policy;
     EXPECT_EQ(found.events, row.events) << row.policy;
@@ -154,7 +171,9 @@ TEST(CronJobPlan, WhileAnotherRuns) {
 
 TEST(CronJobPlan, KeepsTheListOfWhatRuns) {
   const std::string last = R"("lastScheduleTime":"2026-01-01T00:10:00Z")";
-  auto look = [&](const std::string& status, std::vector<Value> jobs) { return outcome(with(cron_job("{}", status), std::move(jobs)), "2026-01-01T00:15:00Z"); };
+  auto look = [&](const std::string& status, std::vector<Value> jobs) {
+    return outcome(with(cron_job("{}", status), std::move(jobs)), "2026-01-01T00:15:00Z");
+  };
   // The job just started; its status is written in the next step.
   Outcome found = look("{" + last + "}", {job("c-29453770")});
   EXPECT_EQ(found.status, R"({"active":[)" + json::encode(from(active("c-29453770"))) + "]}");
@@ -188,13 +207,19 @@ TEST(CronJobPlan, AJobThatIsThereIsNotMadeAgain) {
 TEST(CronJobPlan, OldJobsGo) {
   std::vector<Value> jobs;
   for (int i : {3, 1, 2, 4}) {
-    jobs.push_back(job("good-" + std::to_string(i), "Complete", R"({"startTime":"2026-01-01T00:0)" + std::to_string(i) + R"(:00Z"})"));
-    jobs.push_back(job("bad-" + std::to_string(i), "Failed", R"({"startTime":"2026-01-01T00:0)" + std::to_string(i) + R"(:00Z"})"));
+    jobs.push_back(job("good-" + std::to_string(i), "Complete",
+                       R"({"startTime":"2026-01-01T00:0)" + std::to_string(i) + R"(:00Z"})"));
+    jobs.push_back(job("bad-" + std::to_string(i), "Failed",
+                       R"({"startTime":"2026-01-01T00:0)" + std::to_string(i) + R"(:00Z"})"));
   }
   jobs.push_back(job("never-started", "Failed"));
   EXPECT_EQ(outcome(with(cron_job(R"({"suspend":true})"), jobs), "2026-01-01T00:05:00Z").actions,
             "delete good-1 delete bad-1 delete bad-2 delete bad-3 delete bad-4");
-  EXPECT_EQ(outcome(with(cron_job(R"({"suspend":true,"successfulJobsHistoryLimit":9,"failedJobsHistoryLimit":9})"), jobs), "2026-01-01T00:05:00Z").actions, "");
+  EXPECT_EQ(
+      outcome(with(cron_job(R"({"suspend":true,"successfulJobsHistoryLimit":9,"failedJobsHistoryLimit":9})"), jobs),
+              "2026-01-01T00:05:00Z")
+          .actions,
+      "");
   for (Value& one : jobs) one.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   EXPECT_EQ(outcome(with(cron_job(R"({"suspend":true})"), jobs), "2026-01-01T00:05:00Z").actions, "");
 }

@@ -15,7 +15,9 @@ using namespace api::resources;  // NOLINT
 constexpr Duration kClockSkew = 100ms;  // looked at a little late rather than too early
 constexpr std::int64_t kManyMissed = 100;
 
-bool is_finished(const Value& job) { return api::condition_is_true(job, "Complete") || api::condition_is_true(job, "Failed"); }
+bool is_finished(const Value& job) {
+  return api::condition_is_true(job, "Complete") || api::condition_is_true(job, "Failed");
+}
 
 std::optional<Time> time_of(const Value& text) {
   const Result<Time> parsed = parse_time(text.as_string());
@@ -25,11 +27,12 @@ std::optional<Time> time_of(const Value& text) {
 // "Thu, 01 Jan 2026 00:00:00 +0000"
 std::string rfc1123(Time time) {
   static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const api::TimeZone::Wall at = api::TimeZone().wall(time);
   char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%s, %02d %s %04d %02d:%02d:%02d +0000", kDays[at.weekday], at.day, kMonths[at.month - 1], at.year, at.hour,
-                at.minute, at.second);
+  std::snprintf(buffer, sizeof buffer, "%s, %02d %s %04d %02d:%02d:%02d +0000", kDays[at.weekday], at.day,
+                kMonths[at.month - 1], at.year, at.hour, at.minute, at.second);
   return buffer;
 }
 
@@ -83,14 +86,17 @@ class Planner {
   }
 
  private:
-  void event(std::string_view type, std::string_view reason, std::string message) { plan_.event(object_, type, reason, std::move(message)); }
+  void event(std::string_view type, std::string_view reason, std::string message) {
+    plan_.event(object_, type, reason, std::move(message));
+  }
   void once_written(std::string_view reason, std::string message) {
     events_.push_back({object_, std::string(kNormal), std::string(reason), std::move(message)});
   }
 
   const Value& active() const { return status_["active"]; }
   bool is_active(std::string_view field, std::string_view value) const {
-    return std::any_of(active().begin(), active().end(), [&](const Value& one) { return one[field].as_string() == value; });
+    return std::any_of(active().begin(), active().end(),
+                       [&](const Value& one) { return one[field].as_string() == value; });
   }
   void drop_active(std::string_view uid);
   void add_active(const Value& job);
@@ -124,8 +130,12 @@ void Planner::drop_active(std::string_view uid) {
 }
 
 void Planner::add_active(const Value& job) {
-  status_.mut("active").push(Value::object({{"kind", "Job"}, {"apiVersion", "batch/v1"}, {"namespace", api::namespace_of(job)}, {"name", api::name_of(job)},
-                                            {"uid", api::uid_of(job)}, {"resourceVersion", api::resource_version_of(job)}}));
+  status_.mut("active").push(Value::object({{"kind", "Job"},
+                                            {"apiVersion", "batch/v1"},
+                                            {"namespace", api::namespace_of(job)},
+                                            {"name", api::name_of(job)},
+                                            {"uid", api::uid_of(job)},
+                                            {"resourceVersion", api::resource_version_of(job)}}));
 }
 
 // --- Old jobs
@@ -154,7 +164,8 @@ void Planner::clean_up() {
 void Planner::delete_oldest(std::vector<Value> jobs, int limit) {
   if (jobs.size() <= static_cast<std::size_t>(limit)) return;
   std::sort(jobs.begin(), jobs.end(), [](const Value& a, const Value& b) {
-    const std::string_view x = a["status"]["startTime"].as_string("9"), y = b["status"]["startTime"].as_string("9");  // without one: last
+    const std::string_view x = a["status"]["startTime"].as_string("9"),
+                           y = b["status"]["startTime"].as_string("9");  // without one: last
     return x != y ? x < y : api::name_of(a) < api::name_of(b);
   });
   for (std::size_t i = 0; i + static_cast<std::size_t>(limit) < jobs.size(); ++i) plan_.add(delete_job(jobs[i]));
@@ -175,19 +186,21 @@ void Planner::look_at_jobs() {
     note_success(job);
     if (known && is_finished(job)) {
       drop_active(api::uid_of(job));
-      once_written("SawCompletedJob", "Saw completed job: " + std::string(api::name_of(job)) +
-                                          ", condition: " + (api::condition_is_true(job, "Complete") ? "Complete" : "Failed"));
+      once_written("SawCompletedJob", "Saw completed job: " + std::string(api::name_of(job)) + ", condition: " +
+                                          (api::condition_is_true(job, "Complete") ? "Complete" : "Failed"));
     } else if (!known && !is_finished(job)) {
       if (last && api::name_of(job) == job_name(object_, *last)) {
         add_active(job);  // the one just started
       } else {
-        event(kWarning, "UnexpectedJob", "Saw a job that the controller did not create or forgot: " + std::string(api::name_of(job)));
+        event(kWarning, "UnexpectedJob",
+              "Saw a job that the controller did not create or forgot: " + std::string(api::name_of(job)));
       }
     }
   }
   const Value before = active();
   for (const Value& one : before) {
-    const bool present = std::any_of(view_.jobs.begin(), view_.jobs.end(), [&](const Value& job) { return api::uid_of(job) == one["uid"].as_string(); });
+    const bool present = std::any_of(view_.jobs.begin(), view_.jobs.end(),
+                                     [&](const Value& job) { return api::uid_of(job) == one["uid"].as_string(); });
     if (present) continue;
     drop_active(one["uid"].as_string());
     once_written("MissingJob", "Active job went missing: " + one["name"].str());
@@ -197,26 +210,33 @@ void Planner::look_at_jobs() {
 // --- The schedule
 
 void Planner::schedule() {
-  if (!view_.zone.ok()) return event(kWarning, "UnknownTimeZone", "invalid timeZone: " + quoted(spec_["timeZone"].as_string()) + ": " + view_.zone.error().message);
+  if (!view_.zone.ok())
+    return event(kWarning, "UnknownTimeZone",
+                 "invalid timeZone: " + quoted(spec_["timeZone"].as_string()) + ": " + view_.zone.error().message);
   if (spec_["suspend"].as_bool()) return;
   const std::string text = spec_["schedule"].str();
   if (text.find("TZ") != std::string::npos) {
-    event(kWarning, "UnsupportedSchedule",
-          "CRON_TZ or TZ used in schedule " + quoted(text) +
-              " is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
+    event(
+        kWarning, "UnsupportedSchedule",
+        "CRON_TZ or TZ used in schedule " + quoted(text) +
+            " is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
   }
   const Result<api::CronSchedule> schedule = api::CronSchedule::parse(text, *view_.zone);
-  if (!schedule.ok()) return event(kWarning, "UnparseableSchedule", "unparseable schedule: " + quoted(text) + " : " + schedule.error().message);
+  if (!schedule.ok())
+    return event(kWarning, "UnparseableSchedule",
+                 "unparseable schedule: " + quoted(text) + " : " + schedule.error().message);
   Time earliest = time_of(object_["metadata"]["creationTimestamp"]).value_or(now_);
   earliest = time_of(status_["lastScheduleTime"]).value_or(earliest);
   if (view_.changed) earliest = std::max(earliest, *view_.changed);
   const Value& deadline = spec_["startingDeadlineSeconds"];
   if (deadline.is_int()) earliest = std::max<Time>(earliest, now_ - seconds_in(deadline));
   const Missed missed = missed_since(*schedule, earliest, now_);
-  if (!missed.problem.empty()) return event(kWarning, "InvalidSchedule", "invalid schedule: " + text + " : " + missed.problem);
+  if (!missed.problem.empty())
+    return event(kWarning, "InvalidSchedule", "invalid schedule: " + text + " : " + missed.problem);
   if (missed.last) {
     if (missed.many) {
-      event(kWarning, "TooManyMissedTimes", "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew");
+      event(kWarning, "TooManyMissedTimes",
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew");
     }
     start(*schedule, *missed.last);
   }
@@ -238,7 +258,8 @@ void Planner::start(const api::CronSchedule& schedule, Time due) {
   }
   const std::string_view policy = spec_["concurrencyPolicy"].as_string();
   if (policy == "Forbid" && !active().empty()) {
-    return event(kNormal, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid");
+    return event(kNormal, "JobAlreadyActive",
+                 "Not starting job because prior execution is running and concurrency policy is Forbid");
   }
   std::vector<Action> chain;
   if (policy == "Replace") {
@@ -258,10 +279,11 @@ void Planner::start(const api::CronSchedule& schedule, Time due) {
 
 Value Planner::job_for(Time due) const {
   const Value& from = spec_["jobTemplate"];
-  Value metadata = Value::object({{"name", job_name(object_, due)},
-                                  {"namespace", api::namespace_of(object_)},
-                                  {"annotations", from["metadata"]["annotations"].is_object() ? from["metadata"]["annotations"] : Value::object()},
-                                  {"ownerReferences", Value::array({api::controller_reference(object_, "batch/v1", "CronJob")})}});
+  Value metadata = Value::object(
+      {{"name", job_name(object_, due)},
+       {"namespace", api::namespace_of(object_)},
+       {"annotations", from["metadata"]["annotations"].is_object() ? from["metadata"]["annotations"] : Value::object()},
+       {"ownerReferences", Value::array({api::controller_reference(object_, "batch/v1", "CronJob")})}});
   if (!from["metadata"]["labels"].empty()) metadata.set("labels", from["metadata"]["labels"]);
   const api::TimeZone shown = spec_["timeZone"].is_null() ? api::TimeZone() : *view_.zone;
   metadata.mut("annotations").set("batch.kubernetes.io/cronjob-scheduled-timestamp", shown.format(due));
@@ -294,7 +316,8 @@ void Planner::report() {
 }  // namespace
 
 std::string job_name(const Value& cron_job, Time scheduled) {
-  return std::string(api::name_of(cron_job)) + "-" + std::to_string(std::chrono::floor<std::chrono::minutes>(scheduled).time_since_epoch().count());
+  return std::string(api::name_of(cron_job)) + "-" +
+         std::to_string(std::chrono::floor<std::chrono::minutes>(scheduled).time_since_epoch().count());
 }
 
 Plan plan_cron_job(const View& view, Time now) {

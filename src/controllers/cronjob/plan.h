@@ -1,8 +1,8 @@
 #pragma once
 // What a CronJob needs next: a job for the time that has come, old ones deleted, its status. Pure.
 //
-// A job is named after the minute it is for, so that it cannot be made twice; that its time has been dealt with is written down
-// after it was made. Of several times that were missed only the last counts.
+// A job is named after the minute it is for, so that it cannot be made twice; that its time has been dealt with is
+// written down after it was made. Of several times that were missed only the last counts.
 
 #include <optional>
 #include <vector>
@@ -13,8 +13,8 @@
 namespace berth::controllers::cronjob {
 
 struct View {
-  Value cron_job;            // null: there is none
-  std::vector<Value> jobs;   // controlled by it
+  Value cron_job;           // null: there is none
+  std::vector<Value> jobs;  // controlled by it
   // The zone it names, or this machine's where it names none.
   Result<api::TimeZone> zone = api::TimeZone();
   // When its schedule was changed, as far as that was seen: times before do not count.

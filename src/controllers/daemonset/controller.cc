@@ -24,7 +24,9 @@ bool matters(const Value& before, const Value& after) {
 class DaemonSetController final : public Controller {
  public:
   explicit DaemonSetController(InformerSet& informers)
-      : sets_(informers.get(kDaemonSets)), pods_(informers.get(kPods)), revisions_(informers.get(kControllerRevisions)),
+      : sets_(informers.get(kDaemonSets)),
+        pods_(informers.get(kPods)),
+        revisions_(informers.get(kControllerRevisions)),
         nodes_(informers.get(kNodes)) {
     for (Informer* informer : {&pods_, &revisions_}) {
       informer->add_index(index::kOwner, index::by_owner);
@@ -44,7 +46,8 @@ class DaemonSetController final : public Controller {
     for (Informer* informer : {&pods_, &revisions_}) {
       Watching owners = watch_owner(*informer, "apps", "DaemonSet");
       const bool pods = informer == &pods_;
-      out.push_back(watch_mapped(*informer, [this, pods, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
+      out.push_back(watch_mapped(*informer, [this, pods, by_owner = std::move(owners.mapping)](
+                                                const Value& before, const Value& after, Keys& keys) {
         if (pods && !matters(before, after)) return;
         if (pods && after.is_null()) note_gone(before);
         by_owner(before, after, keys);
@@ -71,7 +74,9 @@ class DaemonSetController final : public Controller {
     view.orphans = pods_.by_index(index::kOrphans, name.ns);
     view.revisions = revisions_.by_index(index::kOwner, uid);
     view.orphan_revisions = revisions_.by_index(index::kOrphans, name.ns);
-    view.revision = [&](const std::string& wanted) -> const Value& { return revisions_.get(api::Name{name.ns, wanted}); };
+    view.revision = [&](const std::string& wanted) -> const Value& {
+      return revisions_.get(api::Name{name.ns, wanted});
+    };
     view.nodes = nodes_.list();
     Memory& memory = memory_[uid];
     const std::int64_t generation = view.set["status"]["observedGeneration"].as_int();
@@ -93,7 +98,8 @@ class DaemonSetController final : public Controller {
 
   // Nothing that decides where pods belong.
   static bool same_node(const Value& before, const Value& after) {
-    return !before.is_null() && !after.is_null() && before["spec"] == after["spec"] && api::labels_of(before) == api::labels_of(after);
+    return !before.is_null() && !after.is_null() && before["spec"] == after["spec"] &&
+           api::labels_of(before) == api::labels_of(after);
   }
   void note_gone(const Value& pod) {
     auto found = memory_.find(api::controller_of(pod)["uid"].str());
@@ -115,6 +121,8 @@ class DaemonSetController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers) { return std::make_unique<DaemonSetController>(informers); }
+std::unique_ptr<Controller> make_controller(InformerSet& informers) {
+  return std::make_unique<DaemonSetController>(informers);
+}
 
 }  // namespace berth::controllers::daemonset

@@ -18,7 +18,8 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 
 Value make_set() {
-  return from(R"({"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{"name":"log","namespace":"default","uid":"set","generation":1,"resourceVersion":"1",
+  return from(
+      R"({"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{"name":"log","namespace":"default","uid":"set","generation":1,"resourceVersion":"1",
       "annotations":{"deprecated.daemonset.template.generation":"1"}},
       "spec":{"selector":{"matchLabels":{"app":"log"}},"revisionHistoryLimit":2,
       "updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":0}},
@@ -50,7 +51,9 @@ struct World {
     set.mut("metadata").set("generation", set["metadata"]["generation"].as_int() + 1);
   }
   void surge(const Value& surge, const Value& unavailable = 0) {
-    spec().mut("updateStrategy").set("rollingUpdate", Value::object({{"maxUnavailable", unavailable}, {"maxSurge", surge}}));
+    spec()
+        .mut("updateStrategy")
+        .set("rollingUpdate", Value::object({{"maxUnavailable", unavailable}, {"maxSurge", surge}}));
   }
   View view() const {
     View out;
@@ -80,7 +83,8 @@ struct World {
     } else if (action.verb == Action::Verb::kDelete) {
       all.erase(name);
     } else if (action.verb == Action::Verb::kPatch) {
-      for (const auto& [label, value] : object["metadata"]["labels"].entries()) all[name].mut("metadata").mut("labels").set(label, value);
+      for (const auto& [label, value] : object["metadata"]["labels"].entries())
+        all[name].mut("metadata").mut("labels").set(label, value);
     } else {
       if (object["metadata"]["uid"].is_null()) object.mut("metadata").set("uid", "uid-" + std::to_string(++uids));
       if (action.resource == kPods) {
@@ -98,7 +102,8 @@ struct World {
     for (const Action& action : decision.plan.first) apply(action);
     for (const auto& chain : decision.plan.chains) {
       for (const Action& action : chain) {
-        const std::string node = action.verb == Action::Verb::kCreate ? target_of(action.object) : target_of(pods[action.name.name]);
+        const std::string node =
+            action.verb == Action::Verb::kCreate ? target_of(action.object) : target_of(pods[action.name.name]);
         steps.push_back((action.verb == Action::Verb::kCreate ? "create " : "delete ") + node);
         apply(action);
       }
@@ -118,7 +123,9 @@ struct World {
   void ready(Value& pod) {
     pod.mut("spec").set("nodeName", target_of(pod));
     pod.set("status", Value::object({{"phase", "Running"}}));
-    pod.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", format_time(now)}})}));
+    pod.mut("status").set("conditions",
+                          Value::array({Value::object(
+                              {{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", format_time(now)}})}));
   }
   void settle() {
     for (int i = 0; i < 100; ++i) {
@@ -151,8 +158,8 @@ struct World {
   // desired current ready updated available unavailable misscheduled
   std::string counts() const {
     std::string out;
-    for (const char* field : {"desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable",
-                              "numberUnavailable", "numberMisscheduled"}) {
+    for (const char* field : {"desiredNumberScheduled", "currentNumberScheduled", "numberReady",
+                              "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "numberMisscheduled"}) {
       out += std::to_string(set["status"][field].as_int()) + " ";
     }
     return out;
@@ -165,7 +172,8 @@ TEST(DaemonSetPlan, OnePodForEachNode) {
   EXPECT_EQ(world.counts(), "3 0 0 0 0 3 0 ");
   EXPECT_EQ(world.set["status"]["observedGeneration"].as_int(), 1);
   const Value pod = world.only("n2");
-  EXPECT_EQ(pod["spec"]["affinity"], from(R"({"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+  EXPECT_EQ(pod["spec"]["affinity"],
+            from(R"({"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
       {"matchFields":[{"key":"metadata.name","operator":"In","values":["n2"]}]}]}}})"));
   EXPECT_EQ(api::label_of(pod, "pod-template-generation"), "1");
   ASSERT_EQ(world.revisions.size(), 1u);
@@ -185,7 +193,11 @@ TEST(DaemonSetPlan, OnePodForEachNode) {
 
 TEST(DaemonSetPlan, PodsTolerateWhatBefallsNodes) {
   World world(1);
-  world.spec().mut("template").mut("spec").set("hostNetwork", true).set("tolerations", from(R"([{"key":"a","operator":"Exists"}])"));
+  world.spec()
+      .mut("template")
+      .mut("spec")
+      .set("hostNetwork", true)
+      .set("tolerations", from(R"([{"key":"a","operator":"Exists"}])"));
   world.sync();
   std::string found;
   for (const Value& one : world.only("n1")["spec"]["tolerations"]) {
@@ -193,10 +205,11 @@ TEST(DaemonSetPlan, PodsTolerateWhatBefallsNodes) {
     EXPECT_TRUE(one["tolerationSeconds"].is_null());
     found += one["key"].str() + ":" + one["effect"].str() + " ";
   }
-  EXPECT_EQ(found, "a: node.kubernetes.io/not-ready:NoExecute node.kubernetes.io/unreachable:NoExecute "
-                   "node.kubernetes.io/disk-pressure:NoSchedule node.kubernetes.io/memory-pressure:NoSchedule "
-                   "node.kubernetes.io/pid-pressure:NoSchedule node.kubernetes.io/unschedulable:NoSchedule "
-                   "node.kubernetes.io/network-unavailable:NoSchedule ");
+  EXPECT_EQ(found,
+            "a: node.kubernetes.io/not-ready:NoExecute node.kubernetes.io/unreachable:NoExecute "
+            "node.kubernetes.io/disk-pressure:NoSchedule node.kubernetes.io/memory-pressure:NoSchedule "
+            "node.kubernetes.io/pid-pressure:NoSchedule node.kubernetes.io/unschedulable:NoSchedule "
+            "node.kubernetes.io/network-unavailable:NoSchedule ");
 }
 
 TEST(DaemonSetPlan, NodesAreChosenBySelectorAffinityNameAndTaints) {
@@ -213,15 +226,20 @@ TEST(DaemonSetPlan, NodesAreChosenBySelectorAffinityNameAndTaints) {
   EXPECT_EQ(fits(R"({"nodeSelector":{"disk":"hdd"}})", "[]"), "");
   EXPECT_EQ(fits(R"({"nodeName":"n1"})", "[]"), "run stay");
   EXPECT_EQ(fits(R"({"nodeName":"n2"})", "[]"), "");
-  const char* affinity = R"({"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+  const char* affinity =
+      R"({"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
       {"matchExpressions":[{"key":"disk","operator":"NotIn","values":["ssd"]}]}]}}}})";
   EXPECT_EQ(fits(affinity, "[]"), "");
   EXPECT_EQ(fits("{}", R"([{"key":"k","value":"v","effect":"NoSchedule"}])"), " stay");
   EXPECT_EQ(fits("{}", R"([{"key":"k","value":"v","effect":"NoExecute"}])"), "");
   EXPECT_EQ(fits("{}", R"([{"key":"k","value":"v","effect":"PreferNoSchedule"}])"), "run stay");
-  EXPECT_EQ(fits(R"({"tolerations":[{"key":"k","operator":"Exists"}]})", R"([{"key":"k","effect":"NoExecute"}])"), "run stay");
-  EXPECT_EQ(fits("{}", R"([{"key":"node.kubernetes.io/unschedulable","effect":"NoSchedule"},{"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}])"),
+  EXPECT_EQ(fits(R"({"tolerations":[{"key":"k","operator":"Exists"}]})", R"([{"key":"k","effect":"NoExecute"}])"),
             "run stay");
+  EXPECT_EQ(
+      fits(
+          "{}",
+          R"([{"key":"node.kubernetes.io/unschedulable","effect":"NoSchedule"},{"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}])"),
+      "run stay");
 }
 
 TEST(DaemonSetPlan, FollowsItsNodes) {
@@ -429,7 +447,8 @@ TEST(DaemonSetPlan, HistoryIsLimitedAndUndoneByNumber) {
   EXPECT_EQ(world.revisions.size(), 3u);
   std::map<std::int64_t, std::string> numbers;
   for (const auto& [name, revision] : world.revisions) {
-    numbers[revision["revision"].as_int()] = revision["data"]["spec"]["template"]["spec"]["containers"][0]["image"].str();
+    numbers[revision["revision"].as_int()] =
+        revision["data"]["spec"]["template"]["spec"]["containers"][0]["image"].str();
   }
   EXPECT_EQ(numbers, (std::map<std::int64_t, std::string>{{4, "i:4"}, {6, "i:6"}, {7, "i:5"}}));
 }
@@ -506,7 +525,8 @@ TEST(DaemonSetTest, ConvergesAndRests) {
   std::size_t calls = api.calls.size();
   // A heartbeat is nothing to it.
   Value node = api.read(kNodes, {"", "n1"});
-  node.mut("status").set("conditions", from(R"([{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T00:00:00Z"}])"));
+  node.mut("status").set("conditions",
+                         from(R"([{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T00:00:00Z"}])"));
   api.put(kNodes, node);
   runtime.advance(1h);
   EXPECT_EQ(api.calls.size(), calls);

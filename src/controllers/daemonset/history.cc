@@ -20,10 +20,11 @@ Value in_labels(std::string_view label, std::string_view value) {
 Value make_revision(const Value& set, const std::string& name, const std::string& hash, std::int64_t number) {
   Value labels = set["spec"]["template"]["metadata"]["labels"];
   labels.set(kHashLabel, hash);
-  Value metadata = Value::object({{"name", name},
-                                  {"namespace", api::namespace_of(set)},
-                                  {"labels", std::move(labels)},
-                                  {"ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "DaemonSet")})}});
+  Value metadata =
+      Value::object({{"name", name},
+                     {"namespace", api::namespace_of(set)},
+                     {"labels", std::move(labels)},
+                     {"ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "DaemonSet")})}});
   if (!set["metadata"]["annotations"].empty()) metadata.set("annotations", set["metadata"]["annotations"]);
   return Value::object({{"apiVersion", "apps/v1"},
                         {"kind", "ControllerRevision"},
@@ -42,8 +43,8 @@ std::string write_new(const Value& set, std::int64_t number, const Lookup& by_na
     return hash;
   }
   if (same_data(taken["data"], revision_data(set))) return std::string(api::label_of(taken, kHashLabel));
-  plan.first.push_back(
-      patch_status(kDaemonSets, set, Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}), true));
+  plan.first.push_back(patch_status(
+      kDaemonSets, set, Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}), true));
   return "";
 }
 
@@ -51,10 +52,12 @@ std::string write_new(const Value& set, std::int64_t number, const Lookup& by_na
 void merge_duplicates(const std::vector<Value>& same, const Value& kept, const std::vector<Value>& pods, Plan& plan) {
   for (const Value& pod : pods) {
     const std::string_view hash = api::label_of(pod, kHashLabel);
-    const bool duplicate = hash != api::label_of(kept, kHashLabel) &&
-                           std::any_of(same.begin(), same.end(), [&](const Value& one) { return api::label_of(one, kHashLabel) == hash; });
+    const bool duplicate =
+        hash != api::label_of(kept, kHashLabel) &&
+        std::any_of(same.begin(), same.end(), [&](const Value& one) { return api::label_of(one, kHashLabel) == hash; });
     if (!duplicate) continue;
-    plan.first.push_back(patch(kPods, pod, api::PatchType::kMerge, in_labels(kHashLabel, api::label_of(kept, kHashLabel))));
+    plan.first.push_back(
+        patch(kPods, pod, api::PatchType::kMerge, in_labels(kHashLabel, api::label_of(kept, kHashLabel))));
   }
   for (const Value& one : same) {
     if (api::uid_of(one) != api::uid_of(kept)) plan.first.push_back(remove(kControllerRevisions, one));
@@ -63,14 +66,16 @@ void merge_duplicates(const std::vector<Value>& same, const Value& kept, const s
 
 }  // namespace
 
-History settle_history(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods, const Lookup& by_name, Plan& plan) {
+History settle_history(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods,
+                       const Lookup& by_name, Plan& plan) {
   History out;
   const Value data = revision_data(set);
   std::vector<Value> same;
   std::int64_t newest_old = 0;
   for (const Value& one : revisions) {
     if (api::label_of(one, kHashLabel).empty()) {
-      plan.first.push_back(patch(kControllerRevisions, one, api::PatchType::kMerge, in_labels(kHashLabel, api::name_of(one))));
+      plan.first.push_back(
+          patch(kControllerRevisions, one, api::PatchType::kMerge, in_labels(kHashLabel, api::name_of(one))));
     } else if (same_data(one["data"], data)) {
       same.push_back(one);
     } else {
@@ -84,8 +89,9 @@ History settle_history(const Value& set, const std::vector<Value>& revisions, co
     out.hash = write_new(set, number, by_name, plan);
     return out;
   }
-  const Value& current =
-      *std::max_element(same.begin(), same.end(), [](const Value& a, const Value& b) { return a["revision"].as_int() < b["revision"].as_int(); });
+  const Value& current = *std::max_element(same.begin(), same.end(), [](const Value& a, const Value& b) {
+    return a["revision"].as_int() < b["revision"].as_int();
+  });
   if (same.size() > 1) {
     merge_duplicates(same, current, pods, plan);
     return out;
@@ -105,7 +111,8 @@ std::vector<Value> surplus(const Value& set, std::vector<Value> old, const std::
   if (too_many <= 0) return {};
   std::set<std::string, std::less<>> live;
   for (const Value& pod : pods) live.emplace(api::label_of(pod, kHashLabel));
-  std::sort(old.begin(), old.end(), [](const Value& a, const Value& b) { return a["revision"].as_int() < b["revision"].as_int(); });
+  std::sort(old.begin(), old.end(),
+            [](const Value& a, const Value& b) { return a["revision"].as_int() < b["revision"].as_int(); });
   std::vector<Value> out;
   for (const Value& one : old) {
     if (too_many <= 0) break;

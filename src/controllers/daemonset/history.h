@@ -18,7 +18,8 @@ struct History {
 };
 
 // Finds today's revision, or adds to plan.first what makes, renumbers or tidies it. `pods`: the set's.
-History settle_history(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods, const Lookup& by_name, Plan& plan);
+History settle_history(const Value& set, const std::vector<Value>& revisions, const std::vector<Value>& pods,
+                       const Lookup& by_name, Plan& plan);
 
 // The oldest of `old` that no pod is of, beyond the limit.
 std::vector<Value> surplus(const Value& set, std::vector<Value> old, const std::vector<Value>& pods);

@@ -15,8 +15,8 @@ void tolerate(Value& spec, std::string_view key, std::string_view effect) {
   const Value& known = spec["tolerations"];
   for (std::size_t i = 0; i < known.size(); ++i) {
     const Value& one = known[i];
-    const bool same = one["key"].as_string() == key && one["effect"].as_string() == effect && one["operator"].as_string() == "Exists" &&
-                      one["value"].as_string().empty();
+    const bool same = one["key"].as_string() == key && one["effect"].as_string() == effect &&
+                      one["operator"].as_string() == "Exists" && one["value"].as_string().empty();
     if (!same) continue;
     if (one != wanted) spec.mut("tolerations").mut(i) = wanted;
     return;
@@ -48,7 +48,8 @@ bool chosen(const Value& spec, const Value& node) {
     const Value* found = api::labels_of(node).find(key);
     if (!found || *found != value) return false;
   }
-  return matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"], node);
+  return matches_node_selector(spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"],
+                               node);
 }
 
 }  // namespace
@@ -86,7 +87,10 @@ Value make_pod(const Value& set, std::string_view node, std::string_view hash, c
   const Value field = Value::object({{"key", "metadata.name"}, {"operator", "In"}, {"values", Value::array({node})}});
   const Value term = Value::object({{"matchFields", Value::array({field})}});
   // What the template itself requires of nodes holds of this one already.
-  spec.mut("affinity").mut("nodeAffinity").mut("requiredDuringSchedulingIgnoredDuringExecution").set("nodeSelectorTerms", Value::array({term}));
+  spec.mut("affinity")
+      .mut("nodeAffinity")
+      .mut("requiredDuringSchedulingIgnoredDuringExecution")
+      .set("nodeSelectorTerms", Value::array({term}));
   return pod_of_template(set, "apps/v1", "DaemonSet", pod_template, name);
 }
 

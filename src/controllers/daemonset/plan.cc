@@ -23,7 +23,8 @@ std::string_view phase_of(const Value& pod) { return pod["status"]["phase"].as_s
 bool comes_before(const Value& a, const Value& b) {
   const bool x = !a["spec"]["nodeName"].as_string().empty(), y = !b["spec"]["nodeName"].as_string().empty();
   if (x != y) return x;
-  const std::string_view s = a["metadata"]["creationTimestamp"].as_string(), t = b["metadata"]["creationTimestamp"].as_string();
+  const std::string_view s = a["metadata"]["creationTimestamp"].as_string(),
+                         t = b["metadata"]["creationTimestamp"].as_string();
   return s != t ? s < t : api::name_of(a) < api::name_of(b);
 }
 
@@ -81,13 +82,15 @@ Decision Planner::run() {
     return std::move(out_);
   }
   if (selector->matches_everything()) {
-    plan.event(set_, kWarning, "SelectingAll", "This daemon set is selecting all pods. A non-empty selector is required.");
+    plan.event(set_, kWarning, "SelectingAll",
+               "This daemon set is selecting all pods. A non-empty selector is required.");
     return std::move(out_);
   }
   const Family of_pods{kDaemonSets, "apps/v1", "DaemonSet", kPods};
   const Family of_revisions{kDaemonSets, "apps/v1", "DaemonSet", kControllerRevisions};
   members_ = settle_members(of_pods, set_, selector.value(), view_.pods, view_.orphans, plan);
-  const auto revisions = settle_members(of_revisions, set_, selector.value(), view_.revisions, view_.orphan_revisions, plan);
+  const auto revisions =
+      settle_members(of_revisions, set_, selector.value(), view_.revisions, view_.orphan_revisions, plan);
   if (!plan.chains.empty()) return std::move(out_);
   history_ = settle_history(set_, revisions, members_, view_.revision, plan);
   if (history_.hash.empty()) return std::move(out_);
@@ -285,7 +288,8 @@ void Planner::roll_by_surging(int allowed, int desired) {
       lacking_.push_back(name);
     }
   }
-  // Whoever asks for a surge wants nothing missing: what serves in a wrong place stays until a right one serves instead.
+  // Whoever asks for a surge wants nothing missing: what serves in a wrong place stays until a right one serves
+  // instead.
   for (int i = 0; i < std::min<int>(available - desired, static_cast<int>(misplaced.size())); ++i) {
     drop(misplaced[static_cast<std::size_t>(i)]);
   }
@@ -297,10 +301,12 @@ void Planner::roll_by_surging(int allowed, int desired) {
 // --- Writes
 
 void Planner::create_on(const std::string& node) {
-  std::string state = std::string(api::uid_of(set_)) + "/" + node + "/" + history_.hash + "/" + std::to_string(view_.gone);
+  std::string state =
+      std::string(api::uid_of(set_)) + "/" + node + "/" + history_.hash + "/" + std::to_string(view_.gone);
   for (const Value& pod : spots_[node].pods) state += "," + std::string(api::uid_of(pod));
   auto taken = [&](const std::string& name) {
-    return std::any_of(view_.pods.begin(), view_.pods.end(), [&](const Value& pod) { return api::name_of(pod) == name; });
+    return std::any_of(view_.pods.begin(), view_.pods.end(),
+                       [&](const Value& pod) { return api::name_of(pod) == name; });
   };
   int draw = 0;
   std::string name = drawn_name(api::name_of(set_), state, draw);

@@ -1,13 +1,13 @@
 #pragma once
-// What a DaemonSet needs next: a pod on every node that it is for, none elsewhere, the steps of an update, and its status.
-// Pure. The rules, texts and counts are Kubernetes 1.36's:
+// What a DaemonSet needs next: a pod on every node that it is for, none elsewhere, the steps of an update, and its
+// status. Pure. The rules, texts and counts are Kubernetes 1.36's:
 //   * The pod of a node is bound to it by node affinity and placed by the scheduler. A node has no second pod until the first
 //     has left the API, but for updates with maxSurge, where the new one comes before the old one goes.
 //   * Pods that failed are replaced, on each node with a back-off that doubles from 1 s to 15 min and is forgotten when the
 //     set's spec changes.
 //   * Updates take down at most maxUnavailable pods, or put at most maxSurge beside; pods that serve nobody cost nothing.
-// A new pod's name is drawn from the set, its node and the pods known there: a repeated or doubled decision does not make
-// more pods.
+// A new pod's name is drawn from the set, its node and the pods known there: a repeated or doubled decision does not
+// make more pods.
 
 #include <map>
 #include <string>

@@ -24,14 +24,15 @@ class DeploymentController final : public Controller {
     std::vector<Watching> out;
     out.push_back(watch_self(deployments_));
     Watching owners = watch_owner(sets_, "apps", "Deployment");
-    out.push_back(watch_mapped(sets_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
-      by_owner(before, after, keys);
-      if (after.is_null() || !api::controller_of(after).is_null()) return;
-      for (const Value& one : deployments_.list(api::namespace_of(after))) {
-        const auto selector = api::LabelSelector::of_object(one["spec"]["selector"]);
-        if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(one));
-      }
-    }));
+    out.push_back(watch_mapped(
+        sets_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
+          by_owner(before, after, keys);
+          if (after.is_null() || !api::controller_of(after).is_null()) return;
+          for (const Value& one : deployments_.list(api::namespace_of(after))) {
+            const auto selector = api::LabelSelector::of_object(one["spec"]["selector"]);
+            if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(one));
+          }
+        }));
     // Strategy Recreate waits for the last old pod to go.
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       if (before.is_null()) return;
@@ -57,7 +58,8 @@ class DeploymentController final : public Controller {
     view.named = sets_.get(api::Name{name.ns, next_set_name(view.deployment)});
     if (!is_rolling(view.deployment)) {
       for (const Value& set : view.sets) {
-        for (Value& pod : pods_.by_index(index::kOwner, std::string(api::uid_of(set)))) view.pods.push_back(std::move(pod));
+        for (Value& pod : pods_.by_index(index::kOwner, std::string(api::uid_of(set))))
+          view.pods.push_back(std::move(pod));
       }
     }
     return plan_deployment(view, now);
@@ -71,6 +73,8 @@ class DeploymentController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers) { return std::make_unique<DeploymentController>(informers); }
+std::unique_ptr<Controller> make_controller(InformerSet& informers) {
+  return std::make_unique<DeploymentController>(informers);
+}
 
 }  // namespace berth::controllers::deployment

@@ -19,7 +19,8 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 
 Value make_deployment(int replicas, const std::string& image = "a") {
-  Value out = from(R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"default","uid":"dep","generation":1,"resourceVersion":"9"},
+  Value out = from(
+      R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"default","uid":"dep","generation":1,"resourceVersion":"9"},
       "spec":{"selector":{"matchLabels":{"app":"web"}},"progressDeadlineSeconds":600,"revisionHistoryLimit":2,
       "strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1,"maxUnavailable":1}},
       "template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c"}]}}},"status":{}})");
@@ -28,10 +29,15 @@ Value make_deployment(int replicas, const std::string& image = "a") {
   return out;
 }
 
-Value make_rs(const Value& deployment, int size, int available, int revision, const char* created = "2026-01-01T00:00:00Z") {
+Value make_rs(const Value& deployment, int size, int available, int revision,
+              const char* created = "2026-01-01T00:00:00Z") {
   Value set = make_set(deployment, template_hash(deployment["spec"]["template"], 0), revision, size);
-  set.mut("metadata").set("uid", "set-" + std::string(api::name_of(set))).set("creationTimestamp", created).set("resourceVersion", "4");
-  set.set("status", Value::object({{"replicas", size}, {"readyReplicas", available}, {"availableReplicas", available}}));
+  set.mut("metadata")
+      .set("uid", "set-" + std::string(api::name_of(set)))
+      .set("creationTimestamp", created)
+      .set("resourceVersion", "4");
+  set.set("status",
+          Value::object({{"replicas", size}, {"readyReplicas", available}, {"availableReplicas", available}}));
   return set;
 }
 
@@ -41,7 +47,8 @@ std::string sizes(const Plan& plan, const View& view) {
   for (const auto& chain : plan.chains) {
     for (const Value& set : view.sets) {
       if (chain[0].name.name == api::name_of(set) && chain[0].verb == Action::Verb::kPatch) {
-        out += set["spec"]["template"]["spec"]["containers"][0]["image"].str() + std::to_string(chain[0].object["spec"]["replicas"].as_int()) + " ";
+        out += set["spec"]["template"]["spec"]["containers"][0]["image"].str() +
+               std::to_string(chain[0].object["spec"]["replicas"].as_int()) + " ";
       }
     }
   }
@@ -51,7 +58,8 @@ std::string sizes(const Plan& plan, const View& view) {
 std::string condition(const Plan& plan, const char* type) {
   for (const Action& action : plan.then) {
     for (const Value& one : action.object["status"]["conditions"]) {
-      if (one["type"].as_string() == type) return one["status"].str() + " " + one["reason"].str() + " " + one["message"].str();
+      if (one["type"].as_string() == type)
+        return one["status"].str() + " " + one["reason"].str() + " " + one["message"].str();
     }
   }
   return "";
@@ -72,7 +80,8 @@ TEST(DeploymentPlanTest, MakesItsFirstSet) {
   EXPECT_EQ(api::annotation_of(set, kMaximum), "4");
   EXPECT_EQ(plan.first[1].object["metadata"]["annotations"][kRevision].as_string(), "1");
   EXPECT_EQ(condition(plan, "Progressing"), "True NewReplicaSetCreated Created new replica set \"" + name + "\"");
-  EXPECT_EQ(condition(plan, "Available"), "False MinimumReplicasUnavailable Deployment does not have minimum availability.");
+  EXPECT_EQ(condition(plan, "Available"),
+            "False MinimumReplicasUnavailable Deployment does not have minimum availability.");
 }
 
 TEST(DeploymentPlanTest, ANameThatIsTakenCountsOn) {
@@ -97,7 +106,7 @@ TEST(DeploymentPlanTest, RollsInSteps) {
   view.sets[0] = make_rs(make_deployment(4, "a"), 3, 3, 1);
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "b2 ");  // and one too many
   view.sets[1].mut("spec").set("replicas", 2);
-  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "");     // until a new one serves
+  EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "");  // until a new one serves
   view.sets[1].mut("status").set("availableReplicas", 1);
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a2 ");
   // Old pods that do not serve are not waited for.
@@ -136,7 +145,8 @@ TEST(DeploymentPlanTest, ScalingInTheMiddleOfARolloutIsSharedOut) {
   View view;
   view.deployment = make_deployment(10, "b");
   view.deployment.mut("spec").set("replicas", 20);
-  view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1), make_rs(make_deployment(10, "b"), 3, 1, 2, "2026-01-01T00:30:00Z")};
+  view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1),
+               make_rs(make_deployment(10, "b"), 3, 1, 2, "2026-01-01T00:30:00Z")};
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "2"}}));
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a15 b6 ");
   view.deployment.mut("spec").set("replicas", 0);
@@ -160,7 +170,8 @@ TEST(DeploymentPlanTest, RecreateWaitsForTheLastOldPod) {
   view.deployment.mut("spec").set("strategy", from(R"({"type":"Recreate"})"));
   const Value old = make_rs(make_deployment(2, "a"), 2, 2, 1);
   view.sets = {old};
-  view.pods = {from(R"({"metadata":{"name":"p","ownerReferences":[{"controller":true,"uid":"x"}]},"status":{"phase":"Running"}})")};
+  view.pods = {from(
+      R"({"metadata":{"name":"p","ownerReferences":[{"controller":true,"uid":"x"}]},"status":{"phase":"Running"}})")};
   EXPECT_EQ(sizes(plan_deployment(view, kNow), view), "a0 ");
   view.sets = {make_rs(make_deployment(2, "a"), 0, 0, 1)};
   view.sets[0].mut("metadata").mut("annotations").set(kDesired, "2");
@@ -235,7 +246,8 @@ TEST(DeploymentPlanTest, SharesOfASizeThatNobodyNoted) {
     view.deployment = make_deployment(10, "b");
     view.deployment.mut("spec").set("replicas", c.wanted);
     view.deployment.mut("status").set("replicas", c.status_replicas);
-    view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1), make_rs(make_deployment(10, "b"), 3, 1, 2, "2026-01-01T00:30:00Z")};
+    view.sets = {make_rs(make_deployment(10, "a"), 8, 8, 1),
+                 make_rs(make_deployment(10, "b"), 3, 1, 2, "2026-01-01T00:30:00Z")};
     for (Value& set : view.sets) set.mut("metadata").mut("annotations").erase(kMaximum);
     view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "2"}}));
     std::string found = sizes(plan_deployment(view, kNow), view);
@@ -261,7 +273,8 @@ TEST(DeploymentPlanTest, FailuresOfSetsAreTakenOver) {
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
   view.sets = {make_rs(view.deployment, 1, 0, 1)};
   view.sets[0].mut("metadata").mut("annotations").set(kDesired, "1").set(kMaximum, "2");
-  view.sets[0].mut("status").set("conditions", from(R"([{"type":"ReplicaFailure","status":"True","reason":"FailedCreate","message":"no room",
+  view.sets[0].mut("status").set(
+      "conditions", from(R"([{"type":"ReplicaFailure","status":"True","reason":"FailedCreate","message":"no room",
       "lastTransitionTime":"2026-01-01T00:40:00Z"}])"));
   const Plan plan = plan_deployment(view, kNow);
   EXPECT_EQ(condition(plan, "ReplicaFailure"), "True FailedCreate no room");
@@ -301,13 +314,14 @@ TEST(DeploymentPlanTest, AStuckRolloutIsCalledThat) {
   view.deployment.mut("metadata").set("annotations", Value::object({{kRevision, "1"}}));
   view.sets = {make_rs(view.deployment, 1, 0, 1)};
   view.sets[0].mut("metadata").mut("annotations").set(kDesired, "1").set(kMaximum, "2");
-  view.deployment.set("status", from(R"({"replicas":1,"updatedReplicas":1,"conditions":[{"type":"Progressing","status":"True",
+  view.deployment.set("status",
+                      from(R"({"replicas":1,"updatedReplicas":1,"conditions":[{"type":"Progressing","status":"True",
       "reason":"ReplicaSetUpdated","lastUpdateTime":"2026-01-01T00:55:00Z","lastTransitionTime":"2026-01-01T00:55:00Z"}]})"));
   Plan plan = plan_deployment(view, kNow);
   EXPECT_EQ(plan.requeue_delay, Duration(301s));
   plan = plan_deployment(view, kNow + 301s);
-  EXPECT_EQ(condition(plan, "Progressing"),
-            "False ProgressDeadlineExceeded ReplicaSet \"" + next_set_name(view.deployment) + "\" has timed out progressing.");
+  EXPECT_EQ(condition(plan, "Progressing"), "False ProgressDeadlineExceeded ReplicaSet \"" +
+                                                next_set_name(view.deployment) + "\" has timed out progressing.");
 }
 
 TEST(DeploymentPlanTest, Percentages) {
@@ -349,7 +363,8 @@ struct DeploymentTest : ::testing::Test {
       least = std::min(least, ready);
       if (next.is_null()) continue;
       next.mut("status").set("phase", "Running");
-      Value is_ready = Value::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", format_time(runtime.now())}});
+      Value is_ready =
+          Value::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", format_time(runtime.now())}});
       next.mut("status").set("conditions", Value::array({is_ready}));
       api.put(kPods, next);
     }
@@ -370,7 +385,8 @@ TEST_F(DeploymentTest, RollsWithinItsBoundsAndRests) {
   least = 1000;
   run();
   EXPECT_EQ(api.count(kPods), 4u);
-  for (const Value& pod : informers.get(kPods).list()) EXPECT_EQ(pod["spec"]["containers"][0]["image"].as_string(), "b");
+  for (const Value& pod : informers.get(kPods).list())
+    EXPECT_EQ(pod["spec"]["containers"][0]["image"].as_string(), "b");
   EXPECT_LE(most, 5);
   EXPECT_GE(least, 3);
   EXPECT_EQ(api::annotation_of(deployment(), kRevision), "2");

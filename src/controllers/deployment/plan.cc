@@ -19,7 +19,11 @@ int available_of(const Value& set) { return count_in(set["status"]["availableRep
 class Planner {
  public:
   Planner(const View& view, Time now)
-      : view_(view), deployment_(view.deployment), now_(now), wanted_(replicas_of(view.deployment)), bounds_(bounds_of(view.deployment)) {}
+      : view_(view),
+        deployment_(view.deployment),
+        now_(now),
+        wanted_(replicas_of(view.deployment)),
+        bounds_(bounds_of(view.deployment)) {}
 
   Plan run();
 
@@ -49,10 +53,10 @@ class Planner {
   int wanted_;
   Bounds bounds_;
   Plan plan_;
-  Value new_set_;              // as it is to be after this plan; or null
-  std::vector<Value> old_;     // old first, likewise
-  std::vector<Value> seen_;    // all, as cached
-  Value conditions_;           // set by the steps; goes into the status
+  Value new_set_;            // as it is to be after this plan; or null
+  std::vector<Value> old_;   // old first, likewise
+  std::vector<Value> seen_;  // all, as cached
+  Value conditions_;         // set by the steps; goes into the status
   std::optional<std::int64_t> collision_count_;
 };
 
@@ -85,11 +89,12 @@ Plan Planner::run() {
     return std::move(plan_);
   }
   if (selector->matches_everything()) {
-    plan_.event(deployment_, kWarning, "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.");
+    plan_.event(deployment_, kWarning, "SelectingAll",
+                "This deployment is selecting all pods. A non-empty selector is required.");
     const std::int64_t generation = deployment_["metadata"]["generation"].as_int();
     if (deployment_["status"]["observedGeneration"].as_int() < generation) {
-      plan_.then.push_back(
-          patch_status(kDeployments, deployment_, Value::object({{"status", Value::object({{"observedGeneration", generation}})}})));
+      plan_.then.push_back(patch_status(
+          kDeployments, deployment_, Value::object({{"status", Value::object({{"observedGeneration", generation}})}})));
     }
     return std::move(plan_);
   }
@@ -156,7 +161,8 @@ bool Planner::make_or_settle_new_set(bool make) {
   }
   const std::string_view number = api::annotation_of(new_set_, kRevision);
   if (api::annotation_of(deployment_, kRevision) != number) {
-    Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kRevision, number}})}})}});
+    Value change =
+        Value::object({{"metadata", Value::object({{"annotations", Value::object({{kRevision, number}})}})}});
     plan_.first.push_back(patch_status(kDeployments, deployment_, std::move(change)));
   }
   bool known = false;
@@ -174,7 +180,8 @@ bool Planner::create_new_set(std::int64_t revision) {
   if (!view_.named.is_null()) {
     // Somebody else's set has that name, or one of ours with another template: count on to get another name.
     plan_.first.push_back(patch_status(kDeployments, deployment_,
-                                       Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}), true));
+                                       Value::object({{"status", Value::object({{"collisionCount", collisions + 1}})}}),
+                                       true));
     return false;
   }
   const int size = new_set_size();
@@ -182,15 +189,19 @@ bool Planner::create_new_set(std::int64_t revision) {
   const std::string name(api::name_of(set));
   Action action = create(kReplicaSets, set);
   if (size > 0) {
-    action.succeeded(deployment_, kNormal, "ScalingReplicaSet", "Scaled up replica set " + name + " from 0 to " + std::to_string(size));
+    action.succeeded(deployment_, kNormal, "ScalingReplicaSet",
+                     "Scaled up replica set " + name + " from 0 to " + std::to_string(size));
   }
-  action.failed(deployment_, kWarning, "ReplicaSetCreateError", "Failed to create new replica set " + quoted(name) + ": ");
+  action.failed(deployment_, kWarning, "ReplicaSetCreateError",
+                "Failed to create new replica set " + quoted(name) + ": ");
   plan_.first.push_back(std::move(action));
-  Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kRevision, std::to_string(revision)}})}})}});
+  Value change = Value::object(
+      {{"metadata", Value::object({{"annotations", Value::object({{kRevision, std::to_string(revision)}})}})}});
   plan_.first.push_back(patch_status(kDeployments, deployment_, std::move(change)));
   if (has_deadline(deployment_)) {
     Value failed = conditions_;
-    set_condition(failed, "Progressing", "False", "ReplicaSetCreateError", "Failed to create new replica set " + quoted(name), now_);
+    set_condition(failed, "Progressing", "False", "ReplicaSetCreateError",
+                  "Failed to create new replica set " + quoted(name), now_);
     Value status = Value::object({{"conditions", failed}});
     plan_.otherwise.push_back(patch_status(kDeployments, deployment_, Value::object({{"status", status}})));
     plan_.explain = [](const std::string& why, std::vector<Action>& otherwise) {
@@ -200,7 +211,8 @@ bool Planner::create_new_set(std::int64_t revision) {
         if (one["type"].as_string() == "Progressing") one.set("message", one["message"].str() + ": " + why);
       }
     };
-    set_condition(conditions_, "Progressing", "True", "NewReplicaSetCreated", "Created new replica set " + quoted(name), now_);
+    set_condition(conditions_, "Progressing", "True", "NewReplicaSetCreated", "Created new replica set " + quoted(name),
+                  now_);
   }
   report(true);
   return false;
@@ -232,13 +244,14 @@ void Planner::scale(Value& set, int replicas) {
   Value annotations = set["metadata"]["annotations"];
   set_replica_annotations(annotations, wanted_, wanted_ + bounds_.surge);
   if (before == replicas && annotations == set["metadata"]["annotations"]) return;
-  Value change = Value::object({{"metadata", Value::object({{"annotations", annotations}})},
-                                {"spec", Value::object({{"replicas", replicas}})}});
+  Value change = Value::object(
+      {{"metadata", Value::object({{"annotations", annotations}})}, {"spec", Value::object({{"replicas", replicas}})}});
   Action action = patch(kReplicaSets, set, api::PatchType::kMerge, std::move(change), true);
   if (before != replicas) {
     action.succeeded(deployment_, kNormal, "ScalingReplicaSet",
-                     std::string(before < replicas ? "Scaled up" : "Scaled down") + " replica set " + std::string(api::name_of(set)) +
-                         " from " + std::to_string(before) + " to " + std::to_string(replicas));
+                     std::string(before < replicas ? "Scaled up" : "Scaled down") + " replica set " +
+                         std::string(api::name_of(set)) + " from " + std::to_string(before) + " to " +
+                         std::to_string(replicas));
   }
   plan_.add(std::move(action));
   set.mut("spec").set("replicas", replicas);
@@ -268,7 +281,8 @@ int Planner::share_of(const Value& set, int allowed) const {
   const int size = replicas_of(set);
   if (wanted_ == 0) return -size;
   const auto known = parse_int(api::annotation_of(set, kMaximum));
-  const std::int64_t before = known.ok() && known.value() > 0 ? known.value() : deployment_["status"]["replicas"].as_int();
+  const std::int64_t before =
+      known.ok() && known.value() > 0 ? known.value() : deployment_["status"]["replicas"].as_int();
   if (before == 0) return 0;
   const double exact = static_cast<double>(size) * allowed / static_cast<double>(before);
   return static_cast<int>(exact + 0.5) - size;
@@ -283,7 +297,8 @@ void Planner::scale_in_proportion() {
   const int to_add = static_cast<int>(std::clamp<std::int64_t>(allowed - total, -INT32_MAX, INT32_MAX));
   std::stable_sort(live.begin(), live.end(), [&](const Value* a, const Value* b) {
     if (replicas_of(*a) != replicas_of(*b)) return replicas_of(*a) > replicas_of(*b);
-    const std::string_view x = (*a)["metadata"]["creationTimestamp"].as_string(), y = (*b)["metadata"]["creationTimestamp"].as_string();
+    const std::string_view x = (*a)["metadata"]["creationTimestamp"].as_string(),
+                           y = (*b)["metadata"]["creationTimestamp"].as_string();
     return to_add > 0 ? x > y : x < y;  // growing favours the new, shrinking spares it
   });
   int added = 0;
@@ -291,7 +306,8 @@ void Planner::scale_in_proportion() {
   for (const Value* set : live) {
     const int size = replicas_of(*set), left = to_add - added;
     int change = 0;
-    if (left != 0) change = to_add > 0 ? std::min(share_of(*set, allowed), left) : std::max(share_of(*set, allowed), left);
+    if (left != 0)
+      change = to_add > 0 ? std::min(share_of(*set, allowed), left) : std::max(share_of(*set, allowed), left);
     sizes.push_back(size + change);
     added += change;
   }
@@ -330,7 +346,8 @@ bool Planner::roll_old_sets() {
   std::int64_t broken = 0;
   for (const Value& set : old_) {
     const int size = replicas_of(set);
-    const int drop = static_cast<int>(std::max<std::int64_t>(0, std::min<std::int64_t>(most - broken, size - available_of(set))));
+    const int drop =
+        static_cast<int>(std::max<std::int64_t>(0, std::min<std::int64_t>(most - broken, size - available_of(set))));
     sizes.push_back(size - drop);
     broken += drop;
   }
@@ -374,7 +391,8 @@ void Planner::recreate() {
 // --- History and status
 
 void Planner::clean_up() {
-  const bool over = is_complete(deployment_, status_of(StatusView{deployment_, seen_, find_new_set(deployment_, seen_)}, true, now_));
+  const bool over =
+      is_complete(deployment_, status_of(StatusView{deployment_, seen_, find_new_set(deployment_, seen_)}, true, now_));
   if (!over && !deployment_["spec"]["paused"].as_bool()) return;
   const Value& limit = deployment_["spec"]["revisionHistoryLimit"];
   if (limit.is_null() || limit.as_int() == std::numeric_limits<std::int32_t>::max()) return;
@@ -382,12 +400,14 @@ void Planner::clean_up() {
   for (const Value& set : old_) {
     if (!api::is_terminating(set)) history.push_back(set);
   }
-  std::stable_sort(history.begin(), history.end(), [](const Value& a, const Value& b) { return revision_of(a) < revision_of(b); });
+  std::stable_sort(history.begin(), history.end(),
+                   [](const Value& a, const Value& b) { return revision_of(a) < revision_of(b); });
   for (std::int64_t i = 0; i + limit.as_int() < static_cast<std::int64_t>(history.size()); ++i) {
     const Value& set = history[static_cast<std::size_t>(i)];
     const bool settled = set["status"]["observedGeneration"].as_int() >= set["metadata"]["generation"].as_int();
     // One that has pods counts, and stays.
-    if (replicas_of(set) == 0 && set["status"]["replicas"].as_int() == 0 && settled) plan_.add(remove(kReplicaSets, set));
+    if (replicas_of(set) == 0 && set["status"]["replicas"].as_int() == 0 && settled)
+      plan_.add(remove(kReplicaSets, set));
   }
 }
 
@@ -400,11 +420,14 @@ void Planner::report(bool scaling) {
   for (const auto& [field, value] : status.entries()) {
     const Value& known = deployment_["status"][field];
     const bool shown_even_at_zero = field == "terminatingReplicas";
-    if (value.is_int() && !shown_even_at_zero ? known.as_int() != value.as_int() : known != value) change.set(field, value);
+    if (value.is_int() && !shown_even_at_zero ? known.as_int() != value.as_int() : known != value)
+      change.set(field, value);
   }
   // A Deployment without any condition has none, not an empty list.
-  if (change["conditions"].is_array() && change["conditions"].empty() && deployment_["status"]["conditions"].empty()) change.erase("conditions");
-  if (!change.empty()) plan_.then.push_back(patch_status(kDeployments, deployment_, Value::object({{"status", std::move(change)}})));
+  if (change["conditions"].is_array() && change["conditions"].empty() && deployment_["status"]["conditions"].empty())
+    change.erase("conditions");
+  if (!change.empty())
+    plan_.then.push_back(patch_status(kDeployments, deployment_, Value::object({{"status", std::move(change)}})));
   if (const auto in = deadline_in(deployment_, status, now_); in && !scaling) plan_.requeue_after(*in);
 }
 

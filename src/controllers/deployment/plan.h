@@ -9,11 +9,11 @@
 namespace berth::controllers::deployment {
 
 struct View {
-  Value deployment;              // null: there is none
-  std::vector<Value> sets;       // controlled by it
-  std::vector<Value> orphans;    // ReplicaSets of the namespace without a controller
-  std::vector<Value> pods;       // of its sets; needed for strategy Recreate only
-  Value named;                   // the ReplicaSet that has the name of the next new set, whoever owns it; or null
+  Value deployment;            // null: there is none
+  std::vector<Value> sets;     // controlled by it
+  std::vector<Value> orphans;  // ReplicaSets of the namespace without a controller
+  std::vector<Value> pods;     // of its sets; needed for strategy Recreate only
+  Value named;                 // the ReplicaSet that has the name of the next new set, whoever owns it; or null
 };
 
 // The name of the set that plan_deployment would make, to look up View::named.

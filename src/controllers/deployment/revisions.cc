@@ -10,7 +10,8 @@ namespace berth::controllers::deployment {
 namespace {
 
 bool older(const Value& a, const Value& b) {
-  const std::string_view x = a["metadata"]["creationTimestamp"].as_string(), y = b["metadata"]["creationTimestamp"].as_string();
+  const std::string_view x = a["metadata"]["creationTimestamp"].as_string(),
+                         y = b["metadata"]["creationTimestamp"].as_string();
   return x != y ? x < y : api::name_of(a) < api::name_of(b);
 }
 
@@ -100,7 +101,8 @@ Value make_set(const Value& deployment, const std::string& hash, std::int64_t re
                                    {"namespace", api::namespace_of(deployment)},
                                    {"labels", pod_template["metadata"]["labels"]},
                                    {"annotations", annotations},
-                                   {"ownerReferences", Value::array({api::controller_reference(deployment, "apps/v1", "Deployment")})}})},
+                                   {"ownerReferences",
+                                    Value::array({api::controller_reference(deployment, "apps/v1", "Deployment")})}})},
        {"spec", Value::object({{"replicas", replicas}, {"selector", selector}, {"template", pod_template}})}});
   const int settle = count_in(deployment["spec"]["minReadySeconds"]);
   if (settle > 0) set.mut("spec").set("minReadySeconds", settle);

@@ -23,8 +23,10 @@ const Value& condition_in(const Value& conditions, std::string_view type) {
 bool is_progressing(const Value& old, const Value& now) {
   auto number = [](const Value& status, const char* field) { return status[field].as_int(); };
   return number(now, "updatedReplicas") > number(old, "updatedReplicas") ||
-         number(now, "replicas") - number(now, "updatedReplicas") < number(old, "replicas") - number(old, "updatedReplicas") ||
-         number(now, "readyReplicas") > number(old, "readyReplicas") || number(now, "availableReplicas") > number(old, "availableReplicas");
+         number(now, "replicas") - number(now, "updatedReplicas") <
+             number(old, "replicas") - number(old, "updatedReplicas") ||
+         number(now, "readyReplicas") > number(old, "readyReplicas") ||
+         number(now, "availableReplicas") > number(old, "availableReplicas");
 }
 
 std::optional<Time> deadline(const Value& deployment, const Value& condition) {
@@ -49,7 +51,8 @@ void renew_condition(Value& conditions, std::string_view type, std::string_view 
   set_condition(conditions, type, status, reason, message, now);
   if (old["status"].as_string() != status) return;
   for (std::size_t i = 0; i < conditions.size(); ++i) {
-    if (conditions[i]["type"].as_string() == type) conditions.mut(i).set("lastTransitionTime", old["lastTransitionTime"]);
+    if (conditions[i]["type"].as_string() == type)
+      conditions.mut(i).set("lastTransitionTime", old["lastTransitionTime"]);
   }
 }
 
@@ -57,7 +60,9 @@ void renew_condition(Value& conditions, std::string_view type, std::string_view 
 void date_as(Value& conditions, const Value& original) {
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     if (conditions[i]["type"] != original["type"]) continue;
-    conditions.mut(i).set("lastTransitionTime", original["lastTransitionTime"]).set("lastUpdateTime", original["lastTransitionTime"]);
+    conditions.mut(i)
+        .set("lastTransitionTime", original["lastTransitionTime"])
+        .set("lastUpdateTime", original["lastTransitionTime"]);
   }
 }
 
@@ -70,11 +75,13 @@ void judge_progress(const StatusView& view, Value& status, Value& conditions, Ti
   const std::string what = view.new_set.is_null() ? "Deployment " + quoted(api::name_of(deployment))
                                                   : "ReplicaSet " + quoted(api::name_of(view.new_set));
   if (is_complete(deployment, status)) {
-    set_condition(conditions, "Progressing", "True", "NewReplicaSetAvailable", what + " has successfully progressed.", now);
+    set_condition(conditions, "Progressing", "True", "NewReplicaSetAvailable", what + " has successfully progressed.",
+                  now);
   } else if (is_progressing(deployment["status"], status)) {
     renew_condition(conditions, "Progressing", "True", "ReplicaSetUpdated", what + " is progressing.", now);
   } else if (is_timed_out(deployment, current, now)) {
-    set_condition(conditions, "Progressing", "False", "ProgressDeadlineExceeded", what + " has timed out progressing.", now);
+    set_condition(conditions, "Progressing", "False", "ProgressDeadlineExceeded", what + " has timed out progressing.",
+                  now);
   }
 }
 
@@ -85,12 +92,13 @@ void set_condition(Value& conditions, std::string_view type, std::string_view st
   const Value old = condition_in(conditions, type);
   if (old["status"].as_string() == status && old["reason"].as_string() == reason) return;
   const std::string at = format_time(now);
-  Value fresh = Value::object({{"type", type},
-                               {"status", status},
-                               {"reason", reason},
-                               {"message", message},
-                               {"lastUpdateTime", at},
-                               {"lastTransitionTime", old["status"].as_string() == status ? old["lastTransitionTime"] : Value(at)}});
+  Value fresh = Value::object(
+      {{"type", type},
+       {"status", status},
+       {"reason", reason},
+       {"message", message},
+       {"lastUpdateTime", at},
+       {"lastTransitionTime", old["status"].as_string() == status ? old["lastTransitionTime"] : Value(at)}});
   drop_condition(conditions, type);
   conditions.push(std::move(fresh));
 }
@@ -141,9 +149,11 @@ Value status_of(const StatusView& view, bool scaling, Time now) {
   Value conditions = deployment["status"]["conditions"];
   if (conditions.is_null()) conditions = Value::array();
   if (available >= replicas_of(deployment) - bounds_of(deployment).unavailable) {
-    set_condition(conditions, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now);
+    set_condition(conditions, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.",
+                  now);
   } else {
-    set_condition(conditions, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.", now);
+    set_condition(conditions, "Available", "False", "MinimumReplicasUnavailable",
+                  "Deployment does not have minimum availability.", now);
   }
   if (!scaling) {
     if (has_deadline(deployment)) {

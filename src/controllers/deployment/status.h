@@ -12,11 +12,12 @@ namespace berth::controllers::deployment {
 
 struct StatusView {
   Value deployment;
-  std::vector<Value> sets;   // all
-  Value new_set;             // or null
+  std::vector<Value> sets;  // all
+  Value new_set;            // or null
 };
 
-// Sets a condition as upstream does: nothing happens where status and reason stay; lastUpdateTime always moves otherwise.
+// Sets a condition as upstream does: nothing happens where status and reason stay; lastUpdateTime always moves
+// otherwise.
 void set_condition(Value& conditions, std::string_view type, std::string_view status, std::string_view reason,
                    const std::string& message, Time now);
 void drop_condition(Value& conditions, std::string_view type);

@@ -12,8 +12,11 @@ using namespace api::resources;  // NOLINT
 class DisruptionController final : public Controller {
  public:
   explicit DisruptionController(InformerSet& informers)
-      : budgets_(informers.get(kPodDisruptionBudgets)), pods_(informers.get(kPods)), sets_(informers.get(kReplicaSets)),
-        deployments_(informers.get(kDeployments)), stateful_sets_(informers.get(kStatefulSets)),
+      : budgets_(informers.get(kPodDisruptionBudgets)),
+        pods_(informers.get(kPods)),
+        sets_(informers.get(kReplicaSets)),
+        deployments_(informers.get(kDeployments)),
+        stateful_sets_(informers.get(kStatefulSets)),
         replication_controllers_(informers.get(kReplicationControllers)) {}
   std::string name() const override { return "disruption"; }
   std::string component() const override { return "controllermanager"; }
@@ -23,7 +26,8 @@ class DisruptionController final : public Controller {
     out.push_back(watch_self(budgets_));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       if (!before.is_null() && !after.is_null() && api::is_pod_ready(before) == api::is_pod_ready(after) &&
-          api::labels_of(before) == api::labels_of(after) && api::is_terminating(before) == api::is_terminating(after)) {
+          api::labels_of(before) == api::labels_of(after) &&
+          api::is_terminating(before) == api::is_terminating(after)) {
         return;
       }
       const Value& pod = after.is_null() ? before : after;
@@ -38,7 +42,8 @@ class DisruptionController final : public Controller {
     // A controller of another size makes other percentages.
     for (Informer* informer : {&sets_, &deployments_, &stateful_sets_, &replication_controllers_}) {
       out.push_back(watch_mapped(*informer, [this](const Value& before, const Value& after, Keys& keys) {
-        const bool same_size = !before.is_null() && !after.is_null() && before["spec"]["replicas"] == after["spec"]["replicas"] &&
+        const bool same_size = !before.is_null() && !after.is_null() &&
+                               before["spec"]["replicas"] == after["spec"]["replicas"] &&
                                api::is_terminating(before) == api::is_terminating(after);
         if (same_size || before.is_null()) return;
         for (const Value& budget : budgets_.list(api::namespace_of(before))) keys.push_back(key_of(budget));
@@ -68,14 +73,14 @@ class DisruptionController final : public Controller {
  private:
   static std::optional<View::Scale> scale_from(const Value& object, const Value& reference) {
     if (object.is_null() || api::uid_of(object) != reference["uid"].as_string()) return std::nullopt;
-    return View::Scale{reference["uid"].str(), count_in(object["spec"]["replicas"], 1),
-                       api::is_terminating(object)};
+    return View::Scale{reference["uid"].str(), count_in(object["spec"]["replicas"], 1), api::is_terminating(object)};
   }
   std::optional<View::Scale> scale_of(const Value& pod) const {
     const Value& owner = api::controller_of(pod);
     const std::string_view ns = api::namespace_of(pod), kind = owner["kind"].as_string();
     if (kind == "StatefulSet") return scale_from(stateful_sets_.get(ns, owner["name"].as_string()), owner);
-    if (kind == "ReplicationController") return scale_from(replication_controllers_.get(ns, owner["name"].as_string()), owner);
+    if (kind == "ReplicationController")
+      return scale_from(replication_controllers_.get(ns, owner["name"].as_string()), owner);
     if (kind != "ReplicaSet") return std::nullopt;
     const Value& set = sets_.get(ns, owner["name"].as_string());
     const Value& above = api::controller_of(set);
@@ -106,7 +111,8 @@ class StaleController final : public Controller {
     std::vector<Watching> out;
     out.push_back(watch_mapped(pods_, [](const Value& before, const Value& after, Keys& keys) {
       const Value& target = api::condition_of(after, "DisruptionTarget");
-      if (target["status"].as_string() == "True" && target != api::condition_of(before, "DisruptionTarget")) keys.push_back(key_of(after));
+      if (target["status"].as_string() == "True" && target != api::condition_of(before, "DisruptionTarget"))
+        keys.push_back(key_of(after));
     }));
     return out;
   }
@@ -118,9 +124,13 @@ class StaleController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers) { return std::make_unique<DisruptionController>(informers); }
+std::unique_ptr<Controller> make_controller(InformerSet& informers) {
+  return std::make_unique<DisruptionController>(informers);
+}
 
-std::unique_ptr<Controller> make_stale_controller(InformerSet& informers) { return std::make_unique<StaleController>(informers); }
+std::unique_ptr<Controller> make_stale_controller(InformerSet& informers) {
+  return std::make_unique<StaleController>(informers);
+}
 
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers) {
   std::vector<std::unique_ptr<Controller>> out;

@@ -12,15 +12,19 @@ const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 Value make_pod(const std::string& name, bool ready = true, bool owned = true) {
   Value pod = from(R"({"metadata":{"namespace":"default"},"status":{"phase":"Running"}})");
   pod.mut("metadata").set("name", name).set("uid", name);
-  if (owned) pod.mut("metadata").set("ownerReferences", from(R"([{"controller":true,"kind":"StatefulSet","name":"web","uid":"set"}])"));
-  pod.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "False"}})}));
+  if (owned)
+    pod.mut("metadata")
+        .set("ownerReferences", from(R"([{"controller":true,"kind":"StatefulSet","name":"web","uid":"set"}])"));
+  pod.mut("status").set("conditions",
+                        Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "False"}})}));
   return pod;
 }
 
 struct DisruptionTest : ::testing::Test {
   View view;
   void SetUp() override {
-    view.budget = from(R"({"metadata":{"name":"b","namespace":"default","uid":"b","generation":2,"resourceVersion":"5"},"spec":{}})");
+    view.budget = from(
+        R"({"metadata":{"name":"b","namespace":"default","uid":"b","generation":2,"resourceVersion":"5"},"spec":{}})");
     view.pods = {make_pod("a"), make_pod("b"), make_pod("c", false)};
     view.scale_of = [](const Value&) { return View::Scale{"set", 4}; };
   }
@@ -71,7 +75,9 @@ TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
   view.budget.mut("spec").set("maxUnavailable", 1);
   view.budget.set("status", from(R"({"disruptionsAllowed":2,"observedGeneration":1})"));
   view.scale_of = [](const Value&) { return std::nullopt; };
-  view.unscalable = [](const Value&) { return std::string("daemonsets.apps does not implement the scale subresource"); };
+  view.unscalable = [](const Value&) {
+    return std::string("daemonsets.apps does not implement the scale subresource");
+  };
   Value out = status();
   EXPECT_EQ(out["disruptionsAllowed"].as_int(9), 0);
   const Value condition = out["conditions"][0];
@@ -79,8 +85,9 @@ TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
             "False SyncFailed daemonsets.apps does not implement the scale subresource");
   EXPECT_EQ(condition["observedGeneration"].as_int(), 1);  // the second is not dealt with
   EXPECT_FALSE(out.contains("observedGeneration"));
-  EXPECT_EQ(plan_budget(view, kNow).events[0].message,
-            "Failed to calculate the number of expected pods: daemonsets.apps does not implement the scale subresource");
+  EXPECT_EQ(
+      plan_budget(view, kNow).events[0].message,
+      "Failed to calculate the number of expected pods: daemonsets.apps does not implement the scale subresource");
   view.pods.clear();
   out = status();
   EXPECT_EQ(out["expectedPods"].as_int(9), 0);
@@ -145,8 +152,10 @@ TEST_F(DisruptionTest, PodsWithoutControllerAreWarnedOf) {
   const Plan plan = plan_budget(view, kNow);
   ASSERT_EQ(plan.events.size(), 1u);
   EXPECT_EQ(plan.events[0].reason, "UnmanagedPods");
-  EXPECT_NE(plan.events[0].message.find("(selector: &LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},})"),
-            std::string::npos)
+  EXPECT_NE(
+      plan.events[0].message.find(
+          "(selector: &LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},})"),
+      std::string::npos)
       << plan.events[0].message;
 }
 
@@ -159,8 +168,10 @@ TEST_F(DisruptionTest, ABudgetThatSaysNothingAllowsNothing) {
 
 TEST(StaleDisruption, APodThatStaysIsToldSo) {
   Value pod = make_pod("a");
-  pod.mut("status").mut("conditions").push(
-      from(R"({"type":"DisruptionTarget","status":"True","reason":"DeletionByTaintManager","lastTransitionTime":"2026-01-01T00:59:00Z"})"));
+  pod.mut("status")
+      .mut("conditions")
+      .push(from(
+          R"({"type":"DisruptionTarget","status":"True","reason":"DeletionByTaintManager","lastTransitionTime":"2026-01-01T00:59:00Z"})"));
   Plan plan = plan_stale(pod, kNow);
   EXPECT_TRUE(plan.empty());
   EXPECT_EQ(plan.requeue_delay, Duration(60s));

@@ -17,7 +17,7 @@ using namespace api::resources;  // NOLINT
 
 struct Expectation {
   int pods = 0, healthy = 0;
-  std::string problem;  // not empty: nothing may be evicted
+  std::string problem;     // not empty: nothing may be evicted
   bool unmanaged = false;  // some pods have no controller, so the sums are too small
   bool ending = false;     // some pods' controllers are being deleted, or gone, and are to be able to end
 };
@@ -40,8 +40,8 @@ Expectation scale_of_controllers(const View& view) {
       continue;
     }
     const auto scale = view.scale_of(pod);
-    // Where the budget counts deletions too, the end of a set must be able to end: it wants the healthy pods it still has.
-    // Nobody replaces the others.
+    // Where the budget counts deletions too, the end of a set must be able to end: it wants the healthy pods it still
+    // has. Nobody replaces the others.
     if (counts_everything(view.budget) && (!scale || scale->ending)) {
       out.ending = true;
       ending.insert(controller["name"].str());
@@ -73,7 +73,8 @@ std::string selector_words(const Value& selector) {
   for (const Value& one : selector["matchExpressions"]) {
     std::vector<std::string> values;
     for (const Value& value : one["values"]) values.push_back(value.str());
-    out += "LabelSelectorRequirement{Key:" + one["key"].str() + ",Operator:" + one["operator"].str() + ",Values:[" + join(values, " ") + "],},";
+    out += "LabelSelectorRequirement{Key:" + one["key"].str() + ",Operator:" + one["operator"].str() + ",Values:[" +
+           join(values, " ") + "],},";
   }
   return out + "},}";
 }
@@ -100,12 +101,14 @@ Expectation expect(const View& view) {
 Value disrupted(const View& view, Time now, Plan& plan) {
   Value out = Value::object();
   for (const auto& [name, at] : view.budget["status"]["disruptedPods"].entries()) {
-    const auto found = std::find_if(view.pods.begin(), view.pods.end(), [&, n = name](const Value& pod) { return api::name_of(pod) == n; });
+    const auto found = std::find_if(view.pods.begin(), view.pods.end(),
+                                    [&, n = name](const Value& pod) { return api::name_of(pod) == n; });
     if (found == view.pods.end() || api::is_terminating(*found)) continue;
     const auto since = parse_time(at.as_string());
     const Time until = (since.ok() ? since.value() : Time()) + kDeletionTimeout;
     if (until < now) {
-      plan.event(*found, kWarning, "NotDeleted", "Pod was expected by PDB " + key_of(view.budget) + " to be deleted but it wasn't");
+      plan.event(*found, kWarning, "NotDeleted",
+                 "Pod was expected by PDB " + key_of(view.budget) + " to be deleted but it wasn't");
       continue;
     }
     out.set(name, at);
@@ -128,7 +131,8 @@ Plan plan_budget(const View& view, Time now) {
   }
   // Where deletions count too, those of a set that wants nobody any more must be possible.
   const Value& spec = budget["spec"];
-  const bool wants_nobody = counts_everything(budget) && !(spec["maxUnavailable"].is_null() && spec["minAvailable"].is_null());
+  const bool wants_nobody =
+      counts_everything(budget) && !(spec["maxUnavailable"].is_null() && spec["minAvailable"].is_null());
   const bool nothing_known = expected.pods <= 0 && !wants_nobody;
   const int allowed = nothing_known || !expected.problem.empty() ? 0 : std::max(0, healthy - expected.healthy);
 
@@ -138,8 +142,10 @@ Plan plan_budget(const View& view, Time now) {
   const std::int64_t generation = budget["metadata"]["generation"].as_int();
   bool told = false;
   if (expected.problem.empty()) {
-    const std::pair<const char*, int> numbers[] = {
-        {"currentHealthy", healthy}, {"desiredHealthy", expected.healthy}, {"expectedPods", expected.pods}, {"disruptionsAllowed", allowed}};
+    const std::pair<const char*, int> numbers[] = {{"currentHealthy", healthy},
+                                                   {"desiredHealthy", expected.healthy},
+                                                   {"expectedPods", expected.pods},
+                                                   {"disruptionsAllowed", allowed}};
     for (const auto& [field, value] : numbers) {
       if (!old[field].is_int() || old[field].as_int() != value) change.set(field, value);
     }
@@ -148,10 +154,11 @@ Plan plan_budget(const View& view, Time now) {
                               allowed > 0 ? "SufficientPods" : "InsufficientPods", "", now);
     if (view.pods.empty() && !change.empty()) plan.event(budget, kNormal, "NoPods", "No matching pods found");
     if (expected.unmanaged && !change.empty()) {
-      plan.event(budget, kWarning, "UnmanagedPods",
-                 "Pods selected by this PodDisruptionBudget (selector: " + selector_words(budget["spec"]["selector"]) +
-                     ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
-                     "behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.");
+      plan.event(
+          budget, kWarning, "UnmanagedPods",
+          "Pods selected by this PodDisruptionBudget (selector: " + selector_words(budget["spec"]["selector"]) +
+              ") were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
+              "behavior. To account for these pods please set \".spec.minAvailable\" field of the PDB to an integer value.");
     }
   } else {
     if (old["disruptionsAllowed"].as_int() != 0) change.set("disruptionsAllowed", 0);

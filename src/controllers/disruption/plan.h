@@ -1,6 +1,6 @@
 #pragma once
-// A PodDisruptionBudget's status: how many of its pods may be evicted now. Pure. The server's eviction subresource takes from
-// status.disruptionsAllowed and notes the pod in status.disruptedPods; here both are brought up to date.
+// A PodDisruptionBudget's status: how many of its pods may be evicted now. Pure. The server's eviction subresource
+// takes from status.disruptionsAllowed and notes the pod in status.disruptedPods; here both are brought up to date.
 
 #include <functional>
 #include <string>
@@ -13,10 +13,10 @@ namespace berth::controllers::disruption {
 inline constexpr Duration kDeletionTimeout = 120s;  // an evicted pod that is still there after this counts again
 
 struct View {
-  Value budget;              // null: there is none
-  std::vector<Value> pods;   // that its selector matches
-  // How many pods the controller of a pod wants (of a ReplicaSet's Deployment where it has one), with the controller's uid;
-  // nothing where that cannot be known.
+  Value budget;             // null: there is none
+  std::vector<Value> pods;  // that its selector matches
+  // How many pods the controller of a pod wants (of a ReplicaSet's Deployment where it has one), with the controller's
+  // uid; nothing where that cannot be known.
   struct Scale {
     std::string uid;
     int replicas = 0;

@@ -9,12 +9,15 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 Value named(const char* api_version, const char* kind) {
-  return Value::object({{"apiVersion", api_version}, {"kind", kind}, {"metadata", Value::object({{"name", "kubernetes"}, {"namespace", "default"}})}});
+  return Value::object({{"apiVersion", api_version},
+                        {"kind", kind},
+                        {"metadata", Value::object({{"name", "kubernetes"}, {"namespace", "default"}})}});
 }
 
 void keep_endpoints(const Value& known, const Value& address, const Value& port, Plan& plan) {
   if (api::is_terminating(known)) return;
-  const Value subsets = Value::array({Value::object({{"addresses", Value::array({Value::object({{"ip", address}})})}, {"ports", Value::array({port})}})});
+  const Value subsets = Value::array({Value::object(
+      {{"addresses", Value::array({Value::object({{"ip", address}})})}, {"ports", Value::array({port})}})});
   // Its slice is written here too, so it is not to be mirrored.
   if (known["subsets"] == subsets && api::label_of(known, kSkipMirror) == "true") return;
   Value wanted = known.is_null() ? named("v1", "Endpoints") : known;
@@ -34,7 +37,8 @@ void keep_slice(const Value& known, const Value& address, const Value& port, Pla
   }
   Value wanted = known.is_null() ? named("discovery.k8s.io/v1", "EndpointSlice") : known;
   wanted.set("addressType", "IPv4").set("ports", Value::array({port}));
-  wanted.set("endpoints", Value::array({Value::object({{"addresses", Value::array({address})}, {"conditions", Value::object({{"ready", true}})}})}));
+  wanted.set("endpoints", Value::array({Value::object({{"addresses", Value::array({address})},
+                                                       {"conditions", Value::object({{"ready", true}})}})}));
   wanted.mut("metadata").set("labels", Value::object({{kServiceName, "kubernetes"}}));
   if (wanted == known) return;
   plan.add(known.is_null() ? create(kEndpointSlices, std::move(wanted)) : update(kEndpointSlices, std::move(wanted)));

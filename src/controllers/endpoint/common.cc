@@ -6,7 +6,8 @@
 namespace berth::controllers::endpoint {
 
 bool has_endpoints(const Value& service) {
-  return !service.is_null() && !service["spec"]["selector"].empty() && service["spec"]["type"].as_string() != "ExternalName";
+  return !service.is_null() && !service["spec"]["selector"].empty() &&
+         service["spec"]["type"].as_string() != "ExternalName";
 }
 
 bool pod_matters(const Value& before, const Value& after) {
@@ -17,7 +18,8 @@ bool pod_matters(const Value& before, const Value& after) {
   for (const char* field : {"nodeName", "hostname", "subdomain"}) {
     if (before["spec"][field] != after["spec"][field]) return true;
   }
-  return api::is_pod_ready(before) != api::is_pod_ready(after) || api::is_pod_terminal(before) != api::is_pod_terminal(after) ||
+  return api::is_pod_ready(before) != api::is_pod_ready(after) ||
+         api::is_pod_terminal(before) != api::is_pod_terminal(after) ||
          api::is_terminating(before) != api::is_terminating(after) || api::labels_of(before) != api::labels_of(after);
 }
 
@@ -31,7 +33,8 @@ std::int64_t target_port(const Value& pod, const Value& service_port) {
       // Of init containers only the sidecars serve.
       if (list[0] == 'i' && container["restartPolicy"].as_string() != "Always") continue;
       for (const Value& port : container["ports"]) {
-        if (port["name"] == target && port["protocol"].as_string("TCP") == protocol) return port["containerPort"].as_int();
+        if (port["name"] == target && port["protocol"].as_string("TCP") == protocol)
+          return port["containerPort"].as_int();
       }
     }
   }
@@ -45,7 +48,8 @@ Value ports_for(const Value& service, const Value& pod) {
   for (const Value& port : service["spec"]["ports"]) {
     const std::int64_t number = target_port(pod, port);
     if (number == 0) continue;
-    Value one = Value::object({{"name", port["name"].as_string()}, {"port", number}, {"protocol", port["protocol"].as_string("TCP")}});
+    Value one = Value::object(
+        {{"name", port["name"].as_string()}, {"port", number}, {"protocol", port["protocol"].as_string("TCP")}});
     if (!port["appProtocol"].is_null()) one.set("appProtocol", port["appProtocol"]);
     out.push(std::move(one));
   }

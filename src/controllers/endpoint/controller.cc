@@ -27,12 +27,17 @@ void by_mirrored(const Value& slice, std::vector<std::string>& keys) {
 class EndpointController final : public Controller {
  public:
   EndpointController(InformerSet& informers, bool slices)
-      : slices_wanted_(slices), services_(informers.get(kServices)), pods_(informers.get(kPods)), nodes_(informers.get(kNodes)),
+      : slices_wanted_(slices),
+        services_(informers.get(kServices)),
+        pods_(informers.get(kPods)),
+        nodes_(informers.get(kNodes)),
         written_(informers.get(slices ? kEndpointSlices : kEndpoints)) {
     if (slices) written_.add_index(kByService, by_service);
   }
   std::string name() const override { return slices_wanted_ ? "endpointslice" : "endpoint"; }
-  std::string component() const override { return slices_wanted_ ? "endpoint-slice-controller" : "endpoint-controller"; }
+  std::string component() const override {
+    return slices_wanted_ ? "endpoint-slice-controller" : "endpoint-controller";
+  }
 
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
@@ -98,7 +103,9 @@ class EndpointController final : public Controller {
 class MirrorController final : public Controller {
  public:
   explicit MirrorController(InformerSet& informers)
-      : services_(informers.get(kServices)), endpoints_(informers.get(kEndpoints)), slices_(informers.get(kEndpointSlices)) {
+      : services_(informers.get(kServices)),
+        endpoints_(informers.get(kEndpoints)),
+        slices_(informers.get(kEndpointSlices)) {
     slices_.add_index(kMirrored, by_mirrored);
   }
   std::string name() const override { return "endpointslice-mirroring"; }
@@ -108,7 +115,8 @@ class MirrorController final : public Controller {
     std::vector<Watching> out;
     out.push_back(watch_self(endpoints_));
     out.push_back(watch_mapped(services_, [](const Value& before, const Value& after, Keys& keys) {
-      if (before["spec"]["selector"].empty() != after["spec"]["selector"].empty() || before.is_null() || after.is_null()) {
+      if (before["spec"]["selector"].empty() != after["spec"]["selector"].empty() || before.is_null() ||
+          after.is_null()) {
         keys.push_back(key_of(after.is_null() ? before : after));
       }
     }));
@@ -132,7 +140,10 @@ class MirrorController final : public Controller {
 class ApiServerController final : public Controller {
  public:
   ApiServerController(InformerSet& informers, ApiServerAddress address)
-      : address_(std::move(address)), services_(informers.get(kServices)), endpoints_(informers.get(kEndpoints)), slices_(informers.get(kEndpointSlices)) {}
+      : address_(std::move(address)),
+        services_(informers.get(kServices)),
+        endpoints_(informers.get(kEndpoints)),
+        slices_(informers.get(kEndpointSlices)) {}
   std::string name() const override { return "apiserver-endpoints"; }
   std::string component() const override { return "kube-apiserver"; }
 
@@ -165,8 +176,12 @@ class ApiServerController final : public Controller {
 std::unique_ptr<Controller> make_api_server_controller(InformerSet& informers, ApiServerAddress address) {
   return std::make_unique<ApiServerController>(informers, std::move(address));
 }
-std::unique_ptr<Controller> make_mirror_controller(InformerSet& informers) { return std::make_unique<MirrorController>(informers); }
-std::unique_ptr<Controller> make_slice_controller(InformerSet& informers) { return std::make_unique<EndpointController>(informers, true); }
+std::unique_ptr<Controller> make_mirror_controller(InformerSet& informers) {
+  return std::make_unique<MirrorController>(informers);
+}
+std::unique_ptr<Controller> make_slice_controller(InformerSet& informers) {
+  return std::make_unique<EndpointController>(informers, true);
+}
 std::unique_ptr<Controller> make_endpoints_controller(InformerSet& informers) {
   return std::make_unique<EndpointController>(informers, false);
 }

@@ -17,7 +17,8 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = Time(std::chrono::hours(24 * 365 * 56));
 
 Value make_service(bool headless = true) {
-  Value out = from(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web","namespace":"default","uid":"svc","labels":{"x":"y"}},
+  Value out = from(
+      R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web","namespace":"default","uid":"svc","labels":{"x":"y"}},
       "spec":{"selector":{"app":"web"},"ports":[{"port":80,"targetPort":"http","protocol":"TCP"}],"ipFamilies":["IPv4"]}})");
   out.mut("spec").set("clusterIP", headless ? "None" : "10.96.0.9");
   return out;
@@ -32,7 +33,8 @@ Value make_pod(int i, bool ready = true) {
   out.mut("spec").set("hostname", name);
   const std::string ip = "10.0." + std::to_string(i / 200) + "." + std::to_string(i % 200 + 1);
   out.mut("status").set("podIP", ip).set("podIPs", Value::array({Value::object({{"ip", ip}})}));
-  out.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "False"}})}));
+  out.mut("status").set("conditions",
+                        Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "False"}})}));
   return out;
 }
 
@@ -44,10 +46,12 @@ TEST(SlicesTest, SayWhereThePodsAre) {
   const Plan plan = plan_slices(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
   const Value& slice = plan.chains[0][0].object;
-  EXPECT_EQ(api::labels_of(slice), from(R"({"x":"y","kubernetes.io/service-name":"web","endpointslice.kubernetes.io/managed-by":
+  EXPECT_EQ(api::labels_of(slice),
+            from(R"({"x":"y","kubernetes.io/service-name":"web","endpointslice.kubernetes.io/managed-by":
       "endpointslice-controller.k8s.io","service.kubernetes.io/headless":""})"));
   EXPECT_EQ(slice["ports"], from(R"([{"name":"","port":8080,"protocol":"TCP"}])"));
-  EXPECT_EQ(slice["endpoints"][0], from(R"({"addresses":["10.0.0.1"],"conditions":{"ready":true,"serving":true,"terminating":false},
+  EXPECT_EQ(slice["endpoints"][0],
+            from(R"({"addresses":["10.0.0.1"],"conditions":{"ready":true,"serving":true,"terminating":false},
       "hostname":"web-0","nodeName":"n1","zone":"z1","targetRef":{"kind":"Pod","namespace":"default","name":"web-0","uid":"uid-web-0"}})"));
   EXPECT_FALSE(slice["endpoints"][1]["conditions"]["ready"].as_bool(true));
   EXPECT_EQ(api::controller_of(slice)["kind"].as_string(), "Service");
@@ -156,7 +160,8 @@ TEST(MirrorTest, EndpointsThatOthersWriteHaveSlicesToo) {
   MirrorView view;
   view.service = make_service();
   view.service.mut("spec").erase("selector");
-  view.endpoints = from(R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"web","namespace":"default","uid":"e","labels":{"a":"b"}},
+  view.endpoints = from(
+      R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"web","namespace":"default","uid":"e","labels":{"a":"b"}},
       "subsets":[{"addresses":[{"ip":"10.0.0.1","nodeName":"n1"}],"notReadyAddresses":[{"ip":"fd00::1"}],"ports":[{"port":5432,"protocol":"TCP"}]}]})");
   Plan plan = plan_mirror(view, kNow);
   ASSERT_EQ(plan.chains.size(), 2u);  // one each address family
@@ -191,7 +196,8 @@ TEST(EndpointControllersTest, FollowThePods) {
   InformerSet informers{runtime, api};
   api.put(kServices, make_service());
   api.put(kPods, make_pod(0, false));
-  Driver slices(informers, make_slice_controller(informers)), endpoints(informers, make_endpoints_controller(informers));
+  Driver slices(informers, make_slice_controller(informers)),
+      endpoints(informers, make_endpoints_controller(informers));
   runtime.advance(10ms);
   EXPECT_EQ(api.count(kEndpointSlices), 1u);
   api.put(kPods, make_pod(0));
@@ -214,13 +220,21 @@ TEST(ApiServerTest, KubernetesLeadsToTheServer) {
   api.put(kServices, from(R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"kubernetes","namespace":"default"},
       "spec":{"clusterIP":"10.96.0.1","ports":[{"name":"https","port":443,"targetPort":443,"protocol":"TCP"}]}})"));
   // What an earlier start left behind, at another address.
-  api.put(kEndpoints, from(R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"kubernetes","namespace":"default","labels":{"mine":"1"}},
+  api.put(
+      kEndpoints,
+      from(
+          R"({"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"kubernetes","namespace":"default","labels":{"mine":"1"}},
       "subsets":[{"addresses":[{"ip":"10.9.9.9"}],"ports":[{"name":"https","port":1,"protocol":"TCP"}]}]})"));
-  api.put(kEndpointSlices, from(R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"kubernetes","namespace":"default"},
+  api.put(
+      kEndpointSlices,
+      from(
+          R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"kubernetes","namespace":"default"},
       "addressType":"IPv6","endpoints":[]})"));
   Driver driver(informers, make_api_server_controller(informers, {"10.244.0.1", 6443}));
-  Driver mirror(informers, make_mirror_controller(informers)), endpoints(informers, make_endpoints_controller(informers));
-  const Value subsets = from(R"([{"addresses":[{"ip":"10.244.0.1"}],"ports":[{"name":"https","port":6443,"protocol":"TCP"}]}])");
+  Driver mirror(informers, make_mirror_controller(informers)),
+      endpoints(informers, make_endpoints_controller(informers));
+  const Value subsets =
+      from(R"([{"addresses":[{"ip":"10.244.0.1"}],"ports":[{"name":"https","port":6443,"protocol":"TCP"}]}])");
   auto expect_right = [&] {
     runtime.advance(10ms);
     EXPECT_EQ(api.read(kEndpoints, name)["subsets"], subsets);
@@ -235,7 +249,8 @@ TEST(ApiServerTest, KubernetesLeadsToTheServer) {
   expect_right();
   // The type of a slice's addresses cannot be updated.
   EXPECT_NE(std::find(api.calls.begin(), api.calls.end(), "delete endpointslices default/kubernetes"), api.calls.end());
-  EXPECT_TRUE(plan_api_server({api.read(kEndpoints, name), api.read(kEndpointSlices, name)}, {"10.244.0.1", 6443}).empty());
+  EXPECT_TRUE(
+      plan_api_server({api.read(kEndpoints, name), api.read(kEndpointSlices, name)}, {"10.244.0.1", 6443}).empty());
   EXPECT_EQ(api::label_of(api.read(kEndpoints, name), "mine"), "1");
   api.erase(kEndpoints, name);
   expect_right();

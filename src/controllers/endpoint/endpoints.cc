@@ -86,7 +86,8 @@ Plan plan_endpoints(const View& view, Time now) {
   const Value& service = view.service;
   const Value& known = view.endpoints;
   if (service.is_null()) {
-    if (!known.is_null() && api::label_of(known, kEndpointsManagedBy) == kEndpointsManager) plan.add(remove(kEndpoints, known));
+    if (!known.is_null() && api::label_of(known, kEndpointsManagedBy) == kEndpointsManager)
+      plan.add(remove(kEndpoints, known));
     return plan;
   }
   if (!has_endpoints(service) || api::is_terminating(service)) return plan;
@@ -103,9 +104,10 @@ Plan plan_endpoints(const View& view, Time now) {
 
   Value changed = known;
   if (known.is_null()) {
-    changed = Value::object({{"apiVersion", "v1"},
-                             {"kind", "Endpoints"},
-                             {"metadata", Value::object({{"name", api::name_of(service)}, {"namespace", api::namespace_of(service)}})}});
+    changed = Value::object(
+        {{"apiVersion", "v1"},
+         {"kind", "Endpoints"},
+         {"metadata", Value::object({{"name", api::name_of(service)}, {"namespace", api::namespace_of(service)}})}});
   }
   changed.mut("metadata").set("labels", labels);
   Value& annotations = changed.mut("metadata").mut("annotations");
@@ -124,7 +126,8 @@ Plan plan_endpoints(const View& view, Time now) {
   const bool fresh = known.is_null();
   Action action = fresh ? create(kEndpoints, std::move(changed)) : update(kEndpoints, std::move(changed));
   action.failed(fresh ? service : known, kWarning, fresh ? "FailedToCreateEndpoint" : "FailedToUpdateEndpoint",
-                std::string(fresh ? "Failed to create endpoint for service " : "Failed to update endpoint ") + key_of(service) + ": ");
+                std::string(fresh ? "Failed to create endpoint for service " : "Failed to update endpoint ") +
+                    key_of(service) + ": ");
   plan.add(std::move(action));
   return plan;
 }

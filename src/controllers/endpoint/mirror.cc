@@ -27,7 +27,8 @@ bool wanted(const MirrorView& view) {
 Value ports_of(const Value& subset) {
   Value out = Value::array();
   for (const Value& port : subset["ports"]) {
-    Value one = Value::object({{"name", port["name"].as_string()}, {"port", port["port"]}, {"protocol", port["protocol"].as_string("TCP")}});
+    Value one = Value::object(
+        {{"name", port["name"].as_string()}, {"port", port["port"]}, {"protocol", port["protocol"].as_string("TCP")}});
     if (!port["appProtocol"].is_null()) one.set("appProtocol", port["appProtocol"]);
     out.push(std::move(one));
   }
@@ -48,7 +49,8 @@ std::map<std::string, Mirrored> mirror_all(const Value& endpoints) {
         Mirrored& group = out[family + json::encode(ports)];
         group.family = family;
         group.ports = ports;
-        Value one = Value::object({{"addresses", Value::array({ip})}, {"conditions", Value::object({{"ready", ready}})}});
+        Value one =
+            Value::object({{"addresses", Value::array({ip})}, {"conditions", Value::object({{"ready", ready}})}});
         for (const char* field : {"hostname", "nodeName", "targetRef"}) {
           if (!address[field].is_null()) one.set(field, address[field]);
         }

@@ -1,6 +1,6 @@
 #pragma once
-// EndpointSlices for Endpoints that somebody else writes (of a Service without a selector: Patroni does so, and people who
-// point a Service outside the cluster), so that readers of slices see them too. Pure.
+// EndpointSlices for Endpoints that somebody else writes (of a Service without a selector: Patroni does so, and people
+// who point a Service outside the cluster), so that readers of slices see them too. Pure.
 
 #include <vector>
 

@@ -1,8 +1,8 @@
 #pragma once
 // Where a Service's pods are: its EndpointSlices and its Endpoints. Pure.
 //
-// Pods keep their place in their slice, so that one pod's change changes one slice. Nothing is written while nothing that
-// the objects say has changed; the annotation last-change-trigger-time alone is no reason.
+// Pods keep their place in their slice, so that one pod's change changes one slice. Nothing is written while nothing
+// that the objects say has changed; the annotation last-change-trigger-time alone is no reason.
 
 #include <functional>
 #include <string>
@@ -23,10 +23,10 @@ inline constexpr int kEndpointsPerSlice = 100;
 inline constexpr int kAddressesPerEndpoints = 1000;
 
 struct View {
-  Value service;               // null: there is none
-  std::vector<Value> pods;     // that its selector matches
-  std::vector<Value> slices;   // of this service and this controller
-  Value endpoints;             // of the service's name, or null
+  Value service;                                              // null: there is none
+  std::vector<Value> pods;                                    // that its selector matches
+  std::vector<Value> slices;                                  // of this service and this controller
+  Value endpoints;                                            // of the service's name, or null
   std::function<std::string(std::string_view node)> zone_of;  // "" where unknown; may be empty
 };
 

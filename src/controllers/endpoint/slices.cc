@@ -79,9 +79,10 @@ class SlicePlanner {
 Value SlicePlanner::endpoint_of(const Value& pod, const std::string& address) const {
   const bool serving = api::is_pod_ready(pod), leaving = api::is_terminating(pod);
   const bool ready = service_["spec"]["publishNotReadyAddresses"].as_bool() || (serving && !leaving);
-  Value out = Value::object({{"addresses", Value::array({address})},
-                             {"conditions", Value::object({{"ready", ready}, {"serving", serving}, {"terminating", leaving}})},
-                             {"targetRef", reference_to(pod)}});
+  Value out =
+      Value::object({{"addresses", Value::array({address})},
+                     {"conditions", Value::object({{"ready", ready}, {"serving", serving}, {"terminating", leaving}})},
+                     {"targetRef", reference_to(pod)}});
   const std::string_view node = pod["spec"]["nodeName"].as_string();
   if (!node.empty()) {
     out.set("nodeName", node);
@@ -114,7 +115,8 @@ std::vector<Group> SlicePlanner::group_pods(const std::string& family) const {
   return out;
 }
 
-void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& groups, const std::vector<Value>& slices) {
+void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& groups,
+                                 const std::vector<Value>& slices) {
   std::set<std::string_view> used;
   int total = 0;
   for (Group& group : groups) {
@@ -143,7 +145,8 @@ void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& 
       kept.push_back(std::move(one));
     }
     // Newcomers fill up the fullest slices first.
-    std::stable_sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) { return a.endpoints.size() > b.endpoints.size(); });
+    std::stable_sort(kept.begin(), kept.end(),
+                     [](const Kept& a, const Kept& b) { return a.endpoints.size() > b.endpoints.size(); });
     std::vector<Value> rest;
     for (const std::string& uid : order) {
       auto found = waiting.find(uid);
@@ -168,7 +171,8 @@ void SlicePlanner::settle_family(const std::string& family, std::vector<Group>& 
     for (std::size_t at = 0; at < rest.size(); at += kEndpointsPerSlice) {
       const std::size_t end = std::min(rest.size(), at + kEndpointsPerSlice);
       made_.push_back(New{family, group.ports,
-                          std::vector<Value>(rest.begin() + static_cast<std::ptrdiff_t>(at), rest.begin() + static_cast<std::ptrdiff_t>(end)),
+                          std::vector<Value>(rest.begin() + static_cast<std::ptrdiff_t>(at),
+                                             rest.begin() + static_cast<std::ptrdiff_t>(end)),
                           total++});
     }
   }
@@ -234,12 +238,13 @@ void SlicePlanner::make(const std::string& family, const Value& ports, std::vect
   for (const Value& slice : view_.slices) seed += "/" + std::string(api::name_of(slice));
   const std::string suffix = safe_encode(std::to_string(fnv64a(seed) % 100000 + 100000)).substr(1);
   const std::string prefix = std::string(api::name_of(service_).substr(0, 57)) + "-";
-  Value metadata = Value::object({{"name", prefix + suffix},
-                                  {"generateName", prefix},
-                                  {"namespace", api::namespace_of(service_)},
-                                  {"labels", labels()},
-                                  {"annotations", Value::object({{kTriggerTime, format_time(now_)}})},
-                                  {"ownerReferences", Value::array({api::controller_reference(service_, "v1", "Service")})}});
+  Value metadata =
+      Value::object({{"name", prefix + suffix},
+                     {"generateName", prefix},
+                     {"namespace", api::namespace_of(service_)},
+                     {"labels", labels()},
+                     {"annotations", Value::object({{kTriggerTime, format_time(now_)}})},
+                     {"ownerReferences", Value::array({api::controller_reference(service_, "v1", "Service")})}});
   Action action = create(kEndpointSlices, Value::object({{"apiVersion", "discovery.k8s.io/v1"},
                                                          {"kind", "EndpointSlice"},
                                                          {"metadata", metadata},

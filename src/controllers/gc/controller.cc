@@ -43,8 +43,9 @@ class GarbageCollector final : public Controller {
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
     for (std::size_t i = 0; i < kinds_.size(); ++i) {
-      out.push_back(watch_mapped(*kinds_[i].informer,
-                                 [this, i](const Value& before, const Value& after, Keys& keys) { changed(i, before, after, keys); }));
+      out.push_back(watch_mapped(*kinds_[i].informer, [this, i](const Value& before, const Value& after, Keys& keys) {
+        changed(i, before, after, keys);
+      }));
     }
     return out;
   }
@@ -89,7 +90,8 @@ class GarbageCollector final : public Controller {
   };
 
   std::string key(std::size_t kind, std::string_view ns, std::string_view name) const {
-    return std::to_string(kind) + " " + std::string(kinds_[kind].kind.namespaced ? ns : std::string_view()) + " " + std::string(name);
+    return std::to_string(kind) + " " + std::string(kinds_[kind].kind.namespaced ? ns : std::string_view()) + " " +
+           std::string(name);
   }
 
   void changed(std::size_t kind, const Value& before, const Value& after, Keys& keys) const {
@@ -105,7 +107,8 @@ class GarbageCollector final : public Controller {
       for (const Value& reference : before["metadata"]["ownerReferences"]) {
         if (const auto owner = find_kind(reference)) {
           const Value& waiting = kinds_[*owner].informer->get(
-              kinds_[*owner].kind.namespaced ? api::namespace_of(before) : std::string_view(), reference["name"].as_string());
+              kinds_[*owner].kind.namespaced ? api::namespace_of(before) : std::string_view(),
+              reference["name"].as_string());
           if (is_waiting(waiting)) add_key(keys, key(*owner, api::namespace_of(before), reference["name"].as_string()));
         }
       }
@@ -147,7 +150,8 @@ class GarbageCollector final : public Controller {
     const Known& owner = kinds_[*kind];
     // A namespaced owner of a cluster-wide object cannot be looked up.
     if (owner.kind.namespaced && api::namespace_of(object).empty()) return OwnerState::kUnknown;
-    const api::Name name{owner.kind.namespaced ? std::string(api::namespace_of(object)) : std::string(), reference["name"].str()};
+    const api::Name name{owner.kind.namespaced ? std::string(api::namespace_of(object)) : std::string(),
+                         reference["name"].str()};
     auto state_of = [](const Value& found) { return is_waiting(found) ? OwnerState::kWaiting : OwnerState::kSolid; };
     const Value& cached = owner.informer->get(name);
     if (api::uid_of(cached) == uid) return state_of(cached);

@@ -10,10 +10,12 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-Value thing(const std::string& kind, const std::string& name, std::vector<std::pair<std::string, std::string>> owners = {}) {
-  Value object = Value::object({{"apiVersion", "v1"},
-                                {"kind", kind},
-                                {"metadata", Value::object({{"name", name}, {"namespace", "default"}, {"uid", "uid-of-" + name}})}});
+Value thing(const std::string& kind, const std::string& name,
+            std::vector<std::pair<std::string, std::string>> owners = {}) {
+  Value object = Value::object(
+      {{"apiVersion", "v1"},
+       {"kind", kind},
+       {"metadata", Value::object({{"name", name}, {"namespace", "default"}, {"uid", "uid-of-" + name}})}});
   Value references = Value::array();
   for (const auto& [owner_kind, owner] : owners) {
     references.push(Value::object({{"apiVersion", owner_kind == "ReplicaSet" ? "apps/v1" : "v1"},
@@ -91,12 +93,15 @@ TEST(GcPlanTest, OwnersInOtherNamespacesAreReported) {
   const Plan plan = plan_object(view);
   ASSERT_EQ(plan.events.size(), 1u);
   EXPECT_EQ(plan.events[0].type + " " + plan.events[0].reason, "Warning OwnerRefInvalidNamespace");
-  EXPECT_EQ(plan.events[0].message, "ownerRef [v1/Secret, namespace: default, name: s, uid: uid-of-s] does not exist in namespace \"default\"");
+  EXPECT_EQ(plan.events[0].message,
+            "ownerRef [v1/Secret, namespace: default, name: s, uid: uid-of-s] does not exist in namespace \"default\"");
   EXPECT_EQ(plan.chains[0][0].verb, Action::Verb::kDelete);
 }
 
 TEST(GcPlanTest, ADependentKeepsTheFinalizerItWasGiven) {
-  for (const auto& [finalizer, propagation] : {std::pair("orphan", "Orphan"), std::pair("foregroundDeletion", "Foreground"), std::pair("x.y/z", "Background")}) {
+  for (const auto& [finalizer, propagation] :
+       {std::pair("orphan", "Orphan"), std::pair("foregroundDeletion", "Foreground"),
+        std::pair("x.y/z", "Background")}) {
     Value object = thing("ConfigMap", "a", {{"Secret", "s"}});
     object.mut("metadata").set("finalizers", Value::array({finalizer}));
     EXPECT_EQ(plan_object(view_of(object, {OwnerState::kGone})).chains[0][0].options.propagation, propagation);
@@ -115,7 +120,9 @@ TEST(GcPlanTest, ASolidOwnerSavesADependentFromOneThatWaits) {
 TEST(GcPlanTest, ThingsAtRestAreLeftAlone) {
   EXPECT_TRUE(plan_object(view_of(Value(), {})).empty());
   EXPECT_TRUE(plan_object(view_of(thing("ConfigMap", "a"), {})).empty());
-  EXPECT_TRUE(plan_object(view_of(deleting(thing("ConfigMap", "a", {{"Secret", "s"}}), "example.com/x"), {OwnerState::kGone})).empty());
+  EXPECT_TRUE(
+      plan_object(view_of(deleting(thing("ConfigMap", "a", {{"Secret", "s"}}), "example.com/x"), {OwnerState::kGone}))
+          .empty());
 }
 
 struct GcTest : ::testing::Test {
@@ -124,8 +131,9 @@ struct GcTest : ::testing::Test {
   InformerSet informers{runtime, api};
   std::unique_ptr<Driver> driver;
   void start() {
-    driver = std::make_unique<Driver>(
-        informers, make_controller(informers, {{kConfigMaps, "ConfigMap", true}, {kSecrets, "Secret", true}, {kEvents, "Event", true}}));
+    driver = std::make_unique<Driver>(informers, make_controller(informers, {{kConfigMaps, "ConfigMap", true},
+                                                                             {kSecrets, "Secret", true},
+                                                                             {kEvents, "Event", true}}));
     runtime.advance(100ms);
   }
 };
@@ -149,14 +157,15 @@ TEST_F(GcTest, OwnersThatNeverWereAndOnesMadeAnew) {
   Value other = thing("Secret", "s");
   other.mut("metadata").set("uid", "another");
   api.put(kSecrets, other);
-  api.put(kConfigMaps, thing("ConfigMap", "b", {{"Secret", "s"}}));     // of the earlier incarnation
+  api.put(kConfigMaps, thing("ConfigMap", "b", {{"Secret", "s"}}));       // of the earlier incarnation
   api.put(kConfigMaps, thing("ConfigMap", "c", {{"Unknown", "thing"}}));  // of a kind that is not known
   start();
   EXPECT_EQ(api.count(kConfigMaps), 1u);
   EXPECT_FALSE(api.read(kConfigMaps, {"default", "c"}).is_null());
 }
 
-// An owner that somebody names from another namespace, or under another name, is still the owner of those that name it rightly.
+// An owner that somebody names from another namespace, or under another name, is still the owner of those that name it
+// rightly.
 TEST_F(GcTest, AWrongReferenceDoesNotHarmTheRightOnes) {
   api.put(kSecrets, thing("Secret", "s"));
   Value far = thing("ConfigMap", "far", {{"Secret", "s"}});
@@ -182,13 +191,14 @@ TEST_F(GcTest, ClusterWideOwnersAndDependents) {
   Value node = thing("Node", "n1");
   node.mut("metadata").erase("namespace");
   api.put(kNodes, node);
-  api.put(kConfigMaps, thing("ConfigMap", "a", {{"Node", "n1"}}));  // may be owned from above
+  api.put(kConfigMaps, thing("ConfigMap", "a", {{"Node", "n1"}}));         // may be owned from above
   Value volume = thing("PersistentVolume", "v", {{"ConfigMap", "gone"}});  // but not from below: nobody can look it up
   volume.mut("metadata").erase("namespace");
   api.put(kPersistentVolumes, volume);
-  driver = std::make_unique<Driver>(informers, make_controller(informers, {{kConfigMaps, "ConfigMap", true},
-                                                                           {kNodes, "Node", false},
-                                                                           {kPersistentVolumes, "PersistentVolume", false}}));
+  driver = std::make_unique<Driver>(informers,
+                                    make_controller(informers, {{kConfigMaps, "ConfigMap", true},
+                                                                {kNodes, "Node", false},
+                                                                {kPersistentVolumes, "PersistentVolume", false}}));
   runtime.advance(1min);
   EXPECT_EQ(api.count(kConfigMaps), 1u);
   EXPECT_EQ(api.count(kPersistentVolumes), 1u);
@@ -201,7 +211,8 @@ TEST_F(GcTest, ClusterWideOwnersAndDependents) {
 TEST_F(GcTest, AnUnreachableServerMeansNothing) {
   api.put(kConfigMaps, thing("ConfigMap", "a", {{"Secret", "gone"}}));
   for (int i = 0; i < 3; ++i) api.fail_next("get", Code::kUnavailable);
-  driver = std::make_unique<Driver>(informers, make_controller(informers, {{kConfigMaps, "ConfigMap", true}, {kSecrets, "Secret", true}}));
+  driver = std::make_unique<Driver>(
+      informers, make_controller(informers, {{kConfigMaps, "ConfigMap", true}, {kSecrets, "Secret", true}}));
   runtime.advance(6ms);
   EXPECT_EQ(api.count(kConfigMaps), 1u);
   runtime.advance(1s);

@@ -26,15 +26,18 @@ Action drop_finalizer(const api::Resource& resource, const Value& object, std::s
   for (const Value& one : object["metadata"]["finalizers"]) {
     if (one.as_string() != finalizer) left.push(one);
   }
-  return patch(resource, object, api::PatchType::kMerge, in_metadata("finalizers", left.empty() ? Value() : left), true);
+  return patch(resource, object, api::PatchType::kMerge, in_metadata("finalizers", left.empty() ? Value() : left),
+               true);
 }
 
-Action drop_owners(const api::Resource& resource, const Value& object, const std::function<bool(std::string_view uid)>& drop) {
+Action drop_owners(const api::Resource& resource, const Value& object,
+                   const std::function<bool(std::string_view uid)>& drop) {
   Value left = Value::array();
   for (const Value& one : object["metadata"]["ownerReferences"]) {
     if (!drop(one["uid"].as_string())) left.push(one);
   }
-  return patch(resource, object, api::PatchType::kMerge, in_metadata("ownerReferences", left.empty() ? Value() : left), true);
+  return patch(resource, object, api::PatchType::kMerge, in_metadata("ownerReferences", left.empty() ? Value() : left),
+               true);
 }
 
 bool blocks(const Value& dependent, std::string_view owner_uid) {
@@ -73,8 +76,9 @@ Plan wait_for_dependents(const View& view) {
 void report_misplaced(const Value& object, const Value& reference, Plan& plan) {
   const std::string ns(api::namespace_of(object));
   plan.event(object, kWarning, "OwnerRefInvalidNamespace",
-             "ownerRef [" + reference["apiVersion"].str() + "/" + reference["kind"].str() + ", namespace: " + ns + ", name: " +
-                 reference["name"].str() + ", uid: " + reference["uid"].str() + "] does not exist in namespace " + quoted(ns));
+             "ownerRef [" + reference["apiVersion"].str() + "/" + reference["kind"].str() + ", namespace: " + ns +
+                 ", name: " + reference["name"].str() + ", uid: " + reference["uid"].str() +
+                 "] does not exist in namespace " + quoted(ns));
 }
 
 Plan delete_with_owner(const View& view, Plan plan) {
@@ -89,7 +93,8 @@ Plan delete_with_owner(const View& view, Plan plan) {
       changed = true;
     }
     if (changed) {
-      plan.add(patch(view.resource, view.object, api::PatchType::kMerge, in_metadata("ownerReferences", references), true));
+      plan.add(
+          patch(view.resource, view.object, api::PatchType::kMerge, in_metadata("ownerReferences", references), true));
       return plan;  // deleted on the next look, at its new version
     }
   }
@@ -123,7 +128,8 @@ Plan plan_object(const View& view) {
   if (solid > 0) {
     if (solid == static_cast<std::ptrdiff_t>(view.owners.size())) return plan;
     std::size_t at = 0;
-    plan.add(drop_owners(view.resource, object, [&](std::string_view) { return view.owners[at++] != OwnerState::kSolid; }));
+    plan.add(
+        drop_owners(view.resource, object, [&](std::string_view) { return view.owners[at++] != OwnerState::kSolid; }));
     return plan;
   }
   if (waiting > 0 && !view.dependents.empty()) return delete_with_owner(view, std::move(plan));

@@ -16,7 +16,8 @@ namespace berth::controllers::gc {
 
 inline constexpr std::string_view kForeground = "foregroundDeletion";
 inline constexpr std::string_view kOrphan = "orphan";
-inline constexpr std::string_view kOrderedTeardown = "berth.dev/ordered-teardown";  // a StatefulSet's controller holds it
+inline constexpr std::string_view kOrderedTeardown =
+    "berth.dev/ordered-teardown";  // a StatefulSet's controller holds it
 
 enum class OwnerState {
   kSolid,    // it exists

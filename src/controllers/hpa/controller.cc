@@ -15,7 +15,9 @@ using namespace api::resources;  // NOLINT
 class HpaController final : public Controller {
  public:
   HpaController(InformerSet& informers, std::vector<Scalable> kinds, Measure measure)
-      : autoscalers_(informers.get(kHorizontalPodAutoscalers)), pods_(informers.get(kPods)), measure_(std::move(measure)) {
+      : autoscalers_(informers.get(kHorizontalPodAutoscalers)),
+        pods_(informers.get(kPods)),
+        measure_(std::move(measure)) {
     for (Scalable& kind : kinds) {
       Informer& informer = informers.get(kind.resource);
       kinds_.push_back(Known{std::move(kind), &informer});
@@ -28,11 +30,13 @@ class HpaController final : public Controller {
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
     out.push_back(watch_mapped(autoscalers_, [](const Value& before, const Value& after, Keys& keys) {
-      if (before.is_null() || after.is_null() || before["spec"] != after["spec"]) keys.push_back(key_of(after.is_null() ? before : after));
+      if (before.is_null() || after.is_null() || before["spec"] != after["spec"])
+        keys.push_back(key_of(after.is_null() ? before : after));
     }));
     // Only read: an autoscaler looks when its time has come.
     out.push_back(watch_mapped(pods_, [](const Value&, const Value&, Keys&) {}));
-    for (const Known& kind : kinds_) out.push_back(watch_mapped(*kind.informer, [](const Value&, const Value&, Keys&) {}));
+    for (const Known& kind : kinds_)
+      out.push_back(watch_mapped(*kind.informer, [](const Value&, const Value&, Keys&) {}));
     return out;
   }
 
@@ -86,7 +90,8 @@ class HpaController final : public Controller {
         return out;
       }
       const Value& selector = out.object["spec"]["selector"];
-      const auto parsed = group.empty() ? Result<api::LabelSelector>(api::LabelSelector::of_map(selector)) : api::LabelSelector::of_object(selector);
+      const auto parsed = group.empty() ? Result<api::LabelSelector>(api::LabelSelector::of_map(selector))
+                                        : api::LabelSelector::of_object(selector);
       if (parsed.ok()) out.selector = parsed->to_string();
       return out;
     }
@@ -104,7 +109,8 @@ class HpaController final : public Controller {
       const auto theirs = api::LabelSelector::parse(find_target(other).selector);
       const bool same = api::uid_of(other) == api::uid_of(view.hpa);
       bool shared = false;
-      for (const Value& pod : view.pods) shared = shared || (theirs.ok() && !theirs->matches_everything() && theirs->matches(api::labels_of(pod)));
+      for (const Value& pod : view.pods)
+        shared = shared || (theirs.ok() && !theirs->matches_everything() && theirs->matches(api::labels_of(pod)));
       if (same || shared) view.rivals.push_back(key_of(other));
     }
   }
@@ -140,7 +146,8 @@ class HpaController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure, Driver::Options options) {
+std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure,
+                              Driver::Options options) {
   auto controller = std::make_unique<HpaController>(informers, std::move(kinds), std::move(measure));
   HpaController* raw = controller.get();
   auto driver = std::make_unique<Driver>(informers, std::move(controller), std::move(options));

@@ -1,6 +1,6 @@
 #pragma once
-// The horizontal pod autoscaler: looks at each HorizontalPodAutoscaler every 15 seconds and when its spec changes. What pods
-// use is asked for only then, and only where the answer matters: without autoscalers nothing is ever measured.
+// The horizontal pod autoscaler: looks at each HorizontalPodAutoscaler every 15 seconds and when its spec changes. What
+// pods use is asked for only then, and only where the answer matters: without autoscalers nothing is ever measured.
 
 #include <functional>
 #include <memory>
@@ -20,6 +20,7 @@ struct Scalable {
 // Answers later, on the loop, with the PodMetrics of a namespace.
 using Measure = std::function<void(const std::string& ns, Function<void(Result<std::vector<Value>>)> done)>;
 
-std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure, Driver::Options options = {});
+std::unique_ptr<Driver> start(InformerSet& informers, std::vector<Scalable> kinds, Measure measure,
+                              Driver::Options options = {});
 
 }  // namespace berth::controllers::hpa

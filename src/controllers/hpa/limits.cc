@@ -10,15 +10,18 @@ namespace berth::controllers::hpa {
 namespace {
 
 constexpr int kDownWindow = 300;  // seconds; where nothing else is said
-constexpr const char* kUpText = "recent recommendations were lower than current one, applying the lowest recent recommendation";
-constexpr const char* kDownText = "recent recommendations were higher than current one, applying the highest recent recommendation";
+constexpr const char* kUpText =
+    "recent recommendations were lower than current one, applying the lowest recent recommendation";
+constexpr const char* kDownText =
+    "recent recommendations were higher than current one, applying the highest recent recommendation";
 
 struct Windows {
   std::int64_t up, down;  // seconds
 };
 
 Windows windows_of(const Value& behavior) {
-  return {count_in(behavior["scaleUp"]["stabilizationWindowSeconds"]), count_in(behavior["scaleDown"]["stabilizationWindowSeconds"], kDownWindow)};
+  return {count_in(behavior["scaleUp"]["stabilizationWindowSeconds"]),
+          count_in(behavior["scaleDown"]["stabilizationWindowSeconds"], kDownWindow)};
 }
 
 // The lowest recommendation of the upper window and the highest of the lower one bound the change.
@@ -29,7 +32,8 @@ int stabilised(const Windows& windows, bool behaves, int current, int recommende
     if (entry.at > up_from) low = std::min(low, entry.value);
     if (entry.at > down_from) high = std::max(high, entry.value);
   }
-  std::erase_if(history.recommendations, [&](const History::Entry& entry) { return entry.at < up_from && entry.at < down_from; });
+  std::erase_if(history.recommendations,
+                [&](const History::Entry& entry) { return entry.at < up_from && entry.at < down_from; });
   history.recommendations.push_back({now, recommended});
   if (!behaves) return high;
   return std::min(std::max(current, low), high);
@@ -74,7 +78,8 @@ void hold(Limited& out, int replicas, const char* reason, const char* message) {
 
 void hold_below(Limited& out, int most, int rate) {
   if (most > rate) {
-    if (out.replicas > rate) hold(out, rate, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate");
+    if (out.replicas > rate)
+      hold(out, rate, "ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate");
   } else if (out.replicas > most) {
     hold(out, most, "TooManyReplicas", "the desired replica count is more than the maximum replica count");
   }
@@ -82,7 +87,8 @@ void hold_below(Limited& out, int most, int rate) {
 
 void hold_above(Limited& out, int least, int rate) {
   if (least < rate) {
-    if (out.replicas < rate) hold(out, rate, "ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate");
+    if (out.replicas < rate)
+      hold(out, rate, "ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate");
   } else if (out.replicas < least) {
     hold(out, least, "TooFewReplicas", "the desired replica count is less than the minimum replica count");
   }
@@ -120,9 +126,11 @@ void note_scaling(const Value& behavior, int before, int after, History& history
   if (!behavior.is_object() || before == after) return;
   const bool up = after > before;
   std::int64_t longest = 0;
-  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"]) longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
+  for (const Value& policy : behavior[up ? "scaleUp" : "scaleDown"]["policies"])
+    longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
   // The other direction's periods look at these too.
-  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"]) longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
+  for (const Value& policy : behavior[up ? "scaleDown" : "scaleUp"]["policies"])
+    longest = std::max<std::int64_t>(longest, count_in(policy["periodSeconds"]));
   std::vector<History::Entry>& events = up ? history.ups : history.downs;
   std::erase_if(events, [&](const History::Entry& event) { return event.at < now - std::chrono::seconds(longest); });
   events.push_back({now, std::abs(after - before)});

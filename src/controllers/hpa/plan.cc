@@ -40,8 +40,10 @@ class Look {
     plan_.requeue_after(kPeriod);
     if (view_.target.is_null()) {
       plan_.event(hpa_, kWarning, "FailedGetScale", view_.target_problem);
-      say(kAble, false, "FailedGetScale", "the HPA controller was unable to get the target's current scale: " + view_.target_problem);
-      write(hpa_["status"]["currentReplicas"].as_int(), hpa_["status"]["desiredReplicas"].as_int(), hpa_["status"]["currentMetrics"]);
+      say(kAble, false, "FailedGetScale",
+          "the HPA controller was unable to get the target's current scale: " + view_.target_problem);
+      write(hpa_["status"]["currentReplicas"].as_int(), hpa_["status"]["desiredReplicas"].as_int(),
+            hpa_["status"]["currentMetrics"]);
       return std::move(plan_);
     }
     say(kAble, true, "SucceededGetScale", "the HPA controller was able to get the target's current scale");
@@ -108,8 +110,10 @@ class Look {
     }
     // With a metric missing nothing is scaled down: that one might have asked for more.
     if (failures > 0 && (!most || *most < current)) {
-      say(kActive, false, first_failure.reason, "the HPA was unable to compute the replica count: " + first_failure.detail);
-      return error(Code::kInvalid, "invalid metrics (" + std::to_string(failures) + " invalid out of " + std::to_string(specs.size()) +
+      say(kActive, false, first_failure.reason,
+          "the HPA was unable to compute the replica count: " + first_failure.detail);
+      return error(Code::kInvalid, "invalid metrics (" + std::to_string(failures) + " invalid out of " +
+                                       std::to_string(specs.size()) +
                                        "), first error is: " + first_failure.replicas.error().message);
     }
     say(kActive, true, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from " + name);
@@ -122,9 +126,12 @@ class Look {
       say(kActive, false, condition, shown);
       return error(Code::kInvalid, text);
     };
-    if (view_.selector.empty()) return refuse("SelectorRequired", "InvalidSelector", "selector is required", "the HPA target's scale is missing a selector");
+    if (view_.selector.empty())
+      return refuse("SelectorRequired", "InvalidSelector", "selector is required",
+                    "the HPA target's scale is missing a selector");
     if (view_.rivals.size() > 1) {
-      const std::string text = "pods by selector " + view_.selector + " are controlled by multiple HPAs: [" + join(view_.rivals, " ") + "]";
+      const std::string text =
+          "pods by selector " + view_.selector + " are controlled by multiple HPAs: [" + join(view_.rivals, " ") + "]";
       return refuse("AmbiguousSelector", "AmbiguousSelector", text, text);
     }
     return ok_status();
@@ -141,7 +148,8 @@ class Look {
   Answer unavailable(const Value& spec, const std::string& type) const {
     Answer out;
     const std::string ns(api::namespace_of(hpa_));
-    const std::string no_custom = "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered";
+    const std::string no_custom =
+        "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered";
     if (type == "Pods") {
       out.reason = "FailedGetPodsMetric";
       out.detail = "unable to get metric " + spec["pods"]["metric"]["name"].str() + ": " + no_custom;
@@ -149,15 +157,17 @@ class Look {
     } else if (type == "Object") {
       const Value& object = spec["object"]["describedObject"];
       out.reason = "FailedGetObjectMetric";
-      out.detail = "unable to get metric " + spec["object"]["metric"]["name"].str() + ": " + object["kind"].str() + " on " + ns + " " +
-                   object["name"].str() + "/" + no_custom;
+      out.detail = "unable to get metric " + spec["object"]["metric"]["name"].str() + ": " + object["kind"].str() +
+                   " on " + ns + " " + object["name"].str() + "/" + no_custom;
       out.replicas = error(Code::kInvalid, "failed to get object metric value: " + out.detail);
     } else if (type == "External") {
       const std::string name = spec["external"]["metric"]["name"].str();
       const Value& selector = spec["external"]["metric"]["selector"];
       out.reason = "FailedGetExternalMetric";
-      out.detail = "unable to get external metric " + ns + "/" + name + "/" + (selector.is_null() ? "nil" : json::encode(selector)) +
-                   ": unable to fetch metrics from external metrics API: no external metrics API (external.metrics.k8s.io) registered";
+      out.detail =
+          "unable to get external metric " + ns + "/" + name + "/" +
+          (selector.is_null() ? "nil" : json::encode(selector)) +
+          ": unable to fetch metrics from external metrics API: no external metrics API (external.metrics.k8s.io) registered";
       out.replicas = error(Code::kInvalid, "failed to get " + name + " external metric value: " + out.detail);
     } else {
       out.reason = "InvalidMetricSourceType";
@@ -171,7 +181,8 @@ class Look {
     Tolerance out;
     auto given = [&](const char* direction, double& into) {
       const Value& text = hpa_["spec"]["behavior"][direction]["tolerance"];
-      if (Result<api::Quantity> quantity = api::Quantity::parse(text.as_string()); quantity.ok() && text.is_string()) into = quantity->as_double();
+      if (Result<api::Quantity> quantity = api::Quantity::parse(text.as_string()); quantity.ok() && text.is_string())
+        into = quantity->as_double();
     };
     given("scaleUp", out.up);
     given("scaleDown", out.down);
@@ -184,7 +195,8 @@ class Look {
     target.resource = source["name"].str();
     if (of_container) target.container = source["container"].str();
     const Value& wanted = source["target"];
-    if (Result<api::Quantity> average = api::Quantity::parse(wanted["averageValue"].as_string()); average.ok() && wanted["averageValue"].is_string()) {
+    if (Result<api::Quantity> average = api::Quantity::parse(wanted["averageValue"].as_string());
+        average.ok() && wanted["averageValue"].is_string()) {
       target.average_milli = average->milli_value();
       out.name = target.resource + " resource";
     } else if (wanted["averageUtilization"].is_int()) {
@@ -195,7 +207,9 @@ class Look {
     if (!proposal.ok()) {
       out.reason = of_container ? "FailedGetContainerResourceMetric" : "FailedGetResourceMetric";
       out.detail = proposal.error().message;
-      out.replicas = error(Code::kInvalid, "failed to get " + target.resource + (of_container ? " container" : " resource") + " metric value: " + out.detail);
+      out.replicas =
+          error(Code::kInvalid, "failed to get " + target.resource + (of_container ? " container" : " resource") +
+                                    " metric value: " + out.detail);
       return out;
     }
     out.replicas = proposal->replicas;
@@ -203,17 +217,21 @@ class Look {
     if (target.utilization) found.set("averageUtilization", proposal->utilization);
     Value status = Value::object({{"name", target.resource}, {"current", std::move(found)}});
     if (of_container) status.set("container", target.container);
-    out.status = Value::object({{"type", of_container ? "ContainerResource" : "Resource"}, {of_container ? "containerResource" : "resource", std::move(status)}});
+    out.status = Value::object({{"type", of_container ? "ContainerResource" : "Resource"},
+                                {of_container ? "containerResource" : "resource", std::move(status)}});
     return out;
   }
 
   Result<Proposal> propose(const Target& target, int current) const {
     if (!target.utilization && !target.average_milli) {
-      return error(Code::kInvalid, "invalid resource metric source: neither an average utilization target nor an average value (usage) target was set");
+      return error(
+          Code::kInvalid,
+          "invalid resource metric source: neither an average utilization target nor an average value (usage) target was set");
     }
     const std::string doing = "failed to get " + target.resource + (target.utilization ? " utilization" : " usage");
     const std::string asking = doing + ": unable to get metrics for resource " + target.resource;
-    if (!view_.measured.ok()) return view_.measured.error().in("unable to fetch metrics from resource metrics API").in(asking);
+    if (!view_.measured.ok())
+      return view_.measured.error().in("unable to fetch metrics from resource metrics API").in(asking);
     Result<PodMetrics> metrics = metrics_of(*view_.measured, view_.pods, target.resource, target.container);
     if (!metrics.ok()) return metrics.error().in(asking);
     Result<Proposal> proposal = replicas_for(target, current, view_.pods, std::move(*metrics), tolerance(), now_);
@@ -222,7 +240,8 @@ class Look {
   }
 
   void rescale(int current, int wanted, const std::string& reason, const Value& statuses) {
-    Action scale = patch(view_.target_resource, view_.target, api::PatchType::kMerge, Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
+    Action scale = patch(view_.target_resource, view_.target, api::PatchType::kMerge,
+                         Value::object({{"spec", Value::object({{"replicas", wanted}})}}), true);
     scale.subresource = "scale";
     const std::string text = "New size: " + std::to_string(wanted) + "; reason: " + reason;
     scale.succeeded(hpa_, kNormal, "SuccessfulRescale", text);
@@ -233,12 +252,14 @@ class Look {
     say(kAble, false, "FailedUpdateScale", "the HPA controller was unable to update the target scale");
     put(plan_.otherwise, status_of(current, hpa_["status"]["desiredReplicas"].as_int(), statuses));
     conditions_ = before;
-    say(kAble, true, "SucceededRescale", "the HPA controller was able to update the target scale to " + std::to_string(wanted));
+    say(kAble, true, "SucceededRescale",
+        "the HPA controller was able to update the target scale to " + std::to_string(wanted));
     put(plan_.then, status_of(current, wanted, statuses).set("lastScaleTime", format_time(now_)));
   }
 
   Value status_of(std::int64_t current, std::int64_t desired, const Value& statuses) const {
-    Value out = Value::object({{"currentReplicas", current}, {"desiredReplicas", desired}, {"conditions", conditions_}});
+    Value out =
+        Value::object({{"currentReplicas", current}, {"desiredReplicas", desired}, {"conditions", conditions_}});
     out.set("currentMetrics", statuses.empty() ? Value() : statuses);
     const Value& scaled = hpa_["status"]["lastScaleTime"];
     if (!scaled.is_null()) out.set("lastScaleTime", scaled);
@@ -253,9 +274,12 @@ class Look {
       const bool nothing = (value.is_null() || (value.is_int() && value.as_int() == 0)) && present.is_null();
       if (!nothing && value != present) change.set(field, value);
     }
-    if (!change.empty()) actions.push_back(patch_status(kHorizontalPodAutoscalers, hpa_, Value::object({{"status", std::move(change)}})));
+    if (!change.empty())
+      actions.push_back(patch_status(kHorizontalPodAutoscalers, hpa_, Value::object({{"status", std::move(change)}})));
   }
-  void write(std::int64_t current, std::int64_t desired, const Value& statuses) { put(plan_.then, status_of(current, desired, statuses)); }
+  void write(std::int64_t current, std::int64_t desired, const Value& statuses) {
+    put(plan_.then, status_of(current, desired, statuses));
+  }
 
   const View& view_;
   const Value& hpa_;

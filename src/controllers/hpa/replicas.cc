@@ -12,7 +12,7 @@
 namespace berth::controllers::hpa {
 namespace {
 
-constexpr Duration kStarting = 300s;      // of the processors used so early in a pod's life little can be said
+constexpr Duration kStarting = 300s;       // of the processors used so early in a pod's life little can be said
 constexpr Duration kFirstReadiness = 30s;  // a pod that became unready within this was never ready
 
 Time stamp_of(const Value& text) {
@@ -82,7 +82,8 @@ Result<std::map<std::string, std::int64_t>> requests_of(const std::vector<Value>
       found = true;
       auto request = milli_of(container["resources"]["requests"], target.resource);
       if (!request) {
-        return error(Code::kInvalid, "missing request for " + target.resource + " in container " + container["name"].str() + " of Pod " + name);
+        return error(Code::kInvalid, "missing request for " + target.resource + " in container " +
+                                         container["name"].str() + " of Pod " + name);
       }
       sum += *request;
       return ok_status();
@@ -118,7 +119,8 @@ Result<Ratio> ratio_of(const PodMetrics& metrics, const Requests& requests, cons
     used += metric.milli;
     ++count;
   }
-  if (count == 0 || (target.utilization && requested == 0)) return error(Code::kInvalid, "no metrics returned matched known pods");
+  if (count == 0 || (target.utilization && requested == 0))
+    return error(Code::kInvalid, "no metrics returned matched known pods");
   out.average_milli = used / count;
   if (target.utilization) {
     out.utilization = used * 100 / requested;
@@ -138,8 +140,8 @@ std::int64_t assumed(const std::string& pod, const Requests& requests, const Tar
 
 }  // namespace
 
-Result<PodMetrics> metrics_of(const std::vector<Value>& measured, const std::vector<Value>& pods, const std::string& resource,
-                              const std::string& container) {
+Result<PodMetrics> metrics_of(const std::vector<Value>& measured, const std::vector<Value>& pods,
+                              const std::string& resource, const std::string& container) {
   Names wanted;
   for (const Value& pod : pods) wanted.emplace(api::name_of(pod));
   PodMetrics out;
@@ -157,7 +159,8 @@ Result<PodMetrics> metrics_of(const std::vector<Value>& measured, const std::vec
       metric.milli += usage.value_or(0);
     }
     if (!container.empty() && !found) {
-      return error(Code::kInvalid, "container " + container + " not present in metrics for pod " + std::string(api::namespace_of(one)) + "/" + name);
+      return error(Code::kInvalid, "container " + container + " not present in metrics for pod " +
+                                       std::string(api::namespace_of(one)) + "/" + name);
     }
     if (complete) out[name] = metric;
   }
@@ -165,8 +168,8 @@ Result<PodMetrics> metrics_of(const std::vector<Value>& measured, const std::vec
   return out;
 }
 
-Result<Proposal> replicas_for(const Target& target, int current, const std::vector<Value>& pods, PodMetrics metrics, const Tolerance& tolerance,
-                              Time now) {
+Result<Proposal> replicas_for(const Target& target, int current, const std::vector<Value>& pods, PodMetrics metrics,
+                              const Tolerance& tolerance, Time now) {
   if (pods.empty()) return error(Code::kInvalid, "no pods returned by selector while calculating replica count");
   const Groups groups = group(pods, metrics, target.resource, now);
   for (const Names* names : {&groups.ignored, &groups.unready}) {
@@ -176,7 +179,8 @@ Result<Proposal> replicas_for(const Target& target, int current, const std::vect
   if (target.utilization) {
     BERTH_ASSIGN(requests, requests_of(pods, target));
   }
-  if (metrics.empty()) return error(Code::kInvalid, "did not receive metrics for targeted pods (pods might be unready)");
+  if (metrics.empty())
+    return error(Code::kInvalid, "did not receive metrics for targeted pods (pods might be unready)");
   BERTH_ASSIGN(const Ratio measured, ratio_of(metrics, requests, target));
   Proposal out{current, measured.utilization, measured.average_milli};
 

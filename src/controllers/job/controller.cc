@@ -19,7 +19,8 @@ bool matters(const Value& before, const Value& after) {
   for (const char* field : {"deletionTimestamp", "labels", "ownerReferences", "finalizers"}) {
     if (old[field] != metadata[field]) return true;
   }
-  return before["status"]["phase"] != after["status"]["phase"] || api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
+  return before["status"]["phase"] != after["status"]["phase"] ||
+         api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
          before["status"]["containerStatuses"] != after["status"]["containerStatuses"] ||
          before["status"]["initContainerStatuses"] != after["status"]["initContainerStatuses"];
 }
@@ -43,22 +44,23 @@ class JobController final : public Controller {
       for (const Value& pod : pods_.by_index(index::kOwner, std::string(api::uid_of(job)))) add_stray(pod, keys);
     }));
     Watching owners = watch_owner(pods_, "batch", "Job");
-    out.push_back(watch_mapped(pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
-      if (!matters(before, after)) return;
-      by_owner(before, after, keys);
-      remember_failure(before, after);
-      if (after.is_null()) return;
-      if (!api::controller_of(after).is_null()) {
-        const Value& owner = owner_of(after);
-        if (owner.is_null() || is_finished(owner)) add_stray(after, keys);
-        return;
-      }
-      add_stray(after, keys);
-      for (const Value& job : jobs_.list(api::namespace_of(after))) {
-        const auto selector = api::LabelSelector::of_object(job["spec"]["selector"]);
-        if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(job));
-      }
-    }));
+    out.push_back(watch_mapped(
+        pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
+          if (!matters(before, after)) return;
+          by_owner(before, after, keys);
+          remember_failure(before, after);
+          if (after.is_null()) return;
+          if (!api::controller_of(after).is_null()) {
+            const Value& owner = owner_of(after);
+            if (owner.is_null() || is_finished(owner)) add_stray(after, keys);
+            return;
+          }
+          add_stray(after, keys);
+          for (const Value& job : jobs_.list(api::namespace_of(after))) {
+            const auto selector = api::LabelSelector::of_object(job["spec"]["selector"]);
+            if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(job));
+          }
+        }));
     return out;
   }
 
@@ -90,7 +92,8 @@ class JobController final : public Controller {
   }
 
  private:
-  // A failed pod that loses its finalizer has been counted, and may be gone the next moment; its replacement still has to wait.
+  // A failed pod that loses its finalizer has been counted, and may be gone the next moment; its replacement still has
+  // to wait.
   void remember_failure(const Value& before, const Value& after) {
     if (before.is_null() || !is_tracked(before) || is_tracked(after)) return;
     const Value& pod = after.is_null() ? before : after;
@@ -100,7 +103,8 @@ class JobController final : public Controller {
     }
   }
   static void add_stray(const Value& pod, Keys& keys) {
-    if (is_tracked(pod)) keys.push_back(std::string(api::namespace_of(pod)) + "/" + std::string(kStray) + std::string(api::name_of(pod)));
+    if (is_tracked(pod))
+      keys.push_back(std::string(api::namespace_of(pod)) + "/" + std::string(kStray) + std::string(api::name_of(pod)));
   }
   // The job that controls it; null where there is none of that uid.
   const Value& owner_of(const Value& pod) const {
@@ -134,7 +138,11 @@ class ExpiryController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers) { return std::make_unique<JobController>(informers); }
-std::unique_ptr<Controller> make_expiry_controller(InformerSet& informers) { return std::make_unique<ExpiryController>(informers); }
+std::unique_ptr<Controller> make_controller(InformerSet& informers) {
+  return std::make_unique<JobController>(informers);
+}
+std::unique_ptr<Controller> make_expiry_controller(InformerSet& informers) {
+  return std::make_unique<ExpiryController>(informers);
+}
 
 }  // namespace berth::controllers::job

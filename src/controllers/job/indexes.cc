@@ -28,7 +28,8 @@ Indexes Indexes::with(std::vector<std::int64_t> more) const {
 
 Indexes Indexes::with(const Indexes& more) const {
   std::vector<Interval> all;
-  std::merge(intervals_.begin(), intervals_.end(), more.intervals_.begin(), more.intervals_.end(), std::back_inserter(all));
+  std::merge(intervals_.begin(), intervals_.end(), more.intervals_.begin(), more.intervals_.end(),
+             std::back_inserter(all));
   Indexes joined;
   for (const Interval& one : all) {
     if (joined.intervals_.empty() || one.first > joined.intervals_.back().second + 1) {
@@ -41,7 +42,8 @@ Indexes Indexes::with(const Indexes& more) const {
 }
 
 bool Indexes::has(std::int64_t index) const {
-  const auto behind = std::upper_bound(intervals_.begin(), intervals_.end(), index, [](std::int64_t i, const Interval& one) { return i < one.first; });
+  const auto behind = std::upper_bound(intervals_.begin(), intervals_.end(), index,
+                                       [](std::int64_t i, const Interval& one) { return i < one.first; });
   return behind != intervals_.begin() && std::prev(behind)->second >= index;
 }
 
@@ -53,7 +55,8 @@ std::int64_t Indexes::size() const {
 
 std::int64_t Indexes::common(const Indexes& other) const {
   std::int64_t count = 0;
-  for (auto a = intervals_.begin(), b = other.intervals_.begin(); a != intervals_.end() && b != other.intervals_.end();) {
+  for (auto a = intervals_.begin(), b = other.intervals_.begin();
+       a != intervals_.end() && b != other.intervals_.end();) {
     count += std::max<std::int64_t>(0, std::min(a->second, b->second) - std::max(a->first, b->first) + 1);
     (a->second < b->second ? a : b)++;
   }
@@ -64,7 +67,8 @@ std::vector<std::int64_t> Indexes::missing(std::int64_t count, std::int64_t limi
   std::vector<std::int64_t> found;
   std::int64_t candidate = 0;
   auto up_to = [&](std::int64_t end) {
-    for (; candidate < std::min(end, limit) && static_cast<std::int64_t>(found.size()) < count; ++candidate) found.push_back(candidate);
+    for (; candidate < std::min(end, limit) && static_cast<std::int64_t>(found.size()) < count; ++candidate)
+      found.push_back(candidate);
   };
   for (const Interval& one : intervals_) {
     up_to(one.first);

@@ -41,7 +41,8 @@ void merge(Value& target, const Value& change) {
 class World {
  public:
   explicit World(std::string_view spec) {
-    job = from(R"({"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"j","namespace":"d","uid":"job"},"spec":{"parallelism":1,"backoffLimit":6,
+    job = from(
+        R"({"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"j","namespace":"d","uid":"job"},"spec":{"parallelism":1,"backoffLimit":6,
         "completionMode":"NonIndexed","suspend":false,"podReplacementPolicy":"TerminatingOrFailed","selector":{"matchLabels":{"u":"1"}},
         "template":{"metadata":{"labels":{"u":"1"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}},"status":{}})");
     merge(job.mut("spec"), from(spec));
@@ -97,8 +98,11 @@ class World {
   }
   void end(std::string_view phase, std::int64_t index = -1, int code = 0) {
     Value& one = pod(index);
-    const Value state = Value::object({{"terminated", Value::object({{"exitCode", code}, {"finishedAt", format_time(now)}})}});
-    one.set("status", Value::object({{"phase", phase}, {"containerStatuses", Value::array({Value::object({{"name", "c"}, {"state", state}})})}}));
+    const Value state =
+        Value::object({{"terminated", Value::object({{"exitCode", code}, {"finishedAt", format_time(now)}})}});
+    one.set("status",
+            Value::object({{"phase", phase},
+                           {"containerStatuses", Value::array({Value::object({{"name", "c"}, {"state", state}})})}}));
     settle();
   }
   void succeed(std::int64_t index = -1) { end("Succeeded", index); }
@@ -106,7 +110,8 @@ class World {
   // Somebody deletes a pod, or its node lets go of it.
   void deleted(std::string_view uid) {
     for (auto& [name, one] : pods) {
-      if (api::uid_of(one) == uid) one.mut("metadata").set("deletionTimestamp", format_time(now)).set("deletionGracePeriodSeconds", 0);
+      if (api::uid_of(one) == uid)
+        one.mut("metadata").set("deletionTimestamp", format_time(now)).set("deletionGracePeriodSeconds", 0);
     }
   }
   void kubeunthrottles_terminating() {
@@ -130,8 +135,9 @@ class World {
     return out;
   }
   std::string counts() const {
-    return std::to_string(status()["active"].as_int()) + " active " + std::to_string(status()["ready"].as_int()) + " ready " +
-           std::to_string(status()["terminating"].as_int()) + " terminating " + std::to_string(status()["succeeded"].as_int()) + " succeeded " +
+    return std::to_string(status()["active"].as_int()) + " active " + std::to_string(status()["ready"].as_int()) +
+           " ready " + std::to_string(status()["terminating"].as_int()) + " terminating " +
+           std::to_string(status()["succeeded"].as_int()) + " succeeded " +
            std::to_string(status()["failed"].as_int()) + " failed";
   }
   bool tracked_any() const {
@@ -150,7 +156,8 @@ class World {
  private:
   void apply(const Action& action) {
     for (const EventSpec& event : action.on_success) {
-      if (event.reason != "SuccessfulCreate" && event.reason != "SuccessfulDelete") events.push_back(event.reason + ": " + event.message);
+      if (event.reason != "SuccessfulCreate" && event.reason != "SuccessfulDelete")
+        events.push_back(event.reason + ": " + event.message);
     }
     if (action.resource == kJobs) {
       ASSERT_EQ(action.subresource, "status");
@@ -180,7 +187,9 @@ class World {
     reap();
   }
   void reap() {
-    std::erase_if(pods, [&](const auto& one) { return api::is_terminating(one.second) && !is_tracked(one.second) && !held_.contains(one.first); });
+    std::erase_if(pods, [&](const auto& one) {
+      return api::is_terminating(one.second) && !is_tracked(one.second) && !held_.contains(one.first);
+    });
   }
   std::map<std::string, bool> held_;
 };
@@ -188,8 +197,9 @@ class World {
 // --- Indexes
 
 TEST(JobIndexes, ReadsAndWrites) {
-  const std::pair<const char*, const char*> kRows[] = {{"", ""},       {"0", "0"},         {"0,1", "0,1"},   {"0,1,2", "0-2"}, {"0-2,3-5", "0-5"},
-                                                       {"7-20", "7-9"}, {"10", ""},         {"x,3", "3"},     {"5-3,4", "4"},   {"1,3-4,8", "1,3,4,8"}};
+  const std::pair<const char*, const char*> kRows[] = {
+      {"", ""},        {"0", "0"}, {"0,1", "0,1"}, {"0,1,2", "0-2"}, {"0-2,3-5", "0-5"},
+      {"7-20", "7-9"}, {"10", ""}, {"x,3", "3"},   {"5-3,4", "4"},   {"1,3-4,8", "1,3,4,8"}};
   for (const auto& [text, normal] : kRows) EXPECT_EQ(Indexes::parse(text, 10).text(), normal) << text;
   const Indexes some = Indexes::parse("1,3-5", 10);
   EXPECT_EQ(some.size(), 4);
@@ -271,7 +281,9 @@ TEST(JobPlan, ParallelismAndCompletions) {
       world.succeed();
       EXPECT_EQ(world.status()["active"].as_int(), active) << row.spec;
     }
-    EXPECT_EQ(is_finished(world.job), row.first > 0 || std::string_view(row.spec).find("\"completions\":0") != std::string_view::npos) << row.spec;
+    EXPECT_EQ(is_finished(world.job),
+              row.first > 0 || std::string_view(row.spec).find("\"completions\":0") != std::string_view::npos)
+        << row.spec;
   }
 }
 
@@ -300,7 +312,8 @@ TEST(JobPlan, FailuresAreRetriedAtGrowingDistances) {
   world.fail();
   EXPECT_EQ(world.counts(), "0 active 0 ready 0 terminating 0 succeeded 4 failed");
   EXPECT_EQ(world.conditions(), "FailureTarget/BackoffLimitExceeded Failed/BackoffLimitExceeded");
-  EXPECT_EQ(world.events, std::vector<std::string>{"BackoffLimitExceeded: Job has reached the specified backoff limit"});
+  EXPECT_EQ(world.events,
+            std::vector<std::string>{"BackoffLimitExceeded: Job has reached the specified backoff limit"});
   EXPECT_TRUE(world.status()["completionTime"].is_null());
 }
 
@@ -326,7 +339,10 @@ TEST(JobPlan, RestartsOfContainersCountWhereTheyAreRestarted) {
   World world(R"({"completions":1,"backoffLimit":2,"template":{"spec":{"restartPolicy":"OnFailure"}}})");
   world.settle();
   auto restarts = [&](int count) {
-    world.pod().set("status", Value::object({{"phase", "Running"}, {"containerStatuses", Value::array({Value::object({{"name", "c"}, {"restartCount", count}})})}}));
+    world.pod().set("status",
+                    Value::object({{"phase", "Running"},
+                                   {"containerStatuses",
+                                    Value::array({Value::object({{"name", "c"}, {"restartCount", count}})})}}));
     world.settle();
   };
   restarts(1);
@@ -406,7 +422,8 @@ TEST(JobPlan, DeletedPodsAreReplaced) {
 // --- Indexed jobs
 
 TEST(JobPlan, IndexedPods) {
-  World world(R"({"completionMode":"Indexed","completions":4,"parallelism":2,"template":{"spec":{"initContainers":[{"name":"before",
+  World world(
+      R"({"completionMode":"Indexed","completions":4,"parallelism":2,"template":{"spec":{"initContainers":[{"name":"before",
       "env":[{"name":"JOB_COMPLETION_INDEX","value":"mine"}]}]}}})");
   world.settle();
   EXPECT_EQ(world.active(), "0 1");
@@ -417,8 +434,10 @@ TEST(JobPlan, IndexedPods) {
   EXPECT_EQ(api::label_of(pod, kIndex), "1");
   EXPECT_EQ(api::annotation_of(pod, kIndex), "1");
   EXPECT_TRUE(api::annotation_of(pod, kFailures).empty());
-  EXPECT_EQ(pod["spec"]["containers"][0]["env"],
-            from(R"([{"name":"JOB_COMPLETION_INDEX","valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['batch.kubernetes.io/job-completion-index']"}}}])"));
+  EXPECT_EQ(
+      pod["spec"]["containers"][0]["env"],
+      from(
+          R"([{"name":"JOB_COMPLETION_INDEX","valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['batch.kubernetes.io/job-completion-index']"}}}])"));
   EXPECT_EQ(pod["spec"]["initContainers"][0]["env"].size(), 1u);
   world.succeed(1);
   EXPECT_EQ(world.active(), "0 2");
@@ -457,7 +476,8 @@ TEST(JobPlan, EachIndexOnce) {
 }
 
 TEST(JobPlan, LimitsOfEachIndex) {
-  World world(R"({"completionMode":"Indexed","completions":3,"parallelism":3,"backoffLimit":2147483647,"backoffLimitPerIndex":1})");
+  World world(
+      R"({"completionMode":"Indexed","completions":3,"parallelism":3,"backoffLimit":2147483647,"backoffLimitPerIndex":1})");
   world.settle();
   EXPECT_EQ(world.status()["failedIndexes"].as_string("none"), "");
   EXPECT_EQ(api::annotation_of(world.pod(1), kFailures), "0");
@@ -482,7 +502,8 @@ TEST(JobPlan, LimitsOfEachIndex) {
 }
 
 TEST(JobPlan, IndexesWaitOnTheirOwn) {
-  World world(R"({"completionMode":"Indexed","completions":2,"parallelism":2,"backoffLimit":2147483647,"backoffLimitPerIndex":5})");
+  World world(
+      R"({"completionMode":"Indexed","completions":2,"parallelism":2,"backoffLimit":2147483647,"backoffLimitPerIndex":5})");
   world.settle();
   world.fail(0);
   world.advance(4s);
@@ -498,7 +519,8 @@ TEST(JobPlan, IndexesWaitOnTheirOwn) {
 }
 
 TEST(JobPlan, TooManyFailedIndexesEndTheJob) {
-  World world(R"({"completionMode":"Indexed","completions":9,"parallelism":3,"backoffLimit":2147483647,"backoffLimitPerIndex":0,"maxFailedIndexes":1})");
+  World world(
+      R"({"completionMode":"Indexed","completions":9,"parallelism":3,"backoffLimit":2147483647,"backoffLimitPerIndex":0,"maxFailedIndexes":1})");
   world.settle();
   world.fail(0);
   EXPECT_EQ(world.active(), "1 2 3");
@@ -506,12 +528,15 @@ TEST(JobPlan, TooManyFailedIndexesEndTheJob) {
   EXPECT_EQ(world.conditions(), "FailureTarget/MaxFailedIndexesExceeded Failed/MaxFailedIndexesExceeded");
   EXPECT_EQ(world.status()["failedIndexes"].as_string(), "0,2");
   EXPECT_EQ(world.active(), "");
-  EXPECT_EQ(world.events, std::vector<std::string>{"MaxFailedIndexesExceeded: Job has exceeded the specified maximal number of failed indexes"});
+  EXPECT_EQ(world.events,
+            std::vector<std::string>{
+                "MaxFailedIndexesExceeded: Job has exceeded the specified maximal number of failed indexes"});
 }
 
 // --- Policies
 
-constexpr const char* kPolicy = R"({"completions":1,"backoffLimit":0,"podReplacementPolicy":"Failed","podFailurePolicy":{"rules":[
+constexpr const char* kPolicy =
+    R"({"completions":1,"backoffLimit":0,"podReplacementPolicy":"Failed","podFailurePolicy":{"rules":[
     {"action":"Ignore","onPodConditions":[{"type":"DisruptionTarget","status":"True"}]},
     {"action":"FailJob","onExitCodes":{"containerName":"c","operator":"In","values":[42]}},
     {"action":"FailJob","onPodConditions":[{"type":"Hopeless","status":"True"}]},
@@ -525,7 +550,8 @@ TEST(JobPolicies, FailedPods) {
   };
   const Row kRows[] = {
       {1, "", "BackoffLimitExceeded", "Job has reached the specified backoff limit"},
-      {42, "", "PodFailurePolicy", "Container c for pod d/NAME failed with exit code 42 matching FailJob rule at index 1"},
+      {42, "", "PodFailurePolicy",
+       "Container c for pod d/NAME failed with exit code 42 matching FailJob rule at index 1"},
       {1, "Hopeless", "PodFailurePolicy", "Pod d/NAME has condition Hopeless matching FailJob rule at index 2"},
       {42, "DisruptionTarget", "", ""},
       {7, "", "", ""},
@@ -536,8 +562,13 @@ TEST(JobPolicies, FailedPods) {
     const std::string name(api::name_of(world.pod()));
     if (*row.condition) {
       Value& pod = world.pod();
-      pod.mut("status").set("phase", "Failed").set("conditions", Value::array({Value::object({{"type", row.condition}, {"status", "True"}})}));
-      pod.mut("status").set("containerStatuses", Value::array({Value::object({{"name", "c"}, {"state", Value::object({{"terminated", Value::object({{"exitCode", row.code}})}})}})}));
+      pod.mut("status")
+          .set("phase", "Failed")
+          .set("conditions", Value::array({Value::object({{"type", row.condition}, {"status", "True"}})}));
+      pod.mut("status").set(
+          "containerStatuses",
+          Value::array({Value::object(
+              {{"name", "c"}, {"state", Value::object({{"terminated", Value::object({{"exitCode", row.code}})}})}})}));
       world.settle();
     } else {
       world.fail(-1, row.code);
@@ -565,7 +596,8 @@ TEST(JobPolicies, FailJobEndsTheOthersToo) {
 }
 
 TEST(JobPolicies, IndexesCanFailAtOnceOrForFree) {
-  World world(R"({"completionMode":"Indexed","completions":2,"parallelism":2,"backoffLimit":2147483647,"backoffLimitPerIndex":1,"podReplacementPolicy":"Failed",
+  World world(
+      R"({"completionMode":"Indexed","completions":2,"parallelism":2,"backoffLimit":2147483647,"backoffLimitPerIndex":1,"podReplacementPolicy":"Failed",
       "podFailurePolicy":{"rules":[{"action":"FailIndex","onExitCodes":{"operator":"In","values":[9]}},
                                    {"action":"Ignore","onExitCodes":{"operator":"In","values":[7]}}]}})");
   world.settle();
@@ -683,7 +715,8 @@ TEST(JobPlan, ManyPodsAtATime) {
 
 TEST(JobExpiry, WhenTheTimeIsOver) {
   const Time end = parse_time("2026-01-01T00:00:10Z").value();
-  Value job = from(R"({"metadata":{"name":"j","namespace":"d","uid":"u","resourceVersion":"7"},"spec":{"ttlSecondsAfterFinished":5},
+  Value job = from(
+      R"({"metadata":{"name":"j","namespace":"d","uid":"u","resourceVersion":"7"},"spec":{"ttlSecondsAfterFinished":5},
       "status":{"conditions":[{"type":"Complete","status":"True","lastTransitionTime":"2026-01-01T00:00:10Z"}]}})");
   EXPECT_EQ(plan_expiry(job, end + 2s).requeue_delay, Duration(3s));
   const Plan over = plan_expiry(job, end + 5s);
@@ -714,7 +747,9 @@ TEST(JobController, CreatesAndRests) {
   // A job that is gone leaves nothing that holds its pods.
   api.erase(kJobs, {"d", "j"});
   runtime.advance(10ms);
-  EXPECT_EQ(std::count_if(api.calls.begin() + static_cast<long>(calls), api.calls.end(), [](const std::string& call) { return call.starts_with("patch pods"); }), 3);
+  EXPECT_EQ(std::count_if(api.calls.begin() + static_cast<long>(calls), api.calls.end(),
+                          [](const std::string& call) { return call.starts_with("patch pods"); }),
+            3);
 }
 
 TEST(JobController, ReplacementsOfPodsThatAreGoneWaitToo) {

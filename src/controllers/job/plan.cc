@@ -37,7 +37,12 @@ std::string suffix_of(std::uint64_t seed) {
 class Planner {
  public:
   Planner(const View& view, Time now)
-      : view_(view), job_(view.job), spec_(job_["spec"]), now_(now), indexed_(is_indexed(job_)), status_(job_["status"]) {}
+      : view_(view),
+        job_(view.job),
+        spec_(job_["spec"]),
+        now_(now),
+        indexed_(is_indexed(job_)),
+        status_(job_["status"]) {}
 
   Plan run();
 
@@ -89,13 +94,14 @@ class Planner {
   const Time now_;
   const bool indexed_;
   Plan plan_;
-  Value status_;                  // as it will be written
-  std::vector<EventSpec> events_; // once it is
+  Value status_;                   // as it will be written
+  std::vector<EventSpec> events_;  // once it is
   std::vector<Value> pods_, active_;
   std::int64_t terminating_ = 0, succeeded_ = 0, failed_ = 0;
   std::set<std::string_view> uncounted_successes_, uncounted_failures_;  // uids that the status holds already
   Indexes completed_before_, completed_, failed_indexes_;
-  std::map<std::int64_t, Value> awaiting_;  // failed pods kept until their replacement, which inherits their count, is there
+  std::map<std::int64_t, Value>
+      awaiting_;  // failed pods kept until their replacement, which inherits their count, is there
   std::optional<Verdict> verdict_;
   bool managed_ = false;
   std::set<std::string, std::less<>> untracked_now_;  // uids of pods whose chain takes the finalizer away
@@ -107,7 +113,8 @@ class Planner {
 };
 
 Plan Planner::run() {
-  plan_.members = view_.pods.size() + static_cast<std::size_t>(std::max(count_in(spec_["completions"]), count_in(spec_["parallelism"], 1)));
+  plan_.members = view_.pods.size() +
+                  static_cast<std::size_t>(std::max(count_in(spec_["completions"]), count_in(spec_["parallelism"], 1)));
   if (settle_members()) return std::move(plan_);
   sort_pods();
   count();
@@ -116,7 +123,8 @@ Plan Planner::run() {
   if (indexed_) count_indexes();
   if (!verdict_ && indexed_) verdict_ = failure_of_indexes();
   if (!verdict_ && indexed_) verdict_ = success_by_policy();
-  if (!verdict_ && has_completed()) verdict_ = Verdict{"SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"};
+  if (!verdict_ && has_completed())
+    verdict_ = Verdict{"SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"};
   if (verdict_) {
     end_active_pods();
   } else if (!api::is_terminating(job_)) {
@@ -139,24 +147,28 @@ bool Planner::settle_members() {
     if (selector.ok() && selector->matches(api::labels_of(pod))) {
       pods_.push_back(pod);
     } else if (selector.ok() && !leaving && !api::is_terminating(pod)) {
-      Value change = Value::object({{"ownerReferences", Value::array({Value::object({{"$patch", "delete"}, {"uid", api::uid_of(job_)}})})},
-                                    {"$deleteFromPrimitiveList/finalizers", Value::array({kTracking})}});
+      Value change = Value::object(
+          {{"ownerReferences", Value::array({Value::object({{"$patch", "delete"}, {"uid", api::uid_of(job_)}})})},
+           {"$deleteFromPrimitiveList/finalizers", Value::array({kTracking})}});
       plan_.add(patch(kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}})));
     }
   }
   if (!selector.ok() || selector->matches_everything() || leaving) return !plan_.chains.empty();
   for (const Value& pod : view_.orphans) {
     if (api::is_terminating(pod) || !selector->matches(api::labels_of(pod))) continue;
-    Value change = Value::object({{"ownerReferences", Value::array({api::controller_reference(job_, "batch/v1", "Job")})},
-                                  {"finalizers", Value::array({kTracking})}});
-    plan_.add_chain({confirm(kJobs, job_), patch(kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}}), true)});
+    Value change =
+        Value::object({{"ownerReferences", Value::array({api::controller_reference(job_, "batch/v1", "Job")})},
+                       {"finalizers", Value::array({kTracking})}});
+    plan_.add_chain({confirm(kJobs, job_),
+                     patch(kPods, pod, api::PatchType::kStrategic, Value::object({{"metadata", change}}), true)});
   }
   return !plan_.chains.empty();
 }
 
 void Planner::sort_pods() {
   if (indexed_) {
-    std::stable_sort(pods_.begin(), pods_.end(), [](const Value& a, const Value& b) { return index_of(a) < index_of(b); });
+    std::stable_sort(pods_.begin(), pods_.end(),
+                     [](const Value& a, const Value& b) { return index_of(a) < index_of(b); });
   }
   for (const Value& pod : pods_) {
     if (is_active(pod)) {
@@ -177,12 +189,14 @@ void Planner::count() {
   const Value& old = job_["status"];
   for (const Value& uid : old["uncountedTerminatedPods"]["succeeded"]) uncounted_successes_.insert(uid.as_string());
   for (const Value& uid : old["uncountedTerminatedPods"]["failed"]) uncounted_failures_.insert(uid.as_string());
-  succeeded_ = old["succeeded"].as_int() + static_cast<std::int64_t>(old["uncountedTerminatedPods"]["succeeded"].size());
+  succeeded_ =
+      old["succeeded"].as_int() + static_cast<std::int64_t>(old["uncountedTerminatedPods"]["succeeded"].size());
   failed_ = old["failed"].as_int() + static_cast<std::int64_t>(old["uncountedTerminatedPods"]["failed"].size());
   for (const Value& pod : pods_) {
     if (pod["status"]["phase"].as_string() == "Succeeded") {
       if (is_news(pod, "succeeded")) ++succeeded_;
-    } else if (has_failed(pod, job_) && is_news(pod, "failed") && match_failure(spec_["podFailurePolicy"], pod).counts) {
+    } else if (has_failed(pod, job_) && is_news(pod, "failed") &&
+               match_failure(spec_["podFailurePolicy"], pod).counts) {
       ++failed_;
     }
   }
@@ -200,7 +214,8 @@ void Planner::count_indexes() {
     if (pod["status"]["phase"].as_string() == "Succeeded") succeeded.push_back(index_of(pod));
     if (!per_index() || !has_failed(pod, job_)) continue;
     const FailureMatch match = match_failure(spec_["podFailurePolicy"], pod);
-    if (match.ends_index || (match.counts && failures_of(pod) >= spec_["backoffLimitPerIndex"].as_int())) failed.push_back(index_of(pod));
+    if (match.ends_index || (match.counts && failures_of(pod) >= spec_["backoffLimitPerIndex"].as_int()))
+      failed.push_back(index_of(pod));
   }
   completed_ = completed_before_.with(std::move(succeeded));
   failed_indexes_ = failed_indexes_.with(std::move(failed));
@@ -219,7 +234,8 @@ void Planner::count_indexes() {
 std::optional<Verdict> Planner::known_verdict() const {
   for (const char* type : {"SuccessCriteriaMet", "FailureTarget"}) {
     const Value& condition = api::condition_of(job_, type);
-    if (condition["status"].as_string() == "True") return Verdict{type, condition["reason"].str(), condition["message"].str()};
+    if (condition["status"].as_string() == "True")
+      return Verdict{type, condition["reason"].str(), condition["message"].str()};
   }
   return std::nullopt;
 }
@@ -260,7 +276,8 @@ std::optional<Verdict> Planner::failure_of_indexes() const {
   if (!per_index()) return std::nullopt;
   const Value& most = spec_["maxFailedIndexes"];
   if (most.is_int() && failed_indexes_.size() > most.as_int()) {
-    return Verdict{"FailureTarget", "MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes"};
+    return Verdict{"FailureTarget", "MaxFailedIndexesExceeded",
+                   "Job has exceeded the specified maximal number of failed indexes"};
   }
   if (!failed_indexes_.empty() && failed_indexes_.size() + completed_.size() >= completions()) {
     return Verdict{"FailureTarget", "FailedIndexes", "Job has failed indexes"};
@@ -281,7 +298,8 @@ std::optional<Verdict> Planner::success_by_policy() const {
       reached = wanted.common(completed_);
       all = wanted.size();
     }
-    if (reached >= all || (count.is_int() && reached >= count.as_int())) return Verdict{"SuccessCriteriaMet", "SuccessPolicy", message};
+    if (reached >= all || (count.is_int() && reached >= count.as_int()))
+      return Verdict{"SuccessCriteriaMet", "SuccessPolicy", message};
   }
   return std::nullopt;
 }
@@ -321,7 +339,8 @@ void Planner::delete_pods(const std::vector<Value>& pods) {
 }
 
 void Planner::manage() {
-  const std::int64_t active = static_cast<std::int64_t>(active_.size()), parallelism = count_in(spec_["parallelism"], 1);
+  const std::int64_t active = static_cast<std::int64_t>(active_.size()),
+                     parallelism = count_in(spec_["parallelism"], 1);
   if (suspended()) return delete_pods(active_);
   std::int64_t wanted = 0;
   if (spec_["completions"].is_null()) {
@@ -348,7 +367,8 @@ std::vector<Value> Planner::surplus(std::int64_t at_least) {
     }
     left.assign(unique.rbegin(), unique.rend());
   }
-  for (std::size_t i = 0; i < left.size() && static_cast<std::int64_t>(rest.size()) < at_least; ++i) rest.push_back(left[i]);
+  for (std::size_t i = 0; i < left.size() && static_cast<std::int64_t>(rest.size()) < at_least; ++i)
+    rest.push_back(left[i]);
   return rest;
 }
 
@@ -382,7 +402,8 @@ std::vector<std::int64_t> Planner::indexes_to_create(std::int64_t count) {
     const bool ending = api::is_terminating(pod) && !api::is_pod_terminal(pod);
     if (index_of(pod) >= 0 && (is_active(pod) || (ending && replaces_only_failed(job_)))) busy.push_back(index_of(pod));
   }
-  const std::vector<std::int64_t> pending = completed_.with(failed_indexes_).with(std::move(busy)).missing(count, completions());
+  const std::vector<std::int64_t> pending =
+      completed_.with(failed_indexes_).with(std::move(busy)).missing(count, completions());
   if (!per_index()) return pending;
   std::vector<std::int64_t> now;
   std::optional<Duration> shortest;
@@ -434,11 +455,14 @@ void Planner::add_pod(const std::string& prefix, Value pod) {
 
 void add_index_variable(Value& spec) {
   const Value field = Value::object({{"fieldPath", "metadata.labels['" + std::string(kIndex) + "']"}});
-  const Value variable = Value::object({{"name", "JOB_COMPLETION_INDEX"}, {"valueFrom", Value::object({{"fieldRef", field}})}});
+  const Value variable =
+      Value::object({{"name", "JOB_COMPLETION_INDEX"}, {"valueFrom", Value::object({{"fieldRef", field}})}});
   for (const char* list : {"initContainers", "containers"}) {
     for (std::size_t i = 0; i < spec[list].size(); ++i) {
       const Value& present = spec[list][i]["env"];
-      const bool named = std::any_of(present.begin(), present.end(), [](const Value& one) { return one["name"].as_string() == "JOB_COMPLETION_INDEX"; });
+      const bool named = std::any_of(present.begin(), present.end(), [](const Value& one) {
+        return one["name"].as_string() == "JOB_COMPLETION_INDEX";
+      });
       if (!named) spec.mut(list).mut(i).mut("env").push(variable);
     }
   }
@@ -447,12 +471,15 @@ void add_index_variable(Value& spec) {
 // From the template; `index`: -1 for none.
 Value Planner::pod_of(std::int64_t index) const {
   const Value& from = spec_["template"];
-  Value metadata = Value::object({{"namespace", api::namespace_of(job_)}, {"ownerReferences", Value::array({api::controller_reference(job_, "batch/v1", "Job")})}});
+  Value metadata =
+      Value::object({{"namespace", api::namespace_of(job_)},
+                     {"ownerReferences", Value::array({api::controller_reference(job_, "batch/v1", "Job")})}});
   for (const char* field : {"labels", "annotations", "finalizers"}) {
     if (!from["metadata"][field].empty()) metadata.set(field, from["metadata"][field]);
   }
   const Value& finalizers = metadata["finalizers"];
-  const bool tracked = std::any_of(finalizers.begin(), finalizers.end(), [](const Value& one) { return one.as_string() == kTracking; });
+  const bool tracked =
+      std::any_of(finalizers.begin(), finalizers.end(), [](const Value& one) { return one.as_string() == kTracking; });
   if (!tracked) metadata.mut("finalizers").push(kTracking);
   Value spec = from["spec"];
   if (index >= 0) {
@@ -508,7 +535,9 @@ bool Planner::may_untrack(const Value& pod) const {
   return !per_index() || kept == awaiting_.end() || api::uid_of(kept->second) != api::uid_of(pod);
 }
 
-void Planner::note(const char* list, const Value& pod) { status_.mut("uncountedTerminatedPods").mut(list).push(api::uid_of(pod)); }
+void Planner::note(const char* list, const Value& pod) {
+  status_.mut("uncountedTerminatedPods").mut(list).push(api::uid_of(pod));
+}
 
 // Writes ended pods down; those that are written down lose their finalizer.
 void Planner::track() {
@@ -548,15 +577,22 @@ void Planner::track() {
   if (per_index()) status_.set("failedIndexes", failed_indexes_.text());
 }
 
-bool Planner::set_condition(std::string_view type, std::string_view status, std::string_view reason, std::string_view message) {
+bool Planner::set_condition(std::string_view type, std::string_view status, std::string_view reason,
+                            std::string_view message) {
   const std::string at = format_time(now_);
-  const Value fresh = Value::object({{"type", type}, {"status", status}, {"reason", reason}, {"message", message},
-                                     {"lastProbeTime", at}, {"lastTransitionTime", at}});
+  const Value fresh = Value::object({{"type", type},
+                                     {"status", status},
+                                     {"reason", reason},
+                                     {"message", message},
+                                     {"lastProbeTime", at},
+                                     {"lastTransitionTime", at}});
   Value& conditions = status_.mut("conditions");
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     const Value& old = conditions[i];
     if (old["type"].as_string() != type) continue;
-    if (old["status"].as_string() == status && old["reason"].as_string() == reason && old["message"].as_string() == message) return false;
+    if (old["status"].as_string() == status && old["reason"].as_string() == reason &&
+        old["message"].as_string() == message)
+      return false;
     conditions.mut(i) = fresh;
     return true;
   }
@@ -584,7 +620,9 @@ void Planner::report_verdict() {
     return;
   }
   const Value& uncounted = status_["uncountedTerminatedPods"];
-  if (untracking_ > 0 || terminating_ > 0 || !active_.empty() || uncounted["succeeded"].size() + uncounted["failed"].size() > 0) return;
+  if (untracking_ > 0 || terminating_ > 0 || !active_.empty() ||
+      uncounted["succeeded"].size() + uncounted["failed"].size() > 0)
+    return;
   set_condition(verdict_->success() ? "Complete" : "Failed", "True", verdict_->reason, verdict_->message);
   if (status_["startTime"].is_null()) status_.set("startTime", format_time(now_));
   if (!verdict_->success()) {
@@ -593,7 +631,8 @@ void Planner::report_verdict() {
   }
   status_.set("completionTime", format_time(now_));
   if (spec_["completions"].is_int() && status_["succeeded"].as_int() > completions()) {
-    events_.push_back({job_, std::string(kWarning), "TooManySucceededPods", "Too many succeeded pods running after completion count reached"});
+    events_.push_back({job_, std::string(kWarning), "TooManySucceededPods",
+                       "Too many succeeded pods running after completion count reached"});
   }
   events_.push_back({job_, std::string(kNormal), "Completed", "Job completed"});
 }
@@ -659,8 +698,11 @@ Plan plan_stray_pod(const Value& pod, const Value& owner) {
 
 Plan plan_expiry(const Value& job, Time now) {
   Plan plan;
-  if (job.is_null() || api::is_terminating(job) || !job["spec"]["ttlSecondsAfterFinished"].is_int() || !is_finished(job)) return plan;
-  const Value& condition = api::condition_is_true(job, "Complete") ? api::condition_of(job, "Complete") : api::condition_of(job, "Failed");
+  if (job.is_null() || api::is_terminating(job) || !job["spec"]["ttlSecondsAfterFinished"].is_int() ||
+      !is_finished(job))
+    return plan;
+  const Value& condition =
+      api::condition_is_true(job, "Complete") ? api::condition_of(job, "Complete") : api::condition_of(job, "Failed");
   const Result<Time> finished = parse_time(condition["lastTransitionTime"].as_string());
   if (!finished.ok()) return plan;
   const Duration left = *finished + seconds_in(job["spec"]["ttlSecondsAfterFinished"]) - now;

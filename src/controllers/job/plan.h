@@ -18,8 +18,8 @@ struct View {
 
 Plan plan_job(const View& view, Time now);
 
-// A pod that may carry the finalizer of a job that no longer counts it: `owner` is the job that controls it, as far as there is
-// one of that uid.
+// A pod that may carry the finalizer of a job that no longer counts it: `owner` is the job that controls it, as far as
+// there is one of that uid.
 Plan plan_stray_pod(const Value& pod, const Value& owner);
 
 // Deletes a finished job whose time is over.

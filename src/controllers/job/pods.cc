@@ -20,7 +20,8 @@ std::int64_t number_in(const Value& pod, std::string_view annotation) {
 bool code_matches(const Value& requirement, std::int64_t code) {
   const Value& values = requirement["values"];
   const bool listed = std::any_of(values.begin(), values.end(), [&](const Value& one) { return one.as_int() == code; });
-  return requirement["operator"].as_string() == "In" ? listed : requirement["operator"].as_string() == "NotIn" && !listed;
+  return requirement["operator"].as_string() == "In" ? listed
+                                                     : requirement["operator"].as_string() == "NotIn" && !listed;
 }
 
 // The first ended container that matches; null where none does.
@@ -55,7 +56,9 @@ std::optional<Time> time_of(const Value& text) {
 
 }  // namespace
 
-bool is_finished(const Value& job) { return api::condition_is_true(job, "Complete") || api::condition_is_true(job, "Failed"); }
+bool is_finished(const Value& job) {
+  return api::condition_is_true(job, "Complete") || api::condition_is_true(job, "Failed");
+}
 bool is_managed_elsewhere(const Value& job) {
   const Value& manager = job["spec"]["managedBy"];
   return manager.is_string() && manager.as_string() != "kubernetes.io/job-controller";
@@ -67,7 +70,8 @@ bool replaces_only_failed(const Value& job) {
 
 bool is_tracked(const Value& pod) {
   const Value& finalizers = pod["metadata"]["finalizers"];
-  return std::any_of(finalizers.begin(), finalizers.end(), [](const Value& one) { return one.as_string() == kTracking; });
+  return std::any_of(finalizers.begin(), finalizers.end(),
+                     [](const Value& one) { return one.as_string() == kTracking; });
 }
 bool is_active(const Value& pod) { return !api::is_pod_terminal(pod) && !api::is_terminating(pod); }
 
@@ -95,7 +99,8 @@ Time finished_at(const Value& pod) {
   }
   if (all && latest) return *latest;
   const Value& ready = api::condition_of(pod, "Ready");
-  if (const auto since = time_of(ready["lastTransitionTime"]); since && ready["status"].as_string() == "False") return *since;
+  if (const auto since = time_of(ready["lastTransitionTime"]); since && ready["status"].as_string() == "False")
+    return *since;
   if (const auto until = time_of(pod["metadata"]["deletionTimestamp"])) {
     return *until - seconds_in(pod["metadata"]["deletionGracePeriodSeconds"]);
   }
@@ -108,7 +113,8 @@ FailureMatch match_failure(const Value& policy, const Value& pod) {
   for (const Value& rule : policy["rules"]) {
     const std::string_view action = rule["action"].as_string();
     const bool by_code = rule["onExitCodes"].is_object();
-    const Value& found = by_code ? matching_container(rule["onExitCodes"], pod) : matching_condition(rule["onPodConditions"], pod);
+    const Value& found =
+        by_code ? matching_container(rule["onExitCodes"], pod) : matching_condition(rule["onPodConditions"], pod);
     const std::string rule_text = " matching " + std::string(action) + " rule at index " + std::to_string(index++);
     if (found.is_null()) continue;
     const std::string name = api::name_key(pod).to_string();

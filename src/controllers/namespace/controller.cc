@@ -12,7 +12,8 @@ using namespace api::resources;  // NOLINT
 
 class NamespaceController final : public Controller {
  public:
-  NamespaceController(InformerSet& informers, std::vector<DeletableKind> kinds) : namespaces_(informers.get(kNamespaces)), reader_(informers) {
+  NamespaceController(InformerSet& informers, std::vector<DeletableKind> kinds)
+      : namespaces_(informers.get(kNamespaces)), reader_(informers) {
     for (DeletableKind& kind : kinds) {
       if (!kind.namespaced) continue;
       const bool watched = kind.resource.resource != "events";

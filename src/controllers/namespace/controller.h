@@ -9,7 +9,8 @@
 
 namespace berth::controllers::namespaces {
 
-// Give all kinds that can be listed and deleted; cluster-wide ones are passed over. Events are not watched, but deleted.
+// Give all kinds that can be listed and deleted; cluster-wide ones are passed over. Events are not watched, but
+// deleted.
 std::unique_ptr<Controller> make_controller(InformerSet& informers, std::vector<DeletableKind> kinds);
 
 }  // namespace berth::controllers::namespaces

@@ -14,12 +14,15 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = Time(std::chrono::hours(24 * 365 * 56));
 
 Value leaving() {
-  return from(R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","uid":"ns","resourceVersion":"3","deletionTimestamp":"2026-01-01T00:00:00Z"},
+  return from(
+      R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a","uid":"ns","resourceVersion":"3","deletionTimestamp":"2026-01-01T00:00:00Z"},
       "spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}})");
 }
 
 Value thing(const char* kind, const char* name) {
-  return Value::object({{"apiVersion", "v1"}, {"kind", kind}, {"metadata", Value::object({{"name", name}, {"namespace", "a"}, {"uid", name}})}});
+  return Value::object({{"apiVersion", "v1"},
+                        {"kind", kind},
+                        {"metadata", Value::object({{"name", name}, {"namespace", "a"}, {"uid", name}})}});
 }
 
 const Value& condition(const Plan& plan, std::string_view type) {
@@ -66,8 +69,10 @@ TEST(NamespacePlanTest, ConditionsNameOnlyWhatStays) {
 TEST(NamespacePlanTest, PodsOfASetWithOrderedTeardownAreLeftToIt) {
   Value set = thing("StatefulSet", "web"), member = thing("Pod", "web-1");
   set.mut("metadata").set("finalizers", from(R"(["berth.dev/ordered-teardown"])"));
-  member.mut("metadata").set("ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "StatefulSet")}));
-  View view{leaving(), {{kPods, {thing("Pod", "p"), member}}, {kStatefulSets, {set, thing("StatefulSet", "db")}}}, false};
+  member.mut("metadata")
+      .set("ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "StatefulSet")}));
+  View view{
+      leaving(), {{kPods, {thing("Pod", "p"), member}}, {kStatefulSets, {set, thing("StatefulSet", "db")}}}, false};
   auto deleted = [&] {
     std::vector<std::string> out;
     for (const auto& chain : plan_namespace(view, kNow).chains) out.push_back(chain[0].name.name);
@@ -138,7 +143,9 @@ TEST(NamespaceTest, EmptiesEverythingOfItsOwn) {
   other.mut("metadata").set("namespace", "b");
   api.put(kConfigMaps, other);
   api.put(kConfigMaps, thing("ConfigMap", "c"));
-  Driver driver(informers, make_controller(informers, {{kPods, "Pod", true}, {kConfigMaps, "ConfigMap", true}, {kEvents, "Event", true},
+  Driver driver(informers, make_controller(informers, {{kPods, "Pod", true},
+                                                       {kConfigMaps, "ConfigMap", true},
+                                                       {kEvents, "Event", true},
                                                        {kNodes, "Node", false}}));
   runtime.advance(1s);
   EXPECT_EQ(api.count(kPods), 1u);
@@ -160,9 +167,13 @@ TEST(NamespaceTest, WhatIsHeldIsLookedAtNowAndThen) {
   InformerSet informers{runtime, api};
   api.put(kNamespaces, leaving());
   Value held = thing("Event", "e");
-  held.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z").set("finalizers", from(R"(["example.com/hold"])"));
+  held.mut("metadata")
+      .set("deletionTimestamp", "2026-01-01T00:00:00Z")
+      .set("finalizers", from(R"(["example.com/hold"])"));
   api.put(kEvents, held);
-  Driver driver(informers, make_controller(informers, {{kPods, "Pod", true}, {kConfigMaps, "ConfigMap", true}, {kEvents, "Event", true}}));
+  Driver driver(
+      informers,
+      make_controller(informers, {{kPods, "Pod", true}, {kConfigMaps, "ConfigMap", true}, {kEvents, "Event", true}}));
   runtime.advance(1s);
   const std::size_t calls = api.calls.size();
   runtime.advance(60s);

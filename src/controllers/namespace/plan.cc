@@ -14,7 +14,7 @@ using namespace api::resources;  // NOLINT
 
 constexpr std::string_view kFinalizer = "kubernetes";
 constexpr Duration kLookAgain = 100ms;  // after deletions that no informer tells of
-constexpr Duration kHeld = 8s;          // where all that is left has been deleted and is held by finalizers; upstream's time
+constexpr Duration kHeld = 8s;  // where all that is left has been deleted and is held by finalizers; upstream's time
 
 // `left`: what this plan does not make go at once.
 Value conditions_of(const Value& object, const std::vector<Contents>& left, Time now) {
@@ -24,24 +24,29 @@ Value conditions_of(const Value& object, const std::vector<Contents>& left, Time
   std::map<std::string, int> finalizers;
   for (const Contents& one : left) {
     if (one.items.empty()) continue;
-    remaining.push_back(one.resource.resource + "." + one.resource.group + " has " + std::to_string(one.items.size()) + " resource instances");
+    remaining.push_back(one.resource.resource + "." + one.resource.group + " has " + std::to_string(one.items.size()) +
+                        " resource instances");
     for (const Value& item : one.items) {
       for (const Value& finalizer : item["metadata"]["finalizers"]) ++finalizers[finalizer.str()];
     }
   }
   std::sort(remaining.begin(), remaining.end());
   std::vector<std::string> held;
-  for (const auto& [finalizer, count] : finalizers) held.push_back(finalizer + " in " + std::to_string(count) + " resource instances");
+  for (const auto& [finalizer, count] : finalizers)
+    held.push_back(finalizer + " in " + std::to_string(count) + " resource instances");
   auto set = [&](std::string_view type, bool status, std::string_view reason, const std::string& message) {
     api::set_condition(out, type, status ? "True" : "False", reason, message, now);
   };
   set("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered");
-  set("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed");
-  set("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization");
+  set("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
+      "All legacy kube types successfully parsed");
+  set("NamespaceDeletionContentFailure", false, "ContentDeleted",
+      "All content successfully deleted, may be waiting on finalization");
   if (remaining.empty()) {
     set("NamespaceContentRemaining", false, "ContentRemoved", "All content successfully removed");
   } else {
-    set("NamespaceContentRemaining", true, "SomeResourcesRemain", "Some resources are remaining: " + join(remaining, ", "));
+    set("NamespaceContentRemaining", true, "SomeResourcesRemain",
+        "Some resources are remaining: " + join(remaining, ", "));
   }
   if (held.empty()) {
     set("NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers", "All content-preserving finalizers finished");
@@ -79,7 +84,9 @@ bool needs_emptying(const Value& object) {
 namespace {
 
 // By others than this controller.
-bool is_held(const Value& object) { return !object["metadata"]["finalizers"].empty() || object["spec"]["finalizers"].size() > 1; }
+bool is_held(const Value& object) {
+  return !object["metadata"]["finalizers"].empty() || object["spec"]["finalizers"].size() > 1;
+}
 
 }  // namespace
 
@@ -93,8 +100,8 @@ Plan plan_namespace(const View& view, Time now) {
   if (!needs_emptying(object)) return plan;
   if (is_empty(view.contents)) {
     if (!view.live) return plan;
-    // Seen only where the namespace stays for somebody else's finalizer, or where what is there is not true any more. The
-    // namespace is released when that has been written.
+    // Seen only where the namespace stays for somebody else's finalizer, or where what is there is not true any more.
+    // The namespace is released when that has been written.
     if (is_held(object) || !object["status"]["conditions"].empty()) {
       if (Value conditions = conditions_of(object, {}, now); conditions != object["status"]["conditions"]) {
         Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
@@ -120,12 +127,14 @@ Plan plan_namespace(const View& view, Time now) {
   for (const Contents& one : view.contents) {
     left.push_back(Contents{one.resource, {}});
     for (const Value& item : one.items) {
-      const bool now_its_turn = !pods || (one.resource == kPods && !orderly.contains(api::controller_of(item)["uid"].str())) ||
+      const bool now_its_turn = !pods ||
+                                (one.resource == kPods && !orderly.contains(api::controller_of(item)["uid"].str())) ||
                                 (one.resource == kStatefulSets && orderly.contains(std::string(api::uid_of(item))));
       const bool removed = now_its_turn && !api::is_terminating(item);
       if (removed) plan.add(remove(one.resource, item, -1, "Background"));
       // Pods take their time, and what has finalizers waits for others.
-      if (!removed || one.resource == kPods || !item["metadata"]["finalizers"].empty()) left.back().items.push_back(item);
+      if (!removed || one.resource == kPods || !item["metadata"]["finalizers"].empty())
+        left.back().items.push_back(item);
     }
   }
   Value conditions = is_empty(left) ? object["status"]["conditions"] : conditions_of(object, left, now);
@@ -133,8 +142,8 @@ Plan plan_namespace(const View& view, Time now) {
     Value status = Value::object({{"phase", "Terminating"}, {"conditions", std::move(conditions)}});
     plan.then.push_back(patch_status(kNamespaces, object, Value::object({{"status", std::move(status)}})));
   }
-  // Informers tell of the kinds that are watched. Of the others, what was deleted just now is looked for soon, and what only
-  // waits now and then.
+  // Informers tell of the kinds that are watched. Of the others, what was deleted just now is looked for soon, and what
+  // only waits now and then.
   if (view.live) plan.requeue_after(plan.chains.empty() ? kHeld : kLookAgain);
   return plan;
 }

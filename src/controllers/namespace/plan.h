@@ -1,7 +1,7 @@
 #pragma once
 // What a namespace that is being deleted needs next: its contents deleted, pods before everything else (those of a set
-// with ordered teardown by deleting the set), its conditions, and, once the server itself says that nothing is left, its
-// finalizer taken. Pure.
+// with ordered teardown by deleting the set), its conditions, and, once the server itself says that nothing is left,
+// its finalizer taken. Pure.
 
 #include <vector>
 
@@ -15,9 +15,9 @@ struct Contents {
 };
 
 struct View {
-  Value object;                       // the Namespace, or null
-  std::vector<Contents> contents;     // of every namespaced kind
-  bool live = false;                  // `contents` was read past the caches
+  Value object;                    // the Namespace, or null
+  std::vector<Contents> contents;  // of every namespaced kind
+  bool live = false;               // `contents` was read past the caches
 };
 
 // The namespace is leaving and still ours to empty.

@@ -17,8 +17,11 @@ constexpr std::string_view kLeaseNamespace = "kube-node-lease";
 class HealthController final : public Controller {
  public:
   HealthController(InformerSet& informers, Config config)
-      : config_(config), runtime_(informers.runtime()), nodes_(informers.get(kNodes)),
-        leases_(informers.get(kLeases, api::ListOptions{std::string(kLeaseNamespace), "", ""})), pods_(informers.get(kPods)) {
+      : config_(config),
+        runtime_(informers.runtime()),
+        nodes_(informers.get(kNodes)),
+        leases_(informers.get(kLeases, api::ListOptions{std::string(kLeaseNamespace), "", ""})),
+        pods_(informers.get(kPods)) {
     pods_.add_index(index::kNode, index::by_node);
   }
   std::string name() const override { return "node-health"; }
@@ -33,8 +36,10 @@ class HealthController final : public Controller {
         return;
       }
       const Value& beat = api::condition_of(after, "Ready")["lastHeartbeatTime"];
-      if (before.is_null() || beat != api::condition_of(before, "Ready")["lastHeartbeatTime"]) hear(api::name_of(after));
-      if (before.is_null() || before["spec"] != after["spec"] || statuses(before) != statuses(after)) keys.emplace_back(api::name_of(after));
+      if (before.is_null() || beat != api::condition_of(before, "Ready")["lastHeartbeatTime"])
+        hear(api::name_of(after));
+      if (before.is_null() || before["spec"] != after["spec"] || statuses(before) != statuses(after))
+        keys.emplace_back(api::name_of(after));
     }));
     out.push_back(watch_mapped(leases_, [this](const Value& before, const Value& after, Keys& keys) {
       if (after.is_null() || api::namespace_of(after) != kLeaseNamespace) return;
@@ -104,7 +109,8 @@ class EvictionController final : public Controller {
     out.push_back(watch_mapped(nodes_, [this](const Value& before, const Value& after, Keys& keys) {
       note_taints(after.is_null() ? before : after, after["spec"]["taints"]);
       if (!has_no_execute(after)) return;
-      if (before.is_null() || before["spec"]["taints"] != after["spec"]["taints"]) keys.emplace_back(api::name_of(after));
+      if (before.is_null() || before["spec"]["taints"] != after["spec"]["taints"])
+        keys.emplace_back(api::name_of(after));
     }));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       const std::string_view node = after["spec"]["nodeName"].as_string();
@@ -154,7 +160,9 @@ class EvictionController final : public Controller {
 std::unique_ptr<Controller> make_health_controller(InformerSet& informers, Config config) {
   return std::make_unique<HealthController>(informers, config);
 }
-std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers) { return std::make_unique<EvictionController>(informers); }
+std::unique_ptr<Controller> make_eviction_controller(InformerSet& informers) {
+  return std::make_unique<EvictionController>(informers);
+}
 
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers, Config config) {
   std::vector<std::unique_ptr<Controller>> out;

@@ -15,7 +15,8 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 
 Value make_node(const char* ready = "True") {
-  Value node = from(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n1","uid":"n1","resourceVersion":"4"},"spec":{},"status":{}})");
+  Value node = from(
+      R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n1","uid":"n1","resourceVersion":"4"},"spec":{},"status":{}})");
   node.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready}})}));
   return node;
 }
@@ -29,7 +30,8 @@ Value make_pod(const char* name, const char* tolerations = "[]") {
 }
 
 Value make_lease(const char* renewed) {
-  Value lease = from(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"n1","namespace":"kube-node-lease"},"spec":{}})");
+  Value lease = from(
+      R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"n1","namespace":"kube-node-lease"},"spec":{}})");
   lease.mut("spec").set("renewTime", renewed);
   return lease;
 }
@@ -43,9 +45,10 @@ TEST(TaintsTest, FollowConditionsAndCordonAndLeaveOthersAlone) {
   for (const Value& taint : wanted_taints(node, kNow)) {
     out += taint["key"].str() + ":" + taint["effect"].str() + "@" + taint["timeAdded"].str() + " ";
   }
-  EXPECT_EQ(out,
-            "mine:NoSchedule@ node.kubernetes.io/unreachable:NoExecute@2026-01-01T00:00:00Z "
-            "node.kubernetes.io/unreachable:NoSchedule@2026-01-01T01:00:00Z node.kubernetes.io/unschedulable:NoSchedule@2026-01-01T01:00:00Z ");
+  EXPECT_EQ(
+      out,
+      "mine:NoSchedule@ node.kubernetes.io/unreachable:NoExecute@2026-01-01T00:00:00Z "
+      "node.kubernetes.io/unreachable:NoSchedule@2026-01-01T01:00:00Z node.kubernetes.io/unschedulable:NoSchedule@2026-01-01T01:00:00Z ");
 }
 
 TEST(TaintsTest, HowLongAPodMayStay) {
@@ -53,12 +56,21 @@ TEST(TaintsTest, HowLongAPodMayStay) {
   EXPECT_EQ(may_stay(make_pod("a"), taint), Duration::zero());
   EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"}])"), taint), std::nullopt);
   // The first that matches counts.
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":20}])"), taint),
-            Duration(300s));
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"},{"key":"k","operator":"Exists","tolerationSeconds":20}])"), taint), std::nullopt);
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taint), Duration::zero());
-  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":9223372036854775807}])"), taint),
-            Duration(std::chrono::seconds(INT32_MAX)));
+  EXPECT_EQ(
+      may_stay(
+          make_pod(
+              "a",
+              R"([{"key":"k","operator":"Exists","tolerationSeconds":300},{"key":"k","operator":"Exists","tolerationSeconds":20}])"),
+          taint),
+      Duration(300s));
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"operator":"Exists"},{"key":"k","operator":"Exists","tolerationSeconds":20}])"),
+                     taint),
+            std::nullopt);
+  EXPECT_EQ(may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":-1}])"), taint),
+            Duration::zero());
+  EXPECT_EQ(
+      may_stay(make_pod("a", R"([{"key":"k","operator":"Exists","tolerationSeconds":9223372036854775807}])"), taint),
+      Duration(std::chrono::seconds(INT32_MAX)));
 }
 
 TEST(HealthPlanTest, ANewNodeIsAnnounced) {
@@ -99,9 +111,13 @@ TEST(HealthPlanTest, SilenceMakesUnknownThenTaintsAndUnreadyPods) {
 TEST(EvictionPlanTest, PodsGoWhenTheirTimeIsUp) {
   EvictionView view;
   view.node = make_node("Unknown");
-  view.node.mut("spec").set("taints", from(R"([{"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"2026-01-01T00:59:00Z"}])"));
-  view.pods = {make_pod("now"), make_pod("later", R"([{"key":"node.kubernetes.io/unreachable","operator":"Exists","tolerationSeconds":300}])"),
-               make_pod("never", R"([{"operator":"Exists"}])")};
+  view.node.mut("spec").set(
+      "taints",
+      from(R"([{"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"2026-01-01T00:59:00Z"}])"));
+  view.pods = {
+      make_pod("now"),
+      make_pod("later", R"([{"key":"node.kubernetes.io/unreachable","operator":"Exists","tolerationSeconds":300}])"),
+      make_pod("never", R"([{"operator":"Exists"}])")};
   Plan plan = plan_eviction(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].object["status"]["conditions"][0]["reason"].as_string(), "DeletionByTaintManager");
@@ -135,7 +151,9 @@ TEST(EvictionPlanTest, EachTaintHasItsOwnTime) {
   view.node = make_node();
   view.node.mut("spec").set("taints", from(R"([{"key":"a","effect":"NoExecute","timeAdded":"2026-01-01T00:59:55Z"},
                                                {"key":"b","effect":"NoExecute","timeAdded":"2026-01-01T01:00:00Z"}])"));
-  view.pods = {make_pod("p", R"([{"key":"a","operator":"Exists","tolerationSeconds":60},{"key":"b","operator":"Exists","tolerationSeconds":20}])")};
+  view.pods = {make_pod(
+      "p",
+      R"([{"key":"a","operator":"Exists","tolerationSeconds":60},{"key":"b","operator":"Exists","tolerationSeconds":20}])")};
   EXPECT_EQ(plan_eviction(view, kNow).requeue_delay, Duration(20s));
 }
 

@@ -22,8 +22,9 @@ Value silent_conditions(const Value& node, Time now) {
     const Value& known = api::condition_of(node, type);
     if (known["status"].as_string() == "Unknown") continue;
     const bool never = known.is_null();
-    changed |= api::set_condition(conditions, type, "Unknown", never ? "NodeStatusNeverUpdated" : "NodeStatusUnknown",
-                                  never ? "Kubelet never posted node status." : "Kubelet stopped posting node status.", now);
+    changed |=
+        api::set_condition(conditions, type, "Unknown", never ? "NodeStatusNeverUpdated" : "NodeStatusUnknown",
+                           never ? "Kubelet never posted node status." : "Kubelet stopped posting node status.", now);
   }
   return changed ? conditions : Value();
 }
@@ -50,7 +51,8 @@ Plan plan_health(const HealthView& view, const Config& config, Time now) {
     plan.requeue_after(config.grace - view.silent);
   } else if (Value conditions = silent_conditions(node, now); !conditions.is_null()) {
     Action action = patch_status(kNodes, node, in_status(Value::object({{"conditions", conditions}})), true);
-    action.succeeded(node, kNormal, "NodeNotReady", "Node " + std::string(api::name_of(node)) + " status is now: NodeNotReady");
+    action.succeeded(node, kNormal, "NodeNotReady",
+                     "Node " + std::string(api::name_of(node)) + " status is now: NodeNotReady");
     plan.first.push_back(std::move(action));
     return plan;  // taints and pods follow from the conditions
   }

@@ -15,7 +15,11 @@ using namespace api::resources;  // NOLINT
 class LostController final : public Controller {
  public:
   LostController(InformerSet& informers, Config config)
-      : config_(config), runtime_(informers.runtime()), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)), reader_(informers) {
+      : config_(config),
+        runtime_(informers.runtime()),
+        nodes_(informers.get(kNodes)),
+        pods_(informers.get(kPods)),
+        reader_(informers) {
     pods_.add_index(index::kNode, index::by_node);
   }
   std::string name() const override { return "pod-garbage-collector"; }
@@ -28,7 +32,8 @@ class LostController final : public Controller {
       const bool out_now = is_out_of_service(after) && !is_out_of_service(before);
       if (!after.is_null() && !out_now) return;
       const Value& node = after.is_null() ? before : after;
-      for (const Value& pod : pods_.by_index(index::kNode, std::string(api::name_of(node)))) keys.push_back(key_of(pod));
+      for (const Value& pod : pods_.by_index(index::kNode, std::string(api::name_of(node))))
+        keys.push_back(key_of(pod));
     }));
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
       if (after.is_null()) return;
@@ -90,14 +95,17 @@ void by_end(const Value& pod, std::vector<std::string>& keys) {
 
 class EndedController final : public Controller {
  public:
-  EndedController(InformerSet& informers, Config config) : config_(config), pods_(informers.get(kPods)) { pods_.add_index(kEnded, by_end); }
+  EndedController(InformerSet& informers, Config config) : config_(config), pods_(informers.get(kPods)) {
+    pods_.add_index(kEnded, by_end);
+  }
   std::string name() const override { return "ended-pods"; }
   std::string component() const override { return "pod-garbage-collector"; }
 
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
-      const bool ended = !after.is_null() && api::is_pod_terminal(after) && (before.is_null() || !api::is_pod_terminal(before));
+      const bool ended =
+          !after.is_null() && api::is_pod_terminal(after) && (before.is_null() || !api::is_pod_terminal(before));
       if (ended && pods_.count_by_index(kEnded, kEnded) > config_.ended_kept) keys.push_back(kEnded);
     }));
     return out;

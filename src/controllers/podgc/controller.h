@@ -1,6 +1,6 @@
 #pragma once
-// Garbage collection of pods: those whose node is gone or out of service, those deleted before they had one, and the oldest
-// of those that have ended. plan.h decides.
+// Garbage collection of pods: those whose node is gone or out of service, those deleted before they had one, and the
+// oldest of those that have ended. plan.h decides.
 
 #include <memory>
 #include <vector>

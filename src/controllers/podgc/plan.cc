@@ -14,7 +14,8 @@ using namespace api::resources;  // NOLINT
 Plan forget(const Value& pod, Time now, bool tell) {
   std::vector<Action> chain;
   if (!api::is_pod_terminal(pod)) {
-    chain.push_back(tell ? pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now, "Failed")
+    chain.push_back(tell ? pod_condition(pod, "DisruptionTarget", "True", "DeletionByPodGC",
+                                         "PodGC: node no longer exists", now, "Failed")
                          : pod_condition(pod, "", "", "", "", now, "Failed"));
   }
   chain.push_back(remove(kPods, pod, 0));
@@ -26,13 +27,16 @@ Plan forget(const Value& pod, Time now, bool tell) {
 }  // namespace
 
 bool needs_live_node(const LostView& view, const Config& config) {
-  return !view.pod["spec"]["nodeName"].as_string().empty() && view.node.is_null() && view.node_missing >= config.quarantine;
+  return !view.pod["spec"]["nodeName"].as_string().empty() && view.node.is_null() &&
+         view.node_missing >= config.quarantine;
 }
 
 bool is_out_of_service(const Value& node) {
   if (node.is_null() || api::condition_is_true(node, "Ready")) return false;
   const Value& taints = node["spec"]["taints"];
-  return std::any_of(taints.begin(), taints.end(), [](const Value& taint) { return taint["key"].as_string() == "node.kubernetes.io/out-of-service"; });
+  return std::any_of(taints.begin(), taints.end(), [](const Value& taint) {
+    return taint["key"].as_string() == "node.kubernetes.io/out-of-service";
+  });
 }
 
 Plan plan_lost(const LostView& view, const Config& config, Time now) {
@@ -53,8 +57,10 @@ Plan plan_ended(std::vector<Value> ended, const Config& config) {
   Plan plan;
   if (config.ended_kept == 0 || ended.size() <= config.ended_kept) return plan;
   auto rank = [](const Value& pod) {
-    const bool evicted = pod["status"]["phase"].as_string() == "Failed" && pod["status"]["reason"].as_string() == "Evicted";
-    return std::tuple(!evicted, pod["metadata"]["creationTimestamp"].as_string(), api::namespace_of(pod), api::name_of(pod));
+    const bool evicted =
+        pod["status"]["phase"].as_string() == "Failed" && pod["status"]["reason"].as_string() == "Evicted";
+    return std::tuple(!evicted, pod["metadata"]["creationTimestamp"].as_string(), api::namespace_of(pod),
+                      api::name_of(pod));
   };
   std::sort(ended.begin(), ended.end(), [&](const Value& a, const Value& b) { return rank(a) < rank(b); });
   ended.resize(ended.size() - config.ended_kept);

@@ -14,7 +14,7 @@
 namespace berth::controllers::podgc {
 
 struct Config {
-  Duration quarantine = 40s;      // a node must be missing, before its pods are taken for lost
+  Duration quarantine = 40s;       // a node must be missing, before its pods are taken for lost
   std::size_t ended_kept = 12500;  // pods that have ended
 };
 

@@ -14,7 +14,8 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 
 Value make_pod(const std::string& name, const char* phase = "Running") {
-  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","generation":3},"spec":{"nodeName":"n1"}})");
+  Value pod = from(
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","generation":3},"spec":{"nodeName":"n1"}})");
   pod.mut("metadata").set("name", name).set("uid", "uid-" + name);
   pod.mut("status").set("phase", phase);
   return pod;
@@ -25,8 +26,11 @@ Value leaving(Value pod) {
 }
 Value make_node(bool ready, bool out_of_service) {
   Value node = from(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n1","uid":"n1"},"spec":{}})");
-  node.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "Unknown"}})}));
-  if (out_of_service) node.mut("spec").set("taints", from(R"([{"key":"node.kubernetes.io/out-of-service","value":"x","effect":"NoExecute"}])"));
+  node.mut("status").set("conditions",
+                         Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "Unknown"}})}));
+  if (out_of_service)
+    node.mut("spec").set("taints",
+                         from(R"([{"key":"node.kubernetes.io/out-of-service","value":"x","effect":"NoExecute"}])"));
   return node;
 }
 
@@ -46,7 +50,8 @@ TEST(PodGcPlan, OnlyPodsOfNodesThatAreReallyGone) {
   view.live = LostView::Live::kGone;
   Plan plan = plan_lost(view, {}, kNow);
   ASSERT_EQ(plan.chains[0].size(), 2u);
-  EXPECT_EQ(plan.chains[0][0].object["status"], from(R"({"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","lastProbeTime":null,
+  EXPECT_EQ(plan.chains[0][0].object["status"],
+            from(R"({"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","lastProbeTime":null,
       "lastTransitionTime":"2026-01-01T01:00:00Z","reason":"DeletionByPodGC","message":"PodGC: node no longer exists","observedGeneration":3}]})"));
   EXPECT_EQ(plan.chains[0][1].options.grace_seconds, 0);
   EXPECT_EQ(plan.chains[0][1].options.uid, "uid-a");
@@ -70,7 +75,10 @@ TEST(PodGcPlan, NodesOutOfService) {
   struct Case {
     bool ready, tainted, leaving, goes;
   };
-  for (const Case& c : {Case{false, true, true, true}, {true, true, true, false}, {false, false, true, false}, {false, true, false, false}}) {
+  for (const Case& c : {Case{false, true, true, true},
+                        {true, true, true, false},
+                        {false, false, true, false},
+                        {false, true, false, false}}) {
     LostView view;
     view.pod = c.leaving ? leaving(make_pod("a")) : make_pod("a");
     view.node = make_node(c.ready, c.tainted);
@@ -87,7 +95,8 @@ TEST(PodGcPlan, TheOldestThatHaveEndedGoFirst) {
   };
   Value evicted = at(make_pod("evicted", "Failed"), "2026-01-01T00:09:00Z");
   evicted.mut("status").set("reason", "Evicted");
-  const std::vector<Value> ended = {at(make_pod("young", "Succeeded"), "2026-01-01T00:05:00Z"), at(make_pod("old", "Failed"), "2026-01-01T00:01:00Z"),
+  const std::vector<Value> ended = {at(make_pod("young", "Succeeded"), "2026-01-01T00:05:00Z"),
+                                    at(make_pod("old", "Failed"), "2026-01-01T00:01:00Z"),
                                     at(make_pod("middle", "Succeeded"), "2026-01-01T00:03:00Z"), evicted};
   const Plan plan = plan_ended(ended, config);
   ASSERT_EQ(plan.chains.size(), 2u);
@@ -105,7 +114,8 @@ struct PodGcTest : ::testing::Test {
   InformerSet informers{runtime, api};
   std::vector<std::unique_ptr<Driver>> drivers;
   void start(Config config = {}) {
-    for (auto& one : make_controllers(informers, config)) drivers.push_back(std::make_unique<Driver>(informers, std::move(one)));
+    for (auto& one : make_controllers(informers, config))
+      drivers.push_back(std::make_unique<Driver>(informers, std::move(one)));
   }
 };
 

@@ -10,7 +10,8 @@ namespace counting = api::quota;
 
 class QuotaController final : public Controller {
  public:
-  QuotaController(InformerSet& informers, const std::vector<api::Resource>& kinds) : quotas_(informers.get(api::resources::kResourceQuotas)) {
+  QuotaController(InformerSet& informers, const std::vector<api::Resource>& kinds)
+      : quotas_(informers.get(api::resources::kResourceQuotas)) {
     for (const api::Resource& kind : kinds) kinds_.push_back(Known{kind, &informers.get(kind)});
   }
   std::string name() const override { return "resourcequota"; }
@@ -20,9 +21,11 @@ class QuotaController final : public Controller {
     std::vector<Watching> out;
     out.push_back(watch_self(quotas_));
     for (const Known& kind : kinds_) {
-      out.push_back(watch_mapped(*kind.informer, [this, resource = kind.resource](const Value& before, const Value& after, Keys& keys) {
-        if (changes_usage(resource, before, after)) add_quotas_of(resource, api::namespace_of(after.is_null() ? before : after), keys);
-      }));
+      out.push_back(watch_mapped(*kind.informer,
+                                 [this, resource = kind.resource](const Value& before, const Value& after, Keys& keys) {
+                                   if (changes_usage(resource, before, after))
+                                     add_quotas_of(resource, api::namespace_of(after.is_null() ? before : after), keys);
+                                 }));
     }
     return out;
   }
@@ -54,10 +57,11 @@ class QuotaController final : public Controller {
   static bool changes_usage(const api::Resource& resource, const Value& before, const Value& after) {
     if (before.is_null() || after.is_null()) return true;
     if (resource == api::resources::kPods) {
-      return before["status"]["phase"] != after["status"]["phase"] || api::is_terminating(before) != api::is_terminating(after) ||
-             before["spec"] != after["spec"];
+      return before["status"]["phase"] != after["status"]["phase"] ||
+             api::is_terminating(before) != api::is_terminating(after) || before["spec"] != after["spec"];
     }
-    return counting::charges_updates(resource) && (before["spec"] != after["spec"] || before["status"] != after["status"]);
+    return counting::charges_updates(resource) &&
+           (before["spec"] != after["spec"] || before["status"] != after["status"]);
   }
 
   void add_quotas_of(const api::Resource& resource, std::string_view ns, Keys& keys) const {

@@ -26,11 +26,13 @@ Plan plan_quota(const View& view, Time now) {
     }
   }
   const Value& status = view.quota["status"];
-  const bool same = status["hard"].is_object() && status["used"].is_object() && api::resource_list(status["hard"]) == api::resource_list(hard) &&
+  const bool same = status["hard"].is_object() && status["used"].is_object() &&
+                    api::resource_list(status["hard"]) == api::resource_list(hard) &&
                     api::resource_list(status["used"]) == used;
   if (same || (hard.empty() && status["hard"].empty() && status["used"].empty())) return plan;
   Value after = view.quota;
-  after.set("status", Value::object({{"hard", hard.is_null() ? Value::object() : hard}, {"used", api::to_value(used)}}));
+  after.set("status",
+            Value::object({{"hard", hard.is_null() ? Value::object() : hard}, {"used", api::to_value(used)}}));
   plan.add(update_status(api::resources::kResourceQuotas, std::move(after)));
   return plan;
 }

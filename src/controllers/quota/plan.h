@@ -2,7 +2,8 @@
 // A ResourceQuota's status, counted anew from what is in its namespace. Pure.
 //
 // Admission adds to status.used in the turn in which it admits an object, behind the object itself. So whoever sees a
-// quota's version sees every object charged to it, and a status written against exactly that version takes back no charge.
+// quota's version sees every object charged to it, and a status written against exactly that version takes back no
+// charge.
 
 #include <vector>
 

@@ -15,8 +15,9 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 
 Value quota(std::string_view hard, std::string_view more = "") {
-  return from(R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q","namespace":"a","uid":"q","resourceVersion":"7"},"spec":{"hard":)" +
-              std::string(hard) + std::string(more) + "}}");
+  return from(
+      R"({"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q","namespace":"a","uid":"q","resourceVersion":"7"},"spec":{"hard":)" +
+      std::string(hard) + std::string(more) + "}}");
 }
 Value pod(const char* name, const char* phase = "Running", const char* requests = R"({"cpu":"100m"})") {
   Value out = from(R"({"metadata":{"namespace":"a"},"spec":{"containers":[{"name":"c"}]}})");
@@ -37,8 +38,9 @@ std::string status(const View& view) {
 TEST(QuotaPlan, CountsWhatIsThere) {
   View view{quota(R"({"pods":"5","requests.cpu":"1","secrets":"2","count/jobs.example":"1"})"),
             {{kPods, {pod("a"), pod("b"), pod("c", "Succeeded")}}, {kSecrets, {}}}};
-  EXPECT_EQ(status(view),
-            R"({"hard":{"count/jobs.example":"1","pods":"5","requests.cpu":"1","secrets":"2"},"used":{"pods":"2","requests.cpu":"200m","secrets":"0"}})");
+  EXPECT_EQ(
+      status(view),
+      R"({"hard":{"count/jobs.example":"1","pods":"5","requests.cpu":"1","secrets":"2"},"used":{"pods":"2","requests.cpu":"200m","secrets":"0"}})");
   view.quota.set("status", from(status(view)));
   EXPECT_TRUE(plan_quota(view, kNow).empty());
   view.quota.mut("spec").mut("hard").set("pods", "6");

@@ -21,7 +21,11 @@ bool matters(const Value& before, const Value& after) {
 class ReplicaSetController final : public Controller {
  public:
   ReplicaSetController(InformerSet& informers, Form form)
-      : form_(form), family_(family_of(form)), runtime_(informers.runtime()), sets_(informers.get(family_.owner_resource)), pods_(informers.get(kPods)) {
+      : form_(form),
+        family_(family_of(form)),
+        runtime_(informers.runtime()),
+        sets_(informers.get(family_.owner_resource)),
+        pods_(informers.get(kPods)) {
     pods_.add_index(index::kOwner, index::by_owner);
     pods_.add_index(index::kOrphans, index::by_orphan_namespace);
     sets_.add_index(index::kOwner, index::by_owner);
@@ -34,21 +38,23 @@ class ReplicaSetController final : public Controller {
     out.push_back(watch_mapped(sets_, [this](const Value& before, const Value& after, Keys& keys) {
       const Value& set = after.is_null() ? before : after;
       // With another template, or gone, what befell the pods says nothing of the next ones.
-      if (after.is_null() || before["spec"]["template"] != after["spec"]["template"]) losses_.forget(std::string(api::uid_of(set)));
+      if (after.is_null() || before["spec"]["template"] != after["spec"]["template"])
+        losses_.forget(std::string(api::uid_of(set)));
       keys.push_back(key_of(set));
     }));
     Watching owners = watch_owner(pods_, family_.owner_resource.group, family_.kind);
-    out.push_back(watch_mapped(pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
-      note_loss(before, after);
-      if (!matters(before, after)) return;
-      by_owner(before, after, keys);
-      if (after.is_null() || !api::controller_of(after).is_null()) return;
-      // An orphan: whoever would adopt it.
-      for (const Value& set : sets_.list(api::namespace_of(after))) {
-        const auto selector = selector_of(form_, set);
-        if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(set));
-      }
-    }));
+    out.push_back(watch_mapped(
+        pods_, [this, by_owner = std::move(owners.mapping)](const Value& before, const Value& after, Keys& keys) {
+          note_loss(before, after);
+          if (!matters(before, after)) return;
+          by_owner(before, after, keys);
+          if (after.is_null() || !api::controller_of(after).is_null()) return;
+          // An orphan: whoever would adopt it.
+          for (const Value& set : sets_.list(api::namespace_of(after))) {
+            const auto selector = selector_of(form_, set);
+            if (selector.ok() && selector->matches(api::labels_of(after))) keys.push_back(key_of(set));
+          }
+        }));
     return out;
   }
 
@@ -97,6 +103,8 @@ class ReplicaSetController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_controller(InformerSet& informers, Form form) { return std::make_unique<ReplicaSetController>(informers, form); }
+std::unique_ptr<Controller> make_controller(InformerSet& informers, Form form) {
+  return std::make_unique<ReplicaSetController>(informers, form);
+}
 
 }  // namespace berth::controllers::replicaset

@@ -77,8 +77,9 @@ void Planner::manage() {
 void Planner::hold_back() {
   plan_.requeue_after(view_.held_until - now_);
   if (!view_.tell_hold) return;
-  plan_.event(set_, kWarning, "BackOff", "Pods end or are taken away soon after they are made, " + std::to_string(view_.losses) +
-                                             " times of late: the next are made at " + format_time(view_.held_until + 999ms));
+  plan_.event(set_, kWarning, "BackOff",
+              "Pods end or are taken away soon after they are made, " + std::to_string(view_.losses) +
+                  " times of late: the next are made at " + format_time(view_.held_until + 999ms));
 }
 
 void Planner::create_pods(int count) {
@@ -94,7 +95,8 @@ void Planner::create_pods(int count) {
   for (int i = 0, draw = 0; i < count; ++draw) {
     const std::string name = drawn_name(api::name_of(set_), state, draw);
     if (!taken.insert(name).second) continue;
-    Action action = create(kPods, pod_of_template(set_, family_.api_version, family_.kind, set_["spec"]["template"], name));
+    Action action =
+        create(kPods, pod_of_template(set_, family_.api_version, family_.kind, set_["spec"]["template"], name));
     action.succeeded(set_, kNormal, "SuccessfulCreate", "Created pod: " + name);
     action.failed(set_, kWarning, "FailedCreate", "Error creating: ");
     plan_.add(std::move(action));
@@ -139,11 +141,14 @@ void Planner::report() {
   number("fullyLabeledReplicas", labelled);
   number("readyReplicas", ready);
   number("availableReplicas", available);
-  if (view_.form == Form::kReplicaSet && (!old["terminatingReplicas"].is_int() || old["terminatingReplicas"].as_int() != terminating_)) {
+  if (view_.form == Form::kReplicaSet &&
+      (!old["terminatingReplicas"].is_int() || old["terminatingReplicas"].as_int() != terminating_)) {
     change.set("terminatingReplicas", terminating_);
   }
   number("observedGeneration", std::max(set_["metadata"]["generation"].as_int(), old["observedGeneration"].as_int()));
-  auto write = [&](Value changed) { return patch_status(family_.owner_resource, set_, Value::object({{"status", std::move(changed)}}), true); };
+  auto write = [&](Value changed) {
+    return patch_status(family_.owner_resource, set_, Value::object({{"status", std::move(changed)}}), true);
+  };
   if (!failure_reason_.empty()) {
     Value failed = change;
     // One that is there already keeps the reason it came for.
@@ -176,7 +181,8 @@ Plan plan_set(const View& view, Time now) {
 }
 
 Family family_of(Form form) {
-  if (form == Form::kReplicationController) return Family{kReplicationControllers, "v1", "ReplicationController", kPods};
+  if (form == Form::kReplicationController)
+    return Family{kReplicationControllers, "v1", "ReplicationController", kPods};
   return Family{kReplicaSets, "apps/v1", "ReplicaSet", kPods};
 }
 

@@ -19,19 +19,25 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = parse_time("2026-01-01T01:00:00Z").value();
 
 Value make_set(int replicas) {
-  Value set = from(R"({"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web","namespace":"default","uid":"set","generation":1,"resourceVersion":"3"},
+  Value set = from(
+      R"({"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web","namespace":"default","uid":"set","generation":1,"resourceVersion":"3"},
       "spec":{"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c"}]}}},"status":{}})");
   set.mut("spec").set("replicas", replicas);
   return set;
 }
 
 Value make_pod(const std::string& name, bool owned = true, const char* ready_at = nullptr) {
-  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","labels":{"app":"web"},"creationTimestamp":"2026-01-01T00:00:00Z"},
+  Value pod = from(
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"default","labels":{"app":"web"},"creationTimestamp":"2026-01-01T00:00:00Z"},
       "spec":{"nodeName":"n1"},"status":{"phase":"Running"}})");
   pod.mut("metadata").set("name", name).set("uid", "pod-" + name);
-  if (owned) pod.mut("metadata").set("ownerReferences", Value::array({api::controller_reference(make_set(0), "apps/v1", "ReplicaSet")}));
+  if (owned)
+    pod.mut("metadata")
+        .set("ownerReferences", Value::array({api::controller_reference(make_set(0), "apps/v1", "ReplicaSet")}));
   if (ready_at) {
-    pod.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", ready_at}})}));
+    pod.mut("status").set(
+        "conditions",
+        Value::array({Value::object({{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", ready_at}})}));
   }
   return pod;
 }
@@ -81,14 +87,17 @@ TEST(ReplicaSetPlanTest, WhatMakesAPodGoFirst) {
   const Case cases[] = {
       {with("z", "spec.nodeName", "null"), with("a", "status.phase", R"("Pending")"), "not placed before pending"},
       {with("z", "status.phase", R"("Pending")"), with("a", "status.phase", R"("Unknown")"), "pending before unknown"},
-      {with("z", "status.phase", R"("Unknown")"), with("a", "metadata.creationTimestamp", R"("2026-01-01T00:59:00Z")"), "unknown before running"},
+      {with("z", "status.phase", R"("Unknown")"), with("a", "metadata.creationTimestamp", R"("2026-01-01T00:59:00Z")"),
+       "unknown before running"},
       {make_pod("z"), make_pod("a", true, "2026-01-01T00:59:00Z"), "not ready before ready"},
       {with("z", "metadata.annotations", R"({"controller.kubernetes.io/pod-deletion-cost":"5"})"),
        with("a", "metadata.annotations", R"({"controller.kubernetes.io/pod-deletion-cost":"6"})"), "cheap before dear"},
-      {make_pod("z", true, "2026-01-01T00:59:00Z"), make_pod("a", true, "2026-01-01T00:00:00Z"), "lately ready before long ready"},
-      {with("z", "status.containerStatuses", R"([{"restartCount":1},{"restartCount":3}])"), with("a", "status.containerStatuses", R"([{"restartCount":2}])"),
-       "often restarted before seldom"},
-      {with("z", "metadata.creationTimestamp", R"("2026-01-01T00:59:00Z")"), make_pod("a", true, "2026-01-01T00:00:00Z"), "young before old"},
+      {make_pod("z", true, "2026-01-01T00:59:00Z"), make_pod("a", true, "2026-01-01T00:00:00Z"),
+       "lately ready before long ready"},
+      {with("z", "status.containerStatuses", R"([{"restartCount":1},{"restartCount":3}])"),
+       with("a", "status.containerStatuses", R"([{"restartCount":2}])"), "often restarted before seldom"},
+      {with("z", "metadata.creationTimestamp", R"("2026-01-01T00:59:00Z")"),
+       make_pod("a", true, "2026-01-01T00:00:00Z"), "young before old"},
   };
   for (Case c : cases) {
     std::vector<Value> pods = {c.second, c.first};
@@ -116,8 +125,9 @@ TEST(ReplicaSetPlanTest, CrowdsAreCountedOverAllSetsOfADeployment) {
 }
 
 TEST(ReplicaSetPlanTest, DeletesTheRightOnes) {
-  std::vector<Value> pods = {make_pod("old", true, "2026-01-01T00:00:00Z"), make_pod("young", true, "2026-01-01T00:50:00Z"),
-                             make_pod("unready"), make_pod("unplaced")};
+  std::vector<Value> pods = {make_pod("old", true, "2026-01-01T00:00:00Z"),
+                             make_pod("young", true, "2026-01-01T00:50:00Z"), make_pod("unready"),
+                             make_pod("unplaced")};
   pods[3].mut("spec").erase("nodeName");
   Value cheap = make_pod("cheap", true, "2026-01-01T00:00:00Z");
   cheap.mut("metadata").set("annotations", from(R"({"controller.kubernetes.io/pod-deletion-cost":"-5"})"));
@@ -148,7 +158,10 @@ TEST(ReplicaSetPlanTest, StatusWaitsForMinReadySeconds) {
   view.set.mut("spec").set("minReadySeconds", 60);
   view.pods = {make_pod("a", true, "2026-01-01T00:59:30Z")};
   const Plan plan = plan_set(view, kNow);
-  EXPECT_EQ(plan.then[0].object["status"], from(R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"terminatingReplicas":0,"observedGeneration":1})"));
+  EXPECT_EQ(
+      plan.then[0].object["status"],
+      from(
+          R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,"terminatingReplicas":0,"observedGeneration":1})"));
   EXPECT_EQ(plan.requeue_delay, Duration(30s));
   EXPECT_EQ(plan_set(view, kNow + 30s).then[0].object["status"]["availableReplicas"].as_int(), 1);
 }
@@ -209,7 +222,8 @@ TEST(ReplicaSetPlanTest, ReplicationControllersDifferInForm) {
   const Value& owner = plan.chains[0][0].object["metadata"]["ownerReferences"][0];
   EXPECT_EQ(owner["apiVersion"].str() + " " + owner["kind"].str(), "v1 ReplicationController");
   EXPECT_EQ(plan.then[0].resource, kReplicationControllers);
-  EXPECT_EQ(plan.then[0].object["status"], from(R"({"observedGeneration":1})"));  // it does not tell of pods that are leaving
+  EXPECT_EQ(plan.then[0].object["status"],
+            from(R"({"observedGeneration":1})"));  // it does not tell of pods that are leaving
 }
 
 TEST(ReplicaSetTest, RefusalsAreTold) {
@@ -217,7 +231,8 @@ TEST(ReplicaSetTest, RefusalsAreTold) {
   client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
   api.put(kReplicaSets, make_set(1));
-  for (int i = 0; i < 6; ++i) api.fail_next("create", Code::kForbidden);  // pods and events; its own status makes it try again at once
+  for (int i = 0; i < 6; ++i)
+    api.fail_next("create", Code::kForbidden);  // pods and events; its own status makes it try again at once
   Driver driver(informers, make_controller(informers));
   runtime.advance(1ms);
   const Value set = api.read(kReplicaSets, {"default", "web"});

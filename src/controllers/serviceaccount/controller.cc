@@ -25,10 +25,14 @@ Value named(const char* kind, const Value& ns, std::string_view name) {
 class Keeper final : public Controller {
  public:
   Keeper(InformerSet& informers, bool accounts, std::string ca)
-      : accounts_(accounts), ca_(std::move(ca)), namespaces_(informers.get(kNamespaces)),
+      : accounts_(accounts),
+        ca_(std::move(ca)),
+        namespaces_(informers.get(kNamespaces)),
         kept_(informers.get(accounts ? kServiceAccounts : kConfigMaps)) {}
   std::string name() const override { return accounts_ ? "serviceaccount" : "root-ca-publisher"; }
-  std::string component() const override { return accounts_ ? "service-account-controller" : "root-ca-certificate-publisher"; }
+  std::string component() const override {
+    return accounts_ ? "service-account-controller" : "root-ca-certificate-publisher";
+  }
 
   std::vector<Watching> watches() override {
     std::vector<Watching> out;

@@ -1,6 +1,6 @@
 #pragma once
-// What every namespace has: the ServiceAccount "default" and the ConfigMap "kube-root-ca.crt" (keys: namespaces); and the
-// tokens in Secrets of type kubernetes.io/service-account-token (keys: those Secrets).
+// What every namespace has: the ServiceAccount "default" and the ConfigMap "kube-root-ca.crt" (keys: namespaces); and
+// the tokens in Secrets of type kubernetes.io/service-account-token (keys: those Secrets).
 
 #include <functional>
 #include <memory>

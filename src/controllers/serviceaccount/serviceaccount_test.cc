@@ -23,7 +23,8 @@ TEST(ServiceAccountTest, EveryNamespaceHasItsOwn) {
   InformerSet informers{runtime, api};
   api.put(kNamespaces, make_namespace("a"));
   api.put(kNamespaces, make_namespace("gone", "Terminating"));
-  Driver accounts(informers, make_account_controller(informers)), ca(informers, make_root_ca_controller(informers, "PEM"));
+  Driver accounts(informers, make_account_controller(informers)),
+      ca(informers, make_root_ca_controller(informers, "PEM"));
   runtime.advance(10ms);
   api.put(kNamespaces, make_namespace("b"));
   runtime.advance(10ms);
@@ -43,19 +44,23 @@ TEST(ServiceAccountTest, EveryNamespaceHasItsOwn) {
 }
 
 Value make_secret(const char* name, const char* account) {
-  return Value::object({{"apiVersion", "v1"},
-                        {"kind", "Secret"},
-                        {"type", "kubernetes.io/service-account-token"},
-                        {"metadata", Value::object({{"name", name},
-                                                    {"namespace", "a"},
-                                                    {"annotations", Value::object({{"kubernetes.io/service-account.name", account}})}})}});
+  return Value::object(
+      {{"apiVersion", "v1"},
+       {"kind", "Secret"},
+       {"type", "kubernetes.io/service-account-token"},
+       {"metadata",
+        Value::object({{"name", name},
+                       {"namespace", "a"},
+                       {"annotations", Value::object({{"kubernetes.io/service-account.name", account}})}})}});
 }
 
 TEST(ServiceAccountTest, TokenSecretsAreFilledAndGoWithTheirAccount) {
   client::testing::TestRuntime runtime;
   client::testing::FakeApi api{runtime};
   InformerSet informers{runtime, api};
-  Value account = Value::object({{"apiVersion", "v1"}, {"kind", "ServiceAccount"}, {"metadata", Value::object({{"name", "robot"}, {"namespace", "a"}})}});
+  Value account = Value::object({{"apiVersion", "v1"},
+                                 {"kind", "ServiceAccount"},
+                                 {"metadata", Value::object({{"name", "robot"}, {"namespace", "a"}})}});
   api.put(kServiceAccounts, account);
   Value other = make_secret("plain", "robot");
   other.set("type", "Opaque");
@@ -63,10 +68,12 @@ TEST(ServiceAccountTest, TokenSecretsAreFilledAndGoWithTheirAccount) {
   api.put(kSecrets, make_secret("token", "robot"));
   api.put(kSecrets, make_secret("orphan", "nobody"));
   int signed_tokens = 0;
-  Driver driver(informers, make_token_controller(informers, "PEM", [&](const Value& of, const Value& secret) -> Result<std::string> {
-                  ++signed_tokens;
-                  return "token of " + std::string(api::name_of(of)) + " in " + std::string(api::name_of(secret));
-                }));
+  Driver driver(
+      informers,
+      make_token_controller(informers, "PEM", [&](const Value& of, const Value& secret) -> Result<std::string> {
+        ++signed_tokens;
+        return "token of " + std::string(api::name_of(of)) + " in " + std::string(api::name_of(secret));
+      }));
   runtime.advance(10ms);
   EXPECT_TRUE(api.read(kSecrets, {"a", "orphan"}).is_null());
   EXPECT_TRUE(api.read(kSecrets, {"a", "plain"})["data"].is_null());

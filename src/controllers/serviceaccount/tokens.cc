@@ -18,7 +18,10 @@ bool is_token_secret(const Value& secret) {
 class Filler final : public Controller {
  public:
   Filler(InformerSet& informers, std::string ca, Sign sign)
-      : ca_(std::move(ca)), sign_(std::move(sign)), secrets_(informers.get(kSecrets)), accounts_(informers.get(kServiceAccounts)) {}
+      : ca_(std::move(ca)),
+        sign_(std::move(sign)),
+        secrets_(informers.get(kSecrets)),
+        accounts_(informers.get(kServiceAccounts)) {}
   std::string name() const override { return "serviceaccount-token"; }
   std::string component() const override { return "tokens-controller"; }
 
@@ -31,7 +34,8 @@ class Filler final : public Controller {
       if (!before.is_null() && !after.is_null() && api::uid_of(before) == api::uid_of(after)) return;
       const Value& account = after.is_null() ? before : after;
       for (const Value& secret : secrets_.list(api::namespace_of(account))) {
-        if (is_token_secret(secret) && api::annotation_of(secret, kAccountName) == api::name_of(account)) keys.push_back(key_of(secret));
+        if (is_token_secret(secret) && api::annotation_of(secret, kAccountName) == api::name_of(account))
+          keys.push_back(key_of(secret));
       }
     }));
     return out;
@@ -63,7 +67,8 @@ Plan plan_token(const Value& secret, const Value& account, const std::string& ca
   }
   const Value& data = secret["data"];
   const std::string wanted_ca = base64_encode(ca), wanted_ns = base64_encode(api::namespace_of(secret));
-  const bool whole = !data["token"].as_string().empty() && data["ca.crt"].as_string() == wanted_ca && data["namespace"].as_string() == wanted_ns;
+  const bool whole = !data["token"].as_string().empty() && data["ca.crt"].as_string() == wanted_ca &&
+                     data["namespace"].as_string() == wanted_ns;
   if (whole && !uid.empty()) return plan;
   Value filled = secret;
   if (data["token"].as_string().empty()) {

@@ -8,8 +8,9 @@ namespace {
 
 // Waiting reasons of containers that will not start by themselves, or not soon.
 bool is_blocking(std::string_view reason) {
-  for (const char* one : {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "CrashLoopBackOff",
-                          "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"}) {
+  for (const char* one : {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
+                          "ImageInspectError", "CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError",
+                          "RunContainerError", "PostStartHookError"}) {
     if (reason == one) return true;
   }
   return false;

@@ -48,9 +48,7 @@ Value without_null_time(Value data) {
   return data;
 }
 
-bool notes_claim_templates(const Value& set) {
-  return api::annotation_of(set, api::kClaimTemplateUpdates) == "true";
-}
+bool notes_claim_templates(const Value& set) { return api::annotation_of(set, api::kClaimTemplateUpdates) == "true"; }
 
 Value make_revision(const Value& set, const Value& data, std::int64_t number, int collision_count) {
   const std::string hash = revision_hash(data, collision_count);
@@ -64,7 +62,8 @@ Value make_revision(const Value& set, const Value& data, std::int64_t number, in
                      {"labels", std::move(labels)},
                      {"ownerReferences", Value::array({api::controller_reference(set, "apps/v1", "StatefulSet")})}});
   if (!set["metadata"]["annotations"].empty()) metadata.set("annotations", set["metadata"]["annotations"]);
-  if (notes_claim_templates(set)) metadata.mut("annotations").set(kClaimTemplates, json::encode(set["spec"]["volumeClaimTemplates"]));
+  if (notes_claim_templates(set))
+    metadata.mut("annotations").set(kClaimTemplates, json::encode(set["spec"]["volumeClaimTemplates"]));
   return Value::object({{"apiVersion", "apps/v1"},
                         {"kind", "ControllerRevision"},
                         {"metadata", std::move(metadata)},
@@ -145,7 +144,9 @@ Revisions choose_revisions(const Value& set, std::vector<Value> known, const Loo
   }
   if (notes_claim_templates(set) && equal != known.rend() &&
       claim_templates_of(out.update) != set["spec"]["volumeClaimTemplates"]) {
-    out.update.mut("metadata").mut("annotations").set(kClaimTemplates, json::encode(set["spec"]["volumeClaimTemplates"]));
+    out.update.mut("metadata")
+        .mut("annotations")
+        .set(kClaimTemplates, json::encode(set["spec"]["volumeClaimTemplates"]));
     out.write = Revisions::Write::kUpdate;
   }
   const std::string_view current = set["status"]["currentRevision"].as_string();

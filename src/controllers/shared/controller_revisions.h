@@ -15,8 +15,8 @@ using Lookup = std::function<const Value&(const std::string& name)>;
 
 // What a revision's `data` says of the set: {"spec": {"template": {..., "$patch": "replace"}}}.
 Value revision_data(const Value& set);
-// Whether two revisions' data mean the same template: equal, or equal once today's defaults are filled in on both sides. So
-// what counts is what the user wrote, and a release that knows more defaults rolls nothing.
+// Whether two revisions' data mean the same template: equal, or equal once today's defaults are filled in on both
+// sides. So what counts is what the user wrote, and a release that knows more defaults rolls nothing.
 bool same_data(const Value& a, const Value& b);
 // The template of a revision, ready for make_pod().
 Value template_of(const Value& revision);

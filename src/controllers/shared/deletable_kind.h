@@ -6,7 +6,8 @@
 
 namespace berth::controllers {
 
-// A kind whose objects can be listed, watched and deleted: what the garbage collector and the namespace controller go through.
+// A kind whose objects can be listed, watched and deleted: what the garbage collector and the namespace controller go
+// through.
 struct DeletableKind {
   api::Resource resource;
   std::string kind;

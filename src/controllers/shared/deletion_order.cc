@@ -30,7 +30,8 @@ struct Rank {
 
 std::pair<std::int64_t, std::int64_t> restarts_of(const Value& pod) {
   std::int64_t containers = 0, sidecars = 0;
-  for (const Value& one : pod["status"]["containerStatuses"]) containers = std::max(containers, one["restartCount"].as_int());
+  for (const Value& one : pod["status"]["containerStatuses"])
+    containers = std::max(containers, one["restartCount"].as_int());
   for (const Value& one : pod["spec"]["initContainers"]) {
     if (one["restartPolicy"].as_string() != "Always") continue;
     for (const Value& status : pod["status"]["initContainerStatuses"]) {
@@ -46,9 +47,14 @@ Rank rank_of(const Value& pod, const std::map<std::string, int, std::less<>>& cr
   rank.ready = ready_since(pod);
   const auto cost = parse_int(api::annotation_of(pod, "controller.kubernetes.io/pod-deletion-cost"));
   const auto neighbours = crowd.find(node);
-  rank.standing = {!node.empty(), phase == "Running" ? 2 : phase == "Unknown" ? 1 : 0, rank.ready.has_value(), cost.ok() ? cost.value() : 0,
+  rank.standing = {!node.empty(),
+                   phase == "Running"   ? 2
+                   : phase == "Unknown" ? 1
+                                        : 0,
+                   rank.ready.has_value(), cost.ok() ? cost.value() : 0,
                    neighbours == crowd.end() ? 0 : -neighbours->second};
-  if (const auto created = parse_time(pod["metadata"]["creationTimestamp"].as_string()); created.ok()) rank.created = created.value();
+  if (const auto created = parse_time(pod["metadata"]["creationTimestamp"].as_string()); created.ok())
+    rank.created = created.value();
   rank.restarts = restarts_of(pod);
   rank.uid = api::uid_of(pod);
   rank.name = api::name_of(pod);
@@ -85,7 +91,8 @@ void order_for_deletion(std::vector<Value>& pods, const std::vector<Value>& rela
   }
   std::vector<std::pair<Rank, Value>> ranked;
   for (Value& pod : pods) ranked.emplace_back(rank_of(pod, crowd), std::move(pod));
-  std::stable_sort(ranked.begin(), ranked.end(), [&](const auto& a, const auto& b) { return goes_before(a.first, b.first, now); });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](const auto& a, const auto& b) { return goes_before(a.first, b.first, now); });
   pods.clear();
   for (auto& [rank, pod] : ranked) pods.push_back(std::move(pod));
 }

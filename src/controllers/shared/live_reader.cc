@@ -56,7 +56,8 @@ bool LiveReader::Answer::has_uid(std::string_view uid) const {
 }
 
 LiveReader::Answer LiveReader::get(const api::Resource& resource, const api::Name& name, std::string_view about) {
-  const std::string key = "get " + resource.version + " " + resource.group_resource() + " " + name.to_string() + " " + std::string(about);
+  const std::string key =
+      "get " + resource.version + " " + resource.group_resource() + " " + name.to_string() + " " + std::string(about);
   bool start = false;
   Answer answer = state_->take(key, &start);
   if (!start) return answer;
@@ -71,7 +72,8 @@ LiveReader::Answer LiveReader::get(const api::Resource& resource, const api::Nam
 }
 
 LiveReader::Answer LiveReader::list(const api::Resource& resource, const std::string& ns, std::string_view about) {
-  const std::string key = "list " + resource.version + " " + resource.group_resource() + " " + ns + " " + std::string(about);
+  const std::string key =
+      "list " + resource.version + " " + resource.group_resource() + " " + ns + " " + std::string(about);
   bool start = false;
   Answer answer = state_->take(key, &start);
   if (!start) return answer;
@@ -81,7 +83,8 @@ LiveReader::Answer LiveReader::list(const api::Resource& resource, const std::st
     auto state = weak.lock();
     if (!state) return;
     // A collection that is not served has nothing in it.
-    const bool good = found.ok() || found.error().code == Code::kNotFound || found.error().code == Code::kMethodNotAllowed;
+    const bool good =
+        found.ok() || found.error().code == Code::kNotFound || found.error().code == Code::kMethodNotAllowed;
     state->store(key, good, found.ok() ? std::move(found->items) : std::vector<Value>());
   });
   return answer;

@@ -1,8 +1,9 @@
 #pragma once
-// LiveReader: reads past the caches, for decisions that a stale cache must not make (that an owner is gone, that a claim
-// is gone). A plan asks; the first time it is told to come again, and by then the answer is there. An answer is newer
-// than the question that started it, is given out once, and is worth nothing after a moment. Who asks is part of the
-// question (`about`: the uid it is about): an answer that somebody else asked for may be older than what is asked about.
+// LiveReader: reads past the caches, for decisions that a stale cache must not make (that an owner is gone, that a
+// claim is gone). A plan asks; the first time it is told to come again, and by then the answer is there. An answer is
+// newer than the question that started it, is given out once, and is worth nothing after a moment. Who asks is part of
+// the question (`about`: the uid it is about): an answer that somebody else asked for may be older than what is asked
+// about.
 //
 // Owner: one controller, on its loop. May be destroyed while reads are under way.
 

@@ -15,14 +15,39 @@ constexpr std::string_view kHostname = "kubernetes.io/hostname";
 // So that manifests written for a cloud work unchanged.
 constexpr std::string_view kServed[] = {
     kLocalDriver,
-    "pd.csi.storage.gke.io", "ebs.csi.aws.com", "disk.csi.azure.com", "file.csi.azure.com", "efs.csi.aws.com",
-    "filestore.csi.storage.gke.io", "cinder.csi.openstack.org", "csi.vsphere.vmware.com", "dobs.csi.digitalocean.com",
-    "csi.hetzner.cloud", "linodebs.csi.linode.com", "block.csi.vultr.com", "csi.scaleway.com", "csi.exoscale.com",
-    "blockvolume.csi.oraclecloud.com", "vpc.block.csi.ibm.io", "diskplugin.csi.alibabacloud.com",
-    "kubernetes.io/gce-pd", "kubernetes.io/aws-ebs", "kubernetes.io/azure-disk", "kubernetes.io/azure-file", "kubernetes.io/cinder",
-    "kubernetes.io/vsphere-volume", "kubernetes.io/host-path",
-    "k8s.io/minikube-hostpath", "rancher.io/local-path", "docker.io/hostpath", "microk8s.io/hostpath", "hostpath.csi.k8s.io",
-    "driver.longhorn.io", "openebs.io/local", "local.csi.openebs.io", "topolvm.io",
+    "pd.csi.storage.gke.io",
+    "ebs.csi.aws.com",
+    "disk.csi.azure.com",
+    "file.csi.azure.com",
+    "efs.csi.aws.com",
+    "filestore.csi.storage.gke.io",
+    "cinder.csi.openstack.org",
+    "csi.vsphere.vmware.com",
+    "dobs.csi.digitalocean.com",
+    "csi.hetzner.cloud",
+    "linodebs.csi.linode.com",
+    "block.csi.vultr.com",
+    "csi.scaleway.com",
+    "csi.exoscale.com",
+    "blockvolume.csi.oraclecloud.com",
+    "vpc.block.csi.ibm.io",
+    "diskplugin.csi.alibabacloud.com",
+    "kubernetes.io/gce-pd",
+    "kubernetes.io/aws-ebs",
+    "kubernetes.io/azure-disk",
+    "kubernetes.io/azure-file",
+    "kubernetes.io/cinder",
+    "kubernetes.io/vsphere-volume",
+    "kubernetes.io/host-path",
+    "k8s.io/minikube-hostpath",
+    "rancher.io/local-path",
+    "docker.io/hostpath",
+    "microk8s.io/hostpath",
+    "hostpath.csi.k8s.io",
+    "driver.longhorn.io",
+    "openebs.io/local",
+    "local.csi.openebs.io",
+    "topolvm.io",
 };
 
 Error cannot(std::string what) { return error(Code::kInvalid, std::move(what)); }
@@ -49,7 +74,8 @@ bool is_local(const Value& volume) { return volume["spec"]["csi"]["driver"].as_s
 std::string_view local_node(const Value& volume) {
   for (const Value& term : volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]) {
     for (const Value& expression : term["matchExpressions"]) {
-      if (expression["key"].as_string() == kHostname && expression["values"].size() == 1) return expression["values"][0].as_string();
+      if (expression["key"].as_string() == kHostname && expression["values"].size() == 1)
+        return expression["values"][0].as_string();
     }
   }
   return {};
@@ -75,7 +101,8 @@ std::int64_t least_volume_size(std::string_view file_system) { return file_syste
 Result<Value> make_local_volume(const Value& claim, const Value& storage_class, const Value& node) {
   const Value& spec = claim["spec"];
   if (!spec["selector"].is_null()) return cannot("claim.Spec.Selector is not supported");
-  if (mode_of(claim) != "Filesystem") return cannot("berth.dev/local makes volumes of volumeMode Filesystem, not " + std::string(mode_of(claim)));
+  if (mode_of(claim) != "Filesystem")
+    return cannot("berth.dev/local makes volumes of volumeMode Filesystem, not " + std::string(mode_of(claim)));
   if (!spec["dataSource"].is_null() || !spec["dataSourceRef"].is_null()) {
     return cannot("berth.dev/local makes empty volumes; dataSource is not supported");
   }
@@ -85,7 +112,8 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   for (const auto& [key, value] : parameters.entries()) {
     if (key == kOvercommit) {
       if (value.as_string() != "true" && value.as_string() != "false") {
-        return cannot("parameter " + std::string(kOvercommit) + " of the StorageClass must be \"true\" or \"false\", not " + quoted(value.as_string()));
+        return cannot("parameter " + std::string(kOvercommit) +
+                      " of the StorageClass must be \"true\" or \"false\", not " + quoted(value.as_string()));
       }
       overcommit = value.as_string() == "true";
     }
@@ -110,7 +138,8 @@ Result<Value> make_local_volume(const Value& claim, const Value& storage_class, 
   out.set("storageClassName", api::name_of(storage_class));
   out.set("volumeMode", "Filesystem");
   // It has to match its claim again should binding be interrupted.
-  if (!spec["volumeAttributesClassName"].is_null()) out.set("volumeAttributesClassName", spec["volumeAttributesClassName"]);
+  if (!spec["volumeAttributesClassName"].is_null())
+    out.set("volumeAttributesClassName", spec["volumeAttributesClassName"]);
   if (!storage_class["mountOptions"].empty()) out.set("mountOptions", storage_class["mountOptions"]);
   Value csi = Value::object({{"driver", kLocalDriver}, {"volumeHandle", name}, {"fsType", file_system}});
   if (overcommit) csi.set("volumeAttributes", Value::object({{kOvercommit, "true"}}));

@@ -38,7 +38,8 @@ bool has_finalizer(const Value& object, std::string_view finalizer);
 bool is_local(const Value& volume);
 // The node's kubernetes.io/hostname that a local volume is pinned to; "" where it is not.
 std::string_view local_node(const Value& volume);
-// The agent shall let go of a deleted local volume: nothing is bound to it any more and the disk is still accounted for.
+// The agent shall let go of a deleted local volume: nothing is bound to it any more and the disk is still accounted
+// for.
 bool disk_may_go(const Value& volume);
 // ... and remove the disk, too (otherwise the finalizer only).
 bool disk_is_deleted(const Value& volume);

@@ -14,7 +14,9 @@ bool is_young(const Value& pod, Time now) {
   return made.ok() && made.value() + kYoung > now;
 }
 
-bool is_same(const Value& before, const Value& after) { return !before.is_null() && api::uid_of(before) == api::uid_of(after); }
+bool is_same(const Value& before, const Value& after) {
+  return !before.is_null() && api::uid_of(before) == api::uid_of(after);
+}
 
 bool has_failed(const Value& pod) { return pod["status"]["phase"].as_string() == "Failed"; }
 
@@ -34,7 +36,8 @@ bool is_taken_young(const Value& before, const Value& after, Time now) {
 
 bool is_lost_young(const Value& before, const Value& after, Time now) {
   if (is_taken_young(before, after, now)) return true;
-  return has_failed(after) && !(is_same(before, after) && has_failed(before)) && !api::is_terminating(after) && is_young(after, now);
+  return has_failed(after) && !(is_same(before, after) && has_failed(before)) && !api::is_terminating(after) &&
+         is_young(after, now);
 }
 
 void Losses::note(const std::string& owner, int size, Time now) {

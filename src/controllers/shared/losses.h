@@ -1,7 +1,7 @@
 #pragma once
-// Losses: which owners' pods end or are taken away soon after they are made, and how long their owner has to wait before it
-// makes the next ones. Without it a pod that its node refuses, or that another controller removes, is replaced as fast as
-// both can write. Kept in memory: after a restart the first replacement comes at once again.
+// Losses: which owners' pods end or are taken away soon after they are made, and how long their owner has to wait
+// before it makes the next ones. Without it a pod that its node refuses, or that another controller removes, is
+// replaced as fast as both can write. Kept in memory: after a restart the first replacement comes at once again.
 
 #include <map>
 #include <string>
@@ -18,8 +18,8 @@ inline constexpr Duration kLossesForgotten = 600s;  // without a new one
 // How long the successor of the `count`-th loss waits: nothing the first time, then 1 s, doubling to 5 minutes.
 Duration back_off(int count);
 
-// The change `before` -> `after` marks a pod younger than kYoung to be taken away by a controller or its node: the condition
-// DisruptionTarget comes, for another reason than an eviction that somebody asked for.
+// The change `before` -> `after` marks a pod younger than kYoung to be taken away by a controller or its node: the
+// condition DisruptionTarget comes, for another reason than an eviction that somebody asked for.
 bool is_taken_young(const Value& before, const Value& after, Time now);
 // ... or the pod fails.
 bool is_lost_young(const Value& before, const Value& after, Time now);

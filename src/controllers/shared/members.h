@@ -16,8 +16,8 @@ struct Family {
   api::Resource member_resource;
 };
 
-// The owned ones that match. Adds to `plan` what adopts and releases; where it added something, decide nothing else yet.
-// An owner that is being deleted adopts nobody.
+// The owned ones that match. Adds to `plan` what adopts and releases; where it added something, decide nothing else
+// yet. An owner that is being deleted adopts nobody.
 std::vector<Value> settle_members(const Family& family, const Value& owner, const api::LabelSelector& selector,
                                   const std::vector<Value>& owned, const std::vector<Value>& orphans, Plan& plan);
 

@@ -34,11 +34,12 @@ std::int64_t number_after(std::int64_t number) { return number == INT64_MAX ? nu
 
 std::string why_unusable(const Value& workload) {
   const Value& spec = workload["spec"];
-  for (const char* field : {"replicas", "parallelism", "completions", "backoffLimit", "minReadySeconds", "revisionHistoryLimit"}) {
+  for (const char* field :
+       {"replicas", "parallelism", "completions", "backoffLimit", "minReadySeconds", "revisionHistoryLimit"}) {
     const Value& stored = spec[field];
     if (stored.is_null() || (stored.is_int() && stored.as_int() >= 0 && stored.as_int() <= kMost)) continue;
-    return "spec." + std::string(field) + " is " + json::encode(stored) + " and has to be a number from 0 to " + std::to_string(kMost) +
-           ": nothing is done about this object until that is changed";
+    return "spec." + std::string(field) + " is " + json::encode(stored) + " and has to be a number from 0 to " +
+           std::to_string(kMost) + ": nothing is done about this object until that is changed";
   }
   // A ReplicationController's selector is the map of labels itself.
   const Value& selector = spec["selector"];

@@ -1,6 +1,6 @@
 #pragma once
-// Numbers read out of objects for planners. Whatever is stored (an object of an older release, one damaged on disk), the
-// answer lies within the range of the field, so that no sum of a planner overflows. Pure.
+// Numbers read out of objects for planners. Whatever is stored (an object of an older release, one damaged on disk),
+// the answer lies within the range of the field, so that no sum of a planner overflows. Pure.
 
 #include <cstdint>
 #include <string>
@@ -19,8 +19,9 @@ int part_in(const Value& value, int total, bool round_up, int fallback = 0);
 // The next revision number; the largest there is has none after it.
 std::int64_t number_after(std::int64_t number);
 
-// Why a workload (its spec.replicas, spec.parallelism, ..., the labels of its template) cannot be acted on; empty where it
-// can. The API server refuses such objects, so one was stored by something else. Its controller leaves everything as it is.
+// Why a workload (its spec.replicas, spec.parallelism, ..., the labels of its template) cannot be acted on; empty where
+// it can. The API server refuses such objects, so one was stored by something else. Its controller leaves everything as
+// it is.
 std::string why_unusable(const Value& workload);
 
 }  // namespace berth::controllers

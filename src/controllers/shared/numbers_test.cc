@@ -15,9 +15,21 @@ TEST(Numbers, StayWithinTheirFields) {
     const char* stored;
     int count, part;  // of 10
   };
-  for (const Case& one : {Case{"0", 0, 0}, {"7", 7, 7}, {"-1", 0, 0}, {"2147483647", INT32_MAX, INT32_MAX}, {"2147483648", INT32_MAX, INT32_MAX},
-                          {"9223372036854775807", INT32_MAX, INT32_MAX}, {"-9223372036854775808", 0, 0}, {"null", 5, 5}, {"\"x\"", 5, 5},
-                          {"\"25%\"", 5, 3}, {"\"-25%\"", 5, 0}, {"\"9999999999999%\"", 5, 214748365}, {"\"%\"", 5, 5}, {"{}", 5, 5}, {"true", 5, 5}}) {
+  for (const Case& one : {Case{"0", 0, 0},
+                          {"7", 7, 7},
+                          {"-1", 0, 0},
+                          {"2147483647", INT32_MAX, INT32_MAX},
+                          {"2147483648", INT32_MAX, INT32_MAX},
+                          {"9223372036854775807", INT32_MAX, INT32_MAX},
+                          {"-9223372036854775808", 0, 0},
+                          {"null", 5, 5},
+                          {"\"x\"", 5, 5},
+                          {"\"25%\"", 5, 3},
+                          {"\"-25%\"", 5, 0},
+                          {"\"9999999999999%\"", 5, 214748365},
+                          {"\"%\"", 5, 5},
+                          {"{}", 5, 5},
+                          {"true", 5, 5}}) {
     EXPECT_EQ(count_in(from(one.stored), 5), one.count) << one.stored;
     EXPECT_EQ(part_in(from(one.stored), 10, true, 5), one.part) << one.stored;
     EXPECT_EQ(seconds_in(from(one.stored), 5), Duration(std::chrono::seconds(one.count))) << one.stored;
@@ -29,16 +41,21 @@ TEST(Numbers, StayWithinTheirFields) {
 
 TEST(Numbers, WhatMakesAWorkloadUnusable) {
   EXPECT_EQ(why_unusable(from(R"({"spec":{}})")), "");
-  EXPECT_EQ(why_unusable(from(R"({"spec":{"replicas":null,"minReadySeconds":0,"revisionHistoryLimit":2147483647}})")), "");
-  for (const char* field : {"replicas", "parallelism", "completions", "backoffLimit", "minReadySeconds", "revisionHistoryLimit"}) {
+  EXPECT_EQ(why_unusable(from(R"({"spec":{"replicas":null,"minReadySeconds":0,"revisionHistoryLimit":2147483647}})")),
+            "");
+  for (const char* field :
+       {"replicas", "parallelism", "completions", "backoffLimit", "minReadySeconds", "revisionHistoryLimit"}) {
     Value workload = Value::object();
     workload.mut("spec").set(field, std::int64_t{1} << 31);
-    EXPECT_EQ(why_unusable(workload), "spec." + std::string(field) +
-                                          " is 2147483648 and has to be a number from 0 to 2147483647: nothing is done about this object until that is changed");
+    EXPECT_EQ(
+        why_unusable(workload),
+        "spec." + std::string(field) +
+            " is 2147483648 and has to be a number from 0 to 2147483647: nothing is done about this object until that is changed");
   }
   const char* set = R"({"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"c"}}}}})";
   EXPECT_NE(why_unusable(from(set)), "");
-  const char* controller = R"({"kind":"ReplicationController","spec":{"selector":{"a":"b"},"template":{"metadata":{"labels":{"a":"b","c":"d"}}}}})";
+  const char* controller =
+      R"({"kind":"ReplicationController","spec":{"selector":{"a":"b"},"template":{"metadata":{"labels":{"a":"b","c":"d"}}}}})";
   EXPECT_EQ(why_unusable(from(controller)), "");
 }
 
@@ -66,9 +83,12 @@ TEST(LossesTest, TheFirstAreReplacedAtOnceThenEverMoreSlowly) {
 
 TEST(LossesTest, WhichPodsAreLost) {
   const Time now = parse_time("2026-01-01T01:00:00Z").value();
-  Value young = from(R"({"metadata":{"uid":"a","creationTimestamp":"2026-01-01T00:59:30Z"},"status":{"phase":"Running"}})");
+  Value young =
+      from(R"({"metadata":{"uid":"a","creationTimestamp":"2026-01-01T00:59:30Z"},"status":{"phase":"Running"}})");
   auto taken = [](Value pod, const char* reason) {
-    pod.mut("status").set("conditions", Value::array({Value::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", reason}})}));
+    pod.mut("status").set(
+        "conditions",
+        Value::array({Value::object({{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", reason}})}));
     return pod;
   };
   Value failed = young;

@@ -8,7 +8,7 @@
 namespace berth::controllers {
 
 // Sets the condition and, where not empty, the phase. An empty type sets the phase only.
-Action pod_condition(const Value& pod, std::string_view type, std::string_view status, std::string_view reason, std::string_view message,
-                     Time now, std::string_view phase = {});
+Action pod_condition(const Value& pod, std::string_view type, std::string_view status, std::string_view reason,
+                     std::string_view message, Time now, std::string_view phase = {});
 
 }  // namespace berth::controllers

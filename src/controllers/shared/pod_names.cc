@@ -18,11 +18,13 @@ std::string drawn_name(std::string_view owner, std::string_view state, int draw)
   return out;
 }
 
-Value pod_of_template(const Value& owner, std::string_view api_version, std::string_view kind, const Value& pod_template, const std::string& name) {
-  Value metadata = Value::object({{"name", name},
-                                  {"generateName", std::string(api::name_of(owner)) + "-"},
-                                  {"namespace", api::namespace_of(owner)},
-                                  {"ownerReferences", Value::array({api::controller_reference(owner, api_version, kind)})}});
+Value pod_of_template(const Value& owner, std::string_view api_version, std::string_view kind,
+                      const Value& pod_template, const std::string& name) {
+  Value metadata =
+      Value::object({{"name", name},
+                     {"generateName", std::string(api::name_of(owner)) + "-"},
+                     {"namespace", api::namespace_of(owner)},
+                     {"ownerReferences", Value::array({api::controller_reference(owner, api_version, kind)})}});
   for (const char* field : {"labels", "annotations", "finalizers"}) {
     if (!pod_template["metadata"][field].empty()) metadata.set(field, pod_template["metadata"][field]);
   }

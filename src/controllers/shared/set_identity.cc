@@ -58,7 +58,8 @@ Shape shape_of(const Value& set) {
   shape.end = static_cast<int>(std::min<std::int64_t>(end, INT32_MAX));
   shape.partition = count_in(rolling["partition"]);
   const Value& missing = shape.options.max_unavailable;
-  shape.max_unavailable = std::max(1, part_in(missing.is_null() ? rolling["maxUnavailable"] : missing, shape.replicas, false, 1));
+  shape.max_unavailable =
+      std::max(1, part_in(missing.is_null() ? rolling["maxUnavailable"] : missing, shape.replicas, false, 1));
   shape.on_delete = spec["updateStrategy"]["type"].as_string() == "OnDelete";
   shape.parallel = spec["podManagementPolicy"].as_string() == "Parallel";
   shape.min_ready_seconds = count_in(spec["minReadySeconds"]);
@@ -105,7 +106,8 @@ Value make_pod(const Value& set, const Shape& shape, const Value& base_template,
                      {"labels", std::move(labels)},
                      {"ownerReferences", Value::array({api::controller_reference(set, kApiVersion, kKind)})}});
   if (!from["annotations"].empty()) metadata.set("annotations", from["annotations"]);
-  // The template may carry the annotation of a copied pod: one that is not the ordinal's own would make the pod outdated for ever.
+  // The template may carry the annotation of a copied pod: one that is not the ordinal's own would make the pod
+  // outdated for ever.
   if (std::string hash = override_hash(shape, ordinal); !hash.empty()) {
     metadata.mut("annotations").set(kOverrideAnnotation, hash);
   } else if (metadata["annotations"].contains(kOverrideAnnotation)) {
@@ -168,9 +170,8 @@ bool claims_match(const Shape& shape, const Value& pod, const Value& claim_templ
   for (const Value& volume : pod["spec"]["volumes"]) {
     const std::string_view claim = volume["persistentVolumeClaim"]["claimName"].as_string();
     if (claim.empty() || claim != claim_name(shape, volume["name"].as_string(), ordinal)) continue;
-    const bool wanted = std::any_of(claim_templates.begin(), claim_templates.end(), [&](const Value& one) {
-      return api::name_of(one) == volume["name"].as_string();
-    });
+    const bool wanted = std::any_of(claim_templates.begin(), claim_templates.end(),
+                                    [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); });
     if (!wanted) return false;
     ++found;
   }
@@ -193,7 +194,8 @@ PodState state_of(const Value& pod, int min_ready_seconds, Time now) {
   const Value& ready = api::condition_of(pod, "Ready");
   state.ready = phase == "Running" && ready["status"].as_string() == "True";
   if (!state.ready) {
-    const Value& stamp = ready["lastTransitionTime"].is_null() ? pod["metadata"]["creationTimestamp"] : ready["lastTransitionTime"];
+    const Value& stamp =
+        ready["lastTransitionTime"].is_null() ? pod["metadata"]["creationTimestamp"] : ready["lastTransitionTime"];
     const auto since = parse_time(stamp.as_string());
     state.unready_since = since.ok() ? since.value() : now;
   }

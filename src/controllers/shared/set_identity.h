@@ -52,7 +52,9 @@ struct Shape {
     return static_cast<std::size_t>(ordinal - start - options.skipped_between(start, ordinal));
   }
   // Members below stay at the current revision; with OnDelete there are none, whatever partition is stored.
-  int first_updated() const { return on_delete ? start : static_cast<int>(std::min<std::int64_t>(std::int64_t{start} + partition, INT32_MAX)); }
+  int first_updated() const {
+    return on_delete ? start : static_cast<int>(std::min<std::int64_t>(std::int64_t{start} + partition, INT32_MAX));
+  }
 };
 Shape shape_of(const Value& set);
 

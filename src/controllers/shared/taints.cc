@@ -19,7 +19,8 @@ bool is_ours(const Value& taint) {
   const std::string_view key = taint["key"].as_string(), effect = taint["effect"].as_string();
   if (effect == kNoExecute) return key == kNotReady || key == kUnreachable;
   if (effect != kNoSchedule) return false;
-  for (std::string_view one : {kNotReady, kUnreachable, kUnschedulable, kMemoryPressure, kDiskPressure, kPidPressure, kNetworkUnavailable}) {
+  for (std::string_view one :
+       {kNotReady, kUnreachable, kUnschedulable, kMemoryPressure, kDiskPressure, kPidPressure, kNetworkUnavailable}) {
     if (key == one) return true;
   }
   return false;
@@ -31,9 +32,9 @@ Wanted wanted_of(const Value& node) {
   if (ready == "False") out.insert(out.end(), {{kNotReady, kNoSchedule}, {kNotReady, kNoExecute}});
   if (ready == "Unknown") out.insert(out.end(), {{kUnreachable, kNoSchedule}, {kUnreachable, kNoExecute}});
   const std::pair<const char*, std::string_view> pressures[] = {{"MemoryPressure", kMemoryPressure},
-                                                                 {"DiskPressure", kDiskPressure},
-                                                                 {"PIDPressure", kPidPressure},
-                                                                 {"NetworkUnavailable", kNetworkUnavailable}};
+                                                                {"DiskPressure", kDiskPressure},
+                                                                {"PIDPressure", kPidPressure},
+                                                                {"NetworkUnavailable", kNetworkUnavailable}};
   for (const auto& [type, key] : pressures) {
     if (api::condition_is_true(node, type)) out.emplace_back(key, kNoSchedule);
   }

@@ -24,11 +24,12 @@ bool tolerates(const Value& toleration, const Value& taint);
 // Any of a pod's.
 bool tolerated(const Value& tolerations, const Value& taint);
 
-// How long a pod may stay on a node with this NoExecute taint, by the first toleration of its that matches: nothing: for ever;
-// zero: not at all.
+// How long a pod may stay on a node with this NoExecute taint, by the first toleration of its that matches: nothing:
+// for ever; zero: not at all.
 std::optional<Duration> may_stay(const Value& pod, const Value& taint);
 
-// The taints that the node's conditions and cordon ask for, beside those that others set; times are kept. `now`: of new ones.
+// The taints that the node's conditions and cordon ask for, beside those that others set; times are kept. `now`: of new
+// ones.
 Value wanted_taints(const Value& node, Time now);
 
 }  // namespace berth::controllers

@@ -6,7 +6,8 @@ namespace berth::controllers {
 namespace {
 
 Value without_hash(Value pod_template) {
-  if (pod_template["metadata"]["labels"].contains(kHashLabel)) pod_template.mut("metadata").mut("labels").erase(kHashLabel);
+  if (pod_template["metadata"]["labels"].contains(kHashLabel))
+    pod_template.mut("metadata").mut("labels").erase(kHashLabel);
   return pod_template;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// The hash that names a pod template: label pod-template-hash of ReplicaSets, name of a DaemonSet's ControllerRevisions. Pure.
+// The hash that names a pod template: label pod-template-hash of ReplicaSets, name of a DaemonSet's
+// ControllerRevisions. Pure.
 
 #include <cstdint>
 #include <string>

@@ -47,7 +47,8 @@ bool is_fully_bound(const Value& claim) {
 bool is_reserved_for(const Value& volume, const Value& claim) {
   const Value& reference = volume["spec"]["claimRef"];
   if (reference.is_null()) return false;
-  if (reference["name"].as_string() != api::name_of(claim) || reference["namespace"].as_string() != api::namespace_of(claim)) {
+  if (reference["name"].as_string() != api::name_of(claim) ||
+      reference["namespace"].as_string() != api::namespace_of(claim)) {
     return false;
   }
   const std::string_view uid = reference["uid"].as_string();
@@ -83,8 +84,11 @@ Value find_match(const Value& claim, const std::vector<Value>& volumes, const Ma
   api::Quantity best_size;
   for (const Value& volume : volumes) {
     if (api::is_terminating(volume) || mode_of(volume) != mode_of(claim)) continue;
-    if (volume["spec"]["volumeAttributesClassName"].as_string() != claim["spec"]["volumeAttributesClassName"].as_string()) continue;
-    const bool reachable = !options.node || matches_node_selector(volume["spec"]["nodeAffinity"]["required"], *options.node);
+    if (volume["spec"]["volumeAttributesClassName"].as_string() !=
+        claim["spec"]["volumeAttributesClassName"].as_string())
+      continue;
+    const bool reachable =
+        !options.node || matches_node_selector(volume["spec"]["nodeAffinity"]["required"], *options.node);
     const api::Quantity size = capacity_of(volume);
     if (is_reserved_for(volume, claim)) {
       if (size < wanted) continue;

@@ -24,7 +24,7 @@ inline constexpr std::string_view kDefaultClass = "storageclass.kubernetes.io/is
 std::string_view class_of(const Value& claim_or_volume);
 // Neither the annotation nor the field: the default class may still be filled in.
 bool has_no_class(const Value& claim);
-bool waits_for_consumer(const Value& storage_class);   // volumeBindingMode
+bool waits_for_consumer(const Value& storage_class);  // volumeBindingMode
 api::Quantity request_of(const Value& claim);
 api::Quantity capacity_of(const Value& volume);
 std::string_view mode_of(const Value& claim_or_volume);  // "Filesystem" where not said

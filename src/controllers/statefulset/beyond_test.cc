@@ -11,15 +11,19 @@ namespace {
 using Steps = std::vector<std::string>;
 
 Value claim_template(std::string_view name, std::string_view size) {
-  return Value::object({{"metadata", Value::object({{"name", name}})},
-                        {"spec", Value::object({{"accessModes", Value::array({"ReadWriteOnce"})},
-                                                {"resources", Value::object({{"requests", Value::object({{"storage", size}})}})}})}});
+  return Value::object(
+      {{"metadata", Value::object({{"name", name}})},
+       {"spec", Value::object({{"accessModes", Value::array({"ReadWriteOnce"})},
+                               {"resources", Value::object({{"requests", Value::object({{"storage", size}})}})}})}});
 }
 
 void waiting(World& world, const std::string& pod, std::string_view reason, std::string_view phase = "Pending") {
   world.phase(pod, phase);
-  world.pods[pod].mut("status").set("containerStatuses",
-      Value::array({Value::object({{"name", "c"}, {"image", "i:2"}, {"state", Value::object({{"waiting", Value::object({{"reason", reason}})}})}})}));
+  world.pods[pod].mut("status").set(
+      "containerStatuses",
+      Value::array({Value::object({{"name", "c"},
+                                   {"image", "i:2"},
+                                   {"state", Value::object({{"waiting", Value::object({{"reason", reason}})}})}})}));
 }
 
 // --- Broken rollouts
@@ -74,12 +78,14 @@ TEST(StatefulSetBroken, OneThatWasReadyAMomentAgoIsWaitedFor) {
   EXPECT_TRUE(api::is_terminating(world.pods["web-0"]));
 }
 
-// Every form of a rolling update without a partition is the same one: a member that was replaced comes back of the new revision.
+// Every form of a rolling update without a partition is the same one: a member that was replaced comes back of the new
+// revision.
 TEST(StatefulSetBroken, InWhateverWordsTheStrategyIsGivenEachMemberIsReplacedOnce) {
-  for (const char* strategy : {"null", "{}", R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":null})",
-                               R"({"type":"RollingUpdate","rollingUpdate":{}})", R"({"type":"RollingUpdate","rollingUpdate":{"partition":0}})",
-                               R"({"rollingUpdate":{"partition":null,"maxUnavailable":null}})",
-                               R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1}})"}) {
+  for (const char* strategy :
+       {"null", "{}", R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":null})",
+        R"({"type":"RollingUpdate","rollingUpdate":{}})", R"({"type":"RollingUpdate","rollingUpdate":{"partition":0}})",
+        R"({"rollingUpdate":{"partition":null,"maxUnavailable":null}})",
+        R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1}})"}) {
     for (const char* broken : {"web-0", "web-1", "web-2"}) {
       World world(3);
       world.spec().set("updateStrategy", json::parse(strategy).value());
@@ -202,7 +208,8 @@ TEST(StatefulSetOutage, ASetOfAnOlderReleaseThatWasWholeCounts) {
 }
 
 TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
-  for (const char* replicas : {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\"", "{}"}) {
+  for (const char* replicas :
+       {"9223372036854775807", "2147483648", "-1", "-9223372036854775808", "1e30", "\"3\"", "{}"}) {
     World world(2);
     world.settle();
     world.spec().set("replicas", json::parse(replicas).value());
@@ -211,7 +218,9 @@ TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
     EXPECT_TRUE(plan.then.empty());
     ASSERT_EQ(plan.events.size(), 1u);
     EXPECT_EQ(plan.events[0].reason, "Unusable");
-    EXPECT_NE(plan.events[0].message.find("spec.replicas is " + json::encode(world.set["spec"]["replicas"])), std::string::npos) << plan.events[0].message;
+    EXPECT_NE(plan.events[0].message.find("spec.replicas is " + json::encode(world.set["spec"]["replicas"])),
+              std::string::npos)
+        << plan.events[0].message;
     // It can still be taken away.
     world.set.mut("metadata").set("deletionTimestamp", "2026-01-02T03:04:05Z");
     world.sync();
@@ -219,11 +228,15 @@ TEST(StatefulSetSize, WhatCannotBeMeantIsLeftAloneAndTold) {
 }
 
 TEST(StatefulSetSize, NumbersBeyondTheirFieldsDoNoHarm) {
-  for (const char* number : {"9223372036854775807", "-9223372036854775808", "2147483647", "-1", "1e300", "\"x\"", "\"99999999999999999999%\"", "{}"}) {
+  for (const char* number : {"9223372036854775807", "-9223372036854775808", "2147483647", "-1", "1e300", "\"x\"",
+                             "\"99999999999999999999%\"", "{}"}) {
     World world(3);
     const Value value = json::parse(number).value();
     world.spec().set("ordinals", Value::object({{"start", value}}));
-    world.spec().set("updateStrategy", Value::object({{"type", "RollingUpdate"}, {"rollingUpdate", Value::object({{"partition", value}, {"maxUnavailable", value}})}}));
+    world.spec().set(
+        "updateStrategy",
+        Value::object({{"type", "RollingUpdate"},
+                       {"rollingUpdate", Value::object({{"partition", value}, {"maxUnavailable", value}})}}));
     world.sync();
     const Shape shape = shape_of(world.set);
     EXPECT_GE(shape.start, 0);
@@ -353,7 +366,8 @@ TEST(StatefulSetTeardown, TakenBackWhileItEndsItLetsGoOfTheRest) {
 TEST(StatefulSetTeardown, ClaimsThatAreToStayAfterAllAreLetGo) {
   World world(2);
   world.ask(api::kOrderedTeardown, "true");
-  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
+  world.spec().set("persistentVolumeClaimRetentionPolicy",
+                   Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
   world.settle();
   ASSERT_FALSE(world.claims["data-web-0"]["metadata"]["ownerReferences"].empty());
   world.set.mut("metadata").set("deletionTimestamp", format_time(kNow));
@@ -415,7 +429,8 @@ TEST(StatefulSetOverride, AnAnnotationOfTheTemplateIsNotTakenForOne) {
 TEST(StatefulSetOverride, ChangesOneMemberOnly) {
   World world(3);
   world.settle();
-  world.ask(api::kOrdinalOverrides, R"({"1": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "c", "image": "i:special",
+  world.ask(api::kOrdinalOverrides,
+            R"({"1": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "c", "image": "i:special",
       "resources": {"limits": {"cpu": "2"}}, "env": [{"name": "ROLE", "value": "reader"}]}]}})");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   EXPECT_EQ(world.status()["updatedReplicas"], 2);
@@ -443,7 +458,13 @@ TEST(StatefulSetClaimTemplates, GrowFromTheLastMemberEachAfterTheOther) {
   for (auto& [name, claim] : world.claims) {
     claim.set("status", Value::object({{"phase", "Bound"}, {"capacity", Value::object({{"storage", "1Gi"}})}}));
   }
-  world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").mut("resources").mut("requests").set("storage", "2Gi");
+  world.spec()
+      .mut("volumeClaimTemplates")
+      .mut(std::size_t{0})
+      .mut("spec")
+      .mut("resources")
+      .mut("requests")
+      .set("storage", "2Gi");
   Steps steps = world.sync();
   EXPECT_EQ(steps, (Steps{"update " + world.status()["currentRevision"].str(), "patch data-web-2"}));
   EXPECT_EQ(world.sync(), Steps{}) << "the next waits until this one has grown";
@@ -465,9 +486,16 @@ TEST(StatefulSetClaimTemplates, AClaimThatIsNotBoundIsWaitedFor) {
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "fast");
   world.settle();
   world.claims["data-web-0"].set("status", Value::object({{"phase", "Pending"}}));
-  world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").mut("resources").mut("requests").set("storage", "2Gi");
+  world.spec()
+      .mut("volumeClaimTemplates")
+      .mut(std::size_t{0})
+      .mut("spec")
+      .mut("resources")
+      .mut("requests")
+      .set("storage", "2Gi");
   for (const std::string& step : world.sync()) EXPECT_EQ(step.find("patch"), std::string::npos) << step;
-  EXPECT_NE(api::condition_of(world.set, "berth.dev/ClaimTemplates")["message"].as_string().find("when it is bound"), std::string::npos);
+  EXPECT_NE(api::condition_of(world.set, "berth.dev/ClaimTemplates")["message"].as_string().find("when it is bound"),
+            std::string::npos);
 }
 
 TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
@@ -476,7 +504,13 @@ TEST(StatefulSetClaimTemplates, AClassThatCannotGrowStopsItBeforeTheFirst) {
   world.classes["slow"] = Value::object({{"allowVolumeExpansion", false}});
   world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").set("storageClassName", "slow");
   world.settle();
-  world.spec().mut("volumeClaimTemplates").mut(std::size_t{0}).mut("spec").mut("resources").mut("requests").set("storage", "2Gi");
+  world.spec()
+      .mut("volumeClaimTemplates")
+      .mut(std::size_t{0})
+      .mut("spec")
+      .mut("resources")
+      .mut("requests")
+      .set("storage", "2Gi");
   for (const std::string& step : world.sync()) EXPECT_EQ(step.find("patch"), std::string::npos) << step;
   EXPECT_EQ(api::condition_of(world.set, "berth.dev/ClaimTemplates")["reason"], "CannotExpand");
   EXPECT_NE(world.waits().find("\"slow\" does not allow"), std::string::npos) << world.waits();
@@ -487,8 +521,10 @@ TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
   world.ask(api::kClaimTemplateUpdates, "true");
   world.settle();
   for (auto& [name, pod] : world.pods) pod.mut("metadata").set("creationTimestamp", "2026-01-01T00:00:00Z");
-  world.claims["data-web-1"].set("status", json::parse(R"({"phase":"Bound","conditions":[{"type":"FileSystemResizePending",
-      "status":"True","lastTransitionTime":"2026-01-02T00:00:00Z"}]})").value());
+  world.claims["data-web-1"].set("status",
+                                 json::parse(R"({"phase":"Bound","conditions":[{"type":"FileSystemResizePending",
+      "status":"True","lastTransitionTime":"2026-01-02T00:00:00Z"}]})")
+                                     .value());
   world.pods["web-1"].mut("metadata").set("creationTimestamp", "2026-01-02T00:00:00Z");
   EXPECT_EQ(world.sync(), Steps{"delete web-1"});
   world.bury();
@@ -502,7 +538,8 @@ TEST(StatefulSetClaimTemplates, AnOfflineGrowthRestartsTheMember) {
 TEST(StatefulSetClaimTemplates, ANewTemplateComesAsMembersRollAndARemovedOneKeepsItsClaim) {
   World world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
-  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
+  world.spec().set("persistentVolumeClaimRetentionPolicy",
+                   Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
   world.settle();
   world.spec().mut("volumeClaimTemplates").push(claim_template("logs", "1Gi"));
   world.spec().mut("volumeClaimTemplates").erase(std::size_t{0});
@@ -511,14 +548,16 @@ TEST(StatefulSetClaimTemplates, ANewTemplateComesAsMembersRollAndARemovedOneKeep
     const Value& volumes = world.pods[pod]["spec"]["volumes"];
     EXPECT_EQ(volumes[0]["persistentVolumeClaim"]["claimName"], std::string("logs-") + pod);
     EXPECT_TRUE(world.claims.count(std::string("data-") + pod));
-    EXPECT_TRUE(world.claims[std::string("data-") + pod]["metadata"]["ownerReferences"].empty()) << "it must outlive the set";
+    EXPECT_TRUE(world.claims[std::string("data-") + pod]["metadata"]["ownerReferences"].empty())
+        << "it must outlive the set";
   }
 }
 
 TEST(StatefulSetClaimTemplates, ARemovedOneKeepsAClaimThatWasToGoWithItsPod) {
   World world(2);
   world.ask(api::kClaimTemplateUpdates, "true");
-  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Retain"}, {"whenScaled", "Delete"}}));
+  world.spec().set("persistentVolumeClaimRetentionPolicy",
+                   Value::object({{"whenDeleted", "Retain"}, {"whenScaled", "Delete"}}));
   world.settle();
   world.spec().set("replicas", 1);
   world.sync();  // web-1 is going, and its claim with it
@@ -585,9 +624,12 @@ TEST(StatefulSetRecreate, WithOnDeleteAMemberComesBackByItself) {
 // --- One budget for everything
 
 Value budget(std::string_view name, int allowed) {
-  return Value::object({{"metadata", Value::object({{"name", name}, {"namespace", "default"}, {"annotations", Value::object({{api::kBudgetEverything, "true"}})}})},
-                        {"spec", Value::object({{"selector", Value::object({{"matchLabels", Value::object({{"app", "web"}})}})}})},
-                        {"status", Value::object({{"disruptionsAllowed", allowed}, {"currentHealthy", 2}, {"desiredHealthy", 2}})}});
+  return Value::object(
+      {{"metadata", Value::object({{"name", name},
+                                   {"namespace", "default"},
+                                   {"annotations", Value::object({{api::kBudgetEverything, "true"}})}})},
+       {"spec", Value::object({{"selector", Value::object({{"matchLabels", Value::object({{"app", "web"}})}})}})},
+       {"status", Value::object({{"disruptionsAllowed", allowed}, {"currentHealthy", 2}, {"desiredHealthy", 2}})}});
 }
 
 TEST(StatefulSetBudget, RolloutsAndScaleDownsDrawOnIt) {
@@ -644,15 +686,17 @@ TEST(StatefulSetClaims, ThoseOfAnEarlierSetAreAnnounced) {
   const Action& pod = plan.chains[0].back();
   ASSERT_EQ(pod.on_success.size(), 2u);
   EXPECT_EQ(pod.on_success[1].reason, "ReusedClaim");
-  EXPECT_EQ(pod.on_success[1].message,
-            "claim \"data-web-0\" is reused with the data on it: created 2026-01-02T03:01:05Z (3m ago), last used by pod web-0 of "
-            "StatefulSet web (uid set-uid)");
+  EXPECT_EQ(
+      pod.on_success[1].message,
+      "claim \"data-web-0\" is reused with the data on it: created 2026-01-02T03:01:05Z (3m ago), last used by pod web-0 of "
+      "StatefulSet web (uid set-uid)");
   EXPECT_TRUE(pod.on_success[1].object.is_null()) << "about the pod that is made";
 }
 
 TEST(StatefulSetClaims, OwnersAreWrittenBeforeTheNoteMakesAnotherVersion) {
   World world(1);
-  world.spec().set("persistentVolumeClaimRetentionPolicy", Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
+  world.spec().set("persistentVolumeClaimRetentionPolicy",
+                   Value::object({{"whenDeleted", "Delete"}, {"whenScaled", "Retain"}}));
   world.settle();
   world.claims["data-web-0"].mut("metadata").erase("ownerReferences");
   world.claims["data-web-0"].mut("metadata").mut("annotations").set("berth.dev/used-by", "StatefulSet web (uid first)");
@@ -670,12 +714,15 @@ TEST(StatefulSetClaims, OwnersAreWrittenBeforeTheNoteMakesAnotherVersion) {
 TEST(StatefulSetWait, NamesTheMemberTheReasonAndTheTime) {
   World world(3);
   world.sync();
-  world.pods["web-0"].set("status", json::parse(R"({"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False",
-      "reason":"Unschedulable","message":"0/1 nodes are available: 1 Insufficient cpu.","lastTransitionTime":"2026-01-02T03:00:00Z"}]})").value());
+  world.pods["web-0"].set("status",
+                          json::parse(R"({"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False",
+      "reason":"Unschedulable","message":"0/1 nodes are available: 1 Insufficient cpu.","lastTransitionTime":"2026-01-02T03:00:00Z"}]})")
+                              .value());
   world.sync();
-  EXPECT_EQ(world.waits(), "waiting for web-0 (revision " + world.revision_of("web-0") +
-                               ") to become ready since 2026-01-02T03:00:00Z: no node can take it: 0/1 nodes are available: 1 "
-                               "Insufficient cpu.; see kubectl describe pod web-0");
+  EXPECT_EQ(world.waits(),
+            "waiting for web-0 (revision " + world.revision_of("web-0") +
+                ") to become ready since 2026-01-02T03:00:00Z: no node can take it: 0/1 nodes are available: 1 "
+                "Insufficient cpu.; see kubectl describe pod web-0");
   EXPECT_EQ(api::condition_of(world.set, "Progressing")["status"], "False");
 }
 
@@ -683,7 +730,8 @@ TEST(StatefulSetWait, ASlowStartIsExplainedAfterAWhileOnly) {
   World world(1);
   world.sync();
   world.pods["web-0"].set("status", json::parse(R"({"phase":"Running","conditions":[{"type":"Ready","status":"False",
-      "lastTransitionTime":"2026-01-02T03:04:00Z"}]})").value());
+      "lastTransitionTime":"2026-01-02T03:04:00Z"}]})")
+                                        .value());
   const std::string before = world.waits();
   Plan plan = world.plan();
   EXPECT_EQ(*plan.requeue_delay, 5s);
@@ -700,7 +748,8 @@ TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
   world.settle();
   world.pods["web-1"].mut("metadata").set("deletionTimestamp", format_time(kNow + 30s));
   world.sync();
-  EXPECT_EQ(world.waits(), "waiting for web-1 (revision " + world.revision_of("web-1") + ") to end; it was deleted, and comes back");
+  EXPECT_EQ(world.waits(),
+            "waiting for web-1 (revision " + world.revision_of("web-1") + ") to end; it was deleted, and comes back");
   EXPECT_EQ(*world.plan().requeue_delay, 40s);
   world.now = kNow + 40s;
   world.sync();
@@ -709,7 +758,9 @@ TEST(StatefulSetWait, AMemberThatDoesNotEndIsNamedAfterItsTime) {
 
 TEST(StatefulSetWait, AForeignPodOfTheNameIsNamed) {
   World world(1);
-  world.pods["web-0"] = json::parse(R"({"metadata":{"name":"web-0","namespace":"default","uid":"other"},"status":{"phase":"Running"}})").value();
+  world.pods["web-0"] =
+      json::parse(R"({"metadata":{"name":"web-0","namespace":"default","uid":"other"},"status":{"phase":"Running"}})")
+          .value();
   world.sync();
   EXPECT_EQ(world.wait_reason(), "NameTaken");
 }

@@ -59,8 +59,10 @@ bool SetPlanner::claims_usable(const Replica& replica) {
   if (!view_.pod(name).is_null()) {
     plan_.event(set_, kWarning, "FailedCreate",
                 words("create", name) + " failed error: pods \"" + name + "\" already exists");
-    wait("NameTaken", "waiting for the pod " + quoted(name) + ", which does not belong to this set, to go: " +
-                          "kubectl delete pod " + name + ", or give the set another name", true);
+    wait("NameTaken",
+         "waiting for the pod " + quoted(name) + ", which does not belong to this set, to go: " +
+             "kubectl delete pod " + name + ", or give the set another name",
+         true);
     return false;
   }
   if (shape_.options.recreate && !shape_.on_delete && replica.ordinal >= shape_.first_updated()) {
@@ -83,8 +85,8 @@ bool SetPlanner::claims_usable(const Replica& replica) {
                   words("create", name) + " failed error: pvc " + claim_called + " is being deleted");
     }
     wait("ClaimTerminating", name + " needs the claim " + quoted(claim_called) + ", which " +
-                                 (stale ? "goes with the pod that was here before" : "is being deleted since " +
-                                          claim["metadata"]["deletionTimestamp"].str()) +
+                                 (stale ? "goes with the pod that was here before"
+                                        : "is being deleted since " + claim["metadata"]["deletionTimestamp"].str()) +
                                  "; it is made again when it is gone");
     return false;
   }
@@ -108,7 +110,8 @@ void SetPlanner::add_missing_claims(const Replica& replica, const Value& templat
 }
 
 // Notes on claims that were somebody else's that they are this set's now. Answers a sentence for each.
-std::vector<std::string> SetPlanner::adopt_claims(const Replica& replica, const Value& templates, std::vector<Action>& chain) {
+std::vector<std::string> SetPlanner::adopt_claims(const Replica& replica, const Value& templates,
+                                                  std::vector<Action>& chain) {
   std::vector<std::string> out;
   const std::string user = user_of_claims(set_);
   for (const Value& one : templates) {
@@ -117,13 +120,15 @@ std::vector<std::string> SetPlanner::adopt_claims(const Replica& replica, const 
     const std::string_view before = api::annotation_of(claim, kUsedByAnnotation);
     if (before == user) continue;
     Value note = Value::object({{"annotations", Value::object({{kUsedByAnnotation, user}})}});
-    chain.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"metadata", std::move(note)}})));
+    chain.push_back(
+        patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"metadata", std::move(note)}})));
     const std::string_view made = claim["metadata"]["creationTimestamp"].as_string();
     const auto created = parse_time(made);
     std::string age = created.ok() ? " (" + human_duration(now_ - created.value()) + " ago)" : "";
-    out.push_back("claim " + quoted(api::name_of(claim)) + " is reused with the data on it: created " + std::string(made) + age +
-                  ", last used by " +
-                  (before.empty() ? "nobody that noted it" : "pod " + pod_name(shape_, replica.ordinal) + " of " + std::string(before)));
+    out.push_back("claim " + quoted(api::name_of(claim)) + " is reused with the data on it: created " +
+                  std::string(made) + age + ", last used by " +
+                  (before.empty() ? "nobody that noted it"
+                                  : "pod " + pod_name(shape_, replica.ordinal) + " of " + std::string(before)));
   }
   return out;
 }
@@ -146,8 +151,8 @@ void SetPlanner::fix_claim_owners(const Replica& replica, std::vector<Action>& c
   }
 }
 
-// With whenDeleted: Retain no claim may go with the set, whether its replica has a pod now or not. One whose template was
-// removed never does.
+// With whenDeleted: Retain no claim may go with the set, whether its replica has a pod now or not. One whose template
+// was removed never does.
 void SetPlanner::keep_claims_of_empty_places() {
   const Value& templates = set_["spec"]["volumeClaimTemplates"];
   auto has_template = [&](const Value& claim) {
@@ -175,7 +180,9 @@ void SetPlanner::keep_claims_of_removed_templates(const Replica& replica) {
   for (const Value& volume : replica.pod["spec"]["volumes"]) {
     const std::string_view name = volume["persistentVolumeClaim"]["claimName"].as_string();
     if (name.empty() || name != claim_name(shape_, volume["name"].as_string(), replica.ordinal)) continue;
-    if (std::any_of(templates.begin(), templates.end(), [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); })) continue;
+    if (std::any_of(templates.begin(), templates.end(),
+                    [&](const Value& one) { return api::name_of(one) == volume["name"].as_string(); }))
+      continue;
     const Value& claim = view_.claim(std::string(name));
     if (claim.is_null() || api::is_terminating(claim)) continue;
     Value others = Value::array({});
@@ -210,7 +217,8 @@ void SetPlanner::update_claims() {
   if (!shape_.options.claim_template_updates || shape_.terminating) return;
   std::vector<std::string> done, left;
   std::vector<Action> now;
-  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= shape_.first_updated(); ++replica) {
+  for (auto replica = replicas_.rbegin(); replica != replicas_.rend() && replica->ordinal >= shape_.first_updated();
+       ++replica) {
     std::string work;
     for (const Value& one : set_["spec"]["volumeClaimTemplates"]) {
       const Value& claim = view_.claim(claim_name(shape_, api::name_of(one), replica->ordinal));
@@ -227,15 +235,20 @@ void SetPlanner::update_claims() {
         const std::string class_name = claim["spec"]["storageClassName"].str();
         const Value& storage_class = view_.storage_class ? view_.storage_class(class_name) : view_.set["nothing"];
         if (!storage_class["allowVolumeExpansion"].as_bool() && claims_problem_.empty()) {
-          claims_problem_ = "claim " + std::string(api::name_of(claim)) + " cannot grow: " +
-                            (class_name.empty() ? "it has no storage class" :
-                             "storage class " + quoted(class_name) + (storage_class.is_null() ? " does not exist" : " does not allow volumes to grow")) +
-                            ". Nothing was changed; give the class allowVolumeExpansion: true, or take the new size back";
+          claims_problem_ =
+              "claim " + std::string(api::name_of(claim)) + " cannot grow: " +
+              (class_name.empty()
+                   ? "it has no storage class"
+                   : "storage class " + quoted(class_name) +
+                         (storage_class.is_null() ? " does not exist" : " does not allow volumes to grow")) +
+              ". Nothing was changed; give the class allowVolumeExpansion: true, or take the new size back";
         }
       }
-      if (left.empty() && bound) now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
+      if (left.empty() && bound)
+        now.push_back(patch(kPersistentVolumeClaims, claim, api::PatchType::kMerge, Value::object({{"spec", change}})));
     }
-    if (work.empty() && !replica->pod.is_null() && !claims_match(shape_, replica->pod, set_["spec"]["volumeClaimTemplates"], replica->ordinal))
+    if (work.empty() && !replica->pod.is_null() &&
+        !claims_match(shape_, replica->pod, set_["spec"]["volumeClaimTemplates"], replica->ordinal))
       work = "its pod is to be replaced, with the claims of the new templates";
     if (work.empty()) {
       done.push_back(pod_name(shape_, replica->ordinal));
@@ -244,8 +257,8 @@ void SetPlanner::update_claims() {
     }
   }
   if (left.empty()) return;
-  claims_progress_ = std::to_string(done.size()) + " of " + std::to_string(done.size() + left.size()) + " members are done" +
-                     (done.empty() ? "" : " (" + join(done, ", ") + ")") + "; " + left.front();
+  claims_progress_ = std::to_string(done.size()) + " of " + std::to_string(done.size() + left.size()) +
+                     " members are done" + (done.empty() ? "" : " (" + join(done, ", ") + ")") + "; " + left.front();
   if (!claims_problem_.empty()) return wait("ClaimTemplates", claims_problem_, true);
   wait("ClaimTemplates", "changing claims: " + left.front());
   plan_.add_chain(std::move(now));

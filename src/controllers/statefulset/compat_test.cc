@@ -25,7 +25,8 @@ std::string what_is_written(const World& world) {
   const Plan plan = world.plan();
   std::string out;
   for (const std::string& step : World::steps(plan)) out += step + "; ";
-  for (const Action& action : plan.then) out += json::encode(action.object["status"]) + " was " + json::encode(world.set["status"]);
+  for (const Action& action : plan.then)
+    out += json::encode(action.object["status"]) + " was " + json::encode(world.set["status"]);
   return out + (plan.events.empty() ? "" : "events");
 }
 
@@ -66,7 +67,8 @@ TEST(StatefulSetCompat, MoreDefaultsThanThenRollNothing) {
     World world = world_of(stored);
     for (auto& [name, revision] : world.revisions) {
       Value& spec = revision.mut("data").mut("spec").mut("template").mut("spec");
-      for (const char* field : {"dnsPolicy", "schedulerName", "securityContext"}) ASSERT_TRUE(spec.erase(field)) << field;
+      for (const char* field : {"dnsPolicy", "schedulerName", "securityContext"})
+        ASSERT_TRUE(spec.erase(field)) << field;
     }
     EXPECT_EQ(what_is_written(world), "") << file;
   }

@@ -25,7 +25,8 @@ bool matters(const Value& before, const Value& after) {
          api::condition_of(before, "Ready") != api::condition_of(after, "Ready") ||
          before["metadata"]["deletionTimestamp"] != after["metadata"]["deletionTimestamp"] ||
          before["metadata"]["labels"] != after["metadata"]["labels"] ||
-         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] || blocking_differs(before, after);
+         before["metadata"]["ownerReferences"] != after["metadata"]["ownerReferences"] ||
+         blocking_differs(before, after);
 }
 
 bool claim_matters(const Value& before, const Value& after) {
@@ -115,7 +116,9 @@ class StatefulSetController final : public Controller {
     view.pod = lookup(pods_);
     view.claim = lookup(claims_);
     view.revision = lookup(revisions_);
-    view.storage_class = [this](const std::string& wanted) -> const Value& { return classes_.get(api::Name{"", wanted}); };
+    view.storage_class = [this](const std::string& wanted) -> const Value& {
+      return classes_.get(api::Name{"", wanted});
+    };
     for (Value& budget : budgets_.list(name.ns)) {
       if (counts_everything(budget)) view.budgets.push_back(std::move(budget));
     }
@@ -130,17 +133,20 @@ class StatefulSetController final : public Controller {
   }
 
  private:
-  // A member has just failed, or been taken away. Kept in memory only: after a restart each member is replaced at once again, once.
+  // A member has just failed, or been taken away. Kept in memory only: after a restart each member is replaced at once
+  // again, once.
   void note_failure(const Value& before, const Value& after) {
     if (after.is_null()) return;
     const Time now = runtime_.now();
     const bool taken = is_taken_young(before, after, now);
-    const bool ended = has_ended(after) && !(has_ended(before) && api::uid_of(before) == api::uid_of(after)) && !api::is_terminating(after);
+    const bool ended = has_ended(after) && !(has_ended(before) && api::uid_of(before) == api::uid_of(after)) &&
+                       !api::is_terminating(after);
     if (!taken && !ended) return;
     const Value& owner = api::controller_of(after);
     if (owner["kind"].as_string() != "StatefulSet") return;
     const Member member = parse_member(api::name_of(after));
-    View::Failures& failures = failures_[std::string(api::namespace_of(after)) + "/" + owner["name"].str()][member.ordinal];
+    View::Failures& failures =
+        failures_[std::string(api::namespace_of(after)) + "/" + owner["name"].str()][member.ordinal];
     // One that ends and is then taken away was lost once.
     if (!(taken && has_ended(before))) failures.count = failures.last + kLossesForgotten < now ? 1 : failures.count + 1;
     failures.last = now;

@@ -94,10 +94,12 @@ void SetPlanner::collect_replicas() {
   expected_ = seen_;
 }
 
-// No member is left that could be waited for. Not on a first start, and not where a rollout is under way: then order counts.
+// No member is left that could be waited for. Not on a first start, and not where a rollout is under way: then order
+// counts.
 bool SetPlanner::is_outage() const {
   if (shape_.parallel || replicas_.size() < 2 || current_name_ != update_name_ || initialised_.empty()) return false;
-  return std::none_of(replicas_.begin(), replicas_.end(), [](const Replica& replica) { return replica.state.healthy(); });
+  return std::none_of(replicas_.begin(), replicas_.end(),
+                      [](const Replica& replica) { return replica.state.healthy(); });
 }
 
 void SetPlanner::order_revisions() {
@@ -116,8 +118,8 @@ void SetPlanner::order_revisions() {
 // --- Places that should be filled
 
 const Value& SetPlanner::template_for(int ordinal, std::string_view& revision) const {
-  // Exactly the members that roll() and replace_broken() leave alone: one that is made of a revision they replace would be
-  // replaced, and made again, for ever.
+  // Exactly the members that roll() and replace_broken() leave alone: one that is made of a revision they replace would
+  // be replaced, and made again, for ever.
   const bool keeps_current = ordinal < shape_.first_updated();
   revision = keeps_current ? current_name_ : update_name_;
   return keeps_current ? current_template_ : update_template_;
@@ -156,8 +158,8 @@ bool SetPlanner::reconcile_replica(Replica& replica) {
   return false;
 }
 
-// A member that is made and taken away again (its node is gone, or has a taint that it does not tolerate) would otherwise be
-// made again as fast as it goes.
+// A member that is made and taken away again (its node is gone, or has a taint that it does not tolerate) would
+// otherwise be made again as fast as it goes.
 bool SetPlanner::is_held_back(const Replica& replica) {
   const View::Failures failures = view_.failures ? view_.failures(replica.ordinal) : View::Failures{};
   if (!failures.taken) return false;
@@ -166,8 +168,11 @@ bool SetPlanner::is_held_back(const Replica& replica) {
   const Time until = failures.last + back_off(failures.count);
   if (until <= now_ || revision != failures.revision) return false;
   plan_.requeue_after(until - now_);
-  wait("BackOff", pod_name(shape_, replica.ordinal) + " was taken away " + std::to_string(failures.count) +
-                      " times of late, soon after it was made, and is made again at " + format_time(until + 999ms) + "; see kubectl get events", true);
+  wait("BackOff",
+       pod_name(shape_, replica.ordinal) + " was taken away " + std::to_string(failures.count) +
+           " times of late, soon after it was made, and is made again at " + format_time(until + 999ms) +
+           "; see kubectl get events",
+       true);
   return true;
 }
 
@@ -236,8 +241,8 @@ bool SetPlanner::may_disrupt(const Replica& replica) {
     const std::string name(api::name_of(budget));
     const auto allowed = budget["status"]["disruptionsAllowed"].as_int();
     if (drawn_[name] >= allowed) {
-      wait("Budget", "waiting for PodDisruptionBudget " + quoted(name) + " to let " + call(replica) + " go: it allows " +
-                         std::to_string(allowed) + " disruptions now, " +
+      wait("Budget", "waiting for PodDisruptionBudget " + quoted(name) + " to let " + call(replica) +
+                         " go: it allows " + std::to_string(allowed) + " disruptions now, " +
                          std::to_string(budget["status"]["currentHealthy"].as_int()) + " of the " +
                          std::to_string(budget["status"]["desiredHealthy"].as_int()) + " pods it wants are healthy");
       return false;
@@ -264,7 +269,8 @@ bool SetPlanner::reconcile_surplus(Replica& replica, bool blocked) {
     if (replica.state.terminating) {
       wait_for(replica);
     } else if (!blocked && !may_go && first_unhealthy_) {
-      wait("ScalingDown", call(replica) + " is to be removed, after " + call(*first_unhealthy_) + " has become ready or gone", true);
+      wait("ScalingDown",
+           call(replica) + " is to be removed, after " + call(*first_unhealthy_) + " has become ready or gone", true);
     }
     plan_.add_chain(std::move(owners));
   }
@@ -307,8 +313,8 @@ void SetPlanner::tear_down() {
 }
 
 Plan SetPlanner::run() {
-  // Members of an ordered set are waited for one by one; those of the other kind become ready side by side, and many at a
-  // time are counted as cheaply as one.
+  // Members of an ordered set are waited for one by one; those of the other kind become ready side by side, and many at
+  // a time are counted as cheaply as one.
   plan_.rest = shape_.parallel ? kRestOfParallel : kRestOfOrdered;
   if (claim_members()) return std::move(plan_);
   order_revisions();

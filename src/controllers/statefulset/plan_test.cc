@@ -77,13 +77,13 @@ TEST(StatefulSetPlan, FirstSyncMakesRevisionClaimPodAndStatus) {
             "waiting for web-0 (revision " + revision + ") to become ready");
   written.erase("conditions");
   EXPECT_EQ(written, Value::object({{"observedGeneration", 1},
-                                                          {"replicas", 1},
-                                                          {"availableReplicas", 0},
-                                                          {"currentReplicas", 1},
-                                                          {"updatedReplicas", 1},
-                                                          {"currentRevision", revision},
-                                                          {"updateRevision", revision},
-                                                          {"collisionCount", 0}}));
+                                    {"replicas", 1},
+                                    {"availableReplicas", 0},
+                                    {"currentReplicas", 1},
+                                    {"updatedReplicas", 1},
+                                    {"currentRevision", revision},
+                                    {"updateRevision", revision},
+                                    {"collisionCount", 0}}));
   ASSERT_EQ(plan.otherwise.size(), 1u);  // what is true where the pod could not be made
   EXPECT_EQ(plan.otherwise[0].object["status"]["replicas"].as_int(), 0);
 }
@@ -253,8 +253,10 @@ TEST(StatefulSetPlan, TheLargestRevisionNumberStartsNoLoop) {
 }
 
 TEST(StatefulSetPlan, TheAnnotationRollsSeveralToo) {
-  for (const char* strategy : {R"({"type":"RollingUpdate"})", R"({"type":"RollingUpdate","rollingUpdate":{"partition":0,"maxUnavailable":1}})"}) {
-    for (const auto& [asked, first] : std::map<std::string, std::string>{{"2", "delete web-3"}, {"40%", "delete web-3"}, {"1", ""}, {"39%", ""}}) {
+  for (const char* strategy : {R"({"type":"RollingUpdate"})",
+                               R"({"type":"RollingUpdate","rollingUpdate":{"partition":0,"maxUnavailable":1}})"}) {
+    for (const auto& [asked, first] :
+         std::map<std::string, std::string>{{"2", "delete web-3"}, {"40%", "delete web-3"}, {"1", ""}, {"39%", ""}}) {
       World world(5);
       world.spec().set("updateStrategy", json::parse(strategy).value());
       world.settle();

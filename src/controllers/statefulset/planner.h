@@ -1,6 +1,6 @@
 #pragma once
-// The planner of one StatefulSet, one plan long. Internal to this folder: plan.cc orders the work, claims.cc sees to claims,
-// rollout.cc replaces members of old templates, report.cc writes the status and says what is waited for.
+// The planner of one StatefulSet, one plan long. Internal to this folder: plan.cc orders the work, claims.cc sees to
+// claims, rollout.cc replaces members of old templates, report.cc writes the status and says what is waited for.
 
 #include <map>
 #include <set>
@@ -97,7 +97,7 @@ class SetPlanner {
   Revisions revisions_;
   std::string current_name_, update_name_;
   Value current_template_, update_template_;
-  Value current_claims_;          // claim templates of the current revision, where noted
+  Value current_claims_;  // claim templates of the current revision, where noted
   std::vector<Replica> replicas_;
   std::vector<Replica> surplus_;  // from the last ordinal down
   const Replica* first_unhealthy_ = nullptr;

@@ -41,13 +41,16 @@ void SetPlanner::wait_for_end(const Replica& replica) {
   if (deadline.ok() && *deadline + kSlow <= now_) {
     std::string text = "waiting for " + call(replica) + ", which was to end by " + asked.str();
     const Value& finalizers = replica.pod["metadata"]["finalizers"];
-    text += finalizers.empty() ? "; its node does not say that it has: see kubectl get node " + replica.pod["spec"]["nodeName"].str()
-                               : "; its finalizers " + json::encode(finalizers) + " keep it";
+    text += finalizers.empty()
+                ? "; its node does not say that it has: see kubectl get node " + replica.pod["spec"]["nodeName"].str()
+                : "; its finalizers " + json::encode(finalizers) + " keep it";
     return wait("Terminating", std::move(text), true);
   }
   if (deadline.ok()) plan_.requeue_after(*deadline + kSlow - now_);
-  if (shape_.terminating) return wait("TearingDown", "ending " + call(replica) + ", the last member left; the others follow one by one");
-  if (!shape_.in_range(replica.ordinal)) return wait("ScalingDown", "removing " + call(replica) + ", which the set no longer wants");
+  if (shape_.terminating)
+    return wait("TearingDown", "ending " + call(replica) + ", the last member left; the others follow one by one");
+  if (!shape_.in_range(replica.ordinal))
+    return wait("ScalingDown", "removing " + call(replica) + ", which the set no longer wants");
   if (replica.outdated) return wait("Updating", "replacing " + call(replica) + " by revision " + update_name_);
   wait("Terminating", "waiting for " + call(replica) + " to end; it was deleted, and comes back");
 }
@@ -59,17 +62,19 @@ void SetPlanner::wait_for(const Replica& replica) {
   const std::string name(api::name_of(pod));
   if (replica.state.terminating) return wait_for_end(replica);
   if (replica.state.ended) {
-    std::string text = call(replica) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
+    std::string text =
+        call(replica) + " ended (" + pod["status"]["reason"].str(pod["status"]["phase"].as_string()) + ")";
     const View::Failures failures = view_.failures ? view_.failures(replica.ordinal) : View::Failures{};
     const Duration pause = back_off(failures.count);
     if (failures.last + pause <= now_) return wait("Replacing", text + " and is replaced");
-    text += " " + std::to_string(failures.count) + " times of late and is replaced at " + format_time(failures.last + pause) +
-            "; kubectl delete pod " + name + " does it now";
+    text += " " + std::to_string(failures.count) + " times of late and is replaced at " +
+            format_time(failures.last + pause) + "; kubectl delete pod " + name + " does it now";
     return wait("BackOff", std::move(text), true);
   }
   std::string text = "waiting for " + call(replica);
   if (replica.state.ready) {
-    return wait("MinReadySeconds", text + ", which is ready, to stay so until " + format_time(now_ + replica.state.available_in + 999ms));
+    return wait("MinReadySeconds",
+                text + ", which is ready, to stay so until " + format_time(now_ + replica.state.available_in + 999ms));
   }
   text += " to become ready";
   if (const BlockedReason blocked = blocked_reason_of(pod)) {
@@ -82,7 +87,8 @@ void SetPlanner::wait_for(const Replica& replica) {
     return wait("Starting", std::move(text));
   }
   text += " since " + format_time(replica.state.unready_since) + ": ";
-  text += replica.state.pending ? "its volumes, images or init containers are not done" : "its containers run, but it does not say that it is ready";
+  text += replica.state.pending ? "its volumes, images or init containers are not done"
+                                : "its containers run, but it does not say that it is ready";
   wait("NotReady", text + "; see kubectl describe pod " + name);
 }
 
@@ -94,12 +100,14 @@ std::vector<int> SetPlanner::initialised() const {
   const auto noted = api::parse_ordinals(record["message"].as_string());
   // A set that was whole when nothing was noted yet: all of it had been ready.
   const Value& status = set_["status"];
-  const bool was_whole = record.is_null() && shape_.replicas > 0 && status["readyReplicas"].as_int() == shape_.replicas &&
+  const bool was_whole = record.is_null() && shape_.replicas > 0 &&
+                         status["readyReplicas"].as_int() == shape_.replicas &&
                          status["replicas"].as_int() == shape_.replicas;
   for (const Replica& replica : replicas_) {
-    const bool before = was_whole || (noted.ok() && std::any_of(noted->begin(), noted->end(), [&](const api::OrdinalRange& range) {
-                                        return range.contains(replica.ordinal);
-                                      }));
+    const bool before =
+        was_whole || (noted.ok() && std::any_of(noted->begin(), noted->end(), [&](const api::OrdinalRange& range) {
+                        return range.contains(replica.ordinal);
+                      }));
     if (before || replica.state.ready) out.push_back(replica.ordinal);
   }
   return out;
@@ -157,7 +165,8 @@ Value SetPlanner::status_of(const Counts& counts) const {
 
 // --- Conditions
 
-// A condition that is not there yet is added only with something to say: a set at rest, of whatever release, is not written.
+// A condition that is not there yet is added only with something to say: a set at rest, of whatever release, is not
+// written.
 void SetPlanner::add_conditions(Value& status, bool refused) const {
   Value conditions = status["conditions"];
   auto has = [&](std::string_view type) { return !api::condition_of(set_, type).is_null(); };
@@ -165,26 +174,33 @@ void SetPlanner::add_conditions(Value& status, bool refused) const {
     api::set_condition(conditions, type, value, reason, message, now_);
   };
   if (refused) {
-    put(kProgressing, "False", "Refused", "the API server refused a write" + (wait_.message.empty() ? "" : " while " + wait_.message) +
-                                              "; kubectl -n " + std::string(api::namespace_of(set_)) + " get events names the cause, unless the store's disk is full: then df does, and making room on it helps");
+    put(kProgressing, "False", "Refused",
+        "the API server refused a write" + (wait_.message.empty() ? "" : " while " + wait_.message) + "; kubectl -n " +
+            std::string(api::namespace_of(set_)) +
+            " get events names the cause, unless the store's disk is full: then df does, and making room on it helps");
   } else if (!wait_.reason.empty()) {
     put(kProgressing, wait_.stuck ? "False" : "True", wait_.reason, wait_.message);
   } else if (has(kProgressing)) {
     int old = 0;
     for (const Replica& replica : replicas_) old += replica.outdated ? 1 : 0;
     const int updated = shape_.replicas - old;
-    std::string text = std::to_string(updated) + (updated == 1 ? " member is" : " members are") + " available at revision " + update_name_;
+    std::string text = std::to_string(updated) + (updated == 1 ? " member is" : " members are") +
+                       " available at revision " + update_name_;
     if (old > 0) {
-      text += "; " + std::to_string(old) + (old == 1 ? " stays as it is " : " stay as they are ") +
-              (shape_.on_delete ? std::string(old == 1 ? "until you delete it" : "until you delete them") + " (OnDelete)" : "below ordinal " + std::to_string(shape_.first_updated()) + " (partition)");
+      text +=
+          "; " + std::to_string(old) + (old == 1 ? " stays as it is " : " stay as they are ") +
+          (shape_.on_delete ? std::string(old == 1 ? "until you delete it" : "until you delete them") + " (OnDelete)"
+                            : "below ordinal " + std::to_string(shape_.first_updated()) + " (partition)");
     }
     put(kProgressing, "True", old == 0 ? "Complete" : shape_.on_delete ? "OnDelete" : "Partition", text);
   }
-  if (!shape_.parallel && (has(kInitialised) || (status != set_["status"] && !initialised_.empty() && shape_.replicas > 1))) {
+  if (!shape_.parallel &&
+      (has(kInitialised) || (status != set_["status"] && !initialised_.empty() && shape_.replicas > 1))) {
     put(kInitialised, initialised_.empty() ? "False" : "True", "HaveBeenReady", api::format_ordinals(initialised_));
   }
   if (!claims_progress_.empty()) {
-    put(kClaimTemplates, "False", claims_problem_.empty() ? "Updating" : "CannotExpand", claims_problem_.empty() ? claims_progress_ : claims_problem_);
+    put(kClaimTemplates, "False", claims_problem_.empty() ? "Updating" : "CannotExpand",
+        claims_problem_.empty() ? claims_progress_ : claims_problem_);
   } else if (has(kClaimTemplates)) {
     put(kClaimTemplates, "True", "Updated", "all claims are as their templates say");
   }

@@ -177,7 +177,9 @@ struct World {
   // What the set says it waits for.
   std::string waits() const { return api::condition_of(set, "Progressing")["message"].str(); }
   std::string wait_reason() const { return api::condition_of(set, "Progressing")["reason"].str(); }
-  void ask(std::string_view annotation, std::string_view value) { set.mut("metadata").mut("annotations").set(annotation, value); }
+  void ask(std::string_view annotation, std::string_view value) {
+    set.mut("metadata").mut("annotations").set(annotation, value);
+  }
   Value status() const { return set["status"]; }
   std::string revision_of(const std::string& pod) {
     return pods.at(pod)["metadata"]["labels"]["controller-revision-hash"].str();

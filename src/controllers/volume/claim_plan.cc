@@ -41,7 +41,9 @@ class ClaimPlanner {
   void settle_resize();
   const Value* target_node(std::string& problem) const;
   Value claim_reference() const;
-  void tell(std::string_view type, std::string_view reason, std::string message) { plan_.event(claim_, type, reason, std::move(message)); }
+  void tell(std::string_view type, std::string_view reason, std::string message) {
+    plan_.event(claim_, type, reason, std::move(message));
+  }
   std::string class_name() const { return std::string(class_of(claim_)); }
 
   const ClaimView& view_;
@@ -115,7 +117,8 @@ void ClaimPlanner::sync_unbound() {
 
 void ClaimPlanner::wait_for_consumer() {
   const auto& pods = view_.waiting_pods;
-  if (pods.empty()) return tell(kNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding");
+  if (pods.empty())
+    return tell(kNormal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding");
   tell(kNormal, "WaitForPodScheduled",
        (pods.size() > 1 ? "waiting for pods " : "waiting for pod ") + join(pods, ",") + " to be scheduled");
 }
@@ -177,7 +180,8 @@ void ClaimPlanner::finish_status(const Value& volume) {
   if ((!bound || status["capacity"].empty()) && status["capacity"] != volume["spec"]["capacity"]) {
     change.set("capacity", volume["spec"]["capacity"]);
   }
-  if (!change.empty()) plan_.then.push_back(patch_status(kPersistentVolumeClaims, claim_, Value::object({{"status", change}})));
+  if (!change.empty())
+    plan_.then.push_back(patch_status(kPersistentVolumeClaims, claim_, Value::object({{"status", change}})));
 }
 
 // --- New volumes
@@ -222,15 +226,17 @@ void ClaimPlanner::provision() {
     return tell(kWarning, "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner");
   }
   auto waiting_for = [&] {
-    tell(kNormal, "ExternalProvisioning",
-         "Waiting for a volume to be created either by the external provisioner '" + provisioner +
-             "' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is "
-             "running and correctly registered.");
+    tell(
+        kNormal, "ExternalProvisioning",
+        "Waiting for a volume to be created either by the external provisioner '" + provisioner +
+            "' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is "
+            "running and correctly registered.");
   };
   if (!serves(provisioner)) {
     if (api::annotation_of(claim_, kStorageProvisioner) != provisioner) {
-      Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kStorageProvisioner, provisioner},
-                                                                                               {kBetaStorageProvisioner, provisioner}})}})}});
+      Value change = Value::object(
+          {{"metadata", Value::object({{"annotations", Value::object({{kStorageProvisioner, provisioner},
+                                                                      {kBetaStorageProvisioner, provisioner}})}})}});
       plan_.add(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
     }
     return waiting_for();
@@ -242,7 +248,8 @@ void ClaimPlanner::provision() {
     tell(kWarning, "ProvisioningFailed", failure + problem);
     if (api::annotation_of(claim_, kSelectedNode).empty()) return;
     // The scheduler has to choose again.
-    Value change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kSelectedNode, nullptr}})}})}});
+    Value change =
+        Value::object({{"metadata", Value::object({{"annotations", Value::object({{kSelectedNode, nullptr}})}})}});
     plan_.add(patch(kPersistentVolumeClaims, claim_, api::PatchType::kMerge, std::move(change), true));
     return;
   }
@@ -265,7 +272,8 @@ void ClaimPlanner::expand() {
   const auto reached = api::Quantity::parse(claim_["status"]["capacity"]["storage"].as_string());
   if (!reached.ok() || wanted <= reached.value()) return settle_resize();
   if (!is_local(volume)) {
-    if (capacity_of(volume) < wanted) tell(kNormal, "ExternalExpanding", "waiting for an external controller to expand this PVC");
+    if (capacity_of(volume) < wanted)
+      tell(kNormal, "ExternalExpanding", "waiting for an external controller to expand this PVC");
     return;
   }
   if (capacity_of(volume) < wanted) {
@@ -277,7 +285,8 @@ void ClaimPlanner::expand() {
   }
   Value conditions = claim_["status"]["conditions"];
   if (api::set_condition(conditions, "FileSystemResizePending", "True", "",
-                         "Waiting for user to (re-)start a pod to finish file system resize of volume on node.", now_)) {
+                         "Waiting for user to (re-)start a pod to finish file system resize of volume on node.",
+                         now_)) {
     Action pending = patch_status(kPersistentVolumeClaims, claim_,
                                   Value::object({{"status", Value::object({{"conditions", conditions}})}}), true);
     pending.succeeded(claim_, kNormal, "FileSystemResizeRequired", "Require file system resize of volume on node");

@@ -12,15 +12,15 @@
 namespace berth::controllers::volume {
 
 struct ClaimView {
-  Value claim;                        // null: there is none
-  Value volume;                       // the one named by spec.volumeName, or null
-  std::vector<Value> volumes;         // that could serve it (candidate_keys); needed while the claim is not bound
-  std::vector<Value> made_volumes;    // all of the built-in provisioner's; needed where no node has been chosen
-  std::vector<Value> nodes;           // all; needed while the claim is not bound
-  Value storage_class;                // of the claim, or null
-  Value default_class;                // or null
+  Value claim;                            // null: there is none
+  Value volume;                           // the one named by spec.volumeName, or null
+  std::vector<Value> volumes;             // that could serve it (candidate_keys); needed while the claim is not bound
+  std::vector<Value> made_volumes;        // all of the built-in provisioner's; needed where no node has been chosen
+  std::vector<Value> nodes;               // all; needed while the claim is not bound
+  Value storage_class;                    // of the claim, or null
+  Value default_class;                    // or null
   std::vector<std::string> waiting_pods;  // names of pods without a node that mount the claim
-  bool volume_missing_long = false;   // the cache has lacked the claim's volume for a while
+  bool volume_missing_long = false;       // the cache has lacked the claim's volume for a while
 };
 
 // How long a bound claim's volume must be missing from the cache before it counts as gone: caches of two kinds show

@@ -41,8 +41,12 @@ void add(Keys& keys, std::string key) {
 class ClaimController final : public Controller {
  public:
   explicit ClaimController(InformerSet& informers)
-      : runtime_(informers.runtime()), claims_(informers.get(kPersistentVolumeClaims)), volumes_(informers.get(kPersistentVolumes)),
-        classes_(informers.get(kStorageClasses)), nodes_(informers.get(kNodes)), pods_(informers.get(kPods)) {
+      : runtime_(informers.runtime()),
+        claims_(informers.get(kPersistentVolumeClaims)),
+        volumes_(informers.get(kPersistentVolumes)),
+        classes_(informers.get(kStorageClasses)),
+        nodes_(informers.get(kNodes)),
+        pods_(informers.get(kPods)) {
     claims_.add_index(kUnboundByClass, by_unbound_class);
     volumes_.add_index(kCandidates, by_candidate);
     claims_.add_index(index::kVolume, index::by_volume);
@@ -58,7 +62,8 @@ class ClaimController final : public Controller {
     out.push_back(watch_mapped(volumes_, [this](const Value& before, const Value& after, Keys& keys) {
       for (const Value* volume : {&before, &after}) add(keys, reference_key(*volume));
       const Value& volume = after.is_null() ? before : after;
-      for (const Value& claim : claims_.by_index(index::kVolume, std::string(api::name_of(volume)))) add(keys, key_of(claim));
+      for (const Value& claim : claims_.by_index(index::kVolume, std::string(api::name_of(volume))))
+        add(keys, key_of(claim));
       const bool free = after["spec"]["claimRef"].is_null() && after["status"]["phase"].as_string() == "Available";
       if (free) add_unbound(std::string(class_of(after)), keys);
     }));
@@ -97,11 +102,13 @@ class ClaimController final : public Controller {
         for (Value& one : volumes_.by_index(kCandidates, candidates)) view.volumes.push_back(std::move(one));
       }
       view.nodes = nodes_.list();
-      const bool anywhere = !waits_for_consumer(view.storage_class) && api::annotation_of(view.claim, kSelectedNode).empty();
+      const bool anywhere =
+          !waits_for_consumer(view.storage_class) && api::annotation_of(view.claim, kSelectedNode).empty();
       if (anywhere && !view.storage_class.is_null()) view.made_volumes = volumes_.list();
       if (has_no_class(view.claim)) view.default_class = choose_default_class(classes_.list());
       for (const Value& pod : pods_.by_index(index::kClaim, key)) {
-        if (pod["spec"]["nodeName"].as_string().empty() && !api::is_pod_terminal(pod)) view.waiting_pods.emplace_back(api::name_of(pod));
+        if (pod["spec"]["nodeName"].as_string().empty() && !api::is_pod_terminal(pod))
+          view.waiting_pods.emplace_back(api::name_of(pod));
       }
     }
     view.volume_missing_long = missing_long(key, !volume.empty() && view.volume.is_null());
@@ -128,7 +135,8 @@ class ClaimController final : public Controller {
   void drop_repetitions(const std::string& key, const std::string& uid, Plan& plan) {
     Told& told = told_[key];
     if (told.uid != uid) told = Told{uid, {}};
-    std::erase_if(plan.events, [&](const EventSpec& event) { return !told.said.insert(event.reason + event.message).second; });
+    std::erase_if(plan.events,
+                  [&](const EventSpec& event) { return !told.said.insert(event.reason + event.message).second; });
     if (told.said.empty() || told.said.size() > 64) told_.erase(key);
   }
 
@@ -142,8 +150,8 @@ class ClaimController final : public Controller {
   Informer& classes_;
   Informer& nodes_;
   Informer& pods_;
-  std::map<std::string, Told> told_;          // by key
-  std::map<std::string, Duration> missing_;   // by key: since when the claim's volume is not in the cache
+  std::map<std::string, Told> told_;         // by key
+  std::map<std::string, Duration> missing_;  // by key: since when the claim's volume is not in the cache
 };
 
 // --- Volumes
@@ -151,7 +159,9 @@ class ClaimController final : public Controller {
 class VolumeController final : public Controller {
  public:
   explicit VolumeController(InformerSet& informers)
-      : claims_(informers.get(kPersistentVolumeClaims)), volumes_(informers.get(kPersistentVolumes)), reader_(informers) {
+      : claims_(informers.get(kPersistentVolumeClaims)),
+        volumes_(informers.get(kPersistentVolumes)),
+        reader_(informers) {
     volumes_.add_index(kClaimRef, by_claim_reference);
   }
 
@@ -163,7 +173,8 @@ class VolumeController final : public Controller {
     out.push_back(watch_self(volumes_));
     out.push_back(watch_mapped(claims_, [this](const Value& before, const Value& after, Keys& keys) {
       for (const Value* claim : {&before, &after}) add(keys, (*claim)["spec"]["volumeName"].str());
-      for (const Value& volume : volumes_.by_index(kClaimRef, key_of(after.is_null() ? before : after))) add(keys, key_of(volume));
+      for (const Value& volume : volumes_.by_index(kClaimRef, key_of(after.is_null() ? before : after)))
+        add(keys, key_of(volume));
     }));
     return out;
   }
@@ -237,7 +248,8 @@ class ClaimProtection final : public Controller {
     const Value& claim = claims_.get(name_of_key(key));
     if (claim.is_null()) return plan;
     if (!api::is_terminating(claim)) {
-      if (!has_finalizer(claim, kClaimProtection)) plan.add(change_finalizer(kPersistentVolumeClaims, claim, kClaimProtection, true));
+      if (!has_finalizer(claim, kClaimProtection))
+        plan.add(change_finalizer(kPersistentVolumeClaims, claim, kClaimProtection, true));
       return plan;
     }
     if (!has_finalizer(claim, kClaimProtection)) return plan;
@@ -282,7 +294,8 @@ class VolumeProtection final : public Controller {
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
     out.push_back(watch_mapped(volumes_, [](const Value&, const Value& after, Keys& keys) {
-      if (!after.is_null() && api::is_terminating(after) == has_finalizer(after, kVolumeProtection)) keys.push_back(key_of(after));
+      if (!after.is_null() && api::is_terminating(after) == has_finalizer(after, kVolumeProtection))
+        keys.push_back(key_of(after));
     }));
     return out;
   }
@@ -323,7 +336,8 @@ class EphemeralController final : public Controller {
     out.push_back(watch_mapped(claims_, [](const Value& before, const Value& after, Keys& keys) {
       if (!after.is_null()) return;
       const Value& owner = api::controller_of(before);
-      if (owner["kind"].as_string() == "Pod") keys.push_back(std::string(api::namespace_of(before)) + "/" + owner["name"].str());
+      if (owner["kind"].as_string() == "Pod")
+        keys.push_back(std::string(api::namespace_of(before)) + "/" + owner["name"].str());
     }));
     return out;
   }
@@ -338,7 +352,8 @@ class EphemeralController final : public Controller {
       const Value& claim = claims_.get(api::namespace_of(pod), name);
       if (claim.is_null()) {
         Action action = create(kPersistentVolumeClaims, make_claim(pod, volume, name));
-        action.failed(pod, kWarning, "FailedBinding", "ephemeral volume \"" + volume["name"].str() + "\": create PVC " + name + ": ");
+        action.failed(pod, kWarning, "FailedBinding",
+                      "ephemeral volume \"" + volume["name"].str() + "\": create PVC " + name + ": ");
         plan.add(std::move(action));
       } else if (!api::is_controlled_by(claim, api::uid_of(pod))) {
         plan.event(pod, kWarning, "FailedBinding",
@@ -365,15 +380,21 @@ class EphemeralController final : public Controller {
 
 }  // namespace
 
-std::unique_ptr<Controller> make_claim_controller(InformerSet& informers) { return std::make_unique<ClaimController>(informers); }
-std::unique_ptr<Controller> make_volume_controller(InformerSet& informers) { return std::make_unique<VolumeController>(informers); }
+std::unique_ptr<Controller> make_claim_controller(InformerSet& informers) {
+  return std::make_unique<ClaimController>(informers);
+}
+std::unique_ptr<Controller> make_volume_controller(InformerSet& informers) {
+  return std::make_unique<VolumeController>(informers);
+}
 std::unique_ptr<Controller> make_claim_protection_controller(InformerSet& informers) {
   return std::make_unique<ClaimProtection>(informers);
 }
 std::unique_ptr<Controller> make_volume_protection_controller(InformerSet& informers) {
   return std::make_unique<VolumeProtection>(informers);
 }
-std::unique_ptr<Controller> make_ephemeral_controller(InformerSet& informers) { return std::make_unique<EphemeralController>(informers); }
+std::unique_ptr<Controller> make_ephemeral_controller(InformerSet& informers) {
+  return std::make_unique<EphemeralController>(informers);
+}
 
 std::vector<std::unique_ptr<Controller>> make_controllers(InformerSet& informers) {
   std::vector<std::unique_ptr<Controller>> out;

@@ -18,7 +18,8 @@ Value from(std::string_view text) { return json::parse(text).value(); }
 const Time kNow = Time(std::chrono::hours(24 * 365 * 56));
 
 Value make_claim(const std::string& name, const char* storage_class) {
-  Value claim = from(R"({"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"namespace":"default","finalizers":["kubernetes.io/pvc-protection"]},
+  Value claim = from(
+      R"({"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"namespace":"default","finalizers":["kubernetes.io/pvc-protection"]},
       "spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}},"status":{"phase":"Pending"}})");
   claim.mut("metadata").set("name", name).set("uid", "claim-" + name).set("resourceVersion", "5");
   if (storage_class) claim.mut("spec").set("storageClassName", storage_class);
@@ -26,7 +27,8 @@ Value make_claim(const std::string& name, const char* storage_class) {
 }
 
 Value make_volume(const std::string& name, const std::string& size = "1Gi") {
-  Value volume = from(R"({"apiVersion":"v1","kind":"PersistentVolume","metadata":{"finalizers":["kubernetes.io/pv-protection"]},
+  Value volume =
+      from(R"({"apiVersion":"v1","kind":"PersistentVolume","metadata":{"finalizers":["kubernetes.io/pv-protection"]},
       "status":{"phase":"Available"},"spec":{"accessModes":["ReadWriteOnce"],"persistentVolumeReclaimPolicy":"Retain"}})");
   volume.mut("metadata").set("name", name).set("uid", "volume-" + name).set("resourceVersion", "7");
   volume.mut("spec").set("capacity", Value::object({{"storage", size}})).set("storageClassName", "c");
@@ -54,7 +56,8 @@ Value make_node(const std::string& name, bool ready = true) {
   Value node = from(R"({"apiVersion":"v1","kind":"Node","metadata":{"labels":{}},"spec":{},"status":{}})");
   node.mut("metadata").set("name", name).set("uid", "node-" + name);
   node.mut("metadata").mut("labels").set("kubernetes.io/hostname", name);
-  node.mut("status").set("conditions", Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "False"}})}));
+  node.mut("status").set("conditions",
+                         Value::array({Value::object({{"type", "Ready"}, {"status", ready ? "True" : "False"}})}));
   return node;
 }
 
@@ -68,7 +71,8 @@ std::string told(const Plan& plan) {
 
 TEST(MatchTest, SmallestThatFits) {
   const Value claim = make_claim("x", "c");
-  std::vector<Value> volumes = {make_volume("small", "500Mi"), make_volume("large", "5Gi"), make_volume("right", "2Gi")};
+  std::vector<Value> volumes = {make_volume("small", "500Mi"), make_volume("large", "5Gi"),
+                                make_volume("right", "2Gi")};
   EXPECT_EQ(api::name_of(find_match(claim, volumes, {})), "right");
   volumes[2].mut("spec").set("storageClassName", "other");
   EXPECT_EQ(api::name_of(find_match(claim, volumes, {})), "large");
@@ -98,7 +102,10 @@ TEST(MatchTest, SelectorModesAndNode) {
   claim.mut("spec").set("accessModes", from(R"(["ReadWriteMany"])"));
   EXPECT_TRUE(find_match(claim, {volume}, {}).is_null());
   claim.mut("spec").set("accessModes", from(R"(["ReadWriteOnce"])"));
-  volume.mut("spec").set("nodeAffinity", from(R"({"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["n1"]}]}]}})"));
+  volume.mut("spec").set(
+      "nodeAffinity",
+      from(
+          R"({"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["n1"]}]}]}})"));
   const Value n1 = make_node("n1"), n2 = make_node("n2");
   MatchOptions at;
   at.node = &n1;
@@ -114,7 +121,8 @@ TEST(ClaimPlanTest, UnknownClassAndNoClass) {
   view.claim = make_claim("x", "gone");
   EXPECT_EQ(told(plan_claim(view, kNow)), "ProvisioningFailed: storageclass.storage.k8s.io \"gone\" not found\n");
   view.claim = make_claim("x", "");
-  EXPECT_EQ(told(plan_claim(view, kNow)), "FailedBinding: no persistent volumes available for this claim and no storage class is set\n");
+  EXPECT_EQ(told(plan_claim(view, kNow)),
+            "FailedBinding: no persistent volumes available for this claim and no storage class is set\n");
   view.claim = make_claim("x", nullptr);
   view.default_class = make_class("standard");
   const Plan plan = plan_claim(view, kNow);
@@ -127,7 +135,8 @@ TEST(ClaimPlanTest, WaitsForItsConsumer) {
   view.claim = make_claim("x", "w");
   view.storage_class = make_class("w", "WaitForFirstConsumer");
   view.nodes = {make_node("n1")};
-  EXPECT_EQ(told(plan_claim(view, kNow)), "WaitForFirstConsumer: waiting for first consumer to be created before binding\n");
+  EXPECT_EQ(told(plan_claim(view, kNow)),
+            "WaitForFirstConsumer: waiting for first consumer to be created before binding\n");
   view.waiting_pods = {"web-0"};
   EXPECT_EQ(told(plan_claim(view, kNow)), "WaitForPodScheduled: waiting for pod web-0 to be scheduled\n");
   EXPECT_TRUE(plan_claim(view, kNow).chains.empty());
@@ -144,7 +153,8 @@ TEST(ClaimPlanTest, MakesAVolumeAndBindsIt) {
   ASSERT_EQ(plan.chains[0].size(), 2u);
   const Value& volume = plan.chains[0][0].object;
   EXPECT_EQ(api::name_of(volume), "pvc-claim-x");
-  EXPECT_EQ(volume["spec"]["csi"], from(R"({"driver":"berth.dev/local","volumeHandle":"pvc-claim-x","fsType":"ext4"})"));
+  EXPECT_EQ(volume["spec"]["csi"],
+            from(R"({"driver":"berth.dev/local","volumeHandle":"pvc-claim-x","fsType":"ext4"})"));
   EXPECT_EQ(local_node(volume), "n2");
   EXPECT_EQ(volume["spec"]["capacity"]["storage"].as_string(), "1Gi");
   EXPECT_EQ(volume["spec"]["claimRef"]["uid"].as_string(), "claim-x");
@@ -153,12 +163,16 @@ TEST(ClaimPlanTest, MakesAVolumeAndBindsIt) {
   const Value& change = plan.chains[0][1].object;
   EXPECT_EQ(change["spec"]["volumeName"].as_string(), "pvc-claim-x");
   EXPECT_EQ(change["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"].as_string(), "yes");
-  EXPECT_EQ(change["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"].as_string(), "ebs.csi.aws.com");
+  EXPECT_EQ(change["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"].as_string(),
+            "ebs.csi.aws.com");
   EXPECT_EQ(change["metadata"]["resourceVersion"].as_string(), "5");
   ASSERT_EQ(plan.then.size(), 1u);
-  EXPECT_EQ(plan.then[0].object["status"], from(R"({"phase":"Bound","accessModes":["ReadWriteOnce"],"capacity":{"storage":"1Gi"}})"));
-  EXPECT_EQ(told(plan).substr(0, 84), "ExternalProvisioning: Waiting for a volume to be created either by the external prov");
-  EXPECT_NE(told(plan).find("Provisioning: External provisioner is provisioning volume for claim \"default/x\"\n"), std::string::npos);
+  EXPECT_EQ(plan.then[0].object["status"],
+            from(R"({"phase":"Bound","accessModes":["ReadWriteOnce"],"capacity":{"storage":"1Gi"}})"));
+  EXPECT_EQ(told(plan).substr(0, 84),
+            "ExternalProvisioning: Waiting for a volume to be created either by the external prov");
+  EXPECT_NE(told(plan).find("Provisioning: External provisioner is provisioning volume for claim \"default/x\"\n"),
+            std::string::npos);
 }
 
 TEST(ClaimPlanTest, AVolumeMadeForAClaimWithAttributesIsFoundAgain) {
@@ -203,12 +217,15 @@ TEST(ClaimPlanTest, WhatCannotBeMade) {
   view.storage_class = make_class("c");
   view.nodes = {make_node("n1")};
   view.claim.mut("spec").set("volumeMode", "Block");
-  EXPECT_NE(told(plan_claim(view, kNow)).find("failed to provision volume with StorageClass \"c\": berth.dev/local makes"), std::string::npos);
+  EXPECT_NE(
+      told(plan_claim(view, kNow)).find("failed to provision volume with StorageClass \"c\": berth.dev/local makes"),
+      std::string::npos);
   view.claim = make_claim("x", "c");
   view.storage_class = make_class("c", "Immediate", "example.com/theirs");
   const Plan plan = plan_claim(view, kNow);
   EXPECT_NE(told(plan).find("external provisioner 'example.com/theirs'"), std::string::npos);
-  EXPECT_EQ(plan.chains[0][0].object["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"].as_string(), "example.com/theirs");
+  EXPECT_EQ(plan.chains[0][0].object["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"].as_string(),
+            "example.com/theirs");
 }
 
 TEST(ClaimPlanTest, TakesAFreeVolume) {
@@ -228,7 +245,8 @@ TEST(ClaimPlanTest, ARequestedVolumeMustFitAndBeFree) {
   view.claim.mut("spec").set("volumeName", "v");
   EXPECT_TRUE(plan_claim(view, kNow).empty());
   view.volume = make_volume("v", "1Mi");
-  EXPECT_EQ(told(plan_claim(view, kNow)), "VolumeMismatch: Cannot bind to requested volume \"v\": requested PV is too small\n");
+  EXPECT_EQ(told(plan_claim(view, kNow)),
+            "VolumeMismatch: Cannot bind to requested volume \"v\": requested PV is too small\n");
   view.volume = reserve(make_volume("v"), "y", "claim-y");
   EXPECT_EQ(told(plan_claim(view, kNow)), "FailedBinding: volume \"v\" already bound to a different claim.\n");
   view.volume = make_volume("v");
@@ -286,7 +304,8 @@ TEST(ClaimPlanTest, Grows) {
 TEST(ClaimPlanTest, DefaultClassIsTheNewest) {
   Value a = make_class("a"), b = make_class("b");
   EXPECT_TRUE(choose_default_class({a, b}).is_null());
-  for (Value* one : {&a, &b}) one->mut("metadata").set("annotations", from(R"({"storageclass.kubernetes.io/is-default-class":"true"})"));
+  for (Value* one : {&a, &b})
+    one->mut("metadata").set("annotations", from(R"({"storageclass.kubernetes.io/is-default-class":"true"})"));
   a.mut("metadata").set("creationTimestamp", "2026-01-02T00:00:00Z");
   b.mut("metadata").set("creationTimestamp", "2026-01-01T00:00:00Z");
   EXPECT_EQ(api::name_of(choose_default_class({a, b})), "a");
@@ -325,7 +344,9 @@ TEST(VolumePlanTest, ReleasedOnlyWhenTheClaimIsReallyGone) {
   EXPECT_EQ(phase_in(plan_volume(view, kNow)), "Released");
   view.volume.mut("status").set("phase", "Released");
   EXPECT_TRUE(plan_volume(view, kNow).empty());  // Retain
-  view.volume.mut("spec").set("persistentVolumeReclaimPolicy", "Delete").set("csi", from(R"({"driver":"berth.dev/local"})"));
+  view.volume.mut("spec")
+      .set("persistentVolumeReclaimPolicy", "Delete")
+      .set("csi", from(R"({"driver":"berth.dev/local"})"));
   Plan plan = plan_volume(view, kNow);
   ASSERT_EQ(plan.chains.size(), 1u);
   EXPECT_EQ(plan.chains[0][0].verb, Action::Verb::kDelete);
@@ -333,7 +354,9 @@ TEST(VolumePlanTest, ReleasedOnlyWhenTheClaimIsReallyGone) {
   view.volume.mut("spec").erase("csi");
   plan = plan_volume(view, kNow);
   EXPECT_EQ(phase_in(plan), "Failed");
-  EXPECT_EQ(told(plan), "VolumeFailedDelete: error getting deleter volume plugin for volume \"v\": no deletable volume plugin matched\n");
+  EXPECT_EQ(
+      told(plan),
+      "VolumeFailedDelete: error getting deleter volume plugin for volume \"v\": no deletable volume plugin matched\n");
 }
 
 TEST(VolumePlanTest, AClaimThatWentElsewhereFreesTheVolume) {
@@ -367,7 +390,8 @@ struct VolumeControllersTest : ::testing::Test {
   std::vector<std::unique_ptr<Driver>> drivers;
 
   void start() {
-    for (auto& controller : make_controllers(informers)) drivers.push_back(std::make_unique<Driver>(informers, std::move(controller)));
+    for (auto& controller : make_controllers(informers))
+      drivers.push_back(std::make_unique<Driver>(informers, std::move(controller)));
     runtime.advance(100ms);
   }
   Value claim(const std::string& name) { return api.read(kPersistentVolumeClaims, {"default", name}); }
@@ -386,7 +410,8 @@ TEST_F(VolumeControllersTest, AClaimsWholeLife) {
   EXPECT_EQ(api.calls.size(), calls);  // at rest nothing is written
 
   // Deleted while a pod uses it: stays until the pod is gone.
-  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"},
+  Value pod = from(
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"},
       "spec":{"nodeName":"n1","volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"x"}}]}})");
   api.put(kPods, pod);
   Value leaving = claim("x");
@@ -411,7 +436,10 @@ TEST_F(VolumeControllersTest, AClaimIsLetGoByAPodThatTheCacheNeverShowed) {
   api.fail_next("list", Code::kUnavailable);
   api.cut(kPods, Code::kExpired);
   runtime.advance(5ms);
-  api.put(kPods, from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"},
+  api.put(
+      kPods,
+      from(
+          R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"},
       "spec":{"nodeName":"n1","volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"x"}}]}})"));
   Value leaving = claim("x");
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
@@ -487,7 +515,8 @@ TEST_F(VolumeControllersTest, FreeVolumesServeWaitingClaims) {
 TEST_F(VolumeControllersTest, EphemeralVolumesGetTheirClaim) {
   api.put(kNodes, make_node("n1"));
   api.put(kStorageClasses, make_class("c"));
-  Value pod = from(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Pending"},
+  Value pod = from(
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Pending"},
       "spec":{"volumes":[{"name":"d","ephemeral":{"volumeClaimTemplate":{"metadata":{"labels":{"a":"b"}},
       "spec":{"storageClassName":"c","accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}}}]}})");
   pod = api.put(kPods, pod);

@@ -37,7 +37,8 @@ void fail(Plan& plan, const Value& volume, Time now, std::string_view reason, co
 
 void reclaim(Plan& plan, const Value& volume, Time now) {
   const std::string_view policy = volume["spec"]["persistentVolumeReclaimPolicy"].as_string();
-  if (policy == "Recycle") return fail(plan, volume, now, "VolumeFailedRecycle", "No recycler plugin found for the volume!");
+  if (policy == "Recycle")
+    return fail(plan, volume, now, "VolumeFailedRecycle", "No recycler plugin found for the volume!");
   if (policy != "Delete" || api::is_terminating(volume)) return;
   if (is_local(volume)) {
     Action action = remove(kPersistentVolumes, volume);
@@ -48,7 +49,8 @@ void reclaim(Plan& plan, const Value& volume, Time now) {
   // Somebody else's driver deletes what it made.
   if (volume["spec"].contains("csi") || !api::annotation_of(volume, kProvisionedBy).empty()) return;
   fail(plan, volume, now, "VolumeFailedDelete",
-       "error getting deleter volume plugin for volume " + quoted(api::name_of(volume)) + ": no deletable volume plugin matched");
+       "error getting deleter volume plugin for volume " + quoted(api::name_of(volume)) +
+           ": no deletable volume plugin matched");
 }
 
 // The claim got another volume.
@@ -62,10 +64,12 @@ void let_go(Plan& plan, const Value& volume, Time now) {
   }
   Value change;
   if (volume["metadata"]["annotations"].contains(kBoundByController)) {
-    change = Value::object({{"metadata", Value::object({{"annotations", Value::object({{kBoundByController, nullptr}})}})},
-                            {"spec", Value::object({{"claimRef", nullptr}})}});
+    change =
+        Value::object({{"metadata", Value::object({{"annotations", Value::object({{kBoundByController, nullptr}})}})},
+                       {"spec", Value::object({{"claimRef", nullptr}})}});
   } else {
-    change = Value::object({{"spec", Value::object({{"claimRef", Value::object({{"uid", nullptr}, {"resourceVersion", nullptr}})}})}});
+    change = Value::object(
+        {{"spec", Value::object({{"claimRef", Value::object({{"uid", nullptr}, {"resourceVersion", nullptr}})}})}});
   }
   plan.add(patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
 }

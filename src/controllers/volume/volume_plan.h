@@ -6,8 +6,8 @@
 namespace berth::controllers::volume {
 
 struct VolumeView {
-  Value volume;          // null: there is none
-  Value claim;           // what the cache has under the name in spec.claimRef, whatever its uid; or null
+  Value volume;  // null: there is none
+  Value claim;   // what the cache has under the name in spec.claimRef, whatever its uid; or null
   // Asked past the cache, where the claim with claimRef's uid is not in it:
   enum class Live { kNotAsked, kThere, kGone } live = Live::kNotAsked;
 };

@@ -20,7 +20,9 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
   const Request& request() const override { return below_->request(); }
   void belongs_to(const std::string& user) override { below_->belongs_to(user); }
   bool over_share() const override { return below_->over_share(); }
-  void respond(int status, Headers headers, std::vector<SharedBytes> body) override { below_->respond(status, std::move(headers), std::move(body)); }
+  void respond(int status, Headers headers, std::vector<SharedBytes> body) override {
+    below_->respond(status, std::move(headers), std::move(body));
+  }
 
   void start(int status, Headers headers) override {
     if (status != 200) return below_->start(status, std::move(headers));
@@ -74,9 +76,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
 
  private:
   // Both may destroy this object.
-  void tell_drained() {
-    call_member(lifetime_.guard(), drained_);
-  }
+  void tell_drained() { call_member(lifetime_.guard(), drained_); }
   void tell_closed() {
     Task closed = std::move(closed_);
     closed_ = nullptr;

@@ -14,22 +14,22 @@ namespace berth::http {
 
 // --- SPDY/3.1, the server's side. Streams are named by the peer's (odd) numbers.
 //
-// The clients of Kubernetes neither honour nor send flow-control windows, so sending is bounded by the channel's backlog
-// and receiving by pausing the channel; windows are granted again for what came in, for clients that do count.
+// The clients of Kubernetes neither honour nor send flow-control windows, so sending is bounded by the channel's
+// backlog and receiving by pausing the channel; windows are granted again for what came in, for clients that do count.
 class SpdyConnection {
  public:
   struct Events {
     Function<void(std::uint32_t stream, const Headers& headers)> opened;
     Function<void(std::uint32_t stream, std::string_view bytes)> data;
-    Function<void(std::uint32_t stream)> ended;   // the peer half-closed it
+    Function<void(std::uint32_t stream)> ended;  // the peer half-closed it
     Function<void(std::uint32_t stream)> reset;
     Task drained;
-    Task closed;                                  // once; nothing follows
+    Task closed;  // once; nothing follows
   };
-  virtual ~SpdyConnection() = default;            // closes after what was written
+  virtual ~SpdyConnection() = default;                                              // closes after what was written
   virtual bool write(std::uint32_t stream, std::string_view bytes, bool last) = 0;  // false: behind, wait for drained
   virtual void reset(std::uint32_t stream, std::uint32_t status) = 0;
-  virtual void close() = 0;                       // GOAWAY, then the channel after what was written
+  virtual void close() = 0;  // GOAWAY, then the channel after what was written
   virtual void pause_reading(bool pause) = 0;
 };
 // Callbacks may destroy the connection.
@@ -41,7 +41,7 @@ class WebSocket {
   struct Events {
     Function<void(std::string_view bytes, bool text)> message;
     Task drained;
-    Task closed;                                  // once; nothing follows
+    Task closed;  // once; nothing follows
   };
   virtual ~WebSocket() = default;
   virtual bool send(std::string_view bytes, bool text) = 0;  // false: behind, wait for drained

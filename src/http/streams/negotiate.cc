@@ -26,8 +26,9 @@ std::optional<AcceptedSpdy> accept_spdy(Exchange& exchange, const std::vector<st
   }
   if (!offered) chosen = accepted.back();
   if (chosen.empty()) {
-    exchange.respond(403, Headers{{"content-type", "text/plain"}, {"x-accepted-stream-protocol-versions", join(accepted, ",")}},
-                     std::vector<SharedBytes>{SharedBytes::of("unable to upgrade: none of the client's protocols is supported")});
+    exchange.respond(
+        403, Headers{{"content-type", "text/plain"}, {"x-accepted-stream-protocol-versions", join(accepted, ",")}},
+        std::vector<SharedBytes>{SharedBytes::of("unable to upgrade: none of the client's protocols is supported")});
     return std::nullopt;
   }
   Headers answer = {{"connection", "Upgrade"}, {"upgrade", "SPDY/3.1"}};

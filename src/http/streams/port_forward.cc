@@ -17,7 +17,8 @@ constexpr const char* kTunnel = "SPDY/3.1+portforward.k8s.io";
 constexpr const char* kNumbered = "v4.channel.k8s.io";
 constexpr const char* kNumberedBase64 = "v4.base64.channel.k8s.io";
 constexpr std::size_t kHalfOpen = 256;  // connections of which only one of the two streams has come
-constexpr std::size_t kWaiting = 256u << 10;  // bytes of a connection that nobody has taken yet, before its peer has to wait
+constexpr std::size_t kWaiting =
+    256u << 10;  // bytes of a connection that nobody has taken yet, before its peer has to wait
 constexpr std::size_t kNumberedPorts = 100;  // twice that many channels have numbers of one byte, in base64's form too
 
 // A byte channel inside the binary messages of a WebSocket.
@@ -25,9 +26,7 @@ class TunnelChannel final : public Channel {
  public:
   explicit TunnelChannel(std::unique_ptr<Channel> channel) : below_(channel.get()) {
     WebSocket::Events events;
-    events.message = [this](std::string_view bytes, bool) {
-      call_member(lifetime_.guard(), read_, bytes);
-    };
+    events.message = [this](std::string_view bytes, bool) { call_member(lifetime_.guard(), read_, bytes); };
     events.drained = [this] { call_member(lifetime_.guard(), drained_); };
     events.closed = [this] {
       Task closed = std::move(closed_);
@@ -204,7 +203,9 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
     };
     spdy_ = make_spdy_connection(std::move(channel), std::move(events));
   }
-  bool write(std::uint32_t stream, std::string_view bytes, bool last) override { return spdy_->write(stream, bytes, last); }
+  bool write(std::uint32_t stream, std::string_view bytes, bool last) override {
+    return spdy_->write(stream, bytes, last);
+  }
   void reset(std::uint32_t stream) override { spdy_->reset(stream, 5); }
   bool over() const override { return over_; }
   void forget(std::uint32_t data) override { ports_.forget(data); }
@@ -222,8 +223,8 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
       spdy_->reset(id, 1);
       return;
     }
-    // Old clients send no request id. They open the error stream right before the data stream, and a client's streams have odd
-    // numbers.
+    // Old clients send no request id. They open the error stream right before the data stream, and a client's streams
+    // have odd numbers.
     std::string request(header(headers, "requestid"));
     if (request.empty()) request = std::to_string(data ? id - 2 : id);
     auto& [error_id, data_id] = half_[request];
@@ -244,8 +245,8 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
   bool over_ = false;
 };
 
-// The ports are named in the request and connected once: port n has the channel 2n for data and 2n + 1 for errors, the first
-// byte of each message. Nobody can end a channel, so the connection ends when all ports have ended on our side.
+// The ports are named in the request and connected once: port n has the channel 2n for data and 2n + 1 for errors, the
+// first byte of each message. Nobody can end a channel, so the connection ends when all ports have ended on our side.
 class NumberedForwarding final : public Forwarding, public std::enable_shared_from_this<NumberedForwarding> {
  public:
   NumberedForwarding(bool base64, Opened opened) : base64_(base64), opened_(std::move(opened)) {}
@@ -320,13 +321,17 @@ Result<std::vector<int>> wanted_ports(const Request& request) {
     if (key != "ports" && key != "port") continue;
     for (std::string_view one : split(value, ',')) {
       Result<long> number = parse_int(one);
-      if (!number.ok()) return error(Code::kBadRequest, "unable to parse " + quoted(one) + " as a port: it is not a number");
-      if (*number < 1 || *number > 65535) return error(Code::kBadRequest, "port " + quoted(one) + " must be > 0 and < 65536");
+      if (!number.ok())
+        return error(Code::kBadRequest, "unable to parse " + quoted(one) + " as a port: it is not a number");
+      if (*number < 1 || *number > 65535)
+        return error(Code::kBadRequest, "port " + quoted(one) + " must be > 0 and < 65536");
       ports.push_back(static_cast<int>(*number));
     }
   }
   if (ports.empty()) return error(Code::kBadRequest, "query parameter \"port\" is required");
-  if (ports.size() > kNumberedPorts) return error(Code::kBadRequest, "no more than " + std::to_string(kNumberedPorts) + " ports can be forwarded on one connection");
+  if (ports.size() > kNumberedPorts)
+    return error(Code::kBadRequest,
+                 "no more than " + std::to_string(kNumberedPorts) + " ports can be forwarded on one connection");
   return ports;
 }
 
@@ -387,8 +392,11 @@ void serve_port_forward(std::shared_ptr<Exchange> exchange, Function<void(std::u
   if (!ports.ok()) return refuse(ports.error());
   auto socket = accept_websocket(*exchange, {kTunnel, kNumbered, kNumberedBase64, ""});
   if (!socket.ok()) return refuse(socket.error());
-  if (tunnel) return std::make_shared<SpdyForwarding>(std::move(opened))->start(std::make_unique<TunnelChannel>(std::move(socket->channel)));
-  std::make_shared<NumberedForwarding>(socket->protocol == kNumberedBase64, std::move(opened))->start(std::move(socket->channel), *ports);
+  if (tunnel)
+    return std::make_shared<SpdyForwarding>(std::move(opened))
+        ->start(std::make_unique<TunnelChannel>(std::move(socket->channel)));
+  std::make_shared<NumberedForwarding>(socket->protocol == kNumberedBase64, std::move(opened))
+      ->start(std::move(socket->channel), *ports);
 }
 
 }  // namespace berth::http

@@ -83,8 +83,9 @@ class RemoteImpl final : public RemoteSession {
     events.drained = [this] { call_member(lifetime_.guard(), drained_); };
     events.closed = [this] { gone(); };
     socket_ = make_websocket(std::move(channel), std::move(events));
-    // An empty message on the first channel we write to says that the connection stands, where nothing else does. Not with the
-    // handshake: kubectl before 1.34 reads before it has made its streams, and complains aloud of a message that none of them awaits.
+    // An empty message on the first channel we write to says that the connection stands, where nothing else does. Not
+    // with the handshake: kubectl before 1.34 reads before it has made its streams, and complains aloud of a message
+    // that none of them awaits.
     runtime.after(kGreeting, [this, alive = alive()] {
       if (!alive || spoke_) return;
       send(options_.standard_output ? kOutput : options_.standard_error && !options_.tty ? kError : kStatus, "", false);
@@ -118,9 +119,7 @@ class RemoteImpl final : public RemoteSession {
   bool write_output(std::string_view bytes) override { return bytes.empty() || send(kOutput, bytes, false); }
   bool write_error(std::string_view bytes) override { return bytes.empty() || send(kError, bytes, false); }
   void on_drain(Task drained) override { drained_ = std::move(drained); }
-  void finish(int exit_code) override {
-    end(exit_status(exit_code), exit_code == 0);
-  }
+  void finish(int exit_code) override { end(exit_status(exit_code), exit_code == 0); }
   void fail(const Error& why) override { end(failure_status(why), false); }
 
  private:
@@ -300,7 +299,8 @@ void serve_remote_command(Runtime& runtime, std::shared_ptr<Exchange> exchange, 
         ->speak_websocket(runtime, std::move(socket->channel), version, protocol.find("base64") != std::string::npos);
     return;
   }
-  auto accepted = accept_spdy(*exchange, {"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"});
+  auto accepted = accept_spdy(*exchange, {"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io",
+                                          "v2.channel.k8s.io", "channel.k8s.io"});
   if (!accepted) return;
   int version = accepted->protocol.starts_with("v") ? accepted->protocol[1] - '0' : 1;
   RemoteImpl* session = RemoteImpl::make(options, std::move(ready));

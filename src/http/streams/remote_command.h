@@ -16,7 +16,7 @@ namespace berth::http {
 
 struct RemoteOptions {
   bool standard_input = false, standard_output = false, standard_error = false;
-  bool tty = false;                      // then there is no standard error, and sizes may come
+  bool tty = false;  // then there is no standard error, and sizes may come
 };
 // From the query: stdin, stdout, stderr, tty, each "1" or "true".
 RemoteOptions remote_options(const Request& request);
@@ -27,9 +27,9 @@ class RemoteSession {
  public:
   virtual ~RemoteSession() = default;
   virtual void on_input(Function<void(std::string_view)> input) = 0;
-  virtual void on_input_end(Task end) = 0;   // the peer closed standard input
+  virtual void on_input_end(Task end) = 0;  // the peer closed standard input
   virtual void on_resize(Function<void(int columns, int rows)> resize) = 0;
-  virtual void on_close(Task closed) = 0;    // the peer is gone; nothing that is written arrives any more
+  virtual void on_close(Task closed) = 0;  // the peer is gone; nothing that is written arrives any more
   virtual void pause_input(bool pause) = 0;
 
   // False: the peer is behind by more than the high-water mark; stop until on_drain says so.
@@ -53,11 +53,11 @@ class ForwardedPort {
   virtual ~ForwardedPort() = default;
   virtual int port() const = 0;
   virtual void on_read(Function<void(std::string_view)> read) = 0;
-  virtual void on_end(Task end) = 0;         // the peer sends no more
-  virtual void on_close(Task closed) = 0;    // the connection is gone
+  virtual void on_end(Task end) = 0;               // the peer sends no more
+  virtual void on_close(Task closed) = 0;          // the connection is gone
   virtual bool write(std::string_view bytes) = 0;  // false: behind; wait for on_drain
   virtual void on_drain(Task drained) = 0;
-  virtual void end() = 0;                    // we send no more
+  virtual void end() = 0;                             // we send no more
   virtual void fail(const std::string& message) = 0;  // told on the error stream; ends both directions
   // All ports of one connection share its flow: pausing one pauses all of them.
   virtual void pause_reading(bool pause) = 0;

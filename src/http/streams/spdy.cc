@@ -16,7 +16,16 @@ constexpr std::size_t kMaxFrame = 1u << 20;
 constexpr std::size_t kMaxHeaderBlock = 64u << 10;
 constexpr std::size_t kMaxStreams = 1000;
 
-enum Type : std::uint16_t { kSynStream = 1, kSynReply = 2, kRstStream = 3, kSettings = 4, kPing = 6, kGoAway = 7, kHeaders = 8, kWindowUpdate = 9 };
+enum Type : std::uint16_t {
+  kSynStream = 1,
+  kSynReply = 2,
+  kRstStream = 3,
+  kSettings = 4,
+  kPing = 6,
+  kGoAway = 7,
+  kHeaders = 8,
+  kWindowUpdate = 9
+};
 constexpr std::uint8_t kFin = 1;
 constexpr std::uint32_t kProtocolError = 1, kRefused = 3;
 
@@ -45,7 +54,9 @@ class Inflater {
       int result = inflate(&stream_, Z_SYNC_FLUSH);
       if (result == Z_NEED_DICT) {
         const std::string& words = spdy_dictionary();
-        if (inflateSetDictionary(&stream_, reinterpret_cast<const Bytef*>(words.data()), static_cast<uInt>(words.size())) != Z_OK) return false;
+        if (inflateSetDictionary(&stream_, reinterpret_cast<const Bytef*>(words.data()),
+                                 static_cast<uInt>(words.size())) != Z_OK)
+          return false;
         continue;
       }
       if (result != Z_OK && result != Z_BUF_ERROR) return false;

@@ -7,6 +7,7 @@ namespace berth::http {
 
 const std::string& spdy_dictionary() {
   static const std::string dictionary = [] {
+    // clang-format off
     static constexpr std::string_view kWords[] = {
         "options", "head", "post", "put", "delete", "trace", "accept", "accept-charset", "accept-encoding",
         "accept-language", "accept-ranges", "age", "allow", "authorization", "cache-control", "connection",
@@ -18,6 +19,7 @@ const std::string& spdy_dictionary() {
         "www-authenticate", "method", "get", "status", "200 OK", "version", "HTTP/1.1", "url", "public",
         "set-cookie", "keep-alive", "origin",
     };
+    // clang-format on
     static constexpr char kTail[] =
         "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
         "203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Una"

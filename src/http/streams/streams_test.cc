@@ -55,7 +55,8 @@ class SpdyClient {
     return control(1, number(id, 4) + number(0, 4) + number(0, 2) + packed);
   }
   static std::string control(int type, const std::string& body, int flags = 0) {
-    return std::string("\x80\x03", 2) + number(static_cast<std::uint64_t>(type), 2) + number(static_cast<std::uint64_t>(flags), 1) + number(body.size(), 3) + body;
+    return std::string("\x80\x03", 2) + number(static_cast<std::uint64_t>(type), 2) +
+           number(static_cast<std::uint64_t>(flags), 1) + number(body.size(), 3) + body;
   }
   static std::string data(std::uint32_t id, const std::string& text, bool last = false) {
     return number(id, 4) + number(last, 1) + number(text.size(), 3) + text;
@@ -81,22 +82,27 @@ class StreamsTest : public ::testing::Test {
         session_->on_input([this](std::string_view bytes) { input_ += bytes; });
         session_->on_input_end([this] { input_ended_ = true; });
         session_->on_close([this] { closed_ = true; });
-        session_->on_resize([this](int columns, int rows) { size_ = std::to_string(columns) + "x" + std::to_string(rows); });
+        session_->on_resize(
+            [this](int columns, int rows) { size_ = std::to_string(columns) + "x" + std::to_string(rows); });
       });
     });
     address_ = server_->listen("127.0.0.1:0", std::nullopt).value();
   }
   std::unique_ptr<RawSocket> websocket(const std::string& target, const std::string& protocol) {
     auto socket = std::make_unique<RawSocket>(address_);
-    socket->send("GET " + target + " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    socket->send("GET " + target +
+                 " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                 "Sec-WebSocket-Protocol: " + protocol + "\r\n\r\n");
+                 "Sec-WebSocket-Protocol: " +
+                 protocol + "\r\n\r\n");
     EXPECT_TRUE(drive(loop_, [&] { return socket->has("\r\n\r\n"); }));
     return socket;
   }
   std::unique_ptr<RawSocket> spdy(const std::string& target, const std::string& protocols) {
     auto socket = std::make_unique<RawSocket>(address_);
-    socket->send("POST " + target + " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n" + protocols + "\r\n");
+    socket->send("POST " + target +
+                 " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n" +
+                 protocols + "\r\n");
     EXPECT_TRUE(drive(loop_, [&] { return socket->has("\r\n\r\n"); }));
     return socket;
   }
@@ -104,7 +110,7 @@ class StreamsTest : public ::testing::Test {
   std::unique_ptr<Server> server_;
   std::string address_;
   std::unique_ptr<RemoteSession> session_;
-  std::unique_ptr<ForwardedPort> port_;  // the last one
+  std::unique_ptr<ForwardedPort> port_;                // the last one
   std::vector<std::unique_ptr<ForwardedPort>> ports_;  // those before
   std::string input_, size_;
   bool input_ended_ = false, closed_ = false;
@@ -127,7 +133,9 @@ TEST_F(StreamsTest, WebSocketVersion5) {
   session_->finish(7);
   ASSERT_TRUE(drive(loop_, [&] { return socket->over(); }));
   EXPECT_NE(socket->got.find("\x82\x04\x01out"), std::string::npos);
-  EXPECT_NE(socket->got.find("\x82\x04\x02" "err"), std::string::npos);
+  EXPECT_NE(socket->got.find("\x82\x04\x02"
+                             "err"),
+            std::string::npos);
   std::size_t at = socket->got.find("{\"details\"");
   ASSERT_NE(at, std::string::npos);
   EXPECT_EQ(socket->got[at - 1], '\x03');
@@ -161,7 +169,8 @@ TEST_F(StreamsTest, WebSocketBase64AndSizes) {
 
 TEST_F(StreamsTest, RefusesWhatItCannotSpeak) {
   EXPECT_TRUE(websocket("/exec?stdout=1", "v9.channel.k8s.io")->got.starts_with("HTTP/1.1 400 "));
-  EXPECT_TRUE(spdy("/exec?stdout=1", "X-Stream-Protocol-Version: v9.channel.k8s.io\r\n")->got.starts_with("HTTP/1.1 403 "));
+  EXPECT_TRUE(
+      spdy("/exec?stdout=1", "X-Stream-Protocol-Version: v9.channel.k8s.io\r\n")->got.starts_with("HTTP/1.1 403 "));
   RawSocket plain(address_);
   plain.send("POST /exec?stdout=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
   EXPECT_TRUE(drive(loop_, [&] { return plain.has("HTTP/1.1 400 "); }));
@@ -175,13 +184,17 @@ TEST_F(StreamsTest, GarbageEndsTheSession) {
   closed_ = false;
   session_.reset();
   auto framed = spdy("/exec?stdout=1", "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n");
-  framed->send(std::string("\x80\x03\x00\x01\x00\x00\x00\x0c" "not deflated", 20));
+  framed->send(
+      std::string("\x80\x03\x00\x01\x00\x00\x00\x0c"
+                  "not deflated",
+                  20));
   EXPECT_TRUE(drive(loop_, [&] { return framed->over(); }));
   EXPECT_FALSE(session_);
 }
 
 TEST_F(StreamsTest, SpdyCommand) {
-  auto socket = spdy("/exec?stdin=1&stdout=1&stderr=1", "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nX-Stream-Protocol-Version: channel.k8s.io\r\n");
+  auto socket = spdy("/exec?stdin=1&stdout=1&stderr=1",
+                     "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nX-Stream-Protocol-Version: channel.k8s.io\r\n");
   EXPECT_NE(socket->got.find("X-Stream-Protocol-Version: v4.channel.k8s.io"), std::string::npos);
   SpdyClient client;
   // One statement each: the compression remembers the order.
@@ -234,8 +247,10 @@ TEST_F(StreamsTest, ThePeerLeaving) {
 TEST_F(StreamsTest, ForwardsAPort) {
   auto socket = spdy("/forward", "X-Stream-Protocol-Version: portforward.k8s.io\r\n");
   SpdyClient client;
-  socket->send(client.open(1, {{"streamtype", "error"}, {"port", "8080"}, {"requestid", "0"}}) + SpdyClient::data(1, "", true));
-  socket->send(client.open(3, {{"streamtype", "data"}, {"port", "8080"}, {"requestid", "0"}}) + SpdyClient::data(3, "early"));
+  socket->send(client.open(1, {{"streamtype", "error"}, {"port", "8080"}, {"requestid", "0"}}) +
+               SpdyClient::data(1, "", true));
+  socket->send(client.open(3, {{"streamtype", "data"}, {"port", "8080"}, {"requestid", "0"}}) +
+               SpdyClient::data(3, "early"));
   ASSERT_TRUE(drive(loop_, [&] { return port_ != nullptr; }));
   EXPECT_EQ(port_->port(), 8080);
   std::string read;
@@ -268,11 +283,19 @@ TEST_F(StreamsTest, ForwardsPortsInNumberedChannels) {
   std::string first, second;
   ports_[0]->on_read([&](std::string_view bytes) { first += bytes; });
   port_->on_read([&](std::string_view bytes) { second += bytes; });
-  socket->send(frame(2, std::string("\0one", 4)) + frame(2, "\x02two") + frame(2, "\x01nothing") + frame(2, "\x09nothing"));
+  socket->send(frame(2, std::string("\0one", 4)) + frame(2, "\x02two") + frame(2, "\x01nothing") +
+               frame(2, "\x09nothing"));
   ASSERT_TRUE(drive(loop_, [&] { return first == "one" && second == "two"; }));
   port_->write("answer");
   ports_[0]->fail("connection refused");
-  ASSERT_TRUE(drive(loop_, [&] { return socket->has("\x82\x07\x02" "answer") && socket->has("\x82\x13\x01" "connection refused"); }));
+  ASSERT_TRUE(drive(loop_, [&] {
+    return socket->has(
+               "\x82\x07\x02"
+               "answer") &&
+           socket->has(
+               "\x82\x13\x01"
+               "connection refused");
+  }));
   EXPECT_FALSE(socket->over());  // the other one goes on
   port_->end();
   EXPECT_TRUE(drive(loop_, [&] { return socket->over(); }));
@@ -287,16 +310,18 @@ TEST_F(StreamsTest, APortThatNobodyReadsHoldsThePeerBack) {
   std::size_t sent = 0;
   // Until nothing is taken for a while: what the kernel and the server keep for it.
   auto stuck = [&] {
-    return !drive(loop_, [&] {
-      if (left.empty()) left = message;
-      const std::size_t n = socket->send(left);
-      left.erase(0, n);
-      sent += n;
-      return n > 0;
-    }, std::chrono::milliseconds(300));
+    return !drive(
+        loop_,
+        [&] {
+          if (left.empty()) left = message;
+          const std::size_t n = socket->send(left);
+          left.erase(0, n);
+          sent += n;
+          return n > 0;
+        },
+        std::chrono::milliseconds(300));
   };
-  while (!stuck() && sent < (64u << 20)) {
-  }
+  while (!stuck() && sent < (64u << 20)) {}
   EXPECT_LT(sent, 32u << 20);
   std::size_t read = 0;
   port_->on_read([&](std::string_view bytes) { read += bytes.size(); });
@@ -308,7 +333,15 @@ TEST_F(StreamsTest, APortThatNobodyReadsHoldsThePeerBack) {
 
 TEST_F(StreamsTest, ForwardsAPortInBase64) {
   auto socket = websocket("/forward?ports=80", "v4.base64.channel.k8s.io");
-  ASSERT_TRUE(drive(loop_, [&] { return socket->has("\x81\x05" "0UAA=") && socket->has("\x81\x05" "1UAA=") && port_; }));
+  ASSERT_TRUE(drive(loop_, [&] {
+    return socket->has(
+               "\x81\x05"
+               "0UAA=") &&
+           socket->has(
+               "\x81\x05"
+               "1UAA=") &&
+           port_;
+  }));
   std::string read;
   bool closed = false;
   port_->on_read([&](std::string_view bytes) { read += bytes; });
@@ -323,7 +356,8 @@ TEST_F(StreamsTest, ForwardsAPortInBase64) {
 
 TEST_F(StreamsTest, RefusesNumberedChannelsWithoutPorts) {
   for (const char* query : {"", "?ports=0", "?ports=65536", "?ports=http", "?ports=80,"}) {
-    EXPECT_TRUE(websocket(std::string("/forward") + query, "v4.channel.k8s.io")->got.starts_with("HTTP/1.1 400 ")) << query;
+    EXPECT_TRUE(websocket(std::string("/forward") + query, "v4.channel.k8s.io")->got.starts_with("HTTP/1.1 400 "))
+        << query;
   }
   std::string many = "?ports=1";
   for (int i = 0; i < 100; ++i) many += ",1";

@@ -18,7 +18,8 @@ constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 class WebSocketImpl final : public WebSocket {
  public:
-  WebSocketImpl(std::unique_ptr<Channel> channel, Events events) : channel_(std::move(channel)), events_(std::move(events)) {
+  WebSocketImpl(std::unique_ptr<Channel> channel, Events events)
+      : channel_(std::move(channel)), events_(std::move(events)) {
     wslay_event_callbacks callbacks{};
     callbacks.recv_callback = receive;
     callbacks.send_callback = transmit;
@@ -137,7 +138,8 @@ std::vector<std::string> subprotocols(const Request& request) {
 
 bool offers_protocol(const Request& request, std::string_view protocol) {
   const std::vector<std::string> offered = subprotocols(request);
-  return std::any_of(offered.begin(), offered.end(), [protocol](const std::string& one) { return iequals(one, protocol); });
+  return std::any_of(offered.begin(), offered.end(),
+                     [protocol](const std::string& one) { return iequals(one, protocol); });
 }
 
 Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<std::string>& accepted) {
@@ -154,7 +156,8 @@ Result<AcceptedSocket> accept_websocket(Exchange& exchange, const std::vector<st
     return protocol.empty() ? offered.empty() : offers_protocol(exchange.request(), protocol);
   });
   if (chosen == accepted.end()) {
-    return error(Code::kBadRequest, "none of the WebSocket protocols " + quoted(join(offered, ", ")) + " is supported, only " + join(accepted, ", "));
+    return error(Code::kBadRequest, "none of the WebSocket protocols " + quoted(join(offered, ", ")) +
+                                        " is supported, only " + join(accepted, ", "));
   }
   socket.protocol = *chosen;
   std::string text = std::string(key) + std::string(kGuid);

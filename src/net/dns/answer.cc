@@ -17,7 +17,8 @@ using Packet = std::unique_ptr<ldns_pkt, FreePacket>;
 
 Packet read_packet(std::string_view wire) {
   ldns_pkt* packet = nullptr;
-  if (ldns_wire2pkt(&packet, reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size()) != LDNS_STATUS_OK) return nullptr;
+  if (ldns_wire2pkt(&packet, reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size()) != LDNS_STATUS_OK)
+    return nullptr;
   return Packet(packet);
 }
 
@@ -43,19 +44,11 @@ ldns_rr* new_record(const ldns_rdf* owner, ldns_rr_type type, std::uint32_t ttl)
 ldns_rr* to_rr(const Record& record, const ldns_rdf* owner) {
   ldns_rr* rr = new_record(owner, static_cast<ldns_rr_type>(record.type), kPositiveTtl);
   switch (record.type) {
-    case RecordType::kA:
-      ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_A, record.data.c_str()));
-      break;
-    case RecordType::kAaaa:
-      ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_AAAA, record.data.c_str()));
-      break;
+    case RecordType::kA: ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_A, record.data.c_str())); break;
+    case RecordType::kAaaa: ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_AAAA, record.data.c_str())); break;
     case RecordType::kCname:
-    case RecordType::kPtr:
-      ldns_rr_push_rdf(rr, name_field(record.data));
-      break;
-    case RecordType::kTxt:
-      ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_STR, record.data.c_str()));
-      break;
+    case RecordType::kPtr: ldns_rr_push_rdf(rr, name_field(record.data)); break;
+    case RecordType::kTxt: ldns_rr_push_rdf(rr, ldns_rdf_new_frm_str(LDNS_RDF_TYPE_STR, record.data.c_str())); break;
     case RecordType::kSrv:
       ldns_rr_push_rdf(rr, ldns_native2rdf_int16(LDNS_RDF_TYPE_INT16, 0));
       ldns_rr_push_rdf(rr, ldns_native2rdf_int16(LDNS_RDF_TYPE_INT16, record.weight));
@@ -73,7 +66,8 @@ ldns_rr* start_of_authority(const std::string& domain) {
   ldns_rdf_deep_free(owner);
   ldns_rr_push_rdf(rr, name_field("ns.dns." + domain));
   ldns_rr_push_rdf(rr, name_field("hostmaster." + domain));
-  for (std::uint32_t number : {1u, 7200u, 1800u, 86400u, 0u}) ldns_rr_push_rdf(rr, ldns_native2rdf_int32(LDNS_RDF_TYPE_INT32, number));
+  for (std::uint32_t number : {1u, 7200u, 1800u, 86400u, 0u})
+    ldns_rr_push_rdf(rr, ldns_native2rdf_int32(LDNS_RDF_TYPE_INT32, number));
   return rr;
 }
 
@@ -104,7 +98,8 @@ void fill(const Zone& zone, const std::string& name, RecordType type, const ldns
     if (record->type == RecordType::kSrv) add_target_addresses(zone, record->data, reply);
     if (record->type == RecordType::kCname && type != RecordType::kCname && zone.covers(record->data)) {
       ldns_rdf* target = name_field(record->data);
-      for (const Record* next : zone.find(record->data, type).records) ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(*next, target));
+      for (const Record* next : zone.find(record->data, type).records)
+        ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(*next, target));
       ldns_rdf_deep_free(target);
     }
   }
@@ -171,7 +166,8 @@ Answered answer(const Zone& zone, std::string_view question, bool tcp) {
   std::string name = name_text(ldns_rr_owner(query));
   bool plain = name.find('.') == std::string::npos;
   auto asked_type = static_cast<RecordType>(ldns_rr_get_type(query));
-  if (!zone.covers(name) && plain && !name.empty() && (asked_type == RecordType::kA || asked_type == RecordType::kAaaa)) {
+  if (!zone.covers(name) && plain && !name.empty() &&
+      (asked_type == RecordType::kA || asked_type == RecordType::kAaaa)) {
     // A bare host name that no search path completed: nobody outside knows it either. A failure here would make
     // clients try again for as long as they are patient.
     copy_question(asked.get(), reply.get());
@@ -185,7 +181,8 @@ Answered answer(const Zone& zone, std::string_view question, bool tcp) {
     fill(zone, name, asked_type, ldns_rr_owner(query), reply.get());
   }
   std::string wire = to_wire(reply.get());
-  std::size_t limit = tcp ? 65535 : std::max<std::size_t>(512, ldns_pkt_edns(asked.get()) ? ldns_pkt_edns_udp_size(asked.get()) : 0);
+  std::size_t limit =
+      tcp ? 65535 : std::max<std::size_t>(512, ldns_pkt_edns(asked.get()) ? ldns_pkt_edns_udp_size(asked.get()) : 0);
   if (wire.size() > limit) {
     // Truncated: the asker comes again over TCP.
     Packet shorter = begin_reply(asked.get());

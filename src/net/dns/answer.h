@@ -13,8 +13,8 @@ namespace berth::net::dns {
 inline constexpr std::uint32_t kPositiveTtl = 5;
 
 struct Answered {
-  std::string wire;       // the answer; empty: the question is not ours, forward it
-  bool malformed = false; // not even an id to answer with: drop it
+  std::string wire;        // the answer; empty: the question is not ours, forward it
+  bool malformed = false;  // not even an id to answer with: drop it
 };
 // `limit`: the largest answer the transport takes (UDP: 512 or what EDNS says, decided here; TCP: 65535).
 Answered answer(const Zone& zone, std::string_view question, bool tcp);

@@ -8,7 +8,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static Zone* zone = [] {
     auto* z = new Zone("cluster.local");
     z->replace("x", {{"web.default.svc.cluster.local", RecordType::kA, "10.244.0.2"},
-                     {"_http._tcp.web.default.svc.cluster.local", RecordType::kSrv, "web.default.svc.cluster.local", 80, 100}});
+                     {"_http._tcp.web.default.svc.cluster.local", RecordType::kSrv, "web.default.svc.cluster.local", 80,
+                      100}});
     return z;
   }();
   std::string_view question(reinterpret_cast<const char*>(data), size);

@@ -30,7 +30,9 @@ Zone sample_zone() {
 std::string ask(const Zone& zone, const std::string& wire, bool tcp = false) {
   std::string reply = answer(zone, wire, tcp).wire;
   ldns_pkt* packet = nullptr;
-  if (reply.empty() || ldns_wire2pkt(&packet, reinterpret_cast<const std::uint8_t*>(reply.data()), reply.size()) != LDNS_STATUS_OK) return "";
+  if (reply.empty() ||
+      ldns_wire2pkt(&packet, reinterpret_cast<const std::uint8_t*>(reply.data()), reply.size()) != LDNS_STATUS_OK)
+    return "";
   EXPECT_EQ(ldns_pkt_id(packet), kAskersId);
   char* code = ldns_pkt_rcode2str(ldns_pkt_get_rcode(packet));
   std::string text = std::string(code) + (ldns_pkt_aa(packet) ? " aa" : "") + (ldns_pkt_tc(packet) ? " tc" : "");
@@ -46,12 +48,16 @@ std::string ask(const Zone& zone, const std::string& wire, bool tcp = false) {
 
 TEST(Dns, AnswersAddressesServicesAndReverse) {
   Zone zone = sample_zone();
-  EXPECT_NE(ask(zone, question("Web-0.WEB.default.svc.cluster.local.", LDNS_RR_TYPE_A)).find("10.244.0.2"), std::string::npos);
+  EXPECT_NE(ask(zone, question("Web-0.WEB.default.svc.cluster.local.", LDNS_RR_TYPE_A)).find("10.244.0.2"),
+            std::string::npos);
   std::string srv = ask(zone, question("_http._tcp." + kService + ".", LDNS_RR_TYPE_SRV));
   EXPECT_NE(srv.find("0 100 80 web-0." + kService), std::string::npos) << srv;
-  EXPECT_NE(srv.rfind("10.244.0.2"), std::string::npos) << "the target's address belongs into the additional section: " << srv;
-  EXPECT_NE(ask(zone, question("2.0.244.10.in-addr.arpa.", LDNS_RR_TYPE_PTR)).find("web-0." + kService), std::string::npos);
-  EXPECT_NE(ask(zone, question("10-1-2-3.default.pod.cluster.local.", LDNS_RR_TYPE_A)).find("10.1.2.3"), std::string::npos);
+  EXPECT_NE(srv.rfind("10.244.0.2"), std::string::npos)
+      << "the target's address belongs into the additional section: " << srv;
+  EXPECT_NE(ask(zone, question("2.0.244.10.in-addr.arpa.", LDNS_RR_TYPE_PTR)).find("web-0." + kService),
+            std::string::npos);
+  EXPECT_NE(ask(zone, question("10-1-2-3.default.pod.cluster.local.", LDNS_RR_TYPE_A)).find("10.1.2.3"),
+            std::string::npos);
 }
 
 TEST(Dns, NoIsNeverKept) {
@@ -183,7 +189,8 @@ TEST_F(DnsServerTest, AnyPortIsOneThatBothKindsOfSocketGet) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && ::listen(socket.get(), 1) == 0) {
+    if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+        ::listen(socket.get(), 1) == 0) {
       taken.push_back(std::move(socket));
     }
   }
@@ -199,7 +206,8 @@ TEST_F(DnsServerTest, AnyPortIsOneThatBothKindsOfSocketGet) {
 }
 
 TEST(Dns, ReadsNameservers) {
-  EXPECT_EQ(nameservers_of("# x\nnameserver 1.2.3.4\nsearch a\n nameserver\t5.6.7.8 \n"), (std::vector<std::string>{"1.2.3.4", "5.6.7.8"}));
+  EXPECT_EQ(nameservers_of("# x\nnameserver 1.2.3.4\nsearch a\n nameserver\t5.6.7.8 \n"),
+            (std::vector<std::string>{"1.2.3.4", "5.6.7.8"}));
 }
 
 }  // namespace

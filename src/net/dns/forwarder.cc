@@ -21,13 +21,16 @@ constexpr std::size_t kNamesOfSilence = 3;  // so many have to go unanswered
 constexpr std::size_t kHeader = 12;
 
 // Where an error of connect() or send() means that there is nothing on the way to this address.
-bool no_route(int why) { return why == ENETUNREACH || why == ENETDOWN || why == EADDRNOTAVAIL || why == EAFNOSUPPORT || why == EINVAL; }
+bool no_route(int why) {
+  return why == ENETUNREACH || why == ENETDOWN || why == EADDRNOTAVAIL || why == EAFNOSUPPORT || why == EINVAL;
+}
 
 unsigned number_at(std::string_view wire, std::size_t at) {
   return static_cast<unsigned>(static_cast<unsigned char>(wire[at])) << 8 | static_cast<unsigned char>(wire[at + 1]);
 }
 
-// Name, type and class of the only question, with its letters in lower case (lengths are below the letters). Empty: not one question.
+// Name, type and class of the only question, with its letters in lower case (lengths are below the letters). Empty: not
+// one question.
 std::string question_of(std::string_view wire) {
   if (wire.size() < kHeader || number_at(wire, 4) != 1) return "";
   std::size_t at = kHeader;
@@ -94,7 +97,8 @@ Result<SocketAddress> upstream_address(std::string_view text, int port) {
   if (const std::size_t percent = host.find('%'); percent != std::string_view::npos) {
     const std::string scope(host.substr(percent + 1));
     Result<long> number = parse_int(scope);
-    v6.sin6_scope_id = number.ok() && *number > 0 ? static_cast<std::uint32_t>(*number) : ::if_nametoindex(scope.c_str());
+    v6.sin6_scope_id =
+        number.ok() && *number > 0 ? static_cast<std::uint32_t>(*number) : ::if_nametoindex(scope.c_str());
     if (v6.sin6_scope_id == 0) return error(Code::kInvalid, quoted(text) + " names an interface that is not there");
     host = host.substr(0, percent);
   }
@@ -138,7 +142,8 @@ void Forwarder::ask(std::string question, bool tcp, std::uint32_t asker, Functio
   asked.answered = std::move(answered);
   asked.until = loop_.monotonic() + 2 * config_.patience;
   auto own = askers_.find(asker);
-  if (asked_.size() + (own == askers_.end() ? 0 : own->second) >= kMostAsked) return asked.answered(server_failure(asked.question));
+  if (asked_.size() + (own == askers_.end() ? 0 : own->second) >= kMostAsked)
+    return asked.answered(server_failure(asked.question));
   try_upstream(std::move(asked));
 }
 
@@ -175,10 +180,15 @@ void Forwarder::heard(const Asked& asked) {
 // Errors of no route are kNotFound.
 Status Forwarder::send(Asked& asked) const {
   BERTH_ASSIGN(const SocketAddress address, upstream_address(upstreams_[asked.upstream].name, config_.port));
-  const auto failed = [] { return error(no_route(errno) ? Code::kNotFound : Code::kUnavailable, std::strerror(errno)); };
-  asked.socket = Fd(::socket(address.storage.ss_family, (asked.tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const auto failed = [] {
+    return error(no_route(errno) ? Code::kNotFound : Code::kUnavailable, std::strerror(errno));
+  };
+  asked.socket =
+      Fd(::socket(address.storage.ss_family, (asked.tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!asked.socket) return failed();
-  if (::connect(asked.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 && errno != EINPROGRESS) return failed();
+  if (::connect(asked.socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 &&
+      errno != EINPROGRESS)
+    return failed();
   asked.id = static_cast<std::uint16_t>(loop_.random());
   std::string wire = asked.question;
   set_id(wire, asked.id);
@@ -211,7 +221,8 @@ void Forwarder::try_upstream(Asked asked) {
     ++askers_[asked.asker];
     asked_.emplace(number, std::move(asked));
     // A socket that cannot be watched is one that does not answer.
-    (void)loop_.watch_fd(fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN, [this, number, tcp](std::uint32_t) { tcp ? talk(number) : read(number); });
+    (void)loop_.watch_fd(fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                         [this, number, tcp](std::uint32_t) { tcp ? talk(number) : read(number); });
     return;
   }
   asked.answered(asked.reachable ? server_failure(asked.question) : name_error(asked.question));
@@ -259,7 +270,8 @@ void Forwarder::talk(Id number) {
 
 void Forwarder::take(Id number, std::string reply) {
   const Asked& asked = asked_.at(number);
-  const bool failed = look_at(reply, asked.id, asked.question) == Reply::kFailure, last = asked.upstream + 1 == upstreams_.size();
+  const bool failed = look_at(reply, asked.id, asked.question) == Reply::kFailure,
+             last = asked.upstream + 1 == upstreams_.size();
   if (failed && (!last || question_of(reply).empty())) return next_upstream(number);
   Asked done = release(number);
   set_id(reply, number_at(done.question, 0));

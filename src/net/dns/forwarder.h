@@ -1,15 +1,16 @@
 #pragma once
-// Forwarder: takes questions about names outside of the cluster to upstream servers, one after the other; over UDP, whose truncated
-// answers the asker hears of, and over TCP for askers that have come over TCP.
+// Forwarder: takes questions about names outside of the cluster to upstream servers, one after the other; over UDP,
+// whose truncated answers the asker hears of, and over TCP for askers that have come over TCP.
 //
-// Each question travels from a socket of its own, so from a port that the kernel chooses, and with an id of its own choice; what comes
-// back is taken only with that id and the same question, and otherwise waited on for.
+// Each question travels from a socket of its own, so from a port that the kernel chooses, and with an id of its own
+// choice; what comes back is taken only with that id and the same question, and otherwise waited on for.
 //
-// An upstream that has said nothing at all while questions for several names waited for it in vain is left out for a while, but for a
-// question a second of each asker that looks whether it is back, so that askers hear of a failure at once instead of after their own
-// patience. A single name that nobody answers for takes nothing from the others. Nor does a single asker: it can have no more
-// questions under way than are left for all others. Where no upstream can be reached at all, for none is
-// known or no route leads to one, names outside do not exist: resolvers wait and ask again after a failure, not after a "no".
+// An upstream that has said nothing at all while questions for several names waited for it in vain is left out for a
+// while, but for a question a second of each asker that looks whether it is back, so that askers hear of a failure at
+// once instead of after their own patience. A single name that nobody answers for takes nothing from the others. Nor
+// does a single asker: it can have no more questions under way than are left for all others. Where no upstream can be
+// reached at all, for none is known or no route leads to one, names outside do not exist: resolvers wait and ask again
+// after a failure, not after a "no".
 
 #include <sys/socket.h>
 
@@ -40,8 +41,8 @@ class Forwarder {
   ~Forwarder();
   Forwarder(const Forwarder&) = delete;
 
-  // `asker`: a number of its own for each, as its address. `answered` gets an answer for the asker of `question`: upstream's, SERVFAIL or NXDOMAIN. Once, at once or later, and not after
-  // the end of the forwarder.
+  // `asker`: a number of its own for each, as its address. `answered` gets an answer for the asker of `question`:
+  // upstream's, SERVFAIL or NXDOMAIN. Once, at once or later, and not after the end of the forwarder.
   void ask(std::string question, bool tcp, std::uint32_t asker, Function<void(std::string)> answered);
 
  private:
@@ -62,9 +63,9 @@ class Forwarder {
     Duration until{};        // with all upstreams
     Duration sent{};         // to the present one
     std::uint32_t asker = 0;
-    std::uint16_t id = 0;    // on its way
-    std::string question;    // as it came
-    std::string out, in;     // of the connection
+    std::uint16_t id = 0;  // on its way
+    std::string question;  // as it came
+    std::string out, in;   // of the connection
     Function<void(std::string)> answered;
   };
 

@@ -19,7 +19,9 @@
 namespace berth::net::dns {
 namespace {
 
-unsigned id_of(std::string_view wire) { return static_cast<unsigned>(static_cast<unsigned char>(wire[0])) << 8 | static_cast<unsigned char>(wire[1]); }
+unsigned id_of(std::string_view wire) {
+  return static_cast<unsigned>(static_cast<unsigned char>(wire[0])) << 8 | static_cast<unsigned char>(wire[1]);
+}
 int code_of(std::string_view wire) { return wire.size() < 12 ? -1 : wire[3] & 15; }
 
 // The question as a response, with a mark at its end to know it by.
@@ -58,7 +60,8 @@ class Upstream {
     char buffer[4096];
     Got got;
     socklen_t length = sizeof got.from;
-    const ssize_t size = ::recvfrom(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&got.from), &length);
+    const ssize_t size =
+        ::recvfrom(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&got.from), &length);
     if (size < 0) return std::nullopt;
     got.wire.assign(buffer, static_cast<std::size_t>(size));
     got.port = ntohs(reinterpret_cast<sockaddr_in&>(got.from).sin_port);
@@ -66,7 +69,8 @@ class Upstream {
   }
   void send(const Got& to, const std::string& wire) {
     const socklen_t length = family_ == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    EXPECT_EQ(::sendto(socket_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to.from), length), static_cast<ssize_t>(wire.size()));
+    EXPECT_EQ(::sendto(socket_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to.from), length),
+              static_cast<ssize_t>(wire.size()));
   }
   void close() { socket_.reset(); }
 
@@ -126,7 +130,8 @@ class ForwarderTest : public ::testing::Test {
   std::size_t ask(const std::string& name, bool tcp = false, std::uint32_t asker = 1) {
     const std::size_t number = answers_.size();
     answers_.emplace_back();
-    forwarder_->ask(question(name), tcp, asker, [this, number](std::string wire) { answers_[number] = std::move(wire); });
+    forwarder_->ask(question(name), tcp, asker,
+                    [this, number](std::string wire) { answers_[number] = std::move(wire); });
     return number;
   }
   const std::string& wait_for(std::size_t number) {
@@ -177,8 +182,9 @@ TEST_F(ForwarderTest, OnlyAnAnswerToTheQuestionIsTaken) {
   other_type[other_type.size() - 3] = 28;
   std::string no_question = got->wire.substr(0, 12);
   no_question[5] = 0;
-  for (const std::string& wrong : {response_to(other_id, "no"), response_to(other_name, "no"), response_to(other_type, "no"), response_to(no_question, ""),
-                                   got->wire, std::string("short")}) {
+  for (const std::string& wrong :
+       {response_to(other_id, "no"), response_to(other_name, "no"), response_to(other_type, "no"),
+        response_to(no_question, ""), got->wire, std::string("short")}) {
     upstream.send(*got, wrong);
     turn();
     EXPECT_EQ(answers_[number], "") << "waited on for";
@@ -409,7 +415,8 @@ TEST(Upstreams, AreReadInTheirForms) {
   EXPECT_EQ(text("[2001:db8::1]:5353"), "2001:db8::1 5353 0");
   EXPECT_EQ(text("fe80::1%3"), "fe80::1 53 3");
   EXPECT_EQ(text("[fe80::1%lo]:54"), "fe80::1 54 1");
-  for (const char* wrong : {"", "x", "1.2.3", "1.2.3.4:", "1.2.3.4:0", "1.2.3.4:65536", "[::1", "[::1]x", "::1%", "fe80::1%nowhere", "1.2.3.4:53x"}) {
+  for (const char* wrong : {"", "x", "1.2.3", "1.2.3.4:", "1.2.3.4:0", "1.2.3.4:65536", "[::1", "[::1]x", "::1%",
+                            "fe80::1%nowhere", "1.2.3.4:53x"}) {
     EXPECT_EQ(text(wrong), "") << wrong;
   }
   EXPECT_TRUE(is_loopback("127.0.0.53") && is_loopback("::1") && !is_loopback("192.0.2.1") && !is_loopback("x"));
@@ -422,7 +429,9 @@ int other_end(int client) {
   ::getsockname(client, reinterpret_cast<sockaddr*>(&ours), &length);
   for (int fd = 0; fd < 1024; ++fd) {
     length = sizeof peer;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0 && peer.sin_family == AF_INET && peer.sin_port == ours.sin_port) return fd;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0 && peer.sin_family == AF_INET &&
+        peer.sin_port == ours.sin_port)
+      return fd;
   }
   return -1;
 }

@@ -26,7 +26,8 @@ Result<sockaddr_in> socket_address(const std::string& ip, int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
-  if (::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) return error(Code::kInvalid, quoted(ip) + " is no IPv4 address");
+  if (::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1)
+    return error(Code::kInvalid, quoted(ip) + " is no IPv4 address");
   return address;
 }
 
@@ -39,7 +40,11 @@ struct Connection {
 
 class LoopServer final : public Server {
  public:
-  LoopServer(Loop& loop, std::string domain, ServerConfig config) : loop_(loop), zone_(std::move(domain)), config_(std::move(config)), forwarder_(loop, {config_.upstreams, config_.upstream_port}) {}
+  LoopServer(Loop& loop, std::string domain, ServerConfig config)
+      : loop_(loop),
+        zone_(std::move(domain)),
+        config_(std::move(config)),
+        forwarder_(loop, {config_.upstreams, config_.upstream_port}) {}
 
   ~LoopServer() override {
     if (udp_) loop_.unwatch_fd(udp_.get());
@@ -70,11 +75,13 @@ class LoopServer final : public Server {
     int one = 1;
     ::setsockopt(tcp_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     std::string where = config_.address + ":" + std::to_string(config_.port);
-    if (::bind(udp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return errno_error("DNS on udp " + where);
+    if (::bind(udp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      return errno_error("DNS on udp " + where);
     socklen_t length = sizeof address;
     ::getsockname(udp_.get(), reinterpret_cast<sockaddr*>(&address), &length);
     port_ = ntohs(address.sin_port);
-    if (::bind(tcp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(tcp_.get(), 64) != 0) {
+    if (::bind(tcp_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        ::listen(tcp_.get(), 64) != 0) {
       return errno_error("DNS on tcp " + where);
     }
     return ok_status();
@@ -94,12 +101,14 @@ class LoopServer final : public Server {
         send_datagram(from, answered.wire);
         continue;
       }
-      forwarder_.ask(std::string(question), false, from.sin_addr.s_addr, [this, from](std::string wire) { send_datagram(from, wire); });
+      forwarder_.ask(std::string(question), false, from.sin_addr.s_addr,
+                     [this, from](std::string wire) { send_datagram(from, wire); });
     }
   }
 
   void send_datagram(const sockaddr_in& to, const std::string& wire) {
-    if (!wire.empty()) ::sendto(udp_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    if (!wire.empty())
+      ::sendto(udp_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
   }
 
   // --- TCP: each message behind its length in two bytes
@@ -111,8 +120,10 @@ class LoopServer final : public Server {
       Fd socket(::accept4(tcp_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!socket) return;
       const in_addr_t peer = from.sin_addr.s_addr;
-      const auto own = std::count_if(connections_.begin(), connections_.end(), [peer](const auto& one) { return one.second.peer == peer; });
-      if (connections_.size() + static_cast<std::size_t>(own) >= kMaxConnections) continue;  // nobody has more than are left for all others
+      const auto own = std::count_if(connections_.begin(), connections_.end(),
+                                     [peer](const auto& one) { return one.second.peer == peer; });
+      if (connections_.size() + static_cast<std::size_t>(own) >= kMaxConnections)
+        continue;  // nobody has more than are left for all others
       // An answer that comes late finds no connection, instead of a later one with the same descriptor.
       const std::uint64_t id = ++last_connection_;
       const int fd = socket.get();
@@ -120,7 +131,8 @@ class LoopServer final : public Server {
       connection.socket = std::move(socket);
       connection.peer = peer;
       connection.timer = loop_.after(kConnectionPatience, [this, id] { close_connection(id); });
-      if (!loop_.watch_fd(fd, EPOLLIN, [this, id](std::uint32_t events) { serve_connection(id, events); }).ok()) close_connection(id);
+      if (!loop_.watch_fd(fd, EPOLLIN, [this, id](std::uint32_t events) { serve_connection(id, events); }).ok())
+        close_connection(id);
     }
   }
 
@@ -141,7 +153,8 @@ class LoopServer final : public Server {
       if (connection.in.size() > 128 * 1024) return close_connection(id);
     }
     while (connection.in.size() >= 2) {
-      std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(connection.in[0])) << 8 | static_cast<unsigned char>(connection.in[1]);
+      std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(connection.in[0])) << 8 |
+                           static_cast<unsigned char>(connection.in[1]);
       if (connection.in.size() < length + 2) break;
       std::string question = connection.in.substr(2, length);
       connection.in.erase(0, length + 2);

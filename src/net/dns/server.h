@@ -13,15 +13,15 @@ namespace berth::net::dns {
 
 struct ServerConfig {
   std::string address = "10.96.0.10";
-  int port = 53;                          // 0: any, for tests
-  std::vector<std::string> upstreams;     // see forwarder.h
-  int upstream_port = 53;                 // of those that name none
+  int port = 53;                       // 0: any, for tests
+  std::vector<std::string> upstreams;  // see forwarder.h
+  int upstream_port = 53;              // of those that name none
 };
 
 class Server {
  public:
   virtual ~Server() = default;
-  virtual Zone& zone() = 0;               // changed between questions, on the loop
+  virtual Zone& zone() = 0;  // changed between questions, on the loop
   virtual int port() const = 0;
 };
 // The zone is the server's. Errors: the address or port cannot be had.

@@ -19,9 +19,9 @@ enum class RecordType : std::uint16_t { kA = 1, kCname = 5, kPtr = 12, kTxt = 16
 struct Record {
   std::string name;
   RecordType type = RecordType::kA;
-  std::string data;             // address text, target name, or text
-  std::uint16_t port = 0;       // kSrv
-  std::uint16_t weight = 0;     // kSrv
+  std::string data;          // address text, target name, or text
+  std::uint16_t port = 0;    // kSrv
+  std::uint16_t weight = 0;  // kSrv
   auto operator<=>(const Record&) const = default;
 };
 

@@ -12,9 +12,9 @@ struct Filter {
   About about;
 };
 constexpr Filter kFilters[] = {
-    {filter_schedulable, kAboutNode},  {filter_name, kAboutName},           {filter_taints, kAboutNode},
-    {filter_affinity, kAboutAffinity}, {filter_ports, kAboutPorts},         {filter_resources, kAboutResources},
-    {filter_volumes, kAboutVolumes},   {filter_spread, kAboutSpread},       {filter_neighbours, kAboutNeighbours},
+    {filter_schedulable, kAboutNode},  {filter_name, kAboutName},     {filter_taints, kAboutNode},
+    {filter_affinity, kAboutAffinity}, {filter_ports, kAboutPorts},   {filter_resources, kAboutResources},
+    {filter_volumes, kAboutVolumes},   {filter_spread, kAboutSpread}, {filter_neighbours, kAboutNeighbours},
 };
 
 }  // namespace
@@ -24,7 +24,8 @@ Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, c
   if (!pod.wanted_node.empty()) about |= kAboutName;
   if (!pod.node_selector.is_null() || !pod.node_affinity.is_null()) about |= kAboutAffinity;
   if (!pod.ports.empty()) about |= kAboutPorts;
-  if (!volumes.bound.empty() || !volumes.waiting.empty() || !volumes.exclusive.empty() || volumes.missing_volume) about |= kAboutVolumes;
+  if (!volumes.bound.empty() || !volumes.waiting.empty() || !volumes.exclusive.empty() || volumes.missing_volume)
+    about |= kAboutVolumes;
   if (!around.spread.empty()) about |= kAboutSpread;
   if (!around.affinity.empty() || !around.anti.empty() || !around.refusing.empty()) about |= kAboutNeighbours;
   return Question{pod, volumes, view, around, about};
@@ -106,9 +107,12 @@ Verdict filter_ports(const Question& question, const NodeInfo& node) {
 Verdict filter_resources(const Question& question, const NodeInfo& node) {
   const Amounts &asked = question.pod.requests, &used_up = node.requested, &all_there = node.allocatable;
   // Most nodes have room: found out without another word.
-  auto room = [](std::int64_t wanted, std::int64_t used, std::int64_t all) { return wanted <= 0 || wanted <= all - used; };
+  auto room = [](std::int64_t wanted, std::int64_t used, std::int64_t all) {
+    return wanted <= 0 || wanted <= all - used;
+  };
   if (asked.extended.empty() && static_cast<std::int64_t>(node.pods.size()) < node.allowed_pods &&
-      room(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu) && room(asked.memory, used_up.memory, all_there.memory) &&
+      room(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu) &&
+      room(asked.memory, used_up.memory, all_there.memory) &&
       room(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage)) {
     return {};
   }
@@ -129,7 +133,8 @@ Verdict filter_resources(const Question& question, const NodeInfo& node) {
   if (static_cast<std::int64_t>(node.pods.size()) + 1 > node.allowed_pods) say("Too many pods");
   if (check(asked.milli_cpu, used_up.milli_cpu, all_there.milli_cpu)) say("Insufficient cpu");
   if (check(asked.memory, used_up.memory, all_there.memory)) say("Insufficient memory");
-  if (check(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage)) say("Insufficient ephemeral-storage");
+  if (check(asked.ephemeral_storage, used_up.ephemeral_storage, all_there.ephemeral_storage))
+    say("Insufficient ephemeral-storage");
   for (const auto& [name, amount] : asked.extended) {
     if (check(amount, used_up.of(name), all_there.of(name))) verdict.more.push_back("Insufficient " + name);
   }
@@ -141,8 +146,9 @@ Verdict filter_volumes(const Question& question, const NodeInfo& node) {
   for (const std::string& claim : needs.exclusive) {
     // Asked again, because the user may be one that would be preempted.
     if (needs.users->users_of_claim(claim) == 0) continue;
-    return refuse("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod", true,
-                  kConcernVolumes);
+    return refuse(
+        "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
+        true, kConcernVolumes);
   }
   if (needs.bound.empty() && needs.waiting.empty() && !needs.missing_volume) return {};
   const std::string reason = choose_volumes(needs, node.node, question.view, nullptr);

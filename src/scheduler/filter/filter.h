@@ -1,7 +1,7 @@
 #pragma once
 // Filters: may this pod run on this node? One concern a function, in upstream's order; the first that says no speaks.
-// To add one: a function with this signature, a Concern, a line in kFilters (filter.cc) that also says which pods it cannot
-// refuse, and what may cure it in Scheduler (which changes wake pods that it refused).
+// To add one: a function with this signature, a Concern, a line in kFilters (filter.cc) that also says which pods it
+// cannot refuse, and what may cure it in Scheduler (which changes wake pods that it refused).
 
 #include <functional>
 #include <string>
@@ -15,12 +15,12 @@ namespace berth::scheduler {
 
 // What refused a pod; a set of bits.
 enum Concern : unsigned {
-  kConcernNode = 1,        // labels, taints, cordon
+  kConcernNode = 1,  // labels, taints, cordon
   kConcernResources = 2,
   kConcernPorts = 4,
   kConcernVolumes = 8,
   kConcernNoNodes = 16,
-  kConcernAffinity = 32,   // to other pods
+  kConcernAffinity = 32,  // to other pods
   kConcernSpread = 64,
 };
 
@@ -49,14 +49,14 @@ class View {
 
 // What a pod's claims ask of any node, found out once a decision.
 struct VolumeNeeds {
-  std::string problem;            // no node can do: the reason
+  std::string problem;  // no node can do: the reason
   struct Bound {
     std::string claim;
     Value volume;
   };
-  std::vector<Bound> bound;       // claims that have their volume
-  std::vector<Value> waiting;     // claims to be bound for the node chosen
-  bool missing_volume = false;    // a claim is bound to a volume that does not exist
+  std::vector<Bound> bound;            // claims that have their volume
+  std::vector<Value> waiting;          // claims to be bound for the node chosen
+  bool missing_volume = false;         // a claim is bound to a volume that does not exist
   std::vector<std::string> exclusive;  // ReadWriteOncePod claims ("namespace/name") that another pod uses
   const Snapshot* users = nullptr;     // who uses them
 };
@@ -85,10 +85,10 @@ struct Neighbours {
     int key;
     std::int64_t max_skew, min_domains, self;  // self: 1 where the pod itself matches
   };
-  std::vector<Place> affinity;                 // a pod that all required terms want is needed in each
-  bool first_of_its_kind_may = false;          // the pod is wanted by its own terms
-  std::vector<Place> anti;                     // none may be in any
-  std::vector<const TermGroup*> refusing;      // required anti-affinity of others that covers the pod
+  std::vector<Place> affinity;             // a pod that all required terms want is needed in each
+  bool first_of_its_kind_may = false;      // the pod is wanted by its own terms
+  std::vector<Place> anti;                 // none may be in any
+  std::vector<const TermGroup*> refusing;  // required anti-affinity of others that covers the pod
   std::vector<Spread> spread;
 };
 Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view);
@@ -119,8 +119,8 @@ Question ask(const PodInfo& pod, const VolumeNeeds& volumes, const View& view, c
 struct Verdict {
   // Nearly all reasons are fixed words, and there are as many as nodes: nothing is copied for them.
   std::string_view reason;
-  std::vector<std::string> more;     // further ones, and those put together
-  bool curable = true;               // fewer pods on the node would help
+  std::vector<std::string> more;  // further ones, and those put together
+  bool curable = true;            // fewer pods on the node would help
   unsigned concern = 0;
   bool fits() const { return reason.empty() && more.empty(); }
   template <class Visit>
@@ -148,8 +148,10 @@ Verdict filter_neighbours(const Question& question, const NodeInfo& node);
 bool allows_node(const PodInfo& pod, const Value& node);
 bool tolerates_node(const PodInfo& pod, const NodeInfo& node);
 // The tally of pods that a spread constraint counts. `keys`: topologies that a node must have to be counted at all.
-const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint, const std::vector<int>& keys, Snapshot& snapshot);
+const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint, const std::vector<int>& keys,
+                          Snapshot& snapshot);
 // ... of the pods that all these terms of the pod want, by the topology of one of them.
-const Tally& affinity_tally(const PodInfo& pod, const std::vector<const AffinityTerm*>& terms, int key, Snapshot& snapshot, const View& view);
+const Tally& affinity_tally(const PodInfo& pod, const std::vector<const AffinityTerm*>& terms, int key,
+                            Snapshot& snapshot, const View& view);
 
 }  // namespace berth::scheduler

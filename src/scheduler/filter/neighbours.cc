@@ -33,7 +33,9 @@ std::vector<std::string> namespaces_of(const AffinityTerm& term, const View& vie
 struct Wanted {
   std::vector<std::string> namespaces;
   api::LabelSelector selector;
-  bool covers(const PodInfo& pod) const { return std::binary_search(namespaces.begin(), namespaces.end(), pod.ns) && selector.matches(pod.labels); }
+  bool covers(const PodInfo& pod) const {
+    return std::binary_search(namespaces.begin(), namespaces.end(), pod.ns) && selector.matches(pod.labels);
+  }
 };
 
 // Part of a signature: which nodes a constraint counts depends on these of the pod's own words.
@@ -45,7 +47,8 @@ std::string node_rules_of(const PodInfo& pod, const SpreadConstraint& constraint
 }
 
 bool covers_itself(const PodInfo& pod, const AffinityTerms& terms, const Value& ns_labels) {
-  return std::all_of(terms.begin(), terms.end(), [&](const AffinityTerm& term) { return term.covers(pod.ns, ns_labels, pod.labels); });
+  return std::all_of(terms.begin(), terms.end(),
+                     [&](const AffinityTerm& term) { return term.covers(pod.ns, ns_labels, pod.labels); });
 }
 
 void add_affinity(Neighbours& out, const PodInfo& pod, Snapshot& snapshot, const View& view) {
@@ -66,7 +69,8 @@ void add_spread(Neighbours& out, const PodInfo& pod, Snapshot& snapshot) {
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const SpreadConstraint& constraint = pod.terms->spread[i];
     const std::int64_t self = constraint.selector.matches(pod.labels) ? 1 : 0;
-    out.spread.push_back({&spread_tally(pod, constraint, keys, snapshot), keys[i], constraint.max_skew, constraint.min_domains, self});
+    out.spread.push_back(
+        {&spread_tally(pod, constraint, keys, snapshot), keys[i], constraint.max_skew, constraint.min_domains, self});
   }
 }
 
@@ -92,7 +96,8 @@ const Tally& affinity_tally(const PodInfo& pod, const TermList& terms, int key, 
   });
 }
 
-const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint, const std::vector<int>& keys, Snapshot& snapshot) {
+const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint, const std::vector<int>& keys,
+                          Snapshot& snapshot) {
   const int key = snapshot.key_of(constraint.topology_key);
   std::string signature = "s" + std::to_string(key);
   for (int one : keys) signature += "," + std::to_string(one);
@@ -103,7 +108,9 @@ const Tally& spread_tally(const PodInfo& pod, const SpreadConstraint& constraint
     question.signature = signature;
     question.key = key;
     question.namespaces = {pod.ns};
-    question.matches = [selector = constraint.selector](const PodInfo& other) { return !other.terminating && selector.matches(other.labels); };
+    question.matches = [selector = constraint.selector](const PodInfo& other) {
+      return !other.terminating && selector.matches(other.labels);
+    };
     // What the pod asks of nodes; another pod that asks the same is counted by the same tally.
     auto asks = std::make_shared<PodInfo>();
     asks->node_selector = pod.node_selector;
@@ -129,7 +136,8 @@ Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view)
     add_spread(out, pod, snapshot);
   }
   if (snapshot.census().any(TermKind::kAnti)) {
-    snapshot.census().covering(TermKind::kAnti, pod, api::labels_of(view.ns(pod.ns)), [&](const TermGroup& group) { out.refusing.push_back(&group); });
+    snapshot.census().covering(TermKind::kAnti, pod, api::labels_of(view.ns(pod.ns)),
+                               [&](const TermGroup& group) { out.refusing.push_back(&group); });
   }
   return out;
 }
@@ -137,20 +145,24 @@ Neighbours look_around(const PodInfo& pod, Snapshot& snapshot, const View& view)
 bool matters_to(const PodInfo& waiting, const PodInfo& changed, const View& view) {
   auto covers = [&](const AffinityTerms& terms, const PodInfo& other) {
     const Value& ns_labels = api::labels_of(view.ns(other.ns));
-    return std::any_of(terms.begin(), terms.end(), [&](const AffinityTerm& term) { return term.covers(other.ns, ns_labels, other.labels); });
+    return std::any_of(terms.begin(), terms.end(),
+                       [&](const AffinityTerm& term) { return term.covers(other.ns, ns_labels, other.labels); });
   };
   if (changed.terms && covers(changed.terms->anti, waiting)) return true;
   if (!waiting.terms) return false;
   if (covers(waiting.terms->affinity, changed) || covers(waiting.terms->anti, changed)) return true;
   const SpreadConstraints& spread = waiting.terms->spread;
-  return waiting.ns == changed.ns &&
-         std::any_of(spread.begin(), spread.end(), [&](const SpreadConstraint& one) { return one.selector.matches(changed.labels); });
+  return waiting.ns == changed.ns && std::any_of(spread.begin(), spread.end(), [&](const SpreadConstraint& one) {
+           return one.selector.matches(changed.labels);
+         });
 }
 
 Verdict filter_spread(const Question& question, const NodeInfo& node) {
   for (const Neighbours::Spread& one : question.neighbours.spread) {
     const int domain = node.domain(one.key);
-    if (domain == kNoDomain) return refuse("node(s) didn't match pod topology spread constraints (missing required label)", false, kConcernSpread);
+    if (domain == kNoDomain)
+      return refuse("node(s) didn't match pod topology spread constraints (missing required label)", false,
+                    kConcernSpread);
     const std::int64_t least = one.tally->domains() < one.min_domains ? 0 : one.tally->least();
     if (one.tally->pods_in(domain) + one.self - least > one.max_skew) {
       return refuse("node(s) didn't match pod topology spread constraints", true, kConcernSpread);
@@ -169,12 +181,15 @@ Verdict filter_neighbours(const Question& question, const NodeInfo& node) {
     anywhere = anywhere || one.tally->total() > 0;
   }
   // The first of pods that want each other may go anywhere.
-  if (!near && (anywhere || !around.first_of_its_kind_may)) return refuse("node(s) didn't match pod affinity rules", false, kConcernAffinity);
+  if (!near && (anywhere || !around.first_of_its_kind_may))
+    return refuse("node(s) didn't match pod affinity rules", false, kConcernAffinity);
   for (const Neighbours::Place& one : around.anti) {
-    if (one.tally->pods_in(node.domain(one.key)) > 0) return refuse("node(s) didn't match pod anti-affinity rules", true, kConcernAffinity);
+    if (one.tally->pods_in(node.domain(one.key)) > 0)
+      return refuse("node(s) didn't match pod anti-affinity rules", true, kConcernAffinity);
   }
   for (const TermGroup* one : around.refusing) {
-    if (one->pods_in(node.domain(one->key)) > 0) return refuse("node(s) didn't satisfy existing pods anti-affinity rules", true, kConcernAffinity);
+    if (one->pods_in(node.domain(one->key)) > 0)
+      return refuse("node(s) didn't satisfy existing pods anti-affinity rules", true, kConcernAffinity);
   }
   return {};
 }

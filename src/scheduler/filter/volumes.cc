@@ -37,7 +37,8 @@ VolumeNeeds volume_needs(const PodInfo& pod, const View& view, const Snapshot& s
   for (const ClaimUse& use : pod.claims) {
     const Value& claim = view.claim(pod.ns, use.name);
     if (claim.is_null()) {
-      needs.problem = use.ephemeral ? "waiting for ephemeral volume controller to create the persistentvolumeclaim \"" + use.name + "\""
+      needs.problem = use.ephemeral ? "waiting for ephemeral volume controller to create the persistentvolumeclaim \"" +
+                                          use.name + "\""
                                     : "persistentvolumeclaim \"" + use.name + "\" not found";
       return needs;
     }

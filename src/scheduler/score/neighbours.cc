@@ -96,12 +96,14 @@ Scores score_spread(const Question& question, const Candidates& candidates, Snap
   for (const SpreadConstraint& one : constraints) keys.push_back(snapshot.key_of(one.topology_key));
   std::vector<bool> ignored(candidates.size(), false);
   for (std::size_t i = 0; own && i < candidates.size(); ++i) {
-    ignored[i] = std::any_of(keys.begin(), keys.end(), [&](int key) { return candidates[i]->domain(key) == kNoDomain; });
+    ignored[i] =
+        std::any_of(keys.begin(), keys.end(), [&](int key) { return candidates[i]->domain(key) == kNoDomain; });
   }
   std::vector<Asked> asked;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const Tally& tally = spread_tally(pod, constraints[i], own ? keys : std::vector<int>{keys[i]}, snapshot);
-    asked.push_back({&tally, keys[i], constraints[i].max_skew, weight_of(keys[i], constraints[i].topology_key == kHostname, candidates, ignored)});
+    asked.push_back({&tally, keys[i], constraints[i].max_skew,
+                     weight_of(keys[i], constraints[i].topology_key == kHostname, candidates, ignored)});
   }
   Scores out(candidates.size(), kNotAsked);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -149,7 +151,10 @@ Scores score_neighbours(const Question& question, const Candidates& candidates, 
   if (out.empty()) return out;
   const auto [least, most] = std::minmax_element(out.begin(), out.end());
   const std::int64_t low = *least, span = *most - *least;
-  for (std::int64_t& one : out) one = span == 0 ? 0 : static_cast<std::int64_t>(static_cast<double>(kBest) * static_cast<double>(one - low) / static_cast<double>(span));
+  for (std::int64_t& one : out)
+    one = span == 0 ? 0
+                    : static_cast<std::int64_t>(static_cast<double>(kBest) * static_cast<double>(one - low) /
+                                                static_cast<double>(span));
   return out;
 }
 

@@ -25,7 +25,9 @@ void normalise(Scores& scores, bool reversed) {
   }
 }
 
-std::int64_t free_part(std::int64_t used, std::int64_t all) { return all <= 0 || used > all ? 0 : (all - used) * kBest / all; }
+std::int64_t free_part(std::int64_t used, std::int64_t all) {
+  return all <= 0 || used > all ? 0 : (all - used) * kBest / all;
+}
 
 }  // namespace
 
@@ -38,7 +40,8 @@ Scores score(const Question& question, const Candidates& candidates, Snapshot& s
   add(score_balanced(question, candidates), 1);
   // Where nothing is asked, every node would get the same.
   if (!question.pod.node_preferences.empty()) add(score_preferred_affinity(question, candidates), 2);
-  if (std::any_of(candidates.begin(), candidates.end(), [](const NodeInfo* node) { return node->disliked; })) add(score_untainted(question, candidates), 3);
+  if (std::any_of(candidates.begin(), candidates.end(), [](const NodeInfo* node) { return node->disliked; }))
+    add(score_untainted(question, candidates), 3);
   add(score_spread(question, candidates, snapshot), 2);
   add(score_neighbours(question, candidates, snapshot), 2);
   return total;
@@ -60,7 +63,9 @@ Scores score_balanced(const Question& question, const Candidates& candidates) {
   Scores out;
   out.reserve(candidates.size());
   for (const NodeInfo* node : candidates) {
-    auto used = [](std::int64_t amount, std::int64_t all) { return all <= 0 ? 1.0 : std::min(1.0, static_cast<double>(amount) / all); };
+    auto used = [](std::int64_t amount, std::int64_t all) {
+      return all <= 0 ? 1.0 : std::min(1.0, static_cast<double>(amount) / all);
+    };
     const double cpu = used(node->requested.milli_cpu + question.pod.requests.milli_cpu, node->allocatable.milli_cpu);
     const double memory = used(node->requested.memory + question.pod.requests.memory, node->allocatable.memory);
     out.push_back(static_cast<std::int64_t>((1 - std::abs(cpu - memory) / 2) * kBest));

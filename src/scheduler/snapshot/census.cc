@@ -11,7 +11,8 @@ constexpr std::size_t kEmptyGroups = 256;
 // A label that every covered pod has, or "".
 std::string needed_label(const api::LabelSelector& selector) {
   for (const auto& requirement : selector.requirements()) {
-    if (requirement.op == api::LabelSelector::Operator::kIn && requirement.values.size() == 1) return requirement.key + "=" + requirement.values[0];
+    if (requirement.op == api::LabelSelector::Operator::kIn && requirement.values.size() == 1)
+      return requirement.key + "=" + requirement.values[0];
   }
   return {};
 }
@@ -126,7 +127,8 @@ TermGroup& Census::group(const AffinityTerm& term, TermKind kind, Topologies& to
   return *slot;
 }
 
-void Census::add_terms(const AffinityTerms& terms, TermKind kind, const NodeInfo& node, Topologies& topologies, int sign) {
+void Census::add_terms(const AffinityTerms& terms, TermKind kind, const NodeInfo& node, Topologies& topologies,
+                       int sign) {
   for (const AffinityTerm& term : terms) {
     TermGroup& group = this->group(term, kind, topologies);
     if (group.pods == 0) --empty_groups_;
@@ -142,7 +144,8 @@ void Census::add_terms(const AffinityTerms& terms, TermKind kind, const NodeInfo
   }
 }
 
-void Census::covering(TermKind kind, const PodInfo& pod, const Value& ns_labels, const std::function<void(const TermGroup&)>& visit) const {
+void Census::covering(TermKind kind, const PodInfo& pod, const Value& ns_labels,
+                      const std::function<void(const TermGroup&)>& visit) const {
   if (!any(kind)) return;
   auto look = [&](const Groups& list) {
     for (const TermGroup* one : list) {

@@ -25,7 +25,8 @@ std::int64_t milli(const Value& value) {
 }
 
 std::int64_t& slot(std::vector<std::pair<std::string, std::int64_t>>& list, std::string_view name) {
-  auto at = std::lower_bound(list.begin(), list.end(), name, [](const auto& entry, std::string_view n) { return entry.first < n; });
+  auto at = std::lower_bound(list.begin(), list.end(), name,
+                             [](const auto& entry, std::string_view n) { return entry.first < n; });
   if (at == list.end() || at->first != name) at = list.emplace(at, std::string(name), 0);
   return at->second;
 }

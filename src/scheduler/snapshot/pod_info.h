@@ -21,7 +21,7 @@ struct Amounts {
 
   std::int64_t of(std::string_view name) const;  // of `extended`
   void add(const Amounts& other, int sign = 1);
-  void raise_to(const Amounts& other);           // the larger of each
+  void raise_to(const Amounts& other);  // the larger of each
 };
 // Of a map resource name -> quantity, as in requests and allocatable. "pods" is left out.
 Amounts amounts_of(const Value& map);
@@ -30,7 +30,7 @@ Amounts amounts_of(const Value& map);
 Amounts requests_of(const Value& pod);
 
 struct HostPort {
-  std::string ip;        // "0.0.0.0": every address
+  std::string ip;  // "0.0.0.0": every address
   std::string protocol;
   std::int64_t port = 0;
   bool conflicts_with(const HostPort& other) const;
@@ -44,7 +44,7 @@ struct ClaimUse {
 
 struct PodInfo {
   Value pod;
-  std::string key;         // "namespace/name"
+  std::string key;  // "namespace/name"
   std::string uid;
   std::string ns;
   Amounts requests;
@@ -56,30 +56,32 @@ struct PodInfo {
   bool terminating = false;
   Value labels;
   Value tolerations;
-  Value node_selector;     // spec.nodeSelector and the required and preferred part of node affinity; null where not given
+  Value node_selector;  // spec.nodeSelector and the required and preferred part of node affinity; null where not given
   Value node_affinity;
   Value node_preferences;
-  std::string wanted_node; // spec.nodeName of a pod that is to be placed
+  std::string wanted_node;                      // spec.nodeName of a pod that is to be placed
   std::shared_ptr<const NeighbourTerms> terms;  // null: none
 };
 using PodPtr = std::shared_ptr<const PodInfo>;
 PodPtr make_pod_info(const Value& pod);
 
 struct NodeInfo {
-  Value node;              // null: pods name it but nobody has seen it
+  Value node;  // null: pods name it but nobody has seen it
   std::string name;
   bool unschedulable = false;
-  bool tainted = false;          // so that pods without a toleration may not come ...
-  bool disliked = false;         // ... or should rather not
+  bool tainted = false;   // so that pods without a toleration may not come ...
+  bool disliked = false;  // ... or should rather not
   Amounts allocatable;
   std::int64_t allowed_pods = 0;
   Amounts requested;
   std::int64_t scored_cpu = 0, scored_memory = 0;
-  std::vector<PodPtr> pods;      // in no order
-  std::vector<int> domains;      // by number of the topology's key
-  int port_users = 0;            // pods with host ports
+  std::vector<PodPtr> pods;  // in no order
+  std::vector<int> domains;  // by number of the topology's key
+  int port_users = 0;        // pods with host ports
 
-  int domain(int key) const { return static_cast<std::size_t>(key) < domains.size() ? domains[static_cast<std::size_t>(key)] : -1; }
+  int domain(int key) const {
+    return static_cast<std::size_t>(key) < domains.size() ? domains[static_cast<std::size_t>(key)] : -1;
+  }
 };
 
 }  // namespace berth::scheduler

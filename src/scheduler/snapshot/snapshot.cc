@@ -14,10 +14,12 @@ std::int64_t allowed_pods_of(const Value& node) {
   return pods.is_int() ? pods.as_int() : parsed.ok() ? parsed->value() : 0;
 }
 
-// Nothing that decisions look at is different. Sub-trees that were not written are still shared, so this compares little.
+// Nothing that decisions look at is different. Sub-trees that were not written are still shared, so this compares
+// little.
 bool same_for_decisions(const PodInfo& known, const Value& pod) {
   if (known.terminating != api::is_terminating(pod) || known.labels != api::labels_of(pod)) return false;
-  for (const char* field : {"containers", "initContainers", "volumes", "affinity", "topologySpreadConstraints", "overhead", "resources", "priority"}) {
+  for (const char* field : {"containers", "initContainers", "volumes", "affinity", "topologySpreadConstraints",
+                            "overhead", "resources", "priority"}) {
     if (known.pod["spec"][field] != pod["spec"][field]) return false;
   }
   return true;
@@ -43,7 +45,8 @@ void Snapshot::set_node(const Value& node) {
     info.node = node;
     info.unschedulable = node["spec"]["unschedulable"].as_bool();
     info.tainted = info.disliked = false;
-    for (const Value& taint : node["spec"]["taints"]) (taint["effect"].as_string() == "PreferNoSchedule" ? info.disliked : info.tainted) = true;
+    for (const Value& taint : node["spec"]["taints"])
+      (taint["effect"].as_string() == "PreferNoSchedule" ? info.disliked : info.tainted) = true;
     info.domains = topologies_.domains_of(api::labels_of(node));
   });
   info.allocatable = amounts_of(node["status"]["allocatable"]);
@@ -70,7 +73,8 @@ bool Snapshot::place(const PodPtr& pod, const std::string& node) {
   }
   if (pod->terms) {
     // New topologies are told to the nodes before anything is counted in them.
-    for (const AffinityTerms* terms : {&pod->terms->anti, &pod->terms->affinity, &pod->terms->preferred_anti, &pod->terms->preferred_affinity}) {
+    for (const AffinityTerms* terms :
+         {&pod->terms->anti, &pod->terms->affinity, &pod->terms->preferred_anti, &pod->terms->preferred_affinity}) {
       for (const AffinityTerm& term : *terms) key_of(term.topology_key);
     }
   }
@@ -116,7 +120,8 @@ std::string Snapshot::node_of(const std::string& uid) const {
 
 bool Snapshot::holds(const Value& pod) const {
   auto found = placed_.find(std::string(api::uid_of(pod)));
-  return found != placed_.end() && found->second.node->name == pod["spec"]["nodeName"].as_string() && same_for_decisions(*found->second.pod, pod);
+  return found != placed_.end() && found->second.node->name == pod["spec"]["nodeName"].as_string() &&
+         same_for_decisions(*found->second.pod, pod);
 }
 
 PodPtr Snapshot::placed(const std::string& uid) const {

@@ -1,7 +1,7 @@
 #pragma once
-// Snapshot: the nodes with everything that is placed on them, kept up to date pod by pod. It includes assumed pods: those
-// that were decided for a node and whose binding is under way; and it knows for which nodes others are nominated: pods for
-// which room is being made. Owner: one scheduler, on its loop.
+// Snapshot: the nodes with everything that is placed on them, kept up to date pod by pod. It includes assumed pods:
+// those that were decided for a node and whose binding is under way; and it knows for which nodes others are nominated:
+// pods for which room is being made. Owner: one scheduler, on its loop.
 
 #include <map>
 #include <memory>
@@ -71,9 +71,9 @@ class Snapshot {
   void recount(NodeInfo& node, Change change);
 
   std::map<std::string, NodeInfo> nodes_;
-  std::unordered_map<std::string, Placed> placed_;   // by uid
+  std::unordered_map<std::string, Placed> placed_;  // by uid
   std::unordered_map<std::string, int> claim_users_;
-  std::unordered_map<std::string, Nomination> nominations_;            // by uid
+  std::unordered_map<std::string, Nomination> nominations_;             // by uid
   std::unordered_map<std::string, std::vector<PodPtr>> nominated_for_;  // by node
   Topologies topologies_;
   Census census_;

@@ -26,14 +26,15 @@ AffinityTerm read_term(const Value& term, const std::string& own_namespace, std:
   out.selector = selector_of(term["labelSelector"]);
   out.topology_key = term["topologyKey"].str();
   out.weight = weight;
-  out.signature = out.topology_key + '|' + std::to_string(weight) + '|' + join(out.namespaces, ",") + '|' + json::encode(by_labels) + '|' +
-                  json::encode(term["labelSelector"]);
+  out.signature = out.topology_key + '|' + std::to_string(weight) + '|' + join(out.namespaces, ",") + '|' +
+                  json::encode(by_labels) + '|' + json::encode(term["labelSelector"]);
   return out;
 }
 
 void read_side(const Value& side, const std::string& ns, AffinityTerms& required, AffinityTerms& preferred) {
   for (const Value& term : side[kRequired]) required.push_back(read_term(term, ns, 0));
-  for (const Value& entry : side[kPreferred]) preferred.push_back(read_term(entry["podAffinityTerm"], ns, entry["weight"].as_int()));
+  for (const Value& entry : side[kPreferred])
+    preferred.push_back(read_term(entry["podAffinityTerm"], ns, entry["weight"].as_int()));
 }
 
 // The server merges label keys into the selectors of new pods; older pods have them only here. Twice does no harm.
@@ -41,7 +42,8 @@ Value with_label_keys(Value selector, const Value& keys, const Value& labels) {
   for (const Value& key : keys) {
     const Value* value = labels.find(key.as_string());
     if (!value || selector.is_null()) continue;
-    selector.mut("matchExpressions").push(Value::object({{"key", key}, {"operator", "In"}, {"values", Value::array({*value})}}));
+    selector.mut("matchExpressions")
+        .push(Value::object({{"key", key}, {"operator", "In"}, {"values", Value::array({*value})}}));
   }
   return selector;
 }

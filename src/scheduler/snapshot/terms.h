@@ -17,8 +17,8 @@ struct AffinityTerm {
   api::LabelSelector namespace_selector;  // by their labels; matches nothing where not given
   api::LabelSelector selector;
   std::string topology_key;
-  std::int64_t weight = 0;                // of preferred terms
-  std::string signature;                  // the same for terms that ask the same
+  std::int64_t weight = 0;  // of preferred terms
+  std::string signature;    // the same for terms that ask the same
 
   bool covers(const std::string& ns, const Value& ns_labels, const Value& labels) const;
 };
@@ -35,11 +35,11 @@ struct SpreadConstraint {
 using SpreadConstraints = std::vector<SpreadConstraint>;
 
 struct NeighbourTerms {
-  AffinityTerms affinity, anti;                      // required
+  AffinityTerms affinity, anti;  // required
   AffinityTerms preferred_affinity, preferred_anti;
-  SpreadConstraints spread;                          // DoNotSchedule
-  SpreadConstraints soft_spread;                     // ScheduleAnyway
-  bool asks_for_spread = false;                      // either: the cluster's defaults do not apply
+  SpreadConstraints spread;       // DoNotSchedule
+  SpreadConstraints soft_spread;  // ScheduleAnyway
+  bool asks_for_spread = false;   // either: the cluster's defaults do not apply
 };
 // Null where the pod asks for nothing of the kind. Selectors that cannot be read match nothing.
 std::shared_ptr<const NeighbourTerms> read_neighbour_terms(const Value& pod);

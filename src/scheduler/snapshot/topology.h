@@ -1,6 +1,6 @@
 #pragma once
-// Topologies: the domains that nodes belong to, by label key, as small numbers. So "which zone is this node in" is an array
-// look-up however often it is asked. Owner: one Snapshot.
+// Topologies: the domains that nodes belong to, by label key, as small numbers. So "which zone is this node in" is an
+// array look-up however often it is asked. Owner: one Snapshot.
 
 #include <string>
 #include <unordered_map>
@@ -14,7 +14,8 @@ inline constexpr int kNoDomain = -1;  // the node has no such label
 
 class Topologies {
  public:
-  // The number of a label key; `fresh` is set where nobody has asked for it before: then nodes have to be told (domains_of).
+  // The number of a label key; `fresh` is set where nobody has asked for it before: then nodes have to be told
+  // (domains_of).
   int key(const std::string& label, bool& fresh);
   // For every key asked for so far, the domain of a node with these labels.
   std::vector<int> domains_of(const Value& labels);
