@@ -243,7 +243,8 @@ void Http2Session::input(std::string_view bytes) {
   if (over_) return;
   ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (n < 0) {
-    // Protocol errors queue a GOAWAY by themselves; what comes here is beyond words.
+    // Protocol errors queue a GOAWAY by themselves. After a fatal error of the library none can be sent: close the
+    // socket.
     log_debug("http", "HTTP/2 connection failed",
               {{"peer", c_.peer().address}, {"error", nghttp2_strerror(static_cast<int>(n))}});
     nghttp2_session_terminate_session(session_,

@@ -83,7 +83,7 @@ TEST_F(DisruptionTest, NothingIsAllowedWhereTheSizeIsUnknown) {
   const Value condition = out["conditions"][0];
   EXPECT_EQ(condition["status"].str() + " " + condition["reason"].str() + " " + condition["message"].str(),
             "False SyncFailed daemonsets.apps does not implement the scale subresource");
-  EXPECT_EQ(condition["observedGeneration"].as_int(), 1);  // the second is not dealt with
+  EXPECT_EQ(condition["observedGeneration"].as_int(), 1);  // the second is not counted yet
   EXPECT_FALSE(out.contains("observedGeneration"));
   EXPECT_EQ(
       plan_budget(view, kNow).events[0].message,

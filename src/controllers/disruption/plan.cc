@@ -168,7 +168,7 @@ Plan plan_budget(const View& view, Time now) {
                  "Failed to calculate the number of expected pods: " + expected.problem);
     }
   }
-  // Where the sums could not be made, the generation is not dealt with.
+  // If counting failed, leave observedGeneration unchanged.
   const std::int64_t observed = expected.problem.empty() ? generation : old["observedGeneration"].as_int();
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     if (conditions[i]["observedGeneration"].as_int() == observed) continue;

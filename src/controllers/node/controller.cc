@@ -44,7 +44,7 @@ class HealthController final : public Controller {
     out.push_back(watch_mapped(leases_, [this](const Value& before, const Value& after, Keys& keys) {
       if (after.is_null() || api::namespace_of(after) != kLeaseNamespace) return;
       if (!before.is_null() && before["spec"]["renewTime"] == after["spec"]["renewTime"]) return;
-      // A renewal alone decides nothing: the timer that is armed looks when it was.
+      // Ignore a mere renewal: the armed timer reads the time of the last one when it fires.
       if (hear(api::name_of(after))) keys.emplace_back(api::name_of(after));
     }));
     return out;

@@ -18,7 +18,7 @@ bool blocking_differs(const Value& before, const Value& after) {
   return a.reason != b.reason || a.text != b.text;
 }
 
-// A pod whose readiness, life or membership did not change, nor what keeps it from becoming ready, decides nothing.
+// Ignore pod updates that change none of: ready, phase, owner, labels, deletion, blocking reason.
 bool matters(const Value& before, const Value& after) {
   if (before.is_null() || after.is_null()) return true;
   return before["status"]["phase"] != after["status"]["phase"] ||
