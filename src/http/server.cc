@@ -95,7 +95,8 @@ TransportCommand make_command(TransportCommand::Kind kind, const ExchangeLink& l
   return TransportCommand{kind, link.connection, link.stream, 0, {}, {}};
 }
 
-// Runs a callback that may destroy the object it is kept in, or replace itself.
+// As call_member() (base/lifetime.h), but asks the link whether the object is there: a Lifetime would be one more
+// allocation for every exchange.
 template <class F, class... Args>
 void call_kept(ExchangeLink& link, ExchangeHandler* self, F& kept, Args&&... args) {
   if (!kept) return;

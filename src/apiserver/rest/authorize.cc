@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <array>
 
+#include "api/resources.h"
 #include "api/selector.h"
 #include "apiserver/rest/identity.h"
 #include "base/text.h"
-#include "client/client.h"
 
 namespace berth::apiserver::rest {
 namespace {
