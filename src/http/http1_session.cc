@@ -2,9 +2,11 @@
 #include <charconv>
 #include <span>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "http/connection.h"
 #include "http/http1_parser.h"
+#include "http/http1_phase.h"
 #include "http/message.h"
 
 namespace berth::http {
@@ -23,101 +25,118 @@ std::string_view canonical(std::string_view name, std::span<char> buffer) {
   return {buffer.data(), name.size()};
 }
 
-constexpr std::size_t kPipelined = 64u << 10;  // input kept while a request is being answered
-constexpr std::size_t kUntaken = 64u << 10;    // of answers; beyond, no further request is looked at
+constexpr std::size_t kMaxPipelined = 64u << 10;  // input kept while a request is being answered
+constexpr std::size_t kMaxOutput = 64u << 10;     // bytes of answers; beyond, no further request is parsed
 
-// HTTP/1.1, one request at a time; what the peer pipelines waits its turn.
+// How the peer finds the end of a streamed answer's body.
+enum class BodyFraming {
+  kNone,       // there is no body (HEAD, 204, 304): what the loop writes is discarded
+  kLength,     // Content-Length
+  kChunked,    // Transfer-Encoding: chunked
+  kUntilClose  // HTTP/1.0
+};
+
+// HTTP/1.1, one request at a time; what the peer pipelines is parsed after the answer.
 class Http1Session final : public Session {
  public:
   explicit Http1Session(Connection& connection)
-      : c_(connection),
+      : connection_(connection),
         parser_(connection.config().max_header, connection.config().max_body),
         charge_(connection.transport().totals().unanswered) {}
 
   void input(std::string_view bytes) override;
   bool wants_input() const override {
-    // What is kept may be one head that is not whole yet, so long as no request is under way.
-    const std::size_t most = link_ ? kPipelined : std::max(kPipelined, c_.config().max_header + kPipelined / 16);
-    return !ended_ && !screening_ && input_.size() < most && !choked();
+    // Unparsed input may be one incomplete head, but only between requests: room for the largest.
+    const std::size_t most = exchange_open(phase_)
+                                 ? kMaxPipelined
+                                 : std::max(kMaxPipelined, connection_.config().max_header + kMaxPipelined / 16);
+    return phase_ != Http1Phase::kEnded && !withholds_body(phase_) && input_.size() < most && !output_full();
   }
   void end_of_input() override;
   void command(TransportCommand& command) override;
   void fill() override;
   void wrote(std::size_t bytes) override;
-  bool idle() const override { return !link_; }
+  bool idle() const override { return !exchange_open(phase_); }
   Receiving receiving() const override {
-    if (link_ || !(receiving_ || !input_.empty())) return Receiving::kNothing;
-    return parser_.head_complete() ? Receiving::kBody : Receiving::kHead;
+    switch (phase_) {
+      case Http1Phase::kIdle: return input_.empty() ? Receiving::kNothing : Receiving::kHead;
+      case Http1Phase::kHead: return Receiving::kHead;
+      case Http1Phase::kBody: return Receiving::kBody;
+      default: return Receiving::kNothing;
+    }
   }
   bool had_request() const override { return sequence_ > 0; }
-  Millis answer_deadline() const override { return link_ ? 0 : answer_deadline_; }
-  void lost() override { gone(); }
+  Millis answer_deadline() const override { return exchange_open(phase_) ? 0 : answer_deadline_; }
+  void lost() override;
 
  private:
-  // A peer that asks on and on without reading what it gets is not listened to.
-  bool choked() const { return c_.out().bytes() > kUntaken; }
-  void screen();
-  void proceed();
-  bool recount();
-  std::size_t go_on();
+  void advance(Http1Event event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "an HTTP/1 session has no such transition");
+    phase_ = *next;
+  }
+  // A peer that sends requests without reading the answers is not read from.
+  bool output_full() const { return connection_.out().bytes() > kMaxOutput; }
+  void pass_head();
+  void accept_body();
+  void pass_request();
+  bool update_charge();
+  std::size_t parse_kept_input();
   std::size_t parse(std::string_view bytes);
-  void hand_over();
-  void fail(int status, std::string_view message);
+  void refuse(int status, std::string_view message);
   void respond(TransportCommand& command);
   void start(TransportCommand& command);
   void write(TransportCommand& command);
   void finish();
   void upgrade(TransportCommand& command);
-  void answer_done();
+  void complete_answer();
   void push_head(int status, const Headers& headers, std::string_view framing);
-  void gone();
-  void settle(std::size_t bytes);
+  void acknowledge(std::size_t bytes);
 
-  Connection& c_;
+  Connection& connection_;
+  Http1Phase phase_ = Http1Phase::kIdle;
   RequestParser parser_;
   std::string input_;  // not parsed yet, from parsed_ on
   std::size_t parsed_ = 0;
-  BodyCharge charge_;                   // what is kept of requests: this one's body until it is answered, and input_
-  bool receiving_ = false;              // a request has begun
-  bool screening_ = false;              // link_ is that of a head: the loop decides whether the body is wanted
-  bool wanted_ = false;                 // it is
+  BodyCharge charge_;                   // of requests in memory: the body of this one until it is answered, and input_
   std::size_t body_ = 0;                // bytes of the body of the request that is being answered
-  Millis answer_deadline_ = 0;          // of the last whole answer
-  bool ended_ = false;                  // nothing more will be answered
-  std::shared_ptr<ExchangeLink> link_;  // the request being answered
+  Millis answer_deadline_ = 0;          // of the last complete answer
+  std::shared_ptr<ExchangeLink> link_;  // while exchange_open(phase_)
   std::uint32_t sequence_ = 0;
-  bool keep_alive_ = true, head_only_ = false, old_ = false;
+  // Properties of the request that is being answered, independent of the phase:
+  bool keep_alive_ = true;  // both sides keep the connection
+  bool head_only_ = false;  // HEAD
+  int http_version_ = 11;   // 10: HTTP/1.0
   // A streamed answer:
-  bool started_ = false, chunked_ = false, silent_ = false;
-  bool counted_ = false;
-  std::uint64_t promised_ = 0;  // bytes of the announced length still to come
-  std::size_t owed_ = 0;        // backlog that the loop has not been told is gone
+  BodyFraming framing_ = BodyFraming::kNone;
+  std::uint64_t length_left_ = 0;   // kLength: bytes still to come
+  std::size_t unacknowledged_ = 0;  // bytes of ExchangeLink::backlog that this session has not subtracted yet
 };
 
 void Http1Session::input(std::string_view bytes) {
-  if (ended_) return;
-  if (link_ || choked()) {
+  if (phase_ == Http1Phase::kEnded) return;
+  if (exchange_open(phase_) || output_full()) {
     input_.append(bytes);
-    recount();
+    update_charge();
     return;
   }
   if (!input_.empty()) {
     input_.append(bytes);
-    go_on();
-    recount();
+    parse_kept_input();
+    update_charge();
     return;
   }
   std::size_t used = parse(bytes);
-  if (!ended_ && used < bytes.size()) input_.assign(bytes.substr(used));
-  recount();
+  if (phase_ != Http1Phase::kEnded && used < bytes.size()) input_.assign(bytes.substr(used));
+  update_charge();
 }
 
-// Parses what is kept, up to the end of one request. How much that was.
-std::size_t Http1Session::go_on() {
+// Parses input_ up to the end of one request. Returns the number of bytes.
+std::size_t Http1Session::parse_kept_input() {
   std::string all;
   all.swap(input_);
   const std::size_t used = parse(std::string_view(all).substr(parsed_));
-  if (ended_) {
+  if (phase_ == Http1Phase::kEnded) {
     parsed_ = 0;
     return used;
   }
@@ -125,8 +144,9 @@ std::size_t Http1Session::go_on() {
   if (parsed_ == all.size()) {
     all.clear();
     parsed_ = 0;
-  } else if (!link_ || parsed_ > all.size() / 2) {
-    // Not for each of a thousand small requests; but what waits for its rest is to have all the room.
+  } else if (reads_request(phase_) || parsed_ > all.size() / 2) {
+    // Not after each of a thousand small requests, which would be quadratic; but an incomplete request needs all the
+    // room of input_ for its rest.
     all.erase(0, parsed_);
     parsed_ = 0;
   }
@@ -134,139 +154,138 @@ std::size_t Http1Session::go_on() {
   return used;
 }
 
-// Whether what is kept is still within what all connections together may keep.
-bool Http1Session::recount() {
-  if (ended_) return false;
-  const std::size_t bytes = input_.size() + (link_ && !screening_ ? body_ : parser_.request().body.size());
+// Charges what is kept of requests. False: that is more than all connections together may keep, and the request has
+// been refused.
+bool Http1Session::update_charge() {
+  if (phase_ == Http1Phase::kEnded) return false;
+  const bool answering = exchange_open(phase_) && !withholds_body(phase_);
+  const std::size_t bytes = input_.size() + (answering ? body_ : parser_.request().body.size());
   if (bytes == charge_.bytes()) return true;
   const bool more = bytes > charge_.bytes();
   const std::size_t total = charge_.set(bytes);
-  if (!more || link_ || c_.peer().unix_socket || total <= c_.config().max_unanswered) return true;
-  fail(429, "too many requests, please try again later");
+  if (!more || exchange_open(phase_) || connection_.peer().unix_socket || total <= connection_.config().max_unanswered)
+    return true;
+  refuse(429, "too many requests, please try again later");
   return false;
 }
 
-// The head is here, the body is not: it may be that nobody wants it.
-void Http1Session::screen() {
+// Passes a head whose body has not come to the loop, which may reject the request without reading the body.
+void Http1Session::pass_head() {
   auto head = std::make_unique<Request>(parser_.request());
   head->body.clear();
   if (Status parsed = parse_target(*head); !parsed.ok()) {
-    fail(400, parsed.error().message);
+    refuse(400, parsed.error().message);
     return;
   }
-  head->peer = c_.peer();
-  screening_ = true;
-  link_ = c_.make_link(++sequence_);
-  c_.transport().emit(TransportEvent{TransportEvent::Kind::kHead, link_, std::move(head), {}});
+  head->peer = connection_.peer();
+  advance(Http1Event::kHeadPassed);
+  link_ = connection_.make_link(++sequence_);
+  connection_.transport().emit(TransportEvent{TransportEvent::Kind::kHead, link_, std::move(head), {}});
 }
 
-void Http1Session::proceed() {
-  if (!screening_) return;
-  screening_ = false;
-  wanted_ = true;
+void Http1Session::accept_body() {
+  advance(Http1Event::kBodyAccepted);
   link_.reset();
-  if (parser_.expects_continue() && input_.empty()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
+  if (parser_.expects_continue() && input_.empty()) connection_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 std::size_t Http1Session::parse(std::string_view bytes) {
   std::size_t used = parser_.feed(bytes);
-  receiving_ = true;
   if (parser_.error_status() != 0) {
-    fail(parser_.error_status(), parser_.error_text());
+    refuse(parser_.error_status(), parser_.error_text());
   } else if (parser_.complete()) {
-    hand_over();
-  } else {
-    if (bytes.size() - used > c_.config().max_header + 16) fail(431, "the request header is too large");
-    if (parser_.head_complete() && !wanted_) {
-      if (c_.config().screen) {
-        screen();
-      } else {
-        wanted_ = true;
-        if (parser_.expects_continue() && used == bytes.size()) c_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
-      }
+    pass_request();
+  } else if (bytes.size() - used > connection_.config().max_header + 16) {
+    refuse(431, "the request header is too large");
+  } else if (!parser_.head_complete()) {
+    const bool empty_lines_only = used == bytes.size() && trim(bytes).empty();
+    if (!empty_lines_only) advance(Http1Event::kHeadIncomplete);
+  } else if (phase_ != Http1Phase::kBody) {
+    if (connection_.config().screen) {
+      pass_head();
+    } else {
+      advance(Http1Event::kBodyAccepted);
+      if (parser_.expects_continue() && used == bytes.size()) connection_.out().append("HTTP/1.1 100 Continue\r\n\r\n");
     }
-    // Only empty lines so far: the connection is still at rest.
-    if (!parser_.head_complete() && used == bytes.size() && trim(bytes).empty()) receiving_ = false;
   }
   return used;
 }
 
-void Http1Session::hand_over() {
+void Http1Session::pass_request() {
   keep_alive_ = parser_.keep_alive();
-  old_ = parser_.http_1_0();
+  http_version_ = parser_.http_1_0() ? 10 : 11;
   bool upgradable = parser_.upgrade() && !header(parser_.request().headers, "upgrade").empty();
   auto request = parser_.take();
   head_only_ = request->method == "HEAD";
-  receiving_ = wanted_ = started_ = false;
   body_ = request->body.size();
   if (Status parsed = parse_target(*request); !parsed.ok()) {
-    fail(400, parsed.error().message);
+    refuse(400, parsed.error().message);
     return;
   }
-  request->peer = c_.peer();
-  link_ = c_.make_link(++sequence_);
+  request->peer = connection_.peer();
+  advance(Http1Event::kRequestPassed);
+  link_ = connection_.make_link(++sequence_);
   link_->upgradable = upgradable;
-  c_.transport().emit(TransportEvent{TransportEvent::Kind::kRequest, link_, std::move(request), {}});
+  connection_.transport().emit(TransportEvent{TransportEvent::Kind::kRequest, link_, std::move(request), {}});
 }
 
-void Http1Session::fail(int status, std::string_view message) {
-  ended_ = true;
+void Http1Session::refuse(int status, std::string_view message) {
+  advance(Http1Event::kRefused);
   keep_alive_ = false;
   std::string().swap(input_);
   parsed_ = 0;
   parser_.drop();
   charge_.set(0);
-  Config::Rendered rendered = render_error(c_.config(), status, message);
+  Config::Rendered rendered = render_error(connection_.config(), status, message);
   Headers headers{{"content-type", rendered.content_type}};
   if (status == 429) headers.emplace_back("retry-after", "1");
   push_head(status, headers, "Content-Length: " + std::to_string(rendered.body.size()));
-  if (!head_only_) c_.out().append(rendered.body);
-  c_.close_after_output(true);
+  if (!head_only_) connection_.out().append(rendered.body);
+  connection_.close_after_output(true);
 }
 
 void Http1Session::end_of_input() {
-  if (!link_ || screening_) {
-    // Answers may still be on their way out.
-    ended_ = true;
-    screening_ = false;
+  advance(Http1Event::kInputEnded);
+  if (phase_ == Http1Phase::kEnded) {
     link_.reset();
-    c_.close_after_output(false);
+    // Earlier answers may still be in the output queue.
+    connection_.close_after_output(false);
     return;
   }
-  // The answer is still written, as far as the peer takes it; but it will not ask again.
+  // The answer is still written, since the peer may read; it is the last one.
   keep_alive_ = false;
   input_.clear();
   parsed_ = 0;
-  c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
+  connection_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
 }
 
-void Http1Session::gone() {
-  ended_ = true;
-  if (link_ && !c_.input_ended())
-    c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
+void Http1Session::lost() {
+  advance(Http1Event::kLost);
+  if (link_ && !connection_.input_ended())  // else end_of_input() has emitted it
+    connection_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
   link_.reset();
 }
 
 void Http1Session::command(TransportCommand& command) {
   if (!link_ || command.stream != link_->stream) return;
-  if (screening_ && command.kind != TransportCommand::Kind::kProceed) {
-    // The body is not wanted, so nothing after it can be understood.
-    old_ = parser_.http_1_0();
+  if (withholds_body(phase_) && command.kind != TransportCommand::Kind::kProceed) {
+    // The body stays unread, so a request after it could not be found.
+    http_version_ = parser_.http_1_0() ? 10 : 11;
     head_only_ = parser_.request().method == "HEAD";
     keep_alive_ = false;
   }
   switch (command.kind) {
-    case TransportCommand::Kind::kProceed: proceed(); break;
+    case TransportCommand::Kind::kProceed: accept_body(); break;
     case TransportCommand::Kind::kRespond: respond(command); break;
     case TransportCommand::Kind::kStart: start(command); break;
     case TransportCommand::Kind::kWrite: write(command); break;
     case TransportCommand::Kind::kFinish: finish(); break;
     case TransportCommand::Kind::kUpgrade: upgrade(command); break;
     case TransportCommand::Kind::kAbandon:
-      if (started_) {
-        c_.abort();
+      if (answer_started(phase_)) {
+        connection_.abort();
       } else {
-        Config::Rendered rendered = render_error(c_.config(), 500, "the request was not answered");
+        Config::Rendered rendered = render_error(connection_.config(), 500, "the request was not answered");
         TransportCommand answer{TransportCommand::Kind::kRespond,
                                 command.connection,
                                 command.stream,
@@ -282,12 +301,13 @@ void Http1Session::command(TransportCommand& command) {
 }
 
 void Http1Session::push_head(int status, const Headers& headers, std::string_view framing) {
-  // One append() for the whole head: each costs more than formatting a field does.
+  // One append() for the complete head: each costs more than formatting a field does.
   thread_local std::string head;
   head.assign("HTTP/1.1 ");
   char code[12];
   head.append(code, std::to_chars(code, code + sizeof code, status).ptr);
-  head.append(" ").append(reason_phrase(status)).append("\r\nDate: ").append(c_.transport().date()).append("\r\n");
+  head.append(" ").append(reason_phrase(status)).append("\r\nDate: ").append(connection_.transport().date());
+  head.append("\r\n");
   char buffer[64];
   for (const auto& [name, value] : headers) {
     if (!valid_header(name, value) || (status != 101 && iequals(name, "connection"))) continue;
@@ -297,148 +317,147 @@ void Http1Session::push_head(int status, const Headers& headers, std::string_vie
   if (status != 101) {
     if (!keep_alive_) {
       head.append("Connection: close\r\n");
-    } else if (old_) {
+    } else if (http_version_ < 11) {
       head.append("Connection: keep-alive\r\n");
     }
   }
   head.append("\r\n");
-  c_.out().append(head);
+  connection_.out().append(head);
 }
 
 void Http1Session::respond(TransportCommand& command) {
-  if (started_) return;
+  if (answer_started(phase_)) return;
   std::size_t size = 0;
   for (const SharedBytes& piece : command.pieces) size += piece.bytes.size();
   char framing[48] = "Content-Length: ";
   char* end = std::to_chars(framing + 16, framing + 47, size).ptr;
   bool body = body_allowed(command.status);
   if (has_token(header(command.headers, "connection"), "close")) keep_alive_ = false;
-  answer_deadline_ = c_.transport().now() +
-                     std::chrono::duration_cast<std::chrono::milliseconds>(c_.config().answer_timeout).count() +
-                     static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
+  answer_deadline_ =
+      connection_.transport().now() +
+      std::chrono::duration_cast<std::chrono::milliseconds>(connection_.config().answer_timeout).count() +
+      static_cast<Millis>(size * 1000 / connection_.config().answer_bytes_per_second);
   push_head(command.status, command.headers,
             body ? std::string_view(framing, static_cast<std::size_t>(end - framing)) : std::string_view());
   if (body && !head_only_) {
-    for (SharedBytes& piece : command.pieces) c_.out().push(std::move(piece));
+    for (SharedBytes& piece : command.pieces) connection_.out().push(std::move(piece));
   }
-  answer_done();
+  complete_answer();
 }
 
 void Http1Session::start(TransportCommand& command) {
-  if (started_) return;
-  started_ = true;
-  std::string_view length = header(command.headers, "content-length");
-  silent_ = head_only_ || !body_allowed(command.status);
-  counted_ = chunked_ = false;
+  if (answer_started(phase_)) return;
+  advance(Http1Event::kAnswerStarted);
   answer_deadline_ = 0;
   if (has_token(header(command.headers, "connection"), "close")) keep_alive_ = false;
-  if (!length.empty()) {
-    counted_ = true;
-    promised_ = static_cast<std::uint64_t>(std::max<long>(0, parse_int(length).ok() ? *parse_int(length) : 0));
+  framing_ = BodyFraming::kNone;
+  if (std::string_view length = header(command.headers, "content-length"); !length.empty()) {
+    framing_ = BodyFraming::kLength;
+    length_left_ = static_cast<std::uint64_t>(std::max<long>(0, parse_int(length).ok() ? *parse_int(length) : 0));
   } else if (body_allowed(command.status)) {
-    if (old_) {
-      keep_alive_ = false;
-    } else {
-      chunked_ = true;
-    }
+    framing_ = http_version_ < 11 ? BodyFraming::kUntilClose : BodyFraming::kChunked;
   }
-  push_head(command.status, command.headers, chunked_ ? "Transfer-Encoding: chunked" : "");
+  if (framing_ == BodyFraming::kUntilClose) keep_alive_ = false;
+  push_head(command.status, command.headers, framing_ == BodyFraming::kChunked ? "Transfer-Encoding: chunked" : "");
+  // The head of the answer to a HEAD is that of a GET; the body is left out.
+  if (head_only_ || !body_allowed(command.status)) framing_ = BodyFraming::kNone;
 }
 
 void Http1Session::write(TransportCommand& command) {
-  if (!started_) return;
+  if (!answer_started(phase_)) return;
   std::size_t size = 0;
   for (const SharedBytes& piece : command.pieces) size += piece.bytes.size();
-  owed_ += size;
-  if (silent_ || size == 0) {
-    settle(size);
+  unacknowledged_ += size;
+  if (framing_ == BodyFraming::kNone || size == 0) {
+    acknowledge(size);
     return;
   }
-  if (chunked_) {
+  if (framing_ == BodyFraming::kChunked) {
     char line[24];
     char* end = std::to_chars(line, line + 20, size, 16).ptr;
     *end++ = '\r';
     *end++ = '\n';
-    c_.out().append({line, static_cast<std::size_t>(end - line)});
+    connection_.out().append({line, static_cast<std::size_t>(end - line)});
   }
   for (SharedBytes& piece : command.pieces) {
-    if (counted_) {
-      piece.bytes = piece.bytes.substr(0, promised_);
-      promised_ -= piece.bytes.size();
+    if (framing_ == BodyFraming::kLength) {
+      piece.bytes = piece.bytes.substr(0, length_left_);
+      length_left_ -= piece.bytes.size();
     }
-    c_.out().push(std::move(piece));
+    connection_.out().push(std::move(piece));
   }
-  if (chunked_) c_.out().append("\r\n");
+  if (framing_ == BodyFraming::kChunked) connection_.out().append("\r\n");
 }
 
 void Http1Session::finish() {
-  if (!started_) return;
-  if (counted_ && promised_ > 0 && !silent_) {
-    c_.abort();  // less than was announced: the peer must see that it is not whole
+  if (!answer_started(phase_)) return;
+  if (framing_ == BodyFraming::kLength && length_left_ > 0) {
+    connection_.abort();  // less than was announced: the peer must see that the body is incomplete
     return;
   }
-  if (chunked_ && !silent_) c_.out().append("0\r\n\r\n");
-  answer_done();
+  if (framing_ == BodyFraming::kChunked) connection_.out().append("0\r\n\r\n");
+  complete_answer();
 }
 
-void Http1Session::answer_done() {
-  const bool unread = screening_ || !input_.empty();
+void Http1Session::complete_answer() {
+  const bool unread = withholds_body(phase_) || !input_.empty();
+  advance(keep_alive_ ? Http1Event::kAnsweredKeepAlive : Http1Event::kAnsweredLast);
   link_.reset();
-  started_ = screening_ = false;
-  owed_ = 0;
+  unacknowledged_ = 0;
   body_ = 0;
-  if (!keep_alive_) {
-    ended_ = true;
+  if (phase_ == Http1Phase::kEnded) {
     parser_.drop();
     std::string().swap(input_);
     parsed_ = 0;
     charge_.set(0);
-    c_.close_after_output(unread);
+    connection_.close_after_output(unread);
   }
-  recount();
+  update_charge();
 }
 
 void Http1Session::upgrade(TransportCommand& command) {
   push_head(101, command.headers, "");
-  std::shared_ptr<ExchangeLink> link = std::move(link_);
-  link_.reset();
-  auto raw = make_raw_session(c_, std::move(link));
+  advance(Http1Event::kUpgraded);
+  auto raw = make_raw_session(connection_, std::move(link_));
+  // The peer may have sent bytes of the new protocol right behind its request.
   if (!input_.empty()) raw->input(std::string_view(input_).substr(parsed_));
-  if (c_.input_ended()) raw->end_of_input();
-  c_.become(std::move(raw));
+  if (connection_.input_ended()) raw->end_of_input();
+  connection_.become(std::move(raw));
 }
 
-// Called before each write: the place to go on with pipelined requests.
+// Called before each write: parses pipelined requests once the output queue has room for their answers.
 void Http1Session::fill() {
-  if (link_ || ended_ || input_.empty() || choked()) return;
-  while (!link_ && !ended_ && !input_.empty() && !choked()) {
-    if (go_on() == 0) break;
+  if (!reads_request(phase_) || input_.empty() || output_full()) return;
+  while (reads_request(phase_) && !input_.empty() && !output_full()) {
+    if (parse_kept_input() == 0) break;
   }
-  recount();
+  update_charge();
 }
 
-void Http1Session::settle(std::size_t bytes) {
-  std::size_t n = std::min(bytes, owed_);
+void Http1Session::acknowledge(std::size_t bytes) {
+  std::size_t n = std::min(bytes, unacknowledged_);
   if (n == 0 || !link_) return;
-  owed_ -= n;
-  if (link_->acknowledge(n)) c_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, link_, nullptr, {}});
+  unacknowledged_ -= n;
+  if (link_->acknowledge(n))
+    connection_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, link_, nullptr, {}});
 }
 
 void Http1Session::wrote(std::size_t bytes) {
-  // Framing counts as payload here; once everything is out the account is even again.
-  settle(c_.out().empty() ? owed_ : bytes);
+  // `bytes` includes framing, so acknowledge() runs ahead of the body; an empty queue makes the two equal again.
+  acknowledge(connection_.out().empty() ? unacknowledged_ : bytes);
 }
 
 // --- After an upgrade
 
 class RawSession final : public Session {
  public:
-  RawSession(Connection& connection, std::shared_ptr<ExchangeLink> link) : c_(connection), link_(std::move(link)) {}
+  RawSession(Connection& connection, std::shared_ptr<ExchangeLink> link)
+      : connection_(connection), link_(std::move(link)) {}
 
   void input(std::string_view bytes) override {
     if (!link_) return;
     link_->unread.fetch_add(bytes.size());
-    c_.transport().emit(TransportEvent{TransportEvent::Kind::kData, link_, nullptr, std::string(bytes)});
+    connection_.transport().emit(TransportEvent{TransportEvent::Kind::kData, link_, nullptr, std::string(bytes)});
   }
   bool wants_input() const override {
     if (!link_ || link_->unread.load() < kReadWindow) return true;
@@ -447,7 +466,7 @@ class RawSession final : public Session {
     return link_->unread.load() < kReadWindow / 2 && link_->read_stopped.exchange(false);
   }
   void end_of_input() override {
-    c_.close_after_output(false);
+    connection_.close_after_output(false);
     gone();
   }
   void command(TransportCommand& command) override {
@@ -455,20 +474,20 @@ class RawSession final : public Session {
     switch (command.kind) {
       case TransportCommand::Kind::kWrite:
         for (SharedBytes& piece : command.pieces) {
-          owed_ += piece.bytes.size();
-          c_.out().push(std::move(piece));
+          unacknowledged_ += piece.bytes.size();
+          connection_.out().push(std::move(piece));
         }
         break;
-      case TransportCommand::Kind::kClose: c_.close_after_output(true); break;
-      case TransportCommand::Kind::kAbandon: c_.abort(); break;
+      case TransportCommand::Kind::kClose: connection_.close_after_output(true); break;
+      case TransportCommand::Kind::kAbandon: connection_.abort(); break;
       default: break;  // kResumeReading: the connection reads again after any command
     }
   }
   void wrote(std::size_t bytes) override {
-    std::size_t n = c_.out().empty() ? owed_ : std::min(bytes, owed_);
-    owed_ -= n;
+    std::size_t n = connection_.out().empty() ? unacknowledged_ : std::min(bytes, unacknowledged_);
+    unacknowledged_ -= n;
     if (n > 0 && link_ && link_->acknowledge(n)) {
-      c_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, link_, nullptr, {}});
+      connection_.transport().emit(TransportEvent{TransportEvent::Kind::kDrained, link_, nullptr, {}});
     }
   }
   bool idle() const override { return false; }
@@ -476,12 +495,12 @@ class RawSession final : public Session {
 
  private:
   void gone() {
-    if (link_) c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
+    if (link_) connection_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, link_, nullptr, {}});
     link_.reset();
   }
-  Connection& c_;
+  Connection& connection_;
   std::shared_ptr<ExchangeLink> link_;
-  std::size_t owed_ = 0;
+  std::size_t unacknowledged_ = 0;
 };
 
 }  // namespace
