@@ -9,7 +9,7 @@ namespace berth::http {
 
 namespace {
 constexpr Millis kHandshakeTime = 10'000;
-constexpr Millis kLingerTime = 2'000;
+constexpr Millis kDrainTime = 2'000;
 constexpr std::size_t kReadPerRound = 512u << 10;
 constexpr std::size_t kOutputAtATime = 64u << 10;
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -23,8 +23,7 @@ Connection::Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, 
       peer_(std::move(peer)),
       socket_(std::move(fd), tcp),
       born_(transport.now()),
-      progress_(transport.now()),
-      wrote_(transport.now()) {}
+      progress_(transport.now()) {}
 
 Connection::~Connection() = default;
 
@@ -44,29 +43,24 @@ void Connection::on_events(std::uint32_t events) {
 }
 
 void Connection::on_command(TransportCommand& command) {
-  if (!session_ || dead_ || lingering_) return;
+  if (!session_ || closed()) return;
   session_->command(command);
   take_over();
 }
 
-void Connection::after_commands() {
-  if (!dead_) pump();
-}
+void Connection::after_commands() { pump(); }
 
 void Connection::pump() {
-  if (dead_) return;
-  if (handshaking_) shake_hands();
-  if (!dead_ && !handshaking_) {
-    if (lingering_) {
-      drain_input();
-    } else {
-      read_input();
-      if (!dead_) write_output();
-      // Output that went out may have made the session ready for more of what it left unread.
-      if (!dead_ && !lingering_ && input_waits_ && session_ && session_->wants_input()) transport_.run_again(id_);
-    }
+  if (phase_ == ConnectionPhase::kHandshaking) shake_hands();
+  if (phase_ == ConnectionPhase::kDraining) {
+    drain_input();
+  } else if (!closed() && phase_ != ConnectionPhase::kHandshaking) {
+    const bool left_unread = read_input();
+    if (!closed()) write_output();
+    // Written output may have made room for the answers to more input.
+    if (!closed() && left_unread && session_ && session_->wants_input()) transport_.run_again(id_);
   }
-  if (!dead_) update_deadline();
+  if (!closed()) update_deadline();
 }
 
 void Connection::shake_hands() {
@@ -78,7 +72,7 @@ void Connection::shake_hands() {
       die();
       return;
   }
-  handshaking_ = false;
+  advance(ConnectionEvent::kSessionChosen);
   progress_ = transport_.now();
   read_peer(socket_.ssl(), peer_);
   session_ = negotiated_h2(socket_.ssl()) ? make_http2_session(*this) : make_http1_session(*this);
@@ -89,40 +83,34 @@ void Connection::choose_session() {
   std::size_t n = std::min(first_bytes_.size(), kHttp2Preface.size());
   bool may_be_2 = first_bytes_.compare(0, n, kHttp2Preface.substr(0, n)) == 0;
   if (may_be_2 && n < kHttp2Preface.size()) return;
+  advance(ConnectionEvent::kSessionChosen);
   session_ = may_be_2 ? make_http2_session(*this) : make_http1_session(*this);
   std::string bytes;
   bytes.swap(first_bytes_);
   session_->input(bytes);
 }
 
-void Connection::read_input() {
+// Reads what has come, as far as the session wants it. True: it does not want more for now.
+bool Connection::read_input() {
   std::size_t total = 0;
-  input_waits_ = false;
-  while (!input_ended_ && !dead_ && !closing_) {
-    if (session_ && !session_->wants_input()) {
-      input_waits_ = true;
-      return;
-    }
-    if (!socket_.may_read()) return;
+  while (phase_ == ConnectionPhase::kDetecting || phase_ == ConnectionPhase::kOpen) {
+    if (session_ && !session_->wants_input()) return true;
+    if (!socket_.may_read()) return false;
     if (total >= kReadPerRound) {
       transport_.run_again(id_);
-      return;
+      return false;
     }
     std::size_t got = 0;
     Socket::Io result = socket_.read(transport_.scratch(), Transport::kScratch, got);
-    if (result == Socket::Io::kAgain) return;
-    if (result == Socket::Io::kFailed) {
+    if (result == Socket::Io::kAgain) return false;
+    if (result == Socket::Io::kFailed || (result == Socket::Io::kEnd && !session_)) {
       die();
-      return;
+      return false;
     }
     if (result == Socket::Io::kEnd) {
-      input_ended_ = true;
-      if (session_) {
-        session_->end_of_input();
-      } else {
-        die();
-      }
-      return;
+      advance(ConnectionEvent::kInputEnded);
+      session_->end_of_input();
+      return false;
     }
     total += got;
     progress_ = transport_.now();
@@ -135,6 +123,7 @@ void Connection::read_input() {
     }
     take_over();
   }
+  return false;
 }
 
 void Connection::take_over() {
@@ -143,19 +132,19 @@ void Connection::take_over() {
 
 void Connection::write_output() {
   for (;;) {
-    if (session_ && !closing_ && out_.bytes() < kOutputAtATime) {
+    if (writes_answers(phase_) && out_.bytes() < kOutputAtATime) {
       session_->fill();
-      if (dead_) return;
+      if (closed()) return;
     }
     if (out_.empty()) {
-      all_written_ = true;
+      output_waits_ = 0;
       break;
     }
-    if (std::exchange(all_written_, false)) wrote_ = transport_.now();
+    if (output_waits_ == 0) output_waits_ = transport_.now();
     std::size_t written = 0;
     Socket::Io result = socket_.write(out_, written);
     if (written > 0) {
-      progress_ = wrote_ = transport_.now();
+      progress_ = output_waits_ = transport_.now();
       if (session_) session_->wrote(written);
     }
     if (result == Socket::Io::kAgain) return;
@@ -164,21 +153,20 @@ void Connection::write_output() {
       return;
     }
   }
-  if (closing_) finish_output();
+  if (writes_the_rest(phase_)) finish_output();
 }
 
-void Connection::close_after_output(bool linger) {
-  closing_ = true;
-  linger_ = linger_ || linger;
+void Connection::close_after_output(bool drain) {
+  advance(drain ? ConnectionEvent::kCloseAndDrain : ConnectionEvent::kClose);
 }
 
 void Connection::finish_output() {
   socket_.shutdown_write();
-  if (!linger_ || input_ended_) {
+  if (phase_ == ConnectionPhase::kClosing) {
     die();
     return;
   }
-  lingering_ = true;
+  advance(ConnectionEvent::kDrainStarted);
   progress_ = transport_.now();
   if (session_) session_->lost();
   session_.reset();
@@ -205,39 +193,41 @@ void Connection::drain_input() {
 void Connection::abort() { die(); }
 
 void Connection::die() {
-  if (dead_) return;
-  dead_ = true;
-  if (session_) session_->lost();
+  if (closed()) return;
+  if (session_) session_->lost();  // asks for input_ended(), so the phase changes afterwards
+  advance(ConnectionEvent::kRemoved);
   transport_.remove(id_);
 }
 
 void Connection::goodbye() {
-  if (dead_) return;
-  if (session_ && !lingering_) {
+  if (closed()) return;
+  if (session_) {
     session_->goodbye();
     std::size_t written = 0;
     socket_.write(out_, written);
   }
-  if (!handshaking_ && !lingering_) socket_.shutdown_write();
+  // A handshake cannot be shut down, and draining has done it.
+  if (phase_ != ConnectionPhase::kHandshaking && phase_ != ConnectionPhase::kDraining) socket_.shutdown_write();
 }
 
 bool Connection::waits() const {
-  if (dead_ || closing_ || !out_.empty()) return false;
-  return !session_ || (session_->idle() && session_->receiving() != Session::Receiving::kBody);
+  if (phase_ == ConnectionPhase::kDetecting || phase_ == ConnectionPhase::kHandshaking) return true;
+  return writes_answers(phase_) && out_.empty() && session_->idle() &&
+         session_->receiving() != Session::Receiving::kBody;
 }
 
 Millis Connection::next_deadline() {
   using Receiving = Session::Receiving;
   const Millis idle = millis(config().idle_timeout);
-  if (lingering_) return progress_ + kLingerTime;
-  if (handshaking_ || !session_) return born_ + std::min(kHandshakeTime, millis(config().head_timeout));
+  if (phase_ == ConnectionPhase::kDraining) return progress_ + kDrainTime;
+  if (!session_) return born_ + std::min(kHandshakeTime, millis(config().head_timeout));
   const Receiving receiving = session_->receiving();
   if (receiving != receiving_ && (receiving_ == Receiving::kNothing || receiving == Receiving::kNothing))
     received_ = transport_.now();
   receiving_ = receiving;
   if (!out_.empty()) {
     const Millis answer = session_->answer_deadline();
-    return answer != 0 ? std::min(answer, wrote_ + idle) : wrote_ + idle;
+    return answer != 0 ? std::min(answer, output_waits_ + idle) : output_waits_ + idle;
   }
   switch (receiving) {
     case Receiving::kHead: return received_ + millis(config().head_timeout);
@@ -250,8 +240,7 @@ Millis Connection::next_deadline() {
 
 void Connection::update_deadline() {
   deadline_ = next_deadline();
-  if (Millis look = session_ && !lingering_ ? session_->look_at() : 0;
-      look != 0 && (deadline_ == 0 || look < deadline_))
+  if (Millis look = session_ ? session_->look_at() : 0; look != 0 && (deadline_ == 0 || look < deadline_))
     deadline_ = look;
   // At most one timer waits for a connection, unless the deadline came nearer: it looks again when it fires.
   if (deadline_ != 0 && (timer_at_ == 0 || deadline_ < timer_at_)) {
@@ -261,9 +250,9 @@ void Connection::update_deadline() {
 }
 
 void Connection::on_timer() {
-  if (dead_ || timer_at_ == 0 || timer_at_ > transport_.now()) return;  // another one for this connection
+  if (closed() || timer_at_ == 0 || timer_at_ > transport_.now()) return;  // another one for this connection
   timer_at_ = 0;
-  if (session_ && !lingering_ && session_->look_at() != 0 && session_->look_at() <= transport_.now()) {
+  if (session_ && session_->look_at() != 0 && session_->look_at() <= transport_.now()) {
     session_->look_after();
     pump();
     return;  // with a new timer
@@ -274,7 +263,7 @@ void Connection::on_timer() {
     transport_.schedule(deadline_, id_);
     return;
   }
-  if (session_ && !lingering_ && out_.empty()) {
+  if (session_ && out_.empty()) {
     session_->goodbye();
     std::size_t written = 0;
     socket_.write(out_, written);

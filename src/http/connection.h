@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "base/check.h"
+#include "http/connection_phase.h"
 #include "http/socket.h"
 #include "http/transport.h"
 
@@ -41,8 +43,9 @@ class Connection {
   bool waits() const;
   Millis waits_since() const { return progress_; }
 
+  // Before the first event.
   void accept_tls(std::shared_ptr<SSL_CTX> context) {
-    handshaking_ = true;
+    advance(ConnectionEvent::kTlsExpected);
     socket_.accept_tls(std::move(context));
   }
 
@@ -61,19 +64,26 @@ class Connection {
   OutQueue& out() { return out_; }
   const std::shared_ptr<OpenExchanges>& load() const { return load_; }
   std::shared_ptr<ExchangeLink> make_link(std::uint32_t stream) const;
-  // After what is queued has been written. `linger`: the peer may still be sending; read and forget that for a moment,
-  // since a reset would take the answer from it.
-  void close_after_output(bool linger);
+  // Closes once the output queue is written. `drain`: the peer may still be sending; that is read and discarded for a
+  // moment, since closing with unread input makes the kernel reset the connection, and a reset discards what the peer
+  // has not read of the answer.
+  void close_after_output(bool drain);
   void abort();
-  bool input_ended() const { return input_ended_; }
+  bool input_ended() const { return phase_ == ConnectionPhase::kHalfClosed; }
   // From within the session's own calls: takes effect when they return.
   void become(std::unique_ptr<Session> session) { next_session_ = std::move(session); }
 
  private:
+  void advance(ConnectionEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "a connection has no such transition");
+    phase_ = *next;
+  }
+  bool closed() const { return phase_ == ConnectionPhase::kClosed; }
   void pump();
   void shake_hands();
   void choose_session();
-  void read_input();
+  bool read_input();
   void take_over();
   void write_output();
   void finish_output();
@@ -90,10 +100,13 @@ class Connection {
   std::unique_ptr<Session> session_, next_session_;
   std::shared_ptr<OpenExchanges> load_ = std::make_shared<OpenExchanges>();
   std::string first_bytes_;  // plain connections, until it is clear which HTTP they speak
-  bool handshaking_ = false, closing_ = false, linger_ = false, lingering_ = false, input_ended_ = false;
-  bool dead_ = false, input_waits_ = false, all_written_ = true;
-  // progress_: bytes went either way. wrote_: the socket took some, or output began to wait for it.
-  Millis born_, progress_, wrote_, received_ = 0, deadline_ = 0, timer_at_ = 0;
+  ConnectionPhase phase_ = ConnectionPhase::kDetecting;
+  const Millis born_;
+  Millis progress_;          // when bytes last went either way
+  Millis output_waits_ = 0;  // since when the socket has taken none of the output queue; 0: the queue is empty
+  Millis received_ = 0;      // when the peer began what receiving_ says
+  Millis deadline_ = 0;      // 0: none
+  Millis timer_at_ = 0;      // of the transport's timer for this connection; 0: there is none
   Session::Receiving receiving_ = Session::Receiving::kNothing;
 };
 
