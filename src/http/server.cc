@@ -9,8 +9,10 @@
 #include <cstring>
 #include <deque>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "http/exchange_link.h"
+#include "http/exchange_phase.h"
 #include "http/message.h"
 #include "http/socket_address.h"
 #include "http/transport.h"
@@ -70,8 +72,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
  private:
   void handle(std::vector<TransportEvent>& events);
-  void take_head(TransportEvent& event);
-  void take_request(TransportEvent& event, const Handler& handler);
+  void screen_head(TransportEvent& event);
+  void handle_request(TransportEvent& event, const Handler& handler);
   void flush() {
     if (!open_) return;
     for (std::size_t i = 0; i < outbox_.size(); ++i) {
@@ -126,18 +128,18 @@ class LoopChannel final : public Channel, public ExchangeHandler {
 
   void on_read(Function<void(std::string_view)> read) override {
     read_ = std::move(read);
-    later();
+    deliver_later();
   }
   void on_close(Task closed) override {
     closed_ = std::move(closed);
-    if (gone_) later();
+    if (phase_ == ChannelPhase::kClosed) deliver_later();
   }
   void write(std::string bytes) override {
-    if (gone_ || closing_ || bytes.empty()) return;
+    if (phase_ != ChannelPhase::kOpen || bytes.empty()) return;
     std::size_t left = link_->backlog.fetch_add(bytes.size()) + bytes.size();
     if (left > kLowWater && account_ && core_->over_share(*account_)) {
-      // The peer does not keep up; closed() tells the owner.
-      closing_ = true;
+      // The peer does not keep up; closed() is called once the transport has closed.
+      advance(ChannelEvent::kCloseRequested);
       return core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
     }
     TransportCommand command = make_command(TransportCommand::Kind::kWrite, *link_);
@@ -146,50 +148,56 @@ class LoopChannel final : public Channel, public ExchangeHandler {
     core_->send(std::move(command), link_->transport);
     if (left > kLowWater) link_->wants_drain.store(true);
   }
-  std::size_t backlog() const override { return gone_ ? 0 : link_->backlog.load(); }
+  std::size_t backlog() const override { return phase_ == ChannelPhase::kClosed ? 0 : link_->backlog.load(); }
   void on_drain(Task drained) override { drained_ = std::move(drained); }
   void pause_reading(bool pause) override {
     paused_ = pause;
-    if (!pause) later();
+    if (!pause) deliver_later();
   }
   void close() override {
-    if (gone_ || closing_) return;
-    closing_ = true;
+    if (phase_ != ChannelPhase::kOpen) return;
+    advance(ChannelEvent::kCloseRequested);
     core_->send(make_command(TransportCommand::Kind::kClose, *link_), link_->transport);
   }
 
   // ExchangeHandler
   void drained() override { call_kept(*link_, this, drained_); }
   void data(std::string bytes) override {
-    waiting_.push_back(std::move(bytes));
-    give();
+    undelivered_.push_back(std::move(bytes));
+    deliver();
   }
   void closed() override {
-    gone_ = true;
-    give();
+    advance(ChannelEvent::kPeerGone);
+    deliver();
   }
 
  private:
-  // Not from within the caller's own call.
-  void later() {
-    if (waiting_.empty() && !gone_) return;
+  void advance(ChannelEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "a channel has no such transition");
+    phase_ = *next;
+  }
+  // Callbacks never run within a call of the channel's owner.
+  void deliver_later() {
+    if (undelivered_.empty() && phase_ != ChannelPhase::kClosed) return;
     core_->runtime().post([core = core_, link = link_] {
-      if (link->end && core->open()) static_cast<LoopChannel*>(link->end)->give();
+      if (link->end && core->open()) static_cast<LoopChannel*>(link->end)->deliver();
     });
   }
-  void give() {
-    if (giving_) return;
-    giving_ = true;
+  void deliver() {
+    if (delivering_) return;
+    delivering_ = true;
     std::shared_ptr<ExchangeLink> link = link_;
-    while (read_ && !paused_ && !waiting_.empty()) {
-      std::string bytes = std::move(waiting_.front());
-      waiting_.pop_front();
+    while (read_ && !paused_ && !undelivered_.empty()) {
+      std::string bytes = std::move(undelivered_.front());
+      undelivered_.pop_front();
       consumed(bytes.size());
       call_kept(*link, this, read_, std::string_view(bytes));
-      if (link->end != this) return;
+      if (link->end != this) return;  // the callback has destroyed this channel
     }
-    giving_ = false;
-    if (gone_ && closed_ && (waiting_.empty() || !read_)) {
+    delivering_ = false;
+    // Bytes that came before the end are delivered first, where there is a callback for them.
+    if (phase_ == ChannelPhase::kClosed && closed_ && (undelivered_.empty() || !read_)) {
       Task closed = std::move(closed_);
       closed_ = nullptr;
       closed();
@@ -207,8 +215,10 @@ class LoopChannel final : public Channel, public ExchangeHandler {
   const UnreadAccountPtr account_;
   Function<void(std::string_view)> read_;
   Task closed_, drained_;
-  std::deque<std::string> waiting_;
-  bool paused_ = false, gone_ = false, closing_ = false, giving_ = false;
+  std::deque<std::string> undelivered_;
+  ChannelPhase phase_ = ChannelPhase::kOpen;
+  bool paused_ = false;      // as the owner asked, in any phase
+  bool delivering_ = false;  // within deliver(): a loop run inside a callback must not deliver out of order
 };
 
 class LoopExchange final : public Exchange, public ExchangeHandler {
@@ -223,8 +233,9 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   ~LoopExchange() override {
     if (link_->end == this) link_->end = nullptr;
     link_->load->live.fetch_sub(1);
-    // Also where the peer has said that it sends no more: it may still read.
-    if (!done_) core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
+    // Also where the peer sends no more: it may still read.
+    if (phase_ != ExchangePhase::kDone)
+      core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
   }
 
   const Request& request() const override { return *request_; }
@@ -237,8 +248,8 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   }
 
   void respond(int status, Headers headers, std::vector<SharedBytes> body) override {
-    if (done_ || started_) return;
-    done_ = true;
+    if (!is_unanswered(phase_)) return;
+    advance(ExchangeEvent::kAnswered);
     TransportCommand command = make_command(TransportCommand::Kind::kRespond, *link_);
     command.status = status;
     command.headers = std::move(headers);
@@ -247,16 +258,17 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     core_->send(std::move(command), link_->transport);
   }
 
-  // The head has been looked at: the transport goes on with the body, and the handler gets another exchange.
+  // For an exchange that is a head (Config::screen): the transport reads the body, and the handler gets another
+  // exchange.
   void proceed() {
-    if (done_ || started_) return;
-    done_ = true;
+    if (!is_unanswered(phase_)) return;
+    advance(ExchangeEvent::kAnswered);
     core_->send(make_command(TransportCommand::Kind::kProceed, *link_), link_->transport);
   }
 
   void start(int status, Headers headers) override {
-    if (done_ || started_) return;
-    started_ = true;
+    if (!is_unanswered(phase_)) return;
+    advance(ExchangeEvent::kStarted);
     TransportCommand command = make_command(TransportCommand::Kind::kStart, *link_);
     command.status = status;
     command.headers = std::move(headers);
@@ -264,7 +276,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   }
 
   bool write(std::vector<SharedBytes> pieces) override {
-    if (done_ || !started_) return true;
+    if (!is_streaming(phase_)) return true;
     std::size_t size = size_of(pieces);
     if (size == 0) return true;
     std::size_t left = link_->backlog.fetch_add(size) + size;
@@ -278,21 +290,21 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     core_->send(std::move(command), link_->transport);
     if (left <= kHighWater) return true;
     link_->wants_drain.store(true);
-    // The socket may have taken it all before it could see that somebody waits.
+    // The transport may have sent everything before it could see wants_drain.
     return link_->backlog.load() <= kLowWater && link_->wants_drain.exchange(false);
   }
 
   void on_drain(Task drained) override { drained_ = std::move(drained); }
 
   void finish() override {
-    if (done_ || !started_) return;
-    done_ = true;
+    if (!is_streaming(phase_)) return;
+    advance(ExchangeEvent::kFinished);
     core_->send(make_command(TransportCommand::Kind::kFinish, *link_), link_->transport);
   }
 
   void on_close(Task closed) override {
     closed_ = std::move(closed);
-    if (!gone_ || done_) return;
+    if (!is_peer_gone(phase_)) return;
     core_->runtime().post([core = core_, link = link_] {
       if (link->end && core->open()) link->end->closed();
     });
@@ -302,9 +314,9 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     if (!link_->upgradable) {
       return error(Code::kBadRequest, "unable to upgrade: the request does not ask for it over HTTP/1.1");
     }
-    if (done_ || started_) return error(Code::kInternal, "the request has been answered already");
-    if (gone_) return error(Code::kUnavailable, "the client is gone");
-    done_ = true;
+    if (!is_unanswered(phase_)) return error(Code::kInternal, "the request has been answered already");
+    if (is_peer_gone(phase_)) return error(Code::kUnavailable, "the client is gone");
+    advance(ExchangeEvent::kUpgraded);
     TransportCommand command = make_command(TransportCommand::Kind::kUpgrade, *link_);
     command.headers = std::move(headers);
     core_->send(std::move(command), link_->transport);
@@ -314,26 +326,30 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
 
   // ExchangeHandler
   void drained() override {
-    if (!done_) call_kept(*link_, this, drained_);
+    if (phase_ != ExchangePhase::kDone) call_kept(*link_, this, drained_);
   }
   void closed() override {
-    gone_ = true;
-    if (!done_) tell_closed();
+    advance(ExchangeEvent::kPeerGone);
+    if (phase_ != ExchangePhase::kDone) call_closed();
   }
   void data(std::string) override {}
 
  private:
+  void advance(ExchangeEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "an exchange has no such transition");
+    phase_ = *next;
+  }
   // The peer does not keep up, and there is no memory to wait for it: what it has not taken is lost.
   void cut_off() {
-    done_ = true;
+    advance(ExchangeEvent::kCutOff);
     core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
     if (!closed_) return;
     core_->runtime().post([core = core_, link = link_] {
-      if (link->end && core->open()) static_cast<LoopExchange*>(link->end)->tell_closed();
+      if (link->end && core->open()) static_cast<LoopExchange*>(link->end)->call_closed();
     });
   }
-  void tell_closed() {
-    gone_ = true;
+  void call_closed() {
     if (!closed_) return;
     Task closed = std::move(closed_);
     closed_ = nullptr;
@@ -345,16 +361,16 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
   std::unique_ptr<Request> request_;
   UnreadAccountPtr account_;
   Task drained_, closed_;
-  bool started_ = false, done_ = false, gone_ = false;
+  ExchangePhase phase_ = ExchangePhase::kUnanswered;
 };
 
-void Core::take_head(TransportEvent& event) {
+void Core::screen_head(TransportEvent& event) {
   LoopExchange head(shared_from_this(), event.link, std::move(event.request));
   auto screen = screen_;
   if ((*screen)(head)) head.proceed();
 }
 
-void Core::take_request(TransportEvent& event, const Handler& handler) {
+void Core::handle_request(TransportEvent& event, const Handler& handler) {
   auto exchange = std::make_shared<LoopExchange>(shared_from_this(), event.link, std::move(event.request));
   if (too_much_unread() && !exchange->request().peer.unix_socket) {
     exchange->respond(429, {{"content-type", busy_.content_type}, {"retry-after", "1"}}, {SharedBytes::of(busy_.body)});
@@ -372,8 +388,8 @@ void Core::handle(std::vector<TransportEvent>& events) {
     if (!open_) break;
     ExchangeHandler* end = event.link->end;
     switch (event.kind) {
-      case TransportEvent::Kind::kHead: take_head(event); break;
-      case TransportEvent::Kind::kRequest: take_request(event, *handler); break;
+      case TransportEvent::Kind::kHead: screen_head(event); break;
+      case TransportEvent::Kind::kRequest: handle_request(event, *handler); break;
       case TransportEvent::Kind::kData:
         if (end) end->data(std::move(event.data));
         break;
