@@ -6,8 +6,10 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "crypto/openssl_error.h"
+#include "http/client_phase.h"
 #include "http/http1_parser.h"
 #include "http/message.h"
 #include "http/socket.h"
@@ -25,10 +27,10 @@ constexpr std::size_t kScratch = 64u << 10;
 constexpr std::size_t kChannelLowWater = 256u << 10;
 
 class ClientImpl;
-class Link;
+class ClientConnection;
 
-// One request on its way. Whoever waits for it holds it; `live` ends when nobody wants to hear of it any more.
-struct Job {
+// A request until its last callback. Shared by the client, the connection that has it, and the Stream it may have.
+struct PendingRequest {
   ClientRequest request;
   Function<void(Result<Response>)> done;  // send
   Function<void(const Response&)> head;   // stream
@@ -36,121 +38,138 @@ struct Job {
   Function<void(Status)> end;
   Function<void(Result<Client::Upgraded>)> upgraded;  // upgrade
   TimerId timer = 0;
-  Link* link = nullptr;
-  bool live = true, again = false;  // again: may be sent once more on a new connection
-  bool paused = false;
+  ClientConnection* connection = nullptr;  // in kOnConnection
+  PendingRequestPhase phase = PendingRequestPhase::kQueued;
+  bool paused = false;  // the answer is not read, as the stream's owner asked; in any phase
   bool streams() const { return static_cast<bool>(end); }
+  bool live() const { return phase != PendingRequestPhase::kDone; }
+  void advance(PendingRequestEvent event) {
+    const auto next = next_phase(phase, event);
+    BERTH_CHECK(next, "a request has no such transition");
+    phase = *next;
+    if (phase != PendingRequestPhase::kOnConnection) connection = nullptr;
+  }
 };
 
 // One connection. Kept alive by its owner (the client, or the channel it became) and by the callback that runs.
-class Link : public std::enable_shared_from_this<Link> {
+class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
  public:
-  Link(ClientImpl* owner, Loop& loop) : owner_(owner), loop_(loop) {}
-  ~Link() { close(); }
+  ClientConnection(ClientImpl* owner, Loop& loop) : owner_(owner), loop_(loop) {}
+  ~ClientConnection() { close(); }
 
   Status open(const Endpoint& endpoint, SSL_CTX* context);
-  void begin(std::shared_ptr<Job> job);
+  void send(std::shared_ptr<PendingRequest> request);
   void pump();
   void close();
   void forget_owner() { owner_ = nullptr; }
-  bool closed() const { return closed_; }
+  bool closed() const { return phase_ == ClientConnectionPhase::kClosed; }
   bool reused() const { return answers_ > 0; }
   Duration idle_since() const { return idle_since_; }
 
-  // --- Raw mode
-  struct Raw {
+  // --- After an upgrade
+  struct ChannelCallbacks {
     Function<void(std::string_view)> read;
     Task closed, drained;
-    bool paused = false, closing = false, over = false, was_high = false;
+    bool paused = false;  // as the channel's owner asked, in any phase
   };
-  Raw* raw() { return raw_.get(); }
+  ChannelCallbacks& channel() { return *channel_; }
+  void close_channel() { advance(ClientConnectionEvent::kChannelClosed); }
+  bool channel_open() const { return phase_ == ClientConnectionPhase::kUpgraded; }
   OutQueue& out() { return out_; }
   Loop& loop() { return loop_; }
   void pump_later();
 
  private:
-  void connected();
-  bool ready();
+  void advance(ClientConnectionEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "a client's connection has no such transition");
+    phase_ = *next;
+  }
+  void ready();
+  void on_connected();
+  bool is_usable();
   void write_output();
   void read_input();
   void parse(std::string_view bytes);
-  void feed(std::string_view bytes);
-  void answered();
-  void switch_to_raw();
-  void broken(const std::string& why);
-  void raw_over();
+  void add_to_body(std::string_view bytes);
+  void complete_answer();
+  void fail(const std::string& why);
+  void end_channel();
 
   ClientImpl* owner_;
   Loop& loop_;
   std::unique_ptr<Socket> socket_;
   OutQueue out_;
-  std::string input_;  // of an answer, not parsed yet; then of the raw channel
+  std::string input_;  // of an answer, not parsed yet; then of the channel
   std::unique_ptr<ResponseParser> parser_;
-  std::shared_ptr<Job> job_;
-  std::unique_ptr<Raw> raw_;
+  std::shared_ptr<PendingRequest> pending_;    // from kConnecting to kAnswerTooLarge, but for kIdle
+  std::unique_ptr<ChannelCallbacks> channel_;  // from kUpgraded on
   std::string body_;
   TimerId connect_timer_ = 0;
   Duration idle_since_{};
   int answers_ = 0;
-  bool connecting_ = false, handshaking_ = false, closed_ = false, write_failed_ = false;
-  bool too_large_ = false, head_told_ = false, got_some_ = false;
-  bool posted_ = false;
+  ClientConnectionPhase phase_ = ClientConnectionPhase::kConnecting;
+  // Independent of the phase:
+  bool output_failed_ = false;  // the socket takes no more; an answer that the server sent before may still come
+  bool pump_posted_ = false;
 };
 
 class ClientImpl final : public Client {
  public:
   ClientImpl(Loop& loop, Endpoint endpoint) : loop_(loop), endpoint_(std::move(endpoint)) {}
   ~ClientImpl() override {
-    for (const auto& link : links_) {
-      link->forget_owner();
-      link->close();
+    for (const auto& connection : connections_) {
+      connection->forget_owner();
+      connection->close();
     }
-    for (const auto& job : jobs_) drop(*job);
+    for (const auto& pending : pending_) discard(*pending);
   }
 
   void send(ClientRequest request, Function<void(Result<Response>)> done) override {
-    auto job = std::make_shared<Job>();
-    job->done = std::move(done);
-    begin(std::move(job), std::move(request));
+    auto pending = std::make_shared<PendingRequest>();
+    pending->done = std::move(done);
+    submit(std::move(pending), std::move(request));
   }
   std::unique_ptr<Stream> stream(ClientRequest request, Function<void(const Response&)> head,
                                  Function<void(std::string_view)> data, Function<void(Status)> end) override;
   void upgrade(ClientRequest request, Function<void(Result<Upgraded>)> done) override {
-    auto job = std::make_shared<Job>();
-    job->upgraded = std::move(done);
-    begin(std::move(job), std::move(request));
+    auto pending = std::make_shared<PendingRequest>();
+    pending->upgraded = std::move(done);
+    submit(std::move(pending), std::move(request));
   }
 
   const Endpoint& endpoint() const { return endpoint_; }
-  void abort(const std::shared_ptr<Job>& job);
-  void fail(const std::shared_ptr<Job>& job, Error why);
-  void retry(const std::shared_ptr<Job>& job);
-  void done_with(const std::shared_ptr<Job>& job);  // before its last callback
-  void idle(const std::shared_ptr<Link>& link);
-  void remove(const std::shared_ptr<Link>& link);
+  void dispatch(const std::shared_ptr<PendingRequest>& pending);
+  void abort(const std::shared_ptr<PendingRequest>& pending);
+  void fail(const std::shared_ptr<PendingRequest>& pending, Error why);
+  void mark_done(const std::shared_ptr<PendingRequest>& pending);  // before its last callback
+  void add_idle(const std::shared_ptr<ClientConnection>& connection);
+  void remove(const std::shared_ptr<ClientConnection>& connection);
 
  private:
-  void begin(std::shared_ptr<Job> job, ClientRequest request);
-  void dispatch(const std::shared_ptr<Job>& job);
-  std::shared_ptr<Link> idle_link();
-  void drop(Job& job) {
-    job.live = false;
-    if (job.timer != 0) loop_.cancel(job.timer);
-    job.timer = 0;
-    job.done = nullptr;
-    job.head = nullptr;
-    job.data = nullptr;
-    job.end = nullptr;
-    job.upgraded = nullptr;
+  void submit(std::shared_ptr<PendingRequest> pending, ClientRequest request);
+  std::shared_ptr<ClientConnection> idle_connection();
+  void cancel_timer(PendingRequest& pending) {
+    if (pending.timer != 0) loop_.cancel(pending.timer);
+    pending.timer = 0;
+  }
+  void discard(PendingRequest& pending) {
+    if (pending.live()) pending.advance(PendingRequestEvent::kDone);
+    cancel_timer(pending);
+    pending.done = nullptr;
+    pending.head = nullptr;
+    pending.data = nullptr;
+    pending.end = nullptr;
+    pending.upgraded = nullptr;
   }
 
   Loop& loop_;
   const Endpoint endpoint_;
   SslContext context_;
-  std::unordered_set<std::shared_ptr<Link>> links_;
-  std::vector<std::shared_ptr<Link>> idle_;
-  std::unordered_set<std::shared_ptr<Job>> jobs_;
-  // The alive mark lets posted tasks find out that the client is gone.
+  std::unordered_set<std::shared_ptr<ClientConnection>> connections_;
+  std::vector<std::shared_ptr<ClientConnection>> idle_;  // some of them, the longest idle first
+  std::unordered_set<std::shared_ptr<PendingRequest>> pending_;
+  // Posted tasks have a weak_ptr to it, and so find out whether the client is gone.
   std::shared_ptr<ClientImpl*> self_ = std::make_shared<ClientImpl*>(this);
 
  public:
@@ -159,68 +178,67 @@ class ClientImpl final : public Client {
 
 class StreamImpl final : public Stream {
  public:
-  StreamImpl(std::weak_ptr<ClientImpl*> client, std::shared_ptr<Job> job)
-      : client_(std::move(client)), job_(std::move(job)) {}
+  StreamImpl(std::weak_ptr<ClientImpl*> client, std::shared_ptr<PendingRequest> pending)
+      : client_(std::move(client)), pending_(std::move(pending)) {}
   ~StreamImpl() override {
-    if (auto client = client_.lock()) (*client)->abort(job_);
+    if (auto client = client_.lock()) (*client)->abort(pending_);
   }
   void pause_reading(bool pause) override {
-    job_->paused = pause;
-    if (!pause && job_->live && job_->link) job_->link->pump_later();
+    pending_->paused = pause;
+    if (!pause && pending_->connection) pending_->connection->pump_later();
   }
 
  private:
   std::weak_ptr<ClientImpl*> client_;
-  std::shared_ptr<Job> job_;
+  std::shared_ptr<PendingRequest> pending_;
 };
 
 class ClientChannel final : public Channel {
  public:
-  explicit ClientChannel(std::shared_ptr<Link> link) : link_(std::move(link)) {}
+  explicit ClientChannel(std::shared_ptr<ClientConnection> connection) : connection_(std::move(connection)) {}
   ~ClientChannel() override {
-    Link::Raw& raw = *link_->raw();
-    raw.read = nullptr;
-    raw.closed = nullptr;
-    raw.drained = nullptr;
-    if (raw.over || link_->closed()) return;
-    // What was written still goes out; the link keeps itself alive until then, but not for ever.
-    raw.closing = true;
-    raw.paused = false;
-    link_->loop().after(std::chrono::seconds(30), [link = link_] { link->close(); });
-    link_->pump_later();
+    ClientConnection::ChannelCallbacks& callbacks = connection_->channel();
+    callbacks.read = nullptr;
+    callbacks.closed = nullptr;
+    callbacks.drained = nullptr;
+    if (connection_->closed()) return;
+    // The timer keeps the connection alive, so that what was written still goes out, but with a limit.
+    connection_->close_channel();
+    callbacks.paused = false;
+    connection_->loop().after(std::chrono::seconds(30), [connection = connection_] { connection->close(); });
+    connection_->pump_later();
   }
   void on_read(Function<void(std::string_view)> read) override {
-    link_->raw()->read = std::move(read);
-    link_->pump_later();
+    connection_->channel().read = std::move(read);
+    connection_->pump_later();
   }
   void on_close(Task closed) override {
-    link_->raw()->closed = std::move(closed);
-    if (link_->raw()->over) link_->pump_later();
+    connection_->channel().closed = std::move(closed);
+    if (connection_->closed()) connection_->pump_later();
   }
   void write(std::string bytes) override {
-    if (link_->closed() || link_->raw()->closing || bytes.empty()) return;
-    link_->out().push(SharedBytes::of(std::move(bytes)));
-    if (link_->out().bytes() > kChannelLowWater) link_->raw()->was_high = true;
-    link_->pump_later();
+    if (!connection_->channel_open() || bytes.empty()) return;
+    connection_->out().push(SharedBytes::of(std::move(bytes)));
+    connection_->pump_later();
   }
-  std::size_t backlog() const override { return link_->out().bytes(); }
-  void on_drain(Task drained) override { link_->raw()->drained = std::move(drained); }
+  std::size_t backlog() const override { return connection_->out().bytes(); }
+  void on_drain(Task drained) override { connection_->channel().drained = std::move(drained); }
   void pause_reading(bool pause) override {
-    link_->raw()->paused = pause;
-    if (!pause) link_->pump_later();
+    connection_->channel().paused = pause;
+    if (!pause) connection_->pump_later();
   }
   void close() override {
-    link_->raw()->closing = true;
-    link_->pump_later();
+    connection_->close_channel();
+    connection_->pump_later();
   }
 
  private:
-  std::shared_ptr<Link> link_;
+  std::shared_ptr<ClientConnection> connection_;
 };
 
-// --- Link
+// --- ClientConnection
 
-Status Link::open(const Endpoint& endpoint, SSL_CTX* context) {
+Status ClientConnection::open(const Endpoint& endpoint, SSL_CTX* context) {
   BERTH_ASSIGN(SocketAddress to, parse_address(endpoint.address));
   Fd fd(::socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return errno_error("socket");
@@ -229,52 +247,60 @@ Status Link::open(const Endpoint& endpoint, SSL_CTX* context) {
     setsockopt(fd.get(), 6 /* TCP */, 1 /* TCP_NODELAY */, &on, sizeof on);
     setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   }
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.storage), to.size) != 0) {
-    if (errno != EINPROGRESS) return errno_error("connecting to " + endpoint.address);
-    connecting_ = true;
-  }
+  // Unix sockets connect at once, TCP later: then the socket becomes writable.
+  const bool connected = ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.storage), to.size) == 0;
+  if (!connected && errno != EINPROGRESS) return errno_error("connecting to " + endpoint.address);
   socket_ = std::make_unique<Socket>(std::move(fd), !to.is_unix());
   if (context) {
     if (!socket_->start_tls(context)) return error(Code::kInternal, crypto::openssl_error_text());
     BERTH_TRY(prepare_client(socket_->ssl(), endpoint));
-    handshaking_ = true;
   }
-  std::weak_ptr<Link> weak = weak_from_this();
+  if (connected) on_connected();
+  std::weak_ptr<ClientConnection> weak = weak_from_this();
   BERTH_TRY(loop_.watch_fd(socket_->fd(), Socket::interest(), [weak](std::uint32_t events) {
     if (auto self = weak.lock()) {
-      if (self->closed_) return;
+      if (self->closed()) return;
       self->socket_->note(events);
-      if (self->connecting_ && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) self->connected();
+      if (self->phase_ == ClientConnectionPhase::kConnecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+        int failure = 0;
+        socklen_t size = sizeof failure;
+        getsockopt(self->socket_->fd(), SOL_SOCKET, SO_ERROR, &failure, &size);
+        failure == 0 ? self->on_connected() : self->fail(std::strerror(failure));
+      }
       self->pump();
     }
   }));
-  if (endpoint.connect_timeout && (connecting_ || handshaking_)) {
+  if (endpoint.connect_timeout && is_unconnected(phase_)) {
     connect_timer_ = loop_.after(*endpoint.connect_timeout, [weak] {
       auto self = weak.lock();
       if (!self) return;
       self->connect_timer_ = 0;
-      if (self->connecting_ || self->handshaking_) self->broken("timed out");
+      if (is_unconnected(self->phase_)) self->fail("timed out");
     });
   }
   return ok_status();
 }
 
-void Link::connected() {
-  int failure = 0;
-  socklen_t size = sizeof failure;
-  getsockopt(socket_->fd(), SOL_SOCKET, SO_ERROR, &failure, &size);
-  if (failure != 0) {
-    broken(std::strerror(failure));
-    return;
+void ClientConnection::on_connected() {
+  if (socket_->ssl()) {
+    advance(ClientConnectionEvent::kConnected);
+  } else {
+    ready();
   }
-  connecting_ = false;
 }
 
-void Link::begin(std::shared_ptr<Job> job) {
-  job_ = std::move(job);
-  job_->link = this;
-  ClientRequest& request = job_->request;
-  bool upgrade = static_cast<bool>(job_->upgraded);
+void ClientConnection::ready() {
+  advance(ClientConnectionEvent::kReady);
+  if (pending_) advance(ClientConnectionEvent::kRequestSent);
+}
+
+void ClientConnection::send(std::shared_ptr<PendingRequest> pending) {
+  pending_ = std::move(pending);
+  pending_->advance(PendingRequestEvent::kAssigned);
+  pending_->connection = this;
+  if (phase_ == ClientConnectionPhase::kIdle) advance(ClientConnectionEvent::kRequestSent);
+  ClientRequest& request = pending_->request;
+  bool upgrade = static_cast<bool>(pending_->upgraded);
   std::string head = request.method + " " + request.target + " HTTP/1.1\r\n";
   auto add = [&head](std::string_view name, std::string_view value) {
     if (!valid_header(name, value)) return;
@@ -292,88 +318,87 @@ void Link::begin(std::shared_ptr<Job> job) {
   head += "\r\n";
   out_.append(head);
   if (!request.body.empty()) out_.push(SharedBytes::of(std::move(request.body)));
-  got_some_ = too_large_ = head_told_ = false;
   body_.clear();
-  parser_ = std::make_unique<ResponseParser>(request.method == "HEAD", [this](std::string_view bytes) { feed(bytes); });
+  parser_ = std::make_unique<ResponseParser>(request.method == "HEAD",
+                                             [this](std::string_view bytes) { add_to_body(bytes); });
 }
 
-void Link::pump_later() {
-  if (posted_) return;
-  posted_ = true;
+void ClientConnection::pump_later() {
+  if (pump_posted_) return;
+  pump_posted_ = true;
   loop_.post([self = shared_from_this()] {
-    self->posted_ = false;
+    self->pump_posted_ = false;
     self->pump();
   });
 }
 
-bool Link::ready() {
-  if (connecting_) return false;
-  if (handshaking_) {
+// Continues the handshake. True: bytes of HTTP can be exchanged.
+bool ClientConnection::is_usable() {
+  if (phase_ == ClientConnectionPhase::kConnecting) return false;
+  if (phase_ == ClientConnectionPhase::kHandshaking) {
     Socket::Io result = socket_->handshake();
     if (result == Socket::Io::kAgain) return false;
     if (result != Socket::Io::kDone) {
-      broken("TLS handshake: " + socket_->failure());
+      fail("TLS handshake: " + socket_->failure());
       return false;
     }
-    handshaking_ = false;
+    ready();
   }
   if (connect_timer_ != 0) loop_.cancel(connect_timer_);
   connect_timer_ = 0;
   return true;
 }
 
-void Link::pump() {
+void ClientConnection::pump() {
   auto self = shared_from_this();
-  if (raw_ && raw_->over && raw_->closed) raw_over();
-  if (closed_ || !ready()) return;
+  if (closed() && channel_ && channel_->closed) end_channel();  // the callback was set after the end
+  if (closed() || !is_usable()) return;
   write_output();
-  if (!closed_) read_input();
-  if (!closed_ && !out_.empty()) write_output();
+  if (!closed()) read_input();
+  if (!closed() && !out_.empty()) write_output();
 }
 
-void Link::write_output() {
+void ClientConnection::write_output() {
+  const bool was_behind = out_.bytes() > kChannelLowWater;
   std::size_t written = 0;
-  if (!write_failed_ && !out_.empty()) {
+  if (!output_failed_ && !out_.empty()) {
     Socket::Io result = socket_->write(out_, written);
     if (result != Socket::Io::kDone && result != Socket::Io::kAgain) {
-      // The answer may already be on its way (413, say): reading decides.
-      write_failed_ = true;
+      // The answer may already be there (413, say): reading decides.
+      output_failed_ = true;
       out_.clear();
     }
   }
-  if (!raw_) return;
-  if (write_failed_) {
-    raw_over();
+  if (!channel_) return;
+  if (output_failed_) {
+    end_channel();
     return;
   }
-  if (raw_->was_high && out_.bytes() <= kChannelLowWater) {
-    raw_->was_high = false;
-    if (raw_->drained) {
-      Task drained = std::move(raw_->drained);
-      raw_->drained = nullptr;
-      drained();
-      if (!raw_->drained && !closed_) raw_->drained = std::move(drained);
-    }
+  if (was_behind && out_.bytes() <= kChannelLowWater && channel_->drained) {
+    Task drained = std::move(channel_->drained);
+    channel_->drained = nullptr;
+    drained();
+    if (!channel_->drained && !closed()) channel_->drained = std::move(drained);
   }
-  if (raw_->closing && out_.empty() && !raw_->over) {
+  if (phase_ == ClientConnectionPhase::kUpgradedClosing && out_.empty()) {
     socket_->shutdown_write();
-    raw_over();
+    end_channel();
   }
 }
 
-void Link::read_input() {
+void ClientConnection::read_input() {
   std::size_t total = 0;
-  // Not the client's: a callback may destroy that while the bytes are being parsed.
+  // Not a member of the client: a callback may destroy that while the bytes are being parsed.
   static thread_local char scratch[kScratch];
-  while (!closed_) {
-    if (raw_ && (raw_->paused || !raw_->read) && !raw_->closing) return;
-    if (raw_ && !input_.empty() && raw_->read) {
+  while (!closed()) {
+    if (channel_open() && (channel_->paused || !channel_->read)) return;
+    if (channel_ && !input_.empty() && channel_->read) {
       std::string bytes;
       bytes.swap(input_);
       parse(bytes);
       continue;
     }
-    if (job_ && job_->paused) return;
+    if (pending_ && pending_->paused) return;
     if (!socket_->may_read()) return;
     if (total >= kReadPerRound) {
       pump_later();
@@ -387,157 +412,164 @@ void Link::read_input() {
       parse({scratch, got});
       continue;
     }
-    if (raw_) {
-      raw_over();
+    if (channel_) {
+      end_channel();
       return;
     }
-    if (job_ && got_some_ && result == Socket::Io::kEnd) {
+    const bool answering = phase_ == ClientConnectionPhase::kAnswerHead || phase_ == ClientConnectionPhase::kAnswerBody;
+    if (answering && result == Socket::Io::kEnd) {
       parser_->end_of_input();
       if (parser_->complete()) {
-        answered();
+        complete_answer();
         return;
       }
     }
-    broken(result == Socket::Io::kEnd ? "the server closed the connection" : socket_->failure());
+    fail(result == Socket::Io::kEnd ? "the server closed the connection" : socket_->failure());
     return;
   }
 }
 
-void Link::parse(std::string_view bytes) {
-  if (raw_) {
-    if (!raw_->read) return;
-    auto read = std::move(raw_->read);
-    raw_->read = nullptr;
+void ClientConnection::parse(std::string_view bytes) {
+  if (channel_) {
+    if (!channel_->read) return;
+    auto read = std::move(channel_->read);
+    channel_->read = nullptr;
     read(bytes);
-    if (!raw_->read && !raw_->closing) raw_->read = std::move(read);
+    if (!channel_->read && phase_ != ClientConnectionPhase::kUpgradedClosing) channel_->read = std::move(read);
     return;
   }
-  if (!job_) {  // nobody asked
-    broken("the server sent something unasked");
+  if (phase_ == ClientConnectionPhase::kIdle) {
+    fail("the server sent bytes without a request");
     return;
   }
-  got_some_ = true;
+  advance(ClientConnectionEvent::kAnswerBytes);
   std::string joined;
   if (!input_.empty()) {
     joined.swap(input_);
     joined.append(bytes);
     bytes = joined;
   }
-  auto job = job_;
-  while (!bytes.empty() && !parser_->complete() && !parser_->failed() && !closed_) {
+  auto pending = pending_;
+  while (!bytes.empty() && !parser_->complete() && !parser_->failed() && !closed()) {
     std::size_t used = parser_->feed(bytes);
     bytes.remove_prefix(used);
-    if (parser_->head_complete() && !head_told_ && !parser_->failed()) {
-      head_told_ = true;
-      if (job->streams() && job->live && job->head) job->head(parser_->head());
+    if (phase_ == ClientConnectionPhase::kAnswerHead && parser_->head_complete() && !parser_->failed()) {
+      advance(ClientConnectionEvent::kHeadReceived);
+      if (pending->streams() && pending->live() && pending->head) pending->head(parser_->head());
       continue;
     }
     if (used == 0) break;
   }
-  if (closed_) return;
+  if (closed()) return;
   if (parser_->failed()) {
-    broken(parser_->error_text());
-  } else if (too_large_) {
-    broken("the answer is larger than " + std::to_string(job->request.max_body) + " bytes");
+    fail(parser_->error_text());
+  } else if (phase_ == ClientConnectionPhase::kAnswerTooLarge) {
+    fail("the answer is larger than " + std::to_string(pending->request.max_body) + " bytes");
   } else {
     input_.assign(bytes);
-    if (parser_->complete()) answered();
+    if (parser_->complete()) complete_answer();
   }
 }
 
-void Link::feed(std::string_view bytes) {
-  if (too_large_ || closed_ || !job_ || !job_->live) return;
-  if (job_->streams()) {
-    auto job = job_;
-    // Kept apart, since the callback may abort the job.
-    auto data = std::move(job->data);
+void ClientConnection::add_to_body(std::string_view bytes) {
+  if (phase_ == ClientConnectionPhase::kAnswerTooLarge || closed() || !pending_ || !pending_->live()) return;
+  if (pending_->streams()) {
+    // Both are held here, since the callback may abort the request.
+    auto pending = pending_;
+    auto data = std::move(pending->data);
     data(bytes);
-    if (job->live) job->data = std::move(data);
+    if (pending->live()) pending->data = std::move(data);
     return;
   }
-  if (body_.size() + bytes.size() > job_->request.max_body) {
-    too_large_ = true;
+  if (body_.size() + bytes.size() > pending_->request.max_body) {
+    advance(ClientConnectionEvent::kBodyTooLarge);
     return;
   }
   body_.append(bytes);
 }
 
-void Link::answered() {
+void ClientConnection::complete_answer() {
   auto self = shared_from_this();
-  auto job = std::move(job_);
-  job_.reset();
-  job->link = nullptr;
+  auto pending = std::move(pending_);
+  pending_.reset();
   ++answers_;
   Response response = std::move(parser_->head());
   response.body = std::move(body_);
   body_ = std::string();
-  bool upgraded = job->upgraded && response.status == 101;
+  bool upgraded = pending->upgraded && response.status == 101;
   bool reusable =
-      !upgraded && response.status != 101 && parser_->keep_alive() && out_.empty() && input_.empty() && !write_failed_;
-  owner_->done_with(job);
-  auto done = std::move(job->done);
-  auto end = std::move(job->end);
-  auto on_upgrade = std::move(job->upgraded);
-  job->live = false;
+      !upgraded && response.status != 101 && parser_->keep_alive() && out_.empty() && input_.empty() && !output_failed_;
+  owner_->mark_done(pending);
+  auto done = std::move(pending->done);
+  auto end = std::move(pending->end);
+  auto on_upgrade = std::move(pending->upgraded);
   if (upgraded) {
     owner_->remove(self);
     owner_ = nullptr;
-    raw_ = std::make_unique<Raw>();
+    channel_ = std::make_unique<ChannelCallbacks>();
+    advance(ClientConnectionEvent::kUpgraded);
     on_upgrade(Client::Upgraded{std::move(response), std::make_unique<ClientChannel>(self)});
     return;
   }
   if (reusable) {
     idle_since_ = loop_.monotonic();
     parser_.reset();
-    owner_->idle(self);
+    advance(ClientConnectionEvent::kAnswered);
+    owner_->add_idle(self);
   } else {
     close();
   }
+  // Last: a callback may destroy the client, or send a request on this connection.
   if (done) done(std::move(response));
   if (end) end(ok_status());
   if (on_upgrade) on_upgrade(Client::Upgraded{std::move(response), nullptr});
 }
 
-void Link::broken(const std::string& why) {
+void ClientConnection::fail(const std::string& why) {
   auto self = shared_from_this();
-  if (raw_) {
-    raw_over();
+  if (channel_) {
+    end_channel();
     return;
   }
-  bool sent = !connecting_ && !handshaking_;
-  auto job = std::move(job_);
-  job_.reset();
+  const ClientConnectionPhase phase = phase_;
+  auto pending = std::move(pending_);
+  pending_.reset();
   ClientImpl* owner = owner_;
   close();
-  if (!job || !job->live || !owner) return;
-  job->link = nullptr;
-  bool harmless = job->request.method == "GET" || job->request.method == "HEAD";
-  if (sent && reused() && !got_some_ && harmless && job->again) {
-    owner->retry(job);
+  if (!pending || !pending->live() || !owner) return;
+  // A server may close an idle connection in the moment in which the client sends a request on it. Without a byte of an
+  // answer that is the likely reason; sending the request again is safe where it changes nothing.
+  bool changes_nothing = pending->request.method == "GET" || pending->request.method == "HEAD";
+  if (phase == ClientConnectionPhase::kSent && reused() && changes_nothing) {
+    pending->advance(PendingRequestEvent::kConnectionLost);
+    owner->dispatch(pending);
     return;
   }
-  std::string text = job->request.method + " " + job->request.target + " at " + owner->endpoint().address + ": " + why;
-  Code code = too_large_ ? Code::kTooLarge : sent ? Code::kUnknown : Code::kUnavailable;
-  owner->fail(job, error(code, text));
+  std::string text =
+      pending->request.method + " " + pending->request.target + " at " + owner->endpoint().address + ": " + why;
+  Code code = phase == ClientConnectionPhase::kAnswerTooLarge ? Code::kTooLarge
+              : is_unconnected(phase)                         ? Code::kUnavailable
+                                                              : Code::kUnknown;
+  owner->fail(pending, error(code, text));
 }
 
-void Link::raw_over() {
-  raw_->over = true;
+void ClientConnection::end_channel() {
   close();
-  if (!raw_->closed) return;
-  Task closed = std::move(raw_->closed);
-  raw_->closed = nullptr;
+  if (!channel_->closed) return;
+  Task closed = std::move(channel_->closed);
+  channel_->closed = nullptr;
   closed();
 }
 
-void Link::close() {
-  if (closed_) return;
-  closed_ = true;
+void ClientConnection::close() {
+  if (closed()) return;
+  const bool established = !is_unconnected(phase_);
+  advance(ClientConnectionEvent::kClosed);
   if (connect_timer_ != 0) loop_.cancel(connect_timer_);
   connect_timer_ = 0;
   if (socket_) {
     loop_.unwatch_fd(socket_->fd());
-    if (!connecting_ && !handshaking_ && out_.empty()) socket_->shutdown_write();
+    if (established && out_.empty()) socket_->shutdown_write();
     ::shutdown(socket_->fd(), SHUT_RDWR);
   }
   out_.clear();
@@ -553,36 +585,35 @@ void Link::close() {
 
 std::unique_ptr<Stream> ClientImpl::stream(ClientRequest request, Function<void(const Response&)> head,
                                            Function<void(std::string_view)> data, Function<void(Status)> end) {
-  auto job = std::make_shared<Job>();
-  job->head = std::move(head);
-  job->data = std::move(data);
-  job->end = std::move(end);
-  auto stream = std::make_unique<StreamImpl>(weak(), job);
-  begin(std::move(job), std::move(request));
+  auto pending = std::make_shared<PendingRequest>();
+  pending->head = std::move(head);
+  pending->data = std::move(data);
+  pending->end = std::move(end);
+  auto stream = std::make_unique<StreamImpl>(weak(), pending);
+  submit(std::move(pending), std::move(request));
   return stream;
 }
 
-void ClientImpl::begin(std::shared_ptr<Job> job, ClientRequest request) {
-  job->request = std::move(request);
-  jobs_.insert(job);
-  if (job->request.timeout) {
-    job->timer = loop_.after(*job->request.timeout, [weak = weak(), job] {
+void ClientImpl::submit(std::shared_ptr<PendingRequest> pending, ClientRequest request) {
+  pending->request = std::move(request);
+  pending_.insert(pending);
+  if (pending->request.timeout) {
+    pending->timer = loop_.after(*pending->request.timeout, [weak = weak(), pending] {
       auto self = weak.lock();
-      if (!self || !job->live) return;
-      job->timer = 0;
+      if (!self || !pending->live()) return;
+      pending->timer = 0;
       ClientImpl& client = **self;
-      if (Link* link = job->link) link->close();
-      client.fail(job, error(Code::kTimeout, job->request.method + " " + job->request.target + " at " +
-                                                 client.endpoint_.address + ": no complete answer in time"));
+      if (pending->connection) pending->connection->close();
+      client.fail(pending, error(Code::kTimeout, pending->request.method + " " + pending->request.target + " at " +
+                                                     client.endpoint_.address + ": no complete answer in time"));
     });
   }
-  dispatch(job);
+  dispatch(pending);
 }
 
-void ClientImpl::dispatch(const std::shared_ptr<Job>& job) {
-  auto link = idle_link();
-  job->again = link != nullptr;
-  if (!link) {
+void ClientImpl::dispatch(const std::shared_ptr<PendingRequest>& pending) {
+  auto connection = idle_connection();
+  if (!connection) {
     Status opened = ok_status();
     if (endpoint_.tls && !context_) {
       auto context = make_client_context(endpoint_);
@@ -592,79 +623,75 @@ void ClientImpl::dispatch(const std::shared_ptr<Job>& job) {
         opened = context.error();
       }
     }
-    link = std::make_shared<Link>(this, loop_);
+    connection = std::make_shared<ClientConnection>(this, loop_);
     if (opened.ok()) {
-      opened = link->open(endpoint_, context_.get());
-      links_.insert(link);
+      opened = connection->open(endpoint_, context_.get());
+      connections_.insert(connection);
     }
     if (!opened.ok()) {
-      link->close();
-      // Not from within the caller's call.
+      connection->close();
+      // Callbacks never run within the caller's call.
       Error why = error(Code::kUnavailable, opened.error().message);
-      loop_.post([weak = weak(), job, why] {
+      loop_.post([weak = weak(), pending, why] {
         auto self = weak.lock();
-        if (self && job->live) (*self)->fail(job, why);
+        if (self && pending->live()) (*self)->fail(pending, why);
       });
       return;
     }
   }
-  link->begin(job);
-  link->pump_later();
+  connection->send(pending);
+  connection->pump_later();
 }
 
-std::shared_ptr<Link> ClientImpl::idle_link() {
+std::shared_ptr<ClientConnection> ClientImpl::idle_connection() {
   while (!idle_.empty()) {
-    auto link = std::move(idle_.back());
+    auto connection = std::move(idle_.back());
     idle_.pop_back();
-    if (link->closed()) continue;
-    if (loop_.monotonic() - link->idle_since() < kIdleTime) return link;
-    link->close();
+    if (connection->closed()) continue;
+    if (loop_.monotonic() - connection->idle_since() < kIdleTime) return connection;
+    connection->close();
   }
   return nullptr;
 }
 
-void ClientImpl::idle(const std::shared_ptr<Link>& link) {
+void ClientImpl::add_idle(const std::shared_ptr<ClientConnection>& connection) {
   std::erase_if(idle_, [](const auto& other) { return other->closed(); });
   if (idle_.size() >= kIdleConnections) {
     auto oldest = idle_.front();
     idle_.erase(idle_.begin());
     oldest->close();
   }
-  idle_.push_back(link);
+  idle_.push_back(connection);
 }
 
-void ClientImpl::remove(const std::shared_ptr<Link>& link) {
-  links_.erase(link);
-  std::erase(idle_, link);
+void ClientImpl::remove(const std::shared_ptr<ClientConnection>& connection) {
+  connections_.erase(connection);
+  std::erase(idle_, connection);
 }
 
-void ClientImpl::retry(const std::shared_ptr<Job>& job) { dispatch(job); }
-
-void ClientImpl::done_with(const std::shared_ptr<Job>& job) {
-  jobs_.erase(job);
-  if (job->timer != 0) loop_.cancel(job->timer);
-  job->timer = 0;
+void ClientImpl::mark_done(const std::shared_ptr<PendingRequest>& pending) {
+  pending->advance(PendingRequestEvent::kDone);
+  pending_.erase(pending);
+  cancel_timer(*pending);
 }
 
-void ClientImpl::fail(const std::shared_ptr<Job>& job, Error why) {
-  if (!job->live) return;
-  done_with(job);
-  auto done = std::move(job->done);
-  auto end = std::move(job->end);
-  auto upgraded = std::move(job->upgraded);
-  drop(*job);
+void ClientImpl::fail(const std::shared_ptr<PendingRequest>& pending, Error why) {
+  if (!pending->live()) return;
+  mark_done(pending);
+  auto done = std::move(pending->done);
+  auto end = std::move(pending->end);
+  auto upgraded = std::move(pending->upgraded);
+  discard(*pending);
   if (done) done(why);
   if (end) end(why);
   if (upgraded) upgraded(why);
 }
 
-void ClientImpl::abort(const std::shared_ptr<Job>& job) {
-  if (!job->live) return;
-  jobs_.erase(job);
-  job->live = false;
-  if (job->timer != 0) loop_.cancel(job->timer);
-  job->timer = 0;
-  if (Link* link = job->link) link->close();
+void ClientImpl::abort(const std::shared_ptr<PendingRequest>& pending) {
+  if (!pending->live()) return;
+  ClientConnection* connection = pending->connection;
+  mark_done(pending);
+  if (connection) connection->close();
 }
 
 }  // namespace
