@@ -131,7 +131,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     };
     services.unfit = [this](const Value& pod) { return reject_unfit(pod, room_for(pod)); };
     services.room_changed = [this] {
-      for (auto& [uid, worker] : std::unordered_map(workers)) worker->room_changed();
+      for (auto& [uid, worker] : std::unordered_map(workers)) worker->on_room_change();
     };
     pod_informer = client::make_informer(runtime, services.client, api::resources::kPods,
                                          api::ListOptions{"", "", "spec.nodeName=" + core->config.node_name});
@@ -156,7 +156,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
       auto state = self.lock();
       if (!state || state->over) return;
       auto worker = state->workers.find(status.pod_uid);
-      if (worker != state->workers.end()) worker->second->container_changed(status);
+      if (worker != state->workers.end()) worker->second->on_container_change(status);
     });
     services.containers.recover([self = weak_from_this()](Result<std::vector<ContainerStatus>> result) {
       auto state = self.lock();
@@ -224,14 +224,14 @@ struct Agent::State : std::enable_shared_from_this<State> {
     core->services.volumes.release_unused();
     taken_over = true;
     for (const std::shared_ptr<PodWorker>& worker : by_age()) {
-      worker->adopted();
-      worker->begin();
+      worker->end_lost_containers();
+      worker->start();
     }
     subscription = pod_informer->subscribe([self = weak_from_this()](const Value& before, const Value& after) {
       if (auto state = self.lock(); state && !state->over) state->pod_changed(before, after);
     });
     clock = std::make_unique<ClockWatch>(runtime, [this] {
-      for (auto& [uid, worker] : std::unordered_map(workers)) worker->clock_moved();
+      for (auto& [uid, worker] : std::unordered_map(workers)) worker->on_clock_change();
     });
     collect_garbage();
     maybe_ready();
@@ -295,7 +295,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
                                               });
     workers[uid] = worker;
     by_name[name] = uid;
-    if (gone) worker->vanish();
+    if (gone) worker->on_deleted();
     return worker;
   }
 
@@ -305,17 +305,17 @@ struct Agent::State : std::enable_shared_from_this<State> {
       if (auto held = waiting.find(name); held != waiting.end() && api::uid_of(held->second) == api::uid_of(before))
         waiting.erase(held);
       auto worker = workers.find(std::string(api::uid_of(before)));
-      if (worker != workers.end()) worker->second->vanish();
+      if (worker != workers.end()) worker->second->on_deleted();
       return;
     }
     Value pod = qualified(after);
     std::string uid(api::uid_of(pod));
-    if (auto worker = workers.find(uid); worker != workers.end()) return worker->second->update(pod);
+    if (auto worker = workers.find(uid); worker != workers.end()) return worker->second->on_update(pod);
     api::Name name = api::name_key(pod);
     // The same name again: the older pod's containers and volumes go first. One identity never runs twice.
     if (auto older = by_name.find(name); older != by_name.end()) {
       if (auto worker = workers.find(older->second); worker != workers.end()) {
-        worker->second->vanish();
+        worker->second->on_deleted();
         waiting[name] = pod;
         return;
       }
@@ -324,7 +324,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     if (storage->disk_pressure() && !is_critical(pod) && !api::is_pod_terminal(pod) &&
         worker->record().started == Time{})
       worker->reject("Evicted", "The node had condition: [DiskPressure]. ");
-    worker->begin();
+    worker->start();
   }
 
   void finished(const std::string& uid) {
@@ -339,7 +339,7 @@ struct Agent::State : std::enable_shared_from_this<State> {
     });
     if (another) return;  // it is waited for as well
     auto next = waiting.extract(name);
-    if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->begin();
+    if (!next.empty()) add_worker(next.mapped(), record_from_status(next.mapped(), runtime.now()), false)->start();
   }
 
   // Read again when the Node object has changed: the registration writes it when the machine has.
@@ -503,7 +503,7 @@ StorageKeeper& Agent::storage() { return *state_->storage; }
 
 bool Agent::idle() const {
   return state_->taken_over &&
-         std::all_of(state_->workers.begin(), state_->workers.end(), [](const auto& w) { return w.second->idle(); });
+         std::all_of(state_->workers.begin(), state_->workers.end(), [](const auto& w) { return w.second->is_idle(); });
 }
 
 }  // namespace berth::agent

@@ -25,12 +25,12 @@ constexpr std::int64_t kLeastWorthwhile = 64 << 20;
 
 struct Measured {
   std::weak_ptr<PodWorker> worker;  // owned by the loop
-  StoragePlaces places;
+  StoragePaths places;
   StorageUse use;
 };
 
 void measure(Measured& pod, const std::atomic<bool>& stop) {
-  auto add = [&](const StoragePlaces::Place& place, std::map<std::string, DiskUse>& to) {
+  auto add = [&](const StoragePaths::Entry& place, std::map<std::string, DiskUse>& to) {
     DiskUse& sum = to[place.name];
     for (const auto& path : place.paths) {
       DiskUse use = disk_usage(path, stop);
@@ -136,7 +136,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     std::vector<Measured> pods;
     for (auto& worker : workers()) {
       if (!worker->may_be_evicted() || !storage_limits(worker->pod()).any()) continue;
-      pods.push_back({worker, worker->storage_places(), {}});
+      pods.push_back({worker, worker->storage_paths(), {}});
     }
     if (pods.empty()) return;
     measuring = true;
@@ -241,7 +241,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
     }
     std::vector<Measured> pods;
     for (auto& worker : workers()) {
-      if (worker->may_be_evicted()) pods.push_back({worker, worker->storage_places(), {}});
+      if (worker->may_be_evicted()) pods.push_back({worker, worker->storage_paths(), {}});
     }
     measure_aside(std::move(pods), [](State& state, std::vector<Measured>& measured, Duration took) {
       state.evict_one(measured, took);

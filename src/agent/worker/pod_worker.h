@@ -1,8 +1,20 @@
 #pragma once
-// The worker of one pod on this node: carries out what plan_pod() says, one step at a time, from the first volume to
-// the deletion of the pod's object. Everything it needs after a restart of the agent is in its record.
+// PodWorker: one pod on this node, from the first volume to the deletion of its object. sync() asks plan_pod() what is
+// to be done and carries it out; each operation that ends, and each change from outside, requests the next sync.
 //
-// Owner: the Agent, on its loop. Kept alive by its own operations in flight.
+// Three kinds of state machines are at work, each with a table of its own:
+//   WorkerPhase (worker_phase.h), one for the pod: active, ending, cleaning up, deleting its object. It only goes on,
+//     but for a deletion that is tried again.
+//   Surroundings and CallPhase (worker_phase.h): what runs beside it. The surroundings are prepared while the pod is
+//     active and may still be in preparation when it starts to end, so that cleaning up waits for them. At most one
+//     write of the status and one resize are in flight.
+//   ContainerPhase (container_phase.h), one for each container, in its ContainerWorker. Containers start only while the
+//     pod is active, and cleaning up begins when no container is in the runtime's hands.
+//
+// The PodRecord is the durable truth: everything that a new agent needs after a restart is in it, and it derives the
+// phases from it: what the record calls running, torn down or prepared.
+//
+// Owner: the Agent, on its loop; kept alive by its own operations in flight. Everything is called on the loop.
 
 #include <map>
 #include <memory>
@@ -11,29 +23,27 @@
 #include <string>
 #include <vector>
 
-#include "agent/pod/image_step.h"
 #include "agent/pod/object_cache.h"
 #include "agent/pod/plan.h"
 #include "agent/pod/pod_fit.h"
 #include "agent/pod/pod_hook.h"
 #include "agent/pod/pod_record.h"
-#include "agent/pod/security.h"
 #include "agent/pod/services.h"
-#include "agent/probes/prober.h"
-#include "agent/volumes/sub_paths.h"
+#include "agent/worker/container_worker.h"
+#include "agent/worker/worker_phase.h"
 
 namespace berth::agent {
 
-// Where a pod writes to the node's disk.
-struct StoragePlaces {
-  struct Place {
+// The directories on the node's disk that a pod writes to.
+struct StoragePaths {
+  struct Entry {
     std::string name;  // of the volume or container
     std::vector<std::string> paths;
   };
-  std::vector<Place> empty_dirs, containers;
+  std::vector<Entry> empty_dirs, containers;
 };
 
-class PodWorker : public std::enable_shared_from_this<PodWorker> {
+class PodWorker : private ContainerOwner, public std::enable_shared_from_this<PodWorker> {
  public:
   // `services` and what it refers to live as long as any worker. `finished` is called once, later, when nothing of the
   // pod is left on this node nor in the API.
@@ -41,161 +51,136 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
             std::function<void(const std::string& uid)> finished);
   ~PodWorker();
 
-  void begin();
-  // What the runtime found of this pod after a restart of the agent; before begin(). Answers false for a container that
-  // belongs to no attempt of its record: the caller removes it.
+  // After a restart of the agent, before start(): what the runtime has of this pod. False for a container that belongs
+  // to no attempt of its record, or has ended: the caller removes it.
   bool adopt(const ContainerStatus& status);
-  // To be called after all adopt() calls: containers of the record that the runtime no longer has are over.
-  void adopted();
+  // After all adopt() calls: containers of the record that the runtime does not have have ended.
+  void end_lost_containers();
 
-  void update(const Value& pod);  // a newer object
-  void vanish();                  // the API has no such pod any more
-  void clock_moved();             // what is due at a time of the wall clock may be due now
-  void container_changed(const ContainerStatus& status);
-  // Ends the pod for good, with phase Failed and reason Evicted. `for_the_node`: it has broken no limit of its own.
-  void evict(const std::string& message, bool for_the_node);
-  // A pod of which nothing has begun is turned away: phase Failed.
-  void reject(const std::string& reason, const std::string& message);
-  void room_changed();  // the node's other pods take less
-  // What it has been granted of the node.
-  std::shared_ptr<const PodRoom> room();
-  // It has begun, and takes room until its containers have ended for good or the API has forgotten it.
-  bool takes_room() const;
-  bool may_be_evicted() const;  // it has begun, does not end, and is not critical
-  StoragePlaces storage_places() const;
+  void start();
   // The agent ends: nothing more is done, containers run on.
   void stop();
+
+  void on_update(const Value& pod);  // a newer object
+  void on_deleted();                 // the API has no such pod
+  void on_clock_change();            // what is due at a time of the wall clock may be due now
+  void on_container_change(const ContainerStatus& status);
+  void on_room_change();  // other pods of the node take less
+  // Ends the pod, with phase Failed and reason Evicted. `for_the_node`: the pod has broken no limit of its own.
+  void evict(const std::string& message, bool for_the_node);
+  // Before start(), of a pod that is new on the node: it ends with phase Failed.
+  void reject(const std::string& reason, const std::string& message);
+
+  // What the pod has been granted of the node.
+  std::shared_ptr<const PodRoom> room();
+  // The pod has been started, and takes room until its containers have ended for good or its object is deleted.
+  bool takes_room() const;
+  bool may_be_evicted() const;  // does not end, and is not critical
+  StoragePaths storage_paths() const;
 
   const Value& pod() const { return context_.pod; }
   const PodRecord& record() const { return record_; }
   const std::string& network_namespace() const { return context_.network_namespace; }
   std::string log_path(const std::string& container, int attempt) const;
-  bool idle() const;  // nothing under way (for tests)
+  bool is_idle() const;  // nothing is under way (for tests)
 
  private:
-  // What is under way for one container.
-  struct Live {
-    bool starting = false;     // up to the runtime's answer
-    bool in_runtime = false;   // the runtime has been asked to run it
-    std::string wanted_image;  // that the image step is looking for
-    Value resources;           // that it is being started with
-    std::string condemned_by;  // "liveness", "startup", "postStart"
-    // While it is being stopped. Monotonic times.
-    bool stopping = false;
-    bool hook_running = false;  // preStop
-    bool turn = false;          // nothing else is to end before it
-    bool signalled = false;     // with the stop signal
-    bool killed = false;        // at once, for a restart of all containers
-    Duration stop_began{}, deadline{}, signalled_at{}, kill_at{};
-    TimerId stop_timer = 0;
-    bool post_start_running = false;
-    std::unique_ptr<Prober> prober;
-    std::unique_ptr<ImageStep> image;
-    int stop_signal = 15;
-    bool rotating = false;
-  };
+  // ContainerOwner
+  PodContext& context() override { return context_; }
+  bool is_stopped() const override { return phase_ == WorkerPhase::kStopped; }
+  bool is_ending() const override { return !may_start_containers(phase_); }
+  void request_sync() override;
+  void save_record() override;
+  void emit_event(std::string_view type, std::string_view reason, std::string_view message,
+                  std::string_view container) override;
+  std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
 
   // pod_worker.cc
   void admit();
-  void look();
   void sync();
-  void prepare();
-  void run_hook(std::size_t at);
-  void hook_failed(const HookFailure& failure);
-  void refresh();
-  void images_changed(const Value& before);
-  void reset_containers();
-  void tear_down();
-  void remove_containers(std::vector<std::string> ids);
-  void clean_up(std::size_t left);
-  void follow_references();
+  PodPlan make_plan();
+  void enter_ending();
+  void report_back_off(const PodPlan::Wait& wait);
+  void start_containers(const std::vector<std::string>& names);
+  void restart_all_containers();
+  void set_sync_timer(const std::optional<Time>& due);
   void finish();
-  void back_off(const PodPlan::Wait& wait);
-  void save();
+  void delete_object();
+  void forget();
+  void on_images_changed(const Value& old_pod);
+  void check_log_sizes();
+  ContainerWorker& container(const std::string& name);
+  void emit_event(std::string_view type, std::string_view reason, std::string_view message) {
+    emit_event(type, reason, message, {});
+  }
+
+  // pod_worker_surroundings.cc
+  void prepare();
+  void prepare_from(std::size_t hook);
+  void on_prepare_failed(const HookFailure& failure);
+  void refresh();
+  void on_refreshed();
+  void follow_references();
+  void clean_up();
+  void clean_up_hooks(std::size_t left);
+  void on_clean_up_failed(std::size_t left, const HookFailure& failure);
+
+  // pod_worker_status.cc
   void write_status();
+  void on_status_written(Result<Value> answer);
   bool shorten_status();
-  void status_written(Result<Value> answer);
-  void event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container = {});
 
   // pod_worker_resize.cc
-  // The pod with what it has been granted in place of what its spec asks for.
   Value granted_pod() const;
   void consider_resize();
+  void grant(const Value& requested);
+  void refuse(const Value& requested, const ResizeRefusal& refusal);
   void apply_resize();
+  void send_resize(PodResize order, std::vector<std::pair<std::string, Value>> changes);
   void finish_resize();
   std::vector<const Value*> to_be_resized() const;
   Status check_usage(const Value& container, const Limits& limits) const;
-  void resize_failed(const Error& why);
+  void on_resize_failed(const Error& why);
 
-  // pod_worker_start.cc
-  void start_containers(const std::vector<std::string>& names);
-  void start_container(const std::string& name);
-  void image_ready(const std::string& name, ImageStep::Outcome outcome);
-  void read_env_files(const std::string& name, std::shared_ptr<const Image> image);
-  void run_with_image(const std::string& name, std::shared_ptr<const Image> image);
-  Status fill_ephemeral(const Value& container, ContainerSpec& spec) const;
-  void configure(const std::string& name, std::shared_ptr<const Image> image, const ImageUsers& users);
-  Status fill_spec(const Value& container, const Image& image, const ImageUsers& users, ContainerSpec& spec,
-                   std::vector<SubPath>& sub_paths);
-  void run_configured(const std::string& name, const Image& image, ContainerSpec spec);
-  void config_error(const std::string& name, const Error& why);
-  void started(const std::string& name, const ContainerSpec& spec, Result<ContainerStatus> result);
-  void begin_attempt(ContainerRecord& r, const std::string& id, int attempt);
-  void now_running(const std::string& name);
-  void go_on(const std::string& name);
-  void post_start(const std::string& name);
-  void post_started(const std::string& name);
-  void watch_health(const std::string& name);
-
-  // pod_worker_stop.cc
-  void stop_container(const PodPlan::Stop& stop);
-  void stop_at_once(const PodPlan::Stop& stop);
-  void pre_stop(const std::string& name);
-  void advance_stop(const std::string& name);
-  void signal_container(const std::string& name);
-  void kill_container(const std::string& name);
-  std::string killing_text(const PodPlan::Stop& stop) const;
-  void condemn(const std::string& name, const std::string& by);
-  void exited(const std::string& name, const ContainerStatus& status);
-  std::string termination_message(const Value& container, const ContainerRecord& r, int exit_code) const;
-  void run_lifecycle(const Value& handler, const std::string& name, Duration timeout, Function<void(ProbeResult)> done);
-  void rotate_logs();
-
-  const Value& spec_of(std::string_view container) const;
-  std::string_view list_of(std::string_view container) const;  // "containers", "initContainers", "ephemeralContainers"
-  bool is_init(std::string_view container) const { return list_of(container) == "initContainers"; }
-  bool is_ephemeral(std::string_view container) const { return list_of(container) == "ephemeralContainers"; }
   Runtime& runtime() const { return services_->runtime; }
-  std::string termination_file(const std::string& container, int attempt) const;
 
-  std::shared_ptr<Services> services_;
+  const std::shared_ptr<Services> services_;
   PodRecord record_;
-  bool admitted_ = false;
   PodContext context_;
-  std::function<void(const std::string&)> finished_;
+  const std::function<void(const std::string&)> finished_;
+  std::map<std::string, ContainerWorker> containers_;  // by name; see container()
+
+  Phase<WorkerPhase, WorkerEvent> phase_{WorkerPhase::kCreated};
+  // The API has no such pod. Independent of the phase: a pod may be deleted without a grace period at any time.
+  bool object_deleted_ = false;
+  // A sync is posted. Independent of the phase: requests are many, and one sync serves all that came before it.
+  bool sync_posted_ = false;
+  TimerId sync_timer_ = 0, log_timer_ = 0;
+  std::string saved_record_;  // as last written
+  std::int64_t newest_revision_ = 0;
+
+  // Surroundings.
+  Phase<Surroundings, SurroundingsEvent> surroundings_{Surroundings::kUnknown};
   std::vector<std::unique_ptr<PodHook>> hooks_;
   std::vector<std::shared_ptr<ObjectCache::Interest>> interests_;
   std::set<std::pair<api::Resource, api::Name>> followed_;
-  std::map<std::string, Live> live_;
-  bool stopped_ = false, gone_ = false, look_posted_ = false;
-  bool preparing_ = false, surroundings_known_ = false, tearing_down_ = false, refreshing_ = false,
-       refresh_again_ = false;
-  bool deleting_ = false, done_ = false, ending_ = false;
-  int hook_failures_ = 0;
+  int prepare_failures_ = 0;
   Duration next_prepare_{};  // monotonic
-  bool status_in_flight_ = false, status_again_ = false;
-  Value sent_patch_;                       // of the status, in flight or answered last
-  Value idle_patch_;                       // changed nothing: not sent again before the object has moved
-  std::size_t most_ephemeral_ = SIZE_MAX;  // of them a status is told: fewer where the pod would be too large
-  int last_writes_ = 0;                    // of the status, since the pod was torn down
-  std::int64_t seen_revision_ = 0;
+
+  // Status.
+  Phase<CallPhase, CallEvent> status_write_{CallPhase::kIdle};
+  TimerId status_timer_ = 0;
+  Value sent_patch_;                       // in flight or answered last
+  Value idle_patch_;                       // changed nothing: not sent again before the object has changed
+  std::size_t most_ephemeral_ = SIZE_MAX;  // ephemeral containers in the status: fewer where the pod were too large
+  int last_writes_ = 0;                    // since the pod was cleaned up
+
+  // Resize.
+  Phase<CallPhase, CallEvent> resize_{CallPhase::kIdle};
   std::shared_ptr<const PodRoom> room_;  // null: of an earlier spec or grant
-  Value considered_;                     // what the spec asks for, where that has been refused
+  Value refused_;                        // what the spec asks for, where that has been refused
   Value widened_;                        // the grant that the pod's control group has been given room for
-  bool resize_under_way_ = false;
-  Duration next_resize_{};  // monotonic
-  TimerId timer_ = 0, status_timer_ = 0, log_timer_ = 0;
-  std::string saved_;
+  Duration next_resize_{};               // monotonic
 };
 
 }  // namespace berth::agent

@@ -1,10 +1,9 @@
-// How a pod worker changes what running containers may take.
+// How a PodWorker changes the resources of containers that run.
 #include "agent/pod/resize.h"
 #include "agent/pod/resources.h"
 #include "agent/worker/pod_worker.h"
 #include "base/fault.h"
 #include "base/text.h"
-#include "client/event_recorder.h"
 
 namespace berth::agent {
 namespace {
@@ -14,6 +13,7 @@ constexpr Duration kResizeRetry = 10s;
 
 }  // namespace
 
+// The pod with what it has been granted in place of what its spec asks for.
 Value PodWorker::granted_pod() const { return with_grant(context_.pod, record_.granted); }
 
 std::shared_ptr<const PodRoom> PodWorker::room() {
@@ -21,46 +21,52 @@ std::shared_ptr<const PodRoom> PodWorker::room() {
   return room_;
 }
 
-// Takes what the spec asks for as granted, where the node has room for it.
+// Grants what the spec asks for where the node has room for it.
 void PodWorker::consider_resize() {
-  if (gone_ || ending_) return;
-  const Value wanted = grant_of(context_.pod["spec"]);
-  if (!record_.granted.is_object()) record_.granted = wanted;
-  if (wanted == record_.granted) {
+  if (object_deleted_ || is_ending()) return;
+  const Value requested = grant_of(context_.pod["spec"]);
+  if (!record_.granted.is_object()) record_.granted = requested;
+  if (requested == record_.granted) {
     record_.resize_refused = record_.resize_message = {};
-    considered_ = Value();
+    refused_ = Value();
     return;
   }
-  if (wanted == considered_) return;
-  std::optional<ResizeRefusal> no;
-  if (services_->refuse_resize) no = services_->refuse_resize(context_.pod);
-  if (no) {
-    considered_ = wanted;
-    if (no->reason != record_.resize_refused || no->message != record_.resize_message) {
-      event("Warning", "Resize" + no->reason, resize_text(no->reason, context_.pod, wanted, no->message));
-    }
-    record_.resize_refused = no->reason;
-    record_.resize_message = no->message;
-    return;
+  if (requested == refused_) return;
+  std::optional<ResizeRefusal> refusal;
+  if (services_->refuse_resize) refusal = services_->refuse_resize(context_.pod);
+  if (refusal) return refuse(requested, *refusal);
+  grant(requested);
+}
+
+void PodWorker::refuse(const Value& requested, const ResizeRefusal& refusal) {
+  refused_ = requested;
+  if (refusal.reason != record_.resize_refused || refusal.message != record_.resize_message) {
+    emit_event("Warning", "Resize" + refusal.reason,
+               resize_text(refusal.reason, context_.pod, requested, refusal.message));
   }
-  considered_ = Value();
+  record_.resize_refused = refusal.reason;
+  record_.resize_message = refusal.message;
+}
+
+void PodWorker::grant(const Value& requested) {
+  refused_ = Value();
   record_.resize_refused = record_.resize_message = {};
-  record_.granted = wanted;
+  record_.granted = requested;
   room_ = nullptr;
   if (record_.prepared) {
     record_.resizing = true;
     record_.resize_failure.clear();
     next_resize_ = {};
-    event("Normal", "ResizeStarted", resize_text("started", context_.pod, wanted));
+    emit_event("Normal", "ResizeStarted", resize_text("started", context_.pod, requested));
   }
-  refresh();  // files may tell what a container has
+  refresh();  // files of the downward API may state what a container has
   if (services_->room_changed) services_->room_changed();
 }
 
-void PodWorker::room_changed() {
-  if (stopped_ || record_.resize_refused.empty()) return;
-  considered_ = Value();
-  look();
+void PodWorker::on_room_change() {
+  if (is_stopped() || record_.resize_refused.empty()) return;
+  refused_ = Value();
+  request_sync();
 }
 
 // Containers that run with something else than they have been granted.
@@ -78,7 +84,9 @@ std::vector<const Value*> PodWorker::to_be_resized() const {
 // Puts in force what has been granted. The pod's control group has room for old and new while its containers change;
 // those that restart for it do so by the plan.
 void PodWorker::apply_resize() {
-  if (ending_ || gone_ || !record_.prepared || !surroundings_known_ || resize_under_way_) return;
+  if (is_ending() || object_deleted_ || !record_.prepared || !are_ready(surroundings_) ||
+      resize_ == CallPhase::kInFlight)
+    return;
   if (!record_.pod_in_force.is_object()) record_.pod_in_force = record_.granted;
   const bool pod_waits = record_.pod_in_force != record_.granted;
   if ((!record_.resizing && !pod_waits) || next_resize_ > runtime().monotonic()) return;
@@ -96,41 +104,44 @@ void PodWorker::apply_resize() {
     Value resized = *container;
     resized.set("resources", resources);
     const Limits limits = container_limits(resized);
-    if (Status fits = check_usage(*container, limits); !fits.ok()) return resize_failed(fits.error());
+    if (Status fits = check_usage(*container, limits); !fits.ok()) return on_resize_failed(fits.error());
     order.containers.emplace_back(record_.at(resized["name"].as_string()).id, limits);
     changes.emplace_back(resized["name"].str(), resources);
   }
   if (pod_waits && !restarting) order.after = next;
-  if (!order.before && !order.after && order.containers.empty()) {
-    if (!restarting) finish_resize();
-    return;
-  }
-  resize_under_way_ = true;
+  if (order.before || order.after || !order.containers.empty())
+    return send_resize(std::move(order), std::move(changes));
+  if (!restarting) finish_resize();
+}
+
+// `changes`: by container, in the order of order.containers, the resources that are then in force.
+void PodWorker::send_resize(PodResize order, std::vector<std::pair<std::string, Value>> changes) {
+  resize_.apply(CallEvent::kSend);
   fault::step("pod.resize");
   services_->containers.resize(
       record_.uid, order,
       [self = shared_from_this(), order, changes, granted = record_.granted](std::size_t changed, Status result) {
-        if (self->stopped_) return;
+        if (self->is_stopped()) return;
         fault::step("pod.resized");
-        self->resize_under_way_ = false;
+        self->resize_.apply(CallEvent::kAnswer);
         for (std::size_t i = 0; i < changed; ++i) {
           ContainerRecord& r = self->record_.containers[changes[i].first];
           if (r.id == order.containers[i].first) r.in_force = changes[i].second;
         }
-        if (!result.ok()) return self->resize_failed(result.error());
+        if (!result.ok()) return self->on_resize_failed(result.error());
         self->widened_ = granted;
         if (order.after) self->record_.pod_in_force = granted;
-        self->look();
+        self->request_sync();
       });
 }
 
 void PodWorker::finish_resize() {
   record_.resizing = false;
   record_.resize_failure.clear();
-  event("Normal", "ResizeCompleted", resize_text("completed", context_.pod, record_.granted));
+  emit_event("Normal", "ResizeCompleted", resize_text("completed", context_.pod, record_.granted));
 }
 
-// Less than a container holds would end it.
+// A memory limit below what a container uses would end it.
 Status PodWorker::check_usage(const Value& container, const Limits& limits) const {
   const std::string name = container["name"].str();
   const auto usage = services_->containers.usage(record_.at(name).id);
@@ -141,16 +152,16 @@ Status PodWorker::check_usage(const Value& container, const Limits& limits) cons
                                        std::to_string(used) + ")");
 }
 
-void PodWorker::resize_failed(const Error& why) {
+void PodWorker::on_resize_failed(const Error& why) {
   record_.resizing = true;
   if (record_.resize_failure != why.message)
-    event("Warning", "ResizeError", resize_text("error", context_.pod, record_.granted, why.message));
+    emit_event("Warning", "ResizeError", resize_text("error", context_.pod, record_.granted, why.message));
   record_.resize_failure = why.message;
   next_resize_ = runtime().monotonic() + kResizeRetry;
   runtime().after(kResizeRetry, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->look();
+    if (auto self = weak.lock()) self->request_sync();
   });
-  look();
+  request_sync();
 }
 
 }  // namespace berth::agent
