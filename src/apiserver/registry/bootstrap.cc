@@ -1,5 +1,9 @@
-// What every cluster has from its first start.
+#include "apiserver/registry/bootstrap.h"
+
+#include "apiserver/registry/decode.h"
+#include "apiserver/registry/event_expiry.h"
 #include "apiserver/registry/state.h"
+#include "apiserver/registry/write.h"
 #include "base/log.h"
 
 namespace berth::apiserver::registry {
@@ -37,17 +41,16 @@ Value system_priority(const char* name, std::int64_t value, const char* descript
 }
 
 // The server's own creates.
-void create_own(const std::shared_ptr<Registry::State>& state, const api::Resource& resource, const Value& object,
-                Done done) {
+void create_own(const StatePtr& state, const api::Resource& resource, const Value& object, Done done) {
   Call call;
   call.user = {"system:apiserver", {"system:masters"}};
   call.kind = &state->kind(resource);
   call.ns = api::namespace_of(object);
   call.field_manager = "berth-server";
   std::vector<std::string> warnings;
-  Result<Value> taken = take_in(call, object, warnings);
-  if (!taken.ok()) return answer_later(*state, std::move(done), taken.error());
-  create_object(state, call, std::move(*taken), std::move(warnings), true, std::move(done));
+  Result<Value> decoded = decode_object(call, object, warnings);
+  if (!decoded.ok()) return answer_later(*state, std::move(done), decoded.error());
+  create_object(state, call, std::move(*decoded), std::move(warnings), true, std::move(done));
 }
 
 void log_failure(std::string_view name, const Result<Answer>& answer) {
@@ -58,10 +61,8 @@ void log_failure(std::string_view name, const Result<Answer>& answer) {
 
 }  // namespace
 
-void restore_built_in(const std::shared_ptr<Registry::State>& state, const api::schema::Kind& kind,
-                      const Value& deleted) {
-  if (kind.kind != "Service" || api::name_of(deleted) != "kubernetes" || api::namespace_of(deleted) != "default")
-    return;
+void restore_kubernetes_service(const StatePtr& state, const Value& deleted) {
+  if (api::name_of(deleted) != "kubernetes" || api::namespace_of(deleted) != "default") return;
   state->runtime.post([state, alive = state->lifetime.guard()] {
     if (!alive) return;
     create_own(state, api::resources::kServices, kubernetes_service(state->addresses.address(1)),

@@ -1,7 +1,7 @@
 // An client::Client inside the server's process: no encoding, no socket, the shared objects themselves.
 #include "api/patch_condition.h"
 #include "api/status.h"
-#include "apiserver/registry/state.h"
+#include "apiserver/registry/registry.h"
 #include "base/lifetime.h"
 
 namespace berth::apiserver::registry {

@@ -1,4 +1,7 @@
 // Events live for an hour of virtual time.
+#include "apiserver/registry/event_expiry.h"
+#include "apiserver/registry/remove.h"
+
 #include <gtest/gtest.h>
 
 #include <map>
@@ -6,7 +9,9 @@
 #include <set>
 #include <string>
 
+#include "apiserver/registry/decode.h"
 #include "apiserver/registry/state.h"
+#include "apiserver/registry/write.h"
 #include "base/time/time.h"
 
 namespace berth::apiserver::registry {
@@ -248,7 +253,7 @@ TEST_F(EventExpiry, OneThatIsWrittenWhileItShouldGoStays) {
   runtime_.settle();
   EXPECT_EQ(state->events.size(), 5u);
   put("e0");
-  note_event(state, store_key(*call_.kind, "default", "not-there"));  // e0 has to go; then, when it is written, e1
+  record_event(state, store_key(*call_.kind, "default", "not-there"));  // e0 has to go; then, when it is written, e1
   runtime_.settle();
   EXPECT_TRUE(store_->get(store_key(*call_.kind, "default", "e0")));
   EXPECT_FALSE(store_->get(store_key(*call_.kind, "default", "e1")));
@@ -275,7 +280,7 @@ TEST_F(EventExpiry, OneThatCouldNotBeDeletedIsKnownAgain) {
   runtime_.settle();
   state->events.written(key, runtime_.monotonic());
   put();
-  note_event(state, store_key(*call_.kind, "default", "not-there"));
+  record_event(state, store_key(*call_.kind, "default", "not-there"));
   EXPECT_FALSE(state->events.written_at(key));
   runtime_.settle();
   EXPECT_TRUE(store_->get(key));
@@ -293,7 +298,7 @@ TEST_F(EventExpiry, TimesAreKeptForStoredEventsAlone) {
             R"({"metadata":{"namespace":"default"},"involvedObject":{"kind":"Pod","namespace":"default","name":"p"},"type":"Normal","reason":"R"})")
             .value();
     object.mut("metadata").set("name", name);
-    create_object(state, call_, take_in(call_, object, warnings).value(), {}, true,
+    create_object(state, call_, decode_object(call_, object, warnings).value(), {}, true,
                   [&](Result<Answer> answer) { answered.emplace(std::move(answer)); });
     runtime_.settle();
     return answered && answered->ok();

@@ -1,6 +1,8 @@
 // get and list.
-#include "api/plain_error.h"
 #include "api/status.h"
+#include "apiserver/registry/conversion.h"
+#include "apiserver/registry/resource_version.h"
+#include "apiserver/registry/selectors.h"
 #include "apiserver/registry/state.h"
 #include "base/json/go_error.h"
 #include "base/text.h"
@@ -79,38 +81,18 @@ std::string continue_from_now(const std::string& token) {
   return read.ok() ? encode_token({-1, read->start}, "") : std::string();
 }
 
-Error too_large_version(store::Revision wanted, store::Revision current) {
-  Error e = error(Code::kTimeout, "Timeout: Too large resource version: " + std::to_string(wanted) +
-                                      ", current: " + std::to_string(current));
-  auto details = std::make_shared<ErrorDetails>();
-  details->retry_after_seconds = 1;
-  details->causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
-  e.details = details;
-  return e;
-}
-
-Result<store::Revision> parse_resource_version(std::string_view text) {
-  Result<long> number = parse_int(text);
-  if (number.ok() && *number >= 0) return static_cast<store::Revision>(*number);
-  return api::plain_error("resourceVersion: Invalid value: " + quoted(text) + ": strconv.ParseUint: parsing " +
-                          quoted(text) + ": invalid syntax");
-}
-
 std::string store_key(const api::schema::Kind& kind, std::string_view ns, std::string_view name) {
-  // Both forms of an Event are one object.
-  const std::string_view group =
-      kind.kind == "Event" || kind.group.empty() ? std::string_view("core") : std::string_view(kind.group);
+  const std::string& prefix = strategy_of(kind).key_prefix;
   std::string key;
-  constexpr std::size_t kConstantPart =
-      sizeof "/registry/" + 3;  // with a slash behind the group, the plural and the namespace
-  key.reserve(kConstantPart + group.size() + kind.plural.size() + ns.size() + name.size());
-  key.append("/registry/").append(group).append("/").append(kind.plural).append("/");
+  key.reserve(prefix.size() + ns.size() + 1 + name.size());
+  key.append(prefix);
   if (kind.namespaced && !ns.empty()) key.append(ns).append("/");
   return key.append(name);
 }
 
 void Registry::get(const Call& call, Done done) {
-  if (call.subresource == "scale") return get_scale(state_, call, std::move(done));
+  const SubresourceStrategy* subresource = strategy_of(*call.kind).subresource(call.subresource);
+  if (subresource != nullptr && subresource->get != nullptr) return subresource->get(state_, call, std::move(done));
   if (!call.resource_version.empty() && call.resource_version != "0") {
     Result<store::Revision> wanted = parse_resource_version(call.resource_version);
     if (!wanted.ok()) return done(wanted.error());

@@ -113,9 +113,6 @@ class Registry {
   // Service; the default StorageClass) where missing, and reads back the allocations of ClusterIPs and node ports.
   void bootstrap(Task done);
 
-  // A body as every write takes it in: recognized, decoded, fitted to the path. For kinds that are asked and not
-  // stored.
-  Result<Value> take_in(const Call& call, Value object, std::vector<std::string>& warnings);
   void get(const Call& call, Done done);
   Result<ListAnswer> list(const Call& call, const ListCall& options);
   Result<std::unique_ptr<WatchHandle>> watch(const Call& call, const WatchCall& options, WatchSink* sink);
@@ -144,7 +141,7 @@ std::string store_key(const api::schema::Kind& kind, std::string_view ns, std::s
 std::string continue_from_now(const std::string& token);
 
 // An object that is asked about and not stored (a SubjectAccessReview ...), checked and decoded as one that is.
-Result<Value> take_question(const Call& call, Value object, std::vector<std::string>& warnings);
+Result<Value> decode_review(const Call& call, Value object, std::vector<std::string>& warnings);
 
 // A Client in the server's own process. `user` is who it acts as (system:masters).
 std::unique_ptr<client::Client> make_direct_client(Registry& registry, User user);

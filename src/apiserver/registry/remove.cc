@@ -1,8 +1,11 @@
-// Deletion: preconditions, grace, finalizers, propagation.
-#include <algorithm>
+#include "apiserver/registry/remove.h"
+
+#include <optional>
 
 #include "api/status.h"
+#include "apiserver/registry/conversion.h"
 #include "apiserver/registry/state.h"
+#include "apiserver/registry/write.h"
 #include "base/time/time.h"
 
 namespace berth::apiserver::registry {
@@ -10,9 +13,6 @@ namespace {
 
 constexpr const char* kOrphan = "orphan";
 constexpr const char* kForeground = "foregroundDeletion";
-constexpr const char* kPodsStay =
-    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
-    "propagationPolicy=Orphan to suppress this warning";
 
 Status check_preconditions(const api::schema::Kind& kind, const Value& object, const api::DeleteOptions& options) {
   // Upstream names the kind, not the collection, in these two.
@@ -45,12 +45,10 @@ void set_finalizer(Value& metadata, const char* name, bool wanted) {
   }
 }
 
-// A job or replication controller that is deleted without a word about its pods leaves them, as it did before there was
-// garbage collection.
-bool leaves_dependents(const api::schema::Kind& kind, const Value& metadata, const std::string& propagation) {
-  const bool old =
-      (kind.group == "batch" && kind.kind == "Job") || (kind.group.empty() && kind.kind == "ReplicationController");
-  if (!old || !propagation.empty()) return false;
+// Whether the deletion orphans the object's dependents because of its kind: the client asks for nothing, and no earlier
+// deletion has.
+bool orphans_by_kind(const KindStrategy& strategy, const Value& metadata, const std::string& propagation) {
+  if (!strategy.orphans_dependents || !propagation.empty()) return false;
   for (const Value& finalizer : metadata["finalizers"]) {
     if (finalizer.as_string() == kOrphan || finalizer.as_string() == kForeground) return false;
   }
@@ -63,42 +61,13 @@ void apply_propagation(Value& metadata, const std::string& propagation) {
   set_finalizer(metadata, kForeground, propagation == "Foreground");
 }
 
-std::int64_t grace_of_pod(const Value& pod, std::int64_t asked) {
-  std::int64_t grace = asked >= 0 ? asked : pod["spec"]["terminationGracePeriodSeconds"].as_int(30);
-  if (grace < 0) grace = 1;
-  if (pod["spec"]["nodeName"].as_string().empty() || api::is_pod_terminal(pod)) grace = 0;
-  return grace;
-}
-
-bool is_pod(const api::schema::Kind& kind) { return kind.group.empty() && kind.kind == "Pod"; }
-bool is_namespace(const api::schema::Kind& kind) { return kind.group.empty() && kind.kind == "Namespace"; }
-
-// Sets or shortens a pod's end. False: it stays as it is.
-bool mark_pod(Registry::State& state, Value& pod, std::int64_t asked) {
-  Value& metadata = pod.mut("metadata");
-  std::int64_t grace = grace_of_pod(pod, asked);
-  if (!metadata["deletionTimestamp"].is_null()) {
-    std::int64_t present = metadata["deletionGracePeriodSeconds"].as_int();
-    if (asked < 0 || grace >= present) return false;
-    Result<Time> end = parse_time(metadata["deletionTimestamp"].as_string());
-    Time begun = (end.ok() ? *end : state.runtime.now()) - std::chrono::seconds(present);
-    metadata.set("deletionTimestamp", format_time(begun + std::chrono::seconds(grace)));
-  } else {
-    metadata.set("deletionTimestamp", format_time(state.runtime.now() + std::chrono::seconds(grace)));
-    if (metadata["generation"].is_int())
-      metadata.set("generation", static_cast<long>(metadata["generation"].as_int() + 1));
-  }
-  metadata.set("deletionGracePeriodSeconds", static_cast<long>(grace));
-  return true;
-}
-
-void add_pod_condition(Value& pod, const Value& why, Time now) {
+void add_pod_condition(Value& pod, const Value& condition, Time now) {
   Value& conditions = pod.mut("status").mut("conditions");
-  if (!api::set_condition(conditions, why["type"].as_string(), why["status"].as_string(), why["reason"].as_string(),
-                          why["message"].as_string(), now))
+  if (!api::set_condition(conditions, condition["type"].as_string(), condition["status"].as_string(),
+                          condition["reason"].as_string(), condition["message"].as_string(), now))
     return;
   for (std::size_t i = 0; i < conditions.size(); ++i) {
-    if (conditions[i]["type"] != why["type"]) continue;
+    if (conditions[i]["type"] != condition["type"]) continue;
     conditions.mut(i).set("lastProbeTime", nullptr);
     // conditions[].observedGeneration is set only where the node agent has set status.observedGeneration.
     const bool observed = pod["status"]["observedGeneration"].as_int() > 0;
@@ -107,53 +76,56 @@ void add_pod_condition(Value& pod, const Value& why, Time now) {
   }
 }
 
-bool mark_object(Registry::State& state, const api::schema::Kind& kind, Value& object) {
+// Of kinds without a rule of their own.
+bool mark_deleted(Registry::State& state, Value& object) {
   Value& metadata = object.mut("metadata");
   if (!metadata["deletionTimestamp"].is_null()) return false;
   metadata.set("deletionTimestamp", format_time(state.runtime.now()));
-  if (!is_namespace(kind)) metadata.set("deletionGracePeriodSeconds", 0);
+  metadata.set("deletionGracePeriodSeconds", 0);
   if (metadata["generation"].as_int() > 0)
     metadata.set("generation", static_cast<long>(metadata["generation"].as_int() + 1));
-  if (is_namespace(kind)) object.mut("status").set("phase", "Terminating");
   return true;
-}
-
-bool is_protected_namespace(std::string_view name) {
-  return name == "default" || name == "kube-system" || name == "kube-public";
 }
 
 }  // namespace
 
-void remove_object(const std::shared_ptr<Registry::State>& state, const Call& call, const api::DeleteOptions& options,
-                   Done done) {
-  remove_object_because(state, call, options, Value(), std::move(done));
+bool is_removable(const api::schema::Kind& kind, const Value& object) {
+  const Value& metadata = object["metadata"];
+  if (metadata["deletionTimestamp"].is_null() || !metadata["finalizers"].empty()) return false;
+  const KindStrategy& strategy = strategy_of(kind);
+  if (strategy.is_released != nullptr) return strategy.is_released(object);
+  return metadata["deletionGracePeriodSeconds"].as_int() == 0;
 }
 
-void remove_object_because(const std::shared_ptr<Registry::State>& state, const Call& call,
-                           const api::DeleteOptions& options, const Value& why, Done done) {
+void remove_object(const StatePtr& state, const Call& call, const api::DeleteOptions& options, Done done) {
+  remove_with_condition(state, call, options, Value(), std::move(done));
+}
+
+void remove_with_condition(const StatePtr& state, const Call& call, const api::DeleteOptions& options,
+                           const Value& condition, Done done) {
   const api::schema::Kind& kind = *call.kind;
+  const KindStrategy& strategy = strategy_of(kind);
   auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
   std::string key = store_key(kind, call.ns, call.name);
   store::RecordPtr head = state->store.head(key);
   if (!head) return refuse(api::not_found(kind.resource(), call.name));
-  if (is_namespace(kind) && is_protected_namespace(call.name)) {
-    return refuse(api::forbidden(kind.resource(), call.name, "this namespace may not be deleted"));
-  }
-  if (kind.kind == "PriorityClass" && is_system_priority(call.name)) {
-    return refuse(api::forbidden(kind.resource(), call.name, "this is a system priority class and cannot be deleted"));
+  if (strategy.check_deletion != nullptr) {
+    Status allowed = strategy.check_deletion(admission_request(*state, call));
+    if (!allowed.ok()) return refuse(allowed.error());
   }
   if (Status allowed = check_preconditions(kind, head->value, options); !allowed.ok()) return refuse(allowed.error());
   Value after = head->value;
-  if (!why.is_null()) add_pod_condition(after, why, state->runtime.now());
-  const bool leaves = leaves_dependents(kind, after["metadata"], options.propagation);
-  apply_propagation(after.mut("metadata"), leaves ? "Orphan" : options.propagation);
-  bool marked = is_pod(kind) ? mark_pod(*state, after, options.grace_seconds) : mark_object(*state, kind, after);
+  if (!condition.is_null()) add_pod_condition(after, condition, state->runtime.now());
+  const bool orphans = orphans_by_kind(strategy, after["metadata"], options.propagation);
+  apply_propagation(after.mut("metadata"), orphans ? "Orphan" : options.propagation);
+  const bool marked = strategy.mark_deleted != nullptr ? strategy.mark_deleted(*state, after, options.grace_seconds)
+                                                       : mark_deleted(*state, after);
   Commit commit{call, key, head->mod_revision, 200, {}};
-  if (leaves && kind.kind == "Job") commit.warnings.emplace_back(kPodsStay);
-  if (may_vanish(kind, after)) {
-    // A pod is shown with the end it was given; other kinds as they were.
-    Departed departed{returns_deleted_object(kind), is_pod(kind) ? after : Value()};
-    return commit_delete(state, std::move(commit), std::move(departed), std::move(done));
+  if (orphans && strategy.orphan_warning != nullptr) commit.warnings.emplace_back(strategy.orphan_warning);
+  if (is_removable(kind, after)) {
+    DeletedForm form{strategy.delete_answer != DeleteAnswer::kStatus,
+                     strategy.delete_answer == DeleteAnswer::kMarkedVersion ? after : Value()};
+    return commit_delete(state, std::move(commit), std::move(form), std::move(done));
   }
   if (!marked && after == head->value) {
     Answer answer;
@@ -163,9 +135,18 @@ void remove_object_because(const std::shared_ptr<Registry::State>& state, const 
   commit_put(state, std::move(commit), std::move(after), false, std::move(done));
 }
 
+namespace {
+
+void remove_as_kind(const StatePtr& state, const Call& call, const api::DeleteOptions& options, Done done) {
+  const KindStrategy& strategy = strategy_of(*call.kind);
+  (strategy.remove != nullptr ? strategy.remove : remove_object)(state, call, options, std::move(done));
+}
+
+}  // namespace
+
 void Registry::remove(const Call& call, const api::DeleteOptions& options, Done done) {
-  remove_within_budget(state_, call, options,
-                       settled(state_, store_key(*call.kind, call.ns, call.name), std::move(done)));
+  const std::string key = store_key(*call.kind, call.ns, call.name);
+  remove_as_kind(state_, call, options, refuse_when_durable(state_, key, std::move(done)));
 }
 
 void Registry::remove_collection(const Call& call, const ListCall& which, const api::DeleteOptions& options,
@@ -198,7 +179,7 @@ void Registry::remove_collection(const Call& call, const ListCall& which, const 
     Call one = call;
     one.name = api::name_of(record->value);
     one.ns = api::namespace_of(record->value);
-    remove_within_budget(state_, one, options, [progress](Result<Answer> answer) {
+    remove_as_kind(state_, one, options, [progress](Result<Answer> answer) {
       if (!answer.ok() && !answer.failed_with(Code::kNotFound) && !progress->failure)
         progress->failure = answer.error();
       if (--progress->waiting > 0) return;

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "api/status.h"
+#include "apiserver/registry/conversion.h"
+#include "apiserver/registry/resource_version.h"
+#include "apiserver/registry/selectors.h"
 #include "apiserver/registry/state.h"
 #include "base/text.h"
 

@@ -1,15 +1,21 @@
-// The last part of every write: validated objects go to the store, answers come back when they are durable.
+#include "apiserver/registry/write.h"
+
 #include <algorithm>
-#include <set>
 
 #include "api/patch/patch.h"
 #include "api/plain_error.h"
 #include "api/schema/given_empty.h"
 #include "api/status.h"
+#include "apiserver/admission/namespaces.h"
+#include "apiserver/admission/quota.h"
+#include "apiserver/registry/conversion.h"
+#include "apiserver/registry/prepare.h"
+#include "apiserver/registry/remove.h"
 #include "apiserver/registry/state.h"
 #include "apiserver/validation/validation.h"
 #include "apiserver/validation/workload_warnings.h"
 #include "base/ids.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -30,8 +36,6 @@ Value without_bookkeeping(Value object) {
   return object;
 }
 
-bool is_service(const api::schema::Kind& kind) { return kind.kind == "Service" && kind.group.empty(); }
-
 // Whether a write would store what is there already. An ordinary write that moves the bookkeeping alone stores nothing,
 // unless that is what the client asked for (`hands_over`); an apply may move ownership alone.
 bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_over) {
@@ -42,15 +46,14 @@ bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_
 
 Status validated(const api::schema::Kind& kind, std::vector<Cause> causes, const Value& object) {
   if (causes.empty()) return ok_status();
-  // Events of either group are refused as the one kind that they are.
-  return api::invalid(kind.kind == "Event" ? std::string_view() : std::string_view(kind.group), kind.kind,
-                      api::name_of(object), std::move(causes));
+  // Events of either group are refused as the kind that is stored.
+  return api::invalid(storage_kind(kind).group, kind.kind, api::name_of(object), std::move(causes));
 }
 
 // The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
-// `empty`: as take_in_new() says; nobody owns such lists and maps.
-void track_created(const api::schema::Kind& kind, const Call& call, Value& object, bool empty, Time now) {
-  Value owned = empty ? api::schema::without_empty(kind, object) : object;
+// `has_empty`: as decode_with_empty() says; such lists and maps have no owner.
+void track_created(const api::schema::Kind& kind, const Call& call, Value& object, bool has_empty, Time now) {
+  Value owned = has_empty ? api::schema::without_empty(kind, object) : object;
   if (has_status(kind)) owned.erase("status");
   owned = api::patch::track_update(kind, Value(), std::move(owned),
                                    call.field_manager.empty() ? "unknown" : call.field_manager, "", now);
@@ -80,14 +83,9 @@ Error store_error(const Commit& commit, const Error& error) {
 
 // The key under which upstream's storage has an object: its messages name it.
 std::string upstream_key(const api::schema::Kind& kind, const Call& call) {
-  std::string plural = kind.plural;
-  if (kind.group.empty()) {
-    if (plural == "services") plural = "services/specs";
-    if (plural == "endpoints") plural = "services/endpoints";
-    if (plural == "nodes") plural = "minions";
-    if (plural == "replicationcontrollers") plural = "controllers";
-  }
-  return "/" + plural + "/" + (kind.namespaced ? call.ns + "/" : "") + call.name;
+  const std::string_view path = strategy_of(kind).upstream_path;
+  return "/" + (path.empty() ? kind.plural : std::string(path)) + "/" + (kind.namespaced ? call.ns + "/" : "") +
+         call.name;
 }
 
 // A uid in what is put states which object is meant.
@@ -106,22 +104,65 @@ Status check_version_is_stated(const Call& call, const Value& after) {
   if (!version.empty() && !parse_int(version).ok()) {
     return api::plain_error("strconv.ParseUint: parsing " + quoted(version) + ": invalid syntax");
   }
-  static const std::set<std::string_view> kConditional = {"PodDisruptionBudget",      "RuntimeClass",    "Lease",
-                                                          "CustomResourceDefinition", "CSIDriver",       "CSINode",
-                                                          "CSIStorageCapacity",       "VolumeAttachment"};
-  const bool conditional = kConditional.contains(call.kind->kind) || call.kind->group == "admissionregistration.k8s.io";
-  if (!conditional || (!version.empty() && version != "0")) return ok_status();
+  if (!strategy_of(*call.kind).needs_version || (!version.empty() && version != "0")) return ok_status();
   return api::invalid(call.kind->group, call.kind->plural, call.name,
                       {api::invalid_value("metadata.resourceVersion", 0, "must be specified for an update")});
 }
 
+struct Versions {
+  const Value &before, &after, &sent;  // as in admission::Change
+};
+
+// The checks of the kind's row, in its order, then quotas: nothing is charged for what is refused.
+Status run_checks(Registry::State& state, const Call& call, const Versions& versions,
+                  std::vector<std::string>& warnings, std::vector<admission::QuotaCharge>& charges) {
+  const KindStrategy& strategy = strategy_of(*call.kind);
+  const admission::Request request = admission_request(state, call);
+  const admission::Change change{request, versions.before, versions.after, versions.sent, warnings};
+  for (admission::Check check : strategy.checks) BERTH_TRY(check(change));
+  if (strategy.outside_quotas) return ok_status();
+  BERTH_ASSIGN(charges, admission::check_quota(change));
+  return ok_status();
+}
+
+// Writes the quotas that a change was charged for. In the turn of the change, right after it: see QuotaCharge.
+void charge_quotas(const StatePtr& state, std::vector<admission::QuotaCharge> charges) {
+  for (admission::QuotaCharge& charge : charges) {
+    store::Write write;
+    write.key = charge.head->key;
+    write.value = std::move(charge.after);
+    write.expected = charge.head->mod_revision;
+    state->store.write(std::move(write), [key = charge.head->key](Result<store::RecordPtr> written) {
+      // The quota controller counts anew in any case.
+      if (!written.ok())
+        log_warning("registry", "a quota was not charged", {{"quota", key}, {"error", written.error().message}});
+    });
+  }
+}
+
 }  // namespace
+
+Done with_warnings(std::vector<std::string> warnings, Done done) {
+  if (warnings.empty()) return done;
+  return [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
+    if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
+    done(std::move(answer));
+  };
+}
+
+Answer created_status() {
+  Answer answer;
+  answer.http = 201;
+  answer.object = Value::object(
+      {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"code", 201}});
+  return answer;
+}
 
 void answer_later(Registry::State& state, Done done, Result<Answer> answer) {
   state.runtime.post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
 }
 
-Done settled(const std::shared_ptr<Registry::State>& state, const std::string& key, Done done) {
+Done refuse_when_durable(const StatePtr& state, const std::string& key, Done done) {
   store::RecordPtr shown = state->store.get(key);
   if (state->store.head(key) == shown) return done;
   return [state, key, shown, done = std::move(done)](Result<Answer> answer) mutable {
@@ -133,7 +174,7 @@ Done settled(const std::shared_ptr<Registry::State>& state, const std::string& k
   };
 }
 
-void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Value object, bool ephemeral, Done done) {
+void commit_put(const StatePtr& state, Commit commit, Value object, bool ephemeral, Done done) {
   if (commit.call.dry_run) {
     Answer answer;
     answer.http = commit.http;
@@ -147,28 +188,28 @@ void commit_put(const std::shared_ptr<Registry::State>& state, Commit commit, Va
   write.expected = commit.expected;
   write.ephemeral = ephemeral;
   write.keep_json = commit.call.answered_in_json;
-  write.expendable = commit.call.kind->kind == "Event";
-  state->store.write(std::move(write),
-                     [state, commit = std::move(commit), done = std::move(done)](Result<store::RecordPtr> record) {
-                       if (!record.ok()) return done(store_error(commit, record.error()));
-                       if (commit.call.kind->kind == "Event") note_event(state, commit.key);
-                       Answer answer;
-                       answer.http = commit.http;
-                       answer.record = view_of(*commit.call.kind, *record);
-                       answer.warnings = commit.warnings;
-                       done(std::move(answer));
-                     });
+  const KindStrategy& strategy = strategy_of(*commit.call.kind);
+  write.expendable = strategy.expendable;
+  state->store.write(std::move(write), [state, &strategy, commit = std::move(commit),
+                                        done = std::move(done)](Result<store::RecordPtr> record) {
+    if (!record.ok()) return done(store_error(commit, record.error()));
+    if (strategy.after_put != nullptr) strategy.after_put(state, commit.key);
+    Answer answer;
+    answer.http = commit.http;
+    answer.record = view_of(*commit.call.kind, *record);
+    answer.warnings = commit.warnings;
+    done(std::move(answer));
+  });
 }
 
-void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit, Departed departed, Done done) {
+void commit_delete(const StatePtr& state, Commit commit, DeletedForm form, Done done) {
   store::RecordPtr head = state->store.head(commit.key);
-  auto finish = [kind = commit.call.kind, departed = std::move(departed),
-                 http = commit.http](const store::RecordPtr& record) {
+  auto finish = [kind = commit.call.kind, form = std::move(form), http = commit.http](const store::RecordPtr& record) {
     Answer answer;
     answer.http = http;
-    if (departed.with_object) {
-      if (departed.object.is_null()) answer.record = view_of(*kind, record);
-      answer.object = departed.object;
+    if (form.with_object) {
+      if (form.object.is_null()) answer.record = view_of(*kind, record);
+      answer.object = form.object;
       return answer;
     }
     Value details = Value::object(
@@ -192,89 +233,105 @@ void commit_delete(const std::shared_ptr<Registry::State>& state, Commit commit,
       return done(record.failed_with(Code::kNotFound) ? api::not_found(commit.call.kind->resource(), commit.call.name)
                                                       : store_error(commit, record.error()));
     }
-    if (is_service(*commit.call.kind) && head) state->addresses.release(head->value);
-    if (commit.call.kind->kind == "Event") state->events.removed(commit.key);
-    restore_built_in(state, *commit.call.kind, (*record)->value);
+    const KindStrategy& strategy = strategy_of(*commit.call.kind);
+    if (strategy.after_delete != nullptr) strategy.after_delete(state, {commit.key, head, (*record)->value});
     done(finish(*record));
   });
 }
 
-bool may_vanish(const api::schema::Kind& kind, const Value& object) {
-  const Value& metadata = object["metadata"];
-  if (metadata["deletionTimestamp"].is_null() || !metadata["finalizers"].empty()) return false;
-  if (kind.group.empty() && kind.kind == "Namespace") return object["spec"]["finalizers"].empty();
-  return metadata["deletionGracePeriodSeconds"].as_int() == 0;
+namespace {
+
+// Makes the name of an object that has only metadata.generateName; names in use are not chosen. False: the object has a
+// name, or neither.
+bool generate_name(Registry::State& state, const Call& call, Value& object) {
+  std::string prefix = object["metadata"]["generateName"].str();
+  if (!api::name_of(object).empty() || prefix.empty()) return false;
+  constexpr std::size_t kSuffix = 5, kMostPrefix = 63 - kSuffix;
+  prefix.resize(std::min(prefix.size(), kMostPrefix));
+  do {
+    object.mut("metadata").set("name", prefix + random_suffix(state.runtime, kSuffix));
+  } while (state.store.head(store_key(*call.kind, call.ns, api::name_of(object))));
+  return true;
 }
 
-void create_object(const std::shared_ptr<Registry::State>& state, const Call& call, Value object,
-                   std::vector<std::string> warnings, bool track, Done done, bool empty) {
+// A new object on its way to the store.
+struct Creation {
+  Value object;
+  std::vector<std::string> warnings;
+  bool track;      // as create_object() says
+  bool has_empty;  // as decode_with_empty() says
+  ServiceAddresses::Taken taken = {};
+  std::vector<admission::QuotaCharge> charges = {};
+};
+
+// Makes the object what would be stored: metadata, defaults, the kind's own fields, admission, a Service's addresses.
+Status prepare(Registry::State& state, const Call& call, Creation& creation) {
   const api::schema::Kind& kind = *call.kind;
-  auto refuse = [&](Error e) { answer_later(*state, std::move(done), std::move(e)); };
+  const KindStrategy& strategy = strategy_of(kind);
+  Value& object = creation.object;
+  CreateContext context{state, call, creation.warnings};
+  prepare_create(context, object);
+  if (!generate_name(state, call, object) && !api::name_of(object).empty()) {
+    if (state.store.head(store_key(kind, call.ns, api::name_of(object))))
+      return api::already_exists(kind.resource(), api::name_of(object));
+  }
+  object.mut("metadata").set("uid", new_uid(state.runtime));
+  object.mut("metadata").set("creationTimestamp", format_time(state.runtime.now()));
+  context.labelled = !object["metadata"]["labels"].empty();
+  api::schema::apply_defaults(kind, object);
+  api::schema::drop_disabled(kind, state.config.gates, Value(), object);
+  // Managed fields before admission: the client owns what it sent and the defaults of that, nothing else.
+  if (creation.track) track_created(kind, call, object, creation.has_empty, state.runtime.now());
+  if (strategy.complete_create != nullptr) strategy.complete_create(context, object);
+  const admission::Request request = admission_request(state, call);
+  BERTH_TRY(admission::check_namespace(request, strategy.created_while_terminating));
+  if (strategy.admit_create != nullptr) BERTH_TRY(strategy.admit_create(request, object));
+  // A Service is validated with its addresses.
+  if (strategy.allocate != nullptr) return strategy.allocate(state, Value(), object, call.dry_run, creation.taken);
+  return ok_status();
+}
+
+// Validation, and the checks that read other objects. They see valid objects only.
+Status check(Registry::State& state, const Call& call, Creation& creation) {
+  const api::schema::Kind& kind = *call.kind;
+  const KindStrategy& strategy = strategy_of(kind);
+  Value& object = creation.object;
+  BERTH_TRY(validated(kind, validation::validate_create(kind, object), object));
+  const Value sent = object;
+  if (creation.has_empty) drop_empty(kind, object);
+  if (strategy.after_validation != nullptr) strategy.after_validation(object);
+  for (std::string& warning : validation::warnings_on_create(kind, object))
+    creation.warnings.push_back(std::move(warning));
+  validation::warn(kind, object, true, creation.warnings);
+  return run_checks(state, call, {Value(), object, sent}, creation.warnings, creation.charges);
+}
+
+}  // namespace
+
+void create_object(const StatePtr& state, const Call& call, Value object, std::vector<std::string> warnings, bool track,
+                   Done done, bool has_empty) {
+  const api::schema::Kind& kind = *call.kind;
   // A dry run does not get as far as the storage that refuses this.
   if (!call.dry_run && !api::resource_version_of(object).empty()) {
-    return refuse(api::plain_error("resourceVersion should not be set on objects to be created"));
+    return answer_later(*state, std::move(done),
+                        api::plain_error("resourceVersion should not be set on objects to be created"));
   }
-  Value& metadata = object.mut("metadata");
-  std::string generate = metadata["generateName"].str();
-  const bool generated = metadata["name"].as_string().empty() && !generate.empty();
-  prepare_create(*state, kind, object);
-  if (kind.kind == "Pod" && kind.group.empty()) adopt_annotated_profiles(object, warnings);
-  if (!generated && !api::name_of(object).empty()) {
-    if (state->store.head(store_key(kind, call.ns, api::name_of(object)))) {
-      return refuse(api::already_exists(kind.resource(), api::name_of(object)));
-    }
+  Creation creation{std::move(object), std::move(warnings), track, has_empty};
+  Status accepted = prepare(*state, call, creation);
+  if (accepted.ok()) accepted = check(*state, call, creation);
+  if (!accepted.ok()) {
+    state->addresses.give_back(creation.taken);
+    return answer_later(*state, std::move(done), accepted.error());
   }
-  if (generated) {
-    constexpr std::size_t kMaxPrefix = 63 - 5;
-    generate.resize(std::min(generate.size(), kMaxPrefix));
-    do {
-      object.mut("metadata").set("name", generate + random_suffix(state->runtime, 5));
-    } while (state->store.head(store_key(kind, call.ns, api::name_of(object))));
-  }
-  object.mut("metadata").set("uid", new_uid(state->runtime));
-  object.mut("metadata").set("creationTimestamp", format_time(state->runtime.now()));
-  const bool had_labels = !object["metadata"]["labels"].empty();
-  api::schema::apply_defaults(kind, object);
-  api::schema::drop_disabled(kind, state->config.gates, Value(), object);
-  if (track) track_created(kind, call, object, empty, state->runtime.now());
-  if (kind.group.empty() && kind.kind == "Namespace") add_namespace_finalizer(object.mut("spec"));  // nobody's
-  if (kind.group == "batch") warn_of_job(kind, object, warnings);
-  if (kind.group == "batch" && kind.kind == "Job") identify_job(object, had_labels);
-  if (Status admitted = admit_create(*state, call, kind, object); !admitted.ok()) return refuse(admitted.error());
-  // A Service is validated with its addresses.
-  ServiceAddresses::Taken taken;
-  if (is_service(kind)) {
-    if (Status settled = settle_new_service(*state, object, call.dry_run, taken); !settled.ok())
-      return refuse(settled.error());
-  }
-  auto refuse_and_give_back = [&](const Error& e) {
-    state->addresses.give_back(taken);
-    refuse(e);
-  };
-  if (Status valid = validated(kind, validation::validate_create(kind, object), object); !valid.ok())
-    return refuse_and_give_back(valid.error());
-  const Value overhead = object["spec"]["overhead"];
-  if (empty) drop_empty(kind, object);
-  if (kind.group == "batch" && kind.kind == "Job") label_job(object);
-  for (std::string& warning : validation::warnings_on_create(kind, object)) warnings.push_back(std::move(warning));
-  validation::warn(kind, object, true, warnings);
-  if (kind.kind == "Pod" && kind.group.empty()) {
-    if (Status fits = check_overhead(*state, object, overhead); !fits.ok()) return refuse_and_give_back(fits.error());
-  }
-  if (Status safe = check_pod_security(*state, call, Value(), object, warnings); !safe.ok())
-    return refuse_and_give_back(safe.error());
-  if (Status allowed = check_limits(*state, call, Value(), object); !allowed.ok())
-    return refuse_and_give_back(allowed.error());
-  Result<std::vector<QuotaCharge>> charges = check_quota(*state, call, Value(), object);
-  if (!charges.ok()) return refuse_and_give_back(charges.error());
-  Commit commit{call, store_key(kind, call.ns, api::name_of(object)), 0, 201, std::move(warnings)};
-  commit.call.name = api::name_of(object);
-  commit_put(state, std::move(commit), to_storage(kind, std::move(object)), false,
-             [state, taken = std::move(taken), done = std::move(done)](Result<Answer> answer) {
+  const std::string name(api::name_of(creation.object));
+  Commit commit{call, store_key(kind, call.ns, name), 0, 201, std::move(creation.warnings)};
+  commit.call.name = name;
+  commit_put(state, std::move(commit), to_storage(kind, std::move(creation.object)), false,
+             [state, taken = std::move(creation.taken), done = std::move(done)](Result<Answer> answer) {
                if (!answer.ok()) state->addresses.give_back(taken);
                done(std::move(answer));
              });
-  if (!call.dry_run) charge_quota(state, std::move(*charges));
+  if (!call.dry_run) charge_quotas(state, std::move(creation.charges));
 }
 
 namespace {
@@ -285,16 +342,17 @@ struct Update {
   Value before, after;
   std::vector<std::string> warnings;
   bool track;                   // who owns which field is found by comparing
-  bool empty;                   // as take_in_new() says
+  bool has_empty;               // as decode_with_empty() says
   Value before_as_stored = {};  // without the empty lists and maps that `before` shares with `after`
   ServiceAddresses::Taken taken = {};
-  std::vector<QuotaCharge> charges = {};
+  std::vector<admission::QuotaCharge> charges = {};
 };
 
 // Makes `after` what would be stored: preconditions, defaults, admission, the kind's strategy and a Service's
 // addresses.
 Status prepare(Registry::State& state, const Call& call, Update& update) {
   const api::schema::Kind& kind = *call.kind;
+  const KindStrategy& strategy = strategy_of(kind);
   Value& before = update.before;
   Value& after = update.after;
   // What an earlier release stored without a default has it all the same: filling it in is no change of a field that
@@ -307,28 +365,26 @@ Status prepare(Registry::State& state, const Call& call, Update& update) {
     return api::conflict(kind.resource(), call.name, kModified);
   // Defaults first: what a client left out and the server fills in is no change.
   api::schema::apply_defaults(kind, after);
-  // An EndpointSlice counts a change of what is dropped as one.
-  const bool dropped_late = kind.kind == "EndpointSlice";
-  if (!dropped_late) api::schema::drop_disabled(kind, state.config.gates, before, after);
+  if (!strategy.counts_gated_fields) api::schema::drop_disabled(kind, state.config.gates, before, after);
   update.before_as_stored = before;
-  if (update.empty) before = api::schema::with_same_empty(kind, std::move(before), after);
-  admit_update(kind, call, after);
+  if (update.has_empty) before = api::schema::with_same_empty(kind, std::move(before), after);
+  if (strategy.admit_update != nullptr) BERTH_TRY(strategy.admit_update(admission_request(state, call), after));
   after = prepare_update(state, kind, before, std::move(after), call.subresource);
-  if (dropped_late) api::schema::drop_disabled(kind, state.config.gates, before, after);
-  if (kind.kind == "PriorityClass") BERTH_TRY(admit_priority_class(state, after));
+  if (strategy.counts_gated_fields) api::schema::drop_disabled(kind, state.config.gates, before, after);
   // A Service is validated with its addresses.
-  if (is_service(kind) && call.subresource.empty())
-    return settle_updated_service(state, before, after, call.dry_run, update.taken);
+  if (strategy.allocate != nullptr && call.subresource.empty())
+    return strategy.allocate(state, before, after, call.dry_run, update.taken);
   return ok_status();
 }
 
-// Validation, and the checks that read other objects: pod security, storage classes, limits, nodes and quotas.
+// Validation, and the checks that read other objects. They see valid objects only.
 Status check(Registry::State& state, const Call& call, Update& update) {
   const api::schema::Kind& kind = *call.kind;
   Value& before = update.before;
   Value& after = update.after;
   BERTH_TRY(validated(kind, validation::validate_update(kind, before, after, call.subresource), after));
-  if (update.empty) {
+  const Value sent = after;
+  if (update.has_empty) {
     before = update.before_as_stored;
     after = api::schema::without_empty(kind, after);
   }
@@ -337,19 +393,11 @@ Status check(Registry::State& state, const Call& call, Update& update) {
       update.warnings.push_back(std::move(warning));
     validation::warn(kind, after, false, update.warnings);
   }
-  BERTH_TRY(check_pod_security(state, call, before, after, update.warnings));
-  BERTH_TRY(check_growth(state, call, before, after));
-  BERTH_TRY(check_limits(state, call, before, after));
-  BERTH_TRY(check_resize(state, call, before, after));
-  Result<std::vector<QuotaCharge>> charges = check_quota(state, call, before, after);
-  if (!charges.ok()) return charges.error();
-  update.charges = std::move(*charges);
-  return ok_status();
+  return run_checks(state, call, {before, after, sent}, update.warnings, update.charges);
 }
 
 // Answers with the version that is there, which an update would repeat.
-void answer_unchanged(const std::shared_ptr<Registry::State>& state, const api::schema::Kind& kind, Update update,
-                      Done done) {
+void answer_unchanged(const StatePtr& state, const api::schema::Kind& kind, Update update, Done done) {
   Answer answer;
   answer.record = view_of(kind, update.head);
   answer.warnings = std::move(update.warnings);
@@ -365,8 +413,9 @@ void answer_unchanged(const std::shared_ptr<Registry::State>& state, const api::
   });
 }
 
-void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Update update, Done done) {
+void commit(const StatePtr& state, const Call& call, Update update, Done done) {
   const api::schema::Kind& kind = *call.kind;
+  const KindStrategy& strategy = strategy_of(kind);
   const Value& before = update.before;
   Value& after = update.after;
   const Value& owners = after["metadata"]["managedFields"];
@@ -376,21 +425,22 @@ void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Upd
     std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
     after = api::patch::track_update(kind, before, std::move(after), manager, call.subresource, state->runtime.now());
   }
-  count_template(kind, before, after);
+  // Nobody owns what the server counts itself: it comes after the managed fields.
+  if (strategy.complete_update != nullptr) strategy.complete_update(before, after);
   after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
-  const bool vanishes = may_vanish(kind, after);
-  if (vanishes || is_same(before, after, update.track, hands_over)) {
+  const bool removable = is_removable(kind, after);
+  if (removable || is_same(before, after, update.track, hands_over)) {
     state->addresses.give_back(update.taken);
-    if (!vanishes) return answer_unchanged(state, kind, std::move(update), std::move(done));
+    if (!removable) return answer_unchanged(state, kind, std::move(update), std::move(done));
     Commit deletion{call, update.head->key, update.head->mod_revision, 200, std::move(update.warnings)};
     return commit_delete(state, std::move(deletion), {true, std::move(after)}, std::move(done));
   }
-  const bool ephemeral = is_heartbeat(kind, before, after);
-  if (is_service(kind) && !call.dry_run) {
-    done = [state, former = update.head, taken = std::move(update.taken),
+  const bool ephemeral = strategy.is_heartbeat != nullptr && strategy.is_heartbeat(before, after);
+  if (strategy.after_update != nullptr && !call.dry_run) {
+    done = [state, &strategy, former = update.head, taken = std::move(update.taken),
             done = std::move(done)](Result<Answer> answer) mutable {
       if (answer.ok()) {
-        state->addresses.release_former(former->value, answer->value());
+        strategy.after_update(*state, former->value, answer->value());
       } else {
         state->addresses.give_back(taken);
       }
@@ -399,14 +449,14 @@ void commit(const std::shared_ptr<Registry::State>& state, const Call& call, Upd
   }
   Commit put{call, update.head->key, update.head->mod_revision, 200, std::move(update.warnings)};
   commit_put(state, std::move(put), to_storage(kind, std::move(after)), ephemeral, std::move(done));
-  if (!call.dry_run) charge_quota(state, std::move(update.charges));
+  if (!call.dry_run) charge_quotas(state, std::move(update.charges));
 }
 
 }  // namespace
 
-void write_update(const std::shared_ptr<Registry::State>& state, const Call& call, const store::RecordPtr& head,
-                  Value after, std::vector<std::string> warnings, bool track, Done done, bool empty) {
-  Update update{head, from_storage(*call.kind, head->value), std::move(after), std::move(warnings), track, empty};
+void update_object(const StatePtr& state, const Call& call, const store::RecordPtr& head, Value after,
+                   std::vector<std::string> warnings, bool track, Done done, bool has_empty) {
+  Update update{head, from_storage(*call.kind, head->value), std::move(after), std::move(warnings), track, has_empty};
   Status accepted = prepare(*state, call, update);
   if (accepted.ok()) accepted = check(*state, call, update);
   if (accepted.ok()) return commit(state, call, std::move(update), std::move(done));

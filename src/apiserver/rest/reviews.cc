@@ -225,7 +225,7 @@ void handle_review(const ContextPtr& context) {
   Result<Value> body = decode_body(*context, &context->call.duplicates);
   if (!body.ok()) return answer_error(context, body.error());
   registry::Answer answer;
-  Result<Value> review = registry::take_question(context->call, std::move(*body), answer.warnings);
+  Result<Value> review = registry::decode_review(context->call, std::move(*body), answer.warnings);
   if (!review.ok()) return answer_error(context, review.error());
   const api::schema::Kind& kind = *context->call.kind;
   Result<Value> status = answer_of(*context, *review);
