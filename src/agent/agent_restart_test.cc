@@ -112,6 +112,19 @@ TEST_F(AgentTest, AHookThatWasInterruptedRunsAgainAndThePodBecomesReady) {
   EXPECT_EQ(hooks(), 3) << "it is over";
 }
 
+TEST_F(AgentTest, ANewAgentStopsContainersWithTheirOwnSignals) {
+  images_.add("postgres")->config.set("StopSignal", "SIGINT");
+  put("a", R"({"containers":[{"name":"c","image":"postgres"},
+                             {"name":"d","image":"postgres","lifecycle":{"stopSignal":"SIGUSR1"}},
+                             {"name":"e","image":"busybox"}]})");
+  agent_.reset();
+  start();
+  api_.delete_pod({"default", "a"}, 30);
+  runtime_.settle();
+  for (const char* signal : {"signal c 2", "signal d 10", "signal e 15"})
+    EXPECT_EQ(std::count(containers_.log.begin(), containers_.log.end(), signal), 1) << join(containers_.log, ", ");
+}
+
 TEST_F(AgentTest, AfterARestartOfTheMachineCountsGoOn) {
   put("web-0", R"({"initContainers":[{"name":"i","image":"busybox"}],"containers":[{"name":"c","image":"busybox"}]})");
   containers_.exit("i", 0);

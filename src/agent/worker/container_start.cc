@@ -58,11 +58,6 @@ int signal_number(std::string_view name) {
   return SIGTERM;
 }
 
-int stop_signal_of(const Value& container, const Image& image) {
-  const std::string name = container["lifecycle"]["stopSignal"].str(image.config["StopSignal"].as_string());
-  return name.empty() ? SIGTERM : signal_number(name);
-}
-
 // Of several names of one image the one that the spec uses.
 std::string image_in_status(const Image& image, const std::string& requested) {
   if (image.tags.empty()) return requested;
@@ -238,7 +233,7 @@ Status ContainerWorker::fill_ephemeral(const Value& container, ContainerSpec& sp
 }
 
 void ContainerWorker::run(const Image& image, ContainerSpec spec) {
-  stop_signal_ = stop_signal_of(this->spec(), image);
+  set_stop_signal(image.config);
   ContainerRecord& r = record();
   r.image = image_in_status(image, requested_image_);
   r.image_id = image.digests.empty() ? image.id : image.digests.front();
@@ -248,6 +243,12 @@ void ContainerWorker::run(const Image& image, ContainerSpec spec) {
   services().containers.run_container(spec, [self = self(), spec](Result<ContainerStatus> answer) {
     if (!self->owner_.is_stopped()) self->on_run_answer(spec, std::move(answer));
   });
+}
+
+// The spec's signal goes before the image's.
+void ContainerWorker::set_stop_signal(const Value& image_config) {
+  const std::string name = spec()["lifecycle"]["stopSignal"].str(image_config["StopSignal"].as_string());
+  stop_signal_ = name.empty() ? SIGTERM : signal_number(name);
 }
 
 void ContainerWorker::on_run_answer(const ContainerSpec& spec, Result<ContainerStatus> answer) {

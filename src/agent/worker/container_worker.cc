@@ -106,6 +106,9 @@ void ContainerWorker::end_lost_container() {
 // A postStart hook that was interrupted runs once more, as Kubernetes says of hooks.
 void ContainerWorker::resume() {
   const ContainerRecord& r = record();
+  auto image = services().images.find(r.image_id);
+  if (!image) image = services().images.find(r.image);
+  set_stop_signal(image ? image->config : Value());
   if (services().logs) services().logs->follow(log_path(r.attempt));
   if (r.must_restart || r.post_started) return start_prober();
   enter_running();

@@ -100,6 +100,7 @@ class ContainerWorker {
                    std::vector<SubPath>& sub_paths);
   Status fill_ephemeral(const Value& container, ContainerSpec& spec);
   void run(const Image& image, ContainerSpec spec);
+  void set_stop_signal(const Value& image_config);
   void on_run_answer(const ContainerSpec& spec, Result<ContainerStatus> answer);
   void on_run_failed(const std::string& id, const Error& why);
   void on_config_error(const Error& why);
