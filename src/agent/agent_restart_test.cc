@@ -112,6 +112,24 @@ TEST_F(AgentTest, AHookThatWasInterruptedRunsAgainAndThePodBecomesReady) {
   EXPECT_EQ(hooks(), 3) << "it is over";
 }
 
+// An agent that was killed before it recorded an attempt, which ended before the next agent came.
+TEST_F(AgentTest, AnUnrecordedAttemptThatHasEndedIsRecordedWithItsOwnExitCode) {
+  put("a", R"({"containers":[{"name":"c","image":"busybox"}]})");
+  containers_.exit("c", 1);
+  runtime_.settle();
+  containers_.hold_runs = true;
+  containers_.exit("c", 2);
+  runtime_.advance(11s);
+  ASSERT_EQ(containers_.running(), std::vector<std::string>{"c"}) << "the third attempt, not answered";
+  agent_.reset();
+  containers_.release_runs();
+  runtime_.settle();
+  containers_.exit("c", 7);
+  start();
+  EXPECT_EQ(container("a")["restartCount"].as_int(), 2);
+  EXPECT_EQ(container("a")["lastState"]["terminated"]["exitCode"].as_int(), 7);
+}
+
 TEST_F(AgentTest, ANewAgentStopsContainersWithTheirOwnSignals) {
   images_.add("postgres")->config.set("StopSignal", "SIGINT");
   put("a", R"({"containers":[{"name":"c","image":"postgres"},

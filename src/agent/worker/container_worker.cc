@@ -76,20 +76,19 @@ bool ContainerWorker::adopt(const ContainerStatus& status) {
   ContainerRecord& r = record();
   // The record has its end already, and the container is to start anew.
   if (status.id == r.id && r.state == State::kWaiting && r.last && r.last->reason == kRestartingAll) return false;
+  const bool exited = status.state == ContainerState::kExited;
   if (status.id != r.id) {
     // An attempt that the earlier agent started and had not recorded when it ended.
     if (status.attempt <= r.attempt || status.state == ContainerState::kCreated) return false;
     begin_attempt(status.id, status.attempt);
-  }
-  if (status.state == ContainerState::kExited && r.state == State::kExited) return false;
-  if (phase_ == ContainerPhase::kIdle) phase_.apply(ContainerEvent::kFoundRunning);
-  if (status.state == ContainerState::kExited) {
-    on_exited(status);
+  } else if (exited && r.state == State::kExited) {
     return false;
   }
   r.state = State::kRunning;
   if (r.started == Time{}) r.started = status.started;
-  return true;
+  if (phase_ == ContainerPhase::kIdle) phase_.apply(ContainerEvent::kFoundRunning);
+  if (exited) on_exited(status);
+  return !exited;
 }
 
 void ContainerWorker::end_lost_container() {
