@@ -6,6 +6,7 @@
 
 #include "agent/testing/test_agent.h"
 #include "api/object.h"
+#include "base/fault.h"
 #include "base/files.h"
 
 namespace berth::agent {
@@ -48,6 +49,23 @@ TEST_F(AgentTest, DeletionEndsContainersGracefullyAndThenTheObject) {
   auto records = list_directory(directory_ / "data/memory/records");
   ASSERT_TRUE(records.ok());
   EXPECT_TRUE(records->empty());
+}
+
+TEST_F(AgentTest, ATerminationMessageIsSavedBeforeItsFileIsRemoved) {
+  Value stored = put("a", R"({"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]})");
+  const std::string file = memory(std::string(api::uid_of(stored))) + "/written/termination-c-0";
+  ASSERT_TRUE(write_file(file, "bye").ok());
+  bool removed_too_soon = false;
+  fault::on_step([&](std::string_view step) {
+    if (step == "pod.save" && get("a")["status"]["phase"].as_string() == "Running")
+      removed_too_soon |= !path_exists(file);
+  });
+  containers_.exit("c", 1);
+  runtime_.settle();
+  fault::on_step(nullptr);
+  EXPECT_FALSE(removed_too_soon);
+  EXPECT_EQ(container("a")["state"]["terminated"]["message"].as_string(), "bye");
+  EXPECT_FALSE(path_exists(file));
 }
 
 TEST_F(AgentTest, LessPatienceShortensTheGrace) {

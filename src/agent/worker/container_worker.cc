@@ -244,10 +244,10 @@ void ContainerWorker::on_exited(const ContainerStatus& status) {
   if (stop_timer_) runtime().cancel(std::exchange(stop_timer_, 0));
   record_termination(status);
   const int attempt = record().attempt;
-  ::unlink(termination_file(attempt).c_str());
-  // The record is saved before the runtime forgets the container: after a crash in between, a new agent must find the
-  // exit code in one of them.
+  // The record is saved before the termination file and the container are removed: after a crash in between, a new
+  // agent finds the exit code and the message in one place or the other.
   owner_.save_record();
+  ::unlink(termination_file(attempt).c_str());
   if (services().logs) services().logs->forget(log_path(attempt));
   services().containers.remove_container(status.id, [](Status) {});
   // The logs of this attempt and the one before are kept.
