@@ -1,7 +1,6 @@
 #include "store/sqlite_file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -27,24 +26,15 @@ constexpr int kFormatWithoutJournal = 1;
 // that never yields: 6 % more writes.
 constexpr unsigned kEntriesInARow = 8;
 
-constexpr const char* kCreate = R"(
+constexpr const char* kCreateTables = R"(
   PRAGMA page_size = 8192;
   PRAGMA auto_vacuum = NONE;
   BEGIN;
   CREATE TABLE log(revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, kind INTEGER NOT NULL,
                    create_revision INTEGER NOT NULL, checksum INTEGER NOT NULL);
   CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-  INSERT INTO meta VALUES('reserved', {0}), ('compacted', {0});
-  INSERT INTO meta VALUES('identity', {1}), ('generation', {2}), ('journal', 0);
   PRAGMA application_id = 1114797160;
   PRAGMA user_version = 2;
-  COMMIT;
-)";
-constexpr const char* kUpgrade = R"(
-  BEGIN IMMEDIATE;
-  INSERT INTO meta VALUES('identity', {}), ('generation', 1), ('journal', 0);
-  PRAGMA user_version = 2;
-  COMMIT;
 )";
 static_assert(kApplicationId == 1114797160 && kFormat == 2);
 
@@ -55,8 +45,20 @@ std::int64_t checksum(Revision revision, Revision created, bool deletes, std::st
   return static_cast<std::int64_t>(sum * 31 + (deletes ? 1 : 0));
 }
 
-std::string number_or_chance(const std::optional<std::int64_t>& number) {
-  return number ? std::to_string(*number) : "random()";
+// "INSERT INTO meta ...;"; an identity that is not given is a random one.
+std::string insert_store_rows(const std::optional<std::int64_t>& identity, std::int64_t generation) {
+  return "INSERT INTO meta VALUES('identity', " + (identity ? std::to_string(*identity) : "random()") +
+         "), ('generation', " + std::to_string(generation) + "), ('journal', 0);";
+}
+
+std::string create_statements(Revision floor, const std::optional<std::int64_t>& identity, std::int64_t generation) {
+  const std::string number = std::to_string(floor);
+  return std::string(kCreateTables) + "INSERT INTO meta VALUES('reserved', " + number + "), ('compacted', " + number +
+         ");" + insert_store_rows(identity, generation) + "COMMIT;";
+}
+
+std::string upgrade_statements(const std::optional<std::int64_t>& identity) {
+  return "BEGIN IMMEDIATE;" + insert_store_rows(identity, 1) + "PRAGMA user_version = 2; COMMIT;";
 }
 
 int column_int(sqlite3_stmt* statement, int column) { return sqlite3_column_int(statement, column); }
@@ -153,8 +155,7 @@ Status SqliteFile::create(const Beginning& beginning) {
   if (!made) return errno_error("creating " + path_);
   sqlite3* db = nullptr;
   Status status;
-  const std::string sql =
-      fmt::format(kCreate, beginning.floor, number_or_chance(beginning.identity), beginning.generation);
+  const std::string sql = create_statements(beginning.floor, beginning.identity, beginning.generation);
   fault::step("store.create");
   if (sqlite3_open_v2(fresh.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
       sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
@@ -215,7 +216,7 @@ Status SqliteFile::settle(std::optional<std::int64_t> identity) {
   }
   sqlite3_reset(wal.get());
   if (format_ == kFormatWithoutJournal) {
-    const std::string sql = fmt::format(kUpgrade, number_or_chance(identity));
+    const std::string sql = upgrade_statements(identity);
     if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return open_error();
     format_ = kFormat;
     BERTH_TRY(read_meta());

@@ -1,8 +1,8 @@
 #include "agent/pod/image_step.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 #include "agent/pod/object_cache.h"
 #include "api/object.h"
@@ -28,8 +28,11 @@ bool is_for(std::string_view server, const std::string& registry) {
 
 // As Go prints a duration of milliseconds: "152ms", "1.2s".
 std::string go_duration(Duration d) {
-  double ms = static_cast<double>(d.count()) / 1e6;
-  return ms < 1000 ? fmt::format("{}ms", static_cast<long>(ms)) : fmt::format("{:.3f}s", ms / 1000);
+  const double ms = static_cast<double>(d.count()) / 1e6;
+  if (ms < 1000) return std::to_string(static_cast<long>(ms)) + "ms";
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.3fs", ms / 1000);
+  return text.data();
 }
 
 }  // namespace

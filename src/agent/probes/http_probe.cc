@@ -1,6 +1,5 @@
 #include "agent/probes/http_probe.h"
 
-#include <fmt/format.h>
 #include <uriparser/Uri.h>
 
 #include <algorithm>
@@ -231,7 +230,11 @@ std::string probe_url(const std::string& scheme, const std::string& host, int po
     bool escape = c <= 0x20 || c >= 0x7f ||
                   std::string_view("\"<>\\^`{|}[]").find(static_cast<char>(c)) != std::string_view::npos ||
                   (control && (c == '?' || c == '#' || c == '%'));
-    target += escape ? fmt::format("%{:02X}", c) : std::string(1, static_cast<char>(c));
+    if (escape) {
+      target += {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]};
+    } else {
+      target += static_cast<char>(c);
+    }
   }
   std::string place = host.find(':') == std::string::npos ? host : "[" + host + "]";
   return scheme + "://" + place + ":" + std::to_string(port) + target;
