@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/metadata.h"
 #include "api/quantity.h"
 #include "base/time/time.h"
 #include "controllers/shared/local_volume.h"
@@ -181,11 +182,7 @@ class DiskAgent final : public Controller {
       grow(volume, plan);
       return plan;
     }
-    Value kept = Value::array({});
-    for (const Value& one : volume["metadata"]["finalizers"]) {
-      if (one.as_string() != controllers::kLocalFinalizer) kept.push(one);
-    }
-    Value change = Value::object({{"metadata", Value::object({{"finalizers", std::move(kept)}})}});
+    Value change = api::in_metadata("finalizers", api::finalizers_without(volume, controllers::kLocalFinalizer));
     plan.add(controllers::patch(kPersistentVolumes, volume, api::PatchType::kMerge, std::move(change), true));
     return plan;
   }

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "api/metadata.h"
 #include "api/set_options.h"
 #include "base/check.h"
 #include "base/text.h"
@@ -14,11 +15,6 @@ namespace {
 
 const std::vector<api::Resource> kFollowed = {kPods,   kPersistentVolumeClaims, kPersistentVolumes,   kStatefulSets,
                                               kEvents, kControllerRevisions,    kPodDisruptionBudgets};
-
-std::int64_t revision_of(const Value& object) {
-  const auto parsed = parse_int(api::resource_version_of(object));
-  return parsed.ok() ? parsed.value() : 0;
-}
 
 // Its annotations below berth.dev/.
 Value options_of(const Value& object) {
@@ -107,7 +103,7 @@ void Truth::take_lists(const std::set<std::string>& deleted) {
     for (const Value& item : follower->list.items) {
       present[api::name_key(item)] = &item;
       const Value& known = get(follower->resource, api::name_key(item));
-      const std::int64_t had = revision_of(known), has = revision_of(item);
+      const std::int64_t had = api::resource_version_number(known), has = api::resource_version_number(item);
       if (has < had) violation("durable", summary(follower->resource, "older after a restart:", item));
       if (has != had) newer[has] = {&follower->resource, item};
     }

@@ -1,6 +1,7 @@
 #include <map>
 #include <string>
 
+#include "api/metadata.h"
 #include "api/set_options.h"
 #include "controllers/shared/set_identity.h"
 #include "sim/checkers/checkers.h"
@@ -12,13 +13,6 @@ namespace {
 using namespace api::resources;  // NOLINT
 
 bool is_ordered(const Value& set) { return api::annotation_of(set, api::kOrderedTeardown) == "true"; }
-
-bool has_finalizer(const Value& set, std::string_view finalizer) {
-  for (const Value& one : set["metadata"]["finalizers"]) {
-    if (one.as_string() == finalizer) return true;
-  }
-  return false;
-}
 
 class Teardown final : public Checker {
  public:
@@ -58,7 +52,7 @@ class Teardown final : public Checker {
     const auto found = lives_.find(owner);
     if (found == lives_.end()) return;
     const Life& life = found->second;
-    if (life.ending_since == Duration::max() || has_finalizer(life.set, "orphan")) return;
+    if (life.ending_since == Duration::max() || api::has_finalizer(life.set, "orphan")) return;
     // Asked for when there was time to hear of it, and not taken back since.
     const Duration slack = truth_.slack(), now = truth_.world().elapsed();
     if (life.ordered_since > life.ending_since - slack) return;

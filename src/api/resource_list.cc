@@ -1,5 +1,7 @@
 #include "api/resource_list.h"
 
+#include "api/containers.h"
+
 namespace berth::api {
 
 bool is_pod_level(std::string_view resource) {
@@ -59,7 +61,7 @@ ResourceList container_resources(const Value& spec, std::string_view which) {
   for (const Value& container : spec["containers"]) add(total, resource_list(container["resources"][which]));
   for (const Value& container : spec["initContainers"]) {
     ResourceList mine = resource_list(container["resources"][which]);
-    if (container["restartPolicy"].as_string() == "Always") {
+    if (is_sidecar(container)) {
       add(total, mine);
       add(sidecars, mine);
       mine = sidecars;

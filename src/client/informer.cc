@@ -5,6 +5,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "api/metadata.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -18,7 +19,7 @@ constexpr Duration kLastRetry = 5s;
 // that was restored from a backup really is older).
 constexpr int kOlderLists = 5;
 
-std::int64_t revision_of(std::string_view text) { return parse_int(text).ok() ? parse_int(text).value() : 0; }
+std::int64_t parse_revision(std::string_view text) { return parse_int(text).ok() ? parse_int(text).value() : 0; }
 
 class InformerImpl final : public Informer,
                            private client::WatchHandler,
@@ -154,7 +155,7 @@ void InformerImpl::take_list(Result<client::List> list) {
     log_debug("informer", "list failed", {{"resource", resource_.group_resource()}, {"error", list.error().message}});
     return retry(true);
   }
-  const std::int64_t revision = revision_of(list->resource_version);
+  const std::int64_t revision = parse_revision(list->resource_version);
   if (revision < revision_ && ++older_lists_ <= kOlderLists) return retry(true);
   older_lists_ = 0;
 
@@ -184,7 +185,7 @@ void InformerImpl::watch_from_here() {
 }
 
 void InformerImpl::on_event(std::string_view type, const Value& object) {
-  const std::int64_t revision = revision_of(api::resource_version_of(object));
+  const std::int64_t revision = api::resource_version_number(object);
   delay_ = {};
   if (revision != 0 && revision <= revision_) return;  // seen already
   if (type == "DELETED") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/metadata.h"
 #include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -13,11 +14,6 @@ namespace {
 
 constexpr Duration kLongPlan = 200us;
 constexpr int kFirstWrites = 16;  // chains of one plan at once; doubles with each success up to writes_in_flight
-
-std::int64_t revision_of(const Value& object) {
-  const auto parsed = parse_int(api::resource_version_of(object));
-  return parsed.ok() ? parsed.value() : 0;
-}
 
 // How one action went.
 enum class Outcome {
@@ -648,7 +644,7 @@ void Driver::State::answered(const RunPtr& run, const Action& action, const Valu
       const std::string& exact = action.options.resource_version;
       const bool holds = exact.empty() ? !api::is_terminating(found) : api::resource_version_of(found) == exact;
       if (holds && api::uid_of(found) == api::uid_of(action.object)) return done(Outcome::kDone);
-      expect_revision(run, action, revision_of(answer.value()));
+      expect_revision(run, action, api::resource_version_number(answer.value()));
       return done(Outcome::kStale);
     }
     if (action.verb == Action::Verb::kDelete) {
@@ -657,7 +653,7 @@ void Driver::State::answered(const RunPtr& run, const Action& action, const Valu
     } else if (action.verb == Action::Verb::kCreateSub) {
       expect_moved_on(run, action, cached);
     } else {
-      expect_revision(run, action, revision_of(answer.value()));
+      expect_revision(run, action, api::resource_version_number(answer.value()));
     }
     for (EventSpec spec : action.on_success) {
       if (spec.object.is_null()) spec.object = answer.value();
@@ -703,7 +699,7 @@ void Driver::State::read_again(const RunPtr& run, const Action& action, const Va
                              self->expect_moved_on(run, *action, cached);
                              return done(Outcome::kStale);
                            }
-                           const std::int64_t revision = revision_of(found.value());
+                           const std::int64_t revision = api::resource_version_number(found.value());
                            if (why.code == Code::kAlreadyExists) {
                              const Informer* informer = self->informer_of(*action);
                              if (!informer || revision <= self->seen_by(run, informer)) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "api/metadata.h"
 #include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -32,11 +33,6 @@ using client::Subscription;
 constexpr int kDecisionsPerTurn = 32;  // then the loop gets to do something else
 const std::string kFieldManager = "kube-scheduler";
 constexpr const char* kHandler = "scheduler";  // in the record of what is being handled
-
-std::int64_t revision_of(const Value& object) {
-  const auto parsed = parse_int(api::resource_version_of(object));
-  return parsed.ok() ? parsed.value() : 0;
-}
 
 bool has_node(const Value& pod) { return !pod["spec"]["nodeName"].as_string().empty(); }
 
@@ -524,7 +520,7 @@ void Scheduler::State::reserve(const FlightPtr& flight, const VolumeChoice::Bind
 void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) {
   const std::string name(api::name_of(claim));
   if (api::annotation_of(claim, controllers::kSelectedNode) == flight->node) {
-    flight->annotated[name] = revision_of(claim);
+    flight->annotated[name] = api::resource_version_number(claim);
     return prepared(flight, claim);
   }
   Value metadata = Value::object({{"uid", api::uid_of(claim)},
@@ -537,7 +533,7 @@ void Scheduler::State::select_node(const FlightPtr& flight, const Value& claim) 
                [weak = weak_from_this(), flight, name](Result<Value> answer) {
                  auto self = weak.lock();
                  if (!self) return;
-                 if (answer.ok()) flight->annotated[name] = revision_of(answer.value());
+                 if (answer.ok()) flight->annotated[name] = api::resource_version_number(answer.value());
                  self->prepared(flight, answer);
                });
 }
@@ -572,7 +568,7 @@ void Scheduler::State::check_claims(const FlightPtr& flight) {
     }
     complete = false;
     auto annotated = flight->annotated.find(std::string(api::name_of(claim)));
-    if (annotated != flight->annotated.end() && revision_of(claim) >= annotated->second &&
+    if (annotated != flight->annotated.end() && api::resource_version_number(claim) >= annotated->second &&
         api::annotation_of(claim, controllers::kSelectedNode) != flight->node) {
       return "selectedNode annotation reset for PVC \"" + std::string(api::name_of(claim)) + "\"";
     }

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "api/containers.h"
 #include "base/text.h"
 #include "why/explanation.h"
 
@@ -47,7 +48,7 @@ class ContainerExplanation {
         pod_(pod),
         spec_(spec),
         init_(init),
-        sidecar_(init && spec["restartPolicy"].as_string() == "Always"),
+        sidecar_(init && api::is_sidecar(spec)),
         events_(events),
         name_(spec["name"].str()),
         status_(status_of(pod, init ? "initContainerStatuses" : "containerStatuses", name_)) {}

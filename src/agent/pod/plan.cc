@@ -4,6 +4,7 @@
 
 #include "agent/pod/container_lists.h"
 #include "agent/pod/resize.h"
+#include "api/containers.h"
 #include "api/object.h"
 
 namespace berth::agent {
@@ -58,7 +59,8 @@ struct Planner {
   // The image of a running container may change in the spec: main containers and sidecars are then replaced.
   bool has_new_image(const Value& container, bool init) const {
     const ContainerRecord& r = record(container);
-    return (!init || is_sidecar(container)) && !r.spec_image.empty() && container["image"].as_string() != r.spec_image;
+    return (!init || api::is_sidecar(container)) && !r.spec_image.empty() &&
+           container["image"].as_string() != r.spec_image;
   }
 
   // Ends what a probe or hook has condemned, and what has another image by now. True where it runs on.
@@ -68,7 +70,7 @@ struct Planner {
       plan.stop.back().new_image = true;
       return false;
     }
-    if (!init || is_sidecar(container)) {
+    if (!init || api::is_sidecar(container)) {
       const Value &from = in_force_for(in.record, container), &to = granted_to(in.record, container);
       if (from != to && resize_restarts(container, from, to)) {
         stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
@@ -115,7 +117,7 @@ struct Planner {
     for (const Value& c : spec["ephemeralContainers"]) stop_if_running(c, true);
     const Value& inits = spec["initContainers"];
     for (std::size_t i = inits.size(); i-- > 0;) {
-      if (!is_sidecar(inits[i])) {
+      if (!api::is_sidecar(inits[i])) {
         stop_if_running(inits[i], true);
       } else {
         awaited = stop_if_running(inits[i], !awaited) || awaited;
@@ -128,7 +130,7 @@ struct Planner {
     bool through = true;
     for (const Value& c : spec["initContainers"]) {
       const ContainerRecord& r = record(c);
-      if (is_sidecar(c)) {
+      if (api::is_sidecar(c)) {
         if (r.state == State::kRunning) {
           keep_running(c, true);
           through = through && r.running_fully;
@@ -171,8 +173,6 @@ struct Planner {
 
 }  // namespace
 
-bool is_sidecar(const Value& init_container) { return init_container["restartPolicy"].as_string() == "Always"; }
-
 const Value* matching_rule(const Value& container, int exit_code) {
   for (const Value& rule : container["restartPolicyRules"]) {
     const Value& codes = rule["exitCodes"];
@@ -195,7 +195,7 @@ bool may_restart_all(const Value& pod) {
 }
 
 bool restarts(const Value& pod, const Value& container, bool init, int exit_code) {
-  if (init && is_sidecar(container)) return true;
+  if (init && api::is_sidecar(container)) return true;
   if (matching_rule(container, exit_code) != nullptr) return true;
   std::string_view policy = container["restartPolicy"].as_string(pod["spec"]["restartPolicy"].as_string("Always"));
   if (init) return exit_code != 0 && policy != "Never";
@@ -208,7 +208,7 @@ bool work_is_over(const Value& pod, const PodRecord& record) {
   if (!record.initialized) {
     for (const Value& c : spec["initContainers"]) {
       const ContainerRecord& r = record.at(c["name"].as_string());
-      if (is_sidecar(c) || r.state != State::kExited || r.ended.exit_code == 0) continue;
+      if (api::is_sidecar(c) || r.state != State::kExited || r.ended.exit_code == 0) continue;
       if (!restarts(pod, c, true, r.ended.exit_code)) return true;
     }
   }

@@ -55,7 +55,6 @@ Duration restart_delay(const ContainerRecord& record);
 // To be called when the container is started again.
 void raise_back_off(ContainerRecord& record, Time now);
 
-bool is_sidecar(const Value& init_container);
 // The first of a container's restartPolicyRules that names the exit code; null: none does.
 const Value* matching_rule(const Value& container, int exit_code);
 bool may_restart_all(const Value& pod);  // some rule asks for it

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "agent/pod/plan.h"
+#include "api/containers.h"
 #include "api/object.h"
 #include "controllers/shared/node_selector.h"
 #include "controllers/shared/taints.h"
@@ -94,7 +95,7 @@ PodRoom room_of(const Value& pod) {
   const Value& spec = pod["spec"];
   // The port of an init container is free again when that has ended.
   for (const Value& container : spec["initContainers"]) {
-    if (is_sidecar(container)) add_host_ports(container, out.host_ports);
+    if (api::is_sidecar(container)) add_host_ports(container, out.host_ports);
   }
   for (const Value& container : spec["containers"]) add_host_ports(container, out.host_ports);
   return out;

@@ -4,6 +4,7 @@
 
 #include "agent/pod/plan.h"
 #include "agent/pod/resize.h"
+#include "api/containers.h"
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
@@ -52,7 +53,7 @@ Value mount_statuses(const Value& container) {
 
 Value container_status(const Value& container, bool init, const StatusInput& in) {
   const ContainerRecord& r = in.record.at(container["name"].as_string());
-  bool sidecar = init && is_sidecar(container);
+  bool sidecar = init && api::is_sidecar(container);
   Value state = Value::object(), last = Value::object();
   if (r.state == State::kRunning) {
     state.set("running", Value::object({{"startedAt", format_time(r.started)}}));
@@ -129,8 +130,8 @@ Verdict initialized(const StatusInput& in, const std::string& phase) {
   std::vector<std::string> incomplete;
   for (const Value& c : inits) {
     const ContainerRecord& r = in.record.at(c["name"].as_string());
-    bool done =
-        is_sidecar(c) ? r.running_fully || in.record.initialized : r.state == State::kExited && r.ended.exit_code == 0;
+    bool done = api::is_sidecar(c) ? r.running_fully || in.record.initialized
+                                   : r.state == State::kExited && r.ended.exit_code == 0;
     if (!done && !in.record.initialized) incomplete.push_back(c["name"].str());
   }
   if (phase == "Succeeded") return {true, "PodCompleted", ""};
@@ -145,7 +146,7 @@ Verdict containers_ready(const StatusInput& in, const Value& statuses, const Val
   std::vector<std::string> unready;
   const Value& inits = in.pod["spec"]["initContainers"];
   for (std::size_t i = 0; i < inits.size(); ++i) {
-    if (is_sidecar(inits[i]) && !init_statuses[i]["ready"].as_bool()) unready.push_back(inits[i]["name"].str());
+    if (api::is_sidecar(inits[i]) && !init_statuses[i]["ready"].as_bool()) unready.push_back(inits[i]["name"].str());
   }
   for (const Value& s : statuses) {
     if (!s["ready"].as_bool()) unready.push_back(s["name"].str());

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "agent/pod/plan.h"
+#include "api/containers.h"
 #include "api/quantity.h"
 
 namespace berth::agent {
@@ -47,7 +48,7 @@ Limits pod_limits(const Value& pod) {
   };
   for (const Value& c : spec["containers"]) add(c);
   for (const Value& c : spec["initContainers"]) {
-    if (is_sidecar(c)) {
+    if (api::is_sidecar(c)) {
       add(c);
       continue;
     }
@@ -80,7 +81,7 @@ int oom_score(const Value& pod, const Value& container, std::int64_t node_memory
   const auto asked_by = [](const Value& c) { return quantity(c["resources"]["requests"], "memory").value(); };
   const Value& spec = pod["spec"];
   std::int64_t asked = asked_by(container);
-  if (is_sidecar(container)) {
+  if (api::is_sidecar(container)) {
     // A sidecar does not go before the containers that it is there for.
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     for (const Value& c : spec["containers"]) least = std::min(least, asked_by(c));
@@ -91,7 +92,7 @@ int oom_score(const Value& pod, const Value& container, std::int64_t node_memory
     std::int64_t rest = quantity(spec["resources"]["requests"], "memory").value(), sharing = 0;
     for (const char* field : {"containers", "initContainers"}) {
       for (const Value& c : spec[field]) {
-        if (std::string_view(field) == "initContainers" && !is_sidecar(c)) continue;
+        if (std::string_view(field) == "initContainers" && !api::is_sidecar(c)) continue;
         rest -= asked_by(c);
         ++sharing;
       }

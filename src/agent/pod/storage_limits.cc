@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "agent/pod/plan.h"
+#include "api/containers.h"
 
 namespace berth::agent {
 namespace {
@@ -56,7 +57,7 @@ std::optional<api::Quantity> pod_limit(const Value& pod, const std::string& reso
   for (const Value& c : pod["spec"]["containers"]) add(sum, limit_of(c, resource));
   for (const Value& c : pod["spec"]["initContainers"]) {
     std::optional<api::Quantity> one = limit_of(c, resource);
-    if (is_sidecar(c)) {
+    if (api::is_sidecar(c)) {
       add(sum, one);
       add(sidecars, one);
       one = sidecars;

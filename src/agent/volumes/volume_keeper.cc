@@ -1,5 +1,6 @@
 #include "agent/volumes/volume_keeper.h"
 
+#include "api/metadata.h"
 #include "api/quantity.h"
 #include "base/text.h"
 #include "controllers/shared/local_volume.h"
@@ -77,13 +78,10 @@ void VolumeKeeper::release(const Value& volume) {
 
 void VolumeKeeper::drop_finalizer(const Value& volume) {
   std::string name(api::name_of(volume));
-  Value kept = Value::array();
-  for (const Value& finalizer : volume["metadata"]["finalizers"]) {
-    if (finalizer.as_string() != local::kLocalFinalizer) kept.push(finalizer);
-  }
-  Value patch = Value::object({{"metadata", Value::object({{"uid", api::uid_of(volume)},
-                                                           {"resourceVersion", api::resource_version_of(volume)},
-                                                           {"finalizers", kept}})}});
+  Value patch = Value::object(
+      {{"metadata", Value::object({{"uid", api::uid_of(volume)},
+                                   {"resourceVersion", api::resource_version_of(volume)},
+                                   {"finalizers", api::finalizers_without(volume, local::kLocalFinalizer)}})}});
   busy_.insert(name);
   client_.patch(api::resources::kPersistentVolumes, {"", name}, api::PatchType::kMerge, patch,
                 {.field_manager = "berth-agent"}, [this, name, alive = lifetime_.guard()](Result<Value> done) {

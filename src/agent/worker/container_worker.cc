@@ -6,6 +6,7 @@
 
 #include "agent/logs/log_files.h"
 #include "agent/pod/container_lists.h"
+#include "api/containers.h"
 #include "base/fault.h"
 #include "base/files.h"
 #include "base/fs/bounded_read.h"
@@ -166,7 +167,7 @@ void ContainerWorker::on_post_start_over() {
 void ContainerWorker::start_prober() {
   const Value& container = spec();
   const ContainerRecord& r = record();
-  const bool main_or_sidecar = !is_init() || is_sidecar(container);
+  const bool main_or_sidecar = !is_init() || api::is_sidecar(container);
   const bool any =
       has_probe(container, "startup") || has_probe(container, "readiness") || has_probe(container, "liveness");
   if (!main_or_sidecar || !any) return;

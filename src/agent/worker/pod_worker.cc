@@ -9,6 +9,7 @@
 #include "agent/pod/security.h"
 #include "agent/pod/storage_limits.h"
 #include "agent/worker/pod_hooks.h"
+#include "api/metadata.h"
 #include "api/object.h"
 #include "base/fault.h"
 #include "base/files.h"
@@ -43,7 +44,7 @@ PodWorker::PodWorker(std::shared_ptr<Services> services, Value pod, PodRecord re
   }
   context_.directory = services_->config.pods() + "/" + record_.uid;
   context_.memory = services_->config.memory() + "/pods/" + record_.uid;
-  if (auto revision = parse_int(api::resource_version_of(context_.pod)); revision.ok()) newest_revision_ = *revision;
+  newest_revision_ = api::resource_version_number(context_.pod);
 }
 
 PodWorker::~PodWorker() { stop(); }

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "api/containers.h"
 #include "api/resource_list.h"
 #include "api/status.h"
 #include "base/text.h"
 
 namespace berth::apiserver::admission {
 namespace {
-
-bool restarts_alone(const Value& container) { return container["restartPolicy"].as_string() == "Always"; }
 
 // Features that a node has to declare for the change of `before` to `after`.
 std::vector<std::string> needed_features(const Value& before, const Value& after) {
@@ -18,7 +17,7 @@ std::vector<std::string> needed_features(const Value& before, const Value& after
   if (of_pod) out.push_back("InPlacePodLevelResourcesVerticalScaling");
   const Value &old_inits = before["initContainers"], &inits = after["initContainers"];
   for (std::size_t i = 0; i < inits.size(); ++i) {
-    if (restarts_alone(inits[i]) || inits[i]["resources"] == old_inits[i]["resources"]) continue;
+    if (api::is_sidecar(inits[i]) || inits[i]["resources"] == old_inits[i]["resources"]) continue;
     out.push_back("InPlacePodVerticalScalingInitContainers");
     break;
   }

@@ -1,5 +1,6 @@
 #include "apiserver/admission/storage.h"
 
+#include "api/metadata.h"
 #include "api/quantity.h"
 #include "api/status.h"
 
@@ -7,10 +8,7 @@ namespace berth::apiserver::admission {
 namespace {
 
 void add_finalizer(Value& object, std::string_view finalizer) {
-  for (const Value& present : object["metadata"]["finalizers"]) {
-    if (present.as_string() == finalizer) return;
-  }
-  object.mut("metadata").mut("finalizers").push(finalizer);
+  if (!api::has_finalizer(object, finalizer)) object.mut("metadata").mut("finalizers").push(finalizer);
 }
 
 }  // namespace

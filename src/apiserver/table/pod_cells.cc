@@ -1,4 +1,5 @@
 // What the STATUS, READY and RESTARTS of a pod say: upstream's printPod.
+#include "api/containers.h"
 #include "api/object.h"
 #include "apiserver/table/printers.h"
 #include "base/text.h"
@@ -25,9 +26,9 @@ std::string exit_reason(const Value& terminated) {
   return "ExitCode:" + std::to_string(terminated["exitCode"].as_int());
 }
 
-bool is_sidecar(const Value& pod, std::string_view name) {
+bool names_sidecar(const Value& pod, std::string_view name) {
   for (const Value& container : pod["spec"]["initContainers"]) {
-    if (container["name"].as_string() == name) return container["restartPolicy"].as_string() == "Always";
+    if (container["name"].as_string() == name) return api::is_sidecar(container);
   }
   return false;
 }
@@ -39,7 +40,7 @@ bool initializing(const Value& pod, Summary& summary) {
   for (const Value& status : pod["status"]["initContainerStatuses"]) {
     ++index;
     const Value& state = status["state"];
-    bool sidecar = is_sidecar(pod, status["name"].as_string());
+    bool sidecar = names_sidecar(pod, status["name"].as_string());
     summary.restarts += static_cast<int>(status["restartCount"].as_int());
     if (std::string finished = status["lastState"]["terminated"]["finishedAt"].str(); finished > summary.last_restart) {
       summary.last_restart = finished;
@@ -87,7 +88,7 @@ Summary summarize(const Value& pod) {
   const Value& status = pod["status"];
   summary.total = static_cast<int>(pod["spec"]["containers"].size());
   for (const Value& container : pod["spec"]["initContainers"]) {
-    if (container["restartPolicy"].as_string() == "Always") ++summary.total;
+    if (api::is_sidecar(container)) ++summary.total;
   }
   summary.reason = status["reason"].as_string().empty() ? status["phase"].str() : status["reason"].str();
   const Value& scheduled = api::condition_of(pod, "PodScheduled");
@@ -97,7 +98,7 @@ Summary summarize(const Value& pod) {
     // Restarts of ordinary init containers no longer count once the main containers run; those of sidecars do.
     int sidecar_restarts = 0;
     for (const Value& init : status["initContainerStatuses"]) {
-      if (is_sidecar(pod, init["name"].as_string()))
+      if (names_sidecar(pod, init["name"].as_string()))
         sidecar_restarts += static_cast<int>(init["restartCount"].as_int());
     }
     summary.restarts = sidecar_restarts;

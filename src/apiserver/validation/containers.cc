@@ -1,5 +1,7 @@
 // Containers of a pod: init containers, ordinary and ephemeral ones. Formats and closed sets are in
 // schema/core.v1.checks.
+#include "api/containers.h"
+
 #include <algorithm>
 #include <set>
 #include <string>
@@ -397,7 +399,7 @@ void check_init_list(Report& report, const Path& path, const Value& containers, 
     HostPorts host_ports(report);
     const Path first = path.at(0);
     host_ports.add(first / "ports", container);
-    if (container["restartPolicy"].as_string() == "Always") {
+    if (api::is_sidecar(container)) {
       check_lifecycle(report, here, container, scope);
     } else {
       check_plain_init(report, here, container);

@@ -2,6 +2,7 @@
 // and memory.
 #include <algorithm>
 
+#include "api/containers.h"
 #include "api/qos.h"
 #include "api/resource_list.h"
 #include "apiserver/validation/go_value.h"
@@ -114,7 +115,7 @@ void check_init_containers(Report& report, const Value& before, const Value& aft
     const std::string path = at("spec.initContainers", i);
     if (!same_but_resized(old, fresh))
       report.forbidden(path, "only cpu and memory resources for init or sidecar containers are mutable");
-    if (fresh["restartPolicy"].as_string() == "Always" || old == fresh) continue;
+    if (api::is_sidecar(fresh) || old == fresh) continue;
     const Value& policies = fresh["resizePolicy"];
     const bool restarts = std::any_of(policies.begin(), policies.end(), [](const Value& one) {
       return one["restartPolicy"].as_string() == "RestartContainer";

@@ -1,5 +1,6 @@
 #include "controllers/endpoint/common.h"
 
+#include "api/containers.h"
 #include "api/object.h"
 #include "controllers/endpoint/plan.h"
 
@@ -31,7 +32,7 @@ std::int64_t target_port(const Value& pod, const Value& service_port) {
   for (const char* list : {"containers", "initContainers"}) {
     for (const Value& container : pod["spec"][list]) {
       // Of init containers only the sidecars serve.
-      if (list[0] == 'i' && container["restartPolicy"].as_string() != "Always") continue;
+      if (list[0] == 'i' && !api::is_sidecar(container)) continue;
       for (const Value& port : container["ports"]) {
         if (port["name"] == target && port["protocol"].as_string("TCP") == protocol)
           return port["containerPort"].as_int();

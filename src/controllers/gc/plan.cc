@@ -3,30 +3,17 @@
 #include <algorithm>
 #include <functional>
 
+#include "api/metadata.h"
 #include "api/object.h"
 #include "base/text.h"
 
 namespace berth::controllers::gc {
 namespace {
 
-bool has_finalizer(const Value& object, std::string_view finalizer) {
-  for (const Value& one : object["metadata"]["finalizers"]) {
-    if (one.as_string() == finalizer) return true;
-  }
-  return false;
-}
-
-Value in_metadata(std::string_view field, Value value) {
-  return Value::object({{"metadata", Value::object({{field, std::move(value)}})}});
-}
-
 // Merge patches with the exact version: they work for every kind, also for those without a strategic merge.
 Action drop_finalizer(const api::Resource& resource, const Value& object, std::string_view finalizer) {
-  Value left = Value::array();
-  for (const Value& one : object["metadata"]["finalizers"]) {
-    if (one.as_string() != finalizer) left.push(one);
-  }
-  return patch(resource, object, api::PatchType::kMerge, in_metadata("finalizers", left.empty() ? Value() : left),
+  Value left = api::finalizers_without(object, finalizer);
+  return patch(resource, object, api::PatchType::kMerge, api::in_metadata("finalizers", left.empty() ? Value() : left),
                true);
 }
 
@@ -36,8 +23,8 @@ Action drop_owners(const api::Resource& resource, const Value& object,
   for (const Value& one : object["metadata"]["ownerReferences"]) {
     if (!drop(one["uid"].as_string())) left.push(one);
   }
-  return patch(resource, object, api::PatchType::kMerge, in_metadata("ownerReferences", left.empty() ? Value() : left),
-               true);
+  return patch(resource, object, api::PatchType::kMerge,
+               api::in_metadata("ownerReferences", left.empty() ? Value() : left), true);
 }
 
 bool blocks(const Value& dependent, std::string_view owner_uid) {
@@ -93,8 +80,8 @@ Plan delete_with_owner(const View& view, Plan plan) {
       changed = true;
     }
     if (changed) {
-      plan.add(
-          patch(view.resource, view.object, api::PatchType::kMerge, in_metadata("ownerReferences", references), true));
+      plan.add(patch(view.resource, view.object, api::PatchType::kMerge,
+                     api::in_metadata("ownerReferences", references), true));
       return plan;  // deleted on the next look, at its new version
     }
   }
@@ -106,15 +93,16 @@ Plan delete_with_owner(const View& view, Plan plan) {
 
 // A set that ends its pods in order has them to itself until it is done.
 bool is_waiting(const Value& object) {
-  return api::is_terminating(object) && has_finalizer(object, kForeground) && !has_finalizer(object, kOrderedTeardown);
+  return api::is_terminating(object) && api::has_finalizer(object, kForeground) &&
+         !api::has_finalizer(object, kOrderedTeardown);
 }
 
 Plan plan_object(const View& view) {
   const Value& object = view.object;
   if (object.is_null()) return {};
   if (api::is_terminating(object)) {
-    if (has_finalizer(object, kOrphan)) return orphan_dependents(view);
-    if (has_finalizer(object, kForeground)) return wait_for_dependents(view);
+    if (api::has_finalizer(object, kOrphan)) return orphan_dependents(view);
+    if (api::has_finalizer(object, kForeground)) return wait_for_dependents(view);
     return {};
   }
   if (view.owners.empty()) return {};
@@ -133,7 +121,7 @@ Plan plan_object(const View& view) {
     return plan;
   }
   if (waiting > 0 && !view.dependents.empty()) return delete_with_owner(view, std::move(plan));
-  const bool orphan = has_finalizer(object, kOrphan), foreground = has_finalizer(object, kForeground);
+  const bool orphan = api::has_finalizer(object, kOrphan), foreground = api::has_finalizer(object, kForeground);
   plan.add(delete_exactly(view, orphan ? "Orphan" : foreground ? "Foreground" : "Background"));
   return plan;
 }

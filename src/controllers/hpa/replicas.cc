@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "api/containers.h"
 #include "api/object.h"
 #include "api/quantity.h"
 #include "api/resource_list.h"
@@ -90,7 +91,7 @@ Result<std::map<std::string, std::int64_t>> requests_of(const std::vector<Value>
     };
     for (const Value& container : pod["spec"]["containers"]) BERTH_TRY(add(container));
     for (const Value& container : pod["spec"]["initContainers"]) {
-      if (container["restartPolicy"].as_string() == "Always") BERTH_TRY(add(container));
+      if (api::is_sidecar(container)) BERTH_TRY(add(container));
     }
     if (!found && !target.container.empty()) {
       return error(Code::kInvalid, "container " + target.container + " not found in Pod " + name);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/metadata.h"
 #include "base/text.h"
 #include "base/time/time.h"
 #include "controllers/shared/numbers.h"
@@ -68,11 +69,7 @@ bool replaces_only_failed(const Value& job) {
   return job["spec"]["podReplacementPolicy"].as_string() == "Failed" || job["spec"]["podFailurePolicy"].is_object();
 }
 
-bool is_tracked(const Value& pod) {
-  const Value& finalizers = pod["metadata"]["finalizers"];
-  return std::any_of(finalizers.begin(), finalizers.end(),
-                     [](const Value& one) { return one.as_string() == kTracking; });
-}
+bool is_tracked(const Value& pod) { return api::has_finalizer(pod, kTracking); }
 bool is_active(const Value& pod) { return !api::is_pod_terminal(pod) && !api::is_terminating(pod); }
 
 bool has_failed(const Value& pod, const Value& job) {

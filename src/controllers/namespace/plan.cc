@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "api/metadata.h"
 #include "api/set_options.h"
 #include "base/text.h"
 
@@ -63,9 +64,7 @@ std::set<std::string> orderly_sets(const View& view) {
   for (const Contents& one : view.contents) {
     if (one.resource != kStatefulSets) continue;
     for (const Value& set : one.items) {
-      for (const Value& finalizer : set["metadata"]["finalizers"]) {
-        if (finalizer.as_string() == api::kOrderedTeardown) out.emplace(api::uid_of(set));
-      }
+      if (api::has_finalizer(set, api::kOrderedTeardown)) out.emplace(api::uid_of(set));
     }
   }
   return out;

@@ -5,6 +5,7 @@
 #include <map>
 #include <tuple>
 
+#include "api/containers.h"
 #include "api/object.h"
 #include "base/text.h"
 #include "base/time/time.h"
@@ -33,7 +34,7 @@ std::pair<std::int64_t, std::int64_t> restarts_of(const Value& pod) {
   for (const Value& one : pod["status"]["containerStatuses"])
     containers = std::max(containers, one["restartCount"].as_int());
   for (const Value& one : pod["spec"]["initContainers"]) {
-    if (one["restartPolicy"].as_string() != "Always") continue;
+    if (!api::is_sidecar(one)) continue;
     for (const Value& status : pod["status"]["initContainerStatuses"]) {
       if (status["name"] == one["name"]) sidecars = std::max(sidecars, status["restartCount"].as_int());
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/metadata.h"
 #include "api/object.h"
 #include "api/quantity.h"
 #include "base/text.h"
@@ -62,13 +63,6 @@ std::string made_size(const Value& asked, std::string_view file_system) {
 
 }  // namespace
 
-bool has_finalizer(const Value& object, std::string_view finalizer) {
-  for (const Value& one : object["metadata"]["finalizers"]) {
-    if (one.as_string() == finalizer) return true;
-  }
-  return false;
-}
-
 bool is_local(const Value& volume) { return volume["spec"]["csi"]["driver"].as_string() == kLocalDriver; }
 
 std::string_view local_node(const Value& volume) {
@@ -82,8 +76,8 @@ std::string_view local_node(const Value& volume) {
 }
 
 bool disk_may_go(const Value& volume) {
-  return is_local(volume) && api::is_terminating(volume) && has_finalizer(volume, kLocalFinalizer) &&
-         !has_finalizer(volume, kVolumeProtection) && volume["status"]["phase"].as_string() != "Bound";
+  return is_local(volume) && api::is_terminating(volume) && api::has_finalizer(volume, kLocalFinalizer) &&
+         !api::has_finalizer(volume, kVolumeProtection) && volume["status"]["phase"].as_string() != "Bound";
 }
 
 bool disk_is_deleted(const Value& volume) {

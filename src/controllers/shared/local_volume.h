@@ -33,8 +33,6 @@ inline constexpr std::string_view kVolumeProtection = "kubernetes.io/pv-protecti
 inline constexpr std::string_view kOvercommit = "berth.dev/overcommit";
 inline constexpr std::string_view kClaimProtection = "kubernetes.io/pvc-protection";
 
-bool has_finalizer(const Value& object, std::string_view finalizer);
-
 bool is_local(const Value& volume);
 // The node's kubernetes.io/hostname that a local volume is pinned to; "" where it is not.
 std::string_view local_node(const Value& volume);

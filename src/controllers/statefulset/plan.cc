@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/metadata.h"
 #include "base/text.h"
 #include "base/time/time.h"
 #include "controllers/shared/numbers.h"
@@ -19,15 +20,6 @@ constexpr std::size_t kPlacesAhead = 10'000;
 constexpr int kRestOfOrdered = 1;
 constexpr int kRestOfParallel = 10;
 
-bool has_finalizer(const Value& object, std::string_view finalizer) {
-  const Value& all = object["metadata"]["finalizers"];
-  return std::any_of(all.begin(), all.end(), [&](const Value& one) { return one.as_string() == finalizer; });
-}
-
-Value in_metadata(std::string_view field, Value value) {
-  return Value::object({{"metadata", Value::object({{field, std::move(value)}})}});
-}
-
 }  // namespace
 
 // --- Who belongs to the set
@@ -43,11 +35,12 @@ bool SetPlanner::claim_members() {
   for (const Value& pod : view_.pods) {
     if (member(pod)) continue;
     Value release = Value::object({{"$patch", "delete"}, {"uid", api::uid_of(set_)}});
-    plan_.add(patch(kPods, pod, api::PatchType::kStrategic, in_metadata("ownerReferences", Value::array({release}))));
+    plan_.add(
+        patch(kPods, pod, api::PatchType::kStrategic, api::in_metadata("ownerReferences", Value::array({release}))));
   }
   const Value ours = api::controller_reference(set_, "apps/v1", "StatefulSet");
   auto adopt = [&](const api::Resource& resource, const Value& object) {
-    Value change = in_metadata("ownerReferences", Value::array({ours}));
+    Value change = api::in_metadata("ownerReferences", Value::array({ours}));
     // A set that is being deleted with --cascade=orphan must not take its pods back, however old this view is.
     plan_.add_chain(
         {confirm(kStatefulSets, set_), patch(resource, object, api::PatchType::kStrategic, std::move(change), true)});
@@ -225,7 +218,7 @@ void SetPlanner::fix_identity(const Replica& replica) {
   if (identity_matches(shape_, replica.pod, replica.ordinal)) return;
   const std::string_view name = api::name_of(replica.pod);
   Value labels = Value::object({{kPodNameLabel, name}, {kPodIndexLabel, std::to_string(replica.ordinal)}});
-  Action action = patch(kPods, replica.pod, api::PatchType::kMerge, in_metadata("labels", std::move(labels)));
+  Action action = patch(kPods, replica.pod, api::PatchType::kMerge, api::in_metadata("labels", std::move(labels)));
   action.succeeded(set_, kNormal, "SuccessfulUpdate", words("update", name) + " successful")
       .failed(set_, kWarning, "FailedUpdate", words("update", name) + " failed error: ");
   plan_.add(std::move(action));
@@ -281,19 +274,16 @@ bool SetPlanner::reconcile_surplus(Replica& replica, bool blocked) {
 
 // A set whose pods are to go in order keeps itself in the API until they are gone; no pod exists before it does.
 void SetPlanner::hold_teardown() {
-  const bool held = has_finalizer(set_, kTeardownFinalizer);
+  const bool held = api::has_finalizer(set_, kTeardownFinalizer);
   if (held == shape_.options.ordered_teardown) return;
-  Value finalizers = Value::array();
-  for (const Value& one : set_["metadata"]["finalizers"]) {
-    if (one.as_string() != kTeardownFinalizer) finalizers.push(one);
-  }
+  Value finalizers = api::finalizers_without(set_, kTeardownFinalizer);
   if (!held) finalizers.push(kTeardownFinalizer);
   plan_.first.push_back(patch(kStatefulSets, set_, api::PatchType::kMerge,
-                              in_metadata("finalizers", finalizers.empty() ? Value() : finalizers), true));
+                              api::in_metadata("finalizers", finalizers.empty() ? Value() : finalizers), true));
 }
 
 void SetPlanner::tear_down() {
-  const bool orphaning = has_finalizer(set_, "orphan");
+  const bool orphaning = api::has_finalizer(set_, "orphan");
   Replica* last = nullptr;
   for (std::vector<Replica>* list : {&surplus_, &replicas_}) {
     for (Replica& replica : *list) {
@@ -322,7 +312,7 @@ Plan SetPlanner::run() {
   plan_.members = replicas_.size() + surplus_.size();
   if (shape_.terminating) {
     plan_.first.clear();
-    if (has_finalizer(set_, kTeardownFinalizer)) tear_down();
+    if (api::has_finalizer(set_, kTeardownFinalizer)) tear_down();
     if (plan_.first.empty() && revisions_.write == Revisions::Write::kNone) finish();
     return std::move(plan_);
   }

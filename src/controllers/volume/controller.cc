@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "api/metadata.h"
 #include "controllers/shared/live_reader.h"
 #include "controllers/shared/local_volume.h"
 #include "controllers/shared/volume_match.h"
@@ -207,13 +208,10 @@ class VolumeController final : public Controller {
 // --- Protection
 
 Action change_finalizer(const api::Resource& resource, const Value& object, std::string_view finalizer, bool add) {
-  Value list = Value::array();
-  for (const Value& one : object["metadata"]["finalizers"]) {
-    if (one.as_string() != finalizer) list.push(one);
-  }
+  Value list = api::finalizers_without(object, finalizer);
   if (add) list.push(finalizer);
-  Value change = Value::object({{"metadata", Value::object({{"finalizers", list.empty() ? Value() : list}})}});
-  return patch(resource, object, api::PatchType::kMerge, std::move(change), true);
+  return patch(resource, object, api::PatchType::kMerge, api::in_metadata("finalizers", list.empty() ? Value() : list),
+               true);
 }
 
 class ClaimProtection final : public Controller {
@@ -229,7 +227,7 @@ class ClaimProtection final : public Controller {
     std::vector<Watching> out;
     out.push_back(watch_mapped(claims_, [](const Value&, const Value& after, Keys& keys) {
       if (after.is_null()) return;
-      if (api::is_terminating(after) == has_finalizer(after, kClaimProtection)) keys.push_back(key_of(after));
+      if (api::is_terminating(after) == api::has_finalizer(after, kClaimProtection)) keys.push_back(key_of(after));
     }));
     // Only a pod that goes, or is over, can let a claim go.
     out.push_back(watch_mapped(pods_, [this](const Value& before, const Value& after, Keys& keys) {
@@ -248,11 +246,11 @@ class ClaimProtection final : public Controller {
     const Value& claim = claims_.get(name_of_key(key));
     if (claim.is_null()) return plan;
     if (!api::is_terminating(claim)) {
-      if (!has_finalizer(claim, kClaimProtection))
+      if (!api::has_finalizer(claim, kClaimProtection))
         plan.add(change_finalizer(kPersistentVolumeClaims, claim, kClaimProtection, true));
       return plan;
     }
-    if (!has_finalizer(claim, kClaimProtection)) return plan;
+    if (!api::has_finalizer(claim, kClaimProtection)) return plan;
     if (used_by(pods_.by_index(index::kClaim, key), key)) return plan;
     // The cache may not show a pod yet that was placed just now.
     const LiveReader::Answer live = reader_.list(kPods, std::string(api::namespace_of(claim)), api::uid_of(claim));
@@ -294,7 +292,7 @@ class VolumeProtection final : public Controller {
   std::vector<Watching> watches() override {
     std::vector<Watching> out;
     out.push_back(watch_mapped(volumes_, [](const Value&, const Value& after, Keys& keys) {
-      if (!after.is_null() && api::is_terminating(after) == has_finalizer(after, kVolumeProtection))
+      if (!after.is_null() && api::is_terminating(after) == api::has_finalizer(after, kVolumeProtection))
         keys.push_back(key_of(after));
     }));
     return out;
@@ -303,7 +301,7 @@ class VolumeProtection final : public Controller {
     Plan plan;
     const Value& volume = volumes_.get(name_of_key(key));
     if (volume.is_null()) return plan;
-    const bool is_protected = has_finalizer(volume, kVolumeProtection);
+    const bool is_protected = api::has_finalizer(volume, kVolumeProtection);
     if (!api::is_terminating(volume)) {
       if (!is_protected) plan.add(change_finalizer(kPersistentVolumes, volume, kVolumeProtection, true));
     } else if (is_protected && volume["status"]["phase"].as_string() != "Bound") {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "api/metadata.h"
 #include "client/testing/fake_api.h"
 #include "client/testing/test_runtime.h"
 #include "controllers/shared/local_volume.h"
@@ -158,7 +159,7 @@ TEST(ClaimPlanTest, MakesAVolumeAndBindsIt) {
   EXPECT_EQ(local_node(volume), "n2");
   EXPECT_EQ(volume["spec"]["capacity"]["storage"].as_string(), "1Gi");
   EXPECT_EQ(volume["spec"]["claimRef"]["uid"].as_string(), "claim-x");
-  EXPECT_TRUE(has_finalizer(volume, kLocalFinalizer) && has_finalizer(volume, kVolumeProtection));
+  EXPECT_TRUE(api::has_finalizer(volume, kLocalFinalizer) && api::has_finalizer(volume, kVolumeProtection));
   EXPECT_EQ(plan.chains[0][0].on_success[0].message, "Successfully provisioned volume pvc-claim-x");
   const Value& change = plan.chains[0][1].object;
   EXPECT_EQ(change["spec"]["volumeName"].as_string(), "pvc-claim-x");
@@ -418,10 +419,10 @@ TEST_F(VolumeControllersTest, AClaimsWholeLife) {
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   api.put(kPersistentVolumeClaims, leaving);
   runtime.advance(100ms);
-  EXPECT_TRUE(has_finalizer(claim("x"), kClaimProtection));
+  EXPECT_TRUE(api::has_finalizer(claim("x"), kClaimProtection));
   api.erase(kPods, {"default", "p"});
   runtime.advance(100ms);
-  EXPECT_FALSE(has_finalizer(claim("x"), kClaimProtection));
+  EXPECT_FALSE(api::has_finalizer(claim("x"), kClaimProtection));
   api.erase(kPersistentVolumeClaims, {"default", "x"});  // what the server does then
   runtime.advance(100ms);
   EXPECT_EQ(api.count(kPersistentVolumes), 0u);  // (the fake knows no finalizers)
@@ -445,10 +446,10 @@ TEST_F(VolumeControllersTest, AClaimIsLetGoByAPodThatTheCacheNeverShowed) {
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   api.put(kPersistentVolumeClaims, leaving);
   runtime.advance(20ms);
-  EXPECT_TRUE(has_finalizer(claim("x"), kClaimProtection));
+  EXPECT_TRUE(api::has_finalizer(claim("x"), kClaimProtection));
   api.erase(kPods, {"default", "p"});
   runtime.advance(5s);
-  EXPECT_FALSE(has_finalizer(claim("x"), kClaimProtection));
+  EXPECT_FALSE(api::has_finalizer(claim("x"), kClaimProtection));
 }
 
 // A pod deleted in the foreground stays until the claims it owns are gone: they must not wait for it in turn.
@@ -466,11 +467,11 @@ TEST_F(VolumeControllersTest, AClaimDoesNotWaitForAPodThatIsOver) {
   leaving.mut("metadata").set("deletionTimestamp", "2026-01-01T00:00:00Z");
   api.put(kPersistentVolumeClaims, leaving);
   runtime.advance(100ms);
-  EXPECT_TRUE(has_finalizer(claim("x"), kClaimProtection));  // forced, but not known to have ended
+  EXPECT_TRUE(api::has_finalizer(claim("x"), kClaimProtection));  // forced, but not known to have ended
   pod.mut("status").set("phase", "Failed");
   api.put(kPods, pod);
   runtime.advance(100ms);
-  EXPECT_FALSE(has_finalizer(claim("x"), kClaimProtection));
+  EXPECT_FALSE(api::has_finalizer(claim("x"), kClaimProtection));
 }
 
 TEST_F(VolumeControllersTest, AWaitingClaimIsServedOnceItsNodeIsKnown) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/containers.h"
 #include "api/object.h"
 #include "api/quantity.h"
 
@@ -31,14 +32,12 @@ std::int64_t& slot(std::vector<std::pair<std::string, std::int64_t>>& list, std:
   return at->second;
 }
 
-bool is_sidecar(const Value& container) { return container["restartPolicy"].as_string() == "Always"; }
-
 // A resize that the node has not carried out yet still holds what the container had.
 Amounts container_requests(const Value& container) { return amounts_of(container["resources"]["requests"]); }
 
 void collect_ports(const Value& containers, bool sidecars_only, std::vector<HostPort>& out) {
   for (const Value& container : containers) {
-    if (sidecars_only && !is_sidecar(container)) continue;
+    if (sidecars_only && !api::is_sidecar(container)) continue;
     for (const Value& port : container["ports"]) {
       const std::int64_t number = port["hostPort"].as_int();
       if (number <= 0) continue;
@@ -97,7 +96,7 @@ Amounts requests_of(const Value& pod) {
   Amounts sidecars, peak;
   for (const Value& container : spec["initContainers"]) {
     Amounts moment = container_requests(container);
-    if (is_sidecar(container)) {
+    if (api::is_sidecar(container)) {
       total.add(moment);
       sidecars.add(moment);
       peak.raise_to(sidecars);
