@@ -28,7 +28,7 @@ class HttpApiClientTest : public ::testing::Test {
       handler_(std::move(exchange));
     });
     http::Endpoint endpoint;
-    endpoint.address = server_->listen("unix:" + folder_.path + "/api.sock", std::nullopt).value();
+    endpoint.address = server_->listen("unix:" + folder_.path() + "/api.sock", std::nullopt).value();
     client_ = make_http_client(loop_, endpoint, "tester", "t0ken");
     answer(200, R"({"kind":"ConfigMap","metadata":{"name":"c"}})");
   }
@@ -50,7 +50,7 @@ class HttpApiClientTest : public ::testing::Test {
   }
   std::string asked() const { return last_.method + " " + last_.target; }
 
-  http::testing::TemporaryFolder folder_;
+  berth::testing::TestDirectory folder_;
   Loop loop_{1};
   http::Handler handler_;
   http::Request last_;

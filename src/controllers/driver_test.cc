@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "base/files.h"
+#include "base/fs/test_directory.h"
 #include "client/testing/fake_api.h"
 #include "client/testing/test_runtime.h"
 
@@ -579,13 +580,6 @@ TEST_F(TouchyTest, WhatCannotBeHandledIsSetAsideAndTheOthersGoOn) {
   EXPECT_EQ(touchy->looks["default/b"], 2);
 }
 
-struct TemporaryDirectory {
-  TemporaryDirectory() { path = ::mkdtemp(text); }
-  ~TemporaryDirectory() { (void)remove_all(path); }
-  char text[32] = "/tmp/berth-handling-XXXXXX";
-  std::string path;
-};
-
 // As a server that dies in the middle: nothing of it is cleaned up but by the kernel.
 void die_while_handling(const std::string& directory, const std::string& controller, const std::string& key,
                         const std::string& version = "1") {
@@ -604,17 +598,17 @@ void die_while_handling(const std::string& directory, const std::string& control
 
 // A supervisor's children note in its memory, and no disk is written for it.
 TEST_F(TouchyTest, NotesOfASupervisorsChildrenAreInItsMemory) {
-  TemporaryDirectory directory;
-  die_while_handling(directory.path, "touchy", "default/a");  // without one, as before
+  berth::testing::TestDirectory directory;
+  die_while_handling(directory.path(), "touchy", "default/a");  // without one, as before
   const pid_t supervisor = ::fork();
   if (supervisor == 0) {
     if (!HandlingRecord::share_with_children().ok()) ::_exit(1);
-    die_while_handling(directory.path, "touchy", "default/a");
-    if (path_exists(directory.path + "/handling")) ::_exit(2);
-    die_while_handling(directory.path, "touchy", "default/a");
+    die_while_handling(directory.path(), "touchy", "default/a");
+    if (path_exists(directory.path() + "/handling")) ::_exit(2);
+    die_while_handling(directory.path(), "touchy", "default/a");
     const pid_t server = ::fork();
     if (server == 0) {
-      auto record = HandlingRecord::open(directory.path, "1");
+      auto record = HandlingRecord::open(directory.path(), "1");
       ::_exit(record.ok() ? static_cast<int>((*record)->quarantined("touchy").size()) : 9);
     }
     int status = 0;
@@ -625,19 +619,19 @@ TEST_F(TouchyTest, NotesOfASupervisorsChildrenAreInItsMemory) {
   ::waitpid(supervisor, &status, 0);
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
-  EXPECT_FALSE(path_exists(directory.path + "/handling"));
-  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path).size(), 1u) << "what is counted is on disk";
+  EXPECT_FALSE(path_exists(directory.path() + "/handling"));
+  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path()).size(), 1u) << "what is counted is on disk";
 }
 
 TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
-  TemporaryDirectory directory;
-  for (int i = 0; i < 2; ++i) die_while_handling(directory.path, "touchy", "default/a");
-  EXPECT_TRUE(HandlingRecord::open(directory.path, "1").value()->quarantined("touchy").empty());
-  die_while_handling(directory.path, "touchy", "default/a");
-  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "touchy", "default/gone");
+  berth::testing::TestDirectory directory;
+  for (int i = 0; i < 2; ++i) die_while_handling(directory.path(), "touchy", "default/a");
+  EXPECT_TRUE(HandlingRecord::open(directory.path(), "1").value()->quarantined("touchy").empty());
+  die_while_handling(directory.path(), "touchy", "default/a");
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path(), "touchy", "default/gone");
   put("a", "");
   put("b", "");
-  auto record = HandlingRecord::open(directory.path, "1").value();
+  auto record = HandlingRecord::open(directory.path(), "1").value();
   EXPECT_EQ(record->quarantined("touchy").size(), 2u);
   EXPECT_TRUE(record->quarantined("other").empty());
   begin(record.get());
@@ -646,23 +640,23 @@ TEST_F(TouchyTest, WhatTheServerDiedOnThreeTimesIsLeftAloneUntilItChanges) {
   EXPECT_FALSE(is_touched("a"));
   EXPECT_EQ(told("Quarantined"), 1);
   // It lasts over a restart in good order; what is deleted is forgotten.
-  ASSERT_EQ(HandlingRecord::quarantined_in(directory.path).size(), 1u);
-  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path)[0].key, "default/a");
-  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path)[0].times, 3);
+  ASSERT_EQ(HandlingRecord::quarantined_in(directory.path()).size(), 1u);
+  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path())[0].key, "default/a");
+  EXPECT_EQ(HandlingRecord::quarantined_in(directory.path())[0].times, 3);
   put("a", "", "other");
   runtime.advance(1s);
   EXPECT_TRUE(is_touched("a"));
-  EXPECT_TRUE(HandlingRecord::quarantined_in(directory.path).empty());
+  EXPECT_TRUE(HandlingRecord::quarantined_in(directory.path()).empty());
 }
 
 // Reading what happened to an object may be what ends the server, before anything is planned.
 TEST_F(TouchyTest, ChangesThatTheServerDiedOnAreNotRead) {
-  TemporaryDirectory directory;
-  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "touchy", change_key("secrets", "default", "a"));
-  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "touchy", change_key("secrets", "default", "gone"));
+  berth::testing::TestDirectory directory;
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path(), "touchy", change_key("secrets", "default", "a"));
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path(), "touchy", change_key("secrets", "default", "gone"));
   put("a", "");
   put("b", "");
-  auto record = HandlingRecord::open(directory.path, "1").value();
+  auto record = HandlingRecord::open(directory.path(), "1").value();
   begin(record.get());
   runtime.advance(1min);
   EXPECT_TRUE(is_touched("b"));
@@ -677,11 +671,11 @@ TEST_F(TouchyTest, ChangesThatTheServerDiedOnAreNotRead) {
 }
 
 TEST_F(TouchyTest, AServerThatWasKilledAtABadMomentForgetsIt) {
-  TemporaryDirectory directory;
+  berth::testing::TestDirectory directory;
   put("a", "");
   for (int i = 0; i < 5; ++i) {
-    die_while_handling(directory.path, "touchy", "default/a");
-    auto record = HandlingRecord::open(directory.path, "1").value();
+    die_while_handling(directory.path(), "touchy", "default/a");
+    auto record = HandlingRecord::open(directory.path(), "1").value();
     EXPECT_TRUE(record->quarantined("touchy").empty()) << i;
     EXPECT_TRUE(record->has_deaths());
     begin(record.get());
@@ -692,17 +686,17 @@ TEST_F(TouchyTest, AServerThatWasKilledAtABadMomentForgetsIt) {
 }
 
 TEST(HandlingRecordTest, AnotherVersionAndDamagedFilesStartAnew) {
-  TemporaryDirectory directory;
-  for (int i = 0; i < 3; ++i) die_while_handling(directory.path, "a", "default/x", "1");
-  EXPECT_EQ(HandlingRecord::open(directory.path, "1").value()->quarantined("a").size(), 1u);
-  EXPECT_TRUE(HandlingRecord::open(directory.path, "2").value()->quarantined("a").empty());
+  berth::testing::TestDirectory directory;
+  for (int i = 0; i < 3; ++i) die_while_handling(directory.path(), "a", "default/x", "1");
+  EXPECT_EQ(HandlingRecord::open(directory.path(), "1").value()->quarantined("a").size(), 1u);
+  EXPECT_TRUE(HandlingRecord::open(directory.path(), "2").value()->quarantined("a").empty());
   for (const char* damage : {"", "{", "[]", R"({"deaths":7})",
                              R"({"version":"1","deaths":[{"controller":"a","key":"k","times":-4},{"key":1},7]})"}) {
-    ASSERT_TRUE(write_file(directory.path + "/deaths.json", damage).ok());
-    EXPECT_TRUE(HandlingRecord::open(directory.path, "1").value()->quarantined("a").empty()) << damage;
+    ASSERT_TRUE(write_file(directory.path() + "/deaths.json", damage).ok());
+    EXPECT_TRUE(HandlingRecord::open(directory.path(), "1").value()->quarantined("a").empty()) << damage;
   }
   // A key that does not fit is not noted, rather than in part.
-  auto record = HandlingRecord::open(directory.path, "1").value();
+  auto record = HandlingRecord::open(directory.path(), "1").value();
   { const HandlingRecord::Note note(record.get(), record->slot_of("a"), std::string(1000, 'x')); }
   EXPECT_EQ(record->slot_of(std::string(100, 'c')), -1);
   for (int i = 0; i < 100; ++i) record->slot_of("controller-" + std::to_string(i));

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/files.h"
+#include "base/fs/test_directory.h"
 #include "base/time/time.h"
 
 namespace berth::host {
@@ -14,9 +15,8 @@ namespace {
 const Time kNow = parse_time("2026-01-02T03:04:05Z").value();
 
 TEST(RestartsTest, TheNextStartIsReadAsItWasWritten) {
-  char name[] = "/tmp/berth-restarts-XXXXXX";
-  ASSERT_NE(::mkdtemp(name), nullptr);
-  const std::string file = std::string(name) + "/restarts.json";
+  const testing::TestDirectory directory;
+  const std::string file = directory / "restarts.json";
   const Restarts waits{"server", 4, kNow - 20s, "ended",
                        NextStart{kNow + 12500ms, 5, kNow - 180s, "killed by signal 9 (Killed)"}};
   ASSERT_TRUE(write_restarts(file, {waits, Restarts{"agent", 1, kNow, "ended with exit code 1", {}}}).ok());
@@ -27,7 +27,6 @@ TEST(RestartsTest, TheNextStartIsReadAsItWasWritten) {
   EXPECT_EQ(read.next->why, "killed by signal 9 (Killed)");
   EXPECT_EQ(describe(*read.next, kNow), "starts again in 12s (5 ends in 3m)");
   EXPECT_FALSE(read_restarts(file, "agent").next.has_value());
-  EXPECT_TRUE(remove_all(name).ok());
 }
 
 TEST(RestartsTest, OneThatIsDueStartsNow) {

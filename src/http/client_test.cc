@@ -7,7 +7,6 @@ namespace {
 
 using testing::drive;
 using testing::Pki;
-using testing::TemporaryFolder;
 
 class ClientTest : public ::testing::Test {
  protected:
@@ -179,13 +178,13 @@ TEST_F(ClientTest, CertificatesAreReplacedWhileRunning) {
 }
 
 TEST_F(ClientTest, UnixSockets) {
-  TemporaryFolder folder;
+  berth::testing::TestDirectory folder;
   server_ = make_server(loop_, [](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "unix"); });
   Endpoint to;
-  to.address = "unix:" + folder.path + "/s";
+  to.address = "unix:" + folder.path() + "/s";
   ASSERT_TRUE(server_->listen(to.address, std::nullopt).ok());
   EXPECT_EQ(get(*make_client(loop_, to)).value().body, "unix");
-  to.address = "unix:" + folder.path + "/absent";
+  to.address = "unix:" + folder.path() + "/absent";
   EXPECT_TRUE(get(*make_client(loop_, to)).failed_with(Code::kUnavailable));
 }
 

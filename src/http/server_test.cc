@@ -15,7 +15,6 @@ namespace {
 using testing::drive;
 using testing::Pki;
 using testing::RawSocket;
-using testing::TemporaryFolder;
 
 // A plain server on loopback whose handler is set by the test.
 class ServerTest : public ::testing::Test {
@@ -324,8 +323,8 @@ TEST_F(ServerTest, HeadersCannotSmuggleLines) {
 }
 
 TEST_F(ServerTest, UnixSocketsAreForRootAlone) {
-  TemporaryFolder folder;
-  std::string path = folder.path + "/api.sock";
+  berth::testing::TestDirectory folder;
+  std::string path = folder.path() + "/api.sock";
   Peer peer;
   server_ = make_server(loop_, [&](std::shared_ptr<Exchange> e) {
     peer = e->request().peer;

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/files.h"
+#include "base/fs/test_directory.h"
 #include "base/loop.h"
 #include "crypto/pki.h"
 #include "http/client.h"
@@ -104,15 +105,6 @@ struct Pki {
     e.ca_pem = authority.certificate_pem;
     return e;
   }
-};
-
-struct TemporaryFolder {
-  std::string path;
-  TemporaryFolder() {
-    char name[] = "/tmp/berth-http-XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~TemporaryFolder() { (void)remove_all(path); }
 };
 
 }  // namespace berth::http::testing

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/fs/test_directory.h"
 #include "client/testing/fake_api.h"
 #include "client/testing/test_runtime.h"
 #include "scheduler/queue.h"
@@ -188,12 +189,11 @@ TEST_F(SchedulerTest, ANodeThatGoesWhileClaimsAreWaitedForSendsThePodBack) {
 }
 
 TEST_F(SchedulerTest, APodThatTheServerDiedOnIsLeftAloneUntilItChanges) {
-  char path[] = "/tmp/berth-scheduler-XXXXXX";
-  ASSERT_NE(::mkdtemp(path), nullptr);
-  ASSERT_TRUE(write_file(std::string(path) + "/deaths.json",
+  const berth::testing::TestDirectory directory;
+  ASSERT_TRUE(write_file(directory / "deaths.json",
                          R"({"version":"1","deaths":[{"controller":"scheduler","key":"default/a","times":3}]})")
                   .ok());
-  auto record = controllers::HandlingRecord::open(path, "1").value();
+  auto record = controllers::HandlingRecord::open(directory.path(), "1").value();
   api.put(kNodes, make_node("n1"));
   Value a = api.put(kPods, make_pod("a"));
   api.put(kPods, make_pod("b"));
@@ -210,7 +210,6 @@ TEST_F(SchedulerTest, APodThatTheServerDiedOnIsLeftAloneUntilItChanges) {
   EXPECT_EQ(calls("create binding pods default/a"), 1);
   EXPECT_FALSE(record->has_deaths());
   scheduler.reset();
-  (void)remove_all(path);
 }
 
 TEST_F(SchedulerTest, BoundImmediateClaimsWakeThePodWithoutDelay) {

@@ -66,7 +66,7 @@ class JournalFileTest : public ::testing::Test {
   std::string bytes() const { return *read_file(path()); }
   void set_bytes(const std::string& content) { ASSERT_TRUE(write_file(path(), content).ok()); }
 
-  TemporaryFolder folder_;
+  berth::testing::TestDirectory folder_;
 };
 
 TEST_F(JournalFileTest, GivesBackWhatItWasGiven) {

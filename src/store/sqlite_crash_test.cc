@@ -63,7 +63,7 @@ class Storm {
 };
 
 TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
-  TemporaryFolder folder;
+  berth::testing::TestDirectory folder;
   const std::string path = folder / "store.db";
   std::map<int, int> acknowledged;
   Revision highest = 0;
@@ -118,7 +118,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
     }                                                      \
   } while (false)
 
-[[noreturn]] void fill_the_disk(const TemporaryFolder& folder) {
+[[noreturn]] void fill_the_disk(const berth::testing::TestDirectory& folder) {
   REQUIRE(::unshare(CLONE_NEWNS) == 0);
   REQUIRE(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
   REQUIRE(::mount("tiny", folder.path().c_str(), "tmpfs", 0, "size=1m") == 0);
@@ -168,7 +168,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
   ::_exit(0);
 }
 
-[[noreturn]] void run_short_of_space(const TemporaryFolder& folder) {
+[[noreturn]] void run_short_of_space(const berth::testing::TestDirectory& folder) {
   REQUIRE(::unshare(CLONE_NEWNS) == 0);
   REQUIRE(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
   REQUIRE(::mount("tiny", folder.path().c_str(), "tmpfs", 0, "size=20m") == 0);
@@ -212,7 +212,7 @@ TEST(SqliteStoreCrash, EveryAcknowledgedWriteSurvivesKill9) {
 
 TEST(SqliteStoreCrash, EventsAreTheFirstToBeRefused) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root for a mount of its own";
-  TemporaryFolder folder;
+  berth::testing::TestDirectory folder;
   const pid_t child = ::fork();
   if (child == 0) {
     set_log_file("/dev/null");
@@ -226,7 +226,7 @@ TEST(SqliteStoreCrash, EventsAreTheFirstToBeRefused) {
 
 TEST(SqliteStoreCrash, AFullDiskFailsWritesAndNothingElse) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root for a mount of its own";
-  TemporaryFolder folder;
+  berth::testing::TestDirectory folder;
   const pid_t child = ::fork();
   if (child == 0) {
     set_log_file("/dev/null");

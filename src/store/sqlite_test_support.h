@@ -82,7 +82,7 @@ class SqliteStoreTest : public ::testing::Test {
     return value;
   }
 
-  TemporaryFolder folder_;
+  berth::testing::TestDirectory folder_;
   Loop loop_{1};
   std::unique_ptr<Store> store_;
 };

@@ -2,11 +2,11 @@
 // What the store's tests share: a loop driven by hand, writes that are waited for, sinks that record.
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <optional>
 
 #include "base/files.h"
+#include "base/fs/test_directory.h"
 #include "base/loop.h"
 #include "store/store.h"
 
@@ -34,21 +34,6 @@ inline ::testing::AssertionResult contains(const std::string& text, const std::s
   return ::testing::AssertionFailure() << "found: " << text;
 }
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char name[] = "/tmp/berth-store-XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
-  ~TemporaryFolder() { (void)remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 // The backends under the one contract.
 struct MemoryBackend {
   static constexpr bool kDurable = false;
@@ -61,7 +46,7 @@ struct SqliteBackend {
     EXPECT_TRUE(store.ok()) << (store.ok() ? "" : store.error().message);
     return store.ok() ? std::move(store).value() : nullptr;
   }
-  TemporaryFolder folder;
+  berth::testing::TestDirectory folder;
 };
 
 // Runs the loop until `done()`; false after half a minute, which only a defect can take.

@@ -32,15 +32,7 @@ bool enter_private_mounts() {
   return entered;
 }
 
-TemporaryDirectory::TemporaryDirectory() {
-  char name[] = "/tmp/berth-agent-XXXXXX";
-  path_ = ::mkdtemp(name);
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  unmount_below({path_});
-  (void)remove_all(path_);
-}
+TemporaryDirectory::~TemporaryDirectory() { unmount_below({path()}); }
 
 void make_busybox_root(const std::string& directory) {
   for (const char* name : {"bin", "etc", "tmp", "data"}) (void)make_directories(directory + "/" + name);

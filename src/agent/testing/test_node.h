@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "base/fs/test_directory.h"
 #include "base/loop.h"
 
 namespace berth::agent::testing {
@@ -12,16 +13,10 @@ namespace berth::agent::testing {
 // Once a process; nothing outside of it changes. False (with the reason printed) where it may not.
 bool enter_private_mounts();
 
-// A directory that is removed, with everything mounted below it, at the end.
-class TemporaryDirectory {
+// TestDirectory that unmounts everything below it before it is removed.
+class TemporaryDirectory : public berth::testing::TestDirectory {
  public:
-  TemporaryDirectory();
   ~TemporaryDirectory();
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
 };
 
 // Makes bin/ with busybox and links to it, etc/passwd and the like, in `directory`.

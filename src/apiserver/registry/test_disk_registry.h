@@ -18,7 +18,7 @@ class DiskRegistryFixture : public RegistryFixture {
     store_.reset();
   }
 
-  store::TemporaryFolder folder_;
+  berth::testing::TestDirectory folder_;
 };
 
 }  // namespace berth::apiserver::registry

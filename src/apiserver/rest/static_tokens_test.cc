@@ -12,8 +12,8 @@ class StaticTokensTest : public ::testing::Test {
     EXPECT_TRUE(write_file_durably(path_, text).ok());
     return read_static_tokens(path_);
   }
-  http::testing::TemporaryFolder folder_;
-  std::string path_ = folder_.path + "/tokens.csv";
+  berth::testing::TestDirectory folder_;
+  std::string path_ = folder_.path() + "/tokens.csv";
 };
 
 TEST_F(StaticTokensTest, NoFileNoTokens) {

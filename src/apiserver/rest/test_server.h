@@ -80,7 +80,7 @@ class TestServer {
     };
     agent_http_ =
         http::make_server(loop_, [this](std::shared_ptr<http::Exchange> exchange) { agent_(std::move(exchange)); });
-    agent_address_ = agent_http_->listen("unix:" + folder_.path + "/agent.sock", std::nullopt).value();
+    agent_address_ = agent_http_->listen("unix:" + folder_.path() + "/agent.sock", std::nullopt).value();
     usage_ = std::make_unique<NodeUsage>(loop_, config.node_endpoint);
     config.usage = usage_.get();
     config.ready = [this] { return ready_; };
@@ -92,7 +92,7 @@ class TestServer {
     front.screen = rest_->screen();
     http_ = http::make_server(loop_, rest_->handler(), std::move(front));
     http::Endpoint admin, anonymous;
-    admin.address = http_->listen("unix:" + folder_.path + "/api.sock", std::nullopt).value();
+    admin.address = http_->listen("unix:" + folder_.path() + "/api.sock", std::nullopt).value();
     anonymous.address = address_ = http_->listen("127.0.0.1:0", std::nullopt).value();
     admin_ = http::make_client(loop_, admin);
     anonymous_ = http::make_client(loop_, anonymous);
@@ -159,7 +159,7 @@ class TestServer {
     return {(*got)->status, std::move((*got)->headers), std::move((*got)->body)};
   }
 
-  http::testing::TemporaryFolder folder_;
+  berth::testing::TestDirectory folder_;
   Loop loop_{1};
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<registry::Registry> registry_;
