@@ -63,7 +63,7 @@ class ImageStoreTest : public ::testing::Test {
     reopen();
   }
   void shell(const std::string& line) {
-    Result<std::string> done = run_checked({.argv = {"/bin/sh", "-ec", line}, .working_directory = directory_});
+    Result<std::string> done = run_checked({.argv = {"/bin/sh", "-ec", line}, .directory = directory_});
     ASSERT_TRUE(done.ok()) << done.error().message;
   }
   // A docker-archive of one layer with `prepare` run in its root. `wrong_sum`: the configuration names another layer.

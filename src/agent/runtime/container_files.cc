@@ -13,7 +13,6 @@
 #include <set>
 
 #include "agent/disk/background.h"
-#include "agent/runtime/child.h"
 #include "agent/runtime/mapped_root.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
@@ -21,6 +20,8 @@
 #include "base/fault.h"
 #include "base/fs/spread_directories.h"
 #include "base/json/json.h"
+#include "base/process/pids.h"
+#include "base/process/spawn.h"
 #include "base/text.h"
 #include "base/time/time.h"
 

@@ -15,7 +15,6 @@
 #include <set>
 #include <unordered_map>
 
-#include "agent/runtime/child.h"
 #include "agent/runtime/container_files.h"
 #include "agent/runtime/find_program.h"
 #include "agent/runtime/interactive.h"
@@ -24,6 +23,8 @@
 #include "base/json/json.h"
 #include "base/lifetime.h"
 #include "base/log.h"
+#include "base/process/child.h"
+#include "base/process/pids.h"
 #include "base/text.h"
 
 namespace berth::agent {

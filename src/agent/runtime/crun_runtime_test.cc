@@ -12,13 +12,13 @@
 #include <map>
 
 #include "agent/runtime/cgroup.h"
-#include "agent/runtime/child.h"
 #include "agent/runtime/container_files.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/testing/test_node.h"
 #include "base/files.h"
 #include "base/ids.h"
+#include "base/process/pids.h"
 #include "base/process/process.h"
 #include "base/text.h"
 

@@ -12,7 +12,8 @@
 #include <cstring>
 #include <utility>
 
-#include "agent/runtime/child.h"
+#include "base/process/child.h"
+#include "base/process/pids.h"
 
 namespace berth::agent {
 namespace {

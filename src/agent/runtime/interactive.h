@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "agent/runtime/child.h"
 #include "agent/runtime/container_runtime.h"
 #include "base/files.h"
 #include "base/lifetime.h"
 #include "base/loop.h"
+#include "base/process/child.h"
 
 namespace berth::agent {
 

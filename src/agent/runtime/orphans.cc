@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <functional>
 
-#include "agent/runtime/child.h"
 #include "base/files.h"
+#include "base/process/pids.h"
 #include "base/text.h"
 
 namespace berth::agent {

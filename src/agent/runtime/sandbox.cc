@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <functional>
 
-#include "agent/runtime/child.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/pause_program.h"
 #include "agent/runtime/sysctls.h"
@@ -19,6 +18,7 @@
 #include "base/files.h"
 #include "base/json/json.h"
 #include "base/process/owned_namespaces.h"
+#include "base/process/pids.h"
 #include "base/text.h"
 
 namespace berth::agent {

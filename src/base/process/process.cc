@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +10,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <tuple>
+
+#include "base/process/pids.h"
+#include "base/process/read_pipe.h"
+#include "base/process/spawn.h"
 
 namespace berth {
 namespace {
@@ -62,96 +65,9 @@ Status set_nonblocking(const Fd& fd) {
   return {};
 }
 
-// What the child's descriptors will be. Sources are first copied above every number wanted, so that no step
-// overwrites the source of a later one; the copies close themselves on exec.
-class DescriptorPlan {
- public:
-  explicit DescriptorPlan(const Command& command) {
-    for (auto [ours, theirs] : command.descriptors) highest_ = std::max(highest_, theirs);
-    used_.resize(static_cast<std::size_t>(highest_) + 1);
-    ::posix_spawn_file_actions_init(&actions_);
-  }
-  ~DescriptorPlan() { ::posix_spawn_file_actions_destroy(&actions_); }
-  DescriptorPlan(const DescriptorPlan&) = delete;
-  DescriptorPlan& operator=(const DescriptorPlan&) = delete;
-
-  // The first claim of a number wins.
-  Status give(int ours, int theirs) {
-    if (theirs < 0) return errno_error("descriptor " + std::to_string(theirs), EBADF);
-    if (used_[static_cast<std::size_t>(theirs)]) return {};
-    used_[static_cast<std::size_t>(theirs)] = true;
-    Fd copy(::fcntl(ours, F_DUPFD_CLOEXEC, highest_ + 1));
-    if (!copy) return errno_error("descriptor " + std::to_string(ours));
-    ::posix_spawn_file_actions_adddup2(&actions_, copy.get(), theirs);
-    copies_.push_back(std::move(copy));
-    return {};
-  }
-
-  const posix_spawn_file_actions_t* finish(const std::string& working_directory) {
-    for (std::size_t fd = 0; fd < used_.size(); ++fd) {
-      if (!used_[fd]) ::posix_spawn_file_actions_addclose(&actions_, static_cast<int>(fd));
-    }
-    ::posix_spawn_file_actions_addclosefrom_np(&actions_, highest_ + 1);
-    if (!working_directory.empty()) ::posix_spawn_file_actions_addchdir_np(&actions_, working_directory.c_str());
-    return &actions_;
-  }
-
- private:
-  posix_spawn_file_actions_t actions_;
-  int highest_ = 2;
-  std::vector<bool> used_;
-  std::vector<Fd> copies_;
-};
-
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (const auto& text : texts) out.push_back(const_cast<char*>(text.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
-Result<pid_t> spawn(const Command& command, DescriptorPlan& plan) {
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  // Its own process group; no ignored or blocked signals of ours.
-  sigset_t all, none;
-  ::sigfillset(&all);
-  ::sigemptyset(&none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-  auto argv = pointers(command.argv);
-  auto environment = pointers(command.environment);
-  pid_t pid = -1;
-  int failed = ::posix_spawnp(&pid, argv[0], plan.finish(command.working_directory), &attributes, argv.data(),
-                              command.environment.empty() ? environ : environment.data());
-  ::posix_spawnattr_destroy(&attributes);
-  if (failed) {
-    Error e = errno_error("starting " + command.argv[0], failed);
-    if (failed == ENOENT) e.code = Code::kNotFound;
-    return e;
-  }
-  return pid;
-}
-
-// Reads what is there; closes at the end of the stream. Keeps the first `limit` bytes.
+// Closes the pipe at its end.
 void drain(Fd& fd, std::string& out, std::size_t limit) {
-  std::array<char, 16384> buffer;
-  while (fd) {
-    ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n > 0) {
-      std::size_t room = limit - std::min(limit, out.size());
-      out.append(buffer.data(), std::min(room, static_cast<std::size_t>(n)));
-      // One turn of a fast writer at a time, so that the timeout is looked at.
-      if (static_cast<std::size_t>(n) == buffer.size()) return;
-    } else if (n < 0 && errno == EINTR) {
-      continue;
-    } else {
-      if (n == 0 || errno != EAGAIN) fd.reset();
-      return;
-    }
-  }
+  if (fd && read_pipe(fd.get(), out, limit) == PipeState::kEnded) fd.reset();
 }
 
 void feed(Fd& fd, std::string_view& rest) {
@@ -203,22 +119,53 @@ void converse(pid_t pid, const Fd& pidfd, Streams& streams, const Command& comma
   }
 }
 
-// The bytes that were in the pipe when the child ended; a survivor that writes on without end is not waited for.
+// The bytes that were in the pipe when the child ended (a pipe holds at most 1 MiB); a survivor that writes on without
+// end is not waited for.
 void drain_rest(Fd& fd, std::string& out, std::size_t limit) {
-  constexpr int kPipeBuffers = (1 << 20) / 16384 + 1;
-  for (int i = 0; fd && i < kPipeBuffers; ++i) {
+  for (int i = 0; fd && i < 5; ++i) {
     pollfd poll{fd.get(), POLLIN, 0};
     if (::poll(&poll, 1, 0) <= 0) return;
     drain(fd, out, limit);
   }
 }
 
-int reap(pid_t pid) {
+int wait_for(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return -1;
   }
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return exit_code_of(status);
+}
+
+// The ends of the three pipes that the child gets, where its caller gives it nothing else of that number.
+struct ChildEnds {
+  Fd input, output, errors;
+};
+
+Result<pid_t> spawn_with_pipes(const Command& command, Streams& streams) {
+  SpawnOptions options{command.argv, command.environment, command.directory, command.descriptors, {}};
+  ChildEnds theirs;
+  auto connect = [&](int number, Fd& end) {
+    const bool given = std::any_of(command.descriptors.begin(), command.descriptors.end(),
+                                   [&](const auto& one) { return one.second == number; });
+    if (!given) options.descriptors.emplace_back(end.get(), number);
+  };
+  if (!command.standard_input.empty()) {
+    BERTH_ASSIGN(auto pipe, make_pipe());
+    theirs.input = std::move(pipe.read);
+    streams.input = std::move(pipe.write);
+    BERTH_TRY(set_nonblocking(streams.input));
+    connect(0, theirs.input);
+  }
+  for (auto [number, end, ours] :
+       {std::tuple(1, &theirs.output, &streams.output), std::tuple(2, &theirs.errors, &streams.errors)}) {
+    BERTH_ASSIGN(auto pipe, make_pipe());
+    *end = std::move(pipe.write);
+    *ours = std::move(pipe.read);
+    BERTH_TRY(set_nonblocking(*ours));
+    connect(number, *end);
+  }
+  return spawn_child(options);
 }
 
 std::string last_words(const Finished& finished) {
@@ -233,50 +180,21 @@ std::string last_words(const Finished& finished) {
 
 Result<Finished> run_command(const Command& command) {
   if (command.argv.empty() || command.argv[0].empty()) return error(Code::kInvalid, "a command needs a program");
-  BERTH_ASSIGN(auto output, make_pipe());
-  BERTH_ASSIGN(auto errors, make_pipe());
   Streams streams;
-  Result<pid_t> pid(-1);
-  {
-    DescriptorPlan plan(command);
-    for (auto [ours, theirs] : command.descriptors) BERTH_TRY(plan.give(ours, theirs));
-    Fd input;
-    if (command.standard_input.empty()) {
-      input = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-      if (!input) return errno_error("opening /dev/null");
-    } else {
-      BERTH_ASSIGN(auto pipe, make_pipe());
-      input = std::move(pipe.read);
-      streams.input = std::move(pipe.write);
-      BERTH_TRY(set_nonblocking(streams.input));
-    }
-    BERTH_TRY(plan.give(input.get(), 0));
-    BERTH_TRY(plan.give(output.write.get(), 1));
-    BERTH_TRY(plan.give(errors.write.get(), 2));
-    BERTH_TRY(set_nonblocking(output.read));
-    BERTH_TRY(set_nonblocking(errors.read));
-    pid = spawn(command, plan);
-  }
-  if (!pid.ok()) return pid.error();
-  output.write.reset();
-  errors.write.reset();
-  streams.output = std::move(output.read);
-  streams.errors = std::move(errors.read);
-
+  BERTH_ASSIGN(const pid_t pid, spawn_with_pipes(command, streams));
   // Nobody else waits for this child, so the number cannot have been given to another process.
-  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
-  if (!pidfd) {
-    Error e = errno_error("pidfd_open");
-    ::kill(-*pid, SIGKILL);
-    reap(*pid);
-    return e;
+  auto pidfd = open_pidfd(pid);
+  if (!pidfd.ok()) {
+    ::kill(-pid, SIGKILL);
+    wait_for(pid);
+    return pidfd.error();
   }
   Finished finished;
   {
     HoldSigpipe hold;
-    converse(*pid, pidfd, streams, command, finished);
+    converse(pid, *pidfd, streams, command, finished);
   }
-  finished.exit_code = reap(*pid);
+  finished.exit_code = wait_for(pid);
   drain_rest(streams.output, finished.standard_output, command.output_limit);
   drain_rest(streams.errors, finished.standard_error, command.output_limit);
   return finished;

@@ -1,5 +1,5 @@
 #pragma once
-// Programs we drive (crun, conmon, skopeo, mkfs.ext4, nft ...), without a shell.
+// Programs that are waited for (skopeo, mkfs.ext4, tar ...), on a thread that may block. On a loop: child.h.
 
 #include <optional>
 #include <string>
@@ -12,13 +12,13 @@
 namespace berth {
 
 struct Command {
-  std::vector<std::string> argv;                 // argv[0] is looked up in PATH
-  std::vector<std::string> environment;          // "K=V"; where empty, the parent's is inherited
-  std::string standard_input;                    // given to the child, then closed
-  std::string working_directory;                 // where not empty
-  std::vector<std::pair<int, int>> descriptors;  // {ours, the number in the child}; all others are closed but 0, 1, 2
-  std::optional<Duration> timeout;               // then the child's process group is killed
-  std::size_t output_limit = 1 << 20;            // of each stream; the rest is read and dropped
+  std::vector<std::string> argv;  // these four as in SpawnOptions (spawn.h)
+  std::vector<std::string> environment;
+  std::string directory;
+  std::vector<std::pair<int, int>> descriptors;
+  std::string standard_input;          // given to the child, then closed
+  std::optional<Duration> timeout;     // then the child's process group is killed
+  std::size_t output_limit = 1 << 20;  // of each stream; the rest is read and dropped
 };
 
 struct Finished {

@@ -34,7 +34,7 @@ TEST(Process, AProgramThatIsNotThereIsAnError) {
   EXPECT_NE(missing.error().message.find("no-such-program-of-berth"), std::string::npos);
   EXPECT_FALSE(run_command({}).ok());
   Command elsewhere = shell("true");
-  elsewhere.working_directory = "/no/such/directory";
+  elsewhere.directory = "/no/such/directory";
   EXPECT_FALSE(run_command(elsewhere).ok());
 }
 
@@ -101,9 +101,9 @@ TEST(Process, OnlyTheGivenDescriptorsReachTheChild) {
 }
 
 TEST(Process, EnvironmentDirectoryAndSignalsAreAsAsked) {
-  Command command = shell("echo $A:$HOME; pwd; grep -E 'Sig(Blk|Ign)' /proc/self/status");
-  command.environment = {"A=b", "PATH=/usr/bin:/bin"};
-  command.working_directory = "/proc";
+  Command command = shell("echo $A:$HOME:${PATH:+set}; pwd; grep -E 'Sig(Blk|Ign)' /proc/self/status");
+  command.environment = {"A=b", "HOME=/nowhere"};
+  command.directory = "/proc";
   std::string output;
   auto before = ::signal(SIGPIPE, SIG_IGN);  // as main has it
   std::thread([&] {
@@ -114,7 +114,7 @@ TEST(Process, EnvironmentDirectoryAndSignalsAreAsAsked) {
   }).join();
   ::signal(SIGPIPE, before);
   // The C library keeps 32 and 33 for itself and leaves them ignored; the lower ones are ours to see to.
-  std::string blocked = "b:\n/proc\nSigBlk:\t0000000000000000\nSigIgn:\t";
+  std::string blocked = "b:/nowhere:set\n/proc\nSigBlk:\t0000000000000000\nSigIgn:\t";
   ASSERT_EQ(output.size(), blocked.size() + 17) << output;
   EXPECT_EQ(output.substr(0, blocked.size()), blocked);
   EXPECT_EQ(output.substr(output.size() - 8), "0000000\n");

@@ -1,46 +1,25 @@
 #pragma once
-// Children of the agent: programs followed by the loop instead of by a waiting thread, so that a slow one holds
-// nothing up.
+// Programs followed by a loop instead of by a waiting thread, so that a slow one holds nothing up: ChildRun for one
+// whose output and exit code are asked for, ChildLaunch for one whose streams and end its caller follows.
 
 #include <sys/types.h>
 
 #include <memory>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/files.h"
 #include "base/function.h"
 #include "base/lifetime.h"
 #include "base/loop.h"
+#include "base/process/spawn.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
 
-namespace berth::agent {
+namespace berth {
 
-struct SpawnOptions {
-  std::vector<std::string> argv;         // argv[0] is a path
-  std::vector<std::string> environment;  // added to ours
-  std::string directory;                 // it starts there; ours where empty
-  std::vector<std::pair<int, int>>
-      descriptors;                   // {ours, the number in the child}; 0, 1 and 2 are /dev/null where not given
-  std::optional<int> oom_score_adj;  // of the child and of all that it starts; ours where not given
-};
-// Starts it (no shell, vfork underneath). Any thread but a loop's: the kernel lets nobody fork while a process is moved
-// between control groups, and that waits for every fork under way. A container that forks without end under a limit of
-// its CPU time makes it seconds. The caller reaps the child.
-Result<pid_t> spawn_child(const SpawnOptions& options);
 // Reaps a child of ours as soon as it has ended, without waiting for that. Loop thread.
 void reap(Loop& loop, pid_t pid);
-
-Result<Fd> open_pidfd(pid_t pid);
-// Signals everything below the process, as far as /proc shows it; not the process itself.
-void kill_descendants(pid_t pid, int signal);
-// The start time of a process in clock ticks since boot, which with its pid names it for ever; 0 where there is none.
-std::uint64_t process_start_time(pid_t pid);
-// The process namespace of the process that has this start time. kNotFound: it has ended, whoever has its pid now.
-Result<Fd> open_pid_namespace(pid_t pid, std::uint64_t start_time);
 
 // spawn_child on a pool's thread. Loop thread only. Destroying it ends the program, whether it has started by then or
 // not.
@@ -96,4 +75,4 @@ class ChildRun {
   Function<void(Result<Outcome>)> done_;
 };
 
-}  // namespace berth::agent
+}  // namespace berth

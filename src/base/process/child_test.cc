@@ -1,4 +1,4 @@
-#include "agent/runtime/child.h"
+#include "base/process/child.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -7,10 +7,11 @@
 
 #include <future>
 
-#include "agent/testing/test_node.h"
 #include "base/files.h"
+#include "base/fs/test_directory.h"
+#include "base/process/pids.h"
 
-namespace berth::agent {
+namespace berth {
 namespace {
 
 class ChildTest : public ::testing::Test {
@@ -45,7 +46,7 @@ class ChildTest : public ::testing::Test {
   ThreadPool spawner_{loop_, 1};
   std::unique_ptr<ChildRun> run_;
   std::optional<Result<ChildRun::Outcome>> outcome_;
-  testing::TemporaryDirectory files_;
+  testing::TestDirectory files_;
 };
 
 TEST_F(ChildTest, TheLoopGoesOnWhileAProgramIsBeingStarted) {
@@ -116,4 +117,4 @@ TEST_F(ChildTest, AProcessNamespaceIsThatOfTheProcessThatIsMeant) {
 }
 
 }  // namespace
-}  // namespace berth::agent
+}  // namespace berth
