@@ -12,35 +12,11 @@
 #include <cerrno>
 
 #include "base/files.h"
+#include "base/fs/mount_table.h"
 #include "base/text.h"
 
 namespace berth::agent {
 namespace {
-
-// "\040" and the like, as /proc/self/mountinfo writes white space.
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
-std::vector<std::string> mount_points() {
-  std::vector<std::string> out;
-  auto text = read_file("/proc/thread-self/mountinfo");
-  if (!text.ok()) return out;
-  for (auto line : split(*text, '\n')) {
-    auto fields = split(line, ' ');
-    if (fields.size() > 4) out.push_back(unescape(fields[4]));
-  }
-  return out;
-}
 
 // The options of a mount are one page; "volatile" is added to them.
 constexpr std::size_t kLongestOptions = 4000;
@@ -153,13 +129,14 @@ void unmount(const std::string& target) {
 
 void unmount_below(const std::vector<std::string>& directories) {
   if (std::none_of(directories.begin(), directories.end(), path_exists)) return;  // the list of all mounts may be long
-  auto points = mount_points();
-  std::reverse(points.begin(), points.end());  // later mounts first, which are on top or deeper
-  for (const auto& point : points) {
+  auto mounts = read_mounts();
+  if (!mounts.ok()) return;
+  std::reverse(mounts->begin(), mounts->end());  // later mounts first, which are on top or deeper
+  for (const MountEntry& mount : *mounts) {
     const bool below = std::any_of(directories.begin(), directories.end(), [&](const std::string& directory) {
-      return point == directory || point.starts_with(directory + "/");
+      return mount.target == directory || mount.target.starts_with(directory + "/");
     });
-    if (below) (void)::umount2(point.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (below) (void)::umount2(mount.target.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "agent/volumes/disk.h"
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
+#include "base/fs/mount_table.h"
 #include "base/lifetime.h"
 #include "base/log.h"
 #include "base/process/process.h"
@@ -170,9 +171,9 @@ Status sync_file(const std::string& path) {
 }
 
 // The topmost mount at the volume's mount point.
-Result<std::optional<MountedDevice>> mounted_at(const Place& place) {
+Result<std::optional<MountEntry>> mounted_at(const Place& place) {
   BERTH_ASSIGN(auto mounts, read_mounts());
-  std::optional<MountedDevice> found;
+  std::optional<MountEntry> found;
   for (auto& m : mounts) {
     if (m.target == place.mount()) found = std::move(m);
   }
@@ -485,7 +486,7 @@ Result<Outcome> remove_volume(const Place& place, Trash* trash) {
 }
 
 // ext4 is mounted read-only then (emergency_ro, shutdown since Linux 6.15); of xfs not even the root can be read.
-bool has_stopped(const MountedDevice& mounted) {
+bool has_stopped(const MountEntry& mounted) {
   for (std::string_view option : split(mounted.options, ',')) {
     if (option == "ro" || option == "emergency_ro" || option == "shutdown") return true;
   }

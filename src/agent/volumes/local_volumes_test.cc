@@ -17,6 +17,7 @@
 #include "agent/volumes/loop_device.h"
 #include "base/fault.h"
 #include "base/files.h"
+#include "base/fs/mount_table.h"
 #include "base/loop.h"
 #include "base/process/process.h"
 #include "base/text.h"

@@ -12,7 +12,6 @@
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/text.h"
 
 namespace berth::agent {
 namespace {
@@ -57,20 +56,6 @@ int configure(int loop, int file, const std::string& name, unsigned flags) {
   std::string shown = name.size() < LO_NAME_SIZE ? name : name.substr(name.size() - (LO_NAME_SIZE - 1));
   shown.copy(reinterpret_cast<char*>(config.info.lo_file_name), LO_NAME_SIZE - 1);
   return ::ioctl(loop, LOOP_CONFIGURE, &config) == 0 ? 0 : errno;
-}
-
-// mountinfo writes blanks and the like as \ooo.
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -130,24 +115,6 @@ std::vector<std::string> free_loops_below(const std::string& directory) {
     if (fd && ::ioctl(fd.get(), LOOP_CLR_FD, 0) == 0) freed.push_back(path);
   }
   return freed;
-}
-
-Result<std::vector<MountedDevice>> read_mounts() {
-  BERTH_ASSIGN(std::string text, read_file("/proc/self/mountinfo"));
-  std::vector<MountedDevice> out;
-  for (std::string_view line : split(text, '\n')) {
-    auto fields = split(line, ' ');
-    std::size_t dash = 6;
-    while (dash < fields.size() && fields[dash] != "-") ++dash;
-    if (dash + 2 >= fields.size()) continue;
-    Cut numbers = cut(fields[2], ":");
-    auto major = parse_int(numbers.before), minor = parse_int(numbers.after);
-    if (!major.ok() || !minor.ok()) continue;
-    out.push_back({static_cast<unsigned>(*major), static_cast<unsigned>(*minor), unescape(fields[dash + 2]),
-                   unescape(fields[4]), std::string(fields[dash + 1]),
-                   std::string(dash + 3 < fields.size() ? fields[dash + 3] : "")});
-  }
-  return out;
 }
 
 }  // namespace berth::agent

@@ -28,14 +28,4 @@ std::vector<std::string> loops_below(const std::string& directory);
 // Answers with their paths.
 std::vector<std::string> free_loops_below(const std::string& directory);
 
-struct MountedDevice {
-  unsigned major, minor;
-  std::string source;
-  std::string target;
-  std::string file_system;
-  std::string options;  // of the file system, comma-separated
-};
-// What is mounted in this mount namespace, bottom first where several are at one place.
-Result<std::vector<MountedDevice>> read_mounts();
-
 }  // namespace berth::agent
