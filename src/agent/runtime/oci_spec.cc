@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "agent/runtime/cgroup.h"
+#include "agent/runtime/default_profiles.h"
 #include "base/files.h"
 #include "base/text.h"
 
@@ -204,11 +205,11 @@ std::vector<std::string> all_capabilities() {
 }
 
 const std::vector<std::string>& default_capabilities() {
-  static const std::vector<std::string> names = {
-      "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
-      "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
-      "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
-      "CAP_KILL",    "CAP_AUDIT_WRITE"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const Value& name : default_profile("default_capabilities.json")) out.push_back(name.str());
+    return out;
+  }();
   return names;
 }
 
