@@ -2,7 +2,7 @@
 
 #include "agent/hooks/hooks.h"
 #include "agent/pod/resize.h"
-#include "agent/pod/resources.h"
+#include "agent/spec/resources.h"
 #include "api/object.h"
 
 namespace berth::agent {

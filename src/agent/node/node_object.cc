@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "agent/disk/disk_space.h"
-#include "agent/pod/resources.h"
+#include "agent/spec/resources.h"
 #include "api/object.h"
 #include "api/quantity.h"
 #include "base/files.h"

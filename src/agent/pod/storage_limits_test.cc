@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/pod/resources.h"
+#include "agent/spec/resources.h"
 
 namespace berth::agent {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "agent/pod/container_lists.h"
-#include "agent/pod/downward.h"
 #include "agent/pod/object_cache.h"
+#include "agent/spec/downward.h"
 #include "agent/volumes/atomic_writer.h"
 #include "agent/volumes/volume_hooks.h"
 #include "agent/volumes/volume_ownership.h"

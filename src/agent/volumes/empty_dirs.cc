@@ -3,9 +3,9 @@
 
 #include <sys/stat.h>
 
-#include "agent/pod/resources.h"
 #include "agent/pod/storage_limits.h"
 #include "agent/runtime/mounts.h"
+#include "agent/spec/resources.h"
 #include "agent/volumes/volume_hooks.h"
 #include "agent/volumes/volume_ownership.h"
 #include "base/files.h"

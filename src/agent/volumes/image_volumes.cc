@@ -1,8 +1,8 @@
 // image volumes: the content of an image, read only. The image is pulled as a container's is.
 
-#include "agent/pod/image_step.h"
 #include "agent/runtime/mounts.h"
 #include "agent/runtime/volume_mounts.h"
+#include "agent/spec/image_step.h"
 #include "agent/volumes/volume_hooks.h"
 #include "client/event_recorder.h"
 

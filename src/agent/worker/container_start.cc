@@ -5,12 +5,12 @@
 #include <algorithm>
 
 #include "agent/pod/container_lists.h"
-#include "agent/pod/env_files.h"
-#include "agent/pod/environment.h"
 #include "agent/pod/pod_admission.h"
 #include "agent/pod/resize.h"
-#include "agent/pod/resources.h"
 #include "agent/runtime/mounts.h"
+#include "agent/spec/env_files.h"
+#include "agent/spec/environment.h"
+#include "agent/spec/resources.h"
 #include "agent/worker/container_worker.h"
 #include "agent/worker/mounts_of_container.h"
 #include "base/fault.h"

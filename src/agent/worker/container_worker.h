@@ -12,14 +12,14 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/pod/image_step.h"
 #include "agent/pod/plan.h"
 #include "agent/pod/pod_hook.h"
 #include "agent/pod/pod_record.h"
-#include "agent/pod/security.h"
 #include "agent/pod/services.h"
 #include "agent/probes/prober.h"
 #include "agent/runtime/container_runtime.h"
+#include "agent/spec/image_step.h"
+#include "agent/spec/security.h"
 #include "agent/volumes/sub_paths.h"
 #include "agent/worker/container_phase.h"
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "agent/pod/environment.h"
 #include "agent/pod/pod_hook.h"
 #include "agent/runtime/container_runtime.h"
+#include "agent/spec/environment.h"
 #include "agent/volumes/sub_paths.h"
 #include "base/result.h"
 

@@ -6,8 +6,8 @@
 
 #include "agent/pod/container_lists.h"
 #include "agent/pod/pod_admission.h"
-#include "agent/pod/security.h"
 #include "agent/pod/storage_limits.h"
+#include "agent/spec/security.h"
 #include "agent/worker/pod_hooks.h"
 #include "api/metadata.h"
 #include "api/object.h"

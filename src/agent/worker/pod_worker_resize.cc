@@ -1,6 +1,6 @@
 // How a PodWorker changes the resources of containers that run.
 #include "agent/pod/resize.h"
-#include "agent/pod/resources.h"
+#include "agent/spec/resources.h"
 #include "agent/worker/pod_worker.h"
 #include "base/fault.h"
 #include "base/text.h"

@@ -1,11 +1,11 @@
-#include "agent/pod/environment.h"
+#include "agent/spec/environment.h"
 
 #include <algorithm>
 #include <cctype>
 
-#include "agent/pod/downward.h"
-#include "agent/pod/env_files.h"
 #include "agent/pod/object_cache.h"
+#include "agent/spec/downward.h"
+#include "agent/spec/env_files.h"
 #include "api/object.h"
 #include "base/text.h"
 

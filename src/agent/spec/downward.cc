@@ -1,9 +1,9 @@
-#include "agent/pod/downward.h"
+#include "agent/spec/downward.h"
 
 #include <unistd.h>
 
 #include "agent/pod/container_lists.h"
-#include "agent/pod/resources.h"
+#include "agent/spec/resources.h"
 #include "api/object.h"
 #include "api/quantity.h"
 #include "base/text.h"

@@ -1,4 +1,4 @@
-#include "agent/pod/security.h"
+#include "agent/spec/security.h"
 
 #include <sys/capability.h>
 

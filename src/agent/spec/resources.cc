@@ -1,4 +1,4 @@
-#include "agent/pod/resources.h"
+#include "agent/spec/resources.h"
 
 #include <unistd.h>
 

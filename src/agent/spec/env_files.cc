@@ -1,4 +1,4 @@
-#include "agent/pod/env_files.h"
+#include "agent/spec/env_files.h"
 
 #include "base/text.h"
 

@@ -1,4 +1,4 @@
-#include "agent/pod/image_step.h"
+#include "agent/spec/image_step.h"
 
 #include <algorithm>
 #include <array>
