@@ -13,8 +13,8 @@ namespace berth::http::testing {
 
 // The table's first line names the phases in the order of their enumeration; each further line is an event, in that
 // order too, and the phases that follow it. "-": the event cannot happen in that phase.
-template <class Phase, class Event>
-void expect_transitions(std::optional<Phase> (*next)(Phase, Event), Phase last_phase, Event last_event,
+template <class Phase, class PhaseEvent>
+void expect_transitions(std::optional<Phase> (*next)(Phase, PhaseEvent), Phase last_phase, PhaseEvent last_event,
                         const std::string& table) {
   auto words = [](const std::string& line) {
     std::istringstream in(line);
@@ -37,7 +37,7 @@ void expect_transitions(std::optional<Phase> (*next)(Phase, Event), Phase last_p
     for (std::size_t phase = 0; phase < phases.size(); ++phase) {
       const std::string& expected = row[phase + 1];
       ASSERT_TRUE(expected == "-" || std::find(phases.begin(), phases.end(), expected) != phases.end()) << expected;
-      const std::optional<Phase> found = next(static_cast<Phase>(phase), static_cast<Event>(events));
+      const std::optional<Phase> found = next(static_cast<Phase>(phase), static_cast<PhaseEvent>(events));
       EXPECT_EQ(found ? phases[static_cast<std::size_t>(*found)] : "-", expected)
           << row[0] << " in phase " << phases[phase];
     }
