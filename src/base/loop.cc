@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <deque>
@@ -19,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/check.h"
 #include "base/files.h"
 #include "base/thread_pool.h"
 
@@ -27,7 +29,23 @@ namespace {
 
 constexpr std::uint64_t kWakeKey = ~std::uint64_t{0};
 constexpr int kEventsPerRound = 128;
-constexpr Duration kHelperTurn = 200us;  // and the task that runs then
+// After so long an I/O helper runs no further task: its own sockets wait meanwhile.
+constexpr Duration kHelperTurn = 200us;
+
+// The loop whose turn this thread has.
+thread_local const Loop* turn_of_thread = nullptr;
+
+// Gives this thread the turn of a loop, and the one it had before back at the end: a task of one loop may run tasks of
+// another (run_or_post).
+class TurnScope {
+ public:
+  explicit TurnScope(const Loop* loop) : before_(std::exchange(turn_of_thread, loop)) {}
+  ~TurnScope() { turn_of_thread = before_; }
+  TurnScope(const TurnScope&) = delete;
+
+ private:
+  const Loop* before_;
+};
 
 Duration clock_value(clockid_t clock) {
   timespec t{};
@@ -35,7 +53,8 @@ Duration clock_value(clockid_t clock) {
   return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
-// Waits for events; a negative `wait` is for ever. An interrupted wait is one without events.
+// Waits for events; a negative `wait` is for ever. An interrupted wait is one without events. epoll_wait counts in
+// milliseconds, which would fire each timer up to one late; epoll_pwait2 counts in nanoseconds.
 int wait_for_events(int epoll, epoll_event* events, Duration wait) {
   timespec t{};
   if (wait >= Duration::zero()) {
@@ -55,7 +74,7 @@ int wait_for_events(int epoll, epoll_event* events, Duration wait) {
 }
 
 struct Watch {
-  std::uint32_t generation = 0;
+  std::uint32_t generation = 0;  // differs between watches of the same descriptor number
   std::uint32_t events = 0;
   Function<void(std::uint32_t)> ready;
 };
@@ -69,8 +88,8 @@ struct Due {
 
 }  // namespace
 
-struct Loop::State {
-  State(Loop& loop, int pool_threads) : pool(loop, pool_threads) {}
+struct Loop::Impl {
+  Impl(Loop& loop, int pool_threads) : pool(loop, pool_threads) {}
 
   Fd epoll, wake;
   ThreadPool pool;
@@ -78,22 +97,25 @@ struct Loop::State {
   std::mutex mutex;  // guards the rest of this block
   std::deque<Task> posted;
   enum class Turn {
-    kOwner,   // the owner of the loop, awake or about to be
-    kNobody,  // the owner waits in epoll_wait, or is about to, and needs a signal()
-    kHelper,  // another thread runs tasks; the owner may sleep on
+    kOwner,   // the thread that drives the loop is awake or about to be
+    kFree,    // that thread waits in epoll_wait, or is about to, and needs a signal()
+    kHelper,  // an I/O helper runs tasks; the owner may sleep on
   };
   Turn turn = Turn::kOwner;
   bool stopping = false;
-  bool takes_helpers = false;  // inside run()
-  bool owner_waits = false;    // woken while another has the turn
+  bool owner_waits = false;  // the owner has woken up while a helper has the turn
   std::condition_variable turn_over;
+  // A thread is in run(). Written with the mutex held; on_loop() reads it without.
+  std::atomic<bool> in_run{false};
 
-  Duration asleep_until{};     // of the owner; whoever has the turn reads it
-  IoHelper* helper = nullptr;  // of whoever has the turn
+  // The rest belongs to the thread that has the turn. The mutex is locked in between, so each turn sees the last one's
+  // writes.
+  Duration asleep_until{};     // of the owner
+  IoHelper* helper = nullptr;  // null in the owner's turn
 
-  std::deque<Task> running;  // taken from `posted`, to be run in this round
+  std::deque<Task> running;  // moved from `posted`, to be run in this round
 
-  std::vector<Due> heap;  // may hold cancelled ids
+  std::vector<Due> heap;  // may have cancelled ids: finding one to erase would cost O(n)
   std::unordered_map<TimerId, Task> timers;
   TimerId last_timer = 0;
 
@@ -109,7 +131,7 @@ struct Loop::State {
     [[maybe_unused]] auto n = ::write(wake.get(), &one, sizeof one);
   }
 
-  void drop_cancelled_front() {
+  void pop_cancelled() {
     while (!heap.empty() && !timers.contains(heap.front().id)) {
       std::pop_heap(heap.begin(), heap.end());
       heap.pop_back();
@@ -118,11 +140,12 @@ struct Loop::State {
 
   // The earliest timer, or the end of time.
   Duration next_timer() {
-    drop_cancelled_front();
+    pop_cancelled();
     return heap.empty() ? Duration::max() : heap.front().at;
   }
 
-  // How long the loop may sleep; negative is for ever. Gives the turn away where that is not zero.
+  // How long the loop may sleep; negative is for ever. Frees the turn where that is not zero: under the same lock that
+  // finds no posted task, so that a later post() sees a free turn and signals.
   Duration prepare_to_sleep(Duration wait, Duration now) {
     const Duration next = next_timer();
     Duration limit = wait;
@@ -133,12 +156,12 @@ struct Loop::State {
     std::lock_guard lock(mutex);
     if (!posted.empty() || stopping) limit = Duration::zero();
     if (limit == Duration::zero()) return limit;
-    turn = Turn::kNobody;
+    turn = Turn::kFree;
     asleep_until = limit < Duration::zero() ? Duration::max() : now + limit;
     return limit;
   }
 
-  void take_turn_back() {
+  void reclaim_turn() {
     std::unique_lock lock(mutex);
     owner_waits = true;
     turn_over.wait(lock, [this] { return turn != Turn::kHelper; });
@@ -146,10 +169,11 @@ struct Loop::State {
     turn = Turn::kOwner;
   }
 
-  // With the mutex held, and the turn. True where the owner sleeps in epoll_wait although there is something to do.
-  bool return_turn() {
+  // Ends the turn of a helper. The caller holds the mutex. True: the owner sleeps in epoll_wait although there is
+  // something to do, and needs a signal().
+  bool end_helper_turn() {
     const bool due = !posted.empty() || stopping || next_timer() < asleep_until;
-    turn = due || owner_waits ? Turn::kOwner : Turn::kNobody;
+    turn = due || owner_waits ? Turn::kOwner : Turn::kFree;
     if (owner_waits) turn_over.notify_one();
     return due && !owner_waits;
   }
@@ -163,7 +187,8 @@ struct Loop::State {
     auto fd = static_cast<std::size_t>(event.data.u64 & 0xffffffff);
     auto generation = static_cast<std::uint32_t>(event.data.u64 >> 32);
     if (fd >= watches.size() || !watches[fd] || watches[fd]->generation != generation) return;
-    auto watch = watches[fd];  // lives through its own unwatch
+    // A closed descriptor's number may have been reused in this round: events of the former one have its generation.
+    auto watch = watches[fd];  // held here: the callback may unwatch itself
     // change_fd() may have run since the kernel reported.
     auto events = event.events & (watch->events | EPOLLERR | EPOLLHUP);
     if (events) watch->ready(events);
@@ -174,7 +199,7 @@ struct Loop::State {
     TimerId newest = last_timer;
     std::vector<Due> later;
     for (;;) {
-      drop_cancelled_front();
+      pop_cancelled();
       if (heap.empty() || heap.front().at > now) break;
       Due due = heap.front();
       std::pop_heap(heap.begin(), heap.end());
@@ -183,7 +208,7 @@ struct Loop::State {
         later.push_back(due);
         continue;
       }
-      auto found = timers.find(due.id);
+      auto found = timers.find(due.id);  // there: pop_cancelled() has removed the others from the front
       Task task = std::move(found->second);
       timers.erase(found);
       task();
@@ -200,6 +225,7 @@ struct Loop::State {
       std::move(posted.begin(), posted.end(), std::back_inserter(running));
       posted.clear();
     }
+    // Tasks posted by these run in the next round, so that descriptors and timers get their turn in between.
     for (std::size_t n = running.size(); n > 0 && !running.empty(); --n) {
       Task task = std::move(running.front());
       running.pop_front();
@@ -208,39 +234,47 @@ struct Loop::State {
   }
 };
 
-Loop::Loop(int pool_threads) : state_(std::make_unique<State>(*this, pool_threads)) {
-  state_->epoll = Fd(::epoll_create1(EPOLL_CLOEXEC));
-  BERTH_CHECK(state_->epoll, "epoll_create1 failed");
-  state_->wake = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  BERTH_CHECK(state_->wake, "eventfd failed");
+Loop::Loop(int pool_threads) : impl_(std::make_unique<Impl>(*this, pool_threads)) {
+  impl_->epoll = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  BERTH_CHECK(impl_->epoll, "epoll_create1 failed");
+  impl_->wake = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  BERTH_CHECK(impl_->wake, "eventfd failed");
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = kWakeKey;
-  BERTH_CHECK(::epoll_ctl(state_->epoll.get(), EPOLL_CTL_ADD, state_->wake.get(), &event) == 0, "epoll_ctl failed");
+  BERTH_CHECK(::epoll_ctl(impl_->epoll.get(), EPOLL_CTL_ADD, impl_->wake.get(), &event) == 0, "epoll_ctl failed");
 }
 
 Loop::~Loop() {
-  state_->pool.close();
-  // Tasks that are destroyed may post, cancel and unwatch, so the containers are emptied while the State is whole.
+  impl_->pool.close();
+  // Destructors of tasks may post, cancel and unwatch, so the containers are emptied while all members still exist.
   for (;;) {
-    auto watches = std::exchange(state_->watches, {});
-    auto timers = std::exchange(state_->timers, {});
-    auto running = std::exchange(state_->running, {});
+    auto watches = std::exchange(impl_->watches, {});
+    auto timers = std::exchange(impl_->timers, {});
+    auto running = std::exchange(impl_->running, {});
     std::deque<Task> posted;
     {
-      std::lock_guard lock(state_->mutex);
-      posted.swap(state_->posted);
+      std::lock_guard lock(impl_->mutex);
+      posted.swap(impl_->posted);
     }
     if (watches.empty() && timers.empty() && running.empty() && posted.empty()) return;
   }
 }
 
+bool Loop::on_loop() const { return turn_of_thread == this || !impl_->in_run.load(std::memory_order_relaxed); }
+
+void LoopAffinity::fail() {
+  BERTH_CHECK(false, "called off the loop thread");
+  std::abort();
+}
+
 void Loop::run() {
+  TurnScope turn(this);
   for (;;) {
     {
-      std::lock_guard lock(state_->mutex);
-      state_->takes_helpers = !state_->stopping;
-      if (std::exchange(state_->stopping, false)) return;
+      std::lock_guard lock(impl_->mutex);
+      impl_->in_run.store(!impl_->stopping, std::memory_order_relaxed);
+      if (std::exchange(impl_->stopping, false)) return;
     }
     run_once(Duration::max());
   }
@@ -248,21 +282,21 @@ void Loop::run() {
 
 void Loop::stop() {
   // Signals inside: the loop may be gone as soon as it can see this.
-  std::lock_guard lock(state_->mutex);
-  state_->stopping = true;
-  if (state_->turn != State::Turn::kNobody) return;
-  state_->turn = State::Turn::kOwner;
-  state_->signal();
+  std::lock_guard lock(impl_->mutex);
+  impl_->stopping = true;
+  if (impl_->turn != Impl::Turn::kFree) return;
+  impl_->turn = Impl::Turn::kOwner;
+  impl_->signal();
 }
 
 void Loop::run_once(Duration wait) {
   wait = wait == Duration::max() ? Duration(-1) : std::max(wait, Duration::zero());
   std::array<epoll_event, kEventsPerRound> events;
-  int n = wait_for_events(state_->epoll.get(), events.data(), state_->prepare_to_sleep(wait, monotonic()));
-  state_->take_turn_back();
-  for (int i = 0; i < n; ++i) state_->dispatch(events[static_cast<std::size_t>(i)]);
-  state_->fire_timers(monotonic());
-  state_->run_posted();
+  int n = wait_for_events(impl_->epoll.get(), events.data(), impl_->prepare_to_sleep(wait, monotonic()));
+  impl_->reclaim_turn();
+  for (int i = 0; i < n; ++i) impl_->dispatch(events[static_cast<std::size_t>(i)]);
+  impl_->fire_timers(monotonic());
+  impl_->run_posted();
 }
 
 Time Loop::now() const { return Time(clock_value(CLOCK_REALTIME)); }
@@ -271,33 +305,34 @@ Duration Loop::monotonic() const { return clock_value(CLOCK_MONOTONIC); }
 void Loop::post(Task task) {
   bool wake;
   {
-    std::lock_guard lock(state_->mutex);
-    state_->posted.push_back(std::move(task));
-    wake = state_->turn == State::Turn::kNobody;
-    if (wake) state_->turn = State::Turn::kOwner;
+    std::lock_guard lock(impl_->mutex);
+    impl_->posted.push_back(std::move(task));
+    wake = impl_->turn == Impl::Turn::kFree;
+    if (wake) impl_->turn = Impl::Turn::kOwner;
   }
-  if (wake) state_->signal();  // outside: the loop wants the mutex first thing
+  if (wake) impl_->signal();  // outside: the loop wants the mutex first thing
 }
 
 void Loop::run_or_post(Task task, IoHelper* helper) {
-  State& state = *state_;
+  Impl& state = *impl_;
   std::unique_lock lock(state.mutex);
-  if (state.turn != State::Turn::kNobody || !state.takes_helpers) {
+  if (state.turn != Impl::Turn::kFree || !state.in_run.load(std::memory_order_relaxed)) {
     lock.unlock();
     return post(std::move(task));
   }
-  state.turn = State::Turn::kHelper;  // nothing is posted where nobody has the turn
+  state.turn = Impl::Turn::kHelper;  // no task waits: `posted` is empty while the turn is free
   state.helper = helper;
+  TurnScope turn(this);
   const Duration until = monotonic() + kHelperTurn;
   bool wake;
   for (;;) {
     lock.unlock();
     task();
-    task = nullptr;
+    task = nullptr;  // destroyed in the turn: what it captured may belong to the loop
     lock.lock();
     if (state.posted.empty() || state.owner_waits || state.stopping || monotonic() >= until) {
       state.helper = nullptr;
-      wake = state.return_turn();
+      wake = state.end_helper_turn();
       break;
     }
     task = std::move(state.posted.front());
@@ -307,35 +342,44 @@ void Loop::run_or_post(Task task, IoHelper* helper) {
   if (wake) state.signal();
 }
 
-IoHelper* Loop::io_helper() const { return state_->helper; }
+IoHelper* Loop::io_helper() const {
+  BERTH_CHECK(on_loop(), "the I/O helper is asked for off the loop thread");
+  return impl_->helper;
+}
 
 TimerId Loop::after(Duration delay, Task task) {
+  BERTH_CHECK(on_loop(), "a timer is set off the loop thread");
   Duration now = monotonic();
   delay = std::clamp(delay, Duration::zero(), Duration::max() - now);
-  TimerId id = ++state_->last_timer;
-  state_->timers.emplace(id, std::move(task));
-  state_->heap.push_back({now + delay, id});
-  std::push_heap(state_->heap.begin(), state_->heap.end());
+  TimerId id = ++impl_->last_timer;
+  impl_->timers.emplace(id, std::move(task));
+  impl_->heap.push_back({now + delay, id});
+  std::push_heap(impl_->heap.begin(), impl_->heap.end());
   return id;
 }
 
 void Loop::cancel(TimerId id) {
-  auto found = state_->timers.find(id);
-  if (found == state_->timers.end()) return;
+  BERTH_CHECK(on_loop(), "a timer is cancelled off the loop thread");
+  auto found = impl_->timers.find(id);
+  if (found == impl_->timers.end()) return;
   Task task = std::move(found->second);  // destroyed last: its destructor may come back here
-  state_->timers.erase(found);
+  impl_->timers.erase(found);
   // A timer that is set and cancelled for every request must not fill the heap until its time comes.
-  auto& heap = state_->heap;
-  if (heap.size() > 64 && heap.size() > 2 * state_->timers.size()) {
-    std::erase_if(heap, [this](const Due& due) { return !state_->timers.contains(due.id); });
+  auto& heap = impl_->heap;
+  if (heap.size() > 64 && heap.size() > 2 * impl_->timers.size()) {
+    std::erase_if(heap, [this](const Due& due) { return !impl_->timers.contains(due.id); });
     std::make_heap(heap.begin(), heap.end());
   }
 }
 
-void Loop::offload(Task work, Task done) { state_->pool.submit(std::move(work), std::move(done)); }
+void Loop::offload(Task work, Task done) {
+  BERTH_CHECK(on_loop(), "work is offloaded off the loop thread");
+  impl_->pool.submit(std::move(work), std::move(done));
+}
 
 std::uint64_t Loop::random() {
-  State& s = *state_;
+  BERTH_CHECK(on_loop(), "random bits are read off the loop thread");
+  Impl& s = *impl_;
   if (s.random_used == s.random_words.size()) {
     auto* at = reinterpret_cast<char*>(s.random_words.data());
     std::size_t left = sizeof s.random_words;
@@ -349,12 +393,14 @@ std::uint64_t Loop::random() {
     }
     s.random_used = 0;
   }
+  // A word that has been handed out is not kept in memory: it may have become part of a secret.
   return std::exchange(s.random_words[s.random_used++], 0);
 }
 
 Status Loop::watch_fd(int fd, std::uint32_t events, Function<void(std::uint32_t)> ready) {
+  BERTH_CHECK(on_loop(), "a descriptor is watched off the loop thread");
   if (fd < 0) return errno_error("watching a descriptor", EBADF);
-  State& s = *state_;
+  Impl& s = *impl_;
   auto watch = std::make_shared<Watch>();
   watch->generation = ++s.last_generation;
   watch->events = events;
@@ -365,16 +411,17 @@ Status Loop::watch_fd(int fd, std::uint32_t events, Function<void(std::uint32_t)
   auto index = static_cast<std::size_t>(fd);
   bool known = index < s.watches.size() && s.watches[index];
   int failed = ::epoll_ctl(s.epoll.get(), known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
-  // The number may have been closed and given out again behind our back.
+  // A closed descriptor leaves epoll by itself, and its number may be a new descriptor's now.
   if (failed && known && errno == ENOENT) failed = ::epoll_ctl(s.epoll.get(), EPOLL_CTL_ADD, fd, &event);
   if (failed) return errno_error("watching descriptor " + std::to_string(fd));
   if (index >= s.watches.size()) s.watches.resize(index + 1);
-  std::swap(s.watches[index], watch);  // the former callback dies on return, when the table is in order
+  std::swap(s.watches[index], watch);  // the former callback is destroyed on return, when the table is consistent
   return {};
 }
 
 Status Loop::change_fd(int fd, std::uint32_t events) {
-  State& s = *state_;
+  BERTH_CHECK(on_loop(), "a descriptor is changed off the loop thread");
+  Impl& s = *impl_;
   auto index = static_cast<std::size_t>(fd);
   if (fd < 0 || index >= s.watches.size() || !s.watches[index]) {
     return errno_error("changing descriptor " + std::to_string(fd), ENOENT);
@@ -390,7 +437,8 @@ Status Loop::change_fd(int fd, std::uint32_t events) {
 }
 
 void Loop::unwatch_fd(int fd) {
-  State& s = *state_;
+  BERTH_CHECK(on_loop(), "a descriptor is unwatched off the loop thread");
+  Impl& s = *impl_;
   auto index = static_cast<std::size_t>(fd);
   if (fd < 0 || index >= s.watches.size() || !s.watches[index]) return;
   auto watch = std::move(s.watches[index]);

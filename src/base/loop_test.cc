@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/guarded.h"
 #include "base/ids.h"
 #include "base/thread_pool.h"
 
@@ -194,6 +195,70 @@ TEST(Loop, LentTaskMayStopTheLoop) {
   std::thread helper([&] { loop.run_or_post([&] { loop.stop(); }); });
   loop.run();
   helper.join();
+}
+
+// Calls each of the calls that belong to the loop thread, and returns how many were refused.
+int refused_calls(Loop& loop, int fd) {
+  const InvariantsThrow throwing;
+  const LoopAffinity affinity(loop);
+  const std::vector<std::function<void()>> calls = {
+      [&] { loop.cancel(loop.after(1h, [] {})); },
+      [&] { loop.cancel(0); },
+      [&] { loop.offload([] {}, [] {}); },
+      [&] { (void)loop.random(); },
+      [&] { (void)loop.io_helper(); },
+      [&] { (void)loop.watch_fd(fd, EPOLLIN, [](std::uint32_t) {}); },
+      [&] { (void)loop.change_fd(fd, EPOLLIN); },
+      [&] { loop.unwatch_fd(fd); },
+      [&] { affinity.check(); },
+  };
+  int refused = 0;
+  for (const auto& call : calls) {
+    try {
+      call();
+    } catch (const BrokenInvariant&) {
+      ++refused;
+    }
+  }
+  return refused;
+}
+
+TEST(Loop, ItsCallsBelongToTheThreadThatHasTheTurn) {
+  Ends ends = make_ends();
+  Loop before_run;
+  EXPECT_TRUE(before_run.on_loop());
+  EXPECT_EQ(refused_calls(before_run, ends.read.get()), 0) << "the loop is being set up";
+  Running running;
+  std::promise<int> owner;
+  running.loop.post([&] { owner.set_value(refused_calls(running.loop, ends.read.get())); });
+  EXPECT_EQ(owner.get_future().get(), 0);
+  EXPECT_FALSE(running.loop.on_loop());
+  EXPECT_EQ(refused_calls(running.loop, ends.read.get()), 9);
+  // A helper has the turn for the time of its tasks, also where these run tasks of another loop.
+  Running other;
+  int helper = -1, nested = -1, after_nested = -1;
+  running.run_here([&] {
+    helper = refused_calls(running.loop, ends.read.get());
+    other.run_here([&] { nested = refused_calls(other.loop, ends.read.get()); });
+    after_nested = refused_calls(running.loop, ends.read.get());
+  });
+  EXPECT_EQ(helper, 0);
+  EXPECT_EQ(nested, 0);
+  EXPECT_EQ(after_nested, 0);
+  EXPECT_FALSE(running.loop.on_loop());
+  running.loop.stop();
+  running.thread.join();
+  EXPECT_TRUE(running.loop.on_loop()) << "no thread is in run()";
+  running.thread = std::thread([] {});  // for Running's destructor
+}
+
+TEST(LoopDeathTest, ACallOffTheLoopThreadEndsTheProcess) {
+  Running running;
+  std::promise<void> runs;
+  running.loop.post([&] { runs.set_value(); });
+  runs.get_future().wait();
+  EXPECT_DEATH(running.loop.after(1s, [] {}), "a timer is set off the loop thread");
+  EXPECT_DEATH(LoopAffinity(running.loop).check(), "called off the loop thread");
 }
 
 TEST(Loop, RunOnceIsNotLeftToLenders) {

@@ -595,6 +595,7 @@ std::unique_ptr<Stream> ClientImpl::stream(ClientRequest request, Function<void(
 }
 
 void ClientImpl::submit(std::shared_ptr<PendingRequest> pending, ClientRequest request) {
+  BERTH_CHECK(loop_.on_loop(), "an HTTP client is used off its loop thread");
   pending->request = std::move(request);
   pending_.insert(pending);
   if (pending->request.timeout) {
@@ -688,6 +689,7 @@ void ClientImpl::fail(const std::shared_ptr<PendingRequest>& pending, Error why)
 }
 
 void ClientImpl::abort(const std::shared_ptr<PendingRequest>& pending) {
+  BERTH_CHECK(loop_.on_loop(), "a stream of an HTTP client is destroyed off its loop thread");
   if (!pending->live()) return;
   ClientConnection* connection = pending->connection;
   mark_done(pending);

@@ -10,6 +10,7 @@
 #include <deque>
 
 #include "base/check.h"
+#include "base/loop.h"
 #include "base/text.h"
 #include "http/exchange_link.h"
 #include "http/exchange_phase.h"
@@ -38,7 +39,9 @@ class Core : public std::enable_shared_from_this<Core> {
     runtime_.run_or_post([self = shared_from_this(), events = std::move(events)]() mutable { self->handle(events); },
                          &helper);
   }
+  // All that exchanges and channels do ends here, so this is where they are found to be on the loop thread.
   void send(TransportCommand command, std::size_t transport) {
+    affinity_.check();
     if (!open_) return;
     outbox_[transport].push_back(std::move(command));
     if (handling_ || flush_posted_) return;
@@ -63,6 +66,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::vector<std::unique_ptr<Transport>> transports;
   void opened() { outbox_.resize(transports.size()); }
   void close() {
+    affinity_.check();
     flush();
     open_ = false;
     transports.clear();
@@ -84,6 +88,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   Runtime& runtime_;
+  const LoopAffinity affinity_{runtime_};
   std::shared_ptr<const Handler> handler_;  // shared, so that a handler may destroy the server it runs for
   std::shared_ptr<const std::function<bool(Exchange&)>> screen_;
   const std::size_t max_unread_;

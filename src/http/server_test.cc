@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include "base/fault.h"
+#include "base/guarded.h"
 #include "http/test_support.h"
 
 namespace berth::http {
@@ -570,6 +572,30 @@ TEST_F(ServerTest, ExchangesMayOutliveTheServer) {
   held->write({SharedBytes::of("x")});
   held.reset();
   EXPECT_TRUE(drive(loop_, [&] { return socket.over(); }));
+}
+
+TEST_F(ServerTest, AnExchangeIsAnsweredOnTheLoopThreadOnly) {
+  std::shared_ptr<Exchange> held;
+  serve([&](std::shared_ptr<Exchange> e) {
+    held = std::move(e);
+    loop_.stop();
+  });
+  RawSocket socket(address_);
+  socket.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  loop_.run();
+  ASSERT_TRUE(held);
+  std::promise<void> runs;
+  std::thread loop_thread([&] {
+    loop_.post([&] { runs.set_value(); });
+    loop_.run();
+  });
+  runs.get_future().wait();
+  {
+    const InvariantsThrow throwing;
+    EXPECT_THROW(held->start(200, {}), BrokenInvariant);
+  }
+  loop_.stop();
+  loop_thread.join();
 }
 
 TEST_F(ServerTest, AHandlerMayDestroyItsServer) {
