@@ -28,11 +28,11 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
     if (status != 200) return below_->start(status, std::move(headers));
     Result<AcceptedSocket> accepted = accept_websocket(*below_, form_.protocols);
     if (!accepted.ok()) {
-      over_ = true;
+      done_ = true;
       below_->Exchange::respond(400, "text/plain; charset=utf-8", accepted.error().message);
-      // The caller of start() hears that its client is gone.
+      // The handshake has been refused: for the caller of start() the peer is gone.
       runtime_.post([weak = weak_from_this()] {
-        if (auto self = weak.lock()) self->tell_closed();
+        if (auto self = weak.lock()) self->call_closed();
       });
       return;
     }
@@ -40,17 +40,17 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
     below_->on_close({});
     below_->on_drain({});
     WebSocket::Events events;
-    events.drained = [this] { tell_drained(); };
+    events.drained = [this] { call_drained(); };
     events.closed = [this] {
-      const bool told = std::exchange(over_, true);
-      if (!told) tell_closed();
+      const bool was_done = std::exchange(done_, true);
+      if (!was_done) call_closed();
     };
     socket_ = make_websocket(std::move(accepted->channel), std::move(events));
     if (form_.greeting) socket_->send("", form_.text || base64_);
   }
 
   bool write(std::vector<SharedBytes> pieces) override {
-    if (over_) return true;
+    if (done_) return true;
     if (!socket_) return below_->write(std::move(pieces));
     std::string message;
     for (const SharedBytes& piece : pieces) message += piece.bytes;
@@ -58,26 +58,26 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
   }
 
   void finish() override {
-    if (over_) return;
-    over_ = true;
+    if (done_) return;
+    done_ = true;
     if (!socket_) return below_->finish();
     socket_->close(1000, "");
   }
 
   void on_drain(Task drained) override {
     drained_ = std::move(drained);
-    if (!socket_) below_->on_drain([this] { tell_drained(); });
+    if (!socket_) below_->on_drain([this] { call_drained(); });
   }
   void on_close(Task closed) override {
     closed_ = std::move(closed);
-    if (!socket_) below_->on_close([this] { tell_closed(); });
+    if (!socket_) below_->on_close([this] { call_closed(); });
   }
   Result<std::unique_ptr<Channel>> upgrade(Headers headers) override { return below_->upgrade(std::move(headers)); }
 
  private:
-  // Both may destroy this object.
-  void tell_drained() { call_member(lifetime_.guard(), drained_); }
-  void tell_closed() {
+  // Both callbacks may destroy this object.
+  void call_drained() { call_member(lifetime_.guard(), drained_); }
+  void call_closed() {
     Task closed = std::move(closed_);
     closed_ = nullptr;
     if (closed) closed();
@@ -88,7 +88,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
   const MessageForm form_;
   std::unique_ptr<WebSocket> socket_;
   Task drained_, closed_;
-  bool base64_ = false, over_ = false;
+  bool base64_ = false, done_ = false;
   Lifetime lifetime_;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// What remote commands and port forwarding need of a connection: several byte streams in both directions. Spoken as
+// Several byte streams in both directions over one upgraded connection, for remote commands and port forwarding: as
 // SPDY/3.1 frames, by which the peer opens streams, or as WebSocket messages. Loop thread only.
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace berth::http {
 // --- SPDY/3.1, the server's side. Streams are named by the peer's (odd) numbers.
 //
 // The clients of Kubernetes neither honour nor send flow-control windows, so sending is bounded by the channel's
-// backlog and receiving by pausing the channel; windows are granted again for what came in, for clients that do count.
+// backlog and receiving by pausing the channel. A WINDOW_UPDATE follows each data frame, for clients that count.
 class SpdyConnection {
  public:
   struct Events {
@@ -49,8 +49,8 @@ class WebSocket {
   virtual void pause_reading(bool pause) = 0;
 };
 inline constexpr std::size_t kMaxMessage = 4u << 20;  // larger ones end the connection (1009)
-// Answers the handshake with the first of `accepted` (our order) that the client offers; an error is to be answered by
-// the caller. `chosen` is empty where the client offers nothing and "" is accepted.
+// Answers the handshake with the first of `accepted` (the server's order) that the client offers. On an error the
+// caller answers the exchange. `protocol` is empty where the client offers nothing and "" is accepted.
 struct AcceptedSocket {
   std::unique_ptr<Channel> channel;
   std::string protocol;

@@ -14,7 +14,8 @@ struct AcceptedSpdy {
   std::unique_ptr<Channel> channel;
   std::string protocol;
 };
-// The client's first choice among `accepted`; its last one where the client names none. Nothing: has been answered.
+// Upgrades with the first protocol that the client names and `accepted` has; with the last of `accepted` where the
+// client names none. Nothing: the exchange has been answered with an error.
 std::optional<AcceptedSpdy> accept_spdy(Exchange& exchange, const std::vector<std::string>& accepted);
 
 }  // namespace berth::http

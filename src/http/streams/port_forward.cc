@@ -1,12 +1,14 @@
 #include <map>
 #include <unordered_map>
 
+#include "base/check.h"
 #include "base/lifetime.h"
 #include "base/text.h"
 #include "http/message.h"
 #include "http/streams/mux.h"
 #include "http/streams/negotiate.h"
 #include "http/streams/remote_command.h"
+#include "http/streams/session_phase.h"
 
 namespace berth::http {
 
@@ -16,9 +18,8 @@ constexpr const char* kProtocol = "portforward.k8s.io";
 constexpr const char* kTunnel = "SPDY/3.1+portforward.k8s.io";
 constexpr const char* kNumbered = "v4.channel.k8s.io";
 constexpr const char* kNumberedBase64 = "v4.base64.channel.k8s.io";
-constexpr std::size_t kHalfOpen = 256;  // connections of which only one of the two streams has come
-constexpr std::size_t kWaiting =
-    256u << 10;  // bytes of a connection that nobody has taken yet, before its peer has to wait
+constexpr std::size_t kHalfOpen = 256;               // connections at most of which only one of the two streams is open
+constexpr std::size_t kMaxUndelivered = 256u << 10;  // bytes of one connection; beyond, its peer is paused
 constexpr std::size_t kNumberedPorts = 100;  // twice that many channels have numbers of one byte, in base64's form too
 
 // A byte channel inside the binary messages of a WebSocket.
@@ -59,15 +60,16 @@ class TunnelChannel final : public Channel {
   bool closing_ = false;
 };
 
-// One connection of a client, on which its ports have two streams each. Kept alive by them and by its peer.
+// The connection of a client, on which its ports have two streams each. Kept alive by the ports and, until the peer is
+// gone, by itself.
 class Forwarding {
  public:
   virtual ~Forwarding() = default;
   virtual bool write(std::uint32_t stream, std::string_view bytes, bool last) = 0;  // false: behind
-  virtual void reset(std::uint32_t stream) = 0;  // nobody reads what the peer still sends on it
-  virtual void pause(int by) = 0;                // counts those that want the peer to wait
-  virtual void forget(std::uint32_t data) = 0;
-  virtual bool over() const = 0;
+  virtual void reset(std::uint32_t stream) = 0;  // what the peer still sends on it is discarded
+  virtual void pause(int by) = 0;  // adds to the number of reasons to pause the peer: it is paused while there are any
+  virtual void remove(std::uint32_t data) = 0;  // the port with that data stream
+  virtual bool is_closed() const = 0;
 };
 
 class PortImpl final : public ForwardedPort {
@@ -79,15 +81,15 @@ class PortImpl final : public ForwardedPort {
   int port() const override { return port_; }
   void on_read(Function<void(std::string_view)> read) override {
     read_ = std::move(read);
-    give();
+    deliver();
   }
   void on_end(Task end) override {
     end_ = std::move(end);
-    give();
+    deliver();
   }
   void on_close(Task closed) override {
     closed_ = std::move(closed);
-    if (gone_) tell_gone();
+    if (is_gone(phase_)) call_closed();
   }
   bool write(std::string_view bytes) override;
   void on_drain(Task drained) override { drained_ = std::move(drained); }
@@ -95,40 +97,44 @@ class PortImpl final : public ForwardedPort {
   void fail(const std::string& message) override;
   void pause_reading(bool pause) override;
 
-  void arrived(std::string_view bytes) {
+  void receive(std::string_view bytes) {
     const auto alive = lifetime_.guard();
-    waiting_.append(bytes);
-    give();
-    if (alive) hold(waiting_.size() > kWaiting);
+    undelivered_.append(bytes);
+    deliver();
+    if (alive) hold_peer(undelivered_.size() > kMaxUndelivered);
   }
-  void input_ended() {
-    input_over_ = true;
-    give();
+  void end_input() {
+    advance(PortEvent::kInputEnded);
+    deliver();
   }
   void drained() { call_member(lifetime_.guard(), drained_); }
   void lost() {
-    gone_ = true;
-    tell_gone();
+    advance(PortEvent::kGone);
+    call_closed();
   }
 
  private:
-  // The peer waits while nobody takes what it has sent.
-  void hold(bool on);
-  void give() {
+  void advance(PortEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "a forwarded port has no such transition");
+    phase_ = *next;
+  }
+  void hold_peer(bool on);
+  void deliver() {
     const auto alive = lifetime_.guard();
-    while (!paused_ && read_ && !waiting_.empty()) {
-      std::string bytes = std::move(waiting_);
-      waiting_.clear();
+    while (!paused_ && read_ && !undelivered_.empty()) {
+      std::string bytes = std::move(undelivered_);
+      undelivered_.clear();
       call_member(alive, read_, bytes);
       if (!alive) return;
-      hold(false);
+      hold_peer(false);
     }
-    if (!input_over_ || paused_ || !waiting_.empty() || !end_) return;
+    if (!input_ended(phase_) || paused_ || !undelivered_.empty() || !end_) return;
     Task end = std::move(end_);
     end_ = nullptr;
     end();
   }
-  void tell_gone() {
+  void call_closed() {
     Task closed = std::move(closed_);
     closed_ = nullptr;
     if (closed) closed();
@@ -139,8 +145,11 @@ class PortImpl final : public ForwardedPort {
   std::uint32_t data_, error_;
   Function<void(std::string_view)> read_;
   Task end_, closed_, drained_;
-  std::string waiting_;
-  bool paused_ = false, held_ = false, input_over_ = false, output_over_ = false, gone_ = false;
+  std::string undelivered_;
+  PortPhase phase_ = PortPhase::kOpen;
+  // The two reasons of this port to pause the peer, independent of each other and of the phase:
+  bool paused_ = false;  // as the owner asked
+  bool held_ = false;    // undelivered_ is large
   Lifetime lifetime_;
 };
 
@@ -154,8 +163,8 @@ class Ports {
     return at == by_data_.end() ? nullptr : at->second;
   }
   void add(std::uint32_t data, PortImpl* port) { by_data_[data] = port; }
-  void forget(std::uint32_t data) { by_data_.erase(data); }
-  // Each may go, or take others along.
+  void remove(std::uint32_t data) { by_data_.erase(data); }
+  // A callback of one port may destroy it and others, so each is looked up by its number.
   void drained() {
     for (std::uint32_t id : ids()) {
       if (PortImpl* port = find(id)) port->drained();
@@ -187,10 +196,10 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
     SpdyConnection::Events events;
     events.opened = [this](std::uint32_t id, const Headers& headers) { stream_opened(id, headers); };
     events.data = [this](std::uint32_t id, std::string_view bytes) {
-      if (PortImpl* port = ports_.find(id)) port->arrived(bytes);
+      if (PortImpl* port = ports_.find(id)) port->receive(bytes);
     };
     events.ended = [this](std::uint32_t id) {
-      if (PortImpl* port = ports_.find(id)) port->input_ended();
+      if (PortImpl* port = ports_.find(id)) port->end_input();
     };
     events.reset = [this](std::uint32_t id) {
       if (PortImpl* port = ports_.find(id)) port->lost();
@@ -198,7 +207,7 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
     events.drained = [this] { ports_.drained(); };
     events.closed = [this] {
       auto self = std::move(self_);
-      over_ = true;
+      closed_ = true;
       ports_.lost();
     };
     spdy_ = make_spdy_connection(std::move(channel), std::move(events));
@@ -207,8 +216,8 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
     return spdy_->write(stream, bytes, last);
   }
   void reset(std::uint32_t stream) override { spdy_->reset(stream, 5); }
-  bool over() const override { return over_; }
-  void forget(std::uint32_t data) override { ports_.forget(data); }
+  bool is_closed() const override { return closed_; }
+  void remove(std::uint32_t data) override { ports_.remove(data); }
   void pause(int by) override {
     paused_ += by;
     spdy_->pause_reading(paused_ > 0);
@@ -239,27 +248,29 @@ class SpdyForwarding final : public Forwarding, public std::enable_shared_from_t
   Opened opened_;
   std::shared_ptr<SpdyForwarding> self_;
   std::unique_ptr<SpdyConnection> spdy_;
-  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> half_;  // request id: error stream, data stream
+  // By request id: error stream, data stream; 0: not opened yet.
+  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> half_;
   Ports ports_;
   int paused_ = 0;
-  bool over_ = false;
+  bool closed_ = false;
 };
 
 // The ports are named in the request and connected once: port n has the channel 2n for data and 2n + 1 for errors, the
-// first byte of each message. Nobody can end a channel, so the connection ends when all ports have ended on our side.
+// first byte of each message. The protocol has no message that ends a channel, so the connection ends when all ports
+// have ended on our side.
 class NumberedForwarding final : public Forwarding, public std::enable_shared_from_this<NumberedForwarding> {
  public:
   NumberedForwarding(bool base64, Opened opened) : base64_(base64), opened_(std::move(opened)) {}
 
   void start(std::unique_ptr<Channel> channel, const std::vector<int>& numbers) {
     self_ = shared_from_this();
-    auto keep = self_;
+    auto self = self_;  // opened_() may lose the connection, which resets self_
     WebSocket::Events events;
     events.message = [this](std::string_view bytes, bool) { message(bytes); };
     events.drained = [this] { ports_.drained(); };
     events.closed = [this] {
       auto self = std::move(self_);
-      over_ = true;
+      closed_ = true;
       ports_.lost();
     };
     socket_ = make_websocket(std::move(channel), std::move(events));
@@ -270,19 +281,19 @@ class NumberedForwarding final : public Forwarding, public std::enable_shared_fr
       for (std::uint32_t id : {2 * i, 2 * i + 1}) send(id, {little_endian, 2});
     }
     for (std::uint32_t i = 0; i < numbers.size(); ++i) {
-      auto forwarded = std::make_unique<PortImpl>(keep, numbers[i], 2 * i, 2 * i + 1);
+      auto forwarded = std::make_unique<PortImpl>(self, numbers[i], 2 * i, 2 * i + 1);
       ports_.add(2 * i, forwarded.get());
       opened_(std::move(forwarded));
     }
   }
   bool write(std::uint32_t stream, std::string_view bytes, bool last) override {
-    const bool fine = bytes.empty() || send(stream, bytes);
+    const bool in_time = bytes.empty() || send(stream, bytes);
     if (last && stream % 2 == 0 && --open_ == 0) socket_->close(1000, "");
-    return fine;
+    return in_time;
   }
   void reset(std::uint32_t) override {}
-  bool over() const override { return over_; }
-  void forget(std::uint32_t data) override { ports_.forget(data); }
+  bool is_closed() const override { return closed_; }
+  void remove(std::uint32_t data) override { ports_.remove(data); }
   void pause(int by) override {
     paused_ += by;
     socket_->pause_reading(paused_ > 0);
@@ -300,8 +311,8 @@ class NumberedForwarding final : public Forwarding, public std::enable_shared_fr
     bytes.remove_prefix(1);
     PortImpl* port = ports_.find(base64_ ? first - '0' : first);
     if (port == nullptr) return;
-    if (!base64_) return port->arrived(bytes);
-    if (auto plain = base64_decode(bytes); plain.ok()) port->arrived(*plain);
+    if (!base64_) return port->receive(bytes);
+    if (auto plain = base64_decode(bytes); plain.ok()) port->receive(*plain);
   }
 
   const bool base64_;
@@ -311,11 +322,11 @@ class NumberedForwarding final : public Forwarding, public std::enable_shared_fr
   Ports ports_;
   std::size_t open_ = 0;  // ports that have not ended on our side
   int paused_ = 0;
-  bool over_ = false;
+  bool closed_ = false;
 };
 
 // From the query: `ports=80&ports=81`, or with commas.
-Result<std::vector<int>> wanted_ports(const Request& request) {
+Result<std::vector<int>> requested_ports(const Request& request) {
   std::vector<int> ports;
   for (const auto& [key, value] : request.query) {
     if (key != "ports" && key != "port") continue;
@@ -338,34 +349,34 @@ Result<std::vector<int>> wanted_ports(const Request& request) {
 PortImpl::~PortImpl() {
   lifetime_.end();
   if (paused_) pause_reading(false);
-  hold(false);
-  forwarding_->forget(data_);
-  if (gone_ || forwarding_->over()) return;
-  if (!output_over_) fail("");
-  if (!input_over_) forwarding_->reset(data_);
+  hold_peer(false);
+  forwarding_->remove(data_);
+  if (is_gone(phase_) || forwarding_->is_closed()) return;
+  if (may_write(phase_)) fail("");
+  if (!input_ended(phase_)) forwarding_->reset(data_);
 }
 
-void PortImpl::hold(bool on) {
+void PortImpl::hold_peer(bool on) {
   if (held_ == on) return;
   held_ = on;
-  if (!forwarding_->over()) forwarding_->pause(on ? 1 : -1);
+  if (!forwarding_->is_closed()) forwarding_->pause(on ? 1 : -1);
 }
 
 bool PortImpl::write(std::string_view bytes) {
-  if (gone_ || output_over_ || bytes.empty()) return true;
+  if (!may_write(phase_) || bytes.empty()) return true;
   return forwarding_->write(data_, bytes, false);
 }
 
 void PortImpl::end() {
-  if (gone_ || output_over_) return;
-  output_over_ = true;
+  if (!may_write(phase_)) return;
+  advance(PortEvent::kOutputEnded);
   forwarding_->write(error_, "", true);
   forwarding_->write(data_, "", true);
 }
 
 void PortImpl::fail(const std::string& message) {
-  if (gone_ || output_over_) return;
-  output_over_ = true;
+  if (!may_write(phase_)) return;
+  advance(PortEvent::kOutputEnded);
   forwarding_->write(error_, message, true);
   forwarding_->write(data_, "", true);
 }
@@ -373,8 +384,8 @@ void PortImpl::fail(const std::string& message) {
 void PortImpl::pause_reading(bool pause) {
   if (paused_ == pause) return;
   paused_ = pause;
-  if (!forwarding_->over()) forwarding_->pause(pause ? 1 : -1);
-  if (!pause && lifetime_.guard()) give();
+  if (!forwarding_->is_closed()) forwarding_->pause(pause ? 1 : -1);
+  if (!pause && lifetime_.guard()) deliver();
 }
 
 }  // namespace
@@ -388,7 +399,7 @@ void serve_port_forward(std::shared_ptr<Exchange> exchange, Function<void(std::u
   }
   // A client without SPDY inside of WebSocket messages names the ports in the query.
   const bool tunnel = offers_protocol(exchange->request(), kTunnel);
-  Result<std::vector<int>> ports = tunnel ? std::vector<int>() : wanted_ports(exchange->request());
+  Result<std::vector<int>> ports = tunnel ? std::vector<int>() : requested_ports(exchange->request());
   if (!ports.ok()) return refuse(ports.error());
   auto socket = accept_websocket(*exchange, {kTunnel, kNumbered, kNumberedBase64, ""});
   if (!socket.ok()) return refuse(socket.error());

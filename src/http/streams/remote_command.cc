@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/json/json.h"
 #include "base/lifetime.h"
 #include "base/text.h"
@@ -9,6 +10,7 @@
 #include "http/query_flag.h"
 #include "http/streams/mux.h"
 #include "http/streams/negotiate.h"
+#include "http/streams/session_phase.h"
 
 namespace berth::http {
 
@@ -16,9 +18,9 @@ namespace {
 
 enum Lane { kInput = 0, kOutput = 1, kError = 2, kStatus = 3, kResize = 4, kLanes = 5 };
 constexpr const char* kLaneNames[kLanes] = {"stdin", "stdout", "stderr", "error", "resize"};
-constexpr unsigned char kCloseSignal = 255;  // v5: followed by the channel that ends
-constexpr Duration kStreamsTime = std::chrono::seconds(30);
-constexpr Duration kGreeting = std::chrono::milliseconds(50);
+constexpr unsigned char kCloseSignal = 255;                    // v5: followed by the channel that ends
+constexpr Duration kStreamsTime = std::chrono::seconds(30);    // for the peer to open its SPDY streams
+constexpr Duration kGreeting = std::chrono::milliseconds(50);  // after a WebSocket handshake
 
 Value exit_status(int code) {
   Value status = Value::object({{"metadata", Value::object()}});
@@ -48,7 +50,7 @@ class RemoteImpl final : public RemoteSession {
     if (socket_) socket_->close(1000, "");
   }
 
-  // Until it is ready it owns itself.
+  // In kAwaitingStreams the session owns itself: its caller returns before the peer opens the streams.
   static RemoteImpl* make(const RemoteOptions& options, Ready ready) {
     auto own = std::make_unique<RemoteImpl>(options, std::move(ready));
     RemoteImpl* self = own.get();
@@ -56,8 +58,8 @@ class RemoteImpl final : public RemoteSession {
     return self;
   }
   Lifetime::Guard alive() const { return lifetime_.guard(); }
-  bool is_ready() const { return !own_; }
-  void give_up() { own_.reset(); }
+  bool is_ready() const { return phase_ != SessionPhase::kAwaitingStreams; }
+  void destroy() { own_.reset(); }
 
   void speak_spdy(std::unique_ptr<Channel> channel, int version) {
     version_ = version;
@@ -71,7 +73,7 @@ class RemoteImpl final : public RemoteSession {
       if (lane_of(id) == kInput) input_ended();
     };
     events.drained = [this] { call_member(lifetime_.guard(), drained_); };
-    events.closed = [this] { gone(); };
+    events.closed = [this] { peer_gone(); };
     spdy_ = make_spdy_connection(std::move(channel), std::move(events));
   }
 
@@ -81,13 +83,13 @@ class RemoteImpl final : public RemoteSession {
     WebSocket::Events events;
     events.message = [this](std::string_view bytes, bool) { message(bytes); };
     events.drained = [this] { call_member(lifetime_.guard(), drained_); };
-    events.closed = [this] { gone(); };
+    events.closed = [this] { peer_gone(); };
     socket_ = make_websocket(std::move(channel), std::move(events));
-    // An empty message on the first channel we write to says that the connection stands, where nothing else does. Not
-    // with the handshake: kubectl before 1.34 reads before it has made its streams, and complains aloud of a message
-    // that none of them awaits.
+    // An empty message on the first output channel tells the client that the session is up, where no output does. It is
+    // delayed because kubectl before 1.34 reads before it has made its streams, and prints an error for a message that
+    // has no stream yet.
     runtime.after(kGreeting, [this, alive = alive()] {
-      if (!alive || spoke_) return;
+      if (!alive || sent_) return;
       send(options_.standard_output ? kOutput : options_.standard_error && !options_.tty ? kError : kStatus, "", false);
     });
     become_ready();
@@ -96,11 +98,11 @@ class RemoteImpl final : public RemoteSession {
   // --- RemoteSession
   void on_input(Function<void(std::string_view)> input) override {
     input_ = std::move(input);
-    give();
+    deliver_input();
   }
   void on_input_end(Task end) override {
     input_end_ = std::move(end);
-    give();
+    deliver_input();
   }
   void on_resize(Function<void(int, int)> resize) override {
     resize_ = std::move(resize);
@@ -108,13 +110,13 @@ class RemoteImpl final : public RemoteSession {
   }
   void on_close(Task closed) override {
     closed_ = std::move(closed);
-    if (gone_) tell_gone();
+    if (phase_ == SessionPhase::kPeerGone) call_closed();
   }
   void pause_input(bool pause) override {
     paused_ = pause;
     if (spdy_) spdy_->pause_reading(pause);
     if (socket_) socket_->pause_reading(pause);
-    if (!pause) give();
+    if (!pause) deliver_input();
   }
   bool write_output(std::string_view bytes) override { return bytes.empty() || send(kOutput, bytes, false); }
   bool write_error(std::string_view bytes) override { return bytes.empty() || send(kError, bytes, false); }
@@ -129,7 +131,13 @@ class RemoteImpl final : public RemoteSession {
     }
     return -1;
   }
-  bool wanted(int lane) const {
+  void advance(SessionEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "a remote session has no such transition");
+    phase_ = *next;
+  }
+  // Whether the client opens a stream for it.
+  bool has_lane(int lane) const {
     switch (lane) {
       case kInput: return options_.standard_input;
       case kOutput: return options_.standard_output;
@@ -142,17 +150,18 @@ class RemoteImpl final : public RemoteSession {
   void stream_opened(std::uint32_t id, const Headers& headers) {
     std::string_view type = header(headers, "streamtype");
     for (int lane = 0; lane < kLanes; ++lane) {
-      if (type != kLaneNames[lane] || ids_[lane] != 0 || !wanted(lane)) continue;
+      if (type != kLaneNames[lane] || ids_[lane] != 0 || !has_lane(lane)) continue;
       ids_[lane] = id;
       bool all = true;
-      for (int other = 0; other < kLanes; ++other) all = all && (!wanted(other) || ids_[other] != 0);
+      for (int other = 0; other < kLanes; ++other) all = all && (!has_lane(other) || ids_[other] != 0);
       if (all) become_ready();
       return;
     }
-    spdy_->reset(id, 3);
+    spdy_->reset(id, 3);  // REFUSED_STREAM
   }
 
   void become_ready() {
+    advance(SessionEvent::kStreamsOpened);
     std::unique_ptr<RemoteSession> session = std::move(own_);
     Ready ready = std::move(ready_);
     ready_ = nullptr;
@@ -179,8 +188,8 @@ class RemoteImpl final : public RemoteSession {
 
   void lane_data(int lane, std::string_view bytes) {
     if (lane == kInput && options_.standard_input) {
-      waiting_.append(bytes);
-      give();
+      undelivered_.append(bytes);
+      deliver_input();
     } else if (lane == kResize) {
       // Values may come one after another, or in parts.
       sizes_.append(bytes);
@@ -200,61 +209,59 @@ class RemoteImpl final : public RemoteSession {
   }
 
   void input_ended() {
-    input_over_ = true;
-    give();
+    input_ended_ = true;
+    deliver_input();
   }
-  void give() {
+  void deliver_input() {
     const auto alive = lifetime_.guard();
-    while (!paused_ && input_ && !waiting_.empty()) {
-      std::string bytes = std::move(waiting_);
-      waiting_.clear();
+    while (!paused_ && input_ && !undelivered_.empty()) {
+      std::string bytes = std::move(undelivered_);
+      undelivered_.clear();
       call_member(alive, input_, bytes);
       if (!alive) return;
     }
-    if (!input_over_ || !waiting_.empty() || paused_ || !input_end_) return;
+    if (!input_ended_ || !undelivered_.empty() || paused_ || !input_end_) return;
     Task end = std::move(input_end_);
     input_end_ = nullptr;
     end();
   }
 
   bool send(int lane, std::string_view bytes, bool last) {
-    if (gone_ || ended_) return true;
+    if (phase_ != SessionPhase::kOpen) return true;
     if (spdy_) return ids_[lane] == 0 || spdy_->write(ids_[lane], bytes, last);
     if (bytes.empty() && last) return true;
-    spoke_ = true;
-    bool fine = true;
+    sent_ = true;
+    bool in_time = true;
     do {
       std::string_view part = bytes.substr(0, 32u << 10);
       bytes.remove_prefix(part.size());
       std::string text;
       text.push_back(static_cast<char>(base64_ ? '0' + lane : lane));
       text.append(base64_ ? base64_encode(part) : std::string(part));
-      fine = socket_->send(text, base64_);
+      in_time = socket_->send(text, base64_);
     } while (!bytes.empty());
-    return fine;
+    return in_time;
   }
 
   void end(const Value& status, bool good) {
-    if (ended_ || gone_) return;
+    if (phase_ != SessionPhase::kOpen) return;
     send(kOutput, "", true);
     send(kError, "", true);
     // Before version 4 the status was text, and none meant success.
     std::string text = version_ >= 4 ? json::encode(status) : good ? std::string() : status["message"].str();
     send(kStatus, text, true);
-    ended_ = true;
+    advance(SessionEvent::kFinished);
     if (spdy_) spdy_->close();
     if (socket_) socket_->close(1000, "");
   }
 
-  void gone() {
-    gone_ = true;
-    if (own_) {
-      give_up();
-      return;
-    }
-    tell_gone();
+  void peer_gone() {
+    const bool owns_itself = !is_ready();
+    advance(SessionEvent::kPeerGone);
+    if (owns_itself) return destroy();
+    call_closed();
   }
-  void tell_gone() {
+  void call_closed() {
     Task closed = std::move(closed_);
     closed_ = nullptr;
     if (closed) closed();
@@ -262,18 +269,22 @@ class RemoteImpl final : public RemoteSession {
 
   const RemoteOptions options_;
   Ready ready_;
-  std::unique_ptr<RemoteImpl> own_;
+  std::unique_ptr<RemoteImpl> own_;  // this session, in kAwaitingStreams
   std::unique_ptr<SpdyConnection> spdy_;
-  std::unique_ptr<WebSocket> socket_;
+  std::unique_ptr<WebSocket> socket_;  // one of the two
+  SessionPhase phase_ = SessionPhase::kAwaitingStreams;
   int version_ = 1;
   bool base64_ = false;
   std::uint32_t ids_[kLanes] = {};
   Function<void(std::string_view)> input_;
   Function<void(int, int)> resize_;
   Task input_end_, closed_, drained_;
-  std::string waiting_, sizes_;
+  std::string undelivered_;  // input
+  std::string sizes_;        // JSON, perhaps incomplete
   int columns_ = 0, rows_ = 0;
-  bool paused_ = false, input_over_ = false, gone_ = false, ended_ = false, spoke_ = false;
+  bool paused_ = false;       // input, as the owner asked
+  bool input_ended_ = false;  // the peer sends no more input; on_input_end() may wait for undelivered_
+  bool sent_ = false;         // a message, so that no greeting is needed
   Lifetime lifetime_;
 };
 
@@ -307,7 +318,7 @@ void serve_remote_command(Runtime& runtime, std::shared_ptr<Exchange> exchange, 
   auto alive = session->alive();
   session->speak_spdy(std::move(accepted->channel), version);
   runtime.after(kStreamsTime, [session, alive] {
-    if (alive && !session->is_ready()) session->give_up();
+    if (alive && !session->is_ready()) session->destroy();
   });
 }
 

@@ -2,8 +2,10 @@
 
 #include <unordered_set>
 
+#include "base/check.h"
 #include "base/lifetime.h"
 #include "base/text.h"
+#include "http/exchange_phase.h"
 #include "http/streams/mux.h"
 #include "http/streams/spdy_dictionary.h"
 
@@ -11,7 +13,7 @@ namespace berth::http {
 
 namespace {
 
-constexpr std::size_t kBehind = 1u << 20;
+constexpr std::size_t kMaxBacklog = 1u << 20;  // of the channel's backlog: write() returns false above
 constexpr std::size_t kMaxFrame = 1u << 20;
 constexpr std::size_t kMaxHeaderBlock = 64u << 10;
 constexpr std::size_t kMaxStreams = 1000;
@@ -100,7 +102,7 @@ class SpdyImpl final : public SpdyConnection {
  public:
   SpdyImpl(std::unique_ptr<Channel> channel, Events events) : channel_(std::move(channel)), events_(std::move(events)) {
     channel_->on_read([this](std::string_view bytes) { input(bytes); });
-    channel_->on_close([this] { over(); });
+    channel_->on_close([this] { closed(); });
     channel_->on_drain([this] {
       if (events_.drained) events_.drained();
     });
@@ -108,7 +110,7 @@ class SpdyImpl final : public SpdyConnection {
   ~SpdyImpl() override { lifetime_.end(); }
 
   bool write(std::uint32_t stream, std::string_view bytes, bool last) override {
-    if (over_ || closing_ || !ours_open_.contains(stream)) return true;
+    if (phase_ != ChannelPhase::kOpen || !ours_open_.contains(stream)) return true;
     do {
       std::string_view part = bytes.substr(0, 32u << 10);
       bytes.remove_prefix(part.size());
@@ -122,7 +124,7 @@ class SpdyImpl final : public SpdyConnection {
       channel_->write(std::move(frame));
     } while (!bytes.empty());
     if (last) ours_open_.erase(stream);
-    return channel_->backlog() < kBehind;
+    return channel_->backlog() < kMaxBacklog;
   }
   void reset(std::uint32_t stream, std::uint32_t status) override {
     ours_open_.erase(stream);
@@ -133,19 +135,24 @@ class SpdyImpl final : public SpdyConnection {
     control(kRstStream, 0, body);
   }
   void close() override {
-    if (closing_ || over_) return;
+    if (phase_ != ChannelPhase::kOpen) return;
     std::string body;
     put32(body, last_stream_);
     put32(body, 0);
     control(kGoAway, 0, body);
-    closing_ = true;
+    advance(ChannelEvent::kCloseRequested);
     channel_->close();
   }
   void pause_reading(bool pause) override { channel_->pause_reading(pause); }
 
  private:
+  void advance(ChannelEvent event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "a SPDY connection has no such transition");
+    phase_ = *next;
+  }
   void control(Type type, std::uint8_t flags, std::string_view body) {
-    if (over_ || closing_) return;
+    if (phase_ != ChannelPhase::kOpen) return;
     std::string frame = {'\x80', '\x03', '\0', static_cast<char>(type)};
     put32(frame, static_cast<std::uint32_t>(flags) << 24 | static_cast<std::uint32_t>(body.size()));
     frame.append(body);
@@ -153,7 +160,7 @@ class SpdyImpl final : public SpdyConnection {
   }
 
   void input(std::string_view bytes) {
-    if (over_ || closing_) return;
+    if (phase_ != ChannelPhase::kOpen) return;
     const auto alive = lifetime_.guard();
     std::string joined;
     if (!rest_.empty()) {
@@ -164,13 +171,13 @@ class SpdyImpl final : public SpdyConnection {
     rest_.clear();
     while (bytes.size() >= 8) {
       std::size_t size = read32(bytes, 4) & 0xffffff;
-      if (size > kMaxFrame) return broken();
+      if (size > kMaxFrame) return protocol_error();
       if (bytes.size() < 8 + size) break;
       std::string_view head = bytes.substr(0, 8), body = bytes.substr(8, size);
       bool good = static_cast<unsigned char>(head[0]) & 0x80 ? control_frame(head, body) : data_frame(head, body);
       if (!alive) return;
-      if (over_ || closing_) return;
-      if (!good) return broken();
+      if (phase_ != ChannelPhase::kOpen) return;
+      if (!good) return protocol_error();
       bytes.remove_prefix(8 + size);
     }
     rest_.assign(bytes);
@@ -209,10 +216,10 @@ class SpdyImpl final : public SpdyConnection {
       }
       case kPing:
         if (body.size() != 4) return false;
-        if (read32(body, 0) % 2 == 1) control(kPing, 0, body);  // the client's own come back to it
+        if (read32(body, 0) % 2 == 1) control(kPing, 0, body);  // odd: the client's own, to be echoed
         return true;
       case kHeaders: {
-        // The compression goes on over every block, wanted or not.
+        // Header compression is one stream over all blocks, so ignored ones are inflated too.
         std::string text;
         return body.size() >= 4 && inflater_.run(body.substr(4), text);
       }
@@ -255,7 +262,7 @@ class SpdyImpl final : public SpdyConnection {
     if (text.size() < 4) return false;
     std::uint32_t count = read32(text, 0);
     text.remove_prefix(4);
-    auto take = [&text](std::string& out) {
+    auto read_string = [&text](std::string& out) {
       if (text.size() < 4) return false;
       std::size_t size = read32(text, 0);
       text.remove_prefix(4);
@@ -267,23 +274,23 @@ class SpdyImpl final : public SpdyConnection {
     if (count > 1000) return false;
     for (std::uint32_t i = 0; i < count; ++i) {
       auto& [name, value] = headers.emplace_back();
-      if (!take(name) || !take(value)) return false;
+      if (!read_string(name) || !read_string(value)) return false;
       name = lower(name);
     }
     return text.empty();
   }
 
-  void broken() {
+  void protocol_error() {
     std::string body;
     put32(body, last_stream_);
     put32(body, kProtocolError);
     control(kGoAway, 0, body);
     channel_->close();
-    over();
+    closed();
   }
-  void over() {
-    if (over_) return;
-    over_ = true;
+  void closed() {
+    if (phase_ == ChannelPhase::kClosed) return;
+    advance(ChannelEvent::kPeerGone);
     Task closed = std::move(events_.closed);
     events_.closed = nullptr;
     if (closed) closed();
@@ -293,11 +300,11 @@ class SpdyImpl final : public SpdyConnection {
   Events events_;
   Inflater inflater_;
   Deflater deflater_;
-  std::string rest_;
+  std::string rest_;                                           // of the input: an incomplete frame
   std::unordered_set<std::uint32_t> ours_open_, theirs_open_;  // directions that are still open
   std::uint32_t last_stream_ = 0;
   Lifetime lifetime_;
-  bool over_ = false, closing_ = false;
+  ChannelPhase phase_ = ChannelPhase::kOpen;
 };
 
 }  // namespace

@@ -13,8 +13,8 @@ namespace berth::http {
 
 namespace {
 
-constexpr std::size_t kBehind = 1u << 20;
-constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+constexpr std::size_t kMaxBacklog = 1u << 20;  // of the channel's backlog: send() returns false above
+constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455, 1.3
 
 class WebSocketImpl final : public WebSocket {
  public:
@@ -27,7 +27,7 @@ class WebSocketImpl final : public WebSocket {
     wslay_event_context_server_init(&context_, &callbacks, this);
     wslay_event_config_set_max_recv_msg_length(context_, kMaxMessage);
     channel_->on_read([this](std::string_view bytes) { input(bytes); });
-    channel_->on_close([this] { over(); });
+    channel_->on_close([this] { closed(); });
     channel_->on_drain([this] {
       if (events_.drained) events_.drained();
     });
@@ -38,15 +38,15 @@ class WebSocketImpl final : public WebSocket {
   }
 
   bool send(std::string_view bytes, bool text) override {
-    if (over_) return true;
+    if (closed_) return true;
     wslay_event_msg message{static_cast<std::uint8_t>(text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME),
                             reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
     wslay_event_queue_msg(context_, &message);
     flush();
-    return channel_->backlog() < kBehind;
+    return channel_->backlog() < kMaxBacklog;
   }
   void close(int code, std::string_view reason) override {
-    if (over_) return;
+    if (closed_) return;
     wslay_event_queue_close(context_, static_cast<std::uint16_t>(code),
                             reinterpret_cast<const std::uint8_t*>(reason.data()), reason.size());
     flush();
@@ -70,7 +70,8 @@ class WebSocketImpl final : public WebSocket {
     static_cast<WebSocketImpl*>(user)->output_.append(reinterpret_cast<const char*>(data), size);
     return static_cast<ssize_t>(size);
   }
-  // Kept until wslay is out of its own code: a callback may destroy us.
+  // Stores the message until wslay's call has returned: a callback may destroy this object, and wslay's context with
+  // it.
   static void message(wslay_event_context_ptr, const wslay_event_on_msg_recv_arg* arg, void* user) {
     auto& self = *static_cast<WebSocketImpl*>(user);
     if (arg->opcode != WSLAY_TEXT_FRAME && arg->opcode != WSLAY_BINARY_FRAME) return;
@@ -79,7 +80,7 @@ class WebSocketImpl final : public WebSocket {
   }
 
   void input(std::string_view bytes) {
-    if (over_) return;
+    if (closed_) return;
     input_ = bytes;
     int result = wslay_event_recv(context_);
     input_ = {};
@@ -91,10 +92,10 @@ class WebSocketImpl final : public WebSocket {
       if (!alive) return;
     }
     flush();
-    // Fatal, or the closing handshake is complete.
+    // A fatal error, or the closing handshake is complete.
     if (result != 0 || wslay_event_get_close_received(context_) || !wslay_event_get_read_enabled(context_)) {
       channel_->close();
-      over();
+      closed();
     }
   }
   void flush() {
@@ -103,9 +104,9 @@ class WebSocketImpl final : public WebSocket {
     channel_->write(std::move(output_));
     output_.clear();
   }
-  void over() {
-    if (over_) return;
-    over_ = true;
+  void closed() {
+    if (closed_) return;
+    closed_ = true;
     Task closed = std::move(events_.closed);
     events_.closed = nullptr;
     if (closed) closed();
@@ -114,11 +115,11 @@ class WebSocketImpl final : public WebSocket {
   std::unique_ptr<Channel> channel_;
   Events events_;
   wslay_event_context_ptr context_ = nullptr;
-  std::string_view input_;
+  std::string_view input_;  // during wslay_event_recv
   std::string output_;
   std::vector<std::pair<std::string, bool>> messages_;
   Lifetime lifetime_;
-  bool over_ = false;
+  bool closed_ = false;
 };
 
 }  // namespace
