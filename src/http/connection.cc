@@ -10,8 +10,8 @@ namespace berth::http {
 namespace {
 constexpr Millis kHandshakeTime = 10'000;
 constexpr Millis kDrainTime = 2'000;
-constexpr std::size_t kReadPerRound = 512u << 10;
-constexpr std::size_t kOutputAtATime = 64u << 10;
+constexpr std::size_t kReadPerRound = 512u << 10;  // of one connection, so that the others of the transport get a turn
+constexpr std::size_t kFillBelow = 64u << 10;      // of the output queue: the session is asked for more
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
@@ -45,13 +45,13 @@ void Connection::on_events(std::uint32_t events) {
 void Connection::on_command(TransportCommand& command) {
   if (!session_ || closed()) return;
   session_->command(command);
-  take_over();
+  adopt_next_session();
 }
 
 void Connection::after_commands() { pump(); }
 
 void Connection::pump() {
-  if (phase_ == ConnectionPhase::kHandshaking) shake_hands();
+  if (phase_ == ConnectionPhase::kHandshaking) continue_handshake();
   if (phase_ == ConnectionPhase::kDraining) {
     drain_input();
   } else if (!closed() && phase_ != ConnectionPhase::kHandshaking) {
@@ -63,13 +63,13 @@ void Connection::pump() {
   if (!closed()) update_deadline();
 }
 
-void Connection::shake_hands() {
+void Connection::continue_handshake() {
   switch (socket_.handshake()) {
     case Socket::Io::kDone: break;
     case Socket::Io::kAgain: return;
     default:
       log_debug("http", "TLS handshake failed", {{"peer", peer_.address}, {"error", socket_.failure()}});
-      die();
+      abort();
       return;
   }
   advance(ConnectionEvent::kSessionChosen);
@@ -78,7 +78,7 @@ void Connection::shake_hands() {
   session_ = negotiated_h2(socket_.ssl()) ? make_http2_session(*this) : make_http1_session(*this);
 }
 
-// Plain connections announce HTTP/2 by its preface.
+// On plain text only the client's preface announces HTTP/2; it may come in parts.
 void Connection::choose_session() {
   std::size_t n = std::min(first_bytes_.size(), kHttp2Preface.size());
   bool may_be_2 = first_bytes_.compare(0, n, kHttp2Preface.substr(0, n)) == 0;
@@ -104,7 +104,7 @@ bool Connection::read_input() {
     Socket::Io result = socket_.read(transport_.scratch(), Transport::kScratch, got);
     if (result == Socket::Io::kAgain) return false;
     if (result == Socket::Io::kFailed || (result == Socket::Io::kEnd && !session_)) {
-      die();
+      abort();
       return false;
     }
     if (result == Socket::Io::kEnd) {
@@ -121,18 +121,18 @@ bool Connection::read_input() {
     } else {
       session_->input(bytes);
     }
-    take_over();
+    adopt_next_session();
   }
   return false;
 }
 
-void Connection::take_over() {
+void Connection::adopt_next_session() {
   while (next_session_) session_ = std::move(next_session_);
 }
 
 void Connection::write_output() {
   for (;;) {
-    if (writes_answers(phase_) && out_.bytes() < kOutputAtATime) {
+    if (writes_answers(phase_) && out_.bytes() < kFillBelow) {
       session_->fill();
       if (closed()) return;
     }
@@ -149,7 +149,7 @@ void Connection::write_output() {
     }
     if (result == Socket::Io::kAgain) return;
     if (result != Socket::Io::kDone) {  // failed, or the peer has closed its side of the TLS session
-      die();
+      abort();
       return;
     }
   }
@@ -163,7 +163,7 @@ void Connection::close_after_output(bool drain) {
 void Connection::finish_output() {
   socket_.shutdown_write();
   if (phase_ == ConnectionPhase::kClosing) {
-    die();
+    abort();
     return;
   }
   advance(ConnectionEvent::kDrainStarted);
@@ -179,7 +179,7 @@ void Connection::drain_input() {
     Socket::Io result = socket_.read(transport_.scratch(), Transport::kScratch, got);
     if (result == Socket::Io::kAgain) return;
     if (result != Socket::Io::kDone) {
-      die();
+      abort();
       return;
     }
     total += got;
@@ -190,19 +190,17 @@ void Connection::drain_input() {
   }
 }
 
-void Connection::abort() { die(); }
-
-void Connection::die() {
+void Connection::abort() {
   if (closed()) return;
   if (session_) session_->lost();  // asks for input_ended(), so the phase changes afterwards
   advance(ConnectionEvent::kRemoved);
   transport_.remove(id_);
 }
 
-void Connection::goodbye() {
+void Connection::announce_end() {
   if (closed()) return;
   if (session_) {
-    session_->goodbye();
+    session_->announce_end();
     std::size_t written = 0;
     socket_.write(out_, written);
   }
@@ -210,7 +208,7 @@ void Connection::goodbye() {
   if (phase_ != ConnectionPhase::kHandshaking && phase_ != ConnectionPhase::kDraining) socket_.shutdown_write();
 }
 
-bool Connection::waits() const {
+bool Connection::is_waiting() const {
   if (phase_ == ConnectionPhase::kDetecting || phase_ == ConnectionPhase::kHandshaking) return true;
   return writes_answers(phase_) && out_.empty() && session_->idle() &&
          session_->receiving() != Session::Receiving::kBody;
@@ -240,9 +238,10 @@ Millis Connection::next_deadline() {
 
 void Connection::update_deadline() {
   deadline_ = next_deadline();
-  if (Millis look = session_ ? session_->look_at() : 0; look != 0 && (deadline_ == 0 || look < deadline_))
-    deadline_ = look;
-  // At most one timer waits for a connection, unless the deadline came nearer: it looks again when it fires.
+  if (Millis check = session_ ? session_->next_check() : 0; check != 0 && (deadline_ == 0 || check < deadline_))
+    deadline_ = check;
+  // A connection moves its deadline with almost every event, mostly further away. Its timer is set again only for an
+  // earlier one; when it fires too early, on_timer() sets it for the deadline of that time.
   if (deadline_ != 0 && (timer_at_ == 0 || deadline_ < timer_at_)) {
     timer_at_ = deadline_;
     transport_.schedule(deadline_, id_);
@@ -250,12 +249,13 @@ void Connection::update_deadline() {
 }
 
 void Connection::on_timer() {
-  if (closed() || timer_at_ == 0 || timer_at_ > transport_.now()) return;  // another one for this connection
+  // A timer that was set before the deadline moved nearer fires as well.
+  if (closed() || timer_at_ == 0 || timer_at_ > transport_.now()) return;
   timer_at_ = 0;
-  if (session_ && session_->look_at() != 0 && session_->look_at() <= transport_.now()) {
-    session_->look_after();
+  if (session_ && session_->next_check() != 0 && session_->next_check() <= transport_.now()) {
+    session_->check_deadlines();
     pump();
-    return;  // with a new timer
+    return;  // pump() has set a new timer
   }
   if (deadline_ == 0) return;
   if (deadline_ > transport_.now()) {
@@ -264,12 +264,12 @@ void Connection::on_timer() {
     return;
   }
   if (session_ && out_.empty()) {
-    session_->goodbye();
+    session_->announce_end();
     std::size_t written = 0;
     socket_.write(out_, written);
   }
   socket_.shutdown_write();
-  die();
+  abort();
 }
 
 }  // namespace berth::http

@@ -1,5 +1,5 @@
 #pragma once
-// One accepted connection: its socket, what waits to be written, and the protocol spoken on it. Transport thread only.
+// One accepted connection: its socket, its output queue, and its session (the protocol). Transport thread only.
 
 #include <memory>
 
@@ -10,7 +10,7 @@
 
 namespace berth::http {
 
-// A protocol on a connection. It queues output through Connection::out() and never writes by itself.
+// A protocol on a connection. It appends output to Connection::out(); only the Connection writes to the socket.
 class Session {
  public:
   virtual ~Session() = default;
@@ -18,20 +18,20 @@ class Session {
   virtual bool wants_input() const = 0;  // false: leave the rest with the kernel for now
   virtual void end_of_input() = 0;       // the peer sends no more
   virtual void command(TransportCommand& command) = 0;
-  virtual void fill() {}                    // there is room to queue more output
+  virtual void fill() {}                    // the output queue has room
   virtual void wrote(std::size_t bytes) {}  // the socket has taken so many bytes
-  virtual bool idle() const = 0;            // nothing in flight: the idle time-out counts
-  // What it is in the middle of receiving, which has to end some time.
+  virtual bool idle() const = 0;            // no request in flight: Config::idle_timeout counts
+  // The part of a request that is incomplete, which has a deadline.
   enum class Receiving { kNothing, kHead, kBody };
   virtual Receiving receiving() const { return Receiving::kNothing; }
   virtual bool had_request() const { return true; }
-  // When a whole answer that is on its way out must have been taken; 0: there is none.
+  // When the socket must have taken all of a complete answer; 0: there is none.
   virtual Millis answer_deadline() const { return 0; }
-  // When to look after the parts of the session that have deadlines of their own; 0: never. By look_after().
-  virtual Millis look_at() const { return 0; }
-  virtual void look_after() {}
-  virtual void lost() = 0;   // the connection is gone; tell the loop
-  virtual void goodbye() {}  // the server ends; queue what the protocol says at the end
+  // When to call check_deadlines(), for streams that have deadlines of their own; 0: never.
+  virtual Millis next_check() const { return 0; }
+  virtual void check_deadlines() {}
+  virtual void lost() = 0;        // the connection is gone; emit kClosed
+  virtual void announce_end() {}  // the server or the connection ends; queue what the protocol sends then
 };
 
 class Connection {
@@ -39,9 +39,9 @@ class Connection {
   Connection(Transport& transport, std::uint64_t id, Fd fd, bool tcp, Peer peer);
   ~Connection();
 
-  // Whether it only waits for a request (or for the rest of one's head), and since when.
-  bool waits() const;
-  Millis waits_since() const { return progress_; }
+  // Waiting for a request or for the rest of its head, and since when.
+  bool is_waiting() const;
+  Millis waiting_since() const { return progress_; }
 
   // Before the first event.
   void accept_tls(std::shared_ptr<SSL_CTX> context) {
@@ -54,7 +54,7 @@ class Connection {
   void on_command(TransportCommand& command);
   void after_commands();
   void on_timer();
-  void goodbye();
+  void announce_end();
 
   // --- For the session.
   Transport& transport() { return transport_; }
@@ -70,8 +70,8 @@ class Connection {
   void close_after_output(bool drain);
   void abort();
   bool input_ended() const { return phase_ == ConnectionPhase::kHalfClosed; }
-  // From within the session's own calls: takes effect when they return.
-  void become(std::unique_ptr<Session> session) { next_session_ = std::move(session); }
+  // Called by the session that is replaced, so it takes effect when its call returns.
+  void replace_session(std::unique_ptr<Session> session) { next_session_ = std::move(session); }
 
  private:
   void advance(ConnectionEvent event) {
@@ -81,16 +81,15 @@ class Connection {
   }
   bool closed() const { return phase_ == ConnectionPhase::kClosed; }
   void pump();
-  void shake_hands();
+  void continue_handshake();
   void choose_session();
   bool read_input();
-  void take_over();
+  void adopt_next_session();
   void write_output();
   void finish_output();
   void drain_input();
   void update_deadline();
   Millis next_deadline();
-  void die();
 
   Transport& transport_;
   const std::uint64_t id_;
@@ -99,7 +98,7 @@ class Connection {
   OutQueue out_;
   std::unique_ptr<Session> session_, next_session_;
   std::shared_ptr<OpenExchanges> load_ = std::make_shared<OpenExchanges>();
-  std::string first_bytes_;  // plain connections, until it is clear which HTTP they speak
+  std::string first_bytes_;  // in kDetecting
   ConnectionPhase phase_ = ConnectionPhase::kDetecting;
   const Millis born_;
   Millis progress_;          // when bytes last went either way
@@ -112,7 +111,7 @@ class Connection {
 
 std::unique_ptr<Session> make_http1_session(Connection& connection);
 std::unique_ptr<Session> make_http2_session(Connection& connection);
-// What is left after an upgrade: bytes. `link` is the exchange's.
+// After an upgrade: passes bytes between the socket and the channel that has the exchange's `link`.
 std::unique_ptr<Session> make_raw_session(Connection& connection, std::shared_ptr<ExchangeLink> link);
 
 }  // namespace berth::http

@@ -1,6 +1,6 @@
 #pragma once
-// What the loop thread and the transport threads of a server exchange: commands to the transports, events to the loop,
-// both in batches; and one ExchangeLink per exchange, shared by both threads, that counts the bytes in flight.
+// Between the loop thread and the transport threads of a server: commands to the transports, events to the loop, both
+// in batches; and one ExchangeLink per exchange, shared by both threads, which counts the bytes in flight.
 
 #include <atomic>
 #include <cstdint>
@@ -14,9 +14,8 @@
 
 namespace berth::http {
 
-// Small enough that thousands of streams may be that far behind: each of the pieces that wait costs memory beside its
-// bytes.
-inline constexpr std::size_t kHighWater = 128u << 10;   // write() answers false above
+// Small, since thousands of streams may be behind by as much: each queued piece costs memory beside its bytes.
+inline constexpr std::size_t kHighWater = 128u << 10;   // write() returns false above
 inline constexpr std::size_t kLowWater = 32u << 10;     // drained below
 inline constexpr std::size_t kReadWindow = 256u << 10;  // bytes of a channel that wait for the loop at most
 
@@ -29,8 +28,8 @@ class ExchangeHandler {
   virtual void data(std::string bytes) = 0;
 };
 
-// The exchanges of one connection that the loop still has, answered or reset. Bounds the work that a peer can cause by
-// opening and resetting streams.
+// The exchanges of one connection that exist on the loop, including answered and reset ones. Bounds the work that a
+// peer can cause by opening and resetting streams.
 struct OpenExchanges {
   std::atomic<int> live{0};
   // Bytes of the connection's answers that its peer has not read.
@@ -44,7 +43,7 @@ struct ServerTotals {
   std::shared_ptr<std::atomic<std::size_t>> unanswered = std::make_shared<std::atomic<std::size_t>>(0);  // of requests
 };
 
-// The part of one connection or stream in a sum.
+// The part of one connection or stream in ServerTotals::unanswered.
 class BodyCharge {
  public:
   explicit BodyCharge(std::shared_ptr<std::atomic<std::size_t>> total) : total_(std::move(total)) {}
@@ -67,15 +66,18 @@ struct ExchangeLink {
   std::size_t transport = 0;
   std::uint64_t connection = 0;
   std::uint32_t stream = 0;
-  bool upgradable = false;  // HTTP/1.1 and the peer asked for it
+  bool upgradable = false;  // HTTP/1.1, and the request asks for another protocol
   std::shared_ptr<OpenExchanges> load;
-  std::atomic<std::size_t> backlog{0};  // bytes written on the loop that are not sent yet
+  // The loop adds to `backlog` and then sets `wants_drain`; the transport subtracts and then reads it. Whichever comes
+  // second sees the other's write, so no drain is missed; exchange(false) makes one of them act. Likewise, with the
+  // threads swapped, for `unread` and `read_stopped`.
+  std::atomic<std::size_t> backlog{0};  // bytes written on the loop that the socket has not taken
   std::atomic<bool> wants_drain{false};
-  std::atomic<std::size_t> unread{0};  // bytes read for a channel that the loop has not consumed
-  std::atomic<bool> read_stopped{false};
-  ExchangeHandler* end = nullptr;  // loop thread only
+  std::atomic<std::size_t> unread{0};     // bytes read for a channel that its owner has not received
+  std::atomic<bool> read_stopped{false};  // the transport reads no more until kResumeReading
+  ExchangeHandler* end = nullptr;         // null: destroyed. Loop thread only
 
-  // Transport thread. True: the loop asked to be notified of it.
+  // Subtracts bytes that the socket has taken. True: emit kDrained. Transport thread.
   bool acknowledge(std::size_t bytes) {
     std::size_t left = backlog.fetch_sub(bytes) - bytes;
     return left <= kLowWater && wants_drain.load() && wants_drain.exchange(false);
@@ -84,20 +86,30 @@ struct ExchangeLink {
 
 struct TransportEvent {  // transport to loop
   enum class Kind {
-    kHead,
-    kRequest,
-    kData,
-    kDrained,
-    kClosed
-  };  // kHead: `request` without its body, for Config::screen
+    kHead,     // `request` without its body, for Config::screen
+    kRequest,  // the complete `request`
+    kData,     // `data` of a channel
+    kDrained,  // ExchangeLink::backlog is below the low-water mark
+    kClosed    // the peer sends no more or is gone
+  };
   Kind kind;
   std::shared_ptr<ExchangeLink> link;
   std::unique_ptr<Request> request;
   std::string data;
 };
 
-struct TransportCommand {  // loop to transport; ones for connections or streams that are gone are ignored
-  enum class Kind { kProceed, kRespond, kStart, kWrite, kFinish, kAbandon, kUpgrade, kResumeReading, kClose };
+struct TransportCommand {  // loop to transport; those for connections or streams that are gone are ignored
+  enum class Kind {
+    kProceed,  // read the body of a request that was passed as kHead
+    kRespond,  // a complete answer
+    kStart,    // of a streamed answer
+    kWrite,
+    kFinish,
+    kAbandon,  // the exchange was destroyed: 500, or cut the stream off
+    kUpgrade,
+    kResumeReading,  // of a channel
+    kClose           // a channel, after what was written
+  };
   Kind kind;
   std::uint64_t connection;
   std::uint32_t stream;

@@ -422,7 +422,7 @@ void Http1Session::upgrade(TransportCommand& command) {
   // The peer may have sent bytes of the new protocol right behind its request.
   if (!input_.empty()) raw->input(std::string_view(input_).substr(parsed_));
   if (connection_.input_ended()) raw->end_of_input();
-  connection_.become(std::move(raw));
+  connection_.replace_session(std::move(raw));
 }
 
 // Called before each write: parses pipelined requests once the output queue has room for their answers.

@@ -15,14 +15,16 @@ namespace berth::http {
 namespace {
 
 constexpr std::uint32_t kMaxStreams = 250;
-constexpr int kMaxLive = 2 * kMaxStreams;  // exchanges that the loop still holds, reset ones included
+constexpr int kMaxOpenExchanges = 2 * kMaxStreams;  // exchanges that exist on the loop, including reset ones
 constexpr std::int32_t kStreamWindow = 256 << 10;
 constexpr std::int32_t kConnectionWindow = 2 << 20;
 constexpr std::size_t kMaxBodies = 32u << 20;   // bytes of unfinished requests on one connection
-constexpr std::size_t kMaxOutput = 256u << 10;  // beyond it nothing is read that could add to it
+constexpr std::size_t kMaxOutput = 256u << 10;  // beyond, no input is read that could add to it
 constexpr double kResetBurst = 1000, kResetsPerSecond = 200;
-constexpr Millis kLookEvery = 5'000;
-constexpr std::size_t kHeadsWithoutEnd = 8;  // of the largest that is taken
+constexpr Millis kCheckEvery = 5'000;
+// A head larger than so many times Config::max_header ends the connection: above max_header it is still read, since
+// header compression needs all of it, and answered 431.
+constexpr std::size_t kEndlessHead = 8;
 
 Millis millis(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 
@@ -32,18 +34,18 @@ struct Stream {
   BodyCharge charge;  // the body, until it is answered
   std::string authority;
   std::size_t header_bytes = 0;
-  int refusal = 0;                     // answer with this status as soon as the head is whole
-  std::shared_ptr<ExchangeLink> link;  // once the loop has it
+  int refusal = 0;                     // not 0: answer with this status once the head is complete
+  std::shared_ptr<ExchangeLink> link;  // once the request or its head has been passed to the loop
   OutQueue body;
   bool answered = false;  // the head has been submitted
   bool finished = false;  // no more will be added to `body`
-  bool deferred = false;
+  bool deferred = false;  // nghttp2 does not ask for the body until nghttp2_session_resume_data()
   bool head_only = false;
-  bool screening = false;      // the loop decides whether the body is wanted
-  bool whole = false;          // the request is
-  bool continues = false;      // waits for "100 Continue"
-  Millis began;                // the request did, or a streamed answer last moved
-  Millis answer_deadline = 0;  // of a whole answer
+  bool screening = false;         // the loop decides whether the body is read (Config::screen)
+  bool complete = false;          // the request is
+  bool expects_continue = false;  // the peer waits for "100 Continue"
+  Millis began;                   // when the request began, or when the socket last took bytes of a streamed answer
+  Millis answer_deadline = 0;     // of a complete answer
 };
 
 class Http2Session final : public Session {
@@ -58,10 +60,10 @@ class Http2Session final : public Session {
   void fill() override;
   bool idle() const override { return streams_.empty(); }
   Receiving receiving() const override { return settled_ ? Receiving::kNothing : Receiving::kHead; }
-  Millis look_at() const override { return look_at_; }
-  void look_after() override;
+  Millis next_check() const override { return next_check_; }
+  void check_deadlines() override;
   void lost() override;
-  void goodbye() override;
+  void announce_end() override;
 
  private:
   friend struct Callbacks;
@@ -81,9 +83,10 @@ class Http2Session final : public Session {
   void stream_closed(std::int32_t id);
   void proceed(std::int32_t id, Stream& stream);
   Millis deadline_of(const Stream& stream) const;
-  // Some stream has a deadline from now on.
-  void look_soon() {
-    if (look_at_ == 0) look_at_ = c_.transport().now() + std::min(kLookEvery, millis(c_.config().answer_timeout));
+  // A stream has a deadline from now on.
+  void check_soon() {
+    if (next_check_ == 0)
+      next_check_ = c_.transport().now() + std::min(kCheckEvery, millis(c_.config().answer_timeout));
   }
   bool too_many_resets();
 
@@ -91,28 +94,28 @@ class Http2Session final : public Session {
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::size_t bodies_ = 0;
-  bool settled_ = false;  // the peer's first frame has come
-  bool over_ = false;
-  bool last_ = false;                     // no further stream is taken
+  bool settled_ = false;                  // the peer's first frame has come
+  bool ended_ = false;                    // the session sends and receives nothing more
+  bool last_ = false;                     // GOAWAY has been sent: open streams are completed, no new ones accepted
   std::vector<std::int32_t> unscreened_;  // heads of this input whose bodies had not come with them
-  Millis look_at_ = 0;
+  Millis next_check_ = 0;
   double resets_ = kResetBurst;
   Millis resets_at_ = 0;
 };
 
-// nghttp2's view of us.
+// The callbacks that nghttp2 calls with the session.
 struct Callbacks {
   static Http2Session& self(void* user) { return *static_cast<Http2Session*>(user); }
 
   static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     Http2Session& s = self(user);
-    if (s.c_.load()->live.load() + static_cast<int>(s.streams_.size()) > kMaxLive) {
+    if (s.c_.load()->live.load() + static_cast<int>(s.streams_.size()) > kMaxOpenExchanges) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
       return 0;
     }
     s.streams_[frame->hd.stream_id] = std::make_unique<Stream>(s.c_.transport());
-    s.look_soon();
+    s.check_soon();
     return 0;
   }
 
@@ -123,8 +126,8 @@ struct Callbacks {
     if (Stream* stream = s.find(frame->hd.stream_id)) {
       s.add_header(*stream, {reinterpret_cast<const char*>(name), name_size},
                    {reinterpret_cast<const char*>(value), value_size});
-      // A head without end is no mistake.
-      if (stream->header_bytes / kHeadsWithoutEnd > s.c_.config().max_header) return NGHTTP2_ERR_CALLBACK_FAILURE;
+      // No client sends such a head by mistake.
+      if (stream->header_bytes / kEndlessHead > s.c_.config().max_header) return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     return 0;
   }
@@ -160,7 +163,7 @@ struct Callbacks {
     return 0;
   }
 
-  // A whole answer to half a request: the rest is not wanted.
+  // After a complete answer to an incomplete request, RST_STREAM with NO_ERROR stops the rest (RFC 9113, 8.1).
   static int frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
@@ -240,7 +243,7 @@ Http2Session::Http2Session(Connection& connection) : c_(connection) {
 }
 
 void Http2Session::input(std::string_view bytes) {
-  if (over_) return;
+  if (ended_) return;
   ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (n < 0) {
     // Protocol errors queue a GOAWAY by themselves. After a fatal error of the library none can be sent: close the
@@ -250,18 +253,18 @@ void Http2Session::input(std::string_view bytes) {
     nghttp2_session_terminate_session(session_,
                                       n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     fill();
-    over_ = true;
+    ended_ = true;
     c_.close_after_output(true);
     return;
   }
-  // Most bodies have come by now.
+  // Only now: most bodies come in the same read as their heads, and need no screening.
   for (std::int32_t id : std::exchange(unscreened_, {})) {
-    if (Stream* stream = find(id); stream && !stream->whole) screen(id, *stream);
+    if (Stream* stream = find(id); stream && !stream->complete) screen(id, *stream);
   }
 }
 
 void Http2Session::end_of_input() {
-  over_ = true;
+  ended_ = true;
   lost();
   c_.close_after_output(false);
 }
@@ -316,10 +319,10 @@ void Http2Session::head_received(std::int32_t id, Stream& stream) {
       return;
     }
   }
-  stream.continues = iequals(http::header(request.headers, "expect"), "100-continue");
+  stream.expects_continue = iequals(http::header(request.headers, "expect"), "100-continue");
 }
 
-// The head is here, the body is not: it may be that nobody wants it.
+// Passes a head whose body has not come to the loop, which may reject the request without reading the body.
 void Http2Session::screen(std::int32_t id, Stream& stream) {
   if (stream.answered || !stream.request) return;
   if (!c_.config().screen) return proceed(id, stream);
@@ -335,8 +338,8 @@ void Http2Session::screen(std::int32_t id, Stream& stream) {
 void Http2Session::proceed(std::int32_t id, Stream& stream) {
   if (stream.screening) stream.link.reset();
   stream.screening = false;
-  if (stream.whole) return request_received(id, stream);
-  if (stream.continues) {
+  if (stream.complete) return request_received(id, stream);
+  if (stream.expects_continue) {
     nghttp2_nv status{const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(":status")),
                       const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>("100")), 7, 3,
                       NGHTTP2_NV_FLAG_NONE};
@@ -369,7 +372,7 @@ void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_vi
 
 void Http2Session::request_received(std::int32_t id, Stream& stream) {
   if (stream.answered || !stream.request) return;
-  stream.whole = true;
+  stream.complete = true;
   if (stream.screening) return;
   bodies_ -= stream.request->body.size();
   stream.request->peer = c_.peer();
@@ -395,7 +398,7 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   for (const auto& [name, value] : headers) {
     if (!valid_header(name, value)) continue;
     const std::string& small = names.emplace_back(lower(name));
-    // These belong to a connection, which HTTP/2 does not let an answer speak of.
+    // Fields about the connection are malformed in HTTP/2 (RFC 9113, 8.2.2).
     if (small == "connection" || small == "transfer-encoding" || small == "keep-alive" || small == "upgrade") continue;
     add(small, value);
   }
@@ -405,7 +408,7 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   stream.answered = true;
   stream.began = c_.transport().now();
   stream.charge.set(0);
-  if (with_body) look_soon();
+  if (with_body) check_soon();
   nghttp2_submit_response(session_, id, fields.data(), fields.size(), with_body ? &provider : nullptr);
   if (!last_ && has_token(http::header(headers, "connection"), "close")) {
     last_ = true;
@@ -445,7 +448,7 @@ void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::stri
 void Http2Session::command(TransportCommand& command) {
   auto id = static_cast<std::int32_t>(command.stream);
   Stream* stream = find(id);
-  if (over_ || !stream || !stream->link) return;
+  if (ended_ || !stream || !stream->link) return;
   switch (command.kind) {
     case TransportCommand::Kind::kProceed: proceed(id, *stream); return;
     case TransportCommand::Kind::kRespond: respond(id, *stream, command); return;
@@ -463,7 +466,7 @@ void Http2Session::command(TransportCommand& command) {
           dropped += piece.bytes.size();
         } else {
           if (stream->body.empty()) stream->began = c_.transport().now();
-          look_soon();
+          check_soon();
           stream->body.push(std::move(piece));
         }
       }
@@ -489,7 +492,7 @@ void Http2Session::command(TransportCommand& command) {
 }
 
 void Http2Session::fill() {
-  if (over_) return;
+  if (ended_) return;
   constexpr std::size_t kEnough = 64u << 10;
   while (c_.out().bytes() < kEnough) {
     const std::uint8_t* data = nullptr;
@@ -497,28 +500,28 @@ void Http2Session::fill() {
     ssize_t n = nghttp2_session_mem_send(session_, &data);
     if (n > 0) c_.out().append({reinterpret_cast<const char*>(data), static_cast<std::size_t>(n)});
     if (n < 0) {
-      over_ = true;
+      ended_ = true;
       c_.close_after_output(false);
       return;
     }
     if (c_.out().bytes() == before) break;
   }
   if ((!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) || (last_ && streams_.empty())) {
-    over_ = true;
+    ended_ = true;
     c_.close_after_output(true);
   }
 }
 
-// When the stream must have moved on; 0: it may stay as it is.
+// When the stream is reset unless it makes progress; 0: never.
 Millis Http2Session::deadline_of(const Stream& stream) const {
   const Config& config = c_.config();
-  if (!stream.answered) return stream.request && !stream.whole ? stream.began + millis(config.body_timeout) : 0;
+  if (!stream.answered) return stream.request && !stream.complete ? stream.began + millis(config.body_timeout) : 0;
   if (stream.answer_deadline != 0) return stream.answer_deadline;
   return stream.body.empty() ? 0 : stream.began + millis(config.idle_timeout);
 }
 
-void Http2Session::look_after() {
-  look_at_ = 0;
+void Http2Session::check_deadlines() {
+  next_check_ = 0;
   const Millis now = c_.transport().now();
   std::vector<std::int32_t> late;
   for (const auto& [id, stream] : streams_) {
@@ -526,7 +529,7 @@ void Http2Session::look_after() {
     if (deadline != 0 && deadline <= now) {
       late.push_back(id);
     } else if (deadline != 0) {
-      look_soon();
+      check_soon();
     }
   }
   for (std::int32_t id : late) nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
@@ -537,8 +540,8 @@ void Http2Session::stream_closed(std::int32_t id) {
   if (at == streams_.end()) return;
   Stream& stream = *at->second;
   if (stream.request) bodies_ -= stream.request->body.size();
-  bool whole = stream.finished && stream.body.empty();
-  if (stream.link && !whole)
+  bool answered = stream.finished && stream.body.empty();
+  if (stream.link && !answered)
     c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream.link, nullptr, {}});
   streams_.erase(at);
 }
@@ -561,8 +564,8 @@ void Http2Session::lost() {
   bodies_ = 0;
 }
 
-void Http2Session::goodbye() {
-  if (over_) return;
+void Http2Session::announce_end() {
+  if (ended_) return;
   nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
   fill();
 }

@@ -163,7 +163,7 @@ TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   int closed = 0;
   serve(
       [&](std::shared_ptr<Exchange> e) {
-        e->belongs_to(std::string(header(e->request().headers, "user")));
+        e->charge_to(std::string(header(e->request().headers, "user")));
         if (e->over_share()) return e->respond(429, "text/plain", "later");
         if (e->request().path == "/stream") {
           e->start(200, {{"content-type", "text/plain"}});
@@ -208,7 +208,7 @@ TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(100'000, 'e'))});
   EXPECT_FALSE(drive(
       loop_, [&] { return closed > 0; }, 50ms));
-  streams[0]->belongs_to("greedy");
+  streams[0]->charge_to("greedy");
   for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(1'000'000, 'e'))});
   EXPECT_TRUE(drive(loop_, [&] { return closed == 1; }));
   unread.clear();

@@ -23,8 +23,8 @@ namespace berth::http {
 
 namespace {
 
-// The loop's half of a server: hands requests to the handler, collects commands and sends them in batches. Loop thread
-// only, but for post(); outlives the Server while exchanges do.
+// The loop's half of a server: passes requests to the handler, collects commands and sends them in batches. Loop thread
+// only, except deliver(); outlives the Server as long as exchanges exist.
 class Core : public std::enable_shared_from_this<Core> {
  public:
   Core(Runtime& runtime, Handler handler, const Config& config)
@@ -54,7 +54,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Runtime& runtime() { return runtime_; }
   bool open() const { return open_; }
 
-  // More is on its way to peers that do not take it than memory is given for.
+  // Bytes of answers that peers have not read exceed the limit for all of them.
   bool too_much_unread() const { return totals->unread->bytes.load() > max_unread_; }
   bool over_share(const UnreadAccount& account) const { return account.over_share(max_unread_); }
   UnreadAccountPtr account(const ExchangeLink& link, std::shared_ptr<UnreadOfUser> user) const {
@@ -89,7 +89,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   Runtime& runtime_;
   const LoopAffinity affinity_{runtime_};
-  std::shared_ptr<const Handler> handler_;  // shared, so that a handler may destroy the server it runs for
+  std::shared_ptr<const Handler> handler_;  // shared with handle(), so that a handler may destroy its server
   std::shared_ptr<const std::function<bool(Exchange&)>> screen_;
   const std::size_t max_unread_;
   UnreadUsers users_;
@@ -102,15 +102,15 @@ TransportCommand make_command(TransportCommand::Kind kind, const ExchangeLink& l
   return TransportCommand{kind, link.connection, link.stream, 0, {}, {}};
 }
 
-// As call_member() (base/lifetime.h), but asks the link whether the object is there: a Lifetime would be one more
+// As call_member() (base/lifetime.h), but the link says whether the object still exists: a Lifetime would be one more
 // allocation for every exchange.
 template <class F, class... Args>
-void call_kept(ExchangeLink& link, ExchangeHandler* self, F& kept, Args&&... args) {
-  if (!kept) return;
-  F callback = std::move(kept);
-  kept = nullptr;
+void call_member(ExchangeLink& link, ExchangeHandler* self, F& member, Args&&... args) {
+  if (!member) return;
+  F callback = std::move(member);
+  member = nullptr;
   callback(std::forward<Args>(args)...);
-  if (link.end == self && !kept) kept = std::move(callback);
+  if (link.end == self && !member) member = std::move(callback);
 }
 
 std::size_t size_of(const std::vector<SharedBytes>& pieces) {
@@ -166,7 +166,7 @@ class LoopChannel final : public Channel, public ExchangeHandler {
   }
 
   // ExchangeHandler
-  void drained() override { call_kept(*link_, this, drained_); }
+  void drained() override { call_member(*link_, this, drained_); }
   void data(std::string bytes) override {
     undelivered_.push_back(std::move(bytes));
     deliver();
@@ -196,8 +196,8 @@ class LoopChannel final : public Channel, public ExchangeHandler {
     while (read_ && !paused_ && !undelivered_.empty()) {
       std::string bytes = std::move(undelivered_.front());
       undelivered_.pop_front();
-      consumed(bytes.size());
-      call_kept(*link, this, read_, std::string_view(bytes));
+      subtract_unread(bytes.size());
+      call_member(*link, this, read_, std::string_view(bytes));
       if (link->end != this) return;  // the callback has destroyed this channel
     }
     delivering_ = false;
@@ -208,7 +208,7 @@ class LoopChannel final : public Channel, public ExchangeHandler {
       closed();
     }
   }
-  void consumed(std::size_t bytes) {
+  void subtract_unread(std::size_t bytes) {
     std::size_t left = link_->unread.fetch_sub(bytes) - bytes;
     if (left < kReadWindow / 2 && link_->read_stopped.load() && link_->read_stopped.exchange(false)) {
       core_->send(make_command(TransportCommand::Kind::kResumeReading, *link_), link_->transport);
@@ -245,7 +245,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
 
   const Request& request() const override { return *request_; }
 
-  void belongs_to(const std::string& user) override { account_ = core_->account(*link_, core_->users().of(user)); }
+  void charge_to(const std::string& user) override { account_ = core_->account(*link_, core_->users().of(user)); }
   bool over_share() const override { return !request_->peer.unix_socket && core_->over_share(*account_); }
   SharedBytes shared(std::shared_ptr<const std::string> text, std::size_t bytes) const override {
     std::shared_ptr<const void> owner = charge_shared(*account_, text, bytes);
@@ -331,7 +331,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
 
   // ExchangeHandler
   void drained() override {
-    if (phase_ != ExchangePhase::kDone) call_kept(*link_, this, drained_);
+    if (phase_ != ExchangePhase::kDone) call_member(*link_, this, drained_);
   }
   void closed() override {
     advance(ExchangeEvent::kPeerGone);

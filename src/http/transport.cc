@@ -117,7 +117,7 @@ void Transport::run() {
   while (!stop_) round();
   finish_work();
   for (Slot& slot : slots_) {
-    if (slot.connection) slot.connection->goodbye();
+    if (slot.connection) slot.connection->announce_end();
   }
   slots_.clear();
   dead_.clear();
@@ -154,7 +154,7 @@ void Transport::round() {
   for (std::uint64_t id : again) {
     if (Connection* connection = find(id)) connection->on_events(0);
   }
-  take_commands();
+  run_commands();
   fire_timers();
   bool ran_tasks = !events_.empty();
   if (ran_tasks) {
@@ -162,11 +162,11 @@ void Transport::round() {
     events_.clear();
   }
   if (new_work_ || (woken && !work_.empty())) {
-    if (ran_tasks) take_commands();  // answers first: their clients wait
+    if (ran_tasks) run_commands();  // answers before work: their clients wait
     run_work();
     ran_tasks = true;
   }
-  if (ran_tasks) take_commands();  // answers that came at once
+  if (ran_tasks) run_commands();  // answers of tasks that ran on this thread
   dead_.clear();
 }
 
@@ -183,11 +183,11 @@ void Transport::run_work() {
     for (Work& each : work) {
       if (!each()) work_.push_back(std::move(each));
     }
-    if (new_work_) take_commands();  // answers first: their clients wait
+    if (new_work_) run_commands();  // answers before work: their clients wait
   } while (new_work_);
 }
 
-// Others wait for what was taken on.
+// Work is completed even at the end: threads elsewhere wait for it (a commit that is being made durable).
 void Transport::finish_work() {
   while (!work_.empty()) {
     pollfd woken{wake_.get(), POLLIN, 0};
@@ -198,14 +198,15 @@ void Transport::finish_work() {
   }
 }
 
-// The milliseconds to wait: none where something has come meanwhile.
+// The milliseconds to wait: 0 where commands have come since the last round. Under the same lock the thread counts as
+// asleep, so that the next command wakes it.
 int Transport::fall_asleep(int timeout) {
   std::lock_guard lock(mutex_);
   awake_ = timeout == 0 || !commands_.empty() || !new_listeners_.empty();
   return awake_ ? 0 : timeout;
 }
 
-void Transport::take_commands() {
+void Transport::run_commands() {
   std::vector<TransportCommand> commands;
   std::vector<std::shared_ptr<Listener>> added;
   {
@@ -221,7 +222,7 @@ void Transport::take_commands() {
     epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener->fd(), &event);
     listeners_.push_back(std::move(listener));
   }
-  // All answers of a connection first, then one write.
+  // All commands first, then one write for each connection.
   for (TransportCommand& command : commands) {
     if (Connection* connection = find(command.connection)) connection->on_command(command);
   }
@@ -244,7 +245,7 @@ void Transport::accept_from(Listener& listener) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         if (make_room()) continue;
-        // The pending connection would wake us at once again, for nothing.
+        // The pending connection would end each epoll_wait at once, in vain.
         log_warning("http", "cannot accept connections for now", {{"error", errno_error("accept").message}});
         accept_again_ = now_ + kAcceptPause;
         watch_listeners(false);
@@ -256,20 +257,20 @@ void Transport::accept_from(Listener& listener) {
   }
 }
 
-// Closes one connection that only waits: of some, the one that has waited longest. A connection whose request is being
-// answered, or whose answer is being taken, stays.
+// Closes one waiting connection: of the next few slots, the one that has waited longest. A connection whose request is
+// being answered, or whose answer is being written, is not closed.
 bool Transport::make_room() {
-  constexpr std::size_t kLooks = 64;
+  constexpr std::size_t kExamined = 64;
   Connection* oldest = nullptr;
-  for (std::size_t looks = std::min(kLooks, slots_.size()); looks > 0; --looks) {
-    looked_at_ = (looked_at_ + 1) % slots_.size();
-    Connection* connection = slots_[looked_at_].connection.get();
-    if (connection == nullptr || !connection->waits()) continue;
-    if (oldest == nullptr || connection->waits_since() < oldest->waits_since()) oldest = connection;
+  for (std::size_t left = std::min(kExamined, slots_.size()); left > 0; --left) {
+    examined_ = (examined_ + 1) % slots_.size();
+    Connection* connection = slots_[examined_].connection.get();
+    if (connection == nullptr || !connection->is_waiting()) continue;
+    if (oldest == nullptr || connection->waiting_since() < oldest->waiting_since()) oldest = connection;
   }
   if (oldest == nullptr) return false;
   oldest->abort();
-  // Its descriptor is wanted at once.
+  // Closes its descriptor now: accept4() needs it.
   dead_.clear();
   return true;
 }
@@ -279,7 +280,7 @@ bool Transport::adopt(Fd fd, const std::string& address, Listener& listener) {
   if (tcp) {
     int on = 1;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    // What a peer does not take waits here, where it is counted, and not by megabytes in the kernel.
+    // Unread bytes wait in the output queue, where they are counted, instead of megabytes in the kernel.
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentInKernel, sizeof kUnsentInKernel);
     setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     int idle = 30, interval = 10, count = 4;

@@ -49,17 +49,17 @@ using Millis = std::int64_t;  // on the monotonic clock
 
 class Transport : public IoHelper {
  public:
-  using Deliver =
-      std::function<void(std::vector<TransportEvent>, IoHelper&)>;  // on the transport thread, once a round at most
+  // Called on the transport thread, at most once a round.
+  using Deliver = std::function<void(std::vector<TransportEvent>, IoHelper&)>;
 
   Transport(std::size_t index, const Config& config, std::shared_ptr<ServerTotals> totals, Deliver deliver);
-  ~Transport();  // says goodbye to every peer and joins the thread
+  ~Transport();  // announces the end to every peer and joins the thread
 
   Status start();                                         // once, before anything else
   void add_listener(std::shared_ptr<Listener> listener);  // any thread
   void send(std::vector<TransportCommand> commands);      // any thread
 
-  // IoHelper, for work that the loop's tasks leave with this thread.
+  // IoHelper
   void add_work(Work work) override;
   int wake_fd() const override { return wake_.get(); }
 
@@ -93,7 +93,7 @@ class Transport : public IoHelper {
   int wait_timeout() const;
   int fall_asleep(int timeout);
   void wake();
-  void take_commands();
+  void run_commands();
   void run_work();
   void finish_work();
   void accept_from(Listener& listener);
@@ -114,21 +114,21 @@ class Transport : public IoHelper {
   std::string date_;
 
   std::vector<std::shared_ptr<Listener>> listeners_;
-  Millis accept_again_ = 0;  // back-off while descriptors are short
+  Millis accept_again_ = 0;  // when to accept again after a shortage of descriptors; 0: accepting
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  std::size_t looked_at_ = 0;  // the slot where make_room() goes on
+  std::size_t examined_ = 0;  // the slot that make_room() examined last
   std::vector<std::unique_ptr<Connection>> dead_;
   std::vector<TransportEvent> events_;
   std::vector<std::uint64_t> again_;
   std::vector<Work> work_;
-  bool new_work_ = false;  // among them
+  bool new_work_ = false;  // some of it has never run
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
 
-  std::mutex mutex_;  // the rest is shared
+  std::mutex mutex_;  // guards the next three
   std::vector<TransportCommand> commands_;
   std::vector<std::shared_ptr<Listener>> new_listeners_;
-  bool awake_ = true;  // looks at the two above before it sleeps
+  bool awake_ = true;  // the thread reads the two above before it sleeps, so no wake() is needed
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

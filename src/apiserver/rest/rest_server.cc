@@ -244,7 +244,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
     return nullptr;
   }
   context->call.user = std::move(*user);
-  context->exchange->belongs_to(context->call.user.name);
+  context->exchange->charge_to(context->call.user.name);
   const Decision decision =
       decide(registry, context->call.user, verb, context->route, request.parameter("fieldSelector"));
   if (!decision.allowed) {

@@ -18,7 +18,7 @@ class MessageExchange final : public Exchange, public std::enable_shared_from_th
       : runtime_(runtime), below_(std::move(below)), form_(std::move(form)) {}
 
   const Request& request() const override { return below_->request(); }
-  void belongs_to(const std::string& user) override { below_->belongs_to(user); }
+  void charge_to(const std::string& user) override { below_->charge_to(user); }
   bool over_share() const override { return below_->over_share(); }
   void respond(int status, Headers headers, std::vector<SharedBytes> body) override {
     below_->respond(status, std::move(headers), std::move(body));
