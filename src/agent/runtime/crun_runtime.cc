@@ -16,8 +16,8 @@
 #include <unordered_map>
 
 #include "agent/runtime/container_files.h"
+#include "agent/runtime/exec_process.h"
 #include "agent/runtime/find_program.h"
-#include "agent/runtime/interactive.h"
 #include "agent/runtime/orphans.h"
 #include "base/fault.h"
 #include "base/json/json.h"
@@ -33,7 +33,7 @@ namespace {
 constexpr int kDeleteTries = 80, kDeletePauseMs = 25;
 constexpr Duration kUnthrottleAgain = 1s;
 constexpr std::size_t kExecOutput = 16 * 1024;
-constexpr int kProcessFd = InteractiveExec::kProcessFd;
+constexpr int kProcessFd = ExecProcess::kProcessFd;
 constexpr int kSpawners = 4;  // programs that are being started in containers at once
 constexpr const char* kProcessPath = "/proc/self/fd/3";
 
@@ -128,8 +128,8 @@ class CrunRuntime final : public ContainerRuntime {
   void delete_files(const ContainerPtr& c, int tries, Done done);
   void control(const std::string& id, const std::string& line, Done done);
   Result<Fd> process_file(const ContainerPtr& c, const std::vector<std::string>& argv, bool tty);
-  void start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score,
-                     Function<void(Result<ExecStreams>)> started, Function<void(int)> exited);
+  void start_exec_process(const std::string& id, const ExecOptions& options, Fd process, int oom_score,
+                          Function<void(Result<ExecStreams>)> started, Function<void(int)> exited);
   Error start_error(const Error& why);
 
   Loop& loop_;
@@ -145,7 +145,7 @@ class CrunRuntime final : public ContainerRuntime {
   ThreadPool spawner_{loop_,
                       kSpawners};  // its own: what is run in containers does not wait behind what makes and ends them
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<InteractiveExec>> sessions_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<ExecProcess>> exec_processes_;
   std::uint64_t next_ = 0;
   bool expecting_ = false;
   Lifetime lifetime_;
@@ -703,25 +703,25 @@ void CrunRuntime::exec_interactive(const std::string& id, const ExecOptions& opt
   blocking(look, [this, id, options, oom_score = oom_score_of(c), file = std::make_shared<Fd>(std::move(*process)),
                   started = std::move(started), exited = std::move(exited)](Status found) mutable {
     if (!found.ok()) return started(start_error(found.error()));
-    start_session(id, options, std::move(*file), oom_score, std::move(started), std::move(exited));
+    start_exec_process(id, options, std::move(*file), oom_score, std::move(started), std::move(exited));
   });
 }
 
-void CrunRuntime::start_session(const std::string& id, const ExecOptions& options, Fd process, int oom_score,
-                                Function<void(Result<ExecStreams>)> started, Function<void(int)> exited) {
+void CrunRuntime::start_exec_process(const std::string& id, const ExecOptions& options, Fd process, int oom_score,
+                                     Function<void(Result<ExecStreams>)> started, Function<void(int)> exited) {
   std::uint64_t key = ++next_;
   auto c = find(id);
   if (!c) return started(error(Code::kNotFound, "container " + id + " is not running"));
   std::vector<std::string> command = exec_command(crun_, paths_, cgroups_, c->stored);
   command.insert(command.end(), {"-p", kProcessPath});
-  sessions_[key] =
-      InteractiveExec::start(loop_, spawner_, SpawnOptions{std::move(command), {}, {}, crun_.descriptors(), {}},
-                             std::move(process), id, paths_.sockets() + "/t" + std::to_string(key), oom_score, options,
-                             std::move(started), [this, key, exited = std::move(exited)](int code) {
-                               auto self = std::move(sessions_[key]);
-                               sessions_.erase(key);
-                               exited(code);
-                             });
+  exec_processes_[key] =
+      ExecProcess::start(loop_, spawner_, SpawnOptions{std::move(command), {}, {}, crun_.descriptors(), {}},
+                         std::move(process), id, paths_.sockets() + "/t" + std::to_string(key), oom_score, options,
+                         std::move(started), [this, key, exited = std::move(exited)](int code) {
+                           auto self = std::move(exec_processes_[key]);
+                           exec_processes_.erase(key);
+                           exited(code);
+                         });
 }
 
 // As containerd tells it, which names the attempt by a number of its own.

@@ -17,7 +17,7 @@ namespace berth::agent {
 namespace {
 
 constexpr std::size_t kBlock = 64 * 1024;
-constexpr int kBlocksPerRound = 8;  // others on the loop have their turn as well
+constexpr int kBlocksPerRound = 8;  // then the loop runs its other tasks
 
 }  // namespace
 
@@ -28,8 +28,8 @@ Result<Fd> duplicate(int fd) {
   return copy;
 }
 
-Source::Source(Loop& loop, Fd fd, Function<bool(std::string_view)> take, Task ended)
-    : loop_(loop), fd_(std::move(fd)), take_(std::move(take)), ended_(std::move(ended)) {
+Source::Source(Loop& loop, Fd fd, Function<bool(std::string_view)> read, Task ended)
+    : loop_(loop), fd_(std::move(fd)), read_(std::move(read)), on_ended_(std::move(ended)) {
   watch();
 }
 
@@ -39,8 +39,8 @@ Source::~Source() {
 }
 
 void Source::watch() {
-  // Not watched at all while held: a closed peer is reported whatever is asked for.
-  bool wanted = fd_ && !held_;
+  // Not watched at all while paused: epoll reports a closed peer whatever it is asked for.
+  bool wanted = fd_ && !paused_;
   if (wanted == watched_) return;
   watched_ = wanted;
   if (!wanted) return loop_.unwatch_fd(fd_.get());
@@ -52,7 +52,7 @@ void Source::watch() {
 }
 
 void Source::resume() {
-  held_ = false;
+  paused_ = false;
   watch();
 }
 
@@ -64,10 +64,10 @@ void Source::read_some() {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) return finish();  // a terminal whose processes have gone answers EIO
-    bool more = call_member(alive, take_, std::string_view(room.data(), static_cast<std::size_t>(n)));
+    bool more = call_member(alive, read_, std::string_view(room.data(), static_cast<std::size_t>(n)));
     if (!alive || !fd_) return;
     if (!more) {
-      held_ = true;
+      paused_ = true;
       return watch();
     }
   }
@@ -76,10 +76,10 @@ void Source::read_some() {
 void Source::finish() {
   if (!fd_) return;
   if (watched_) loop_.unwatch_fd(fd_.get());
-  watched_ = held_ = false;
+  watched_ = paused_ = false;
   fd_.reset();
-  Task ended = std::move(ended_);
-  ended_ = nullptr;
+  Task ended = std::move(on_ended_);
+  on_ended_ = nullptr;
   if (ended) ended();
 }
 
@@ -106,14 +106,14 @@ void Sink::watch(bool wanted) {
 }
 
 void Sink::write(std::string_view bytes) {
-  if (over_ || ending_ || bytes.empty()) return;
+  if (ended_ || ending_ || bytes.empty()) return;
   waiting_.append(bytes);
   if (!watched_) return flush();
-  tell_behind();
+  report_backlog();
 }
 
 void Sink::end() {
-  if (over_ || ending_) return;
+  if (ended_ || ending_) return;
   ending_ = true;
   if (!watched_) flush();
 }
@@ -139,30 +139,30 @@ void Sink::flush() {
   std::size_t left = waiting_.size() - written_;
   watch(left > 0);
   if (left == 0 && ending_) {
-    over_ = true;
+    ended_ = true;
     if (options_.end == End::kHalfClose) ::shutdown(fd_.get(), SHUT_WR);
     if (options_.end == End::kClose) fd_.reset();
   }
-  tell_behind();
+  report_backlog();
 }
 
-void Sink::tell_behind() {
+void Sink::report_backlog() {
   std::size_t left = waiting_.size() - written_;
-  bool behind = told_behind_ ? left > kLowWater : left > kHighWater;
-  if (behind == told_behind_) return;
-  told_behind_ = behind;
+  bool behind = reported_behind_ ? left > kLowWater : left > kHighWater;
+  if (behind == reported_behind_) return;
+  reported_behind_ = behind;
   if (behind_) call_member(lifetime_.guard(), behind_, behind);
 }
 
 void Sink::fail() {
   watch(false);
-  over_ = true;
+  ended_ = true;
   waiting_.clear();
   written_ = 0;
   if (options_.end == End::kClose) fd_.reset();
   const auto alive = lifetime_.guard();
-  if (told_behind_ && behind_) {
-    told_behind_ = false;
+  if (reported_behind_ && behind_) {
+    reported_behind_ = false;
     call_member(alive, behind_, false);
     if (!alive) return;
   }

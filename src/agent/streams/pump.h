@@ -1,6 +1,6 @@
 #pragma once
-// Descriptors on a loop, with backpressure: what is read is given away as fast as it is taken, what is written waits in
-// a bounded queue. Loop thread only; callbacks may destroy the object that calls them. Descriptors must not block.
+// Descriptors on a loop, with backpressure: Source reads as fast as its reader accepts, Sink queues what is written up
+// to a mark. Loop thread only; callbacks may destroy the object that calls them. Descriptors must not block.
 
 #include <cstdint>
 #include <memory>
@@ -16,15 +16,15 @@ namespace berth::agent {
 
 class Source {
  public:
-  // `take` gets what was read, one message at a time where the descriptor has messages; false: no more until resume().
-  // `ended` is called once, at the end or at an error: nobody writes any more.
-  Source(Loop& loop, Fd fd, Function<bool(std::string_view)> take, Task ended);
+  // `read` receives what was read, one message at a time if the descriptor has messages; false: no more until resume().
+  // `ended` is called once, at the end or at an error: no more comes.
+  Source(Loop& loop, Fd fd, Function<bool(std::string_view)> read, Task ended);
   ~Source();
   Source(const Source&) = delete;
 
   void resume();
-  bool held() const { return held_; }  // waits for resume()
-  bool over() const { return !fd_; }
+  bool paused() const { return paused_; }  // waits for resume()
+  bool ended() const { return !fd_; }
 
  private:
   void watch();
@@ -33,9 +33,9 @@ class Source {
 
   Loop& loop_;
   Fd fd_;
-  Function<bool(std::string_view)> take_;
-  Task ended_;
-  bool held_ = false, watched_ = false;
+  Function<bool(std::string_view)> read_;
+  Task on_ended_;
+  bool paused_ = false, watched_ = false;
   Lifetime lifetime_;
 };
 
@@ -48,18 +48,18 @@ class Sink {
     std::size_t largest = 64 * 1024;  // of one write; the size of a message where the descriptor has messages
   };
   // `behind(true)` when more than the high-water mark waits, `behind(false)` once less than the low-water mark does.
-  // `broken` is called once, when nobody reads any more; what is written from then on is dropped.
+  // `broken` is called once, when the other end is closed; what is written from then on is dropped.
   Sink(Loop& loop, Fd fd, Options options, Function<void(bool)> behind, Task broken);
   ~Sink();
   Sink(const Sink&) = delete;
 
   void write(std::string_view bytes);
   void end();
-  bool over() const { return over_; }  // ended and everything written, or broken
+  bool ended() const { return ended_; }  // after end() and everything written, or broken
 
  private:
   void flush();
-  void tell_behind();
+  void report_backlog();
   void fail();
   ssize_t put(std::string_view bytes);
   void watch(bool wanted);
@@ -71,7 +71,7 @@ class Sink {
   Task broken_;
   std::string waiting_;
   std::size_t written_ = 0;  // of waiting_
-  bool socket_ = false, ending_ = false, over_ = false, told_behind_ = false, watched_ = false;
+  bool socket_ = false, ending_ = false, ended_ = false, reported_behind_ = false, watched_ = false;
   Lifetime lifetime_;
 };
 

@@ -1,52 +1,30 @@
 #include "agent/streams/stream_server.h"
 
-#include "agent/logs/container_logs.h"
-#include "agent/streams/remote_work.h"
-#include "api/status.h"
+#include <map>
+
+#include "base/files.h"
 #include "base/text.h"
-#include "base/time/time.h"
 #include "http/query_flag.h"
 
 namespace berth::agent {
 namespace {
 
-Result<LogOptions> log_options(const http::Request& request, Time now) {
-  LogOptions options;
-  options.follow = http::query_flag(request, "follow");
-  options.timestamps = http::query_flag(request, "timestamps");
-  options.stream = request.parameter("stream");
-  auto number = [&](std::string_view name, std::int64_t& into) -> Status {
-    std::string_view text = request.parameter(name);
-    if (text.empty()) return ok_status();
-    Result<long> value = parse_int(text);
-    if (!value.ok() || *value < 0)
-      return error(Code::kBadRequest,
-                   std::string(name) + ": expected a number that is not negative, found " + quoted(text));
-    into = *value;
-    return ok_status();
-  };
-  BERTH_TRY(number("tailLines", options.tail_lines));
-  BERTH_TRY(number("limitBytes", options.limit_bytes));
-  std::int64_t since = -1;
-  BERTH_TRY(number("sinceSeconds", since));
-  if (since >= 0) options.since = now - std::chrono::seconds(since);
-  if (std::string_view text = request.parameter("sinceTime"); !text.empty()) {
-    BERTH_ASSIGN(Time time, parse_time(text));
-    options.since = time;
-  }
-  return options;
+void answer_text(http::Exchange& exchange, int status, const std::string& text) {
+  exchange.respond(status, "text/plain; charset=utf-8", text);
 }
 
-// One `kubectl logs`: the reader and the exchange that it writes to. Lives in the exchange's callbacks.
-struct LogStream : std::enable_shared_from_this<LogStream> {
-  std::shared_ptr<http::Exchange> exchange;
-  std::unique_ptr<LogReader> reader;
-
-  void release(Loop& loop) {
-    // Not from inside the reader's own call.
-    loop.post([self = shared_from_this()] { self->reader.reset(); });
-  }
-};
+// Also by the parameters' names of kubelet's older API.
+http::RemoteOptions requested_streams(const http::Request& request) {
+  http::RemoteOptions options = http::remote_options(request);
+  auto also = [&request](bool& requested, std::string_view name) {
+    requested = requested || http::query_flag(request, name);
+  };
+  also(options.standard_input, "input");
+  also(options.standard_output, "output");
+  also(options.standard_error, "error");
+  if (options.tty) options.standard_error = false;
+  return options;
+}
 
 }  // namespace
 
@@ -57,64 +35,127 @@ StreamServer::~StreamServer() { lifetime_.end(); }
 bool StreamServer::handle(const std::shared_ptr<http::Exchange>& exchange) {
   std::vector<std::string_view> parts = split(exchange->request().path, '/');
   if (parts.size() != 4 || !parts[0].empty()) return false;
-  Place place{std::string(parts[1]), std::string(parts[2]), std::string(parts[3])};
-  if (place.verb == "containerLogs") {
-    serve_logs(exchange, place);
-    return true;
-  }
-  if (place.verb == "exec" || place.verb == "attach") {
-    serve_process(exchange, place);
-    return true;
-  }
-  if (place.verb == "portforward") {
-    serve_ports(exchange, place);
-    return true;
-  }
-  return false;
+  PodPath path{std::string(parts[1]), std::string(parts[2]), std::string(parts[3])};
+  static const std::map<std::string_view,
+                        void (StreamServer::*)(const std::shared_ptr<http::Exchange>&, const PodPath&)>
+      verbs = {{"containerLogs", &StreamServer::serve_logs},
+               {"exec", &StreamServer::serve_exec},
+               {"attach", &StreamServer::serve_attach},
+               {"portforward", &StreamServer::serve_port_forward}};
+  auto found = verbs.find(path.verb);
+  if (found == verbs.end()) return false;
+  (this->*found->second)(exchange, path);
+  return true;
 }
 
-void StreamServer::serve_logs(const std::shared_ptr<http::Exchange>& exchange, const Place& place) {
-  const http::Request& request = exchange->request();
-  Result<LogOptions> options = log_options(request, loop_.now());
-  if (!options.ok()) return answer_error(*exchange, options.error());
-  bool previous = http::query_flag(request, "previous");
-  std::string container(request.parameter("container"));
-  Result<ContainerPlace> found = agent_.find_container(place.ns, place.pod, container, previous);
-  if (!found.ok()) return answer_error(*exchange, found.error());
-  auto stream = std::make_shared<LogStream>();
-  stream->exchange = exchange;
-  std::weak_ptr<LogStream> weak = stream;
-  auto running = [this, id = found->id, previous] {
-    if (previous) return false;
-    std::optional<ContainerStatus> status = containers_.status(id);
-    return status && (status->state == ContainerState::kRunning || status->state == ContainerState::kCreated);
-  };
-  auto ended = [this, weak, follow = options->follow || previous, place = *found,
-                client = std::string(http::header(request.headers, kClient))] {
-    auto self = weak.lock();
-    if (!self) return;
-    if (!follow && place.stdin_once && !attached_.contains(place.log_path))
-      read_.note(place.log_path, client, self->reader->offset());
-    self->exchange->finish();
-    self->release(loop_);
-  };
-  stream->reader = std::make_unique<LogReader>(
-      loop_, *options,
-      [weak](std::string text) {
-        auto self = weak.lock();
-        return self && self->exchange->write({http::SharedBytes::of(std::move(text))});
-      },
-      ended, running);
-  if (Status opened = stream->reader->open(found->log_path); !opened.ok()) {
-    // A container that was made and never wrote has an empty log.
-    exchange->respond(200, "text/plain", "");
-    return;
+std::optional<ContainerPlace> StreamServer::running_container(http::Exchange& exchange, const PodPath& path) {
+  const http::Request& request = exchange.request();
+  if (!check_pod(exchange, path)) return std::nullopt;
+  std::string name(request.parameter("container"));
+  Result<ContainerPlace> found = agent_.find_container(path.ns, path.pod, name);
+  if (name.empty() && !found.ok()) {
+    answer_error(exchange, found.error());
+    return std::nullopt;
   }
-  exchange->start(200, {{"content-type", "text/plain"}});
-  exchange->on_drain([stream] {
-    if (stream->reader) stream->reader->resume();
+  std::optional<ContainerStatus> status = found.ok() ? containers_.status(found->id) : std::nullopt;
+  if (status && status->state == ContainerState::kRunning) return *found;
+  const std::string missing = found.ok() ? found->container : name;
+  if (path.verb != "attach") {
+    answer_text(exchange, 500, "container not found (" + quoted(missing) + ")");
+    return std::nullopt;
+  }
+  // Attaching to a stdinOnce container that ended before anybody attached replays its log.
+  const bool ended = found.ok() && (!status || status->state == ContainerState::kExited);
+  if (ended && found->stdin_once && !attached_.contains(found->log_path)) return *found;
+  answer_text(exchange, 500, "container " + missing + " not found in pod " + path.pod + "_" + path.ns);
+  return std::nullopt;
+}
+
+MissedLog StreamServer::take_missed_log(const http::Request& request, const ContainerPlace& container) {
+  auto gone = [](const std::string& log) { return !path_exists(log); };
+  std::erase_if(attached_, gone);
+  logs_read_.forget_gone();
+  if (!container.stdin_once || !attached_.insert(container.log_path).second) return {};
+  MissedLog missed{container.log_path};
+  if (auto read = logs_read_.take(container.log_path, std::string(http::header(request.headers, kClient))))
+    missed.read = *read;
+  return missed;
+}
+
+// The uid tells the pod that the server means from a later one of the same name.
+std::optional<PodPlace> StreamServer::check_pod(http::Exchange& exchange, const PodPath& path) {
+  Result<PodPlace> pod = agent_.find_pod(path.ns, path.pod);
+  std::string_view uid = http::header(exchange.request().headers, "x-berth-pod-uid");
+  if (pod.ok() && (uid.empty() || uid == pod->uid)) return *pod;
+  answer_text(exchange, 404, "pod does not exist");
+  return std::nullopt;
+}
+
+std::optional<http::RemoteOptions> StreamServer::check_streams(http::Exchange& exchange) {
+  http::RemoteOptions streams = requested_streams(exchange.request());
+  if (streams.standard_input || streams.standard_output || streams.standard_error) return streams;
+  answer_text(exchange, 400, "you must specify at least 1 of stdin, stdout, stderr");
+  return std::nullopt;
+}
+
+void StreamServer::serve_exec(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path) {
+  std::optional<ContainerPlace> container = running_container(*exchange, path);
+  if (!container) return;
+  std::optional<http::RemoteOptions> streams = check_streams(*exchange);
+  if (!streams) return;
+  ContainerRuntime::ExecOptions options{
+      {}, streams->tty, streams->standard_input, streams->standard_output, streams->standard_error};
+  for (const auto& [key, value] : exchange->request().query) {
+    if (key == "command") options.argv.push_back(value);
+  }
+  if (options.argv.empty())
+    return answer_text(*exchange, 400, "you must specify at least one command for the container");
+  http::serve_remote_command(
+      loop_, exchange, *streams,
+      [this, alive = lifetime_.guard(), options, id = container->id](std::unique_ptr<http::RemoteSession> client) {
+        if (!alive) return;
+        add_session(
+            [&](Task done) { return start_exec(loop_, containers_, id, options, std::move(client), std::move(done)); });
+      });
+}
+
+void StreamServer::serve_attach(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path) {
+  std::optional<ContainerPlace> container = running_container(*exchange, path);
+  if (!container) return;
+  std::optional<http::RemoteOptions> streams = check_streams(*exchange);
+  if (!streams) return;
+  http::serve_remote_command(loop_, exchange, *streams,
+                             [this, alive = lifetime_.guard(), streams = *streams, container = *container,
+                              exchange](std::unique_ptr<http::RemoteSession> client) {
+                               if (!alive) return;
+                               MissedLog missed = take_missed_log(exchange->request(), container);
+                               add_session([&](Task done) {
+                                 return start_attach(loop_, containers_, container.id, streams, std::move(client),
+                                                     std::move(done), std::move(missed));
+                               });
+                             });
+}
+
+void StreamServer::serve_port_forward(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path) {
+  std::optional<PodPlace> pod = check_pod(*exchange, path);
+  if (!pod) return;
+  http::serve_port_forward(
+      exchange, [this, alive = lifetime_.guard(), pod = *pod](std::unique_ptr<http::ForwardedPort> client) {
+        if (!alive) return;
+        add_session([&](Task done) {
+          return start_port_forward(loop_, pod.network_namespace, pod.uid, std::move(client), std::move(done));
+        });
+      });
+}
+
+void StreamServer::add_session(const std::function<std::unique_ptr<StreamSession>(Task done)>& start) {
+  const std::uint64_t key = ++last_session_;
+  // `done` may be called while the session is inside a callback, or is being started: it is destroyed in the next turn.
+  sessions_[key] = start([this, alive = lifetime_.guard(), key] {
+    loop_.post([this, alive, key] {
+      if (alive) sessions_.erase(key);
+    });
   });
-  exchange->on_close([stream, this] { stream->release(loop_); });
 }
 
 }  // namespace berth::agent

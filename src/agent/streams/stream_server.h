@@ -1,6 +1,8 @@
 #pragma once
-// What a node's agent serves to the API server, over its socket: container logs, and (remote_streams.cc) exec, attach
-// and port forwarding. Paths: /<verb>/<namespace>/<pod>?container=..., with the API's own query parameters.
+// What a node's agent serves to the API server, over its socket: container logs (logs.cc), exec, attach and port
+// forwarding (stream_session.h, which shows the way from the client to the process). Requests are refused here, in
+// kubelet's words, before anything is upgraded. Paths: /<verb>/<namespace>/<pod>?container=..., with the API's own
+// query parameters. Loop thread only.
 
 #include <cstdint>
 #include <functional>
@@ -15,7 +17,7 @@
 #include "agent/logs/read_logs.h"
 #include "agent/runtime/container_runtime.h"
 #include "agent/socket/answer_error.h"
-#include "agent/streams/remote_work.h"
+#include "agent/streams/stream_session.h"
 #include "base/lifetime.h"
 #include "base/loop.h"
 #include "http/server.h"
@@ -26,31 +28,34 @@ class StreamServer {
  public:
   // The loop, the agent and the runtime outlive this.
   StreamServer(Loop& loop, Agent& agent, ContainerRuntime& containers);
-  ~StreamServer();  // ends everything that is under way
+  ~StreamServer();  // closes all sessions
 
-  // Answers where the path is one of ours; false: it is somebody else's.
+  // Answers requests whose path has one of the verbs; false for all others.
   bool handle(const std::shared_ptr<http::Exchange>& exchange);
 
  private:
-  struct Place {
+  struct PodPath {
     std::string verb, ns, pod;
   };
-  void serve_logs(const std::shared_ptr<http::Exchange>& exchange, const Place& place);
-  void serve_process(const std::shared_ptr<http::Exchange>& exchange, const Place& place);
-  void serve_ports(const std::shared_ptr<http::Exchange>& exchange, const Place& place);
-  std::optional<PodPlace> check_pod(http::Exchange& exchange, const Place& place);
-  std::optional<ContainerPlace> running_container(http::Exchange& exchange, const Place& place);
-  // What the one client of a container with stdinOnce has missed of its log; for all others nothing.
-  MissedLog take_missed(const http::Request& request, const ContainerPlace& container);
-  void begin(const std::function<std::unique_ptr<RemoteWork>(Task over)>& make);
+  void serve_logs(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path);
+  void serve_exec(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path);
+  void serve_attach(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path);
+  void serve_port_forward(const std::shared_ptr<http::Exchange>& exchange, const PodPath& path);
+  // Nothing: the exchange has been answered with the refusal.
+  std::optional<PodPlace> check_pod(http::Exchange& exchange, const PodPath& path);
+  std::optional<ContainerPlace> running_container(http::Exchange& exchange, const PodPath& path);
+  std::optional<http::RemoteOptions> check_streams(http::Exchange& exchange);
+  // The log that the one client of a container with stdinOnce has not read yet; nothing for all others.
+  MissedLog take_missed_log(const http::Request& request, const ContainerPlace& container);
+  void add_session(const std::function<std::unique_ptr<StreamSession>(Task done)>& start);
 
   Loop& loop_;
   Agent& agent_;
   ContainerRuntime& containers_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<RemoteWork>> works_;
-  std::uint64_t last_work_ = 0;
-  std::set<std::string> attached_;  // logs of containers with stdinOnce that had their client
-  ReadLogs read_;                   // before that
+  std::unordered_map<std::uint64_t, std::unique_ptr<StreamSession>> sessions_;
+  std::uint64_t last_session_ = 0;
+  std::set<std::string> attached_;  // logs of containers with stdinOnce whose client has attached
+  ReadLogs logs_read_;              // of such containers, before that
   Lifetime lifetime_;
 };
 

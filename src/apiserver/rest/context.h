@@ -60,6 +60,6 @@ void handle_review(const ContextPtr& context);                           // revi
 void handle_metrics(const ContextPtr& context);                          // metrics.cc: measured, not stored
 void handle_component_status(const ContextPtr& context);                 // component_status.cc
 void handle_proxy(const ContextPtr& context);                            // proxy.cc
-void handle_node_stream(const ContextPtr& context);  // node_proxy.cc: log, exec, attach, portforward
+void handle_node_stream(const ContextPtr& context);  // stream_proxy.cc: log, exec, attach, portforward
 
 }  // namespace berth::apiserver::rest

@@ -1,4 +1,4 @@
-#include "agent/streams/remote_work.h"
+#include "agent/streams/stream_session.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -150,7 +150,7 @@ class OneProcess final : public ContainerRuntime {
   Function<void(Result<ExecStreams>)> started_;
 };
 
-class RemoteWorkTest : public ::testing::Test {
+class StreamSessionTest : public ::testing::Test {
  protected:
   void SetUp() override { ::signal(SIGPIPE, SIG_IGN); }  // as main has it
 
@@ -162,12 +162,12 @@ class RemoteWorkTest : public ::testing::Test {
     }
     return true;
   }
-  Task over() {
-    return [this] { over_ = true; };
+  Task done() {
+    return [this] { done_ = true; };
   }
   void exec(bool tty, bool input = true, bool errors = true) {
-    work_ = run_exec(loop_, process_, "id", {{"sh"}, tty, input, true, errors && !tty},
-                     std::make_unique<FakeSession>(said_), over());
+    session_ = start_exec(loop_, process_, "id", {{"sh"}, tty, input, true, errors && !tty},
+                          std::make_unique<FakeSession>(said_), done());
   }
   std::size_t write_all_it_takes(const Fd& fd, std::size_t most = 64u << 20) {
     std::string block(4096, 'x');
@@ -196,11 +196,11 @@ class RemoteWorkTest : public ::testing::Test {
   Loop loop_{1};
   OneProcess process_;
   std::shared_ptr<Said> said_ = std::make_shared<Said>();
-  bool over_ = false;
-  std::unique_ptr<RemoteWork> work_;
+  bool done_ = false;
+  std::unique_ptr<StreamSession> session_;
 };
 
-TEST_F(RemoteWorkTest, ACommandWithItsThreeStreams) {
+TEST_F(StreamSessionTest, ACommandWithItsThreeStreams) {
   exec(false);
   process_.begin();
   said_->input("question");
@@ -220,10 +220,10 @@ TEST_F(RemoteWorkTest, ACommandWithItsThreeStreams) {
   EXPECT_FALSE(said_->code) << "the process has not ended";
   process_.exit(7);
   EXPECT_EQ(said_->code, 7);
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
 }
 
-TEST_F(RemoteWorkTest, TheExitCodeComesAfterTheLastOutput) {
+TEST_F(StreamSessionTest, TheExitCodeComesAfterTheLastOutput) {
   exec(false);
   process_.begin();
   put(process_.output, std::string(50'000, 'o'));
@@ -231,21 +231,21 @@ TEST_F(RemoteWorkTest, TheExitCodeComesAfterTheLastOutput) {
   EXPECT_FALSE(said_->code);
   process_.output.reset();
   process_.errors.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->output.size(), 50'000u);
   EXPECT_EQ(said_->code, 0);
 }
 
-TEST_F(RemoteWorkTest, WhatStaysInTheBackgroundIsNotWaitedForLong) {
+TEST_F(StreamSessionTest, WhatStaysInTheBackgroundIsNotWaitedForLong) {
   exec(false);
   process_.begin();
   process_.exit(3);
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->code, 3);
   EXPECT_LT(::write(process_.output.get(), "x", 1), 0) << "nobody reads it any more";
 }
 
-TEST_F(RemoteWorkTest, AClientThatIsBehindHoldsTheProcessBack) {
+TEST_F(StreamSessionTest, AClientThatIsBehindHoldsTheProcessBack) {
   exec(false);
   process_.begin();
   said_->behind = true;
@@ -263,11 +263,11 @@ TEST_F(RemoteWorkTest, AClientThatIsBehindHoldsTheProcessBack) {
   process_.errors.reset();
   said_->behind = false;
   said_->drained();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->output.size(), written);
 }
 
-TEST_F(RemoteWorkTest, AProcessThatDoesNotReadHoldsTheClientBack) {
+TEST_F(StreamSessionTest, AProcessThatDoesNotReadHoldsTheClientBack) {
   exec(false);
   process_.begin();
   std::string all;
@@ -288,7 +288,7 @@ TEST_F(RemoteWorkTest, AProcessThatDoesNotReadHoldsTheClientBack) {
   EXPECT_EQ(got, all);
 }
 
-TEST_F(RemoteWorkTest, InputThatNobodyReadsIsDropped) {
+TEST_F(StreamSessionTest, InputThatNobodyReadsIsDropped) {
   exec(false);
   process_.begin();
   while (!said_->input_paused) said_->input(std::string(50'000, 'i'));
@@ -299,27 +299,27 @@ TEST_F(RemoteWorkTest, InputThatNobodyReadsIsDropped) {
   process_.output.reset();
   process_.errors.reset();
   process_.exit(0);
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->code, 0);
 }
 
-TEST_F(RemoteWorkTest, AClientThatLeavesTakesTheStreamsAlong) {
+TEST_F(StreamSessionTest, AClientThatLeavesTakesTheStreamsAlong) {
   exec(false);
   process_.begin();
   said_->closed();
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
   bool ended = false;
   take(process_.input, &ended);
   EXPECT_TRUE(ended);
   EXPECT_LT(::write(process_.output.get(), "x", 1), 0);
   EXPECT_EQ(errno, EPIPE);
-  work_.reset();
+  session_.reset();
   EXPECT_TRUE(said_->destroyed);
   process_.exit(0);  // nobody is there to hear it
   EXPECT_FALSE(said_->code);
 }
 
-TEST_F(RemoteWorkTest, AClientThatLeftBeforeTheStartLeavesNoDescriptor) {
+TEST_F(StreamSessionTest, AClientThatLeftBeforeTheStartLeavesNoDescriptor) {
   exec(false);
   said_->closed();
   process_.begin();
@@ -328,15 +328,15 @@ TEST_F(RemoteWorkTest, AClientThatLeftBeforeTheStartLeavesNoDescriptor) {
   EXPECT_TRUE(ended);
 }
 
-TEST_F(RemoteWorkTest, ACommandThatCannotStart) {
+TEST_F(StreamSessionTest, ACommandThatCannotStart) {
   exec(false);
   process_.refuse(error(Code::kNotFound, "container id is not running"));
   EXPECT_EQ(said_->failure,
             "Internal error occurred: error executing command in container: container id is not running");
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
 }
 
-TEST_F(RemoteWorkTest, ATerminal) {
+TEST_F(StreamSessionTest, ATerminal) {
   exec(true);
   EXPECT_TRUE(process_.asked.tty);
   process_.begin();
@@ -353,23 +353,23 @@ TEST_F(RemoteWorkTest, ATerminal) {
   ASSERT_TRUE(drive([&] { return said_->output == "shown"; }));
   process_.exit(9);
   process_.terminal.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->code, 9);
 }
 
-TEST_F(RemoteWorkTest, WithoutADescriptorForATerminalThereIsAnError) {
+TEST_F(StreamSessionTest, WithoutADescriptorForATerminalThereIsAnError) {
   exec(true);
   fault::arm("streams.duplicate", 1);
   process_.begin();
   fault::disarm_all();
   EXPECT_EQ(said_->failure,
             "Internal error occurred: error executing command in container: duplicating a stream: Too many open files");
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
   char room[16];
   EXPECT_EQ(::read(process_.terminal.get(), room, sizeof room), 0);  // hung up
 }
 
-TEST_F(RemoteWorkTest, ATerminalHangsUpWithItsClient) {
+TEST_F(StreamSessionTest, ATerminalHangsUpWithItsClient) {
   exec(true);
   process_.begin();
   said_->closed();
@@ -379,10 +379,10 @@ TEST_F(RemoteWorkTest, ATerminalHangsUpWithItsClient) {
 
 // --- attach
 
-class AttachTest : public RemoteWorkTest {
+class AttachTest : public StreamSessionTest {
  protected:
   void SetUp() override {
-    RemoteWorkTest::SetUp();
+    StreamSessionTest::SetUp();
     char name[] = "/tmp/berth-attach-XXXXXX";
     directory_ = ::mkdtemp(name);
     process_.socket_path = directory_ + "/attach";
@@ -395,7 +395,7 @@ class AttachTest : public RemoteWorkTest {
   }
   void TearDown() override { ASSERT_TRUE(remove_all(directory_).ok()); }
   void attach(http::RemoteOptions options) {
-    work_ = run_attach(loop_, process_, "id", options, std::make_unique<FakeSession>(said_), over());
+    session_ = start_attach(loop_, process_, "id", options, std::make_unique<FakeSession>(said_), done());
     monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     ASSERT_TRUE(monitor_);
   }
@@ -428,7 +428,7 @@ TEST_F(AttachTest, StreamsAreToldApartAndInputIsRaw) {
   put(monitor_, "\x02 and more");  // the other direction stays open
   ASSERT_TRUE(drive([&] { return said_->output == "out and more"; }));
   monitor_.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->code, 0);
 }
 
@@ -438,7 +438,7 @@ TEST_F(AttachTest, WithoutADescriptorForInputThereIsAnError) {
   fault::disarm_all();
   EXPECT_EQ(said_->failure,
             "Internal error occurred: error attaching to container: duplicating a stream: Too many open files");
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
 }
 
 TEST_F(AttachTest, OnlyWhatWasAskedFor) {
@@ -467,7 +467,7 @@ TEST_F(AttachTest, SizesComeOneByOneAndTheLastOneStands) {
 TEST_F(AttachTest, AClientThatLeavesIsTold) {
   attach({true, true, true, false});
   said_->closed();
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
   char room[8];
   EXPECT_EQ(::read(monitor_.get(), room, sizeof room), 0);
 }
@@ -479,21 +479,21 @@ TEST_F(AttachTest, AClientThatComesTooLateHearsWhatWasSaid) {
                          "2026-01-01T00:00:00.000000000Z stdout P tw\n2026-01-01T00:00:00.000000000Z stdout F o\n")
                   .ok());
   auto attach_late = [&] {
-    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(),
-                       {log});
+    session_ = start_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_),
+                            done(), {log});
   };
   attach_late();
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   monitor_.reset();  // the container ends
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->output, "one\ntwo\n");
   EXPECT_EQ(said_->errors, "oh\n");
   // Also where its monitor has gone already.
   said_ = std::make_shared<Said>();
   process_.socket_path += "-of-another";
-  over_ = false;
+  done_ = false;
   attach_late();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->output, "one\ntwo\n");
   EXPECT_TRUE(said_->failure.empty());
 }
@@ -505,10 +505,10 @@ TEST_F(AttachTest, WhatTheClientHasReadIsNotToldAgain) {
   process_.socket_path += "-of-another";  // the container has ended
   auto attach_late = [&](std::int64_t from) {
     said_ = std::make_shared<Said>();
-    over_ = false;
-    work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(),
-                       {log, from});
-    ASSERT_TRUE(drive([&] { return over_; }));
+    done_ = false;
+    session_ = start_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_),
+                            done(), {log, from});
+    ASSERT_TRUE(drive([&] { return done_; }));
     EXPECT_TRUE(said_->failure.empty()) << said_->failure;
   };
   attach_late(read);
@@ -523,12 +523,12 @@ TEST_F(AttachTest, WhatTheClientHasReadIsNotToldAgain) {
 TEST_F(AttachTest, AClientThatHeardSomethingHearsNothingTwice) {
   const std::string log = directory_ + "/log";
   ASSERT_TRUE(write_file(log, "2026-01-01T00:00:00.000000000Z stdout F one\n").ok());
-  work_ =
-      run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+  session_ = start_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_),
+                          done(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   ASSERT_EQ(::send(monitor_.get(), "\2one\n", 5, 0), 5);
   monitor_.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->output, "one\n");
 }
 
@@ -538,8 +538,8 @@ TEST_F(AttachTest, AClientThatComesInTheMiddleHearsItAllOnce) {
   auto line = [](const std::string& rest) { return "2026-01-01T00:00:00.000000000Z " + rest + "\n"; };
   std::string logged = line("stdout F +--+") + line("stderr F oh") + line("stdout F | x |");
   ASSERT_TRUE(write_file(log, logged).ok());
-  work_ =
-      run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+  session_ = start_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_),
+                          done(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   // Two messages, logged first; the second is like one that was missed.
   logged += line("stdout F | y |") + line("stdout F +--+");
@@ -552,7 +552,7 @@ TEST_F(AttachTest, AClientThatComesInTheMiddleHearsItAllOnce) {
   put(monitor_, "\2| y |\n");
   put(monitor_, "\3oh\n");
   monitor_.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(said_->output, "+--+\n| x |\n| y |\n+--+\n| y |\n");
   EXPECT_EQ(said_->errors, "oh\noh\n");
 }
@@ -563,8 +563,8 @@ TEST_F(AttachTest, AQuestionThatWasMissedIsShown) {
   const std::string first =
       "2026-01-01T00:00:00.000000000Z stdout F hello\n2026-01-01T00:00:00.000000000Z stdout P name? \n";
   ASSERT_TRUE(write_file(log, first).ok());
-  work_ =
-      run_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), over(), {log});
+  session_ = start_attach(loop_, process_, "id", {true, true, true, true}, std::make_unique<FakeSession>(said_), done(),
+                          {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   ASSERT_TRUE(drive([&] { return said_->output == "hello\nname? "; })) << said_->output;
   // What was logged between that look and the first word that is heard is not lost either.
@@ -582,11 +582,11 @@ TEST_F(AttachTest, OfAFloodTheEndIsShown) {
   for (int i = 0; i < 40'000; ++i)
     logged += "2026-01-01T00:00:00.000000000Z stdout F " + std::string(60, 'x') + std::to_string(i) + "\n";
   ASSERT_TRUE(write_file(log, logged).ok());
-  work_ =
-      run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over(), {log});
+  session_ = start_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_),
+                          done(), {log});
   monitor_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   monitor_.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_LE(said_->output.size(), 1u << 20);
   EXPECT_GT(said_->output.size(), (1u << 20) - 100);
   EXPECT_TRUE(said_->output.ends_with("x39999\n"));
@@ -595,14 +595,15 @@ TEST_F(AttachTest, OfAFloodTheEndIsShown) {
 
 TEST_F(AttachTest, NoMonitor) {
   process_.socket_path += "-of-another";
-  work_ = run_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), over());
-  EXPECT_TRUE(over_);
+  session_ =
+      start_attach(loop_, process_, "id", {true, true, true, false}, std::make_unique<FakeSession>(said_), done());
+  EXPECT_TRUE(done_);
   EXPECT_TRUE(said_->failure.starts_with("Internal error occurred: error attaching to container: ")) << said_->failure;
 }
 
 // --- port forwarding
 
-class PortTest : public RemoteWorkTest {
+class PortTest : public StreamSessionTest {
  protected:
   void listen() {
     listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -616,7 +617,7 @@ class PortTest : public RemoteWorkTest {
   }
   void forward() {
     ASSERT_EQ(::listen(listener_.get(), 1), 0);
-    work_ = forward_port(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), over());
+    session_ = start_port_forward(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), done());
     server_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     ASSERT_TRUE(server_);
     ASSERT_TRUE(drive([&] { return static_cast<bool>(told_->read); }));
@@ -638,10 +639,10 @@ TEST_F(PortTest, BothDirectionsEndOnTheirOwn) {
     return ended;
   }));
   EXPECT_EQ(got, "request");
-  EXPECT_FALSE(over_);
+  EXPECT_FALSE(done_);
   put(server_, "answer");
   server_.reset();
-  ASSERT_TRUE(drive([&] { return over_; }));
+  ASSERT_TRUE(drive([&] { return done_; }));
   EXPECT_EQ(told_->data, "answer");
   EXPECT_TRUE(told_->ended);
   EXPECT_EQ(told_->failure, "");
@@ -649,8 +650,8 @@ TEST_F(PortTest, BothDirectionsEndOnTheirOwn) {
 
 TEST_F(PortTest, Refused) {
   listen();  // bound, and nobody listens
-  work_ = forward_port(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), over());
-  ASSERT_TRUE(drive([&] { return over_; }));
+  session_ = start_port_forward(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), done());
+  ASSERT_TRUE(drive([&] { return done_; }));
   std::string number = std::to_string(port_);
   EXPECT_EQ(told_->failure,
             "error forwarding port " + number + " to pod the-pod, uid : failed to connect to localhost:" + number +
@@ -661,15 +662,15 @@ TEST_F(PortTest, WithoutADescriptorForTheOtherDirectionThereIsAnError) {
   listen();
   ASSERT_EQ(::listen(listener_.get(), 1), 0);
   fault::arm("streams.duplicate", 1);
-  work_ = forward_port(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), over());
-  ASSERT_TRUE(drive([&] { return over_; }));
+  session_ = start_port_forward(loop_, "", "the-pod", std::make_unique<FakePort>(port_, told_), done());
+  ASSERT_TRUE(drive([&] { return done_; }));
   fault::disarm_all();
   EXPECT_TRUE(told_->failure.ends_with("duplicating a stream: Too many open files")) << told_->failure;
 }
 
 TEST_F(PortTest, APodWithoutANamespace) {
-  work_ = forward_port(loop_, "/nonexistent/netns", "the-pod", std::make_unique<FakePort>(80, told_), over());
-  EXPECT_TRUE(over_);
+  session_ = start_port_forward(loop_, "/nonexistent/netns", "the-pod", std::make_unique<FakePort>(80, told_), done());
+  EXPECT_TRUE(done_);
   EXPECT_NE(told_->failure.find("/nonexistent/netns"), std::string::npos) << told_->failure;
 }
 
@@ -701,13 +702,13 @@ TEST_F(PortTest, AClientThatLeavesClosesTheConnection) {
   listen();
   forward();
   told_->closed();
-  EXPECT_TRUE(over_);
+  EXPECT_TRUE(done_);
   bool ended = false;
   EXPECT_TRUE(drive([&] {
     take(server_, &ended);
     return ended;
   }));
-  work_.reset();
+  session_.reset();
   EXPECT_TRUE(told_->destroyed);
 }
 

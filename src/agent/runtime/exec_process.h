@@ -1,6 +1,7 @@
 #pragma once
-// One `crun exec` whose streams the caller holds. With a terminal, crun hands its master end over a Unix socket;
-// without, the streams are pipes. Destroying it ends the session. Loop thread only.
+// One `crun exec` of a session (agent/streams/stream_session.h). CrunRuntime owns it until the process has ended;
+// destroying it kills the process. With a terminal, crun sends its master end over a Unix socket; without, the streams
+// are pipes, whose near ends the caller receives. Loop thread only.
 
 #include <memory>
 #include <string>
@@ -14,22 +15,22 @@
 
 namespace berth::agent {
 
-class InteractiveExec {
+class ExecProcess {
  public:
   static constexpr int kProcessFd = 3;  // where crun finds `process`
   // `crun`: its path, global options and "exec ...", and the descriptors that it needs for that; `process`: the
   // description of the process; `socket`: a short path that may be used for the terminal; `oom_score_adj`: the
-  // container's. `exited` may destroy the object. Where it does not start, `started` says why and then `exited` is
-  // called with -1.
-  static std::unique_ptr<InteractiveExec> start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
-                                                const std::string& id, const std::string& socket, int oom_score_adj,
-                                                const ContainerRuntime::ExecOptions& options,
-                                                Function<void(Result<ContainerRuntime::ExecStreams>)> started,
-                                                Function<void(int)> exited);
-  ~InteractiveExec();
+  // container's. `exited` may destroy the object. If it does not start, `started` receives the reason, and `exited`
+  // is called with -1.
+  static std::unique_ptr<ExecProcess> start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
+                                            const std::string& id, const std::string& socket, int oom_score_adj,
+                                            const ContainerRuntime::ExecOptions& options,
+                                            Function<void(Result<ContainerRuntime::ExecStreams>)> started,
+                                            Function<void(int)> exited);
+  ~ExecProcess();
 
  private:
-  explicit InteractiveExec(Loop& loop) : loop_(loop) {}
+  explicit ExecProcess(Loop& loop) : loop_(loop) {}
   Status launch(ThreadPool& spawner, SpawnOptions crun, Fd process, const std::string& id, int oom_score_adj,
                 const ContainerRuntime::ExecOptions& options);
   void launched(Result<pid_t> pid, bool tty);

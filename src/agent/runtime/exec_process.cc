@@ -1,4 +1,4 @@
-#include "agent/runtime/interactive.h"
+#include "agent/runtime/exec_process.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -40,12 +40,12 @@ Fd receive_descriptor(int socket) {
 
 }  // namespace
 
-std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
-                                                        const std::string& id, const std::string& socket,
-                                                        int oom_score_adj, const ContainerRuntime::ExecOptions& options,
-                                                        Function<void(Result<ContainerRuntime::ExecStreams>)> started,
-                                                        Function<void(int)> exited) {
-  std::unique_ptr<InteractiveExec> self(new InteractiveExec(loop));
+std::unique_ptr<ExecProcess> ExecProcess::start(Loop& loop, ThreadPool& spawner, SpawnOptions crun, Fd process,
+                                                const std::string& id, const std::string& socket, int oom_score_adj,
+                                                const ContainerRuntime::ExecOptions& options,
+                                                Function<void(Result<ContainerRuntime::ExecStreams>)> started,
+                                                Function<void(int)> exited) {
+  std::unique_ptr<ExecProcess> self(new ExecProcess(loop));
   self->socket_path_ = socket;
   self->started_ = std::move(started);
   self->exited_ = std::move(exited);
@@ -58,7 +58,7 @@ std::unique_ptr<InteractiveExec> InteractiveExec::start(Loop& loop, ThreadPool& 
   return self;
 }
 
-void InteractiveExec::failed(const Error& why) {
+void ExecProcess::failed(const Error& why) {
   for (int* fd : {&streams_.standard_input, &streams_.standard_output, &streams_.standard_error}) {
     if (*fd >= 0) ::close(std::exchange(*fd, -1));
   }
@@ -69,8 +69,8 @@ void InteractiveExec::failed(const Error& why) {
   exited(-1);
 }
 
-Status InteractiveExec::launch(ThreadPool& spawner, SpawnOptions crun, Fd process, const std::string& id,
-                               int oom_score_adj, const ContainerRuntime::ExecOptions& options) {
+Status ExecProcess::launch(ThreadPool& spawner, SpawnOptions crun, Fd process, const std::string& id, int oom_score_adj,
+                           const ContainerRuntime::ExecOptions& options) {
   crun.oom_score_adj = oom_score_adj;
   std::vector<Fd> theirs;
   auto pipe_for = [&](int number, bool child_reads, int& ours) -> Status {
@@ -99,7 +99,7 @@ Status InteractiveExec::launch(ThreadPool& spawner, SpawnOptions crun, Fd proces
   return {};
 }
 
-void InteractiveExec::launched(Result<pid_t> pid, bool tty) {
+void ExecProcess::launched(Result<pid_t> pid, bool tty) {
   launch_.reset();
   if (!pid.ok()) return failed(pid.error());
   Status followed = follow(*pid, tty);
@@ -107,15 +107,15 @@ void InteractiveExec::launched(Result<pid_t> pid, bool tty) {
   if (!tty) report(streams_);
 }
 
-Status InteractiveExec::follow(pid_t pid, bool tty) {
+Status ExecProcess::follow(pid_t pid, bool tty) {
   streams_.pid = pid_ = pid;  // from here on the destructor kills and reaps
   BERTH_ASSIGN(pidfd_, open_pidfd(pid_));
-  // Not sooner: whoever gets the terminal is told the process with it.
+  // Not sooner: `started` receives the pid together with the terminal.
   if (tty) BERTH_TRY(loop_.watch_fd(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept_terminal(); }));
   return loop_.watch_fd(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { process_ended(); });
 }
 
-Status InteractiveExec::listen() {
+Status ExecProcess::listen() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path_.size() >= sizeof address.sun_path)
@@ -130,10 +130,10 @@ Status InteractiveExec::listen() {
   return {};
 }
 
-void InteractiveExec::accept_terminal() {
+void ExecProcess::accept_terminal() {
   Fd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!peer) return;
-  // crun sends the descriptor in the same breath as it connects; a peer that does not is cut off.
+  // crun sends the descriptor as soon as it has connected; a peer that does not is disconnected.
   timeval limit{1, 0};
   ::setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   Fd terminal = receive_descriptor(peer.get());
@@ -146,25 +146,25 @@ void InteractiveExec::accept_terminal() {
   report(streams_);
 }
 
-void InteractiveExec::report(Result<ContainerRuntime::ExecStreams> streams) {
+void ExecProcess::report(Result<ContainerRuntime::ExecStreams> streams) {
   if (auto started = std::exchange(started_, nullptr)) started(std::move(streams));
 }
 
-void InteractiveExec::process_ended() {
+void ExecProcess::process_ended() {
   int status = 0;
   if (::waitpid(pid_, &status, WNOHANG) == 0) return;  // its last thread is still ending: called again at once
   if (listener_) accept_terminal();                    // it may have connected just before it ended
   loop_.unwatch_fd(pidfd_.get());
   pid_ = 0;
   const auto alive = lifetime_.guard();
-  // A terminal that never came (crun failed before it made one) is told by the exit code alone.
+  // Without a terminal (crun failed before it made one) the exit code is all there is to report.
   if (started_) report(streams_);
   if (!alive) return;
   auto exited = std::move(exited_);
   exited(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-InteractiveExec::~InteractiveExec() {
+ExecProcess::~ExecProcess() {
   lifetime_.end();
   if (listener_) {
     loop_.unwatch_fd(listener_.get());
