@@ -1,14 +1,12 @@
 #include "apiserver/registry/kind_strategy.h"
 
 #include <algorithm>
-#include <unordered_map>
 
+#include "api/schema/kind_map.h"
 #include "base/check.h"
 
 namespace berth::apiserver::registry {
 namespace {
-
-using StrategyMap = std::unordered_map<const api::schema::Kind*, const KindStrategy>;
 
 KindStrategy row_of(const api::schema::Kind& kind) {
   for (std::span<const KindStrategy> rows : kind_rows()) {
@@ -20,24 +18,15 @@ KindStrategy row_of(const api::schema::Kind& kind) {
   return {kind.group, kind.kind};
 }
 
-KindStrategy complete_strategy(const api::schema::Schema& schema, const api::schema::Kind& kind) {
+KindStrategy complete_strategy(const api::schema::Kind& kind) {
   KindStrategy out = row_of(kind);
   out.storage_kind = &kind;
   if (out.conversion != nullptr) {
-    out.storage_kind = schema.find_kind(out.conversion->api_version, out.conversion->kind);
+    out.storage_kind = api::schema::builtin().find_kind(out.conversion->api_version, out.conversion->kind);
     BERTH_CHECK(out.storage_kind != nullptr, "a kind is stored as one that the schema does not have");
   }
   const std::string& group = out.storage_kind->group;
   out.key_prefix = "/registry/" + (group.empty() ? "core" : group) + "/" + kind.plural + "/";
-  return out;
-}
-
-StrategyMap make_strategies() {
-  const api::schema::Schema& schema = api::schema::builtin();
-  StrategyMap out;
-  for (const auto& kinds : {schema.kinds(), schema.other_kinds()}) {
-    for (const api::schema::Kind* kind : kinds) out.emplace(kind, complete_strategy(schema, *kind));
-  }
   return out;
 }
 
@@ -49,10 +38,10 @@ std::vector<std::span<const KindStrategy>> kind_rows() {
 }
 
 const KindStrategy& strategy_of(const api::schema::Kind& kind) {
-  static const StrategyMap kStrategies = make_strategies();
-  const auto found = kStrategies.find(&kind);
-  BERTH_CHECK(found != kStrategies.end(), "a kind that is not of the built-in schema");
-  return found->second;
+  static const api::schema::KindMap<KindStrategy> kStrategies(api::schema::builtin(), complete_strategy);
+  const KindStrategy* found = kStrategies.find(kind);
+  BERTH_CHECK(found != nullptr, "a kind that is not of the built-in schema");
+  return *found;
 }
 
 const SubresourceStrategy* KindStrategy::subresource(std::string_view name) const {

@@ -13,7 +13,6 @@
 #include "apiserver/registry/remove.h"
 #include "apiserver/registry/state.h"
 #include "apiserver/validation/validation.h"
-#include "apiserver/validation/workload_warnings.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -302,7 +301,6 @@ Status check(Registry::State& state, const Call& call, Creation& creation) {
   if (strategy.after_validation != nullptr) strategy.after_validation(object);
   for (std::string& warning : validation::warnings_on_create(kind, object))
     creation.warnings.push_back(std::move(warning));
-  validation::warn(kind, object, true, creation.warnings);
   return run_checks(state, call, {Value(), object, sent}, creation.warnings, creation.charges);
 }
 
@@ -391,7 +389,6 @@ Status check(Registry::State& state, const Call& call, Update& update) {
   if (call.subresource.empty()) {
     for (std::string& warning : validation::warnings_on_update(kind, before, after))
       update.warnings.push_back(std::move(warning));
-    validation::warn(kind, after, false, update.warnings);
   }
   return run_checks(state, call, {before, after, sent}, update.warnings, update.charges);
 }

@@ -80,7 +80,9 @@ void check_allocated_status(Report& report, const Value& pod) {
   }
 }
 
-void check_pod(Report& report, const Value& before, const Value& after) {
+}  // namespace
+
+void validate_pod_status(Report& report, const Value& before, const Value& after) {
   const Value &old = before["status"], &status = after["status"];
   const Path conditions("status.conditions");
   for (std::size_t i = 0; i < status["conditions"].size(); ++i) {
@@ -103,9 +105,13 @@ void check_pod(Report& report, const Value& before, const Value& after) {
   check_allocated_status(report, after);
 }
 
+namespace {
+
 // --- Services
 
-void check_service(Report& report, const Value& before, const Value& after) {
+}  // namespace
+
+void validate_service_status(Report& report, const Value& before, const Value& after) {
   const Value &ingress = after["status"]["loadBalancer"]["ingress"], &old = before["status"]["loadBalancer"]["ingress"];
   const Path path("status.loadBalancer.ingress");
   if (after["spec"]["type"].as_string() != "LoadBalancer") {
@@ -133,6 +139,8 @@ void check_service(Report& report, const Value& before, const Value& after) {
   }
 }
 
+namespace {
+
 // --- Nodes
 
 // UpperCamelCase segments between slashes.
@@ -146,7 +154,9 @@ bool is_feature_name(std::string_view name) {
   return true;
 }
 
-void check_node(Report& report, const Value&, const Value& after) {
+}  // namespace
+
+void validate_node_status(Report& report, const Value&, const Value& after) {
   const Path addresses("status.addresses"), features("status.declaredFeatures");
   const Value& list = after["status"]["addresses"];
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -168,6 +178,8 @@ void check_node(Report& report, const Value&, const Value& after) {
   }
 }
 
+namespace {
+
 // --- Claims
 
 void check_storage_key(Report& report, const Path& path, std::string_view name) {
@@ -177,7 +189,9 @@ void check_storage_key(Report& report, const Path& path, std::string_view name) 
   if (native && name != "storage") report.not_supported(path, name, {"storage"});
 }
 
-void check_claim(Report& report, const Value&, const Value& after) {
+}  // namespace
+
+void validate_claim_status(Report& report, const Value&, const Value& after) {
   static const std::set<std::string_view> kStates = {"ControllerResizeInProgress", "ControllerResizeInfeasible",
                                                      "NodeResizeInProgress", "NodeResizeInfeasible",
                                                      "NodeResizePending"};
@@ -191,6 +205,8 @@ void check_claim(Report& report, const Value&, const Value& after) {
   }
   for (auto [name, amount] : after["status"]["allocatedResources"].entries()) check_storage_key(report, amounts, name);
 }
+
+namespace {
 
 // --- Budgets
 
@@ -226,7 +242,9 @@ void check_condition(Report& report, const Path& here, const Value& condition) {
     report.add(api::too_long((here / "message").text(), "", static_cast<int>(kMostMessage)));
 }
 
-void check_budget(Report& report, const Value&, const Value& after) {
+}  // namespace
+
+void validate_budget_status(Report& report, const Value&, const Value& after) {
   const Value& status = after["status"];
   const Path path("status");
   for (const char* field : {"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"})
@@ -241,33 +259,10 @@ void check_budget(Report& report, const Value&, const Value& after) {
   }
 }
 
-void check_autoscaler(Report& report, const Value&, const Value& after) {
+void validate_autoscaler_status(Report& report, const Value&, const Value& after) {
   const Path path("status");
   for (const char* field : {"currentReplicas", "desiredReplicas"})
     report.not_negative(path / field, after["status"][field]);
-}
-
-struct Rule {
-  std::string_view group, kind;
-  void (*check)(Report&, const Value&, const Value&);
-};
-constexpr Rule kRules[] = {
-    {"", "Pod", check_pod},
-    {"", "Service", check_service},
-    {"", "Node", check_node},
-    {"", "PersistentVolumeClaim", check_claim},
-    {"", "ResourceQuota", validate_quota_status},
-    {"policy", "PodDisruptionBudget", check_budget},
-    {"autoscaling", "HorizontalPodAutoscaler", check_autoscaler},
-};
-
-}  // namespace
-
-void validate_object_status(Report& report, std::string_view group, std::string_view kind, const Value& before,
-                            const Value& after) {
-  for (const Rule& rule : kRules) {
-    if (rule.group == group && rule.kind == kind) rule.check(report, before, after);
-  }
 }
 
 void validate_namespace_finalizers(Report& report, const Value& after) {

@@ -91,11 +91,19 @@ void validate_immutable(Report& report, const Path& path, const Value& before, c
 // --- pods
 // `metadata` is the pod's own, and null for the spec of a template.
 void validate_pod_spec(Report& report, const Path& path, const Value& spec, const Value* metadata);  // pod_spec.cc
-// The statuses of workloads. workload_status.cc.
-void validate_workload_status(Report& report, std::string_view kind, const Value& before, const Value& after);
-// Those of other objects, and what is written to a namespace's finalizers. object_status.cc.
-void validate_object_status(Report& report, std::string_view group, std::string_view kind, const Value& before,
-                            const Value& after);
+// Statuses of workloads: workload_status.cc; of other objects, and what is written to a namespace's finalizers:
+// object_status.cc.
+void validate_controller_status(Report& report, const Value& before, const Value& after);
+void validate_replica_set_status(Report& report, const Value& before, const Value& after);
+void validate_deployment_status(Report& report, const Value& before, const Value& after);
+void validate_stateful_set_status(Report& report, const Value& before, const Value& after);
+void validate_daemon_set_status(Report& report, const Value& before, const Value& after);
+void validate_pod_status(Report& report, const Value& before, const Value& after);
+void validate_service_status(Report& report, const Value& before, const Value& after);
+void validate_node_status(Report& report, const Value& before, const Value& after);
+void validate_claim_status(Report& report, const Value& before, const Value& after);
+void validate_budget_status(Report& report, const Value& before, const Value& after);
+void validate_autoscaler_status(Report& report, const Value& before, const Value& after);
 void validate_namespace_finalizers(Report& report, const Value& after);
 void validate_pod(Report& report, const Value& pod);
 void validate_pod_create(Report& report, const Value& pod);

@@ -17,9 +17,10 @@ std::vector<Cause> validate_create(const api::schema::Kind& kind, const Value& o
 std::vector<Cause> validate_update(const api::schema::Kind& kind, const Value& before, const Value& after,
                                    std::string_view subresource);
 
-// What is accepted and still worth a word: deprecated or ignored fields. Appended as upstream words it.
-// `is_new`: created, not changed.
-void warn(const api::schema::Kind& kind, const Value& object, bool is_new, std::vector<std::string>& warnings);
+// Deprecated or ignored fields of objects that are accepted, in upstream's words. `object`, `after`: valid, defaulted
+// and admitted. An update of a subresource warns of nothing.
+std::vector<std::string> warnings_on_create(const api::schema::Kind& kind, const Value& object);
+std::vector<std::string> warnings_on_update(const api::schema::Kind& kind, const Value& before, const Value& after);
 
 // Families and addresses of a Service's spec alone, before it is given what it lacks.
 // `old`: the addresses that it has.

@@ -7,13 +7,12 @@
 
 #include "api/quantity.h"
 #include "apiserver/validation/addresses.h"
+#include "apiserver/validation/kind_warnings.h"
 #include "apiserver/validation/validation.h"
 #include "base/text.h"
 
 namespace berth::apiserver::validation {
 namespace {
-
-using Warnings = std::vector<std::string>;
 
 // A label of nodes that has a newer name; empty for others.
 std::string newer_node_label(std::string_view key) {
@@ -49,6 +48,8 @@ void warn_of_fraction(const Value& amount, const std::string& path, Warnings& ou
     out.push_back(path + ": fractional byte value " + quoted(amount.as_string()) + " is invalid, must be an integer");
   }
 }
+
+}  // namespace
 
 void warn_of_service(const Value& service, Warnings& out) {
   const Value& spec = service["spec"];
@@ -129,6 +130,8 @@ void warn_of_runtime_class(const Value& runtime_class, Warnings& out) {
   }
 }
 
+namespace {
+
 // The complaint of Go's tls.X509KeyPair, for what can be told apart here.
 std::string key_pair_problem(const std::string& certificate, const std::string& key) {
   if (certificate.find("-----BEGIN ") == std::string::npos)
@@ -150,6 +153,8 @@ std::string key_pair_problem(const std::string& certificate, const std::string& 
   return X509_check_private_key(parsed.get(), secret.get()) == 1 ? std::string()
                                                                  : "tls: private key does not match public key";
 }
+
+}  // namespace
 
 void warn_of_secret(const Value& secret, Warnings& out) {
   if (secret["type"].as_string() != "kubernetes.io/tls") return;
@@ -173,32 +178,6 @@ void warn_of_account(const Value& account, Warnings& out) {
 
 void warn_of_slice(const Value& slice, Warnings& out) {
   if (slice["addressType"].as_string() == "FQDN") out.emplace_back("spec.addressType: FQDN endpoints are deprecated");
-}
-
-struct KindWarnings {
-  std::string_view group, kind;
-  void (*warn)(const Value&, Warnings&);
-  bool of_new_only = false;
-};
-constexpr KindWarnings kWarnings[] = {
-    {"", "Node", warn_of_node},
-    {"", "PersistentVolume", warn_of_volume},
-    {"", "PersistentVolumeClaim", warn_of_claim},
-    {"", "Secret", warn_of_secret},
-    {"", "Service", warn_of_service},
-    {"", "ServiceAccount", warn_of_account},
-    {"discovery.k8s.io", "EndpointSlice", warn_of_slice, true},
-    {"node.k8s.io", "RuntimeClass", warn_of_runtime_class},
-    {"storage.k8s.io", "StorageClass", warn_of_class},
-};
-
-}  // namespace
-
-void warn(const api::schema::Kind& kind, const Value& object, bool is_new, std::vector<std::string>& warnings) {
-  for (const KindWarnings& entry : kWarnings) {
-    if (entry.kind == kind.kind && entry.group == kind.group && (is_new || !entry.of_new_only))
-      entry.warn(object, warnings);
-  }
 }
 
 }  // namespace berth::apiserver::validation

@@ -1,34 +1,12 @@
 #include "apiserver/validation/workload_warnings.h"
 
 #include "api/object.h"
+#include "apiserver/validation/kind_warnings.h"
 #include "apiserver/validation/validation.h"
 #include "base/text.h"
 
 namespace berth::apiserver::validation {
 namespace {
-
-// Where a kind has its pod template, and what its name is used in.
-struct Templated {
-  std::string_view group, kind, path;
-  bool names_pods;
-};
-constexpr Templated kTemplated[] = {
-    {"", "PodTemplate", "template", false},
-    {"", "ReplicationController", "spec.template", true},
-    {"apps", "DaemonSet", "spec.template", false},
-    {"apps", "Deployment", "spec.template", true},
-    {"apps", "ReplicaSet", "spec.template", true},
-    {"apps", "StatefulSet", "spec.template", false},
-    {"batch", "CronJob", "spec.jobTemplate.spec.template", true},
-    {"batch", "Job", "spec.template", true},
-};
-
-const Templated* templated(const api::schema::Kind& kind) {
-  for (const Templated& one : kTemplated) {
-    if (one.group == kind.group && one.kind == kind.kind) return &one;
-  }
-  return nullptr;
-}
 
 const Value& at_path(const Value& object, std::string_view path) {
   const Value* at = &object;
@@ -44,9 +22,9 @@ void warn_of_name(Warnings& warnings, std::string_view name, std::string_view us
                      join(complaints, " ") + "]");
 }
 
-void warn_of_template(Warnings& warnings, const Templated& where, const Value& object) {
-  const Value& pod_template = at_path(object, where.path);
-  const Path path(where.path);
+void warn_of_template(Warnings& warnings, std::string_view where, const Value& object) {
+  const Value& pod_template = at_path(object, where);
+  const Path path(where);
   warn_of_pod_spec(warnings, path / "spec", path / "metadata", pod_template["spec"], pod_template["metadata"], true);
 }
 
@@ -61,33 +39,38 @@ void warn_of_stateful_set(Warnings& warnings, const Value& spec) {
   }
 }
 
-bool is_pod(const api::schema::Kind& kind) { return kind.group.empty() && kind.kind == "Pod"; }
-bool is_set(const api::schema::Kind& kind) { return kind.group == "apps" && kind.kind == "StatefulSet"; }
+void warn_of_kind(const KindRules& rules, const Value& before, const Value& after, Warnings& warnings) {
+  if (rules.warn_change != nullptr) rules.warn_change(before, after, warnings);
+  if (rules.warn != nullptr && (before.is_null() || !rules.warns_of_new)) rules.warn(after, warnings);
+}
 
 }  // namespace
 
+void warn_of_pod_change(const Value& before, const Value& after, Warnings& warnings) {
+  if (before.is_null()) warn_of_name(warnings, api::name_of(after), "the Pod's hostname");
+  if (before["spec"] != after["spec"])
+    warn_of_pod_spec(warnings, "spec", "metadata", after["spec"], after["metadata"], false);
+}
+
+void warn_of_set_change(const Value& before, const Value& after, Warnings& warnings) {
+  if (before["spec"] != after["spec"]) warn_of_stateful_set(warnings, after["spec"]);
+}
+
 std::vector<std::string> warnings_on_create(const api::schema::Kind& kind, const Value& object) {
+  const KindRules& rules = rules_of(kind);
   Warnings warnings;
-  if (is_pod(kind)) {
-    warn_of_name(warnings, api::name_of(object), "the Pod's hostname");
-    warn_of_pod_spec(warnings, "spec", "metadata", object["spec"], object["metadata"], false);
-  } else if (const Templated* where = templated(kind)) {
-    if (where->names_pods) warn_of_name(warnings, api::name_of(object), "Pod names and hostnames");
-    warn_of_template(warnings, *where, object);
-    if (is_set(kind)) warn_of_stateful_set(warnings, object["spec"]);
-  }
+  if (rules.names_pods) warn_of_name(warnings, api::name_of(object), "Pod names and hostnames");
+  if (!rules.pod_template.empty()) warn_of_template(warnings, rules.pod_template, object);
+  warn_of_kind(rules, Value(), object, warnings);
   return warnings;
 }
 
 std::vector<std::string> warnings_on_update(const api::schema::Kind& kind, const Value& before, const Value& after) {
+  const KindRules& rules = rules_of(kind);
   Warnings warnings;
-  if (is_pod(kind)) {
-    if (before["spec"] != after["spec"])
-      warn_of_pod_spec(warnings, "spec", "metadata", after["spec"], after["metadata"], false);
-  } else if (const Templated* where = templated(kind)) {
-    if (at_path(before, where->path) != at_path(after, where->path)) warn_of_template(warnings, *where, after);
-    if (is_set(kind) && before["spec"] != after["spec"]) warn_of_stateful_set(warnings, after["spec"]);
-  }
+  if (const std::string_view path = rules.pod_template; !path.empty() && at_path(before, path) != at_path(after, path))
+    warn_of_template(warnings, path, after);
+  warn_of_kind(rules, before, after, warnings);
   return warnings;
 }
 

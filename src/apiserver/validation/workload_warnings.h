@@ -4,16 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "api/schema/schema.h"
 #include "apiserver/validation/path.h"
 #include "base/json/json.h"
 
 namespace berth::apiserver::validation {
-
-// Of a new object that is valid, after defaulting and admission.
-std::vector<std::string> warnings_on_create(const api::schema::Kind& kind, const Value& object);
-// Of a change of the main resource; only what concerns pods and their templates, where these changed.
-std::vector<std::string> warnings_on_update(const api::schema::Kind& kind, const Value& before, const Value& after);
 
 using Warnings = std::vector<std::string>;
 // Of a pod spec at `path` ("spec", "spec.template.spec") with the pod's or template's metadata. pod_warnings.cc.

@@ -1,5 +1,5 @@
 // Rows as Kubernetes 1.36 answers them.
-#include "apiserver/validation/workload_warnings.h"
+#include "apiserver/validation/validation.h"
 
 #include <gtest/gtest.h>
 
