@@ -137,4 +137,14 @@ Value pod_cells(const Value& pod, Time now) {
                        none_if_empty(pod["status"]["nominatedNodeName"].as_string()), readiness_gates(pod)});
 }
 
+Value pod_conditions(const Value& pod) {
+  if (!api::is_pod_terminal(pod)) return Value();
+  const bool succeeded = pod["status"]["phase"].as_string() == "Succeeded";
+  return Value::array(
+      {Value::object({{"type", "Completed"},
+                      {"status", "True"},
+                      {"reason", succeeded ? "Succeeded" : "Failed"},
+                      {"message", succeeded ? "The pod has completed successfully." : "The pod failed."}})});
+}
+
 }  // namespace berth::apiserver::table

@@ -3,6 +3,7 @@
 
 #include "api/object.h"
 #include "api/quantity.h"
+#include "api/schema/kind_map.h"
 #include "base/text.h"
 
 namespace berth::apiserver::table {
@@ -268,7 +269,8 @@ const std::vector<Printer>& printers() {
         {"Node", "string", "", 1, "Where it runs."},
         {"Nominated Node", "string", "", 1, "Where room is being made for it."},
         {"Readiness Gates", "string", "", 1, "Gates passed of all."}},
-       pod_cells},
+       pod_cells,
+       pod_conditions},
       {"",
        "ResourceQuota",
        {kName,
@@ -447,11 +449,12 @@ const std::vector<Printer>& printers() {
 
 }  // namespace
 
-const Printer& printer_of(std::string_view group, std::string_view kind) {
-  for (const Printer& printer : printers()) {
-    if (printer.kind == kind && printer.group == group) return printer;
-  }
-  return kPlain;
+const Printer& printer_of(const api::schema::Kind& kind) {
+  static const api::schema::KindMap<const Printer*> kPrinters(
+      api::schema::builtin(), [](const api::schema::Kind& one) { return api::schema::row_of(printers(), one); });
+  const Printer* const* known = kPrinters.find(kind);
+  const Printer* row = known != nullptr ? *known : api::schema::row_of(printers(), kind);
+  return row == nullptr ? kPlain : *row;
 }
 
 }  // namespace berth::apiserver::table

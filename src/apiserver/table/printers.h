@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/schema/schema.h"
 #include "base/json/json.h"
 #include "base/runtime.h"
 
@@ -20,11 +21,12 @@ struct Column {
 struct Printer {
   std::string_view group, kind;
   std::vector<Column> columns;
-  Value (*cells)(const Value& object, Time now);  // as many as there are columns
+  Value (*cells)(const Value& object, Time now);       // as many as there are columns
+  Value (*conditions)(const Value& object) = nullptr;  // of the row; null, or a function that returns null: none
 };
 
 // The kind's own printer, or the one of kinds that have none (Name, Created At).
-const Printer& printer_of(std::string_view group, std::string_view kind);
+const Printer& printer_of(const api::schema::Kind& kind);
 
 // --- cells that several kinds share (cells.cc)
 
@@ -37,7 +39,9 @@ std::string access_modes_text(const Value& modes);          // "RWO,ROX"
 Value none_if_empty(std::string_view text);                 // "<none>"
 
 // --- the larger kinds
-Value pod_cells(const Value& pod, Time now);                // pod_cells.cc
+Value pod_cells(const Value& pod, Time now);  // pod_cells.cc
+// Of a pod that has ended, which `kubectl get` then shows grey.
+Value pod_conditions(const Value& pod);
 Value node_cells(const Value& node, Time now);              // node_cells.cc
 Value quota_cells(const Value& quota, Time now);            // quota_cells.cc
 Value autoscaler_cells(const Value& autoscaler, Time now);  // autoscaler_cells.cc
