@@ -203,8 +203,10 @@ Result<Value> decode_subresource(const api::schema::Schema& schema, const Call& 
   const std::string version = sub->group.empty() ? sub->version : sub->group + "/" + sub->version;
   const api::schema::Kind* kind = schema.find_kind(version, sub->kind);
   BERTH_CHECK(kind != nullptr, "a subresource whose kind is missing from the schema");
-  // Evictions of the older version have the same form.
-  if (kind->kind == "Eviction" && api::api_version_of(object) == "policy/v1beta1") object.set("apiVersion", version);
+  const SubresourceStrategy* strategy = strategy_of(*call.kind).subresource(call.subresource);
+  if (strategy != nullptr && !strategy->former_version.empty() &&
+      api::api_version_of(object) == strategy->former_version)
+    object.set("apiVersion", version);
   return decode_as(*kind, call, std::move(object), warnings, json_text);
 }
 

@@ -1,6 +1,5 @@
 // Events live for an hour of virtual time.
 #include "apiserver/registry/event_expiry.h"
-#include "apiserver/registry/remove.h"
 
 #include <gtest/gtest.h>
 
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "apiserver/registry/decode.h"
+#include "apiserver/registry/remove.h"
 #include "apiserver/registry/state.h"
 #include "apiserver/registry/write.h"
 #include "base/time/time.h"

@@ -43,6 +43,7 @@ struct DeletedObject {
 // A subresource that is more than a write of its parent.
 struct SubresourceStrategy {
   std::string_view name;
+  std::string_view former_version = {};  // an apiVersion of the body that has the same form as the present one
   // The verbs, where the subresource has a kind of its own (Scale, Binding, ...). `body` is decoded.
   void (*get)(const StatePtr& state, const Call& call, Done done) = nullptr;
   void (*create)(const StatePtr& state, const Call& call, Value body, Done done) = nullptr;
@@ -63,6 +64,8 @@ enum class DeleteAnswer {
 struct KindStrategy {
   std::string_view group, kind;
   std::string_view version = {};  // empty: all versions
+
+  std::string_view deprecation = {};  // a warning of every answer about the kind
 
   // --- Storage
   const KindConversion* conversion = nullptr;  // null: stored as it is

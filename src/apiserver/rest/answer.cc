@@ -2,6 +2,7 @@
 
 #include "api/status.h"
 #include "apiserver/protobuf/protobuf.h"
+#include "apiserver/registry/kind_strategy.h"
 #include "apiserver/rest/context.h"
 #include "apiserver/rest/options.h"
 #include "apiserver/table/table.h"
@@ -50,10 +51,8 @@ void add_warnings(http::Headers& headers, const std::vector<std::string>& warnin
 // What every answer about a deprecated kind says.
 void add_deprecation(http::Headers& headers, const Context& context) {
   const api::schema::Kind* kind = context.call.kind;
-  if (kind == nullptr || !kind->group.empty()) return;
-  if (kind->kind == "ComponentStatus") add_warning(headers, "v1 ComponentStatus is deprecated in v1.19+");
-  if (kind->kind == "Endpoints")
-    add_warning(headers, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+  if (kind == nullptr) return;
+  if (const std::string_view text = registry::strategy_of(*kind).deprecation; !text.empty()) add_warning(headers, text);
 }
 
 table::IncludeObject include_object(const Context& context) {

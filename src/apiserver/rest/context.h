@@ -57,9 +57,10 @@ std::string_view json_body(const Context& context);
 void handle_object(const ContextPtr& context, const std::string& verb);  // objects.cc
 void handle_watch(const ContextPtr& context);                            // watch_stream.cc
 void handle_review(const ContextPtr& context);                           // reviews.cc: kinds that are asked, not stored
-void handle_metrics(const ContextPtr& context);                          // metrics.cc: measured, not stored
-void handle_component_status(const ContextPtr& context);                 // component_status.cc
-void handle_proxy(const ContextPtr& context);                            // proxy.cc
-void handle_node_stream(const ContextPtr& context);  // stream_proxy.cc: log, exec, attach, portforward
+void handle_node_metrics(const ContextPtr& context);                     // metrics.cc: measured, not stored
+void handle_pod_metrics(const ContextPtr& context);
+void handle_component_status(const ContextPtr& context);  // component_status.cc
+void handle_proxy(const ContextPtr& context);             // proxy.cc
+void handle_node_stream(const ContextPtr& context);       // stream_proxy.cc: log, exec, attach, portforward
 
 }  // namespace berth::apiserver::rest

@@ -1,5 +1,6 @@
 #include "apiserver/rest/discovery.h"
 
+#include "apiserver/registry/kind_strategy.h"
 #include "base/text.h"
 
 namespace berth::apiserver::rest {
@@ -36,10 +37,8 @@ Value describe_group(const std::string& group, const std::vector<api::GroupVersi
 
 // Tells clients whether two resources are kept in one place, in one form.
 std::string storage_version_hash(const api::schema::Kind& kind) {
-  // Both forms of an Event are stored as the core one.
-  std::string group = kind.kind == "Event" ? "" : kind.group;
-  std::string version = kind.kind == "HorizontalPodAutoscaler" ? "v2" : kind.version;
-  return base64_encode(sha256(group + "/" + version + "/" + kind.kind).substr(0, 8));
+  const api::schema::Kind& stored = *registry::strategy_of(kind).storage_kind;
+  return base64_encode(sha256(stored.group + "/" + stored.version + "/" + stored.kind).substr(0, 8));
 }
 
 Value legacy_resource(const api::schema::Kind& kind) {

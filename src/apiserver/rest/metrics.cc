@@ -1,4 +1,4 @@
-// metrics.k8s.io: what nodes and pods use, measured by their agents when somebody asks.
+// metrics.k8s.io: what nodes and pods use, measured by their agents at each request.
 #include <set>
 
 #include "api/status.h"
@@ -9,34 +9,51 @@
 namespace berth::apiserver::rest {
 namespace {
 
-// What the question is about: the objects whose usage is wanted, each with the node that knows.
-struct Wanted {
+// One kind of metrics: what is measured, on which node, and where it stands in that node's report.
+struct Measured {
+  const api::Resource& resource;
+  std::string (*node_of)(const Value& object);  // "": on none
+  const Value& (*report_of)(const Value& object, const Value& node_report);
+};
+
+const Value& pod_report(const Value& object, const Value& node_report) {
+  static const Value kNone;
+  for (const Value& pod : node_report["pods"]) {
+    if (pod["uid"].as_string() == api::uid_of(object)) return pod;
+  }
+  return kNone;
+}
+
+const Measured kNodes{api::resources::kNodes, [](const Value& node) { return std::string(api::name_of(node)); },
+                      [](const Value&, const Value& node_report) -> const Value& { return node_report["node"]; }};
+const Measured kPods{api::resources::kPods, [](const Value& pod) { return pod["spec"]["nodeName"].str(); }, pod_report};
+
+// The objects that the request is about, and the nodes that measure them.
+struct Targets {
   std::vector<Value> objects;
   std::vector<std::string> nodes;
 };
 
-Result<Wanted> find_wanted(const Context& context) {
+Result<Targets> find_targets(const Context& context, const Measured& measured) {
   const registry::Call& call = context.call;
-  const bool pods = call.kind->kind == "PodMetrics";
   BERTH_ASSIGN(api::LabelSelector labels, api::LabelSelector::parse(context.parameter("labelSelector")));
   BERTH_ASSIGN(api::FieldSelector fields, api::FieldSelector::parse(context.parameter("fieldSelector")));
-  const api::schema::Kind* measured =
-      context.registry->schema().find(pods ? api::resources::kPods : api::resources::kNodes);
-  Wanted out;
+  const api::schema::Kind* kind = context.registry->schema().find(measured.resource);
+  Targets out;
   std::set<std::string> nodes;
-  auto take = [&](const Value& object) {
-    const std::string node(pods ? object["spec"]["nodeName"].as_string() : api::name_of(object));
+  auto add = [&](const Value& object) {
+    const std::string node = measured.node_of(object);
     if (node.empty()) return;
     nodes.insert(node);
     out.objects.push_back(object);
   };
   if (!call.name.empty()) {
-    if (store::RecordPtr record = context.registry->store().get(registry::store_key(*measured, call.ns, call.name)))
-      take(record->value);
+    if (store::RecordPtr record = context.registry->store().get(registry::store_key(*kind, call.ns, call.name)))
+      add(record->value);
   } else {
     for (const store::RecordPtr& record :
-         context.registry->store().list(registry::store_key(*measured, call.ns, "")).records) {
-      if (labels.matches(api::labels_of(record->value)) && fields.matches(record->value)) take(record->value);
+         context.registry->store().list(registry::store_key(*kind, call.ns, "")).records) {
+      if (labels.matches(api::labels_of(record->value)) && fields.matches(record->value)) add(record->value);
     }
   }
   out.nodes.assign(nodes.begin(), nodes.end());
@@ -55,25 +72,15 @@ Value metrics_of(const api::schema::Kind& kind, const Value& object, const Value
   return out;
 }
 
-// The part of a node's report that is about the object; null where it was not measured.
-const Value& report_of(const api::schema::Kind& kind, const Value& object, const NodeUsage::Reports& reports) {
-  static const Value kNone;
-  auto at = reports.find(
-      std::string(kind.kind == "PodMetrics" ? object["spec"]["nodeName"].as_string() : api::name_of(object)));
-  if (at == reports.end()) return kNone;
-  if (kind.kind == "NodeMetrics") return at->second["node"];
-  for (const Value& pod : at->second["pods"]) {
-    if (pod["uid"].as_string() == api::uid_of(object)) return pod;
-  }
-  return kNone;
-}
-
-void answer_metrics(const ContextPtr& context, const Wanted& wanted, const NodeUsage::Reports& reports) {
+void answer_metrics(const ContextPtr& context, const Measured& measured, const Targets& targets,
+                    const NodeUsage::Reports& reports) {
   const registry::Call& call = context->call;
   registry::ListAnswer list;
-  for (const Value& object : wanted.objects) {
-    const Value& report = report_of(*call.kind, object, reports);
-    if (report.is_null()) continue;
+  for (const Value& object : targets.objects) {
+    const auto node = reports.find(measured.node_of(object));
+    if (node == reports.end()) continue;
+    const Value& report = measured.report_of(object, node->second);
+    if (report.is_null()) continue;  // not measured
     Value metrics = metrics_of(*call.kind, object, report, context->loop->now());
     list.records.push_back(std::make_shared<const store::Record>("", std::move(metrics), 0, 0));
   }
@@ -87,16 +94,20 @@ void answer_metrics(const ContextPtr& context, const Wanted& wanted, const NodeU
   answer_object(context, answer);
 }
 
+void handle_metrics(const ContextPtr& context, const Measured& measured) {
+  if (!context->config->usage) return answer_error(context, error(Code::kUnavailable, "nothing is measured here"));
+  Result<Targets> targets = find_targets(*context, measured);
+  if (!targets.ok()) return answer_error(context, targets.error());
+  const std::vector<std::string> nodes = targets->nodes;
+  context->config->usage->ask(nodes,
+                              [context, &measured, targets = std::move(*targets)](const NodeUsage::Reports& reports) {
+                                answer_metrics(context, measured, targets, reports);
+                              });
+}
+
 }  // namespace
 
-void handle_metrics(const ContextPtr& context) {
-  if (!context->config->usage) return answer_error(context, error(Code::kUnavailable, "nothing is measured here"));
-  Result<Wanted> wanted = find_wanted(*context);
-  if (!wanted.ok()) return answer_error(context, wanted.error());
-  const std::vector<std::string> nodes = wanted->nodes;
-  context->config->usage->ask(nodes, [context, wanted = std::move(*wanted)](const NodeUsage::Reports& reports) {
-    answer_metrics(context, wanted, reports);
-  });
-}
+void handle_node_metrics(const ContextPtr& context) { handle_metrics(context, kNodes); }
+void handle_pod_metrics(const ContextPtr& context) { handle_metrics(context, kPods); }
 
 }  // namespace berth::apiserver::rest

@@ -9,6 +9,7 @@
 #include "apiserver/rest/context.h"
 #include "apiserver/rest/discovery.h"
 #include "apiserver/rest/identity.h"
+#include "apiserver/rest/kind_handlers.h"
 #include "apiserver/rest/options.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -18,10 +19,6 @@ namespace berth::apiserver::rest {
 namespace {
 
 using registry::User;
-
-bool is_review_group(std::string_view group) {
-  return group == "authorization.k8s.io" || group == "authentication.k8s.io";
-}
 
 bool is_node_stream(const Route& route) {
   return route.group.empty() && route.resource == "pods" &&
@@ -333,9 +330,7 @@ void RestServer::State::handle_resource(const ContextPtr& context, const std::st
   if (is_write(verb)) {
     if (Status read = read_write_options(*context, verb); !read.ok()) return answer_error(context, read.error());
   }
-  if (is_review_group(kind->group)) return handle_review(context);
-  if (kind->group == "metrics.k8s.io") return handle_metrics(context);
-  if (kind->kind == "ComponentStatus") return handle_component_status(context);
+  if (const KindHandler handle = handler_of(*kind); handle != nullptr) return handle(context);
   handle_object(context, verb);
 }
 

@@ -1,9 +1,11 @@
 // Kinds that are asked and answered, never stored: access reviews, token reviews, who-am-I.
+#include "api/schema/kind_map.h"
 #include "api/selector.h"
 #include "api/status.h"
 #include "apiserver/rest/context.h"
 #include "apiserver/rest/identity.h"
 #include "apiserver/validation/validation.h"
+#include "base/check.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
@@ -192,32 +194,59 @@ Value token_status(const RestConfig& config, const Value& spec) {
       {{"authenticated", true}, {"user", user_info(holder->user)}, {"audiences", strings(holder->audiences)}});
 }
 
-Result<Value> answer_of(const Context& context, const Value& review) {
-  const std::string& kind = context.call.kind->kind;
-  const Value& spec = review["spec"];
-  const User& caller = context.call.user;
-  if (kind == "SelfSubjectAccessReview") {
-    BERTH_TRY(check_access_review(spec, "", true, false));
-    return access_status(*context.registry, caller, spec);
-  }
-  if (kind == "SubjectAccessReview" || kind == "LocalSubjectAccessReview") {
-    BERTH_TRY(check_access_review(spec, context.call.ns, false, kind == "LocalSubjectAccessReview"));
-    User user{spec["user"].str(), {}};
-    for (const Value& group : spec["groups"]) user.groups.push_back(group.str());
-    return access_status(*context.registry, user, spec);
-  }
-  if (kind == "SelfSubjectRulesReview") {
-    if (spec["namespace"].as_string().empty()) return error(Code::kBadRequest, "no namespace on request");
-    return rules_of(caller);
-  }
-  if (kind == "SelfSubjectReview") return Value::object({{"userInfo", user_info(caller)}});
-  if (kind == "TokenReview") {
-    if (spec["token"].as_string().empty())
-      return error(Code::kBadRequest, "token is required for TokenReview in authentication");
-    return token_status(*context.config, spec);
-  }
-  return error(Code::kUnimplemented, kind + " is not answered by this server");
+// --- One function a kind: the status of a review of this spec
+
+Result<Value> self_access(const Context& context, const Value& spec) {
+  BERTH_TRY(check_access_review(spec, "", true, false));
+  return access_status(*context.registry, context.call.user, spec);
 }
+
+Result<Value> subject_access(const Context& context, const Value& spec, bool local) {
+  BERTH_TRY(check_access_review(spec, context.call.ns, false, local));
+  User user{spec["user"].str(), {}};
+  for (const Value& group : spec["groups"]) user.groups.push_back(group.str());
+  return access_status(*context.registry, user, spec);
+}
+
+Result<Value> cluster_access(const Context& context, const Value& spec) { return subject_access(context, spec, false); }
+Result<Value> local_access(const Context& context, const Value& spec) { return subject_access(context, spec, true); }
+
+Result<Value> self_rules(const Context& context, const Value& spec) {
+  if (spec["namespace"].as_string().empty()) return error(Code::kBadRequest, "no namespace on request");
+  return rules_of(context.call.user);
+}
+
+Result<Value> self_subject(const Context& context, const Value&) {
+  return Value::object({{"userInfo", user_info(context.call.user)}});
+}
+
+Result<Value> token(const Context& context, const Value& spec) {
+  if (spec["token"].as_string().empty())
+    return error(Code::kBadRequest, "token is required for TokenReview in authentication");
+  return token_status(*context.config, spec);
+}
+
+// --- What the answer has besides the status
+
+void set_namespace(const Context& context, Value& review) { review.mut("metadata").set("namespace", context.call.ns); }
+void set_time(const Context& context, Value& review) {
+  review.mut("metadata").set("creationTimestamp", format_time(context.loop->now()));
+}
+void clear_spec(const Context&, Value& review) { review.set("spec", Value::object()); }
+
+struct ReviewRow {
+  std::string_view group, kind;
+  Result<Value> (*status)(const Context& context, const Value& spec);
+  void (*complete)(const Context& context, Value& review) = nullptr;
+};
+constexpr ReviewRow kReviews[] = {
+    {"authentication.k8s.io", "SelfSubjectReview", self_subject, set_time},
+    {"authentication.k8s.io", "TokenReview", token},
+    {"authorization.k8s.io", "LocalSubjectAccessReview", local_access, set_namespace},
+    {"authorization.k8s.io", "SelfSubjectAccessReview", self_access},
+    {"authorization.k8s.io", "SelfSubjectRulesReview", self_rules, clear_spec},
+    {"authorization.k8s.io", "SubjectAccessReview", cluster_access},
+};
 
 }  // namespace
 
@@ -228,13 +257,12 @@ void handle_review(const ContextPtr& context) {
   Result<Value> review = registry::decode_review(context->call, std::move(*body), answer.warnings);
   if (!review.ok()) return answer_error(context, review.error());
   const api::schema::Kind& kind = *context->call.kind;
-  Result<Value> status = answer_of(*context, *review);
+  const ReviewRow* row = api::schema::row_of(kReviews, kind);
+  BERTH_CHECK(row != nullptr, "a kind is handled as a review and has no row");
+  Result<Value> status = row->status(*context, (*review)["spec"]);
   if (!status.ok()) return answer_error(context, status.error());
-  if (kind.kind == "LocalSubjectAccessReview") review->mut("metadata").set("namespace", context->call.ns);
   review->set("kind", kind.kind).set("apiVersion", kind.api_version()).set("status", std::move(*status));
-  if (kind.kind == "SelfSubjectReview")
-    review->mut("metadata").set("creationTimestamp", format_time(context->loop->now()));
-  if (kind.kind == "SelfSubjectRulesReview") review->set("spec", Value::object());
+  if (row->complete != nullptr) row->complete(*context, *review);
   answer.http = 201;
   answer.object = std::move(*review);
   answer_object(context, answer);

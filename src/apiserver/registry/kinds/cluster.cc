@@ -1,4 +1,4 @@
-// Namespaces, Nodes and Leases.
+// Namespaces, Nodes and Leases; ComponentStatuses.
 #include "apiserver/admission/namespaces.h"
 #include "apiserver/admission/nodes.h"
 #include "apiserver/admission/pod_security.h"
@@ -81,33 +81,35 @@ constexpr admission::Check kNamespaceChecks[] = {admission::check_namespace_secu
 }  // namespace
 
 std::span<const KindStrategy> cluster_rows() {
-  static const KindStrategy kRows[] = {{.group = "",
-                                        .kind = "Namespace",
-                                        .selectable_fields = kNamespaceFields,
-                                        .prepare_create = prepare_namespace,
-                                        .complete_create = add_namespace_finalizer,
-                                        .admit_create = admission::admit_namespace,
-                                        .prepare_update = retain_spec_finalizers,
-                                        .prepare_status = retain_spec_finalizers,
-                                        .status_takes_metadata = true,
-                                        .checks = kNamespaceChecks,
-                                        .check_deletion = admission::check_namespace_deletion,
-                                        .mark_deleted = mark_namespace_deleted,
-                                        .is_released = is_namespace_released},
-                                       {.group = "",
-                                        .kind = "Node",
-                                        .upstream_path = "minions",
-                                        .is_heartbeat = is_node_heartbeat,
-                                        .selectable_fields = kNodeFields,
-                                        .rewrite_requirement = rewrite_unschedulable,
-                                        .keeps_sent_status = true,
-                                        .admit_create = admission::admit_node,
-                                        .status_takes_metadata = true},
-                                       {.group = "coordination.k8s.io",
-                                        .kind = "Lease",
-                                        .is_heartbeat = is_lease_renewal,
-                                        .creates_on_update = true,
-                                        .needs_version = true}};
+  static const KindStrategy kRows[] = {
+      {.group = "", .kind = "ComponentStatus", .deprecation = "v1 ComponentStatus is deprecated in v1.19+"},
+      {.group = "",
+       .kind = "Namespace",
+       .selectable_fields = kNamespaceFields,
+       .prepare_create = prepare_namespace,
+       .complete_create = add_namespace_finalizer,
+       .admit_create = admission::admit_namespace,
+       .prepare_update = retain_spec_finalizers,
+       .prepare_status = retain_spec_finalizers,
+       .status_takes_metadata = true,
+       .checks = kNamespaceChecks,
+       .check_deletion = admission::check_namespace_deletion,
+       .mark_deleted = mark_namespace_deleted,
+       .is_released = is_namespace_released},
+      {.group = "",
+       .kind = "Node",
+       .upstream_path = "minions",
+       .is_heartbeat = is_node_heartbeat,
+       .selectable_fields = kNodeFields,
+       .rewrite_requirement = rewrite_unschedulable,
+       .keeps_sent_status = true,
+       .admit_create = admission::admit_node,
+       .status_takes_metadata = true},
+      {.group = "coordination.k8s.io",
+       .kind = "Lease",
+       .is_heartbeat = is_lease_renewal,
+       .creates_on_update = true,
+       .needs_version = true}};
   return kRows;
 }
 

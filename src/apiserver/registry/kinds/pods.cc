@@ -137,7 +137,7 @@ constexpr admission::Check kPodChecks[] = {admission::check_overhead, admission:
 constexpr SubresourceStrategy kPodSubresources[] = {
     {.name = "binding", .create = bind_pod},
     {.name = "ephemeralcontainers", .merge = merge_ephemeral_containers},
-    {.name = "eviction", .create = evict_pod},
+    {.name = "eviction", .former_version = "policy/v1beta1", .create = evict_pod},
     {.name = "resize", .merge = merge_resize}};
 
 }  // namespace
