@@ -260,7 +260,7 @@ Status ClientConnection::open(const Endpoint& endpoint, SSL_CTX* context) {
   BERTH_TRY(loop_.watch_fd(socket_->fd(), Socket::interest(), [weak](std::uint32_t events) {
     if (auto self = weak.lock()) {
       if (self->closed()) return;
-      self->socket_->note(events);
+      self->socket_->on_events(events);
       if (self->phase_ == ClientConnectionPhase::kConnecting && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
         int failure = 0;
         socklen_t size = sizeof failure;

@@ -14,9 +14,9 @@ struct Endpoint {
   std::string address;  // "127.0.0.1:6443" or "unix:/path"
   bool tls = false;
   std::string server_name;               // SNI and the name the certificate must have
-  std::string ca_pem;                    // who may have signed the server's certificate; empty with insecure
+  std::string ca_pem;                    // authorities for the server's certificate; empty with insecure
   bool insecure = false;                 // do not verify (probes)
-  std::string certificate_pem, key_pem;  // ours, optional
+  std::string certificate_pem, key_pem;  // the client's, optional
   std::optional<Duration> connect_timeout = std::chrono::seconds(5);
 };
 
@@ -38,20 +38,21 @@ struct ClientRequest {
 class Stream {  // destroying it aborts the request; no callback follows
  public:
   virtual ~Stream() = default;
-  virtual void pause_reading(bool pause) = 0;  // while paused the peer is slowed down by its socket
+  virtual void pause_reading(bool pause) = 0;  // the answer; a paused one holds the server back by its socket
 };
 
 // Keeps idle connections to one endpoint and opens more as needed. Loop thread only. Destroying it aborts everything.
-// Callbacks never run inside the call that gave them, and may destroy the client, the stream or the channel.
+// Callbacks never run inside the call that set them, and may destroy the client, the stream or the channel.
 class Client {
  public:
   virtual ~Client() = default;
-  // Errors: kUnavailable where nothing was sent, kUnknown where the request was sent and no answer came, kTimeout.
+  // Errors: kUnavailable (nothing was sent), kUnknown (the request was sent, no complete answer came), kTimeout,
+  // kTooLarge (more than max_body). A GET or HEAD is sent again where an idle connection turns out to be closed.
   virtual void send(ClientRequest request, Function<void(Result<Response>)> done) = 0;
   // `head` once, then `data` any number of times, then `end` (ok: complete).
   virtual std::unique_ptr<Stream> stream(ClientRequest request, Function<void(const Response& head)> head,
                                          Function<void(std::string_view)> data, Function<void(Status)> end) = 0;
-  // Sends an upgrade request. 101 gives the raw channel (and the answer's head); any other answer is given whole.
+  // Sends an upgrade request. Returns the channel with the answer's head for 101, and any other answer complete.
   struct Upgraded {
     Response head;
     std::unique_ptr<Channel> channel;  // null unless head.status is 101

@@ -38,7 +38,7 @@ std::shared_ptr<ExchangeLink> Connection::make_link(std::uint32_t stream) const 
 }
 
 void Connection::on_events(std::uint32_t events) {
-  socket_.note(events);
+  socket_.on_events(events);
   pump();
 }
 

@@ -30,10 +30,10 @@ constexpr std::size_t kMaxFields = 1000;
 
 // --- Requests
 
-struct RequestParser::State {
+struct RequestParser::Impl {
   struct Parser final : beast::http::basic_parser<true> {
-    State& state;
-    explicit Parser(State& owner) : state(owner) {
+    Impl& impl;
+    explicit Parser(Impl& owner) : impl(owner) {
       header_limit(static_cast<std::uint32_t>(owner.max_header));
       body_limit(owner.max_body);
       eager(true);
@@ -41,30 +41,30 @@ struct RequestParser::State {
 
     void on_request_impl(beast::http::verb, beast::string_view method, beast::string_view target, int version,
                          error_code&) override {
-      state.request->method.assign(method.data(), method.size());
-      state.request->target.assign(target.data(), target.size());
-      state.version = version;
+      impl.request->method.assign(method.data(), method.size());
+      impl.request->target.assign(target.data(), target.size());
+      impl.version = version;
     }
     void on_response_impl(int, beast::string_view, int, error_code&) override {}
     void on_field_impl(beast::http::field, beast::string_view name, beast::string_view value, error_code& ec) override {
-      if (is_header_done()) return;  // trailers mean nothing to us
-      if (state.request->headers.size() >= kMaxFields) {
+      if (is_header_done()) return;  // trailers are ignored
+      if (impl.request->headers.size() >= kMaxFields) {
         ec = beast::http::error::header_limit;
         return;
       }
-      state.request->headers.emplace_back(lower_name(text_of(name)), std::string(text_of(value)));
+      impl.request->headers.emplace_back(lower_name(text_of(name)), std::string(text_of(value)));
     }
     void on_header_impl(error_code&) override {}
     void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code&) override {
-      if (length) state.request->body.reserve(std::min<std::size_t>(*length, 64u << 10));
+      if (length) impl.request->body.reserve(std::min<std::size_t>(*length, 64u << 10));
     }
     std::size_t on_body_impl(beast::string_view body, error_code&) override {
-      state.request->body.append(body.data(), body.size());
+      impl.request->body.append(body.data(), body.size());
       return body.size();
     }
     void on_chunk_header_impl(std::uint64_t, beast::string_view, error_code&) override {}
     std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view body, error_code&) override {
-      state.request->body.append(body.data(), body.size());
+      impl.request->body.append(body.data(), body.size());
       return body.size();
     }
     void on_finish_impl(error_code&) override {}
@@ -111,18 +111,18 @@ struct RequestParser::State {
   }
 };
 
-RequestParser::RequestParser(std::size_t max_header, std::size_t max_body) : state_(std::make_unique<State>()) {
-  state_->max_header = max_header;
-  state_->max_body = max_body;
-  state_->parser.emplace(*state_);
+RequestParser::RequestParser(std::size_t max_header, std::size_t max_body) : impl_(std::make_unique<Impl>()) {
+  impl_->max_header = max_header;
+  impl_->max_body = max_body;
+  impl_->parser.emplace(*impl_);
 }
 
 RequestParser::~RequestParser() = default;
 
 std::size_t RequestParser::feed(std::string_view bytes) {
-  State& s = *state_;
+  Impl& s = *impl_;
   std::size_t used = 0;
-  // Empty lines before a request line are to be ignored.
+  // A server ignores empty lines before a request line (RFC 9112, 2.2).
   while (!s.parser->got_some() && used < bytes.size() && (bytes[used] == '\r' || bytes[used] == '\n')) ++used;
   while (used < bytes.size() && s.error_status == 0 && !s.parser->is_done()) {
     error_code ec;
@@ -138,54 +138,55 @@ std::size_t RequestParser::feed(std::string_view bytes) {
   return used;
 }
 
-bool RequestParser::head_complete() const { return state_->parser->is_header_done(); }
-bool RequestParser::complete() const { return state_->error_status == 0 && state_->parser->is_done(); }
-int RequestParser::error_status() const { return state_->error_status; }
-const std::string& RequestParser::error_text() const { return state_->error_text; }
-bool RequestParser::keep_alive() const { return state_->parser->keep_alive(); }
-bool RequestParser::upgrade() const { return state_->version >= 11 && state_->parser->upgrade(); }
-bool RequestParser::http_1_0() const { return state_->version < 11; }
+bool RequestParser::head_complete() const { return impl_->parser->is_header_done(); }
+bool RequestParser::complete() const { return impl_->error_status == 0 && impl_->parser->is_done(); }
+int RequestParser::error_status() const { return impl_->error_status; }
+const std::string& RequestParser::error_text() const { return impl_->error_text; }
+bool RequestParser::keep_alive() const { return impl_->parser->keep_alive(); }
+bool RequestParser::upgrade() const { return impl_->version >= 11 && impl_->parser->upgrade(); }
+bool RequestParser::http_1_0() const { return impl_->version < 11; }
 bool RequestParser::expects_continue() const {
-  return state_->version >= 11 && iequals(header(state_->request->headers, "expect"), "100-continue");
+  return impl_->version >= 11 && iequals(header(impl_->request->headers, "expect"), "100-continue");
 }
-const Request& RequestParser::request() const { return *state_->request; }
+const Request& RequestParser::request() const { return *impl_->request; }
 
-void RequestParser::drop() { (void)take(); }
+void RequestParser::reset() { (void)release(); }
 
-std::unique_ptr<Request> RequestParser::take() {
-  auto request = std::move(state_->request);
-  state_->request = std::make_unique<Request>();
-  state_->parser.emplace(*state_);
-  state_->head_checked = false;
-  state_->version = 11;
+std::unique_ptr<Request> RequestParser::release() {
+  auto request = std::move(impl_->request);
+  impl_->request = std::make_unique<Request>();
+  impl_->parser.emplace(*impl_);
+  impl_->head_checked = false;
+  impl_->version = 11;
   return request;
 }
 
 // --- Responses
 
-struct ResponseParser::State {
+struct ResponseParser::Impl {
   struct Parser final : beast::http::basic_parser<false> {
-    State& state;
-    explicit Parser(State& owner) : state(owner) {
+    Impl& impl;
+    explicit Parser(Impl& owner) : impl(owner) {
       header_limit(256u << 10);
-      body_limit(~std::uint64_t{0});  // "none" compares as less than any length
+      // The largest number, not boost::none: that compares as less than any length, so each body would be too large.
+      body_limit(~std::uint64_t{0});
       eager(true);
     }
     void on_request_impl(beast::http::verb, beast::string_view, beast::string_view, int, error_code&) override {}
-    void on_response_impl(int status, beast::string_view, int, error_code&) override { state.head.status = status; }
+    void on_response_impl(int status, beast::string_view, int, error_code&) override { impl.head.status = status; }
     void on_field_impl(beast::http::field, beast::string_view name, beast::string_view value, error_code&) override {
       if (is_header_done()) return;
-      state.head.headers.emplace_back(lower_name(text_of(name)), std::string(text_of(value)));
+      impl.head.headers.emplace_back(lower_name(text_of(name)), std::string(text_of(value)));
     }
     void on_header_impl(error_code&) override {}
     void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
     std::size_t on_body_impl(beast::string_view body, error_code&) override {
-      state.data(text_of(body));
+      impl.data(text_of(body));
       return body.size();
     }
     void on_chunk_header_impl(std::uint64_t, beast::string_view, error_code&) override {}
     std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view body, error_code&) override {
-      if (!body.empty()) state.data(text_of(body));
+      if (!body.empty()) impl.data(text_of(body));
       return body.size();
     }
     void on_finish_impl(error_code&) override {}
@@ -199,19 +200,18 @@ struct ResponseParser::State {
   std::string error_text;
 };
 
-ResponseParser::ResponseParser(bool no_body, Function<void(std::string_view)> data)
-    : state_(std::make_unique<State>()) {
-  state_->no_body = no_body;
-  state_->data = std::move(data);
-  state_->parser.emplace(*state_);
-  if (no_body) state_->parser->skip(true);
-  state_->parser->eager(false);  // until the head has been looked at
+ResponseParser::ResponseParser(bool no_body, Function<void(std::string_view)> data) : impl_(std::make_unique<Impl>()) {
+  impl_->no_body = no_body;
+  impl_->data = std::move(data);
+  impl_->parser.emplace(*impl_);
+  if (no_body) impl_->parser->skip(true);
+  impl_->parser->eager(false);  // the parser stops after the head
 }
 
 ResponseParser::~ResponseParser() = default;
 
 std::size_t ResponseParser::feed(std::string_view bytes) {
-  State& s = *state_;
+  Impl& s = *impl_;
   std::size_t used = 0;
   while (used < bytes.size() && s.error_text.empty() && !s.parser->is_done()) {
     error_code ec;
@@ -222,7 +222,7 @@ std::size_t ResponseParser::feed(std::string_view bytes) {
       break;
     }
     if (s.parser->is_header_done() && !s.head_seen) {
-      // Interim answers are no answer; 101 is one, and what follows it is no longer HTTP.
+      // Interim answers (100, 103) are skipped. 101 is final: the bytes after it are another protocol's.
       if (s.head.status / 100 == 1 && s.head.status != 101) {
         s.head = Response();
         s.parser.emplace(s);
@@ -240,7 +240,7 @@ std::size_t ResponseParser::feed(std::string_view bytes) {
 }
 
 void ResponseParser::end_of_input() {
-  State& s = *state_;
+  Impl& s = *impl_;
   if (complete() || failed()) return;
   error_code ec;
   if (s.parser->got_some()) {
@@ -251,11 +251,11 @@ void ResponseParser::end_of_input() {
   if (ec) s.error_text = "the connection ended in the middle of the answer";
 }
 
-bool ResponseParser::head_complete() const { return state_->head_seen; }
-bool ResponseParser::complete() const { return state_->error_text.empty() && state_->parser->is_done(); }
-bool ResponseParser::failed() const { return !state_->error_text.empty(); }
-const std::string& ResponseParser::error_text() const { return state_->error_text; }
-bool ResponseParser::keep_alive() const { return state_->parser->keep_alive(); }
-Response& ResponseParser::head() { return state_->head; }
+bool ResponseParser::head_complete() const { return impl_->head_seen; }
+bool ResponseParser::complete() const { return impl_->error_text.empty() && impl_->parser->is_done(); }
+bool ResponseParser::failed() const { return !impl_->error_text.empty(); }
+const std::string& ResponseParser::error_text() const { return impl_->error_text; }
+bool ResponseParser::keep_alive() const { return impl_->parser->keep_alive(); }
+Response& ResponseParser::head() { return impl_->head; }
 
 }  // namespace berth::http

@@ -1,5 +1,5 @@
 #pragma once
-// HTTP/1.1 messages from bytes, fed as they come. The only users of Boost.Beast's parser are these two classes.
+// HTTP/1.1 messages from bytes, in parts of any size. Only these two classes use Boost.Beast's parser.
 
 #include <memory>
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace berth::http {
 
-// One request after another. The unconsumed rest of a feed must be given again, with what comes after it.
+// One request after another. The caller passes the unconsumed rest of a feed() again, together with the bytes after it.
 class RequestParser {
  public:
   RequestParser(std::size_t max_header, std::size_t max_body);
@@ -21,7 +21,7 @@ class RequestParser {
   std::size_t feed(std::string_view bytes);
   bool head_complete() const;
   bool complete() const;
-  int error_status() const;  // 0 while all is well
+  int error_status() const;  // 0: no error
   const std::string& error_text() const;
   // Valid once the head is complete:
   bool keep_alive() const;
@@ -30,12 +30,12 @@ class RequestParser {
   bool http_1_0() const;
 
   const Request& request() const;
-  std::unique_ptr<Request> take();  // of a complete request; ready for the next one afterwards
-  void drop();                      // forgets what there is of a request
+  std::unique_ptr<Request> release();  // of a complete request; ready for the next one afterwards
+  void reset();                        // discards an incomplete request; ready for the next one afterwards
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 // One answer.
@@ -45,7 +45,7 @@ class ResponseParser {
   ResponseParser(bool no_body, Function<void(std::string_view)> data);
   ~ResponseParser();
 
-  std::size_t feed(std::string_view bytes);  // stops after the head once, so that the caller can look at it
+  std::size_t feed(std::string_view bytes);  // returns once after the head, before any byte of the body
   void end_of_input();                       // completes an answer that lasts until close, fails any other
   bool head_complete() const;
   bool complete() const;
@@ -55,8 +55,8 @@ class ResponseParser {
   Response& head();  // status and headers
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace berth::http

@@ -215,7 +215,7 @@ void Http1Session::pass_request() {
   keep_alive_ = parser_.keep_alive();
   http_version_ = parser_.http_1_0() ? 10 : 11;
   bool upgradable = parser_.upgrade() && !header(parser_.request().headers, "upgrade").empty();
-  auto request = parser_.take();
+  auto request = parser_.release();
   head_only_ = request->method == "HEAD";
   body_ = request->body.size();
   if (Status parsed = parse_target(*request); !parsed.ok()) {
@@ -234,7 +234,7 @@ void Http1Session::refuse(int status, std::string_view message) {
   keep_alive_ = false;
   std::string().swap(input_);
   parsed_ = 0;
-  parser_.drop();
+  parser_.reset();
   charge_.set(0);
   Config::Rendered rendered = render_error(connection_.config(), status, message);
   Headers headers{{"content-type", rendered.content_type}};
@@ -406,7 +406,7 @@ void Http1Session::complete_answer() {
   unacknowledged_ = 0;
   body_ = 0;
   if (phase_ == Http1Phase::kEnded) {
-    parser_.drop();
+    parser_.reset();
     std::string().swap(input_);
     parsed_ = 0;
     charge_.set(0);

@@ -183,7 +183,7 @@ TEST_F(Http2Test, AHeadIsLookedAtBeforeItsBody) {
   }));
   EXPECT_EQ(client.answers[bad].status, 403);
   EXPECT_EQ(client.answers[good].body, std::to_string(large.size()));
-  // A body that came in one read with its head is there before anybody can look at the head alone.
+  // A body that came in one read with its head is there before the head is screened.
   EXPECT_TRUE(client.answers[small].body == "1" || client.answers[small].status == 403) << client.answers[small].body;
   EXPECT_EQ(std::count(handled.begin(), handled.end(), "/bad"), 0);
 }

@@ -56,15 +56,15 @@ TEST(SocketTest, HasNoTlsStateBeforeThePeerSaysSomething) {
   Fd peer(ends[1]);
   socket.accept_tls(SslContext(SSL_CTX_new(TLS_server_method()), SSL_CTX_free));
   EXPECT_EQ(socket.handshake(), Socket::Io::kAgain);
-  socket.note(EPOLLOUT);
+  socket.on_events(EPOLLOUT);
   EXPECT_EQ(socket.handshake(), Socket::Io::kAgain);
   EXPECT_EQ(socket.ssl(), nullptr);
   ASSERT_EQ(::write(peer.get(), "\x16", 1), 1);
-  socket.note(EPOLLIN);
+  socket.on_events(EPOLLIN);
   EXPECT_EQ(socket.handshake(), Socket::Io::kAgain) << "the rest is to come";
   EXPECT_NE(socket.ssl(), nullptr);
   ASSERT_EQ(::write(peer.get(), "no record", 9), 9);
-  socket.note(EPOLLIN);
+  socket.on_events(EPOLLIN);
   EXPECT_EQ(socket.handshake(), Socket::Io::kFailed);
   EXPECT_NE(socket.failure(), "");
 }
@@ -116,7 +116,7 @@ TEST_F(LimitsTest, BodiesOfAllRequestsTogether) {
     sockets.push_back(ask(post("/", 200'000)));
     push(*sockets.back(), std::string(90'000, 'x'));
   }
-  // Each further byte is one too many at some point; whoever sends it is refused.
+  // Each further byte is one too many at some point; the request that sends it is refused.
   auto last = ask(post("/", 200'000));
   (void)last->send(std::string(90'000, 'x'));
   EXPECT_TRUE(drive(loop_, [&] { return last->has("HTTP/1.1 429 ") && last->has("Retry-After: 1"); })) << last->got;
@@ -154,7 +154,7 @@ TEST_F(LimitsTest, AnswersThatNobodyReads) {
   }));
 }
 
-// One who reads nothing uses up a share, not everything.
+// A user that reads nothing exhausts its share, not the total.
 TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   Config config;
   config.max_unread = 40u << 20;
@@ -202,7 +202,7 @@ TEST_F(LimitsTest, EachUserHasAShareOfWhatIsUnread) {
   EXPECT_LT(refused, 39);
   EXPECT_EQ(peek("greedy"), "429");
   EXPECT_EQ(peek("other"), "200");
-  // A stream of the one who is over is cut once it is behind, another one's is not.
+  // A stream of the user that is over its share is cut off once it is behind, that of another user is not.
   auto slow = as("other", "/stream");
   ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 1; }));
   for (int i = 0; i < 10; ++i) streams[0]->write({SharedBytes::of(std::string(100'000, 'e'))});
@@ -220,8 +220,8 @@ TEST(UnreadTest, SharedTextsCountOnceForEachUser) {
   auto all = std::make_shared<Unread>();
   UnreadUsers users;
   auto text = std::make_shared<const std::string>(1000, 'x');
-  auto one = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.of("one"), nullptr});
-  auto two = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.of("two"), nullptr});
+  auto one = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.find_or_add("one"), nullptr});
+  auto two = std::make_shared<const UnreadAccount>(UnreadAccount{all, users.find_or_add("two"), nullptr});
   std::vector<std::shared_ptr<const void>> owners;
   for (int i = 0; i < 100; ++i) owners.push_back(charge_shared(*one, text, 1000));
   EXPECT_EQ(all->bytes.load(), 1000u);
@@ -236,28 +236,28 @@ TEST(UnreadTest, SharedTextsCountOnceForEachUser) {
   EXPECT_EQ(all->users.load(), 0);
   EXPECT_EQ(text.use_count(), 1);
   owners.push_back(charge_shared(*one, text, 1000));
-  EXPECT_EQ(users.of("one")->bytes.load(), 1000u);
+  EXPECT_EQ(users.find_or_add("one")->bytes.load(), 1000u);
 }
 
 // However many texts of a user are unread, a look for expired ones costs each new text a few entries.
 TEST(UnreadTest, ExpiredTextsAreLookedForAfterDoubling) {
   UnreadUsers users;
-  auto user = users.of("one");
+  auto user = users.find_or_add("one");
   const UnreadAccount account{std::make_shared<Unread>(), user, nullptr};
   std::vector<std::shared_ptr<const void>> owners;
   constexpr std::size_t kTexts = 5000;
   for (std::size_t i = 0; i < kTexts; ++i)
     owners.push_back(charge_shared(account, std::make_shared<const std::string>(300, 'x'), 300));
   EXPECT_EQ(user->shared.size(), kTexts);
-  EXPECT_LE(user->looked_at, 2 * kTexts);
+  EXPECT_LE(user->examined, 2 * kTexts);
   EXPECT_EQ(user->bytes.load(), 300 * kTexts);
   owners.clear();
-  user->looked_at = 0;
+  user->examined = 0;
   std::vector<std::shared_ptr<const std::string>> texts;  // at an address each
   for (std::size_t i = 0; i < 4 * kTexts; ++i)
     charge_shared(account, texts.emplace_back(std::make_shared<const std::string>(300, 'x')), 300);
   EXPECT_LE(user->shared.size(), 128u) << "expired ones go";
-  EXPECT_LE(user->looked_at, 16 * kTexts);
+  EXPECT_LE(user->examined, 16 * kTexts);
   EXPECT_EQ(user->bytes.load(), 0u);
 }
 
@@ -295,7 +295,7 @@ TEST_F(LimitsTest, StreamsThatAreBehindAreCutWhenMemoryIsShort) {
   std::vector<std::unique_ptr<RawSocket>> sockets;
   for (int i = 0; i < 12; ++i) sockets.push_back(ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
   ASSERT_TRUE(drive(loop_, [&] { return streams.size() == 12; }));
-  // Everybody is sent events without end; only the first reads.
+  // All streams are sent events without end; only the first peer reads.
   std::size_t read = 0;
   EXPECT_TRUE(drive(loop_, [&] {
     for (auto& stream : streams) stream->write({SharedBytes::of(std::string(100'000, 'e'))});

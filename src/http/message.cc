@@ -44,7 +44,7 @@ void Exchange::respond(int status, std::string content_type, std::string body) {
 
 namespace {
 
-// Most texts have nothing to decode.
+// Decodes; without url_decode() and its copy for the many texts that have no escapes.
 Status decode_into(std::string_view text, bool plus_is_space, std::string& out) {
   if (text.find_first_of(plus_is_space ? "%+" : "%") == std::string_view::npos) {
     out.assign(text);
@@ -64,7 +64,7 @@ Status parse_target(Request& request) {
   if (rest[0] != '/' && rest != "*") {
     Cut scheme = cut(rest, "://");
     if (!scheme.found) {
-      // The authority form belongs to CONNECT alone.
+      // Only CONNECT may have the authority form.
       if (request.method != "CONNECT") return error(Code::kBadRequest, "malformed request target");
       request.path = rest;
       return ok_status();
@@ -154,7 +154,7 @@ bool valid_header(std::string_view name, std::string_view value) {
 }
 
 std::string http_date(std::time_t seconds) {
-  // strftime would follow the locale.
+  // Not strftime: it follows the locale.
   static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};

@@ -6,10 +6,9 @@
 namespace berth::http {
 
 namespace {
-constexpr std::size_t kCopyBelow = 256;      // of push()
-constexpr std::size_t kOwnPieceFrom = 4096;  // of append(): not into a chunk
-// Of a chunk: most answers are one head, and the allocator (mimalloc) hands out blocks of 1 KB much faster than larger
-// ones.
+constexpr std::size_t kCopyBelow = 256;      // push() copies smaller pieces: cheaper than an entry of its own
+constexpr std::size_t kOwnPieceFrom = 4096;  // append() makes a piece of larger texts, instead of growing a chunk
+// Most answers are one head, and the allocator (mimalloc) returns blocks of 1 KB much faster than larger ones.
 constexpr std::size_t kLeastChunk = 1024;
 }  // namespace
 
@@ -39,7 +38,7 @@ void OutQueue::append(std::string_view text) {
     std::memcpy(at, text.data(), n);
     used_ += n;
     bytes_ += n;
-    // The run before may end exactly here: then it only grows.
+    // The last piece may end exactly here: then it grows.
     if (head_ < items_.size() && items_.back().owner == chunk_ &&
         items_.back().bytes.data() + items_.back().bytes.size() == at) {
       items_.back().bytes = {items_.back().bytes.data(), items_.back().bytes.size() + n};
@@ -107,7 +106,7 @@ void OutQueue::move_to(OutQueue& other, std::size_t bytes) {
 }
 
 void OutQueue::clear() {
-  // An idle connection keeps no memory here, a busy one keeps a short list.
+  // An idle connection keeps no chunk and only a short list.
   if (items_.capacity() > 32) {
     std::vector<SharedBytes>().swap(items_);
   } else {

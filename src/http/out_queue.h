@@ -1,5 +1,5 @@
 #pragma once
-// Bytes on their way to a socket: a queue of pieces that share their owners, with small ones copied together.
+// The bytes that a socket has to send: a queue of pieces that share their owners; small ones are copied together.
 
 #include <sys/uio.h>
 
@@ -18,7 +18,7 @@ class OutQueue {
 
   void push(SharedBytes piece);        // shares, unless it is so small that copying is cheaper
   void append(std::string_view text);  // copies
-  // The first runs, for sendmsg. How many were filled in.
+  // The first runs, for sendmsg. Returns how many.
   int gather(iovec* runs, int most) const;
   // The first run.
   std::string_view front() const { return items_[head_].bytes; }
@@ -32,7 +32,7 @@ class OutQueue {
   std::vector<SharedBytes> items_;
   std::size_t head_ = 0;
   std::size_t bytes_ = 0;
-  std::shared_ptr<char[]> chunk_;    // what append() fills
+  std::shared_ptr<char[]> chunk_;    // append() copies into it
   std::size_t used_ = 0, room_ = 0;  // bytes of it
 };
 

@@ -245,7 +245,9 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
 
   const Request& request() const override { return *request_; }
 
-  void charge_to(const std::string& user) override { account_ = core_->account(*link_, core_->users().of(user)); }
+  void charge_to(const std::string& user) override {
+    account_ = core_->account(*link_, core_->users().find_or_add(user));
+  }
   bool over_share() const override { return !request_->peer.unix_socket && core_->over_share(*account_); }
   SharedBytes shared(std::shared_ptr<const std::string> text, std::size_t bytes) const override {
     std::shared_ptr<const void> owner = charge_shared(*account_, text, bytes);

@@ -58,8 +58,8 @@ struct Request {
   bool has_parameter(std::string_view name) const;
 };
 
-// A two-way byte stream: a connection after an upgrade. All calls on the handler's Runtime. Who owns what:
-// streams/remote_command.h.
+// A two-way byte stream: a connection after an upgrade. All calls on the handler's Runtime. Its ownership
+// is drawn in streams/remote_command.h.
 class Channel {
  public:
   virtual ~Channel() = default;                                     // closes

@@ -254,7 +254,7 @@ TEST_F(ServerTest, ASlowReaderHoldsTheWriterBack) {
                       return written >= kTotal && read >= written;
                     }))
       << read << " of " << written;
-  // Whoever was refused hears of it, also when that was the last block.
+  // Each refused write() is followed by a drain, also when it was the last one.
   EXPECT_TRUE(drive(loop_,
                     [&] {
                       socket.poll();

@@ -12,7 +12,7 @@
 
 namespace berth::http {
 
-// Our own BIO: no SIGPIPE, no system call that the last event says is useless.
+// A BIO without SIGPIPE, and without system calls that cannot succeed before the next event.
 struct SocketBio {
   static int write(BIO* bio, const char* data, int size) {
     auto* socket = static_cast<Socket*>(BIO_get_data(bio));
@@ -43,7 +43,8 @@ struct SocketBio {
     return static_cast<int>(n);
   }
 
-  // Like recv, but answers EAGAIN by itself where nothing can be there.
+  // Like recv, but fails with EAGAIN without a call while no bytes can be there: after a read that filled less than its
+  // buffer, edge-triggered epoll reports the next bytes (epoll(7), questions and answers).
   static ssize_t receive(Socket& socket, char* to, std::size_t room) {
     if (!socket.readable_) {
       errno = EAGAIN;
@@ -109,7 +110,7 @@ std::uint32_t Socket::interest() {
   return static_cast<std::uint32_t>(EPOLLIN) | EPOLLOUT | EPOLLRDHUP | static_cast<std::uint32_t>(EPOLLET);
 }
 
-void Socket::note(std::uint32_t events) {
+void Socket::on_events(std::uint32_t events) {
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) hang_up_ = true;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) writable_ = true;

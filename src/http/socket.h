@@ -1,6 +1,6 @@
 #pragma once
-// One connected, non-blocking socket, with or without TLS. Knows from edge-triggered epoll events whether it is worth
-// asking the kernel, so a small request costs one read and one write. One thread; not movable (OpenSSL points at it).
+// One connected, non-blocking socket, with or without TLS. Edge-triggered epoll events tell it whether a system call
+// can succeed, so a small request costs one read and one write. One thread; not movable (OpenSSL has a pointer to it).
 
 #include <openssl/ssl.h>
 
@@ -20,7 +20,7 @@ class Socket {
     kDone,   // something was read, written, or the handshake is complete
     kAgain,  // wait for events
     kEnd,    // the peer sends no more
-    kFailed  // the connection is of no use; failure() says why
+    kFailed  // the connection is broken; failure() says why
   };
 
   explicit Socket(Fd fd, bool tcp) : fd_(std::move(fd)), tcp_(tcp) {}
@@ -30,17 +30,16 @@ class Socket {
 
   // As a client. False where OpenSSL has no memory.
   bool start_tls(SSL_CTX* context) { return make_ssl(context, false); }
-  // As a server. A peer that says nothing costs no memory of OpenSSL's: there is an ssl() once its first bytes are
-  // there.
+  // As a server. ssl() is null until the first bytes have come, so a silent peer costs no memory of OpenSSL.
   void accept_tls(std::shared_ptr<SSL_CTX> context) {
     accepting_ = std::move(context);
-    readable_ = false;  // an event says so, also of what is there already
+    readable_ = false;  // epoll reports an event even for bytes that have come already
   }
   SSL* ssl() const { return ssl_; }
   int fd() const { return fd_.get(); }
   // epoll events to register once: edge-triggered, both directions.
   static std::uint32_t interest();
-  void note(std::uint32_t events);
+  void on_events(std::uint32_t events);
 
   Io handshake();
   Io read(char* to, std::size_t room, std::size_t& got);
@@ -49,7 +48,7 @@ class Socket {
   Io write(OutQueue& queue, std::size_t& written);
   bool may_read() const { return readable_ || (ssl_ && SSL_has_pending(ssl_)); }
   const std::string& failure() const { return failure_; }
-  // Says goodbye: close_notify and FIN, as far as the socket takes them now.
+  // Sends close_notify and FIN, as far as the socket takes them now.
   void shutdown_write();
 
  private:
@@ -59,10 +58,10 @@ class Socket {
   Io write_plain(OutQueue& queue, std::size_t& written);
   Fd fd_;
   SSL* ssl_ = nullptr;
-  std::shared_ptr<SSL_CTX> accepting_;  // until the peer says something
+  std::shared_ptr<SSL_CTX> accepting_;  // until the first bytes have come
   bool tcp_;
   bool readable_ = true, writable_ = true;
-  bool hang_up_ = false;  // the end of the stream has been announced: a short read is not the last one
+  bool hang_up_ = false;  // epoll has reported the end of the stream: after a short read, the next one returns 0
   bool ended_ = false;
   std::string failure_;
 };

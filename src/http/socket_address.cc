@@ -68,7 +68,7 @@ Result<Fd> bind_and_listen(const SocketAddress& address) {
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0) {
     return errno_error("bind");
   }
-  // Nobody can connect before listen(), so there is no moment with the wrong mode.
+  // No peer can connect before listen(), so none connects while the mode is wrong.
   if (address.is_unix() && ::chmod(address.unix_path().c_str(), 0600) != 0) return errno_error("chmod of the socket");
   if (::listen(fd.get(), 4096) != 0) return errno_error("listen");
   return fd;

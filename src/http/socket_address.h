@@ -1,5 +1,5 @@
 #pragma once
-// Addresses as our interfaces write them: "127.0.0.1:6443", "[::1]:0", "unix:/path". Names are not resolved.
+// Socket addresses as text: "127.0.0.1:6443", "[::1]:0", "unix:/path". Names are not resolved.
 
 #include <sys/socket.h>
 

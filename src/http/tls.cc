@@ -74,14 +74,14 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* length, cons
   return SSL_TLSEXT_ERR_NOACK;
 }
 
-// Index of the mark "the client's certificate did not verify" on an SSL.
+// Index of an SSL's application data that says: the client's certificate did not verify.
 int untrusted_index() {
   static int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
 }
 
-// A certificate that we do not know is no error of the connection: its requests are refused, one by one.
-int note_untrusted(int good, X509_STORE_CTX* store) {
+// An unknown certificate does not fail the handshake: the API server answers its requests 401.
+int mark_untrusted(int good, X509_STORE_CTX* store) {
   if (!good) {
     auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     SSL_set_ex_data(ssl, untrusted_index(), const_cast<char*>("untrusted"));
@@ -95,7 +95,7 @@ void set_common(SSL_CTX* context) {
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                    SSL_OP_IGNORE_UNEXPECTED_EOF);
-  // One system call for a small record instead of two (its head, its body).
+  // One system call for a small record instead of two (its header, its content).
   SSL_CTX_set_read_ahead(context, 1);
 }
 
@@ -115,7 +115,7 @@ Result<SslContext> make_server_context(const TlsConfig& config) {
   if (!context) return error(Code::kInternal, "TLS context: " + crypto::openssl_error_text());
   set_common(context.get());
   BERTH_TRY(use_certificate(context.get(), config.certificate_pem, config.key_pem));
-  // Tickets resume without state here; one is enough, and each costs the handshake.
+  // Tickets resume sessions without state in the server. One is enough; each makes the handshake longer.
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context.get(), 1);
   static constexpr unsigned char kIdContext[] = "berth";
@@ -123,7 +123,7 @@ Result<SslContext> make_server_context(const TlsConfig& config) {
   SSL_CTX_set_alpn_select_cb(context.get(), select_protocol, nullptr);
   if (!config.client_ca_pem.empty()) {
     BERTH_TRY(trust(context.get(), config.client_ca_pem, true));
-    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, note_untrusted);
+    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, mark_untrusted);
   }
   return context;
 }

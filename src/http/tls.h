@@ -20,7 +20,8 @@ Result<SslContext> make_server_context(const TlsConfig& config);
 Result<SslContext> make_client_context(const Endpoint& endpoint);
 Status prepare_client(SSL* ssl, const Endpoint& endpoint);
 
-// Fills the subject in from a client certificate that verified, or says that it did not; nothing where there is none.
+// Fills in the subject of a client certificate that verified; sets bad_certificate where it did not. No certificate: no
+// change.
 void read_peer(SSL* ssl, Peer& peer);
 bool negotiated_h2(SSL* ssl);
 

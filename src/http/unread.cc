@@ -52,29 +52,29 @@ std::shared_ptr<const void> charge_shared(const UnreadAccount& account, const st
                                           std::size_t bytes) {
   if (!account.user) return text;
   UnreadOfUser& user = *account.user;
-  if (user.shared.size() >= user.look_at) {
-    user.looked_at += user.shared.size();
-    std::erase_if(user.shared, [](const auto& entry) { return entry.second.expired(); });
-    user.look_at = 2 * user.shared.size() + 64;
+  if (user.shared.size() >= user.sweep_at) {
+    user.examined += user.shared.size();
+    std::erase_if(user.shared, [](const auto& one) { return one.second.expired(); });
+    user.sweep_at = 2 * user.shared.size() + 64;
   }
-  std::weak_ptr<const void>& known = user.shared[text.get()];
-  std::shared_ptr<const void> owner = known.lock();
+  std::weak_ptr<const void>& entry = user.shared[text.get()];
+  std::shared_ptr<const void> owner = entry.lock();
   if (!owner) {
     owner = std::make_shared<const Charged>(
         text, std::make_shared<const UnreadAccount>(UnreadAccount{account.all, account.user, nullptr}), bytes);
-    known = owner;
+    entry = owner;
   }
   return owner;
 }
 
-std::shared_ptr<UnreadOfUser> UnreadUsers::of(const std::string& name) {
-  if (users_.size() >= look_at_) {
-    std::erase_if(users_, [](const auto& entry) { return entry.second.expired(); });
-    look_at_ = 2 * users_.size() + 64;
+std::shared_ptr<UnreadOfUser> UnreadUsers::find_or_add(const std::string& name) {
+  if (users_.size() >= sweep_at_) {
+    std::erase_if(users_, [](const auto& one) { return one.second.expired(); });
+    sweep_at_ = 2 * users_.size() + 64;
   }
-  std::weak_ptr<UnreadOfUser>& known = users_[name];
-  std::shared_ptr<UnreadOfUser> user = known.lock();
-  if (!user) known = user = std::make_shared<UnreadOfUser>();
+  std::weak_ptr<UnreadOfUser>& entry = users_[name];
+  std::shared_ptr<UnreadOfUser> user = entry.lock();
+  if (!user) entry = user = std::make_shared<UnreadOfUser>();
   return user;
 }
 
