@@ -232,6 +232,7 @@ void Http1Session::pass_request() {
 void Http1Session::refuse(int status, std::string_view message) {
   advance(Http1Event::kRefused);
   keep_alive_ = false;
+  if (parser_.request().method == "HEAD") head_only_ = true;
   std::string().swap(input_);
   parsed_ = 0;
   parser_.reset();
@@ -405,6 +406,7 @@ void Http1Session::complete_answer() {
   link_.reset();
   unacknowledged_ = 0;
   body_ = 0;
+  head_only_ = false;
   if (phase_ == Http1Phase::kEnded) {
     parser_.reset();
     std::string().swap(input_);

@@ -314,6 +314,17 @@ TEST_F(ServerTest, ADroppedStreamIsCutShort) {
   EXPECT_EQ(got.find("0\r\n\r\n"), std::string::npos) << "the peer must see that it is not whole";
 }
 
+TEST_F(ServerTest, AnErrorAfterAHeadHasItsBody) {
+  serve([](std::shared_ptr<Exchange> e) { e->respond(200, "text/plain", "unseen"); });
+  const std::string head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+  std::string got = talk(head + "nonsense\r\n\r\n");
+  EXPECT_EQ(got.find("unseen"), std::string::npos);
+  EXPECT_NE(got.find("\r\n\r\nmalformed HTTP request"), std::string::npos) << got;
+  got = talk(head + "HEAD /%zz HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_NE(got.find("HTTP/1.1 400 "), std::string::npos) << got;
+  EXPECT_TRUE(got.ends_with("\r\n\r\n")) << "the answer to a HEAD has no body: " << got;
+}
+
 TEST_F(ServerTest, HeadersCannotSmuggleLines) {
   serve([](std::shared_ptr<Exchange> e) {
     e->respond(200, {{"x-good", "yes"}, {"x-bad", "a\r\nset-cookie: evil"}, {"bad name", "b"}}, {});
