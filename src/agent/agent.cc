@@ -129,8 +129,8 @@ struct Agent::State : std::enable_shared_from_this<State> {
       const NodeRoom room = room_for(pod);
       return refuse_resize(pod, room.allocatable, room.used());
     };
-    services.unfit = [this](const Value& pod) { return reject_unfit(pod, room_for(pod)); };
-    services.room_changed = [this] {
+    services.check_fit = [this](const Value& pod) { return reject_unfit(pod, room_for(pod)); };
+    services.on_room_change = [this] {
       for (auto& [uid, worker] : std::unordered_map(workers)) worker->on_room_change();
     };
     pod_informer = client::make_informer(runtime, services.client, api::resources::kPods,
@@ -401,8 +401,8 @@ Agent::~Agent() {
   state_->core->services.containers.on_change({});
   for (auto& [uid, worker] : state_->workers) worker->stop();
   state_->core->services.refuse_resize = nullptr;
-  state_->core->services.unfit = nullptr;
-  state_->core->services.room_changed = nullptr;
+  state_->core->services.check_fit = nullptr;
+  state_->core->services.on_room_change = nullptr;
   state_->workers.clear();
   state_->core->objects.close();
   state_->subscription.reset();

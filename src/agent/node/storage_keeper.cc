@@ -220,7 +220,7 @@ struct StorageKeeper::State : std::enable_shared_from_this<State> {
 
   void reclaim(const DiskSpace& space, DiskShortage shortage) {
     if (reclaiming || now() < next_reclaiming) return;
-    if (auto ending = victim.lock(); ending && !ending->record().torn_down && now() < victim_until) return;
+    if (auto ending = victim.lock(); ending && !ending->record().cleaned_up && now() < victim_until) return;
     victim.reset();
     reclaiming = true;
     tell(client::kWarning, "EvictionThresholdMet", "Attempting to reclaim " + resource_of(shortage));

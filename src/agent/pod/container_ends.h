@@ -1,6 +1,6 @@
 #pragma once
-// How containers ended when the node was taken down: seen by whoever ended them, kept on disk for the next agent, which
-// has lost its records by then.
+// ContainerEnds: how containers ended when the node was taken down. Written to disk by the shutdown that ends them, and
+// read by the next agent, whose records went with the machine.
 
 #include <map>
 #include <string>
@@ -18,7 +18,7 @@ struct ContainerEnd {
 using ContainerEnds = std::map<std::string, ContainerEnd>;  // by container id
 
 Status write_container_ends(const std::string& path, const ContainerEnds& ends);
-// None where there is no such file. A damaged one tells nothing either: how they ended is then unknown.
+// Empty where the file is missing or damaged: how containers ended is then unknown.
 ContainerEnds read_container_ends(const std::string& path);
 
 }  // namespace berth::agent

@@ -31,7 +31,7 @@ class ObjectCache::Interest {
     if (found == state->entries.end()) return;
     found->second->listeners.erase(number_);
     if (!found->second->listeners.empty()) return;
-    // Possibly called from inside the informer's own callback, so it goes on a later turn.
+    // This may be a callback of the informer itself: destroy it in a later turn.
     auto entry = std::move(found->second);
     state->entries.erase(found);
     state->runtime.post([entry = std::move(entry)] {});
@@ -58,7 +58,7 @@ std::shared_ptr<ObjectCache::Interest> ObjectCache::follow(const api::Resource& 
     if (!alive) return;
     auto found = alive->entries.find(key);
     if (found == alive->entries.end()) return;
-    auto listeners = found->second->listeners;  // they may end their interest
+    auto listeners = found->second->listeners;  // a copy: a listener may destroy its Interest
     for (auto& [number, listener] : listeners) listener();
   };
   if (!entry) {

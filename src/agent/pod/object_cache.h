@@ -1,6 +1,6 @@
 #pragma once
-// ConfigMaps and Secrets that pods of this node refer to: each is watched by name, for as long as a pod refers to it.
-// While none changes, nothing runs. Loop thread only.
+// ObjectCache: the ConfigMaps and Secrets that pods of this node refer to. Each is watched by name for as long as a pod
+// refers to it, so that the cache is idle while none changes. Owner: the Agent, on its loop.
 
 #include <map>
 #include <memory>
@@ -16,20 +16,20 @@ namespace berth::agent {
 
 class ObjectCache {
  public:
-  // A pod's interest in one object; ends when destroyed. May outlive the cache.
+  // A pod's use of one object: the object is watched until the last Interest in it is destroyed. May outlive the cache.
   class Interest;
 
   ObjectCache(Runtime& runtime, client::Client& client);
   ~ObjectCache();
   ObjectCache(const ObjectCache&) = delete;
 
-  // Ends all watches at once; nothing is known afterwards. Not from inside a callback of this.
+  // Stops all watches at once and empties the cache. Must not be called from one of its callbacks.
   void close();
 
-  // `changed` is called (later) when the object is first known and on every change, also when it appears or goes.
+  // `changed` is called later: when the object is first known, and on each change, creation and deletion.
   std::shared_ptr<Interest> follow(const api::Resource& resource, const api::Name& name, std::function<void()> changed);
 
-  // Whether it is known yet if the object exists; and the object, null where it does not.
+  // known(): the API has said whether the object exists. get(): the object, null where it does not exist.
   bool known(const api::Resource& resource, const api::Name& name) const;
   const Value& get(const api::Resource& resource, const api::Name& name) const;
 

@@ -14,8 +14,8 @@ using State = ContainerRecord::State;
 
 constexpr std::string_view kRestartAll = "RestartAllContainers";
 
-// A container has ended so that a rule of its asks for all containers anew.
-bool asks_for_all(const PlanInput& in) {
+// A container has ended with an exit code for which a rule of its own asks to restart all containers.
+bool asks_to_restart_all(const PlanInput& in) {
   for (const char* list : {"initContainers", "containers"}) {
     for (const Value& container : in.pod["spec"][list]) {
       const ContainerRecord& r = in.record.at(container["name"].as_string());
@@ -34,36 +34,37 @@ struct Planner {
 
   const ContainerRecord& record(const Value& container) const { return in.record.at(container["name"].as_string()); }
 
-  void look_again(Time at) {
-    if (!plan.look_again || at < *plan.look_again) plan.look_again = at;
+  void sync_at(Time at) {
+    if (!plan.next_sync || at < *plan.next_sync) plan.next_sync = at;
   }
 
   void stop(const Value& container, std::int64_t grace, bool to_restart) {
     plan.stop.push_back({container["name"].str(), grace, to_restart});
   }
 
-  // Starts it now, or says when.
+  // Starts the container, or sets the time of the sync that will.
   void start(const Value& container) {
     const ContainerRecord& r = record(container);
-    if (r.retry_at > in.now) return look_again(r.retry_at);
+    if (r.retry_at > in.now) return sync_at(r.retry_at);
     if (r.state == State::kExited) {
       Duration delay = restart_delay(r);
       if (r.ended.finished + delay > in.now) {
-        plan.backing_off.push_back({container["name"].str(), delay});
-        return look_again(r.ended.finished + delay);
+        plan.back_offs.push_back({container["name"].str(), delay});
+        return sync_at(r.ended.finished + delay);
       }
     }
     plan.start.push_back(container["name"].str());
   }
 
-  // The image of a running container may change in the spec: main containers and sidecars are then replaced.
+  // The spec may name a new image for a running container: main containers and sidecars are then replaced.
   bool has_new_image(const Value& container, bool init) const {
     const ContainerRecord& r = record(container);
     return (!init || api::is_sidecar(container)) && !r.spec_image.empty() &&
            container["image"].as_string() != r.spec_image;
   }
 
-  // Ends what a probe or hook has condemned, and what has another image by now. True where it runs on.
+  // Stops the container if a probe or hook has marked it for a restart, or if its image or its resources have changed.
+  // True where it runs on.
   bool keep_running(const Value& container, bool init) {
     if (has_new_image(container, init)) {
       stop(container, spec["terminationGracePeriodSeconds"].as_int(30), true);
@@ -83,7 +84,7 @@ struct Planner {
     const ContainerRecord& r = record(container);
     for (const char* probe : {"livenessProbe", "startupProbe"}) {
       const Value& own = container[probe]["terminationGracePeriodSeconds"];
-      if (own.is_int() && (r.running_fully == (std::string_view(probe) == "livenessProbe"))) grace = own.as_int();
+      if (own.is_int() && (r.startup_done == (std::string_view(probe) == "livenessProbe"))) grace = own.as_int();
     }
     stop(container, grace, true);
     return false;
@@ -103,8 +104,8 @@ struct Planner {
     return !running;
   }
 
-  // Every container is told to stop, and a sidecar also whether its turn has come: after all main containers and after
-  // the sidecars behind it. True when nothing runs any more.
+  // Stops every container. The turn of a sidecar comes after all main containers and after the sidecars behind it. True
+  // when nothing runs.
   bool stop_everything(std::int64_t grace) {
     bool running = false, awaited = false;
     auto stop_if_running = [&](const Value& container, bool turn) {
@@ -133,7 +134,7 @@ struct Planner {
       if (api::is_sidecar(c)) {
         if (r.state == State::kRunning) {
           keep_running(c, true);
-          through = through && r.running_fully;
+          through = through && r.startup_done;
         } else if (through || in.record.initialized) {
           start(c);
           through = false;
@@ -152,7 +153,7 @@ struct Planner {
     plan.initialized = through || in.record.initialized;
   }
 
-  // Each is run once, and before all others: it may be there to look at what does not start.
+  // Each runs once, and does not wait for other containers: it may be there to find out why they do not start.
   void run_ephemeral() {
     for (const Value& c : spec["ephemeralContainers"]) {
       if (record(c).state == State::kWaiting) start(c);
@@ -204,7 +205,7 @@ bool restarts(const Value& pod, const Value& container, bool init, int exit_code
 
 bool work_is_over(const Value& pod, const PodRecord& record) {
   const Value& spec = pod["spec"];
-  if (record.restarting_all) return false;  // what has been killed for that begins anew
+  if (record.restarting_all) return false;  // containers that were killed for that start anew
   if (!record.initialized) {
     for (const Value& c : spec["initContainers"]) {
       const ContainerRecord& r = record.at(c["name"].as_string());
@@ -242,8 +243,8 @@ PodPlan plan_pod(const PlanInput& in) {
   Planner planner{in, in.pod["spec"], {}};
   PodPlan& plan = planner.plan;
   bool over = work_is_over(in.pod, in.record);
-  plan.ending =
-      in.gone || api::is_terminating(in.pod) || !in.record.failed_reason.empty() || in.record.torn_down || over;
+  plan.ending = in.object_deleted || api::is_terminating(in.pod) || !in.record.failed_reason.empty() ||
+                in.record.cleaned_up || over;
   if (!plan.ending) {
     const Value& limit = planner.spec["activeDeadlineSeconds"];
     if (limit.is_int() && in.record.started != Time{}) {
@@ -253,27 +254,27 @@ PodPlan plan_pod(const PlanInput& in) {
         plan.fail_message = "Pod was active on the node longer than the specified deadline";
         plan.ending = true;
       } else {
-        planner.look_again(end);
+        planner.sync_at(end);
       }
     }
   }
   if (plan.ending) {
     plan.initialized = in.record.initialized;
-    // One that is evicted floods the node meanwhile: kubelet gives it a second.
-    bool soon = in.gone || in.record.failed_reason == "Evicted";
+    // An evicted pod goes on to fill the node meanwhile: kubelet gives it a second.
+    const bool short_grace = in.object_deleted || in.record.failed_reason == "Evicted";
     bool quiet =
-        planner.stop_everything(soon ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
-    plan.tear_down = quiet && !in.record.torn_down;
+        planner.stop_everything(short_grace ? std::min<std::int64_t>(1, grace_seconds(in.pod)) : grace_seconds(in.pod));
+    plan.clean_up = quiet && !in.record.cleaned_up;
     return plan;
   }
   if (!in.record.prepared) {
     plan.prepare = true;
     return plan;
   }
-  if (in.record.restarting_all || asks_for_all(in)) {
+  if (in.record.restarting_all || asks_to_restart_all(in)) {
     plan.restart_all = true;
     plan.initialized = in.record.initialized;
-    plan.reset = planner.kill_everything();
+    plan.reset_containers = planner.kill_everything();
     return plan;
   }
   planner.run_ephemeral();

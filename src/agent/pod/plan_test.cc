@@ -34,7 +34,7 @@ PodRecord prepared() {
 
 void run(PodRecord& r, const std::string& name, bool fully = true) {
   r.containers[name].state = State::kRunning;
-  r.containers[name].running_fully = fully;
+  r.containers[name].startup_done = fully;
 }
 
 void exit(PodRecord& r, const std::string& name, int code, int when = 10) {
@@ -94,7 +94,7 @@ TEST(Plan, AFailedInitContainerRunsAgainOrEndsThePod) {
   Value never = pod_of(R"({"restartPolicy":"Never","initContainers":[{"name":"i"}],"containers":[{"name":"a"}]})");
   auto plan = plan_pod({never, r, at(11)});
   EXPECT_TRUE(plan.start.empty());
-  EXPECT_TRUE(plan.tear_down);
+  EXPECT_TRUE(plan.clean_up);
 }
 
 TEST(Plan, SidecarsGateWhatFollowsUntilTheyAreUp) {
@@ -143,10 +143,10 @@ TEST(Plan, SidecarsEndLastAndBackwards) {
   EXPECT_EQ(turns(plan_pod({pod, r, at(0)})), Names{"t"});
   exit(r, "t", 0);
   EXPECT_EQ(stopped(plan_pod({pod, r, at(0)})), Names{"s"});
-  EXPECT_FALSE(plan_pod({pod, r, at(0)}).tear_down);
+  EXPECT_FALSE(plan_pod({pod, r, at(0)}).clean_up);
   exit(r, "s", 0);
   plan = plan_pod({pod, r, at(0)});
-  EXPECT_TRUE(plan.tear_down);
+  EXPECT_TRUE(plan.clean_up);
   EXPECT_TRUE(plan.start.empty());
 }
 
@@ -210,7 +210,7 @@ TEST(Plan, ARuleMayAskForAllContainersAnew) {
   exit(r, "s", 88);
   plan = plan_pod({pod, r, at(20)});
   EXPECT_TRUE(plan.restart_all);
-  EXPECT_FALSE(plan.reset);
+  EXPECT_FALSE(plan.reset_containers);
   EXPECT_EQ(stopped(plan), (Names{"a", "e"}));
   EXPECT_TRUE(plan.stop[0].at_once);
   EXPECT_TRUE(plan.start.empty());
@@ -218,7 +218,7 @@ TEST(Plan, ARuleMayAskForAllContainersAnew) {
   exit(r, "a", 137);
   exit(r, "e", 137);
   plan = plan_pod({pod, r, at(20)});
-  EXPECT_TRUE(plan.reset);
+  EXPECT_TRUE(plan.reset_containers);
   EXPECT_FALSE(plan.ending) << "though every main container is over, as the policy says";
   // Once it has begun it goes on, whatever the code was.
   r.containers["s"] = {};
@@ -277,10 +277,10 @@ TEST(Plan, BacksOffLongerEachTimeAndForgetsAfterAGoodRun) {
     now += 1;
     c.ended.finished = at(now);
     auto plan = plan_pod({pod, r, at(now)});
-    ASSERT_EQ(plan.backing_off.size(), 1u);
+    ASSERT_EQ(plan.back_offs.size(), 1u);
     EXPECT_TRUE(plan.start.empty());
-    EXPECT_EQ(*plan.look_again, at(now) + plan.backing_off[0].delay);
-    delays.push_back(std::chrono::duration_cast<std::chrono::seconds>(plan.backing_off[0].delay).count());
+    EXPECT_EQ(*plan.next_sync, at(now) + plan.back_offs[0].delay);
+    delays.push_back(std::chrono::duration_cast<std::chrono::seconds>(plan.back_offs[0].delay).count());
     now += static_cast<int>(delays.back());
     EXPECT_EQ(plan_pod({pod, r, at(now)}).start, Names{"a"});
   }
@@ -298,7 +298,7 @@ TEST(Plan, WaitsForAFailedImageOrConfiguration) {
   r.containers["a"].retry_at = at(20);
   auto plan = plan_pod({pod, r, at(10)});
   EXPECT_TRUE(plan.start.empty());
-  EXPECT_EQ(*plan.look_again, at(20));
+  EXPECT_EQ(*plan.next_sync, at(20));
   EXPECT_EQ(plan_pod({pod, r, at(20)}).start, Names{"a"});
 }
 
@@ -306,7 +306,7 @@ TEST(Plan, ADeadlineFailsThePod) {
   Value pod = pod_of(R"({"activeDeadlineSeconds":30,"containers":[{"name":"a"}]})");
   PodRecord r = prepared();
   run(r, "a");
-  EXPECT_EQ(*plan_pod({pod, r, at(29)}).look_again, at(30));
+  EXPECT_EQ(*plan_pod({pod, r, at(29)}).next_sync, at(30));
   auto plan = plan_pod({pod, r, at(30)});
   EXPECT_EQ(plan.fail_reason, "DeadlineExceeded");
   EXPECT_EQ(stopped(plan), Names{"a"});
@@ -323,7 +323,7 @@ TEST(Plan, WhatAProbeCondemnedIsEndedWithTheProbesOwnGrace) {
   ASSERT_EQ(stopped(plan), Names{"a"});
   EXPECT_EQ(plan.stop[0].grace_seconds, 3);
   EXPECT_TRUE(plan.stop[0].to_restart);
-  EXPECT_FALSE(plan.tear_down);
+  EXPECT_FALSE(plan.clean_up);
 }
 
 TEST(Plan, EphemeralContainersRunOnceBesideWhatDoesNotStart) {
@@ -351,15 +351,15 @@ TEST(Plan, AVanishedPodEndsAtOnce) {
   ASSERT_EQ(stopped(plan), Names{"a"});
   EXPECT_EQ(plan.stop[0].grace_seconds, 1);
   r.containers["a"].state = State::kExited;
-  EXPECT_TRUE(plan_pod({pod, r, at(0), true}).tear_down);
-  r.torn_down = true;
-  EXPECT_FALSE(plan_pod({pod, r, at(0), true}).tear_down);
+  EXPECT_TRUE(plan_pod({pod, r, at(0), true}).clean_up);
+  r.cleaned_up = true;
+  EXPECT_FALSE(plan_pod({pod, r, at(0), true}).clean_up);
 }
 
 TEST(Plan, ADeletedPodThatNeverStartedIsTornDown) {
   Value pod = deleted(pod_of(R"({"containers":[{"name":"a"}]})"), 30);
   auto plan = plan_pod({pod, PodRecord{}, at(0)});
-  EXPECT_TRUE(plan.tear_down);
+  EXPECT_TRUE(plan.clean_up);
   EXPECT_FALSE(plan.prepare);
 }
 

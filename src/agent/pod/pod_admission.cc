@@ -32,7 +32,7 @@ std::optional<PodRejection> reject_system(const Value& pod) {
   for (const char* list : kContainerLists) {
     for (const Value& c : pod["spec"][list]) windows = windows || c["securityContext"]["windowsOptions"].is_object();
   }
-  // kubelet runs such a pod on Linux as if they had not been set.
+  // On Linux, kubelet runs a pod with Windows settings as if they were not set.
   if (windows)
     return PodRejection{"PodOSNotSupported",
                         "Failed to admit pod as securityContext.windowsOptions needs a Windows node"};
@@ -117,11 +117,11 @@ std::string selinux_label(const Value& pod, const Value& container) {
 
 std::optional<PodRejection> reject_pod(const Value& pod, const std::vector<std::string>& allowed_unsafe_sysctls,
                                        const SecurityModules& modules,
-                                       const std::function<std::optional<PodRejection>(const Value& pod)>& unfit) {
+                                       const std::function<std::optional<PodRejection>(const Value& pod)>& check_fit) {
   if (auto no = reject_sysctls(pod, allowed_unsafe_sysctls)) return no;
   if (auto no = reject_system(pod)) return no;
-  if (unfit) {
-    if (auto no = unfit(pod)) return no;
+  if (check_fit) {
+    if (auto rejection = check_fit(pod)) return rejection;
   }
   if (auto no = reject_apparmor(pod, modules)) return no;
   return reject_selinux(pod, modules);

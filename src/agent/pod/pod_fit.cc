@@ -93,7 +93,7 @@ bool driven_out(const Value& spec, const Value& object) {
 PodRoom room_of(const Value& pod) {
   PodRoom out{api::pod_resources(pod, "requests"), {}};
   const Value& spec = pod["spec"];
-  // The port of an init container is free again when that has ended.
+  // An init container's port is free when the container has ended.
   for (const Value& container : spec["initContainers"]) {
     if (api::is_sidecar(container)) add_host_ports(container, out.host_ports);
   }

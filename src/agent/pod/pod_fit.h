@@ -1,7 +1,7 @@
 #pragma once
-// Whether a pod that has been bound to this node fits: enough room, the right labels, free ports, no taint that would
-// drive it out again. The scheduler has checked all of that for the pods that it binds, but not for those whose spec
-// names the node. Pure; the order of the checks and the texts are kubelet 1.36's.
+// reject_unfit(): whether a pod that is bound to this node fits: resources, node affinity, host ports, taints with
+// effect NoExecute. The scheduler checks all of that for the pods that it binds; a pod whose spec names the node comes
+// without. Pure; the order of the checks and the texts are kubelet 1.36's.
 
 #include <memory>
 #include <optional>
@@ -13,18 +13,18 @@
 
 namespace berth::agent {
 
-// What one pod takes of a node.
+// What one pod takes of its node.
 struct PodRoom {
   api::ResourceList requests;
-  std::vector<Value> host_ports;  // those of its containers' ports that have a hostPort
+  std::vector<Value> host_ports;  // the ports of its containers that have a hostPort
 };
 PodRoom room_of(const Value& pod);
 
-// The node as a new pod finds it.
+// The node without the pod that is checked.
 struct NodeRoom {
-  Value node;  // the object: its labels and taints; null: not known yet
+  Value node;  // the Node object, for labels and taints; null: not known yet
   api::ResourceList allocatable;
-  std::vector<std::shared_ptr<const PodRoom>> pods;  // the others, with what they have been granted
+  std::vector<std::shared_ptr<const PodRoom>> pods;  // the node's other pods, as granted
 
   api::ResourceList used() const;
 };

@@ -1,10 +1,10 @@
 #pragma once
-// A hook is one concern of a pod's surroundings. The list of make_pod_hooks() (worker/pod_hooks.h) is run in order
-// before any container, and backwards when none is left. Every step is idempotent; after a restart of the agent
-// `prepare` runs again for pods that already run and must then change nothing that they use.
+// PodHook: one concern of a pod's surroundings. The hooks of make_pod_hooks() (worker/pod_hooks.h) prepare in order
+// before any container starts, and clean up in reverse order when none is left. Each step is idempotent. After a
+// restart of the agent, prepare() runs again for pods that run, and must then change nothing that they use.
 //
-// To add one: a file in hooks/ (volumes/ where it is about volumes), a factory in hooks/hooks.h
-// (volumes/volume_hooks.h), its place in make_pod_hooks().
+// To add a hook: a file in hooks/ (or volumes/), a factory in hooks/hooks.h (or volumes/volume_hooks.h), a line in
+// make_pod_hooks().
 
 #include <map>
 #include <memory>
@@ -29,10 +29,10 @@ struct PodVolume {
   bool no_exec = false;
 };
 
-// One pod's surroundings, filled by the hooks. Owned by its worker.
+// The surroundings of one pod, filled by its hooks. Owned by its worker.
 struct PodContext {
   Services& services;
-  Value pod;  // the newest seen
+  Value pod;  // the newest object received
   PodRecord& record;
   std::string directory;                     // on disk: <data>/pods/<uid>
   std::string memory;                        // on a memory file system: <data>/memory/<uid>
@@ -40,7 +40,6 @@ struct PodContext {
   std::string hostname, fqdn;
   std::string network_namespace;  // empty: the node's own
   std::string hosts_file, resolv_file, hostname_file;
-  std::function<void()> poke;                              // something changed: the worker looks again
   std::string user_namespace{};                            // path of the pinned one; empty: the node's users
   std::map<std::string, Result<std::string>> env_files{};  // by EnvFile::key(), of the container that is being started
 
@@ -52,21 +51,23 @@ class PodHook {
   virtual ~PodHook() = default;
   virtual std::string_view name() const = 0;
   virtual void prepare(PodContext& pod, HookDone done) = 0;
-  // What the pod refers to has changed, or may have.
+  // An object that the pod refers to, or the pod's metadata, may have changed.
   virtual void update(PodContext& pod, HookDone done) { done(std::nullopt); }
   virtual void cleanup(PodContext& pod, HookDone done) { done(std::nullopt); }
 };
 
-// Runs `work` on the pool and answers on the loop. The context may be used in neither after the worker is gone.
+// Runs `work` on the pool, then `done` on the loop with its result. Neither may use the context after the worker is
+// destroyed.
 void blocking(Runtime& runtime, std::function<Status()> work, Function<void(Status)> done);
-// FailedMount with kubelet's words around what went wrong with one volume.
+// FailedMount, with kubelet's text around `why` of one volume.
 HookFailure mount_failure(std::string_view volume, std::string_view why);
-// `"name" is the pod's own, not the node's` network, process or ipc namespace.
+// The pod uses the network namespace of the node.
 bool uses_host_network(const Value& pod);
-// An emptyDir volume on disk, below the pod's directory.
+// The directory of an emptyDir volume on disk, below the pod's directory.
 std::string empty_dir_path(const std::string& directory, const std::string& volume);
-// What containers may write to of the files that the node puts into them (hosts, resolv.conf, termination messages): a
-// memory file system of the pod's own, small enough to do no harm when it is full. In the pod's memory directory.
+// The directory of files that the node mounts into containers and that containers may write to (hosts, resolv.conf,
+// termination messages). A memory file system of the pod's own, so small that filling it harms no other pod; in the
+// pod's memory directory.
 std::string written_files(const std::string& memory);
 
 }  // namespace berth::agent

@@ -42,7 +42,7 @@ Value to_json(const ContainerRecord& c) {
                              {"waitingMessage", c.waiting_message},
                              {"retryAt", ns(c.retry_at)},
                              {"postStarted", c.post_started},
-                             {"runningFully", c.running_fully},
+                             {"runningFully", c.startup_done},
                              {"ready", c.ready},
                              {"mustRestart", c.must_restart},
                              {"specImage", c.spec_image},
@@ -77,8 +77,8 @@ ContainerRecord container_of(const Value& v) {
   c.waiting_reason = v["waitingReason"].str();
   c.waiting_message = v["waitingMessage"].str();
   c.retry_at = time_of(v["retryAt"]);
-  c.running_fully = v["runningFully"].as_bool();
-  c.post_started = v["postStarted"].as_bool(c.running_fully);  // older agents did not write it
+  c.startup_done = v["runningFully"].as_bool();
+  c.post_started = v["postStarted"].as_bool(c.startup_done);  // absent in records of older agents
   c.ready = v["ready"].as_bool();
   c.must_restart = v["mustRestart"].as_bool();
   c.spec_image = v["specImage"].str();
@@ -89,7 +89,7 @@ ContainerRecord container_of(const Value& v) {
   return c;
 }
 
-constexpr std::string_view kRejected = "Pod was rejected: ";  // pod_worker.cc writes it
+constexpr std::string_view kRejected = "Pod was rejected: ";  // written by PodWorker::reject()
 
 Time api_time(const Value& value) {
   auto time = parse_time(value.as_string());
@@ -106,8 +106,8 @@ Termination termination_from_status(const Value& v) {
                      api_time(v["finishedAt"])};
 }
 
-// Of a container that ran when the node ended.
-Termination end_of_the_node(const ContainerRecord& c, Time started, Time now, const ContainerEnds& ends) {
+// The termination of a container that ran when the node went down.
+Termination ended_with_node(const ContainerRecord& c, Time started, Time now, const ContainerEnds& ends) {
   auto known = ends.find(c.id);
   if (known == ends.end()) return Termination{255, 0, "Unknown", "", c.id, started, now};
   const ContainerEnd& end = known->second;
@@ -135,7 +135,7 @@ ContainerRecord container_from_status(const Value& s, Time now, const ContainerE
     if (!last.is_null()) c.last = termination_from_status(last);
   } else if (!running.is_null()) {
     c.state = ContainerRecord::State::kExited;
-    c.ended = end_of_the_node(c, api_time(running["startedAt"]), now, ends);
+    c.ended = ended_with_node(c, api_time(running["startedAt"]), now, ends);
     if (!last.is_null()) c.last = termination_from_status(last);
   } else if (!last.is_null()) {
     c.state = ContainerRecord::State::kExited;
@@ -166,7 +166,7 @@ Value to_json(const PodRecord& r) {
                         {"ip", r.ip},
                         {"prepared", r.prepared},
                         {"initialized", r.initialized},
-                        {"tornDown", r.torn_down},
+                        {"tornDown", r.cleaned_up},
                         {"restartingAll", r.restarting_all},
                         {"restartedAll", ns(r.restarted_all)},
                         {"firstUser", r.first_user},
@@ -195,7 +195,7 @@ Result<PodRecord> record_from_json(const Value& v) {
   r.ip = v["ip"].str();
   r.prepared = v["prepared"].as_bool();
   r.initialized = v["initialized"].as_bool();
-  r.torn_down = v["tornDown"].as_bool();
+  r.cleaned_up = v["tornDown"].as_bool();
   r.restarting_all = v["restartingAll"].as_bool();
   r.restarted_all = time_of(v["restartedAll"]);
   r.first_user = v["firstUser"].as_int();
@@ -229,7 +229,7 @@ PodRecord record_from_status(const Value& pod, Time now, const ContainerEnds& en
     r.disruption = api::condition_is_true(pod, "DisruptionTarget");
   }
   bool over = api::is_pod_terminal(pod);
-  r.torn_down = over;
+  r.cleaned_up = over;
   if (over) r.initialized = true;
   for (const char* list : {"containerStatuses", "ephemeralContainerStatuses"}) {
     for (const Value& s : status[list]) r.containers[s["name"].str()] = container_from_status(s, now, ends);

@@ -17,7 +17,8 @@ constexpr std::string_view kScheme = "berth://";
 
 Value terminated(const Termination& t) {
   Value out = Value::object({{"exitCode", t.exit_code}, {"reason", t.reason}});
-  // What ended for a restart of all containers has no times, as with kubelet, which has forgotten it.
+  // A termination for a restart of all containers has no times: kubelet has removed the container and does not know
+  // them.
   if (t.reason != kRestartingAll)
     out.set("startedAt", format_time(t.started)).set("finishedAt", format_time(t.finished));
   if (t.signal != 0) out.set("signal", t.signal);
@@ -32,7 +33,7 @@ Value waiting(const std::string& reason, const std::string& message) {
   return out;
 }
 
-// Until a container has run, also after the last init container has ended.
+// The reason of a waiting container that has not run yet; PodInitializing also after the last init container.
 std::string_view starting_reason(const Value& pod) {
   return pod["spec"]["initContainers"].empty() ? "ContainerCreating" : "PodInitializing";
 }
@@ -70,7 +71,7 @@ Value container_status(const Value& container, bool init, const StatusInput& in)
     if (r.last) last.set("terminated", terminated(*r.last));
   }
   bool running = r.state == State::kRunning;
-  bool ready = running && r.running_fully && r.ready;
+  bool ready = running && r.startup_done && r.ready;
   if (init && !sidecar) ready = r.state == State::kExited && r.ended.exit_code == 0;
   Value out = Value::object({{"name", container["name"]},
                              {"state", std::move(state)},
@@ -79,7 +80,7 @@ Value container_status(const Value& container, bool init, const StatusInput& in)
                              {"restartCount", std::max(0, r.attempt)},
                              {"image", r.image.empty() ? container["image"].str() : r.image},
                              {"imageID", r.image_id},
-                             {"started", running && r.running_fully && !(init && !sidecar)}});
+                             {"started", running && r.startup_done && !(init && !sidecar)}});
   if (!r.id.empty()) {
     out.set("containerID", std::string(kScheme) + r.id);
     const Value &resources = in_force_for(in.record, container), &granted = granted_to(in.record, container);
@@ -106,7 +107,7 @@ Value container_statuses(const char* field, bool init, const StatusInput& in) {
   return out;
 }
 
-// They are never ready, and never started as others are.
+// Ephemeral containers are never ready, and their status has no `started`.
 Value ephemeral_statuses(const StatusInput& in) {
   Value out = Value::array();
   const Value& containers = in.pod["spec"]["ephemeralContainers"];
@@ -130,7 +131,7 @@ Verdict initialized(const StatusInput& in, const std::string& phase) {
   std::vector<std::string> incomplete;
   for (const Value& c : inits) {
     const ContainerRecord& r = in.record.at(c["name"].as_string());
-    bool done = api::is_sidecar(c) ? r.running_fully || in.record.initialized
+    bool done = api::is_sidecar(c) ? r.startup_done || in.record.initialized
                                    : r.state == State::kExited && r.ended.exit_code == 0;
     if (!done && !in.record.initialized) incomplete.push_back(c["name"].str());
   }
@@ -194,14 +195,15 @@ Value condition(const StatusInput& in, std::string_view type, const Verdict& ver
   return out;
 }
 
-// Not before all of it has ended: whoever sees a pod that is over makes its successor, and takes it out of the API.
+// Terminal only when every container has ended: a controller creates the successor of a terminal pod, and may delete
+// it.
 bool has_failed(const PodRecord& record) {
   if (record.failed_reason.empty()) return false;
   return std::none_of(record.containers.begin(), record.containers.end(),
                       [](const auto& each) { return each.second.state == State::kRunning; });
 }
 
-// Whether the server would store the same: it writes null where a time is absent, and may leave out what is empty.
+// Whether the server would store the same value: it writes null for an absent time, and may leave out what is empty.
 bool same_stored(const Value& a, const Value& b) {
   if (a.is_object() && b.is_object()) {
     for (auto [key, value] : a.entries()) {
@@ -227,7 +229,7 @@ bool same_stored(const Value& a, const Value& b) {
 
 std::string pod_phase(const StatusInput& in) {
   const Value& spec = in.pod["spec"];
-  // A pod that is over stays so.
+  // A terminal phase is final.
   std::string_view now = in.pod["status"]["phase"].as_string();
   if (now == "Succeeded" || now == "Failed") return std::string(now);
   if (has_failed(in.record)) return "Failed";
@@ -294,7 +296,7 @@ Value make_pod_status(const StatusInput& in) {
   if (in.record.resizing)
     conditions.push(condition(in, "PodResizeInProgress",
                               {true, in.record.resize_failure.empty() ? "" : "Error", in.record.resize_failure}));
-  conditions.push(condition(in, "PodReadyToStartContainers", {in.record.prepared && !in.record.torn_down, "", ""}));
+  conditions.push(condition(in, "PodReadyToStartContainers", {in.record.prepared && !in.record.cleaned_up, "", ""}));
   conditions.push(condition(in, "Initialized", initialized(in, phase)));
   conditions.push(condition(in, "Ready", pod_ready(in, ready)));
   conditions.push(condition(in, "ContainersReady", ready));
@@ -326,7 +328,7 @@ Value status_patch(const Value& pod, const Value& status) {
   for (auto [key, value] : status.entries()) {
     if (key == "conditions" || same_stored(before[key], value)) continue;
     Value list = value;
-    // Merged by "ip": without this an address that is not the pod's any more would stay.
+    // podIPs are merged by "ip": without $patch: replace an old address would stay.
     if ((key == "podIPs" || key == "hostIPs") && !before[key].empty())
       list.push(Value::object({{"$patch", "replace"}}));
     changed.set(key, std::move(list));
@@ -346,11 +348,11 @@ Value status_patch(const Value& pod, const Value& status) {
     }
     conditions.push(std::move(patch));
   }
-  // What is no longer under way.
+  // Conditions of a resize that is over.
   for (const char* type : {"PodResizePending", "PodResizeInProgress"}) {
-    const bool told =
+    const bool present =
         std::any_of(order.begin(), order.end(), [&](const Value& one) { return one["type"].as_string() == type; });
-    if (told || status["conditions"].empty() || api::condition_of(pod, type).is_null()) continue;
+    if (present || status["conditions"].empty() || api::condition_of(pod, type).is_null()) continue;
     conditions.push(Value::object({{"$patch", "delete"}, {"type", type}}));
   }
   if (!conditions.empty()) {

@@ -1,5 +1,5 @@
 #pragma once
-// The status of a pod as kubelet reports it. Pure.
+// make_pod_status(): the status of a pod as kubelet reports it. Pure.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,20 +11,19 @@
 namespace berth::agent {
 
 struct StatusInput {
-  const Value& pod;  // conditions that are there keep their transition times
+  const Value& pod;  // conditions in its status keep their transition times
   const PodRecord& record;
   Time now;
   std::string host_ip;
-  bool over = false;  // nothing runs and nothing will: the phase is final
-  std::size_t most_ephemeral =
-      SIZE_MAX;  // of the pod's newest ephemeral containers, a status for each: there may be thousands
+  bool over = false;                      // no container runs or will run: the phase is final
+  std::size_t most_ephemeral = SIZE_MAX;  // the newest ephemeral containers that get a status: a pod may have thousands
 };
 
-// The fields of status that the agent owns. Conditions of others are not in it.
+// The fields of the status that the agent owns, without conditions of other owners.
 Value make_pod_status(const StatusInput& input);
 
-// The strategic merge patch that takes the pod's status to `status`, with the pod's uid as precondition; null where
-// nothing differs.
+// The strategic merge patch from the pod's status to `status`, with the pod's uid as precondition; null where they are
+// equal.
 Value status_patch(const Value& pod, const Value& status);
 
 std::string pod_phase(const StatusInput& input);

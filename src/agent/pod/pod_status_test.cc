@@ -28,7 +28,7 @@ PodRecord running(std::initializer_list<const char*> names) {
     c.state = State::kRunning;
     c.id = std::string("id-") + name;
     c.attempt = 0;
-    c.running_fully = c.ready = true;
+    c.startup_done = c.ready = true;
   }
   return r;
 }
@@ -37,7 +37,7 @@ void exit(PodRecord& r, const char* name, int code) {
   auto& c = r.containers[name];
   c.state = State::kExited;
   c.ended.exit_code = code;
-  c.ready = c.running_fully = false;
+  c.ready = c.startup_done = false;
 }
 
 TEST(ContainerStatus, APodWithInitContainersIsInitializingUntilItsContainersRun) {

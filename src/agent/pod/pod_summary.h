@@ -8,11 +8,11 @@
 
 namespace berth::agent {
 
-// A pod of this node, as its metrics and its end need it.
+// A pod of this node, for metrics and for the shutdown of the node.
 struct PodSummary {
   std::string ns, name, uid;
-  std::vector<std::pair<std::string, std::string>> containers;  // {name, id} of those that run
-  Duration grace{};                                             // that it has to end
+  std::vector<std::pair<std::string, std::string>> containers;  // {name, id} of the running ones
+  Duration grace{};                                             // its termination grace period
 };
 
 }  // namespace berth::agent

@@ -1,5 +1,6 @@
 #pragma once
-// The ConfigMaps and Secrets a pod refers to, in volumes, environments and image pull secrets. Pure.
+// references_of(): the ConfigMaps and Secrets that a pod refers to, in volumes, environments and image pull secrets.
+// Pure.
 
 #include <set>
 #include <utility>

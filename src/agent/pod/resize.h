@@ -1,8 +1,8 @@
 #pragma once
-// What the containers of a pod may take: as its spec asks for, as the node has granted it, as it is in force. Pure.
+// Resources of a pod's containers: as the spec requests them, as the node has granted them, as they are in force. Pure.
 //
-// A grant is {"pod": resources, "containers": {name: resources}}; "pod" is there where the spec states resources of the
-// whole pod.
+// A grant is {"pod": resources, "containers": {name: resources}}; "pod" is present where the spec has
+// resources at pod level.
 
 #include <optional>
 #include <string>
@@ -15,23 +15,23 @@
 
 namespace berth::agent {
 
-// What the spec asks for.
+// The resources in the spec.
 Value grant_of(const Value& spec);
-// The pod as it would be if its spec asked for what is granted.
+// The pod with the granted resources in its spec.
 Value with_grant(Value pod, const Value& grant);
 
-// What the container has been granted, and what it runs with.
+// The container's resources: as granted, and as it runs with them.
 const Value& granted_to(const PodRecord& record, const Value& container);
 const Value& in_force_for(const PodRecord& record, const Value& container);
 
-// Whether its policy wants the container to be restarted for the change.
+// Whether the container's resizePolicy asks for a restart for the change.
 bool resize_restarts(const Value& container, const Value& from, const Value& to);
 
-// `pod` asks for what it would like to have; `used`: the requests of the node's other pods.
+// Why the node cannot grant what the pod's spec requests. `used`: the requests of the node's other pods.
 std::optional<ResizeRefusal> refuse_resize(const Value& pod, const api::ResourceList& allocatable,
                                            const api::ResourceList& used);
 
-// Of each limit the larger; none where either has none.
+// The larger of each limit; no limit where either has none.
 Limits larger(const Limits& a, const Limits& b);
 
 // "Pod resize started: {...}".

@@ -1,5 +1,5 @@
 #pragma once
-// What pod workers and hooks work with. Everything outlives them; all on the agent's loop.
+// Services: interfaces that pod workers and hooks use. All outlive the workers; all are called on the agent's loop.
 
 #include <functional>
 #include <memory>
@@ -29,16 +29,17 @@ class ObjectCache;
 class LogFiles;
 class Trash;
 
-// Where the volumes behind claims come from. A volume may be used by several pods of this node.
+// Makes the volumes behind claims available. Several pods of this node may use one volume.
 class VolumeProvider {
  public:
   virtual ~VolumeProvider() = default;
-  // Makes the PersistentVolume available to the pod and answers with its directory on this node. Idempotent.
-  // Error texts end up in the event FailedMount.
+  // Makes the PersistentVolume available to the pod and returns its directory on this node. Idempotent. The text of an
+  // error goes into the event FailedMount.
   virtual void acquire(const Value& volume, const std::string& pod_uid, Function<void(Result<std::string>)> done) = 0;
-  // The pod uses it no more; the last pod's release unmounts it. Nothing acquired is fine.
+  // Ends the pod's use of the volume; the release by its last pod unmounts it. A volume that the pod has not acquired
+  // is no error.
   virtual void release(const std::string& volume_name, const std::string& pod_uid, Function<void(Status)> done) = 0;
-  // Volumes in use whose file system takes no more writes until all pods have let go of it.
+  // Volumes in use whose file system refuses writes until every pod has released it.
   struct Stopped {
     std::string volume;
     std::vector<std::string> pod_uids;
@@ -49,25 +50,26 @@ class VolumeProvider {
     (void)pod_uid;
     return {};
   }
-  // A pod uses it that an earlier agent prepared. Called for all such pods before anything is acquired or released.
+  // Records the use by a pod that an earlier agent prepared. Called for all such pods before any acquire() or
+  // release().
   virtual void adopt(const std::string& volume_name, const std::string& pod_uid) = 0;
-  // Unmounts what is mounted and used by nobody: acquired for a pod that was not written down any more. Called once,
-  // after all adopt() calls.
+  // Unmounts the volumes that no pod has adopted: an earlier agent had acquired them for a pod and had not recorded
+  // that. Called once, after all adopt() calls.
   virtual void release_unused() {}
 };
 
 struct ProbeTarget {
   std::string container_id;
   std::string pod_ip;
-  const Value* container = nullptr;  // for named ports; only during the call
+  const Value* container = nullptr;  // of the spec, for named ports; valid during the call only
   bool hook = false;                 // a lifecycle hook: an HTTP answer is good whatever its status
 };
 struct ProbeResult {
   bool good = false;
   std::string output;    // kubelet's words, for the event
-  bool errored = false;  // it could not be carried out: says nothing about the container
-  bool warned = false;   // good, but the user should know `output`
-  bool refused = false;  // nobody listened: the try has cost the container nothing
+  bool errored = false;  // the probe could not be carried out: it says nothing about the container
+  bool warned = false;   // good, with `output` as a warning for the user
+  bool refused = false;  // the connection was refused: the probe has cost the container nothing
 };
 // Runs one probe (or hook) action: exec, httpGet, tcpSocket, grpc. Faked in tests.
 class ProbeRunner {
@@ -75,7 +77,7 @@ class ProbeRunner {
   virtual ~ProbeRunner() = default;
   virtual void run(const Value& action, const ProbeTarget& target, Duration timeout,
                    Function<void(ProbeResult)> done) = 0;
-  int eager_probes = 0;  // probes of the node that are tried frequently now; counted by Prober
+  int eager_probes = 0;  // of the node, at present; counted by Prober
 };
 
 struct ResizeRefusal {
@@ -97,11 +99,12 @@ struct Services {
   LogFiles* logs = nullptr;                      // may be null: logs are not followed
   client::Informer* cluster_services = nullptr;  // for service links; may be null
   Trash* trash = nullptr;                        // null: trees are removed at once
-  // Whether the node has room for what the pod's spec asks for; null: always. And to be told where a pod takes less.
+  // Why the node has no room for what the pod's spec asks for; null: it always has.
   std::function<std::optional<ResizeRefusal>(const Value& pod)> refuse_resize{};
-  std::function<void()> room_changed{};
-  // Why a pod that is new here does not fit on the node beside the others; null: every pod does.
-  std::function<std::optional<PodRejection>(const Value& pod)> unfit{};
+  // Called when a pod takes less of the node than before; may be null.
+  std::function<void()> on_room_change{};
+  // Why a pod that is new on the node does not fit beside the others (pod_fit.h); null: every pod fits.
+  std::function<std::optional<PodRejection>(const Value& pod)> check_fit{};
 };
 
 }  // namespace berth::agent

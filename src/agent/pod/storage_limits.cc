@@ -62,7 +62,7 @@ std::optional<api::Quantity> pod_limit(const Value& pod, const std::string& reso
       add(sidecars, one);
       one = sidecars;
     } else if (one) {
-      add(one, sidecars);  // those before it run beside it
+      add(one, sidecars);  // the sidecars before an init container run beside it
     }
     if (one && (!init || *one > *init)) init = one;
   }

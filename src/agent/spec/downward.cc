@@ -11,9 +11,9 @@
 namespace berth::agent {
 namespace {
 
-constexpr std::int64_t kKeptMemory = 100 << 20;  // of the node's memory, not allocatable: see node_object.cc
+constexpr std::int64_t kKeptMemory = 100 << 20;  // of the node's memory, not allocatable (node_object.cc)
 
-// a="1"\nb="2", keys in order.
+// Labels or annotations as text: a="1"\nb="2", sorted by key.
 std::string whole_map(const Value& map) {
   std::string out;
   for (auto [key, value] : map.entries()) {

@@ -1,5 +1,5 @@
 #pragma once
-// The downward API: what a pod may be told about itself. Pure.
+// The downward API: fields of a pod and resources of a container as text. Pure.
 
 #include <string>
 
@@ -11,7 +11,8 @@ namespace berth::agent {
 
 // The value at a fieldPath: "metadata.name", "metadata.labels['a']", "status.podIP", ... Error: kubelet's text.
 Result<std::string> field_value(const PodContext& pod, const std::string& path);
-// limits.cpu and the like of a container, divided by the divisor, rounded up; the node's size where there is no limit.
+// A resourceFieldRef (limits.cpu, ...) of a container, divided by the divisor and rounded up; the node's capacity where
+// the container has no limit.
 Result<std::string> resource_value(const PodContext& pod, const Value& selector, const std::string& default_container);
 
 }  // namespace berth::agent

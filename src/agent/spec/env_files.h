@@ -1,5 +1,5 @@
 #pragma once
-// Variables from files in a pod's volumes (env.valueFrom.fileKeyRef), which an earlier container has written.
+// Variables from files in a pod's volumes (env.valueFrom.fileKeyRef), written by a container that ran before.
 
 #include <optional>
 #include <string>
@@ -19,9 +19,9 @@ struct EnvFile {
 };
 std::vector<EnvFile> env_files_of(const Value& container);
 
-// A line declares NAME='value' (which may go on over several lines) or NAME=value. Spaces around both and around the
-// equals sign do not count, neither do empty lines and those that begin with #. Nothing where no line declares the
-// name; kInvalid where the text is no such file.
+// The value of `name` in the text of a file. A line is NAME='value' (the value may have several lines) or NAME=value.
+// Spaces around name, equals sign and value are ignored, as are empty lines and lines that begin with #. Nothing where
+// no line has the name; kInvalid where a line has another form.
 Result<std::optional<std::string>> env_file_value(std::string_view text, std::string_view name);
 
 }  // namespace berth::agent

@@ -15,10 +15,10 @@ namespace {
 constexpr std::string_view kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 struct Referred {
-  const Value* object = nullptr;  // null where it is missing and may be
+  const Value* object = nullptr;  // null where it is missing and optional
 };
 
-// The object of a reference; kubelet's words where it is missing.
+// The object of a reference; an error with kubelet's text where it is missing and not optional.
 Result<Referred> referred(const PodContext& pod, const api::Resource& resource, const Value& reference) {
   bool secret = resource == api::resources::kSecrets;
   api::Name name{std::string(api::namespace_of(pod.pod)), reference["name"].str()};
@@ -34,7 +34,7 @@ Result<std::string> value_in(const Value& object, std::string_view key, bool sec
   return base64_decode(object["data"][key].as_string());
 }
 
-// The worker has read the file.
+// From env_files of the context: the worker has read the files before.
 Result<std::optional<std::string>> value_of_file(const PodContext& pod, const Value& reference) {
   EnvFile file{reference["volumeName"].str(), reference["path"].str()};
   std::string key = reference["key"].str();

@@ -26,7 +26,7 @@ bool is_for(std::string_view server, const std::string& registry) {
   return host == registry || (registry == "docker.io" && (host == "index.docker.io" || host == "registry-1.docker.io"));
 }
 
-// As Go prints a duration of milliseconds: "152ms", "1.2s".
+// A duration in Go's format, to the millisecond: "152ms", "1.2s".
 std::string go_duration(Duration d) {
   const double ms = static_cast<double>(d.count()) / 1e6;
   if (ms < 1000) return std::to_string(static_cast<long>(ms)) + "ms";
@@ -113,7 +113,7 @@ void ImageStep::failed(const std::string& image, const Error& why, const Event& 
   last_error_ = why.message;
   event("Warning", "Failed", "Failed to pull image " + quoted(image) + ": " + why.message);
   event("Warning", "Failed", "Error: ErrImagePull");
-  // The next look says ImagePullBackOff.
+  // The next attempt is due soon, and reports ImagePullBackOff.
   done({nullptr, "ErrImagePull", why.message, now + 1s});
 }
 

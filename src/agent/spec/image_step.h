@@ -1,6 +1,6 @@
 #pragma once
-// Getting a container's image to this node, as its pull policy says: present, pulled, or why not, in kubelet's words.
-// One for each container of a pod; it remembers failures for the back-off. Loop thread only.
+// ImageStep: finds or pulls the image of one container as its pull policy says, with kubelet's events and reasons. It
+// remembers failures for the back-off. Owner: the ContainerWorker, on the agent's loop.
 
 #include <functional>
 #include <memory>
@@ -21,7 +21,7 @@ class ImageStep {
   };
   using Event = std::function<void(std::string_view type, std::string_view reason, std::string_view message)>;
 
-  // The pod outlives the step. `done` may be called from inside.
+  // `pod` outlives the step. `done` may be called before run() returns.
   void run(const PodContext& pod, const Value& container, Event event, Function<void(Outcome)> done);
 
  private:
@@ -32,7 +32,7 @@ class ImageStep {
   std::string last_error_;
 };
 
-// Those of the pod's imagePullSecrets that are for the image's registry.
+// The credentials for the image's registry in the pod's imagePullSecrets.
 std::vector<PullCredentials> pull_credentials(const PodContext& pod, const std::string& image);
 
 }  // namespace berth::agent

@@ -66,7 +66,7 @@ Limits pod_limits(const Value& pod) {
   if (!own["limits"]["cpu"].is_null()) out.cpu_milli_limit = quantity(own["limits"], "cpu").milli_value();
   if (!own["limits"]["memory"].is_null()) out.memory_bytes = quantity(own["limits"], "memory").value();
   if (!own["requests"]["cpu"].is_null()) out.cpu_milli_request = quantity(own["requests"], "cpu").milli_value();
-  // What the RuntimeClass says its sandbox takes.
+  // The RuntimeClass's overhead for the sandbox.
   const Value& overhead = spec["overhead"];
   if (out.cpu_milli_limit > 0) out.cpu_milli_limit += quantity(overhead, "cpu").milli_value();
   if (out.memory_bytes > 0) out.memory_bytes += quantity(overhead, "memory").value();
@@ -82,13 +82,13 @@ int oom_score(const Value& pod, const Value& container, std::int64_t node_memory
   const Value& spec = pod["spec"];
   std::int64_t asked = asked_by(container);
   if (api::is_sidecar(container)) {
-    // A sidecar does not go before the containers that it is there for.
+    // A sidecar must not be killed before all main containers: its score is at most that of the smallest request.
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     for (const Value& c : spec["containers"]) least = std::min(least, asked_by(c));
     if (!spec["containers"].empty()) asked = std::max(asked, least);
   }
   if (const Value& own = spec["resources"]["requests"]["memory"]; !own.is_null()) {
-    // What the pod asks for beyond its containers counts for each of them alike.
+    // A request at pod level beyond the containers' requests is shared equally between them.
     std::int64_t rest = quantity(spec["resources"]["requests"], "memory").value(), sharing = 0;
     for (const char* field : {"containers", "initContainers"}) {
       for (const Value& c : spec[field]) {

@@ -15,7 +15,7 @@
 namespace berth::agent {
 namespace {
 
-const std::string kSeccompProfiles = "/var/lib/kubelet/seccomp/";  // where kubelet looks, too
+const std::string kSeccompProfiles = "/var/lib/kubelet/seccomp/";  // kubelet's default
 constexpr std::size_t kLongestUserFile = 1 << 20;
 
 struct PasswdEntry {
@@ -70,7 +70,7 @@ bool is_capability(std::string_view upper) {
   return ::cap_from_name(lower(upper).c_str(), &value) == 0;
 }
 
-// The container's own setting, otherwise the pod's.
+// The container's setting, otherwise the pod's.
 const Value& setting(const Value& pod, const Value& container, const char* name) {
   const Value& own = container["securityContext"][name];
   return own.is_null() ? pod["spec"]["securityContext"][name] : own;
@@ -132,7 +132,7 @@ Result<std::vector<std::string>> resolve_capabilities(const Value& capabilities)
     }
   }
   for (const Value& name : capabilities["drop"]) held.erase(upper_capability(name.as_string()));
-  // What this process may not pass on cannot be given.
+  // A capability outside this process's bounding set cannot be granted.
   std::vector<std::string> out;
   for (const auto& one : held) {
     if (std::find(all.begin(), all.end(), one) != all.end()) out.push_back(one);

@@ -1,5 +1,5 @@
 #pragma once
-// A container's user, groups, capabilities and the like, from its security context, the pod's and the image.
+// A container's user, groups, capabilities and so on, from its security context, the pod's and the image.
 
 #include <string>
 #include <vector>
@@ -10,17 +10,17 @@
 
 namespace berth::agent {
 
-// /etc/passwd and /etc/group of an image, as its layers above each other show them; empty where there are none.
+// The texts of /etc/passwd and /etc/group of an image; empty where the image has no such file.
 struct ImageUsers {
   std::string passwd, group;
 };
-// `layers`: the image's unpacked directories, lowest first. Links are followed inside of them only. kInvalid for a file
-// of more than 1 MiB. Reads from disk: for the pool.
+// `layers`: the image's unpacked directories, lowest first. Links are followed inside of them only. kInvalid: a file of
+// more than 1 MiB. Reads from disk: to be called on the pool.
 Result<ImageUsers> read_image_users(const std::vector<std::string>& layers);
-// Whether resolve_security() looks anything up in them.
+// Whether resolve_security() needs an image's users and groups.
 bool needs_image_users(const Value& pod, const Value& container, const Value& image_config);
 
-// Fills the security part of `spec`. Errors: kubelet's words for CreateContainerConfigError; kInternal: for
+// Fills the security fields of `spec`. Errors have kubelet's texts for CreateContainerConfigError; kInternal: for
 // CreateContainerError.
 Status resolve_security(const Value& pod, const Value& container, const Value& image_config, const ImageUsers& users,
                         const std::string& pod_in_messages, ContainerSpec& spec);

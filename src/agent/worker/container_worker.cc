@@ -97,7 +97,7 @@ void ContainerWorker::end_lost_container() {
   if (r.state != State::kRunning || services().containers.status(r.id)) return;
   phase_.apply(ContainerEvent::kExited);
   r.state = State::kExited;
-  r.running_fully = r.ready = false;
+  r.startup_done = r.ready = false;
   r.ended = Termination{
       137,  0,         "ContainerStatusUnknown", "The container could not be located when the pod was looked at again",
       r.id, r.started, runtime().now()};
@@ -123,7 +123,7 @@ void ContainerWorker::begin_attempt(const std::string& id, int attempt) {
   r.waiting_reason.clear();
   r.waiting_message.clear();
   r.retry_at = {};
-  r.post_started = r.running_fully = r.ready = r.must_restart = r.replace = false;
+  r.post_started = r.startup_done = r.ready = r.must_restart = r.replace = false;
   r.started = {};
 }
 
@@ -159,7 +159,7 @@ void ContainerWorker::on_post_start_done(const std::string& id, const ProbeResul
 void ContainerWorker::on_post_start_over() {
   ContainerRecord& r = record();
   r.post_started = true;
-  r.running_fully = !has_probe(spec(), "startup");
+  r.startup_done = !has_probe(spec(), "startup");
   start_prober();
 }
 
@@ -176,7 +176,7 @@ void ContainerWorker::start_prober() {
   start.container_id = r.id;
   start.pod_ip = owner_.context().record.ip;
   start.started = r.started;
-  start.startup_passed = r.running_fully;
+  start.startup_passed = r.startup_done;
   start.ready = r.ready && has_probe(container, "readiness");
   start.eager = pod()["metadata"]["annotations"][kEagerProbes].as_string() != "false";
   start.liveness = !owner_.is_ending();
@@ -194,7 +194,7 @@ Prober::Callbacks ContainerWorker::prober_callbacks() {
   callbacks.startup_passed = [current] {
     auto self = current();
     if (!self) return;
-    self->record().running_fully = true;
+    self->record().startup_done = true;
     self->owner_.request_sync();
   };
   callbacks.readiness = [current](bool ready) {
@@ -258,7 +258,7 @@ void ContainerWorker::on_exited(const ContainerStatus& status) {
 void ContainerWorker::record_termination(const ContainerStatus& status) {
   ContainerRecord& r = record();
   r.state = State::kExited;
-  r.ready = r.running_fully = r.must_restart = false;
+  r.ready = r.startup_done = r.must_restart = false;
   Termination& end = r.ended;
   end = Termination{};
   end.exit_code = status.exit_code;

@@ -34,7 +34,7 @@ PodWorker::PodWorker(std::shared_ptr<Services> services, Value pod, PodRecord re
                      std::function<void(const std::string&)> finished)
     : services_(std::move(services)),
       record_(std::move(record)),
-      context_{*services_, std::move(pod), record_, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}},
+      context_{*services_, std::move(pod), record_, {}, {}, {}, {}, {}, {}, {}, {}, {}},
       finished_(std::move(finished)),
       hooks_(make_pod_hooks()) {
   if (record_.uid.empty()) {
@@ -57,9 +57,6 @@ void PodWorker::end_lost_containers() {
 
 void PodWorker::start() {
   phase_.apply(WorkerEvent::kStart);
-  context_.poke = [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->request_sync();
-  };
   if (record_.started == Time{}) record_.started = runtime().now();
   admit();
   if (!record_.rejected) follow_references();
@@ -77,7 +74,6 @@ void PodWorker::stop() {
   }
   for (auto& [name, worker] : containers_) worker.on_agent_stopping();
   interests_.clear();
-  context_.poke = nullptr;
 }
 
 // Once, before anything is prepared: a pod that runs or ran has been admitted already.
@@ -86,8 +82,8 @@ void PodWorker::admit() {
   if (record_.prepared || object_deleted_ || !record_.failed_reason.empty() || phase != "Pending" ||
       api::is_terminating(context_.pod))
     return;
-  if (auto rejection =
-          reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules(), services_->unfit))
+  if (auto rejection = reject_pod(context_.pod, services_->config.allowed_unsafe_sysctls, read_security_modules(),
+                                  services_->check_fit))
     reject(rejection->reason, rejection->message);
 }
 
@@ -157,7 +153,7 @@ void PodWorker::evict(const std::string& message, bool for_the_node) {
 }
 
 bool PodWorker::takes_room() const {
-  return phase_ != WorkerPhase::kCreated && !record_.rejected && !object_deleted_ && !record_.torn_down &&
+  return phase_ != WorkerPhase::kCreated && !record_.rejected && !object_deleted_ && !record_.cleaned_up &&
          !api::is_pod_terminal(context_.pod);
 }
 
@@ -205,14 +201,14 @@ void PodWorker::sync() {
   if (plan.ending && !is_ending()) enter_ending();
   const bool ready = are_ready(surroundings_);
   if (!ready && !plan.ending) prepare();
-  for (const auto& wait : plan.backing_off) report_back_off(wait);
+  for (const auto& wait : plan.back_offs) report_back_off(wait);
   for (const auto& order : plan.stop) container(order.container).stop(order);
   // Containers that an earlier agent started run on meanwhile; new ones need what the hooks fill in.
   if (ready) start_containers(plan.start);
   apply_resize();
-  if (plan.reset) restart_all_containers();
-  if (plan.tear_down) clean_up();
-  set_sync_timer(plan.look_again);
+  if (plan.reset_containers) restart_all_containers();
+  if (plan.clean_up) clean_up();
+  set_sync_timer(plan.next_sync);
   save_record();
   write_status();
   finish();
@@ -229,7 +225,7 @@ PodPlan PodWorker::make_plan() {
 
 void PodWorker::enter_ending() {
   // The record of an earlier agent may say that there is nothing left to end.
-  phase_.apply(record_.torn_down ? WorkerEvent::kFoundCleanedUp : WorkerEvent::kEnd);
+  phase_.apply(record_.cleaned_up ? WorkerEvent::kFoundCleanedUp : WorkerEvent::kEnd);
   for (auto& [name, worker] : containers_) worker.on_pod_ending();
 }
 
@@ -281,7 +277,7 @@ void PodWorker::restart_all_containers() {
       r.waiting_reason.clear();
       r.waiting_message.clear();
       r.back_off = {};
-      r.ready = r.running_fully = r.must_restart = r.replace = false;
+      r.ready = r.startup_done = r.must_restart = r.replace = false;
     }
   }
   record_.initialized = record_.restarting_all = false;
@@ -290,7 +286,7 @@ void PodWorker::restart_all_containers() {
   request_sync();
 }
 
-void PodWorker::report_back_off(const PodPlan::Wait& wait) {
+void PodWorker::report_back_off(const PodPlan::BackOff& wait) {
   // A start that is under way has raised the delay of the one after it: nothing is held back now.
   if (is_starting(container(wait.container).phase())) return;
   ContainerRecord& r = record_.containers[wait.container];

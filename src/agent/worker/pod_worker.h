@@ -100,7 +100,7 @@ class PodWorker : private ContainerOwner, public std::enable_shared_from_this<Po
   void sync();
   PodPlan make_plan();
   void enter_ending();
-  void report_back_off(const PodPlan::Wait& wait);
+  void report_back_off(const PodPlan::BackOff& wait);
   void start_containers(const std::vector<std::string>& names);
   void restart_all_containers();
   void set_sync_timer(const std::optional<Time>& due);

@@ -60,7 +60,7 @@ void PodWorker::grant(const Value& requested) {
     emit_event("Normal", "ResizeStarted", resize_text("started", context_.pod, requested));
   }
   refresh();  // files of the downward API may state what a container has
-  if (services_->room_changed) services_->room_changed();
+  if (services_->on_room_change) services_->on_room_change();
 }
 
 void PodWorker::on_room_change() {

@@ -28,7 +28,7 @@ void PodWorker::write_status() {
       most_ephemeral_};
   Value patch = status_patch(context_.pod, make_pod_status(input));
   if (patch.is_null() || patch == idle_patch_) return;
-  if (record_.torn_down && api::is_terminating(context_.pod) && ++last_writes_ > kMostLastWrites) return;
+  if (record_.cleaned_up && api::is_terminating(context_.pod) && ++last_writes_ > kMostLastWrites) return;
   status_write_.apply(CallEvent::kSend);
   sent_patch_ = patch;
   fault::step("pod.status");

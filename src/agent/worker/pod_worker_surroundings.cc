@@ -123,8 +123,8 @@ void PodWorker::clean_up() {
 void PodWorker::clean_up_hooks(std::size_t left) {
   if (left == 0) {
     phase_.apply(WorkerEvent::kCleanedUp);
-    record_.torn_down = true;
-    if (services_->room_changed) services_->room_changed();
+    record_.cleaned_up = true;
+    if (services_->on_room_change) services_->on_room_change();
     return request_sync();
   }
   hooks_[left - 1]->cleanup(context_, [self = shared_from_this(), left](std::optional<HookFailure> failure) {
