@@ -1,5 +1,6 @@
 #include "apiserver/registry/bootstrap.h"
 
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/event_expiry.h"
 #include "apiserver/registry/state.h"
@@ -74,7 +75,7 @@ void Registry::bootstrap(Task done) {
   auto state = state_;
   const api::schema::Kind& services = state->kind(api::resources::kServices);
   for (const store::RecordPtr& record : state->store.list(store_key(services, "", "")).records)
-    state->addresses.note(record->value);
+    state->addresses.record(record->value);
 
   std::vector<std::pair<api::Resource, Value>> first, then;
   for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"})

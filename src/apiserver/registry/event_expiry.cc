@@ -39,14 +39,14 @@ bool remove_excess(const StatePtr& state) {
   const std::size_t most = state->config.most_events;
   if (state->events.size() <= most) return false;
   const std::size_t excess = state->events.size() - most + most / 50;
-  for (const auto& [key, at] : state->events.take_excess(std::min(excess, kBatch))) {
+  for (const auto& [key, at] : state->events.pop_excess(std::min(excess, kBatch))) {
     store::RecordPtr record = state->store.get(key);
     if (!record) continue;
     // A delete is refused where the Event was written meanwhile; it is known again then, with its new time if that is
     // known.
     remove_event(state, *record, [state, key = key, at = at](const Result<store::RecordPtr>& deleted) {
-      if (deleted.ok()) return state->events.removed(key);  // schedule_event_expiry() may have met it in between
-      if (!state->events.written_at(key) && state->store.get(key)) state->events.written(key, at);
+      if (deleted.ok()) return state->events.erase(key);  // schedule_event_expiry() may have met it in between
+      if (!state->events.written_at(key) && state->store.get(key)) state->events.record(key, at);
     });
   }
   return excess > kBatch;
@@ -55,11 +55,11 @@ bool remove_excess(const StatePtr& state) {
 }  // namespace
 
 void record_event(const StatePtr& state, const std::string& key) {
-  state->events.written(key, state->runtime.monotonic());
+  state->events.record(key, state->runtime.monotonic());
   remove_excess(state);
 }
 
-void forget_event(const StatePtr& state, const std::string& key) { state->events.removed(key); }
+void forget_event(const StatePtr& state, const std::string& key) { state->events.erase(key); }
 
 void schedule_event_expiry(const StatePtr& state) {
   if (state->event_timer != 0) return;
@@ -76,13 +76,13 @@ void schedule_event_expiry(const StatePtr& state) {
       const Duration age =
           std::clamp<Duration>(state->runtime.now() - last_activity(record->value), Duration{}, lifetime);
       written = now - age;
-      state->events.written(record->key, *written);
+      state->events.record(record->key, *written);
     }
     if (*written + lifetime > now) {
       next = std::min(next, *written + lifetime);
     } else if (removed++ < kBatch) {
       remove_event(state, *record, [state, key = record->key](const Result<store::RecordPtr>& deleted) {
-        if (deleted.ok()) state->events.removed(key);
+        if (deleted.ok()) state->events.erase(key);
       });
     }
   }

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/remove.h"
 #include "apiserver/registry/state.h"
@@ -278,7 +279,7 @@ TEST_F(EventExpiry, OneThatCouldNotBeDeletedIsKnownAgain) {
   };
   put();
   runtime_.settle();
-  state->events.written(key, runtime_.monotonic());
+  state->events.record(key, runtime_.monotonic());
   put();
   record_event(state, store_key(*call_.kind, "default", "not-there"));
   EXPECT_FALSE(state->events.written_at(key));

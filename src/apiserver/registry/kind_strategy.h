@@ -108,7 +108,7 @@ struct KindStrategy {
   // --- Create and update
   // Allocates addresses and numbers before validation. `before`: null where new.
   Status (*allocate)(Registry::State& state, const Value& before, Value& after, bool dry_run,
-                     ServiceAddresses::Taken& taken) = nullptr;
+                     ServiceAddresses::Allocation& allocation) = nullptr;
   std::span<const admission::Check> checks = {};  // of valid objects, in this order
   bool outside_quotas = false;
 

@@ -3,6 +3,7 @@
 #include "api/patch/go_text.h"
 #include "api/patch/patch.h"
 #include "api/status.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/conversion.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/state.h"

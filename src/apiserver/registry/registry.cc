@@ -2,6 +2,7 @@
 #include "apiserver/registry/registry.h"
 
 #include "api/status.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/state.h"
 #include "apiserver/registry/write.h"

@@ -3,9 +3,9 @@
 #include <optional>
 
 #include "api/status.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/conversion.h"
 #include "apiserver/registry/state.h"
-#include "apiserver/registry/write.h"
 #include "base/time/time.h"
 
 namespace berth::apiserver::registry {

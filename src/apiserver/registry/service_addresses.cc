@@ -32,7 +32,7 @@ bool wants_ports(const Value& spec) {
   return spec["type"].as_string() == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"].as_bool(true);
 }
 
-// Of a dry run nothing is kept, and its numbers are no promise: upstream counts up from one that no range has.
+// A dry run allocates nothing, and its numbers are no promise: upstream counts up from a number that no range has.
 constexpr int kFirstProposed = 32769;
 
 template <class T>
@@ -40,9 +40,9 @@ bool contains(const std::vector<T>& numbers, T number) {
   return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
 }
 
-// The numbers that a Service names, each once.
-ServiceAddresses::Taken held_by(const Value& service) {
-  ServiceAddresses::Taken held;
+// The numbers that a Service has, each once.
+ServiceAddresses::Allocation held_by(const Value& service) {
+  ServiceAddresses::Allocation held;
   const Value& spec = service["spec"];
   if (const std::uint32_t ip = to_number(spec["clusterIP"].str()); ip != 0) held.ips.push_back(ip);
   auto add = [&](const Value& number) {
@@ -74,42 +74,43 @@ ServiceAddresses::ServiceAddresses(const std::string& cidr, int first_port, int 
 
 std::string ServiceAddresses::address(std::uint32_t offset) const { return to_text(base_ + offset); }
 
-void ServiceAddresses::note(const Value& service) {
-  const Taken held = held_by(service);
-  for (std::uint32_t ip : held.ips) ips_.share(ip);
-  for (int port : held.ports) ports_.share(port);
+void ServiceAddresses::record(const Value& service) {
+  const Allocation held = held_by(service);
+  for (std::uint32_t ip : held.ips) ips_.add(ip);
+  for (int port : held.ports) ports_.add(port);
 }
 
-void ServiceAddresses::give_back(const Taken& taken) {
-  for (std::uint32_t ip : taken.ips) ips_.drop(ip);
-  for (int port : taken.ports) ports_.drop(port);
+void ServiceAddresses::release_allocation(const Allocation& allocation) {
+  for (std::uint32_t ip : allocation.ips) ips_.remove(ip);
+  for (int port : allocation.ports) ports_.remove(port);
 }
 
-void ServiceAddresses::release(const Value& service) { give_back(held_by(service)); }
+void ServiceAddresses::release(const Value& service) { release_allocation(held_by(service)); }
 
 void ServiceAddresses::release_former(const Value& before, const Value& after) {
-  Taken former = held_by(before);
-  const Taken held = held_by(after);
+  Allocation former = held_by(before);
+  const Allocation held = held_by(after);
   std::erase_if(former.ips, [&](std::uint32_t ip) { return contains(held.ips, ip); });
   std::erase_if(former.ports, [&](int port) { return contains(held.ports, port); });
-  give_back(former);
+  release_allocation(former);
 }
 
-void ServiceAddresses::take_rest(const Value& before, const Value& service, Taken& taken) {
-  const Taken former = held_by(before), held = held_by(service);
+void ServiceAddresses::hold_rest(const Value& before, const Value& service, Allocation& allocation) {
+  const Allocation former = held_by(before), held = held_by(service);
   for (std::uint32_t ip : held.ips) {
-    if (contains(former.ips, ip) || contains(taken.ips, ip)) continue;
-    ips_.share(ip);
-    taken.ips.push_back(ip);
+    if (contains(former.ips, ip) || contains(allocation.ips, ip)) continue;
+    ips_.add(ip);
+    allocation.ips.push_back(ip);
   }
   for (int port : held.ports) {
-    if (contains(former.ports, port) || contains(taken.ports, port)) continue;
-    ports_.share(port);
-    taken.ports.push_back(port);
+    if (contains(former.ports, port) || contains(allocation.ports, port)) continue;
+    ports_.add(port);
+    allocation.ports.push_back(port);
   }
 }
 
-bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate_ip(Value& spec, std::uint64_t chance, Allocation& allocation,
+                                   std::vector<Cause>& problem) {
   std::string wanted = spec["clusterIP"].str();
   if (wanted == "None") return true;
   if (!wanted.empty()) {
@@ -120,21 +121,21 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, 
           "failed to allocate IP " + wanted + ": the provided network does not match the current range"));
       return false;
     }
-    if (!ips_.take(ip)) {
+    if (!ips_.claim(ip)) {
       problem.push_back(api::invalid_value("spec.clusterIPs", Value::array({wanted}),
                                            "failed to allocate IP " + wanted + ": provided IP is already allocated"));
       return false;
     }
-    taken.ips.push_back(ip);
+    allocation.ips.push_back(ip);
     return true;
   }
-  // The first 256 (the lower band) are left to those who ask for an address by name.
+  // The first 256 (the lower band) are left to Services that name their address.
   std::uint32_t low = size_ > 1024 ? 256 : 2;
   std::uint32_t span = size_ - 1 - low;
   for (std::uint32_t tried = 0; tried < span; ++tried) {
     std::uint32_t ip = base_ + low + static_cast<std::uint32_t>((chance + tried) % span);
-    if (!ips_.take(ip)) continue;
-    taken.ips.push_back(ip);
+    if (!ips_.claim(ip)) continue;
+    allocation.ips.push_back(ip);
     spec.set("clusterIP", to_text(ip));
     return true;
   }
@@ -143,47 +144,50 @@ bool ServiceAddresses::take_ip(Value& spec, std::uint64_t chance, Taken& taken, 
   return false;
 }
 
-bool ServiceAddresses::take_address(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate_address(Value& spec, std::uint64_t chance, Allocation& allocation,
+                                        std::vector<Cause>& problem) {
   if (!wants_ip(spec)) return true;
-  if (!take_ip(spec, chance, taken, problem)) return false;
+  if (!allocate_ip(spec, chance, allocation, problem)) return false;
   if (spec["clusterIPs"].empty()) spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   return true;
 }
 
-bool ServiceAddresses::take_port(int wanted, Taken& taken, std::string& problem) {
-  if (!taken.dry_run && (wanted < first_port_ || wanted > last_port_)) {
+bool ServiceAddresses::allocate_port(int wanted, Allocation& allocation, std::string& problem) {
+  if (!allocation.dry_run && (wanted < first_port_ || wanted > last_port_)) {
     problem = "provided port is not in the valid range. The range of valid ports is " + std::to_string(first_port_) +
               "-" + std::to_string(last_port_);
     return false;
   }
-  if (!ports_.take(wanted)) {
+  if (!ports_.claim(wanted)) {
     problem = "provided port is already allocated";
     return false;
   }
-  taken.ports.push_back(wanted);
+  allocation.ports.push_back(wanted);
   return true;
 }
 
-int ServiceAddresses::take_any_port(std::uint64_t chance, Taken& taken) {
-  if (taken.dry_run) {
-    const int proposed =
-        taken.ports.empty() ? kFirstProposed : *std::max_element(taken.ports.begin(), taken.ports.end()) + 1;
-    ports_.share(proposed);
-    taken.ports.push_back(proposed);
+int ServiceAddresses::allocate_any_port(std::uint64_t chance, Allocation& allocation) {
+  if (allocation.dry_run) {
+    const int proposed = allocation.ports.empty()
+                             ? kFirstProposed
+                             : *std::max_element(allocation.ports.begin(), allocation.ports.end()) + 1;
+    ports_.add(proposed);
+    allocation.ports.push_back(proposed);
     return proposed;
   }
   const int span = last_port_ - first_port_ + 1;
   for (int tried = 0; tried < span; ++tried) {
     const int candidate =
         first_port_ + static_cast<int>((chance + static_cast<std::uint64_t>(tried)) % static_cast<std::uint64_t>(span));
-    if (!ports_.take(candidate)) continue;
-    taken.ports.push_back(candidate);
+    if (!ports_.claim(candidate)) continue;
+    allocation.ports.push_back(candidate);
     return candidate;
   }
   return 0;
 }
 
-bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate_ports(Value& spec, std::uint64_t chance, Allocation& allocation,
+                                      std::vector<Cause>& problem) {
   // One port of several protocols has one number.
   std::map<std::int64_t, int> by_port;
   for (std::size_t i = 0; i < spec["ports"].size(); ++i) {
@@ -193,7 +197,7 @@ bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, Taken& take
     auto shared = by_port.find(port);
     if (wanted != 0) {
       if (shared != by_port.end() && shared->second == wanted) continue;
-      if (std::string refused; !take_port(wanted, taken, refused)) {
+      if (std::string refused; !allocate_port(wanted, allocation, refused)) {
         problem.push_back(api::invalid_value(path, wanted, refused));
         return false;
       }
@@ -202,7 +206,7 @@ bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, Taken& take
     }
     int found = shared != by_port.end() ? shared->second : 0;
     if (found == 0) {
-      found = take_any_port(chance + i, taken);
+      found = allocate_any_port(chance + i, allocation);
       if (found == 0) {
         problem.push_back(api::invalid_value(path, 0, "failed to allocate a nodePort: range is full"));
         return false;
@@ -214,16 +218,17 @@ bool ServiceAddresses::take_ports(Value& spec, std::uint64_t chance, Taken& take
   return true;
 }
 
-bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, Taken& taken, std::vector<Cause>& problem) {
+bool ServiceAddresses::allocate_health_port(Value& spec, std::uint64_t chance, Allocation& allocation,
+                                            std::vector<Cause>& problem) {
   constexpr const char* kPath = "spec.healthCheckNodePort";
   if (!has_health_port(spec)) return true;
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
     std::string refused;
-    if (take_port(wanted, taken, refused)) return true;
+    if (allocate_port(wanted, allocation, refused)) return true;
     problem.push_back(api::invalid_value(kPath, wanted, refused));
     return false;
   }
-  const int found = take_any_port(chance, taken);
+  const int found = allocate_any_port(chance, allocation);
   if (found == 0) {
     problem.push_back(api::invalid_value(kPath, 0, "failed to allocate a nodePort: range is full"));
     return false;
@@ -232,44 +237,48 @@ bool ServiceAddresses::take_health_port(Value& spec, std::uint64_t chance, Taken
   return true;
 }
 
-bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, bool dry_run, Taken& taken,
+bool ServiceAddresses::allocate(Value& service, std::uint64_t chance, bool dry_run, Allocation& allocation,
                                 std::vector<Cause>& problem) {
-  Taken health{.dry_run = dry_run};
-  taken = {.dry_run = dry_run};
+  Allocation health{.dry_run = dry_run};
+  allocation = {.dry_run = dry_run};
   Value& spec = service.mut("spec");
-  const bool found = take_address(spec, chance, taken, problem) &&
-                     (!wants_ports(spec) || take_ports(spec, chance >> 20, taken, problem)) &&
-                     take_health_port(spec, chance >> 40, health, problem);
-  settle(Value(), service, found, std::move(health), taken);
+  const bool found = allocate_address(spec, chance, allocation, problem) &&
+                     (!wants_ports(spec) || allocate_ports(spec, chance >> 20, allocation, problem)) &&
+                     allocate_health_port(spec, chance >> 40, health, problem);
+  finish(Value(), service, found, std::move(health), allocation);
   return found;
 }
 
-Status ServiceAddresses::update(const Value& before, Value& service, std::uint64_t chance, bool dry_run, Taken& taken) {
-  Taken health{.dry_run = dry_run};
-  taken = {.dry_run = dry_run};
-  Status status = take_changes(before, service, chance, taken);
-  if (status.ok()) status = take_changed_health_port(before, service.mut("spec"), chance >> 40, health);
-  settle(before, service, status.ok(), std::move(health), taken);
+Status ServiceAddresses::update(const Value& before, Value& service, std::uint64_t chance, bool dry_run,
+                                Allocation& allocation) {
+  Allocation health{.dry_run = dry_run};
+  allocation = {.dry_run = dry_run};
+  Status status = allocate_changes(before, service, chance, allocation);
+  if (status.ok()) status = allocate_changed_health_port(before, service.mut("spec"), chance >> 40, health);
+  finish(before, service, status.ok(), std::move(health), allocation);
   return status;
 }
 
-void ServiceAddresses::settle(const Value& before, const Value& service, bool accepted, Taken health, Taken& taken) {
-  taken.ports.insert(taken.ports.end(), health.ports.begin(), health.ports.end());
-  if (accepted && !taken.dry_run) return take_rest(before, service, taken);
-  give_back(taken);
-  taken = {};
+void ServiceAddresses::finish(const Value& before, const Value& service, bool accepted, Allocation health,
+                              Allocation& allocation) {
+  allocation.ports.insert(allocation.ports.end(), health.ports.begin(), health.ports.end());
+  if (accepted && !allocation.dry_run) return hold_rest(before, service, allocation);
+  release_allocation(allocation);
+  allocation = {};
 }
 
-Status ServiceAddresses::take_changes(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
+Status ServiceAddresses::allocate_changes(const Value& before, Value& service, std::uint64_t chance,
+                                          Allocation& allocation) {
   Value& spec = service.mut("spec");
   if (std::vector<Cause> problem;
-      before["spec"]["clusterIP"].as_string().empty() && !take_address(spec, chance, taken, problem)) {
+      before["spec"]["clusterIP"].as_string().empty() && !allocate_address(spec, chance, allocation, problem)) {
     return api::invalid("", "Service", api::name_of(service), std::move(problem));
   }
-  return take_changed_ports(before, service, chance >> 20, taken);
+  return allocate_changed_ports(before, service, chance >> 20, allocation);
 }
 
-Status ServiceAddresses::take_changed_ports(const Value& before, Value& service, std::uint64_t chance, Taken& taken) {
+Status ServiceAddresses::allocate_changed_ports(const Value& before, Value& service, std::uint64_t chance,
+                                                Allocation& allocation) {
   Value& spec = service.mut("spec");
   if (!has_node_ports(spec)) return ok_status();
   std::set<std::int64_t> known;
@@ -279,12 +288,12 @@ Status ServiceAddresses::take_changed_ports(const Value& before, Value& service,
     auto number = static_cast<int>(spec["ports"][i]["nodePort"].as_int());
     if (number == 0 && !wants_ports(spec)) continue;
     if (number == 0) {
-      number = take_any_port(chance + i, taken);
+      number = allocate_any_port(chance + i, allocation);
       if (number == 0) return api::internal_error("failed to allocate a nodePort: range is full");
       spec.mut("ports").mut(i).set("nodePort", number);
     } else if (known.insert(number).second) {
       std::string problem;
-      if (!take_port(number, taken, problem)) {
+      if (!allocate_port(number, allocation, problem)) {
         return api::invalid("", "Service", api::name_of(service),
                             {api::invalid_value("spec.ports[" + std::to_string(i) + "].nodePort", number, problem)});
       }
@@ -296,16 +305,16 @@ Status ServiceAddresses::take_changed_ports(const Value& before, Value& service,
   return ok_status();
 }
 
-Status ServiceAddresses::take_changed_health_port(const Value& before, Value& spec, std::uint64_t chance,
-                                                  Taken& taken) {
+Status ServiceAddresses::allocate_changed_health_port(const Value& before, Value& spec, std::uint64_t chance,
+                                                      Allocation& allocation) {
   if (has_health_port(before["spec"]) || !has_health_port(spec)) return ok_status();
   if (const auto wanted = static_cast<int>(spec["healthCheckNodePort"].as_int()); wanted != 0) {
     std::string problem;
-    if (take_port(wanted, taken, problem)) return ok_status();
+    if (allocate_port(wanted, allocation, problem)) return ok_status();
     return api::internal_error("failed to allocate requested HealthCheck NodePort " + std::to_string(wanted) + ": " +
                                problem);
   }
-  const int found = take_any_port(chance, taken);
+  const int found = allocate_any_port(chance, allocation);
   if (found == 0) return api::internal_error("failed to allocate a HealthCheck NodePort 0: range is full");
   spec.set("healthCheckNodePort", found);
   return ok_status();

@@ -1,3 +1,21 @@
+// The steps of a write, in one turn of the loop:
+//
+//   create: prepare (metadata, name, the kind's fields, defaults, gates, managed fields, admission, addresses)
+//   update: prepare (preconditions, defaults, gates, admission, the kind's fields by subresource, addresses)
+//   both:   check (validation, warnings, checks that read other objects, quotas), then commit
+//
+// Why in this order:
+//   * Defaults come before all that compares or refuses: a field that the client left out and the server fills in is
+//     no change, and validation words its causes for the complete object.
+//   * Admission comes before validation, as upstream: what it adds (a class, tolerations, a token's volume) is
+//     validated with the rest.
+//   * Checks that read other objects come after validation, so that they may rely on well-formed fields; quotas are
+//     last, because only an accepted change is charged.
+//
+// Why there is no retry: the newest submitted version is read, and the write submitted, in the same turn, and the store
+// compares Write::expected during the call. No other write comes in between. An answer is based on a version that may
+// not be durable yet; what becomes of it then is in commit.h (refuse_when_durable). Only a deletion that first writes a
+// budget takes two turns, and retries (kinds/pod_deletion.cc, kinds/pod_eviction.cc).
 #include "apiserver/registry/write.h"
 
 #include <algorithm>
@@ -8,21 +26,18 @@
 #include "api/status.h"
 #include "apiserver/admission/namespaces.h"
 #include "apiserver/admission/quota.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/conversion.h"
 #include "apiserver/registry/prepare.h"
 #include "apiserver/registry/remove.h"
 #include "apiserver/registry/state.h"
 #include "apiserver/validation/validation.h"
 #include "base/ids.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "base/time/time.h"
 
 namespace berth::apiserver::registry {
 namespace {
-
-constexpr const char* kModified =
-    "the object has been modified; please apply your changes to the latest version and try again";
 
 Value without_times(Value managed_fields) {
   for (std::size_t i = 0; i < managed_fields.size(); ++i) managed_fields.mut(i).erase("time");
@@ -72,14 +87,6 @@ void drop_empty(const api::schema::Kind& kind, Value& object) {
   if (!status.is_null()) object.set("status", status);
 }
 
-Error store_error(const Commit& commit, const Error& error) {
-  if (error.code == Code::kConflict) {
-    if (commit.expected == 0) return api::already_exists(commit.call.kind->resource(), commit.call.name);
-    return api::conflict(commit.call.kind->resource(), commit.call.name, kModified);
-  }
-  return error;
-}
-
 // The key under which upstream's storage has an object: its messages name it.
 std::string upstream_key(const api::schema::Kind& kind, const Call& call) {
   const std::string_view path = strategy_of(kind).upstream_path;
@@ -124,124 +131,8 @@ Status run_checks(Registry::State& state, const Call& call, const Versions& vers
   return ok_status();
 }
 
-// Writes the quotas that a change was charged for. In the turn of the change, right after it: see QuotaCharge.
-void charge_quotas(const StatePtr& state, std::vector<admission::QuotaCharge> charges) {
-  for (admission::QuotaCharge& charge : charges) {
-    store::Write write;
-    write.key = charge.head->key;
-    write.value = std::move(charge.after);
-    write.expected = charge.head->mod_revision;
-    state->store.write(std::move(write), [key = charge.head->key](Result<store::RecordPtr> written) {
-      // The quota controller counts anew in any case.
-      if (!written.ok())
-        log_warning("registry", "a quota was not charged", {{"quota", key}, {"error", written.error().message}});
-    });
-  }
-}
-
-}  // namespace
-
-Done with_warnings(std::vector<std::string> warnings, Done done) {
-  if (warnings.empty()) return done;
-  return [warnings = std::move(warnings), done = std::move(done)](Result<Answer> answer) mutable {
-    if (answer.ok()) answer->warnings.insert(answer->warnings.begin(), warnings.begin(), warnings.end());
-    done(std::move(answer));
-  };
-}
-
-Answer created_status() {
-  Answer answer;
-  answer.http = 201;
-  answer.object = Value::object(
-      {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Value::object()}, {"status", "Success"}, {"code", 201}});
-  return answer;
-}
-
-void answer_later(Registry::State& state, Done done, Result<Answer> answer) {
-  state.runtime.post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
-}
-
-Done refuse_when_durable(const StatePtr& state, const std::string& key, Done done) {
-  store::RecordPtr shown = state->store.get(key);
-  if (state->store.head(key) == shown) return done;
-  return [state, key, shown, done = std::move(done)](Result<Answer> answer) mutable {
-    if (answer.ok()) return done(std::move(answer));
-    state->store.flush([state, key, shown, answer = std::move(answer), done = std::move(done)]() mutable {
-      if (state->store.get(key) != shown) return done(std::move(answer));
-      done(error(Code::kUnavailable, "the version this answer was based on could not be stored; try again"));
-    });
-  };
-}
-
-void commit_put(const StatePtr& state, Commit commit, Value object, bool ephemeral, Done done) {
-  if (commit.call.dry_run) {
-    Answer answer;
-    answer.http = commit.http;
-    answer.object = from_storage(*commit.call.kind, std::move(object));
-    answer.warnings = std::move(commit.warnings);
-    return answer_later(*state, std::move(done), std::move(answer));
-  }
-  store::Write write;
-  write.key = commit.key;
-  write.value = std::move(object);
-  write.expected = commit.expected;
-  write.ephemeral = ephemeral;
-  write.keep_json = commit.call.answered_in_json;
-  const KindStrategy& strategy = strategy_of(*commit.call.kind);
-  write.expendable = strategy.expendable;
-  state->store.write(std::move(write), [state, &strategy, commit = std::move(commit),
-                                        done = std::move(done)](Result<store::RecordPtr> record) {
-    if (!record.ok()) return done(store_error(commit, record.error()));
-    if (strategy.after_put != nullptr) strategy.after_put(state, commit.key);
-    Answer answer;
-    answer.http = commit.http;
-    answer.record = view_of(*commit.call.kind, *record);
-    answer.warnings = commit.warnings;
-    done(std::move(answer));
-  });
-}
-
-void commit_delete(const StatePtr& state, Commit commit, DeletedForm form, Done done) {
-  store::RecordPtr head = state->store.head(commit.key);
-  auto finish = [kind = commit.call.kind, form = std::move(form), http = commit.http](const store::RecordPtr& record) {
-    Answer answer;
-    answer.http = http;
-    if (form.with_object) {
-      if (form.object.is_null()) answer.record = view_of(*kind, record);
-      answer.object = form.object;
-      return answer;
-    }
-    Value details = Value::object(
-        {{"name", api::name_of(record->value)}, {"kind", kind->plural}, {"uid", api::uid_of(record->value)}});
-    if (!kind->group.empty()) details.set("group", kind->group);
-    answer.object = Value::object({{"kind", "Status"},
-                                   {"apiVersion", "v1"},
-                                   {"metadata", Value::object()},
-                                   {"status", "Success"},
-                                   {"details", details}});
-    return answer;
-  };
-  if (commit.call.dry_run) return answer_later(*state, std::move(done), finish(head));
-  store::Write write;
-  write.kind = store::Write::Kind::kDelete;
-  write.key = commit.key;
-  write.expected = commit.expected;
-  state->store.write(std::move(write), [state, head, commit = std::move(commit), finish,
-                                        done = std::move(done)](Result<store::RecordPtr> record) {
-    if (!record.ok()) {
-      return done(record.failed_with(Code::kNotFound) ? api::not_found(commit.call.kind->resource(), commit.call.name)
-                                                      : store_error(commit, record.error()));
-    }
-    const KindStrategy& strategy = strategy_of(*commit.call.kind);
-    if (strategy.after_delete != nullptr) strategy.after_delete(state, {commit.key, head, (*record)->value});
-    done(finish(*record));
-  });
-}
-
-namespace {
-
-// Makes the name of an object that has only metadata.generateName; names in use are not chosen. False: the object has a
-// name, or neither.
+// Makes the name of an object that has only metadata.generateName. A name in use would be a conflict that the client
+// has no part in, so another one is chosen. False: the object has a name, or neither.
 bool generate_name(Registry::State& state, const Call& call, Value& object) {
   std::string prefix = object["metadata"]["generateName"].str();
   if (!api::name_of(object).empty() || prefix.empty()) return false;
@@ -259,7 +150,7 @@ struct Creation {
   std::vector<std::string> warnings;
   bool track;      // as create_object() says
   bool has_empty;  // as decode_with_empty() says
-  ServiceAddresses::Taken taken = {};
+  ServiceAddresses::Allocation allocation = {};
   std::vector<admission::QuotaCharge> charges = {};
 };
 
@@ -279,14 +170,16 @@ Status prepare(Registry::State& state, const Call& call, Creation& creation) {
   context.labelled = !object["metadata"]["labels"].empty();
   api::schema::apply_defaults(kind, object);
   api::schema::drop_disabled(kind, state.config.gates, Value(), object);
-  // Managed fields before admission: the client owns what it sent and the defaults of that, nothing else.
+  // Before admission: the client owns what it sent and the defaults of that, nothing else. A later apply of the same
+  // manifest must not take away what admission added.
   if (creation.track) track_created(kind, call, object, creation.has_empty, state.runtime.now());
   if (strategy.complete_create != nullptr) strategy.complete_create(context, object);
+  // After the name is known: a namespace's label and a pod's messages have it.
   const admission::Request request = admission_request(state, call);
   BERTH_TRY(admission::check_namespace(request, strategy.created_while_terminating));
   if (strategy.admit_create != nullptr) BERTH_TRY(strategy.admit_create(request, object));
-  // A Service is validated with its addresses.
-  if (strategy.allocate != nullptr) return strategy.allocate(state, Value(), object, call.dry_run, creation.taken);
+  // Last, and before validation: a Service is validated with its addresses. A refusal from here on releases them.
+  if (strategy.allocate != nullptr) return strategy.allocate(state, Value(), object, call.dry_run, creation.allocation);
   return ok_status();
 }
 
@@ -296,6 +189,8 @@ Status check(Registry::State& state, const Call& call, Creation& creation) {
   const KindStrategy& strategy = strategy_of(kind);
   Value& object = creation.object;
   BERTH_TRY(validated(kind, validation::validate_create(kind, object), object));
+  // Validation refuses empty lists where fields may not be set at all; only then are they dropped, as Go's encoder
+  // drops them on the way to the storage.
   const Value sent = object;
   if (creation.has_empty) drop_empty(kind, object);
   if (strategy.after_validation != nullptr) strategy.after_validation(object);
@@ -318,17 +213,18 @@ void create_object(const StatePtr& state, const Call& call, Value object, std::v
   Status accepted = prepare(*state, call, creation);
   if (accepted.ok()) accepted = check(*state, call, creation);
   if (!accepted.ok()) {
-    state->addresses.give_back(creation.taken);
+    state->addresses.release_allocation(creation.allocation);
     return answer_later(*state, std::move(done), accepted.error());
   }
   const std::string name(api::name_of(creation.object));
   Commit commit{call, store_key(kind, call.ns, name), 0, 201, std::move(creation.warnings)};
   commit.call.name = name;
   commit_put(state, std::move(commit), to_storage(kind, std::move(creation.object)), false,
-             [state, taken = std::move(creation.taken), done = std::move(done)](Result<Answer> answer) {
-               if (!answer.ok()) state->addresses.give_back(taken);
+             [state, allocation = std::move(creation.allocation), done = std::move(done)](Result<Answer> answer) {
+               if (!answer.ok()) state->addresses.release_allocation(allocation);
                done(std::move(answer));
              });
+  // In the same turn: the next create reads the charged quota (ObjectReader::list_newest).
   if (!call.dry_run) charge_quotas(state, std::move(creation.charges));
 }
 
@@ -342,7 +238,7 @@ struct Update {
   bool track;                   // who owns which field is found by comparing
   bool has_empty;               // as decode_with_empty() says
   Value before_as_stored = {};  // without the empty lists and maps that `before` shares with `after`
-  ServiceAddresses::Taken taken = {};
+  ServiceAddresses::Allocation allocation = {};
   std::vector<admission::QuotaCharge> charges = {};
 };
 
@@ -371,7 +267,7 @@ Status prepare(Registry::State& state, const Call& call, Update& update) {
   if (strategy.counts_gated_fields) api::schema::drop_disabled(kind, state.config.gates, before, after);
   // A Service is validated with its addresses.
   if (strategy.allocate != nullptr && call.subresource.empty())
-    return strategy.allocate(state, before, after, call.dry_run, update.taken);
+    return strategy.allocate(state, before, after, call.dry_run, update.allocation);
   return ok_status();
 }
 
@@ -422,24 +318,24 @@ void commit(const StatePtr& state, const Call& call, Update update, Done done) {
     std::string manager = call.field_manager.empty() ? "unknown" : call.field_manager;
     after = api::patch::track_update(kind, before, std::move(after), manager, call.subresource, state->runtime.now());
   }
-  // Nobody owns what the server counts itself: it comes after the managed fields.
+  // After the managed fields: what the server counts itself has no owner.
   if (strategy.complete_update != nullptr) strategy.complete_update(before, after);
   after.mut("metadata").set("resourceVersion", api::resource_version_of(before));
   const bool removable = is_removable(kind, after);
   if (removable || is_same(before, after, update.track, hands_over)) {
-    state->addresses.give_back(update.taken);
+    state->addresses.release_allocation(update.allocation);
     if (!removable) return answer_unchanged(state, kind, std::move(update), std::move(done));
     Commit deletion{call, update.head->key, update.head->mod_revision, 200, std::move(update.warnings)};
     return commit_delete(state, std::move(deletion), {true, std::move(after)}, std::move(done));
   }
   const bool ephemeral = strategy.is_heartbeat != nullptr && strategy.is_heartbeat(before, after);
   if (strategy.after_update != nullptr && !call.dry_run) {
-    done = [state, &strategy, former = update.head, taken = std::move(update.taken),
+    done = [state, &strategy, former = update.head, allocation = std::move(update.allocation),
             done = std::move(done)](Result<Answer> answer) mutable {
       if (answer.ok()) {
         strategy.after_update(*state, former->value, answer->value());
       } else {
-        state->addresses.give_back(taken);
+        state->addresses.release_allocation(allocation);
       }
       done(std::move(answer));
     };
@@ -457,7 +353,7 @@ void update_object(const StatePtr& state, const Call& call, const store::RecordP
   Status accepted = prepare(*state, call, update);
   if (accepted.ok()) accepted = check(*state, call, update);
   if (accepted.ok()) return commit(state, call, std::move(update), std::move(done));
-  state->addresses.give_back(update.taken);
+  state->addresses.release_allocation(update.allocation);
   answer_later(*state, std::move(done), accepted.error());
 }
 

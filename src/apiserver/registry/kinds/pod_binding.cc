@@ -1,10 +1,10 @@
 // pods/binding: a pod is assigned to a node, once.
 #include "api/plain_error.h"
 #include "api/status.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/kinds/pod_conditions.h"
 #include "apiserver/registry/kinds/pod_subresources.h"
 #include "apiserver/registry/state.h"
-#include "apiserver/registry/write.h"
 #include "base/text.h"
 
 namespace berth::apiserver::registry {

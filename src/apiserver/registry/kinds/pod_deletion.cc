@@ -2,9 +2,9 @@
 
 #include "api/status.h"
 #include "apiserver/admission/disruption_budget.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/remove.h"
 #include "apiserver/registry/state.h"
-#include "apiserver/registry/write.h"
 #include "base/time/time.h"
 
 namespace berth::apiserver::registry {

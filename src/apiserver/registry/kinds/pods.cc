@@ -7,6 +7,7 @@
 #include "apiserver/admission/pod_resize.h"
 #include "apiserver/admission/pod_security.h"
 #include "apiserver/admission/runtime_class.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kind_strategy.h"
 #include "apiserver/registry/kinds/generation.h"
@@ -14,7 +15,6 @@
 #include "apiserver/registry/kinds/pod_deletion.h"
 #include "apiserver/registry/kinds/pod_subresources.h"
 #include "apiserver/registry/state.h"
-#include "apiserver/registry/write.h"
 #include "base/text.h"
 #include "base/time/time.h"
 

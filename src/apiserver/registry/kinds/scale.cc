@@ -2,6 +2,7 @@
 
 #include "api/patch/patch.h"
 #include "api/status.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/patch.h"
 #include "apiserver/registry/state.h"

@@ -168,9 +168,9 @@ void drop_fields_of_former_type(const Value& before, Value& after) {
   if (is_reached_from_outside(before) && !is_reached_from_outside(after)) drop_unchanged("externalTrafficPolicy");
 }
 
-Status allocate_new(Registry::State& state, Value& service, bool dry_run, ServiceAddresses::Taken& taken) {
+Status allocate_new(Registry::State& state, Value& service, bool dry_run, ServiceAddresses::Allocation& allocation) {
   std::vector<Cause> causes = complete_families(Value(), service.mut("spec"));
-  if (causes.empty() && state.addresses.allocate(service, state.runtime.random(), dry_run, taken, causes))
+  if (causes.empty() && state.addresses.allocate(service, state.runtime.random(), dry_run, allocation, causes))
     return ok_status();
   return api::invalid("", "Service", api::name_of(service), std::move(causes));
 }
@@ -178,15 +178,15 @@ Status allocate_new(Registry::State& state, Value& service, bool dry_run, Servic
 // Gives a Service its families, addresses and node ports (a dry run: what they could be). What it had is retained where
 // the client does not name it, what its former type had goes.
 Status allocate_addresses(Registry::State& state, const Value& before, Value& after, bool dry_run,
-                          ServiceAddresses::Taken& taken) {
-  if (before.is_null()) return allocate_new(state, after, dry_run, taken);
+                          ServiceAddresses::Allocation& allocation) {
+  if (before.is_null()) return allocate_new(state, after, dry_run, allocation);
   const Value& old = before["spec"];
   Value& spec = after.mut("spec");
   retain_allocated(old, spec);
   match_addresses(old, spec);
   if (std::vector<Cause> causes = complete_families(old, spec); !causes.empty())
     return api::invalid("", "Service", api::name_of(after), std::move(causes));
-  BERTH_TRY(state.addresses.update(before, after, state.runtime.random(), dry_run, taken));
+  BERTH_TRY(state.addresses.update(before, after, state.runtime.random(), dry_run, allocation));
   drop_fields_of_former_type(old, after.mut("spec"));
   if (old["type"].as_string() == "LoadBalancer" && after["spec"]["type"].as_string() != "LoadBalancer")
     after.mut("status").set("loadBalancer", Value::object());

@@ -1,8 +1,8 @@
 #include "apiserver/registry/kinds/token.h"
 
 #include "api/status.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/state.h"
-#include "apiserver/registry/write.h"
 #include "base/ids.h"
 #include "base/text.h"
 #include "base/time/time.h"

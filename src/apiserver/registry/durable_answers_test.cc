@@ -6,7 +6,7 @@ namespace {
 
 using namespace api::resources;  // NOLINT
 
-class RegistrySettled : public DiskRegistryFixture {
+class DurableAnswers : public DiskRegistryFixture {
  protected:
   static Value map(std::string_view name) {
     return parsed(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + std::string(name) + R"("}})");
@@ -34,7 +34,7 @@ class RegistrySettled : public DiskRegistryFixture {
   }
 };
 
-TEST_F(RegistrySettled, WhatIsBeingDeletedIsNotFoundOnceItIsGone) {
+TEST_F(DurableAnswers, WhatIsBeingDeletedIsNotFoundOnceItIsGone) {
   ASSERT_EQ(outcome(wait([&](Done done) { registry_->create(call(kConfigMaps), map("m"), std::move(done)); })), "ok");
   fault::arm("store.commit", 1);
   EXPECT_EQ(patched_after_a_delete(), "503, 503 the version this answer was based on could not be stored; try again");
@@ -43,7 +43,7 @@ TEST_F(RegistrySettled, WhatIsBeingDeletedIsNotFoundOnceItIsGone) {
   EXPECT_EQ(patched_after_a_delete(), "ok, 404 configmaps \"m\" not found");
 }
 
-TEST_F(RegistrySettled, WhatIsBeingMadeExistsOnceItDoes) {
+TEST_F(DurableAnswers, WhatIsBeingMadeExistsOnceItDoes) {
   fault::arm("store.commit", 1);
   EXPECT_EQ(created_after_a_create(), "503, 503 the version this answer was based on could not be stored; try again");
   EXPECT_EQ(created_after_a_create(), "ok, 409 configmaps \"m\" already exists");
