@@ -34,7 +34,7 @@ std::function<void(std::string_view)>& step_taken() {
 std::atomic<bool> steps_watched{false};
 
 Table& table() {
-  static Table& t = *new Table;  // never destroyed: other threads may still ask while the process exits
+  static Table& t = *new Table;  // never destroyed: other threads may call hit() while the process exits
   return t;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Names and identities made from chance. Loop thread of the Runtime they are given.
+// Random names and identities. Loop thread of the given Runtime.
 
 #include <string>
 

@@ -135,7 +135,7 @@ void log_line(LogLevel level, std::string_view component, std::string_view messa
     }
   }
   line += '\n';
-  // One write for a line, so that lines of several threads never mix. There is nobody to tell when it fails.
+  // One write for a line, so that lines of several threads never mix. A failure cannot be logged, so it is ignored.
   if (to_file.load(std::memory_order_relaxed)) {
     LogFile& file = log_file();
     std::lock_guard lock(file.mutex);

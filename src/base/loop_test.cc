@@ -105,7 +105,7 @@ struct Running {
   }
 };
 
-TEST(Loop, LenderRunsItsTaskAndWhatThatPosts) {
+TEST(Loop, AnIoHelperRunsItsTaskAndTasksThatItPosts) {
   Running running;
   const auto me = std::this_thread::get_id();
   std::string seen;
@@ -120,14 +120,14 @@ TEST(Loop, LenderRunsItsTaskAndWhatThatPosts) {
   EXPECT_TRUE(seen == "ab" || seen == "a?") << seen;
 }
 
-TEST(Loop, TasksKnowWhoLends) {
-  struct Someone : IoHelper {
+TEST(Loop, TasksKnowTheirIoHelper) {
+  struct NamedHelper : IoHelper {
     void add_work(Work) override {}
     int wake_fd() const override { return -1; }
-  } someone;
+  } named;
   Running running;
   IoHelper* by_helper = nullptr;
-  IoHelper* by_owner = &someone;
+  IoHelper* by_owner = &named;
   for (bool here = false; !here;) {
     std::promise<void> done;
     running.loop.run_or_post(
@@ -136,10 +136,10 @@ TEST(Loop, TasksKnowWhoLends) {
           (here ? by_helper : by_owner) = running.loop.io_helper();
           done.set_value();
         },
-        &someone);
+        &named);
     done.get_future().wait();
   }
-  EXPECT_EQ(by_helper, &someone);
+  EXPECT_EQ(by_helper, &named);
   std::promise<void> done;
   running.loop.post([&] {
     by_owner = running.loop.io_helper();
@@ -149,7 +149,7 @@ TEST(Loop, TasksKnowWhoLends) {
   EXPECT_EQ(by_owner, nullptr);
 }
 
-TEST(Loop, LenderGivesTheTurnBack) {
+TEST(Loop, AnIoHelperEndsItsTurn) {
   Running running;
   std::promise<void> done;
   std::function<void()> again;
@@ -171,7 +171,7 @@ TEST(Loop, LenderGivesTheTurnBack) {
   done.get_future().wait();
 }
 
-TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
+TEST(Loop, AHelpersTaskMaySetATimerAndWatchADescriptor) {
   Running running;
   Ends ends = make_ends();
   std::promise<void> timer, ready;
@@ -190,7 +190,7 @@ TEST(Loop, LentTaskMaySetATimerAndWatchADescriptor) {
   ready.get_future().wait();
 }
 
-TEST(Loop, LentTaskMayStopTheLoop) {
+TEST(Loop, AHelpersTaskMayStopTheLoop) {
   Loop loop;
   std::thread helper([&] { loop.run_or_post([&] { loop.stop(); }); });
   loop.run();
@@ -261,7 +261,7 @@ TEST(LoopDeathTest, ACallOffTheLoopThreadEndsTheProcess) {
   EXPECT_DEATH(LoopAffinity(running.loop).check(), "called off the loop thread");
 }
 
-TEST(Loop, RunOnceIsNotLeftToLenders) {
+TEST(Loop, IoHelpersHaveNoTurnInRunOnce) {
   Loop loop;
   std::thread::id ran;
   std::thread helper([&] { loop.run_or_post([&] { ran = std::this_thread::get_id(); }); });
@@ -271,7 +271,7 @@ TEST(Loop, RunOnceIsNotLeftToLenders) {
 }
 
 // One at a time, nothing lost, each in its own order; the sanitizer watches the rest.
-TEST(Loop, ManyLendersTakeTurns) {
+TEST(Loop, ManyIoHelpersTakeTurns) {
   constexpr int kThreads = 4, kEach = 3000;
   struct {
     bool inside = false;

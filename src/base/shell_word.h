@@ -1,11 +1,11 @@
 #pragma once
-// Text as a shell takes it for one word.
+// Quotes a text so that a shell reads it as one word.
 
 #include <string>
 
 namespace berth {
 
-// As it is where no character of it means anything to a shell, otherwise in single quotes.
+// Unchanged where no character has a meaning to a shell, otherwise in single quotes.
 std::string shell_word(const std::string& text);
 
 }  // namespace berth

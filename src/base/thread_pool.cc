@@ -15,8 +15,8 @@ ThreadPool::ThreadPool(Runtime& runtime, int limit)
 
 void ThreadPool::submit(Task work, Task done) {
   std::unique_lock lock(mutex_);
-  jobs_.push_back({std::move(work), std::move(done)});
-  if (jobs_.size() > idle_ && threads_.size() < limit_) {
+  queue_.push_back({std::move(work), std::move(done)});
+  if (queue_.size() > idle_ && threads_.size() < limit_) {
     start_thread();
   } else {
     lock.unlock();
@@ -34,11 +34,11 @@ void ThreadPool::start() {
 }
 
 void ThreadPool::close() {
-  std::deque<Job> dropped;
+  std::deque<Work> discarded;
   {
     std::lock_guard lock(mutex_);
     closing_ = true;
-    dropped.swap(jobs_);
+    discarded.swap(queue_);
   }
   ready_.notify_all();
   for (auto& thread : threads_) thread.join();
@@ -46,7 +46,7 @@ void ThreadPool::close() {
 }
 
 void ThreadPool::start_thread() {
-  // Signals belong to the thread that asked for them (a signalfd on the loop), so the pool takes none.
+  // Signals belong to the thread with a signalfd (on the loop), so the pool's threads block all of them.
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -62,15 +62,15 @@ void ThreadPool::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;
-    ready_.wait(lock, [this] { return closing_ || !jobs_.empty(); });
+    ready_.wait(lock, [this] { return closing_ || !queue_.empty(); });
     --idle_;
     if (closing_) return;
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
+    Work work = std::move(queue_.front());
+    queue_.pop_front();
     lock.unlock();
-    job.work();
-    job.work = nullptr;  // before `done` runs, which may rely on being the only owner left
-    runtime_.post(std::move(job.done));
+    work.run();
+    work.run = nullptr;  // before `done` runs, which may rely on being the only owner
+    runtime_.post(std::move(work.done));
     lock.lock();
   }
 }

@@ -22,18 +22,18 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Starts all threads now, for a pool whose work comes when a new thread would have to wait: as every fork, one waits
+  // Starts all threads now, for a pool whose work comes when starting one would block: clone() waits, like fork(),
   // while processes are moved between control groups.
   void start();
 
   // Runs `work` on a thread of the pool, then `done` on the runtime's loop. Loop thread only.
   void submit(Task work, Task done);
-  // What runs is waited for; what has not begun is dropped.
+  // Waits for running work; discards the rest, without calling `done`.
   void close();
 
  private:
-  struct Job {
-    Task work, done;
+  struct Work {
+    Task run, done;
   };
   void start_thread();
   void run();
@@ -42,7 +42,7 @@ class ThreadPool {
   const std::size_t limit_;
   std::mutex mutex_;
   std::condition_variable ready_;
-  std::deque<Job> jobs_;
+  std::deque<Work> queue_;
   std::vector<std::thread> threads_;
   std::size_t idle_ = 0;
   bool closing_ = false;

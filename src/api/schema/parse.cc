@@ -632,11 +632,11 @@ void Loader::derive() {
 
 // The keys that every object has: fields, and how managedFields spells them.
 void keep_names(const Schema& schema) {
-  json::keep_key(".");
+  json::intern_permanently(".");
   for (const Type* type : schema.types()) {
     for (const Field& field : type->fields) {
-      json::keep_key(field.name);
-      json::keep_key("f:" + field.name);
+      json::intern_permanently(field.name);
+      json::intern_permanently("f:" + field.name);
     }
   }
 }

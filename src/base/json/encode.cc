@@ -173,7 +173,7 @@ void append_string(std::string_view text, std::string& out) {
 
 void append_double(double value, std::string& out) {
   if (!std::isfinite(value)) {
-    out += "null";  // JSON has no word for it
+    out += "null";  // JSON has neither infinities nor NaN
     return;
   }
   double magnitude = std::fabs(value);

@@ -1,5 +1,5 @@
 #pragma once
-// What Go's encoding/json says about text that cannot be read. Pure; any thread.
+// The message of Go's encoding/json about malformed text. Pure; any thread.
 
 #include <string>
 #include <string_view>
@@ -8,8 +8,8 @@
 
 namespace berth::json {
 
-// "unexpected end of JSON input", "invalid character 'x' looking for beginning of value". `problem` is what parse()
-// said about `text`.
+// "unexpected end of JSON input", "invalid character 'x' looking for beginning of value". `problem` is the
+// message of parse() about `text`.
 std::string go_error_text(std::string_view text, const Error& problem);
 
 }  // namespace berth::json

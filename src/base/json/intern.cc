@@ -12,8 +12,8 @@
 namespace berth::json {
 namespace {
 
-// Keys come from clients: a seed per process keeps anyone from choosing colliding ones. Nothing ever iterates the
-// table, so the seed shows nowhere.
+// Clients choose keys: a seed per process prevents that they choose colliding ones. Nothing iterates over the table, so
+// no output depends on the seed.
 std::uint64_t seed() {
   static const std::uint64_t value = [] {
     std::random_device device;
@@ -49,7 +49,7 @@ std::uint64_t hash_key(std::string_view key) {
 
 bool is_counted(const InternedKey* key) { return (key->hash & kCounted) != 0; }
 
-// A counted key stands behind its count.
+// In memory, the count of a counted key is right before the key.
 using Count = std::atomic<std::uint64_t>;
 Count& count_of(const InternedKey* key) {
   return *reinterpret_cast<Count*>(reinterpret_cast<char*>(const_cast<InternedKey*>(key)) - sizeof(Count));
@@ -139,12 +139,12 @@ Shard* all_shards() {
 }
 Shard& shard_of(std::uint64_t hash) { return all_shards()[hash >> 58]; }
 
-// The kept keys that this thread saw last, so that those of every object (metadata, name, ...) take no lock.
+// The permanent keys that this thread used last, so that those of every object (metadata, name, ...) need no lock.
 constexpr std::size_t kRecent = 1024;
 thread_local const InternedKey* recent[kRecent];
 const InternedKey*& recent_slot(std::uint64_t hash) { return recent[(hash >> 1) % kRecent]; }
 
-const InternedKey* take(const InternedKey* found, std::uint64_t hash) {
+const InternedKey* add_reference(const InternedKey* found, std::uint64_t hash) {
   if (is_counted(found)) {
     count_of(found).fetch_add(1, std::memory_order_relaxed);
   } else {
@@ -160,10 +160,10 @@ const InternedKey* intern_as(std::string_view key, bool counted) {
   Shard& shard = shard_of(hash);
   {
     std::shared_lock lock(shard.mutex);
-    if (const InternedKey* found = shard.find(key, hash)) return take(found, hash);
+    if (const InternedKey* found = shard.find(key, hash)) return add_reference(found, hash);
   }
   std::unique_lock lock(shard.mutex);
-  if (const InternedKey* found = shard.find(key, hash)) return take(found, hash);
+  if (const InternedKey* found = shard.find(key, hash)) return add_reference(found, hash);
   const InternedKey* made = make_key(key, hash, counted);
   shard.add(made);
   if (!counted) recent_slot(hash) = made;
@@ -174,10 +174,10 @@ const InternedKey* intern_as(std::string_view key, bool counted) {
 
 const InternedKey* intern(std::string_view key) { return intern_as(key, true); }
 
-void keep_key(std::string_view key) {
+void intern_permanently(std::string_view key) {
   const InternedKey* kept = intern_as(key, false);
   if (!is_counted(kept)) return;
-  // The reference taken here is never given back, so whoever still counts comes to no harm.
+  // The reference of intern_as() is never released, so the count of threads that still saw a counted key stays above 0.
   const_cast<InternedKey*>(kept)->hash &= ~kCounted;
 }
 

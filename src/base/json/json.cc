@@ -32,19 +32,19 @@ void destroy(Type type, Node* node) {
   std::free(node);
 }
 
-// Where `key` is, or would be.
-struct Place {
+// The index at which `key` is, or would be inserted.
+struct Position {
   std::size_t index;
   bool found;
 };
 
-// Where the first eight bytes are equal.
+// Compares keys whose first eight bytes are equal.
 int compare_rest(const InternedKey* at, std::string_view key) {
   if (at->size <= 8 && key.size() <= 8) return static_cast<int>(at->size) - static_cast<int>(key.size());
   return at->view().compare(key);
 }
 
-Place place_of(Node* node, std::string_view key) {
+Position position_of(Node* node, std::string_view key) {
   if (node == nullptr) return {0, false};
   const std::uint64_t prefix = prefix_of(key);
   std::size_t low = 0, high = node->size;
@@ -93,7 +93,7 @@ const Value* look_up(Node* node, std::uint64_t prefix, std::string_view key) {
     }
     return nullptr;
   }
-  Place place = place_of(node, key);
+  Position place = position_of(node, key);
   return place.found ? &node->members()[place.index].value : nullptr;
 }
 
@@ -197,7 +197,7 @@ Value& Value::operator=(Value&& other) noexcept {
 }
 void Value::release() {
   Node* node = reinterpret_cast<Node*>(word_);
-  // The only holder needs no atomic subtraction: nobody else can be adding.
+  // With one reference, no other thread can add one: the atomic subtraction is not needed.
   if (node->references.load(std::memory_order_acquire) == 1 ||
       node->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     destroy(type_, node);
@@ -258,7 +258,7 @@ Value& Value::set(std::string_view key, Value value) {
 Value& Value::mut(std::string_view key) {
   if (is_null()) *this = object();
   BERTH_CHECK(is_object(), "set or mut(key) on a value that is no object");
-  Place place = place_of(Builder::node(*this), key);
+  Position place = position_of(Builder::node(*this), key);
   if (place.found) return Builder::own(*this, 0)->members()[place.index].value;
   // Before the node changes: `key` may be a view into it.
   const InternedKey* interned = intern(key);
@@ -270,7 +270,7 @@ Value& Value::mut(std::string_view key) {
 bool Value::erase(std::string_view key) {
   BERTH_CHECK(is_object() || is_null(), "erase(key) on a value that is no object");
   if (is_null()) return false;
-  Place place = place_of(Builder::node(*this), key);
+  Position place = position_of(Builder::node(*this), key);
   if (!place.found) return false;
   if (size() == 1) {
     *this = object();

@@ -326,8 +326,8 @@ TEST(Json, ManyMembersAtOnce) {
 
 TEST(Json, AKeptKeyStays) {
   Value counted = Value::object({{"kept-late", 1}});
-  keep_key("kept-late");
-  keep_key("kept-early");
+  intern_permanently("kept-late");
+  intern_permanently("kept-early");
   const std::size_t before = interned_keys();
   counted = Value();
   for (int i = 0; i < 3; ++i) {

@@ -1,5 +1,5 @@
 #pragma once
-// What a Value takes in memory.
+// The memory that a Value takes.
 
 #include <cstddef>
 

@@ -55,7 +55,7 @@ class Walker {
       const std::size_t mark = path_.size(), place = at_;
       if (mark > 0) path_ += '.';
       path_ += string();
-      if (auto wanted = seen_.find(path_); wanted != seen_.end()) wanted->second.push_back(place);
+      if (auto found = seen_.find(path_); found != seen_.end()) found->second.push_back(place);
       skip_space();
       ++at_;  // the colon
       value();

@@ -1,5 +1,5 @@
 #pragma once
-// Where in a JSON text its fields are. Pure; any thread.
+// The order of the fields in a JSON text. Pure; any thread.
 
 #include <string>
 #include <string_view>
@@ -12,7 +12,7 @@ struct FieldInText {
   std::string path;
   bool second_occurrence = false;
 };
-// Puts the fields into the order of the text; what is not there comes last.
+// Sorts the fields by their order in the text; those that are not in it come last.
 void sort_by_text(std::string_view text, std::vector<FieldInText>& fields);
 
 }  // namespace berth::json

@@ -5,7 +5,7 @@
 namespace berth {
 namespace {
 
-constexpr Duration kNoticed = 2s;  // more than clocks drift apart, or are slewed, between two looks
+constexpr Duration kJump = 2s;  // more than the clocks drift apart, or are slewed, in one period
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void ClockWatch::wait() {
     const Duration now = difference(), by = now - seen_;
     seen_ = now;
     wait();
-    if (by < kNoticed && by > -kNoticed) return;
+    if (by < kJump && by > -kJump) return;
     log_info("clock", "the wall clock has moved",
              {{"seconds", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(by).count())}});
     moved_();

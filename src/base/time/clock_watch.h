@@ -1,13 +1,14 @@
 #pragma once
-// Notices that the wall clock has moved by itself: the machine was suspended (timers do not count that time), or
-// somebody has set the clock. What is due at a point of the wall clock is then looked at again.
+// Detects jumps of the wall clock: the machine was suspended (timers do not count that time), or the clock was set. The
+// owner then checks again what is due at a time of the wall clock.
 
 #include "base/function.h"
 #include "base/runtime.h"
 
 namespace berth {
 
-// One look every `period`, however many depend on it. Loop thread; ends with the object.
+// Compares the clocks every `period`, with one timer, and calls `moved` after a jump. Loop thread; the destructor stops
+// it.
 class ClockWatch {
  public:
   ClockWatch(Runtime& runtime, Function<void()> moved, Duration period = 30s);

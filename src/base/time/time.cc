@@ -29,8 +29,8 @@ std::string format(Time time, int digits) {
   return out + "Z";
 }
 
-// Takes exactly `count` digits off the front.
-bool take(std::string_view& text, int count, int& out) {
+// Consumes exactly `count` digits at the front.
+bool consume(std::string_view& text, int count, int& out) {
   if (text.size() < static_cast<std::size_t>(count)) return false;
   out = 0;
   for (int i = 0; i < count; ++i) {
@@ -40,14 +40,14 @@ bool take(std::string_view& text, int count, int& out) {
   text.remove_prefix(static_cast<std::size_t>(count));
   return true;
 }
-bool take(std::string_view& text, char c) {
+bool consume(std::string_view& text, char c) {
   if (text.empty() || text[0] != c) return false;
   text.remove_prefix(1);
   return true;
 }
 
 // Nanoseconds of a fraction's digits; those beyond the ninth are cut off.
-std::int64_t take_fraction(std::string_view& text) {
+std::int64_t consume_fraction(std::string_view& text) {
   std::int64_t nano = 0, unit = kSecond / 10;
   while (!text.empty() && is_digit(text[0])) {
     nano += (text[0] - '0') * unit;
@@ -57,18 +57,18 @@ std::int64_t take_fraction(std::string_view& text) {
   return nano;
 }
 
-bool take_offset(std::string_view& text, int& seconds) {
+bool consume_offset(std::string_view& text, int& seconds) {
   seconds = 0;
-  if (take(text, 'Z')) return true;
-  int sign = take(text, '+') ? 1 : take(text, '-') ? -1 : 0;
+  if (consume(text, 'Z')) return true;
+  int sign = consume(text, '+') ? 1 : consume(text, '-') ? -1 : 0;
   int hours, minutes;
-  if (sign == 0 || !take(text, 2, hours) || !take(text, ':') || !take(text, 2, minutes)) return false;
+  if (sign == 0 || !consume(text, 2, hours) || !consume(text, ':') || !consume(text, 2, minutes)) return false;
   seconds = sign * (hours * 3600 + minutes * 60);
   return hours < 24 && minutes < 60;
 }
 
-// Nanoseconds in a unit of a Go duration; takes the unit off the front. 0: none.
-std::int64_t take_unit(std::string_view& text) {
+// Nanoseconds in a unit of a Go duration; consumes the unit at the front. 0: none.
+std::int64_t consume_unit(std::string_view& text) {
   static constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
       {"ns", 1},         {"us", 1000},   {"\xC2\xB5s", 1000}, {"\xCE\xBCs", 1000},
       {"ms", 1'000'000}, {"s", kSecond}, {"m", 60 * kSecond}, {"h", 3600 * kSecond}};
@@ -83,7 +83,7 @@ std::int64_t take_unit(std::string_view& text) {
 }  // namespace
 
 std::string format_time(Time time) {
-  // Whoever asks mostly means now.
+  // Nearly all calls format the present second.
   static thread_local std::pair<std::chrono::sys_seconds, std::string> last;
   const auto second = std::chrono::floor<std::chrono::seconds>(time);
   if (last.second.empty() || last.first != second) last = {second, format(time, 0)};
@@ -96,16 +96,16 @@ Result<Time> parse_time(std::string_view text) {
   auto bad = [&] { return error(Code::kInvalid, quoted(text) + " is not an RFC 3339 time (2006-01-02T15:04:05Z)"); };
   std::string_view rest = text;
   int year, month, day, hour, minute, second, offset;
-  bool ok = take(rest, 4, year) && take(rest, '-') && take(rest, 2, month) && take(rest, '-') && take(rest, 2, day) &&
-            take(rest, 'T') && take(rest, 2, hour) && take(rest, ':') && take(rest, 2, minute) && take(rest, ':') &&
-            take(rest, 2, second);
+  bool ok = consume(rest, 4, year) && consume(rest, '-') && consume(rest, 2, month) && consume(rest, '-') &&
+            consume(rest, 2, day) && consume(rest, 'T') && consume(rest, 2, hour) && consume(rest, ':') &&
+            consume(rest, 2, minute) && consume(rest, ':') && consume(rest, 2, second);
   if (!ok || hour > 23 || minute > 59 || second > 59) return bad();
   std::int64_t nano = 0;
-  if (take(rest, '.')) {
+  if (consume(rest, '.')) {
     if (rest.empty() || !is_digit(rest[0])) return bad();
-    nano = take_fraction(rest);
+    nano = consume_fraction(rest);
   }
-  if (!take_offset(rest, offset) || !rest.empty()) return bad();
+  if (!consume_offset(rest, offset) || !rest.empty()) return bad();
   std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                                    std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return bad();
@@ -120,8 +120,8 @@ Result<Time> parse_time(std::string_view text) {
 Result<Duration> parse_duration(std::string_view text) {
   auto bad = [&](const char* what) { return error(Code::kInvalid, std::string("time: ") + what + " " + quoted(text)); };
   std::string_view rest = text;
-  bool negative = take(rest, '-');
-  if (!negative) take(rest, '+');
+  bool negative = consume(rest, '-');
+  if (!negative) consume(rest, '+');
   if (rest == "0") return Duration(0);
   if (rest.empty()) return bad("invalid duration");
   __int128 total = 0;
@@ -136,12 +136,12 @@ Result<Duration> parse_duration(std::string_view text) {
       if (whole > kLimit) return bad("invalid duration");
     }
     std::int64_t fraction = 0;
-    if (take(rest, '.')) {
+    if (consume(rest, '.')) {
       digits = digits || (!rest.empty() && is_digit(rest[0]));
-      fraction = take_fraction(rest);
+      fraction = consume_fraction(rest);
     }
     if (!digits) return bad("invalid duration");
-    std::int64_t unit = take_unit(rest);
+    std::int64_t unit = consume_unit(rest);
     if (unit == 0) {
       return bad(rest.empty() || is_digit(rest[0]) ? "missing unit in duration" : "unknown unit in duration");
     }

@@ -96,7 +96,7 @@ class Reader {
     if (!ready_) return error(Code::kInternal, "out of memory");
     if (event_.read(&parser_)) return ok_status();
     std::string what = parser_.problem != nullptr ? parser_.problem : "malformed";
-    // As go-yaml counts: from zero, but for what the scanner finds; and the first line is not told.
+    // As go-yaml counts: from zero, except for problems of its scanner; and line 0 is left out.
     std::size_t line = parser_.problem_mark.line;
     if (line != 0 && parser_.error == YAML_SCANNER_ERROR) ++line;
     if (line == 0) line = parser_.context_mark.line;
@@ -109,7 +109,7 @@ class Reader {
     return ok_status();
   }
 
-  // Aliases share what they stand for, but whoever writes the value out does not.
+  // Aliases share their value in memory, but each is encoded in full.
   Status count_bytes(std::size_t bytes, bool again) {
     bytes_ += bytes;
     if (again) repeated_ += bytes;
@@ -168,7 +168,7 @@ class Reader {
                 (tag == YAML_BOOL_TAG && out.is_bool()) || (tag == YAML_NULL_TAG && out.is_null());
     bool known = tag == YAML_INT_TAG || tag == YAML_FLOAT_TAG || tag == YAML_BOOL_TAG || tag == YAML_NULL_TAG;
     if (known && !fits) return problem(event_.line(), "cannot read " + quoted(text) + " as " + tag);
-    // A tag of somebody else's says nothing about the type; a timestamp is a string.
+    // A tag outside of YAML's schema says nothing about the type; a timestamp is a string.
     if (!tag.empty() && !known && (!event_.plain() || tag == YAML_TIMESTAMP_TAG)) out = Value(text);
     return ok_status();
   }
@@ -206,7 +206,7 @@ class Reader {
       BERTH_TRY(member(members, line, depth));
     }
     std::vector<std::pair<std::string_view, Value>> all;
-    // What is written here comes before what is merged in.
+    // Of two equal keys the later wins: the mapping's own override the merged ones.
     for (json::Entry entry : merged.entries()) all.emplace_back(entry.key, entry.value);
     for (auto& [key, value] : members) all.emplace_back(key, std::move(value));
     out = json::make_object(all);

@@ -14,7 +14,7 @@ namespace berth::yaml {
 inline constexpr std::size_t kMaxNodes = 1'000'000;
 inline constexpr std::size_t kMaxRepeatedBytes = 16u << 20;  // of text that aliases stand for
 
-// The first document; what follows it is not looked at. An empty one is null. Errors carry the line as go-yaml counts
+// The first document; the text after it is not read. An empty one is null. Errors carry the line as go-yaml counts
 // it, which is often the one before, and none where it is the first: "line 3: ...". `duplicates`, where not null,
 // collects the paths of keys given twice, as json::ParseOptions does; `repeated` the words of go-yaml about them: "line
 // 6: key \"a\" already set in map".
