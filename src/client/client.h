@@ -1,8 +1,8 @@
 #pragma once
-// Client: how controllers, the scheduler and the agent see the API. They never see the store or a socket.
+// Client: the API, for controllers, the scheduler and the agent. They use neither the store nor a socket.
 //
 // Implementations: DirectClient (in the server's process, over the registry), HttpClient (everywhere else),
-// sim's FaultyClient (loses, delays, repeats). Callbacks run on the caller's loop, later, never from inside the call.
+// sim's FaultyClient (loses, delays, repeats). Callbacks run on the caller's loop, later, never inside the call.
 // Code::kUnknown means that a write may have been applied: read again before the next try.
 
 #include <functional>

@@ -49,7 +49,7 @@ struct Bucket {
   Duration at;
 };
 
-// Events alike but for their message.
+// Events that differ only in their message.
 struct Similar {
   std::set<std::string> messages;
   Duration at;
@@ -58,10 +58,10 @@ struct Similar {
 // One Event object in the API.
 struct Stored {
   Value object;         // as it should be
-  bool exists = false;  // created, as far as we know
+  bool exists = false;  // created, as far as the recorder knows
   bool writing = false;
   bool dirty = false;  // changed since the last write started
-  bool tried = false;  // a create of exactly this name may have been applied
+  bool tried = false;  // a create of this name may have been applied: its answer was lost
   int failures = 0;
 };
 
@@ -82,8 +82,8 @@ std::string object_key(const Value& reference) {
 
 }  // namespace
 
-struct EventRecorder::State : std::enable_shared_from_this<EventRecorder::State> {
-  State(Runtime& runtime, client::Client& client, std::string component, std::string host, Limits limits)
+struct EventRecorder::Impl : std::enable_shared_from_this<EventRecorder::Impl> {
+  Impl(Runtime& runtime, client::Client& client, std::string component, std::string host, Limits limits)
       : runtime(runtime),
         client(client),
         component(std::move(component)),
@@ -96,10 +96,10 @@ struct EventRecorder::State : std::enable_shared_from_this<EventRecorder::State>
   void event(const Value& about, std::string_view type, std::string_view reason, std::string_view message,
              std::string_view field_path);
   bool allowed(const std::string& key);
-  std::string fresh_name();
+  std::string unique_suffix();
   void write(std::shared_ptr<Stored> entry);
-  void answered(const std::shared_ptr<Stored>& entry, Result<Value> answer);
-  void settle(const std::shared_ptr<Stored>& entry);
+  void on_answer(const std::shared_ptr<Stored>& entry, Result<Value> answer);
+  void finish_write(const std::shared_ptr<Stored>& entry);
 
   Runtime& runtime;
   client::Client& client;
@@ -112,7 +112,7 @@ struct EventRecorder::State : std::enable_shared_from_this<EventRecorder::State>
   std::size_t pending = 0;  // entries being written or waiting for another try
 };
 
-bool EventRecorder::State::allowed(const std::string& key) {
+bool EventRecorder::Impl::allowed(const std::string& key) {
   const Duration now = runtime.monotonic();
   auto& bucket = buckets[key];
   if (!bucket) bucket = std::make_shared<Bucket>(Bucket{static_cast<double>(limits.burst), now});
@@ -124,15 +124,15 @@ bool EventRecorder::State::allowed(const std::string& key) {
   return true;
 }
 
-// Event names carry the time in nanoseconds; never the same one twice, even where the clock stands still.
-std::string EventRecorder::State::fresh_name() {
+// Event names end in the time in nanoseconds, as client-go's do; made unique where the clock has not moved.
+std::string EventRecorder::Impl::unique_suffix() {
   const std::int64_t now = runtime.now().time_since_epoch().count();
   last_stamp = std::max(now, last_stamp + 1);
   return hex(static_cast<std::uint64_t>(last_stamp));
 }
 
-void EventRecorder::State::event(const Value& about, std::string_view type, std::string_view reason,
-                                 std::string_view message, std::string_view field_path) {
+void EventRecorder::Impl::event(const Value& about, std::string_view type, std::string_view reason,
+                                std::string_view message, std::string_view field_path) {
   Value reference = Value::object();
   auto put = [&](std::string_view key, std::string_view value) {
     if (!value.empty()) reference.set(key, value);
@@ -150,13 +150,13 @@ void EventRecorder::State::event(const Value& about, std::string_view type, std:
   std::string text(message);
   std::string key = kind_key + std::string(field_path) + '\0' + text;
 
-  auto& alike = similar[kind_key];
+  auto& group = similar[kind_key];
   const Duration mono = runtime.monotonic();
-  if (!alike || mono - alike->at > limits.window) alike = std::make_shared<Similar>();
-  alike->at = mono;
-  if (!alike->messages.count(text)) {
-    if (alike->messages.size() < static_cast<std::size_t>(limits.similar)) {
-      alike->messages.insert(text);
+  if (!group || mono - group->at > limits.window) group = std::make_shared<Similar>();
+  group->at = mono;
+  if (!group->messages.count(text)) {
+    if (group->messages.size() < static_cast<std::size_t>(limits.similar)) {
+      group->messages.insert(text);
     } else {
       text = std::string(kCombined) + text;
       key = kind_key;
@@ -172,7 +172,7 @@ void EventRecorder::State::event(const Value& about, std::string_view type, std:
     entry->object = Value::object({
         {"apiVersion", "v1"},
         {"kind", "Event"},
-        {"metadata", Value::object({{"name", std::string(api::name_of(about)) + "." + fresh_name()},
+        {"metadata", Value::object({{"name", std::string(api::name_of(about)) + "." + unique_suffix()},
                                     {"namespace", ns.empty() ? "default" : ns}})},
         {"involvedObject", reference},
         {"reason", reason},
@@ -199,11 +199,11 @@ void EventRecorder::State::event(const Value& about, std::string_view type, std:
   write(entry);
 }
 
-void EventRecorder::State::write(std::shared_ptr<Stored> entry) {
+void EventRecorder::Impl::write(std::shared_ptr<Stored> entry) {
   entry->writing = true;
   entry->dirty = false;
   auto done = [weak = weak_from_this(), entry](Result<Value> answer) {
-    if (auto self = weak.lock()) self->answered(entry, std::move(answer));
+    if (auto self = weak.lock()) self->on_answer(entry, std::move(answer));
   };
   api::WriteOptions options;
   options.field_manager = component;
@@ -218,38 +218,38 @@ void EventRecorder::State::write(std::shared_ptr<Stored> entry) {
                options, std::move(done));
 }
 
-void EventRecorder::State::answered(const std::shared_ptr<Stored>& entry, Result<Value> answer) {
+void EventRecorder::Impl::on_answer(const std::shared_ptr<Stored>& entry, Result<Value> answer) {
   if (answer.ok()) {
     entry->exists = true;
     entry->failures = 0;
-    return settle(entry);
+    return finish_write(entry);
   }
   const Code code = answer.error().code;
   const bool was_create = !entry->exists;
   if (code == Code::kAlreadyExists && was_create) {
     if (entry->tried) {
-      entry->exists = true;  // our own, whose answer was lost
-      return settle(entry);
+      entry->exists = true;  // created by the write whose answer was lost
+      return finish_write(entry);
     }
     const Value& about = entry->object["involvedObject"];
-    entry->object.mut("metadata").set("name", about["name"].str() + "." + fresh_name());
+    entry->object.mut("metadata").set("name", about["name"].str() + "." + unique_suffix());
     entry->dirty = true;
   } else if (code == Code::kNotFound && !was_create) {
-    entry->exists = false;  // it has been cleaned up: start over under the same name
+    entry->exists = false;  // its time to live is over: create it again under the same name
     entry->tried = false;
     entry->dirty = true;
   } else if (code != Code::kUnavailable && code != Code::kTimeout && code != Code::kUnknown &&
              code != Code::kInternal && code != Code::kTooManyRequests) {
     log_debug("events", "event refused", {{"error", answer.error().message}});
     entry->dirty = false;
-    return settle(entry);
+    return finish_write(entry);
   }
   if (code == Code::kUnknown && was_create) entry->tried = true;
   if (++entry->failures >= kTries) {
     log_debug("events", "event dropped", {{"error", answer.error().message}});
     entry->failures = 0;
     entry->dirty = false;
-    return settle(entry);
+    return finish_write(entry);
   }
   if (entry->dirty && code != Code::kUnknown) return write(entry);
   runtime.after(kFirstRetry * (1 << (entry->failures - 1)), [weak = weak_from_this(), entry] {
@@ -257,7 +257,7 @@ void EventRecorder::State::answered(const std::shared_ptr<Stored>& entry, Result
   });
 }
 
-void EventRecorder::State::settle(const std::shared_ptr<Stored>& entry) {
+void EventRecorder::Impl::finish_write(const std::shared_ptr<Stored>& entry) {
   if (entry->dirty) return write(entry);
   entry->writing = false;
   --pending;
@@ -268,15 +268,15 @@ EventRecorder::EventRecorder(Runtime& runtime, client::Client& client, std::stri
 
 EventRecorder::EventRecorder(Runtime& runtime, client::Client& client, std::string component, std::string host,
                              Limits limits)
-    : state_(std::make_shared<State>(runtime, client, std::move(component), std::move(host), limits)) {}
+    : impl_(std::make_shared<Impl>(runtime, client, std::move(component), std::move(host), limits)) {}
 
 EventRecorder::~EventRecorder() = default;
 
 void EventRecorder::event(const Value& object, std::string_view type, std::string_view reason, std::string_view message,
                           std::string_view field_path) {
-  state_->event(object, type, reason, message, field_path);
+  impl_->event(object, type, reason, message, field_path);
 }
 
-std::size_t EventRecorder::pending() const { return state_->pending; }
+std::size_t EventRecorder::pending() const { return impl_->pending; }
 
 }  // namespace berth::client

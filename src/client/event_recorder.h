@@ -2,7 +2,7 @@
 // EventRecorder: writes core/v1 Events about objects, as client-go's recorder does: a repeated event raises `count` and
 // `lastTimestamp` of the one that exists, many similar ones are combined, and one object cannot flood the store.
 //
-// Best effort: an event that cannot be written after some tries is dropped; nobody waits for it. Owner: one driver (or
+// Best effort: an event that cannot be written after some tries is dropped, without an error. Owner: one driver (or
 // agent), on its Runtime's thread. Memory is bounded. At rest nothing runs.
 
 #include <memory>
@@ -24,7 +24,7 @@ class EventRecorder {
     Duration refill = 300s;  // ... and one more each `refill`
     int similar = 10;        // events that differ in their message only, within `window`, before combining
     Duration window = 600s;
-    std::size_t remembered = 4096;  // objects and events known for counting
+    std::size_t remembered = 4096;  // objects and events whose counts are stored
     std::size_t queued = 1000;      // writes not yet answered; further events are dropped
   };
 
@@ -44,8 +44,8 @@ class EventRecorder {
   std::size_t pending() const;
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::client

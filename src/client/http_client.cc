@@ -33,7 +33,7 @@ class Query {
   std::string text_;
 };
 
-// Splits a watch's stream into lines and hands each on as an event.
+// Splits a watch's stream into lines, each an event for the handler.
 class HttpWatch final : public WatchHandle {
  public:
   explicit HttpWatch(WatchHandler* handler) : handler_(handler) {}
@@ -69,7 +69,7 @@ class HttpWatch final : public WatchHandle {
         return finish(api::from_status(static_cast<int>((*event)["object"]["code"].as_int(500)), (*event)["object"]));
       }
       handler_->on_event(type, (*event)["object"]);
-      if (!alive) return;  // the handler ended the watch
+      if (!alive) return;  // the handler has destroyed the watch
     }
     buffer_.erase(0, from);
     if (buffer_.size() > kMaxLine) finish(error(Code::kUnavailable, "watch: an event is larger than 16 MiB"));
@@ -120,7 +120,7 @@ class HttpClient final : public Client {
       List list;
       list.resource_version = (*body)["metadata"]["resourceVersion"].str();
       list.items.assign((*body)["items"].begin(), (*body)["items"].end());
-      // The list says for its items what they are.
+      // Items of a list have no apiVersion and kind of their own on the wire.
       std::string kind = (*body)["kind"].str();
       if (kind.ends_with("List")) kind.resize(kind.size() - 4);
       for (Value& item : list.items) item.set("apiVersion", (*body)["apiVersion"]).set("kind", kind);

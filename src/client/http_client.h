@@ -1,5 +1,5 @@
 #pragma once
-// An client::Client that speaks HTTP to an API server: what the agent and the command line use.
+// A client::Client over HTTP to an API server, for the agent and the command line.
 
 #include <memory>
 #include <string>

@@ -7,6 +7,7 @@
 
 #include "api/metadata.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/metrics.h"
 #include "base/text.h"
 
@@ -15,8 +16,8 @@ namespace {
 
 constexpr Duration kFirstRetry = 50ms;
 constexpr Duration kLastRetry = 5s;
-// A list older than the cache comes from a server that lags: it is asked again this often, then believed (a store
-// that was restored from a backup really is older).
+// A list older than the cache comes from a server that lags. After so many in a row it is applied all the same: the
+// store may have been restored from a backup.
 constexpr int kOlderLists = 5;
 
 std::int64_t parse_revision(std::string_view text) { return parse_int(text).ok() ? parse_int(text).value() : 0; }
@@ -33,7 +34,7 @@ class InformerImpl final : public Informer,
   }
 
   void start() {
-    later([this] { list_again(); });
+    post([this] { relist(); });
   }
 
   const api::Resource& resource() const override { return resource_; }
@@ -55,13 +56,14 @@ class InformerImpl final : public Informer,
   struct Listener {
     std::uint64_t id;
     Handler handler;
-    bool greeted = false;  // has been told of what was cached when it came
+    bool initialized = false;  // has been called for all objects that were cached when it subscribed
     bool gone = false;
   };
-  class Ended final : public Subscription {
+  class SubscriptionImpl final : public Subscription {
    public:
-    Ended(std::weak_ptr<InformerImpl> informer, std::uint64_t id) : informer_(std::move(informer)), id_(id) {}
-    ~Ended() override {
+    SubscriptionImpl(std::weak_ptr<InformerImpl> informer, std::uint64_t id)
+        : informer_(std::move(informer)), id_(id) {}
+    ~SubscriptionImpl() override {
       if (auto informer = informer_.lock()) informer->unsubscribe(id_);
     }
 
@@ -83,33 +85,34 @@ class InformerImpl final : public Informer,
     Task task;
   };
 
-  // Posts a task that does nothing when the informer is gone by then.
-  void later(Task task) {
+  // Posts a task that is skipped where the informer has been destroyed by then.
+  void post(Task task) {
     runtime_.post([weak = weak_from_this(), task = std::move(task)] {
       if (auto self = weak.lock()) task();
     });
   }
 
-  void list_again();
-  void take_list(Result<client::List> list);
+  void relist();
+  void apply_list(Result<client::List> list);
   void watch_from_here();
   void on_event(std::string_view type, const Value& object) override;
   void on_end(const Error& error) override;
   void retry(bool list);
 
   void put(const Value& object);
-  void drop(const api::Name& name, const Value* last);
+  void remove(const api::Name& name, const Value* last);
   static void add_to(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys);
   static void remove_from(Index& index, const Objects::value_type& entry, const std::vector<std::string>& keys);
   // Null: not there before, or no longer.
   void reindex(const Objects::value_type& entry, const Value& before, const Value& after);
-  void tell(const Value& before, const Value& after);
-  void greet(std::uint64_t id);
+  void notify(const Value& before, const Value& after);
+  void send_initial(std::uint64_t id);
   void unsubscribe(std::uint64_t id);
   void check_moved_on(const api::Name& name);
   void advance(std::int64_t revision);
 
   Runtime& runtime_;
+  const LoopAffinity affinity_{runtime_};
   client::Client& client_;
   api::Resource resource_;
   api::ListOptions options_;
@@ -124,12 +127,12 @@ class InformerImpl final : public Informer,
 
   std::deque<std::unique_ptr<Listener>> listeners_;
   std::uint64_t next_listener_ = 1;
-  int telling_ = 0;  // depth of tell(): listeners that go meanwhile are only marked
+  int notifying_ = 0;  // depth of notify(): listeners that go meanwhile are only marked
   std::function<void()> cut_off_;
 
   std::unique_ptr<client::WatchHandle> watch_;
   TimerId retry_ = 0;
-  Duration delay_{};  // the last wait before a retry; 0 once things go well
+  Duration delay_{};  // the last wait before a retry; 0 after a success
   Duration watching_since_{};
   int older_lists_ = 0;
 };
@@ -140,17 +143,17 @@ const Value& null_value() {
   return *value;
 }
 
-// --- Keeping up
+// --- List and watch
 
-void InformerImpl::list_again() {
+void InformerImpl::relist() {
   retry_ = 0;
   watch_.reset();
   client_.list(resource_, options_, [weak = weak_from_this()](Result<client::List> list) {
-    if (auto self = weak.lock()) self->take_list(std::move(list));
+    if (auto self = weak.lock()) self->apply_list(std::move(list));
   });
 }
 
-void InformerImpl::take_list(Result<client::List> list) {
+void InformerImpl::apply_list(Result<client::List> list) {
   if (!list.ok()) {
     log_debug("informer", "list failed", {{"resource", resource_.group_resource()}, {"error", list.error().message}});
     return retry(true);
@@ -165,14 +168,14 @@ void InformerImpl::take_list(Result<client::List> list) {
   for (const auto& [name, value] : objects_) {
     if (!present.count(name)) gone.push_back(name);
   }
-  for (const api::Name& name : gone) drop(name, nullptr);
+  for (const api::Name& name : gone) remove(name, nullptr);
   for (const Value& item : list->items) put(item);
 
   revision_ = std::min(revision_, revision);  // only a restored store is older; advance() raises it again
   advance(revision);
   if (!synced_) {
     synced_ = true;
-    for (Task& task : when_synced_) later(std::move(task));
+    for (Task& task : when_synced_) post(std::move(task));
     when_synced_.clear();
   }
   watch_from_here();
@@ -185,11 +188,12 @@ void InformerImpl::watch_from_here() {
 }
 
 void InformerImpl::on_event(std::string_view type, const Value& object) {
+  affinity_.check();
   const std::int64_t revision = api::resource_version_number(object);
   delay_ = {};
-  if (revision != 0 && revision <= revision_) return;  // seen already
+  if (revision != 0 && revision <= revision_) return;  // a repetition
   if (type == "DELETED") {
-    drop(api::name_key(object), &object);
+    remove(api::name_key(object), &object);
   } else if (type != "BOOKMARK") {
     put(object);
   }
@@ -200,12 +204,12 @@ void InformerImpl::on_end(const Error& error) {
   // The handle must not be destroyed inside its own callback.
   std::shared_ptr<client::WatchHandle> ended = std::move(watch_);
   runtime_.post([ended] {});
-  if (runtime_.monotonic() - watching_since_ > kLastRetry) delay_ = {};  // it went well for long enough
+  if (runtime_.monotonic() - watching_since_ > kLastRetry) delay_ = {};  // the watch worked for longer than a back-off
   log_debug("informer", "watch ended", {{"resource", resource_.group_resource()}, {"error", error.message}});
-  if (cut_off_) later([this] { cut_off_(); });
+  if (cut_off_) post([this] { cut_off_(); });
   if (error.code == Code::kExpired && delay_ == Duration::zero()) {
     delay_ = kFirstRetry;  // only a second expiry in a row waits
-    return later([this] { list_again(); });
+    return post([this] { relist(); });
   }
   // A collection that is gone (or not there yet) has to be listed again to learn its state.
   retry(error.code == Code::kExpired || error.code == Code::kNotFound);
@@ -218,7 +222,7 @@ void InformerImpl::retry(bool list) {
   if (retry_) runtime_.cancel(retry_);
   retry_ = runtime_.after(delay_ + jitter, [this, list] {
     if (list) {
-      list_again();
+      relist();
     } else {
       watch_from_here();
     }
@@ -232,7 +236,7 @@ void InformerImpl::put(const Value& object) {
   const auto [found, added] = objects_.try_emplace(std::move(name), object);
   if (added) {
     reindex(*found, Value(), object);
-    tell(Value(), object);
+    notify(Value(), object);
   } else {
     Value before = found->second;
     if (api::resource_version_of(before) == api::resource_version_of(object) &&
@@ -241,23 +245,23 @@ void InformerImpl::put(const Value& object) {
     found->second = object;
     reindex(*found, before, object);
     if (api::uid_of(before) != api::uid_of(object)) {
-      // Deleted and made again between two looks: handlers must not take the new one for the old.
-      tell(before, Value());
-      tell(Value(), object);
+      // Deleted and created again between two lists: for handlers these are two objects.
+      notify(before, Value());
+      notify(Value(), object);
     } else {
-      tell(before, object);
+      notify(before, object);
     }
   }
   if (!when_moved_on_.empty()) check_moved_on(api::name_key(object));
 }
 
-void InformerImpl::drop(const api::Name& name, const Value* last) {
+void InformerImpl::remove(const api::Name& name, const Value* last) {
   auto found = objects_.find(name);
   if (found == objects_.end()) return;
   Value before = found->second;
   reindex(*found, before, Value());
   objects_.erase(found);
-  tell(last ? *last : before, Value());
+  notify(last ? *last : before, Value());
   if (!when_moved_on_.empty()) check_moved_on(name);
 }
 
@@ -335,72 +339,73 @@ std::size_t InformerImpl::count_by_index(const std::string& name, const std::str
   return bucket == index->second.buckets.end() ? 0 : bucket->second.size();
 }
 
-// --- Telling
+// --- Handlers
 
 std::unique_ptr<Subscription> InformerImpl::subscribe(Handler handler) {
+  affinity_.check();
   const std::uint64_t id = next_listener_++;
   auto listener = std::make_unique<Listener>();
   listener->id = id;
   listener->handler = std::move(handler);
   listeners_.push_back(std::move(listener));
-  later([this, id] { greet(id); });
-  return std::make_unique<Ended>(weak_from_this(), id);
+  post([this, id] { send_initial(id); });
+  return std::make_unique<SubscriptionImpl>(weak_from_this(), id);
 }
 
-void InformerImpl::greet(std::uint64_t id) {
+void InformerImpl::send_initial(std::uint64_t id) {
   for (auto& listener : listeners_) {
     if (listener->id != id) continue;
-    listener->greeted = true;
-    ++telling_;
+    listener->initialized = true;
+    ++notifying_;
     const std::vector<Value> known = list({});
     Listener* raw = listener.get();
     for (const Value& object : known) {
       if (!raw->gone) raw->handler(Value(), object);
     }
-    --telling_;
+    --notifying_;
     break;
   }
-  if (telling_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
+  if (notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
 }
 
 void InformerImpl::unsubscribe(std::uint64_t id) {
   for (auto& listener : listeners_) {
     if (listener->id == id) listener->gone = true;
   }
-  if (telling_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
+  if (notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
 }
 
-void InformerImpl::tell(const Value& before, const Value& after) {
-  ++telling_;
-  // By index: a handler may subscribe somebody else meanwhile.
+void InformerImpl::notify(const Value& before, const Value& after) {
+  ++notifying_;
+  // By index: a handler may add a subscription, which invalidates iterators.
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     Listener* listener = listeners_[i].get();
-    if (listener->greeted && !listener->gone) listener->handler(before, after);
+    if (listener->initialized && !listener->gone) listener->handler(before, after);
   }
-  if (--telling_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
+  if (--notifying_ == 0) std::erase_if(listeners_, [](const auto& l) { return l->gone; });
 }
 
 void InformerImpl::when_synced(Task task) {
-  if (synced_) return later(std::move(task));
+  if (synced_) return post(std::move(task));
   when_synced_.push_back(std::move(task));
 }
 
 void InformerImpl::when_seen(std::int64_t revision, Task task) {
-  if (synced_ && revision_ >= revision) return later(std::move(task));
+  if (synced_ && revision_ >= revision) return post(std::move(task));
   when_seen_.emplace(revision, std::move(task));
 }
 
 void InformerImpl::advance(std::int64_t revision) {
   revision_ = std::max(revision_, revision);
   while (!when_seen_.empty() && when_seen_.begin()->first <= revision_) {
-    later(std::move(when_seen_.begin()->second));
+    post(std::move(when_seen_.begin()->second));
     when_seen_.erase(when_seen_.begin());
   }
 }
 
 void InformerImpl::when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) {
   const Value& now = get(name);
-  if (api::uid_of(now) != uid || api::resource_version_of(now) != resource_version) return later(std::move(task));
+  if (api::uid_of(now) != uid || api::resource_version_of(now) != resource_version) return post(std::move(task));
   when_moved_on_.emplace(name, MovedOn{std::move(uid), std::move(resource_version), std::move(task)});
 }
 
@@ -412,15 +417,15 @@ void InformerImpl::check_moved_on(const api::Name& name) {
       ++at;
       continue;
     }
-    later(std::move(at->second.task));
+    post(std::move(at->second.task));
     at = when_moved_on_.erase(at);
   }
 }
 
-// What make_informer hands out: the implementation is shared only with tasks that are under way.
-class Owned final : public Informer {
+// The caller's handle: posted tasks share the implementation while they run.
+class InformerHandle final : public Informer {
  public:
-  explicit Owned(std::shared_ptr<InformerImpl> impl) : impl_(std::move(impl)) {}
+  explicit InformerHandle(std::shared_ptr<InformerImpl> impl) : impl_(std::move(impl)) {}
   const api::Resource& resource() const override { return impl_->resource(); }
   std::unique_ptr<Subscription> subscribe(Handler handler) override { return impl_->subscribe(std::move(handler)); }
   bool synced() const override { return impl_->synced(); }
@@ -492,7 +497,7 @@ std::unique_ptr<Informer> make_informer(Runtime& runtime, client::Client& client
                                         api::ListOptions options) {
   auto impl = std::make_shared<InformerImpl>(runtime, client, std::move(resource), std::move(options));
   impl->start();
-  return std::make_unique<Owned>(std::move(impl));
+  return std::make_unique<InformerHandle>(std::move(impl));
 }
 
 Informer& InformerSet::get(const api::Resource& resource, const api::ListOptions& options) {
@@ -504,10 +509,6 @@ Informer& InformerSet::get(const api::Resource& resource, const api::ListOptions
 Informer* InformerSet::find(const api::Resource& resource) const {
   auto found = informers_.find(Key{resource, "", "", ""});
   return found == informers_.end() ? nullptr : found->second.get();
-}
-
-void InformerSet::drop(const api::Resource& resource) {
-  std::erase_if(informers_, [&](const auto& entry) { return entry.first.resource == resource; });
 }
 
 bool InformerSet::synced() const {

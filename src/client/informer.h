@@ -3,9 +3,9 @@
 // client::Client.
 //
 // Life: list; watch from the list's resourceVersion; when a watch ends, watch again from the last resourceVersion seen
-// (with back-off); on kExpired, or where the list must be made again, compare the new list with the cache and tell the
-// handlers only the difference. So handlers see every object's last state at least, each change at most once, in order.
-// A watch event that is not newer than what was seen is a repetition and is dropped.
+// (with back-off); on kExpired, or where the list must be made again, compare the new list with the cache and notify
+// the handlers only the difference. So handlers see every object's last state at least, each change at most once, in
+// order. A watch event that is not newer than the cache is a repetition and is ignored.
 //
 // Owner: one InformerSet a process, shared by its controllers, on its Runtime's thread. Values handed out are immutable
 // and may be kept. Look-ups never block and cost no copy of an object. While nothing changes, nothing runs.
@@ -42,10 +42,10 @@ class Informer {
 
   virtual const api::Resource& resource() const = 0;
 
-  // The handler hears of everything already cached as "added", on a later turn of the loop, then of every change.
+  // The handler is called for each cached object as "added", on a later turn of the loop, then for each change.
   [[nodiscard]] virtual std::unique_ptr<Subscription> subscribe(Handler handler) = 0;
 
-  // The first list has been taken in (and handlers have been told of it).
+  // The first list is in the cache (and handlers have been called for it).
   virtual bool synced() const = 0;
   // Calls `task` once that is so: on a later turn where it already is.
   virtual void when_synced(Task task) = 0;
@@ -73,7 +73,7 @@ class Informer {
   // Calls `task` when the cache has no object `name` with that uid and exactly that resourceVersion (any more).
   virtual void when_moved_on(const api::Name& name, std::string uid, std::string resource_version, Task task) = 0;
   // Calls `cut_off` each time a watch has ended or could not be made, on a later turn; the informer watches again by
-  // itself. The server may be another one since, which does not have all that it was told. One caller.
+  // itself. The server may have been replaced by one that has lost reports sent to it. One caller.
   virtual void on_cut_off(std::function<void()> cut_off) = 0;
 };
 
@@ -106,10 +106,8 @@ class InformerSet {
   InformerSet(Runtime& runtime, client::Client& client) : runtime_(runtime), client_(client) {}
 
   Informer& get(const api::Resource& resource, const api::ListOptions& options = {});
-  // The whole collection's informer, where somebody has asked for it; otherwise null.
+  // The informer of the complete collection; null where get() has not been called for it.
   Informer* find(const api::Resource& resource) const;
-  // Forgets a collection (a kind that no longer exists). Nobody may still use its informer.
-  void drop(const api::Resource& resource);
   bool synced() const;  // all of them
 
   Runtime& runtime() { return runtime_; }

@@ -93,7 +93,7 @@ TEST_F(InformerTest, WatchesAgainFromTheLastRevision) {
   api.cut(kPods, Code::kUnavailable);
   runtime.settle();
   EXPECT_EQ(cut_off, 1);
-  api.put(kPods, pod("b"));  // while nobody watches
+  api.put(kPods, pod("b"));  // while there is no watch
   api.calls.clear();
   runtime.advance(1s);
   EXPECT_EQ(cut_off, 1);

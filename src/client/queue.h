@@ -1,6 +1,6 @@
 #pragma once
-// WorkQueue: the keys that a driver has still to look at. A key is held once, however often it is added; a key that is
-// being worked on and is added meanwhile comes again after done(). First come, first served.
+// WorkQueue: the keys that a driver has to reconcile. A key is queued once, however often it is added; one that is
+// added while it is being worked on is queued again by done(). First in, first out.
 //
 // Owner: one driver, on its Runtime's thread. No timer is armed while no key waits for a time.
 
@@ -22,19 +22,19 @@ class WorkQueue {
     Duration limit = 100s;
   };
 
-  // `on_ready` is called (from inside add, or from a timer) whenever pop() may have become able to answer.
+  // `on_ready` is called (inside add(), or by a timer) whenever a key has become ready for pop().
   WorkQueue(Runtime& runtime, Backoff backoff, Task on_ready);
   ~WorkQueue();
   WorkQueue(const WorkQueue&) = delete;
 
   void add(const std::string& key);
-  // Adds the key once `delay` has passed; of several waiting times of one key the earliest counts. Zero or less: now.
+  // Adds the key once `delay` has passed; of several delays of one key the earliest counts. Zero or less: now.
   void add_after(const std::string& key, Duration delay);
   // Adds all keys that wait for a time.
   void add_waiting();
   // Counts a failure of the key and adds it after its back-off.
   void add_failed(const std::string& key);
-  // The key went well: its next failure starts from `first` again.
+  // The key was reconciled: the back-off of its next failure starts at `first` again.
   void forget(const std::string& key) { failures_.erase(key); }
   int failures(const std::string& key) const;
 

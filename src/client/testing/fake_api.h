@@ -21,7 +21,7 @@ class FakeApi final : public client::Client {
 
   // --- For the test
 
-  // Puts an object as it is; uid and resourceVersion are given where missing. Tells watchers.
+  // Puts an object as it is; uid and resourceVersion are set where missing. Notifies watchers.
   Value put(const api::Resource& resource, Value object) {
     auto& slot = objects_[resource][api::name_key(object)];
     const bool fresh = slot.is_null();
