@@ -112,6 +112,11 @@ class CrunRuntime final : public ContainerRuntime {
     auto found = containers_.find(id);
     return found == containers_.end() ? nullptr : found->second;
   }
+  struct Recovered;
+  Result<Recovered> read_stored();
+  void remove_incomplete(const std::string& id);
+  // Follows what was read, and answers what state it is in.
+  std::vector<ContainerStatus> adopt(Recovered recovered);
   // Runs `work` on the pool and answers on the loop.
   void blocking(std::function<Status()> work, Done done);
   void created(const ContainerPtr& c, Result<Created> result);
@@ -142,8 +147,8 @@ class CrunRuntime final : public ContainerRuntime {
   std::unordered_map<std::string, ContainerPtr> containers_;
   std::unordered_map<std::string, SandboxSpec> sandboxes_;
   std::set<std::string> found_sandboxes_;  // by recover()
-  ThreadPool spawner_{loop_,
-                      kSpawners};  // its own: what is run in containers does not wait behind what makes and ends them
+  // Of its own: a program that is run in a container does not wait behind containers that are being made or removed.
+  ThreadPool spawner_{loop_, kSpawners};
   std::unordered_map<std::uint64_t, std::unique_ptr<ChildRun>> execs_;
   std::unordered_map<std::uint64_t, std::unique_ptr<ExecProcess>> exec_processes_;
   std::uint64_t next_ = 0;
@@ -183,76 +188,90 @@ void CrunRuntime::blocking(std::function<Status()> work, Done done) {
                 });
 }
 
+struct CrunRuntime::Recovered {
+  std::vector<StoredContainer> containers;
+  std::vector<SandboxSpec> sandboxes;
+};
+
+// On the pool.
+Result<CrunRuntime::Recovered> CrunRuntime::read_stored() {
+  Recovered out;
+  end_orphaned_execs(config_, paths_);
+  BERTH_ASSIGN(auto ids, list_directory(paths_.containers()));
+  std::vector<std::string> kept;
+  for (const auto& id : ids) {
+    auto stored = load_container(paths_, cgroups_, id);
+    if (!stored.ok()) {
+      remove_incomplete(id);
+      continue;
+    }
+    cgroups_.thaw(stored->cgroup);
+    if (stored->status.state == ContainerState::kRunning) finish_start(paths_, id);
+    out.containers.push_back(std::move(stored).value());
+    kept.push_back(id);
+  }
+  remove_strays(paths_, kept);
+  BERTH_ASSIGN(auto uids, list_directory(paths_.sandboxes()));
+  for (const auto& uid : uids) {
+    auto spec = read_sandbox(paths_.sandboxes(), uid);
+    // After a restart of the machine the files are there and the namespaces are not: create_sandbox() makes them again.
+    // A sandbox without a description was hardly begun.
+    out.sandboxes.push_back(spec.ok() ? std::move(spec).value() : SandboxSpec{.pod_uid = uid});
+  }
+  return out;
+}
+
+// A container that was being made or removed when the agent ended: it never ran its program, or is over. On the pool.
+void CrunRuntime::remove_incomplete(const std::string& id) {
+  end_monitor(config_, paths_, id);
+  std::string cgroup;
+  if (auto text = read_file(paths_.running(id) + "/config.json"); text.ok()) {
+    if (auto config = json::parse(*text); config.ok()) cgroup = (*config)["linux"]["cgroupsPath"].str().substr(1);
+  }
+  Status removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
+  // A process that has been killed may take a moment to leave its control group.
+  for (int tries = 0; !removed.ok() && tries < kDeleteTries; ++tries) {
+    ::poll(nullptr, 0, kDeletePauseMs);
+    removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
+  }
+  if (!removed.ok()) {
+    log_warning("agent", "cannot remove what is left of a container", {{"id", id}, {"error", removed.error().message}});
+  }
+}
+
+std::vector<ContainerStatus> CrunRuntime::adopt(Recovered recovered) {
+  for (auto& spec : recovered.sandboxes) {
+    found_sandboxes_.insert(spec.pod_uid);  // usable after create_sandbox()
+    if (!spec.cgroup_parent.empty()) sandboxes_[spec.pod_uid] = spec;
+  }
+  std::vector<ContainerStatus> out;
+  for (auto& stored : recovered.containers) {
+    auto c = std::make_shared<Container>();
+    c->stored = std::move(stored);
+    ContainerStatus& s = c->status();
+    if (s.state == ContainerState::kUnknown) {
+      // Without its monitor its processes cannot be followed.
+      cgroups_.kill(c->stored.cgroup);
+      s.state = ContainerState::kExited;
+      s.exit_code = 255;
+      s.finished = loop_.now();
+    }
+    containers_[s.id] = c;
+    if (s.state != ContainerState::kExited) follow(c);
+    out.push_back(s);
+  }
+  return out;
+}
+
 void CrunRuntime::recover(Function<void(Result<std::vector<ContainerStatus>>)> done) {
-  struct Found {
-    std::vector<StoredContainer> containers;
-    std::vector<SandboxSpec> sandboxes;
-  };
-  auto found = std::make_shared<Found>();
-  auto work = [this, found]() -> Status {
-    end_orphaned_execs(config_, paths_);
-    BERTH_ASSIGN(auto ids, list_directory(paths_.containers()));
-    std::vector<std::string> kept;
-    for (const auto& id : ids) {
-      auto stored = load_container(paths_, cgroups_, id);
-      if (stored.ok()) {
-        cgroups_.thaw(stored->cgroup);
-        if (stored->status.state == ContainerState::kRunning) finish_start(paths_, id);
-        found->containers.push_back(std::move(stored).value());
-        kept.push_back(id);
-        continue;
-      }
-      // Being made or removed when the agent ended: it never ran its program, or is over.
-      end_monitor(config_, paths_, id);
-      std::string cgroup;
-      if (auto text = read_file(paths_.running(id) + "/config.json"); text.ok()) {
-        if (auto config = json::parse(*text); config.ok()) cgroup = (*config)["linux"]["cgroupsPath"].str().substr(1);
-      }
-      Status removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
-      // A process that has been killed may take a moment to leave its control group.
-      for (int tries = 0; !removed.ok() && tries < kDeleteTries; ++tries) {
-        ::poll(nullptr, 0, kDeletePauseMs);
-        removed = delete_container(paths_, cgroups_, id, cgroup, config_.trash);
-      }
-      if (!removed.ok()) {
-        log_warning("agent", "cannot remove what is left of a container",
-                    {{"id", id}, {"error", removed.error().message}});
-      }
-    }
-    remove_strays(paths_, kept);
-    BERTH_ASSIGN(auto uids, list_directory(paths_.sandboxes()));
-    for (const auto& uid : uids) {
-      auto spec = read_sandbox(paths_.sandboxes(), uid);
-      // After a restart of the machine the files are there and the namespaces are not: it is made again when used.
-      // One without a description was hardly begun.
-      found->sandboxes.push_back(spec.ok() ? std::move(spec).value() : SandboxSpec{.pod_uid = uid});
-    }
+  auto recovered = std::make_shared<Recovered>();
+  auto work = [this, recovered]() -> Status {
+    BERTH_ASSIGN(*recovered, read_stored());
     return {};
   };
-  blocking(work, [this, found, done = std::move(done)](Status result) {
+  blocking(work, [this, recovered, done = std::move(done)](Status result) {
     if (!result.ok()) return done(result.error());
-    for (auto& spec : found->sandboxes) {
-      // Usable when it has been looked at by create_sandbox().
-      found_sandboxes_.insert(spec.pod_uid);
-      if (!spec.cgroup_parent.empty()) sandboxes_[spec.pod_uid] = spec;
-    }
-    std::vector<ContainerStatus> out;
-    for (auto& stored : found->containers) {
-      auto c = std::make_shared<Container>();
-      c->stored = std::move(stored);
-      ContainerStatus& s = c->status();
-      if (s.state == ContainerState::kUnknown) {
-        // What is left of it cannot be followed any more.
-        cgroups_.kill(c->stored.cgroup);
-        s.state = ContainerState::kExited;
-        s.exit_code = 255;
-        s.finished = loop_.now();
-      }
-      containers_[s.id] = c;
-      if (s.state != ContainerState::kExited) follow(c);
-      out.push_back(s);
-    }
-    done(std::move(out));
+    done(adopt(std::move(*recovered)));
     for (auto& [id, c] : std::unordered_map(containers_)) check_exit(c);  // those that ended since they were read
   });
 }

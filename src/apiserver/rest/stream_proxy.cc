@@ -109,71 +109,83 @@ std::string query_text(const Context& context, const std::string& container) {
   return text;
 }
 
-void stream_answer(const ContextPtr& context, std::shared_ptr<http::Client> client, http::ClientRequest outgoing) {
-  // The stream object must outlive its callbacks; they hold it through this cell.
-  struct Cell {
-    std::unique_ptr<http::Stream> stream;
-    std::shared_ptr<http::Client> client;
-    bool failed_head = false;
-    int status = 0;
-    std::string failure;
-    TimerId timer = 0;  // until the agent begins to answer
-  };
-  auto cell = std::make_shared<Cell>();
-  cell->client = client;
-  auto stop_waiting = [context, cell] {
-    if (cell->timer != 0) context->loop->cancel(cell->timer);
-    cell->timer = 0;
-  };
-  auto release = [context, cell, stop_waiting] {
-    stop_waiting();
-    context->loop->post([context, cell] {
-      context->exchange->on_close({});  // it holds the context, which holds the exchange
-      cell->stream.reset();
-      cell->client.reset();
+// Passes the agent's answer to a log request on to the client as it comes. Kept alive by the callbacks it installs,
+// until the agent has answered, its time is up or the client has left.
+class AnswerRelay : public std::enable_shared_from_this<AnswerRelay> {
+ public:
+  AnswerRelay(ContextPtr context, std::shared_ptr<http::Client> client)
+      : context_(std::move(context)), client_(std::move(client)) {}
+
+  void start(http::ClientRequest outgoing) {
+    auto self = shared_from_this();
+    context_->exchange->on_close([self] { self->release(); });
+    context_->exchange->on_drain([self] {
+      if (self->stream_) self->stream_->pause_reading(false);
     });
-  };
-  context->exchange->on_close(release);
-  context->exchange->on_drain([cell] {
-    if (cell->stream) cell->stream->pause_reading(false);
-  });
-  cell->timer = context->loop->after(kAgentAnswers, [context, cell, release] {
-    cell->timer = 0;
-    cell->stream.reset();
-    answer_error(context, error(Code::kTimeout, "the node's agent does not answer"));
+    timer_ = context_->loop->after(kAgentAnswers, [self] {
+      self->timer_ = 0;
+      self->stream_.reset();
+      answer_error(self->context_, error(Code::kTimeout, "the node's agent does not answer"));
+      self->release();
+    });
+    stream_ = client_->stream(
+        std::move(outgoing), [self](const http::Response& head) { self->on_head(head); },
+        [self](std::string_view bytes) { self->on_bytes(bytes); }, [self](Status status) { self->on_end(status); });
+  }
+
+ private:
+  static constexpr std::size_t kLongestRefusal = 65536;
+
+  void on_head(const http::Response& head) {
+    stop_timer();
+    status_ = head.status;
+    if (status_ != 200) return;
+    context_->exchange->start(200, {{"content-type", std::string(http::header(head.headers, "content-type"))}});
+  }
+
+  void on_bytes(std::string_view bytes) {
+    if (status_ != 200) {
+      if (refusal_.size() < kLongestRefusal) refusal_ += bytes;
+    } else if (!context_->exchange->write({http::SharedBytes::of(std::string(bytes))}) && stream_) {
+      stream_->pause_reading(true);
+    }
+  }
+
+  void on_end(const Status& status) {
+    if (status_ == 200) {
+      context_->exchange->finish();
+    } else if (status_ != 0) {
+      Result<Value> body = json::parse(refusal_);
+      answer_error(context_, api::from_status(status_, body.ok() ? *body : Value(refusal_)));
+    } else {
+      answer_error(context_, status.ok()
+                                 ? error(Code::kInternal, "the node's agent closed the connection without an answer")
+                                 : status.error());
+    }
     release();
-  });
-  cell->stream = client->stream(
-      std::move(outgoing),
-      [context, cell, stop_waiting](const http::Response& head) {
-        stop_waiting();
-        cell->status = head.status;
-        cell->failed_head = head.status != 200;
-        if (!cell->failed_head) {
-          context->exchange->start(200, {{"content-type", std::string(http::header(head.headers, "content-type"))}});
-        }
-      },
-      [context, cell](std::string_view bytes) {
-        if (cell->failed_head) {
-          if (cell->failure.size() < 65536) cell->failure += bytes;
-        } else if (!context->exchange->write({http::SharedBytes::of(std::string(bytes))}) && cell->stream) {
-          cell->stream->pause_reading(true);
-        }
-      },
-      [context, cell, release](Status status) {
-        if (cell->failed_head) {
-          Result<Value> body = json::parse(cell->failure);
-          answer_error(context, api::from_status(cell->status, body.ok() ? *body : Value(cell->failure)));
-        } else if (cell->status == 0) {
-          answer_error(context, status.ok()
-                                    ? error(Code::kInternal, "the node's agent closed the connection without an answer")
-                                    : status.error());
-        } else {
-          context->exchange->finish();
-        }
-        release();
-      });
-}
+  }
+
+  void stop_timer() {
+    if (timer_ != 0) context_->loop->cancel(std::exchange(timer_, 0));
+  }
+  void release() {
+    stop_timer();
+    context_->loop->post([self = shared_from_this()] {
+      // The callbacks hold this, which holds the context and so the exchange.
+      self->context_->exchange->on_close({});
+      self->context_->exchange->on_drain({});
+      self->stream_.reset();
+      self->client_.reset();
+    });
+  }
+
+  ContextPtr context_;
+  std::shared_ptr<http::Client> client_;
+  std::unique_ptr<http::Stream> stream_;
+  int status_ = 0;  // of the agent's answer; 0: no head yet
+  std::string refusal_;
+  TimerId timer_ = 0;  // until the agent begins to answer
+};
 
 // A log as a WebSocket: the handshake is ours, the agent sends plain text.
 http::MessageForm log_messages() { return {{"", "binary.k8s.io", "base64.binary.k8s.io"}, false, true}; }
@@ -263,7 +275,7 @@ void handle_node_stream(const ContextPtr& context) {
   outgoing.headers.emplace_back("x-berth-pod-uid", std::string(api::uid_of(pod)));
   outgoing.headers.emplace_back("x-berth-client", client_of(*context));
   auto client = http::make_client(*context->loop, *endpoint);
-  if (verb == "log") return stream_answer(context, std::move(client), std::move(outgoing));
+  if (verb == "log") return std::make_shared<AnswerRelay>(context, std::move(client))->start(std::move(outgoing));
   if (http::header(context->request().headers, "upgrade").empty()) {
     return answer_error(context, error(Code::kBadRequest, "Upgrade request required"));
   }

@@ -17,7 +17,7 @@
 // kReadWindow, then the socket is not read), then the RemoteSession while pause_input() holds. Output: each write() is
 // copied into a frame or message and is the Channel's backlog until the socket takes it (ExchangeLink::backlog).
 // Destroying the RemoteSession destroys the Channel, and the Connection closes after what was written. In the API
-// server there is no step 3: apiserver/rest/node_proxy.cc copies between the client's Channel and one to the node's
+// server there is no step 3: apiserver/rest/stream_proxy.cc copies between the client's Channel and one to the node's
 // agent.
 
 #include <cstdint>
