@@ -1,4 +1,5 @@
 #pragma once
+// OpenSSL's error queue as text, for messages.
 
 #include <string>
 

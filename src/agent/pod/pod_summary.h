@@ -1,4 +1,5 @@
 #pragma once
+// What usage metrics and the node's shutdown need to know of each pod.
 
 #include <string>
 #include <utility>

@@ -1,4 +1,5 @@
 #pragma once
+// The list of hooks, each of which prepares one concern of a pod's surroundings and cleans it up.
 
 #include <memory>
 #include <vector>

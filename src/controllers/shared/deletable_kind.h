@@ -1,4 +1,5 @@
 #pragma once
+// A row of the list of kinds that the garbage collector and the namespace controller receive at their start.
 
 #include <string>
 
