@@ -4,7 +4,7 @@
 #include <map>
 
 #include "api/status.h"
-#include "apiserver/validation/pod_security.h"
+#include "apiserver/validation/pod/pod_security.h"
 #include "base/text.h"
 
 namespace berth::apiserver::admission {

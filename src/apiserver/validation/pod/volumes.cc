@@ -2,7 +2,7 @@
 #include <set>
 
 #include "apiserver/validation/check_functions.h"
-#include "apiserver/validation/pod_scope.h"
+#include "apiserver/validation/pod/pod_scope.h"
 #include "apiserver/validation/validation.h"
 
 namespace berth::apiserver::validation {

@@ -3,7 +3,7 @@
 
 #include "apiserver/validation/check_functions.h"
 #include "apiserver/validation/go_value.h"
-#include "apiserver/validation/pod_scope.h"
+#include "apiserver/validation/pod/pod_scope.h"
 #include "apiserver/validation/validation.h"
 #include "base/text.h"
 

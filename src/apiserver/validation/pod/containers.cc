@@ -7,7 +7,7 @@
 #include <string>
 
 #include "apiserver/validation/check_functions.h"
-#include "apiserver/validation/pod_scope.h"
+#include "apiserver/validation/pod/pod_scope.h"
 #include "apiserver/validation/validation.h"
 #include "base/text.h"
 

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "api/quantity.h"
-#include "apiserver/validation/pod_scope.h"
+#include "apiserver/validation/pod/pod_scope.h"
 #include "apiserver/validation/validation.h"
 #include "apiserver/validation/workload_warnings.h"
 #include "base/text.h"

@@ -1,6 +1,6 @@
 // One function a check; the table at the end says from which version of the standards on it holds, and in which level.
 // Checks come in upstream's order, because their words are put together into one message.
-#include "apiserver/validation/pod_security.h"
+#include "apiserver/validation/pod/pod_security.h"
 
 #include <algorithm>
 #include <set>

@@ -1,4 +1,4 @@
-#include "apiserver/validation/pod_security.h"
+#include "apiserver/validation/pod/pod_security.h"
 
 #include <gtest/gtest.h>
 
