@@ -1,4 +1,4 @@
-// The pod's directories: on disk for emptyDirs and termination messages, in memory for what the API hands out.
+// The pod's directories: on disk for emptyDirs, on a memory file system for content from the API.
 
 #include "agent/disk/background.h"
 #include "agent/hooks/hooks.h"

@@ -1,5 +1,4 @@
-// The files under /etc that a pod gets from the node: hosts, resolv.conf, hostname. They are made once for a pod and
-// bind-mounted into its containers.
+// hosts, resolv.conf and hostname: written once for a pod and bind-mounted into its containers under /etc.
 
 #include <algorithm>
 
@@ -60,7 +59,7 @@ std::string resolver_content(const Value& pod, const ResolverSettings& settings)
     std::string name = option["name"].str();
     std::string text =
         option["value"].is_string() && !option["value"].as_string().empty() ? name + ":" + option["value"].str() : name;
-    // Of two of one name the pod's own wins.
+    // An option of the pod replaces one of the same name.
     std::erase_if(options, [&](const std::string& one) { return one == name || one.starts_with(name + ":"); });
     options.push_back(text);
   }
@@ -94,7 +93,7 @@ class EtcFiles final : public PodHook {
     pod.resolv_file = place + "/resolv.conf";
     pod.hostname_file = place + "/hostname";
     if (uses_host_network(pod.pod)) pod.hostname_file.clear();
-    // Containers may have written to them, and hold the very files: they are made once.
+    // Containers may have written to these files, and their mounts hold the inodes: never write them again.
     if (path_exists(pod.hosts_file)) return done(std::nullopt);
     const AgentConfig& config = pod.services.config;
     ResolverSettings settings{config.cluster_dns, config.cluster_domain, ""};
@@ -121,8 +120,9 @@ class EtcFiles final : public PodHook {
   static Status make(const std::string& place, const std::vector<File>& files) {
     BERTH_TRY(make_directories(place, 0711));
     std::size_t size = kRoomForWriters;
-    for (const File& file : files) size += 2 * file.content.size();  // each is written beside and renamed
-    // Mounted already where an attempt before this one failed half-way.
+    for (const File& file : files)
+      size += 2 * file.content.size();  // twice: each file is written under another name and renamed
+    // An earlier attempt may have mounted it and failed afterwards.
     if (!is_mount_point(place)) BERTH_TRY(mount_tmpfs(place, "mode=0711,size=" + std::to_string(size)));
     for (const File& file : files) BERTH_TRY(write_file(file.path, file.content, 0644));
     return {};

@@ -1,6 +1,6 @@
 #pragma once
-// The hooks of a pod's surroundings, but for its volumes (agent/volumes/volume_hooks.h). The interface is
-// agent/pod/pod_hook.h.
+// The hooks that prepare a pod's surroundings (agent/pod/pod_hook.h), without those of its volumes
+// (agent/volumes/volume_hooks.h).
 
 #include <memory>
 
@@ -8,7 +8,7 @@
 
 namespace berth::agent {
 
-std::unique_ptr<PodHook> make_node_support_hook();  // refuses what this node has not got
+std::unique_ptr<PodHook> make_node_support_hook();  // fails for pods that need what this node does not support
 std::unique_ptr<PodHook> make_data_directories_hook();
 std::unique_ptr<PodHook> make_user_namespace_hook();  // hostUsers
 std::unique_ptr<PodHook> make_names_hook();           // hostname, subdomain, fqdn

@@ -1,4 +1,4 @@
-// What the pod calls itself: spec.hostname or its own name, and its domain where it has a subdomain.
+// The pod's hostname: spec.hostname or its name, with its domain where it has a subdomain.
 
 #include "agent/hooks/hooks.h"
 #include "api/object.h"

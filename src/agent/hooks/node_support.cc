@@ -13,7 +13,7 @@ constexpr std::string_view kVolumeKinds[] = {"hostPath",  "emptyDir",    "secret
                                              "image"};
 constexpr std::string_view kProjectedKinds[] = {"configMap", "secret", "downwardAPI", "serviceAccountToken",
                                                 "clusterTrustBundle"};
-// Names of handlers in RuntimeClasses. Both stand for the one runtime of this node.
+// Handlers of RuntimeClasses that this node accepts. Both mean its only runtime.
 constexpr std::string_view kHandlers[] = {"crun", "runc"};
 
 template <class Names>
@@ -47,7 +47,7 @@ std::optional<HookFailure> unsupported_volume(const Value& volume) {
       if (part.is_null() || knows(kProjectedKinds, kind)) continue;
       return mount_failure(name, "this node does not support projected sources of the kind " + std::string(kind));
     }
-    // There are no ClusterTrustBundles in this cluster: one that may be missing is left out.
+    // This cluster has no ClusterTrustBundles: an optional source is left out.
     const Value& bundle = source["clusterTrustBundle"];
     if (!bundle.is_null() && !bundle["optional"].as_bool())
       return mount_failure(name, "this node does not support projected sources of the kind clusterTrustBundle");
@@ -55,7 +55,7 @@ std::optional<HookFailure> unsupported_volume(const Value& volume) {
   return std::nullopt;
 }
 
-// The pod's RuntimeClass is read afresh: it may have been made since.
+// The pod's RuntimeClass is read from the API at each attempt: it may have been created meanwhile.
 class NodeSupport final : public PodHook {
  public:
   std::string_view name() const override { return "node support"; }
@@ -91,7 +91,7 @@ std::optional<HookFailure> unsupported_part(const Value& pod) {
   }
   if (spec["hostUsers"].is_bool() && !spec["hostUsers"].as_bool()) {
     for (const char* shared : {"hostNetwork", "hostPID", "hostIPC"}) {
-      // The kernel would let the pod do nothing in a namespace that its users do not own.
+      // In a namespace of the node, the pod's users would have no rights: the kernel checks its owner.
       if (spec[shared].as_bool())
         return HookFailure{
             "FailedCreatePodSandBox",

@@ -1,6 +1,6 @@
 #pragma once
-// What a pod asks for that this node has not got. Such a pod waits with an event that names it, as it would with
-// kubelet. Pure.
+// Parts of a pod that this node does not support. Such a pod waits, with an event that names the part, as with kubelet.
+// Pure.
 
 #include <optional>
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace berth::agent {
 
-// Of the pod's own object: kinds of volumes, raw block devices, resource claims.
+// In the pod's spec: kinds of volumes, raw block devices, resource claims.
 std::optional<HookFailure> unsupported_part(const Value& pod);
 // `runtime_class`: the RuntimeClass that the pod names; null where it does not exist.
 std::optional<HookFailure> unsupported_runtime(const std::string& name, const Value& runtime_class);

@@ -1,4 +1,4 @@
-// The pod's sandbox: ipc and host name namespaces, shared memory, the control group with the limits of the whole pod.
+// The pod's sandbox: ipc and uts namespaces, shared memory, the control group with the limits of the pod.
 
 #include "agent/hooks/hooks.h"
 #include "agent/pod/resize.h"
@@ -26,7 +26,7 @@ class Sandbox final : public PodHook {
     sandbox.host_ipc = spec["hostIPC"].as_bool();
     sandbox.share_pid = spec["shareProcessNamespace"].as_bool();
     sandbox.cgroup_parent = pod_cgroup(pod.services.config.cgroup, pod.uid());
-    // After a restart of the agent, what its control group had stays until the containers have been changed too.
+    // After a restart of the agent, the control group keeps its limits until a resize has changed the containers.
     if (!pod.record.pod_in_force.is_object()) pod.record.pod_in_force = pod.record.granted;
     sandbox.limits = pod_limits(with_grant(pod.pod, pod.record.pod_in_force));
     for (const Value& sysctl : spec["securityContext"]["sysctls"])

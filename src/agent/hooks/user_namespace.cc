@@ -1,5 +1,5 @@
-// hostUsers: false. The pod gets users of its own: a user namespace whose ids stand for a range of the node's that no
-// other pod has. Comes before everything that makes namespaces.
+// hostUsers: false. The pod gets a user namespace, whose ids are mapped to a range of the node's ids that no other pod
+// has. Comes before the hooks that make namespaces, which it owns.
 
 #include "agent/hooks/hooks.h"
 #include "agent/runtime/mounts.h"
@@ -10,12 +10,12 @@
 namespace berth::agent {
 namespace {
 
-constexpr std::int64_t kFirst = std::int64_t{1} << 30;  // far from the users of machines and of /etc/subuid
+constexpr std::int64_t kFirst = std::int64_t{1} << 30;  // above the ids of the machine's users and of /etc/subuid
 constexpr int kMostPods = 8192;
 
 std::string leases(const PodContext& pod) { return pod.services.config.memory() + "/users"; }
 
-// A file named by the number of the range says whose it is, as long as the pod is here.
+// The file of a range, named by its number, holds the uid of the pod that has it.
 Result<std::int64_t> lease_range(const std::string& directory, const std::string& uid) {
   BERTH_TRY(make_directories(directory, 0700));
   BERTH_ASSIGN(RootedDir root, RootedDir::open(directory));
@@ -23,7 +23,7 @@ Result<std::int64_t> lease_range(const std::string& directory, const std::string
     std::string name = std::to_string(n);
     auto file = root.create_file(name, 0600);
     if (file.failed_with(Code::kAlreadyExists)) {
-      // The pod's own, where an agent ended before it had written it down.
+      // This pod's range, if an earlier agent leased it and had not recorded it.
       auto owner = root.read_file(name, 64);
       if (!owner.ok() || *owner != uid) continue;
       return kFirst + n * kUserRange;
@@ -69,7 +69,7 @@ class UserNamespace final : public PodHook {
 
   void cleanup(PodContext& pod, HookDone done) override {
     if (pod.record.first_user == 0) return done(std::nullopt);
-    // The pin goes with the pod's directory.
+    // The pinned namespace is removed with the pod's directory.
     auto work = [directory = leases(pod), first = pod.record.first_user] { return release_range(directory, first); };
     blocking(pod.services.runtime, work, [&pod, done = std::move(done)](Status released) {
       if (!released.ok()) return done(HookFailure{"FailedKillPod", "error killing pod: " + released.error().message});

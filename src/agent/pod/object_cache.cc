@@ -12,8 +12,8 @@ struct ObjectCache::Entry {
   std::map<std::uint64_t, std::function<void()>> listeners;
 };
 
-struct ObjectCache::State {
-  State(Runtime& runtime, client::Client& client) : runtime(runtime), client(client) {}
+struct ObjectCache::Impl {
+  Impl(Runtime& runtime, client::Client& client) : runtime(runtime), client(client) {}
   Runtime& runtime;
   client::Client& client;
   std::map<Key, std::shared_ptr<Entry>> entries;
@@ -22,39 +22,39 @@ struct ObjectCache::State {
 
 class ObjectCache::Interest {
  public:
-  Interest(std::weak_ptr<State> state, Key key, std::uint64_t number)
-      : state_(std::move(state)), key_(std::move(key)), number_(number) {}
+  Interest(std::weak_ptr<Impl> impl, Key key, std::uint64_t number)
+      : impl_(std::move(impl)), key_(std::move(key)), number_(number) {}
   ~Interest() {
-    auto state = state_.lock();
-    if (!state) return;
-    auto found = state->entries.find(key_);
-    if (found == state->entries.end()) return;
+    auto impl = impl_.lock();
+    if (!impl) return;
+    auto found = impl->entries.find(key_);
+    if (found == impl->entries.end()) return;
     found->second->listeners.erase(number_);
     if (!found->second->listeners.empty()) return;
     // This may be a callback of the informer itself: destroy it in a later turn.
     auto entry = std::move(found->second);
-    state->entries.erase(found);
-    state->runtime.post([entry = std::move(entry)] {});
+    impl->entries.erase(found);
+    impl->runtime.post([entry = std::move(entry)] {});
   }
 
  private:
-  std::weak_ptr<State> state_;
+  std::weak_ptr<Impl> impl_;
   Key key_;
   std::uint64_t number_;
 };
 
-ObjectCache::ObjectCache(Runtime& runtime, client::Client& client) : state_(std::make_shared<State>(runtime, client)) {}
+ObjectCache::ObjectCache(Runtime& runtime, client::Client& client) : impl_(std::make_shared<Impl>(runtime, client)) {}
 ObjectCache::~ObjectCache() = default;
 
-void ObjectCache::close() { auto entries = std::exchange(state_->entries, {}); }
+void ObjectCache::close() { auto entries = std::exchange(impl_->entries, {}); }
 
 std::shared_ptr<ObjectCache::Interest> ObjectCache::follow(const api::Resource& resource, const api::Name& name,
                                                            std::function<void()> changed) {
   Key key{resource, name};
-  std::uint64_t number = ++state_->next;
-  auto& entry = state_->entries[key];
-  auto call_listeners = [state = std::weak_ptr<State>(state_), key] {
-    auto alive = state.lock();
+  std::uint64_t number = ++impl_->next;
+  auto& entry = impl_->entries[key];
+  auto call_listeners = [impl = std::weak_ptr<Impl>(impl_), key] {
+    auto alive = impl.lock();
     if (!alive) return;
     auto found = alive->entries.find(key);
     if (found == alive->entries.end()) return;
@@ -63,27 +63,27 @@ std::shared_ptr<ObjectCache::Interest> ObjectCache::follow(const api::Resource& 
   };
   if (!entry) {
     entry = std::make_shared<Entry>();
-    entry->informer = client::make_informer(state_->runtime, state_->client, resource,
+    entry->informer = client::make_informer(impl_->runtime, impl_->client, resource,
                                             api::ListOptions{name.ns, "", "metadata.name=" + name.name});
     entry->subscription =
         entry->informer->subscribe([call_listeners](const Value&, const Value&) { call_listeners(); });
     entry->informer->when_synced(call_listeners);
   } else if (entry->informer->synced()) {
-    state_->runtime.post(changed);
+    impl_->runtime.post(changed);
   }
   entry->listeners[number] = std::move(changed);
-  return std::make_shared<Interest>(state_, key, number);
+  return std::make_shared<Interest>(impl_, key, number);
 }
 
 bool ObjectCache::known(const api::Resource& resource, const api::Name& name) const {
-  auto found = state_->entries.find(Key{resource, name});
-  return found != state_->entries.end() && found->second->informer->synced();
+  auto found = impl_->entries.find(Key{resource, name});
+  return found != impl_->entries.end() && found->second->informer->synced();
 }
 
 const Value& ObjectCache::get(const api::Resource& resource, const api::Name& name) const {
   static const Value none;
-  auto found = state_->entries.find(Key{resource, name});
-  return found == state_->entries.end() ? none : found->second->informer->get(name);
+  auto found = impl_->entries.find(Key{resource, name});
+  return found == impl_->entries.end() ? none : found->second->informer->get(name);
 }
 
 }  // namespace berth::agent

@@ -35,8 +35,8 @@ class ObjectCache {
 
  private:
   struct Entry;
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace berth::agent

@@ -9,7 +9,7 @@
 
 namespace berth::agent {
 
-struct GrpcHealthExchange::State {
+struct GrpcHealthExchange::Impl {
   nghttp2_session* session = nullptr;
   std::string output, request, answer, status, grpc_status, grpc_message;
   std::size_t sent = 0;
@@ -52,8 +52,8 @@ const char* status_name(int status) {
 }  // namespace
 
 GrpcHealthExchange::GrpcHealthExchange(const std::string& authority, const std::string& service)
-    : state_(std::make_unique<State>()) {
-  State& s = *state_;
+    : impl_(std::make_unique<Impl>()) {
+  Impl& s = *impl_;
   s.request = request_frame(service);
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
@@ -61,7 +61,7 @@ GrpcHealthExchange::GrpcHealthExchange(const std::string& authority, const std::
       callbacks,
       [](nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size,
          const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) -> int {
-        auto& s = *static_cast<State*>(user);
+        auto& s = *static_cast<Impl*>(user);
         std::string_view n(reinterpret_cast<const char*>(name), name_size),
             v(reinterpret_cast<const char*>(value), value_size);
         if (n == ":status") s.status = v;
@@ -72,13 +72,13 @@ GrpcHealthExchange::GrpcHealthExchange(const std::string& authority, const std::
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
       callbacks,
       [](nghttp2_session*, std::uint8_t, std::int32_t, const std::uint8_t* data, std::size_t size, void* user) -> int {
-        auto& s = *static_cast<State*>(user);
+        auto& s = *static_cast<Impl*>(user);
         if (s.answer.size() + size <= 4096) s.answer.append(reinterpret_cast<const char*>(data), size);
         return 0;
       });
   nghttp2_session_callbacks_set_on_stream_close_callback(
       callbacks, [](nghttp2_session*, std::int32_t, std::uint32_t, void* user) -> int {
-        static_cast<State*>(user)->closed = true;
+        static_cast<Impl*>(user)->closed = true;
         return 0;
       });
   nghttp2_session_client_new(&s.session, callbacks, &s);
@@ -94,7 +94,7 @@ GrpcHealthExchange::GrpcHealthExchange(const std::string& authority, const std::
   nghttp2_data_provider body{};
   body.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t* out, std::size_t room, std::uint32_t* flags,
                           nghttp2_data_source*, void* user) -> ssize_t {
-    auto& s = *static_cast<State*>(user);
+    auto& s = *static_cast<Impl*>(user);
     std::size_t n = std::min(room, s.request.size() - s.sent);
     std::memcpy(out, s.request.data() + s.sent, n);
     s.sent += n;
@@ -104,23 +104,23 @@ GrpcHealthExchange::GrpcHealthExchange(const std::string& authority, const std::
   s.stream = nghttp2_submit_request(s.session, nullptr, headers, std::size(headers), &body, nullptr);
 }
 
-GrpcHealthExchange::~GrpcHealthExchange() { nghttp2_session_del(state_->session); }
+GrpcHealthExchange::~GrpcHealthExchange() { nghttp2_session_del(impl_->session); }
 
 std::string GrpcHealthExchange::take_output() {
-  std::string out = std::exchange(state_->output, {});
+  std::string out = std::exchange(impl_->output, {});
   for (;;) {
     const std::uint8_t* data = nullptr;
-    ssize_t n = nghttp2_session_mem_send(state_->session, &data);
+    ssize_t n = nghttp2_session_mem_send(impl_->session, &data);
     if (n <= 0) return out;
     out.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(n));
   }
 }
 
 std::optional<ProbeResult> GrpcHealthExchange::feed(std::string_view received) {
-  State& s = *state_;
+  Impl& s = *impl_;
   auto* bytes = reinterpret_cast<const std::uint8_t*>(received.data());
   auto taken = nghttp2_session_mem_recv(s.session, bytes, received.size());
-  // After nonsense the session has nothing to say but goodbye, and wants to hear no more.
+  // After a protocol error the session only sends GOAWAY, and reads no more.
   s.output = take_output();
   if (taken < 0 || (!s.closed && nghttp2_session_want_read(s.session) == 0)) {
     return ProbeResult{false, "error: health rpc failed: the peer does not speak HTTP/2"};

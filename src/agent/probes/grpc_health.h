@@ -1,5 +1,5 @@
 #pragma once
-// grpc.health.v1.Health/Check over HTTP/2 without TLS: bytes in, bytes out. Pure.
+// GrpcHealthExchange: one call of grpc.health.v1.Health/Check over HTTP/2 without TLS, from bytes to bytes. Pure.
 
 #include <memory>
 #include <optional>
@@ -14,12 +14,12 @@ class GrpcHealthExchange {
  public:
   GrpcHealthExchange(const std::string& authority, const std::string& service);
   ~GrpcHealthExchange();
-  std::string take_output();                                   // to be sent
-  std::optional<ProbeResult> feed(std::string_view received);  // the verdict, once there is one
+  std::string take_output();                                   // bytes to send
+  std::optional<ProbeResult> feed(std::string_view received);  // the result, when the answer is complete
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace berth::agent

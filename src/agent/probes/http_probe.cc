@@ -15,7 +15,7 @@ constexpr std::size_t kMostRedirects = 10;
 struct Url {
   std::string scheme, host, target;  // host without brackets
   int port = 0;
-  std::string place() const {
+  std::string authority() const {
     return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
   }
 };
@@ -107,7 +107,7 @@ class Probe final : public ProbeConnection {
     for (const auto& [name, value] : probe_.headers) {
       if (iequals(name, "host") && !value.empty() && keep_host_ && http::valid_header(name, value)) return value;
     }
-    return url_.place();
+    return url_.authority();
   }
 
   std::string request() const {
@@ -121,7 +121,7 @@ class Probe final : public ProbeConnection {
 
   void ask_securely(Duration left) {
     http::Endpoint endpoint;
-    endpoint.address = url_.place();
+    endpoint.address = url_.authority();
     endpoint.tls = endpoint.insecure = true;
     endpoint.server_name = url_.host;
     endpoint.connect_timeout = left;
@@ -174,7 +174,7 @@ class Probe final : public ProbeConnection {
     if (++redirects_ >= kMostRedirects)
       return finish(
           {false, "Get " + quoted(location) + ": stopped after " + std::to_string(kMostRedirects) + " redirects"});
-    // A Host header of the user's holds for relative redirects only.
+    // A Host header of the spec is kept for relative redirects only, as with Go's client.
     ParsedUri relative(location);
     keep_host_ = keep_host_ && relative && !(*relative).hostText.first;
     referer_ = url_.scheme == "https" && url->scheme == "http" ? "" : text_of_url();
@@ -190,7 +190,7 @@ class Probe final : public ProbeConnection {
   }
 
   std::string text_of_url() const {
-    return redirects_ == 0 ? probe_.url : url_.scheme + "://" + url_.place() + url_.target;
+    return redirects_ == 0 ? probe_.url : url_.scheme + "://" + url_.authority() + url_.target;
   }
 
   void later(ProbeResult result) {
@@ -225,7 +225,7 @@ std::string probe_url(const std::string& scheme, const std::string& host, int po
   bool control = std::any_of(path.begin(), path.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
   std::string target = path.starts_with("/") ? "" : "/";
   for (unsigned char c : path) {
-    // With control characters in it, it is no URL but a plain path.
+    // With control characters it is a plain path for Go, not a URL: # starts no fragment then.
     if (c == '#' && !control) break;
     bool escape = c <= 0x20 || c >= 0x7f ||
                   std::string_view("\"<>\\^`{|}[]").find(static_cast<char>(c)) != std::string_view::npos ||

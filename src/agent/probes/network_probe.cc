@@ -46,7 +46,7 @@ Result<Address> resolve(const std::string& host, int port) {
   return out;
 }
 
-// Go's words for a failed system call.
+// Go's text for a failed system call.
 std::string go_error(int code) {
   switch (code) {
     case ECONNREFUSED: return "connect: connection refused";
@@ -58,7 +58,7 @@ std::string go_error(int code) {
   }
 }
 
-// The connection itself; what is said over it is its heir's.
+// The connection; subclasses have the protocol.
 class Connection : public ProbeConnection {
  public:
   Connection(Loop& loop, const ProbeAddress& address) : loop_(loop), address_(address) {}
@@ -85,8 +85,8 @@ class Connection : public ProbeConnection {
   }
 
  protected:
-  // Each may destroy this by its callback; nothing is touched after them.
-  virtual void connected() = 0;  // may fill out_
+  // Each may call back and so destroy this object: nothing may be used after the call.
+  virtual void connected() = 0;  // may fill out_, which is then sent
   virtual void received(std::string_view bytes) = 0;
   virtual void ended() { failed("EOF"); }
   virtual void failed(std::string why) = 0;
@@ -118,7 +118,7 @@ class Connection : public ProbeConnection {
       ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &code, &size);
       if (code != 0) return failed("dial tcp " + where() + ": " + go_error(code));
       connected_ = true;
-      // A probe that is over with the connection is closed with FIN: servers log a reset as an error of their client.
+      // A TCP probe ends here, and its socket is closed with FIN: servers log a reset as an error.
       const auto alive = lifetime_.guard();
       connected();
       if (!alive) return;

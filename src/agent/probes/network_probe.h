@@ -1,5 +1,5 @@
 #pragma once
-// One connection to a pod and what is asked over it. Loop thread only; destroying it ends it without a callback.
+// ProbeConnection: one connection to a pod, for a probe. Loop thread only; its destructor closes it without a callback.
 
 #include <memory>
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace berth::agent {
 
-inline constexpr std::size_t kMostProbeBody = 10 * 1024;  // more of an HTTP answer's body is not read
+inline constexpr std::size_t kMostProbeBody = 10 * 1024;  // of an HTTP answer; the rest is not read
 
 class ProbeConnection {
  public:
@@ -25,8 +25,8 @@ std::unique_ptr<ProbeConnection> start_tcp_probe(Loop& loop, const ProbeAddress&
                                                  Function<void(ProbeResult)> done);
 std::unique_ptr<ProbeConnection> start_grpc_probe(Loop& loop, const ProbeAddress& address, const std::string& service,
                                                   Duration timeout, Function<void(ProbeResult)> done);
-// Sends `request` in plain text and reads one answer. Errors are Go's words; kUnknown: the status came, but not all of
-// the body.
+// Sends `request` without TLS and reads one answer. Errors have Go's texts; kUnknown: the status has come, but not the
+// complete body.
 std::unique_ptr<ProbeConnection> start_http_exchange(Loop& loop, const ProbeAddress& address, std::string request,
                                                      Duration timeout, Function<void(Result<http::Response>)> done);
 

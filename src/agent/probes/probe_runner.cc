@@ -9,7 +9,7 @@ namespace berth::agent {
 namespace {
 
 constexpr std::size_t kMostProbeOutput = 10 * 1024;
-constexpr Duration kNoLimit = 24h;  // hooks have none of their own
+constexpr Duration kNoLimit = 24h;  // of lifecycle hooks, which have no timeout
 
 class Runner final : public ProbeRunner {
  public:
@@ -66,7 +66,7 @@ class Runner final : public ProbeRunner {
                      });
   }
 
-  // A name that no port of the container has is taken for a number.
+  // As with kubelet: a name that no container port has is parsed as a number.
   static std::string port_error(const Value& port, int number) {
     if (port.is_int() || number != 0) return "invalid port number: " + std::to_string(number);
     return "strconv.Atoi: parsing " + quoted(port.as_string()) + ": invalid syntax";
@@ -79,7 +79,7 @@ class Runner final : public ProbeRunner {
       std::string name = header["name"].str(), value = header["value"].str();
       agent = agent || iequals(name, "user-agent");
       accept = accept || iequals(name, "accept");
-      // An empty one takes the header away.
+      // An empty value removes the default header.
       if (value.empty() && (iequals(name, "user-agent") || iequals(name, "accept"))) continue;
       out.emplace_back(std::move(name), std::move(value));
     }

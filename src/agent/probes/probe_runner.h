@@ -1,5 +1,6 @@
 #pragma once
-// Probe actions for real: exec through the container runtime, HTTP, TCP and gRPC from the node's network namespace.
+// The ProbeRunner of this node: exec through the container runtime; HTTP, TCP and gRPC from the node's network
+// namespace.
 
 #include <memory>
 
@@ -9,10 +10,10 @@
 
 namespace berth::agent {
 
-// `containers` and `loop` outlive it.
+// `containers` and `loop` outlive the runner.
 std::unique_ptr<ProbeRunner> make_probe_runner(Loop& loop, ContainerRuntime& containers);
 
-// The number of a port given by number or by name of one of the container's ports; 0 where there is none.
+// The number of a port that is given by number or by the name of a container port; 0: there is no such port.
 int probe_port(const Value& port, const Value& container);
 
 }  // namespace berth::agent

@@ -7,27 +7,26 @@
 namespace berth::agent {
 namespace {
 
-constexpr Duration kYoung = 10s;  // how long after its first try a container is young
-constexpr Duration kSoonest = 2ms;
-constexpr Duration kSoonestExec = 50ms;
-// The pause between two eager tries, in lengths of a try: they take at most a twentieth of a core.
-constexpr int kRest = 20;
-// And between two of one container for each container of the node that is tried so: all of them together take their
-// share of a core, not each.
-constexpr Duration kShare = 250us;
+constexpr Duration kEagerTime = 10s;  // how long a probe may be eager
+constexpr Duration kShortestPause = 2ms;
+constexpr Duration kShortestExecPause = 50ms;
+// The pause between two eager attempts, in durations of an attempt: they use at most a twentieth of a core.
+constexpr int kPauseFactor = 20;
+// The pause between two attempts of one probe, for each eager probe of the node: all together use that share of a core.
+constexpr Duration kPausePerEagerProbe = 250us;
 
 }  // namespace
 
-struct Prober::State : std::enable_shared_from_this<State> {
+struct Prober::Impl : std::enable_shared_from_this<Impl> {
   struct Probe {
     std::string kind;  // "startup", "readiness", "liveness"
     Value spec;
-    Duration first_try{};  // monotonic, of this probe
+    Duration first_attempt{};  // monotonic, of this probe
     Duration fast_delay{};
     Duration next_counted{};
-    bool eager = false;  // in the phase of frequent tries
+    bool eager = false;  // see prober.h
     bool in_flight = false;
-    Duration began{};  // the latest try
+    Duration began{};  // the latest attempt
     int successes = 0, failures = 0;
     TimerId timer = 0;
   };
@@ -39,10 +38,10 @@ struct Prober::State : std::enable_shared_from_this<State> {
   std::vector<Probe> probes;
   bool over = false, startup_pending = false;
 
-  State(Runtime& r, ProbeRunner& p, Start s, Callbacks c)
+  Impl(Runtime& r, ProbeRunner& p, Start s, Callbacks c)
       : runtime(r), runner(p), start(std::move(s)), callbacks(std::move(c)) {}
 
-  static std::string word(const std::string& kind) {
+  static std::string kind_in_text(const std::string& kind) {
     return kind == "startup" ? "Startup" : kind == "liveness" ? "Liveness" : "Readiness";
   }
   static Duration seconds(const Value& value, std::int64_t fallback) {
@@ -58,7 +57,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
     probes.push_back(std::move(probe));
   }
 
-  void begin() {
+  void start_probes() {
     startup_pending = has_probe(start.container, "startup") && !start.startup_passed;
     for (const char* kind : {"startup", "readiness", "liveness"}) {
       bool startup = std::string_view(kind) == "startup";
@@ -67,21 +66,21 @@ struct Prober::State : std::enable_shared_from_this<State> {
       add(kind);
     }
     for (std::size_t i = 0; i < probes.size(); ++i) {
-      if (!startup_pending || probes[i].kind == "startup") first(i);
+      if (!startup_pending || probes[i].kind == "startup") schedule_first(i);
     }
   }
 
-  void first(std::size_t i) {
+  void schedule_first(std::size_t i) {
     Probe& probe = probes[i];
     Duration age = std::max<Duration>(runtime.now() - start.started, Duration::zero());
     Duration delay = std::max<Duration>(seconds(probe.spec["initialDelaySeconds"], 0) - age, Duration::zero());
-    // A container that an earlier agent found ready is asked again after a period, not at once from all pods.
-    bool known = probe.kind == "readiness" ? start.ready : probe.kind == "liveness" ? age > 2 * kYoung : false;
-    if (known) delay = std::max(delay, period(probe));
-    set_eager(probe, start.eager && probe.kind != "liveness" && !known);
-    probe.fast_delay = probe.spec["exec"].is_null() ? kSoonest : kSoonestExec;
-    probe.first_try = runtime.monotonic() + delay;
-    probe.next_counted = probe.first_try + (probe.eager ? period(probe) : Duration::zero());
+    // A container that an earlier agent found ready is probed after a period: all pods at once would be a load peak.
+    bool confirmed = probe.kind == "readiness" ? start.ready : probe.kind == "liveness" ? age > 2 * kEagerTime : false;
+    if (confirmed) delay = std::max(delay, period(probe));
+    set_eager(probe, start.eager && probe.kind != "liveness" && !confirmed);
+    probe.fast_delay = probe.spec["exec"].is_null() ? kShortestPause : kShortestExecPause;
+    probe.first_attempt = runtime.monotonic() + delay;
+    probe.next_counted = probe.first_attempt + (probe.eager ? period(probe) : Duration::zero());
     arm(i, delay);
   }
 
@@ -95,10 +94,10 @@ struct Prober::State : std::enable_shared_from_this<State> {
     Probe& probe = probes[i];
     if (probe.timer) runtime.cancel(probe.timer);
     probe.timer = runtime.after(delay, [self = weak_from_this(), i] {
-      auto state = self.lock();
-      if (!state || state->over) return;
-      state->probes[i].timer = 0;
-      state->run(i);
+      auto impl = self.lock();
+      if (!impl || impl->over) return;
+      impl->probes[i].timer = 0;
+      impl->run(i);
     });
   }
 
@@ -111,25 +110,25 @@ struct Prober::State : std::enable_shared_from_this<State> {
     ProbeTarget target{start.container_id, start.pod_ip, &start.container};
     runner.run(probe.spec, target, seconds(probe.spec["timeoutSeconds"], 1),
                [self = weak_from_this(), i, counted](ProbeResult result) {
-                 auto state = self.lock();
-                 if (!state || state->over) return;
-                 state->probes[i].in_flight = false;
-                 state->take(i, counted, result);
+                 auto impl = self.lock();
+                 if (!impl || impl->over) return;
+                 impl->probes[i].in_flight = false;
+                 impl->on_result(i, counted, result);
                });
   }
 
-  void take(std::size_t i, bool counted, const ProbeResult& result) {
+  void on_result(std::size_t i, bool counted, const ProbeResult& result) {
     Probe& probe = probes[i];
     Duration now = runtime.monotonic();
-    // Where nobody listens the answer comes at once, however long the loop has kept it.
+    // A refused connection is answered at once; the time measured is that of a busy loop.
     const Duration took = result.refused ? Duration::zero() : now - probe.began;
-    const Duration rest = std::max(kRest * took, runner.eager_probes * kShare);
+    const Duration rest = std::max(kPauseFactor * took, runner.eager_probes * kPausePerEagerProbe);
     Duration pause = std::min(std::max(probe.fast_delay, rest), period(probe));
     if (!result.good && !counted) {
       probe.fast_delay =
-          std::min<Duration>(probe.fast_delay + probe.fast_delay / 4, now - probe.first_try > 1s ? 100ms : 40ms);
-      if (!probe.spec["exec"].is_null()) probe.fast_delay = std::max<Duration>(probe.fast_delay, kSoonestExec);
-      if (now - probe.first_try > kYoung) set_eager(probe, false);
+          std::min<Duration>(probe.fast_delay + probe.fast_delay / 4, now - probe.first_attempt > 1s ? 100ms : 40ms);
+      if (!probe.spec["exec"].is_null()) probe.fast_delay = std::max<Duration>(probe.fast_delay, kShortestExecPause);
+      if (now - probe.first_attempt > kEagerTime) set_eager(probe, false);
       Duration until_counted = std::max<Duration>(probe.next_counted - now, Duration::zero());
       return arm(i, probe.eager ? std::min(pause, until_counted) : until_counted);
     }
@@ -141,21 +140,21 @@ struct Prober::State : std::enable_shared_from_this<State> {
       ++probe.failures;
       probe.successes = 0;
     }
-    // The period is from one beginning to the next, so that a slow answer does not put off the next question.
+    // The period is from start to start, so that a slow answer does not delay the next attempt.
     probe.next_counted = std::max(probe.began + period(probe), now);
-    if (probe.eager && now - probe.first_try > kYoung) set_eager(probe, false);
+    if (probe.eager && now - probe.first_attempt > kEagerTime) set_eager(probe, false);
     arm(i, probe.eager ? pause : probe.next_counted - now);
-    judge(i, result);
+    report(i, result);
   }
 
-  // The callbacks may destroy the prober; `this` is held by the caller.
-  void judge(std::size_t i, const ProbeResult& result) {
+  // Callbacks may destroy the Prober; the caller holds a reference to this object.
+  void report(std::size_t i, const ProbeResult& result) {
     std::string kind = probes[i].kind;
     if (result.good && result.warned && callbacks.warned)
-      callbacks.warned(word(kind) + " probe warning: " + result.output);
+      callbacks.warned(kind_in_text(kind) + " probe warning: " + result.output);
     if (!result.good && callbacks.unhealthy) {
       const char* outcome = result.errored ? " probe errored and resulted in unknown state: " : " probe failed: ";
-      callbacks.unhealthy(word(kind) + outcome + result.output);
+      callbacks.unhealthy(kind_in_text(kind) + outcome + result.output);
     }
     if (over || result.errored) return;
     int needed = static_cast<int>(std::max<std::int64_t>(1, probes[i].spec["successThreshold"].as_int(1)));
@@ -168,7 +167,7 @@ struct Prober::State : std::enable_shared_from_this<State> {
       startup_pending = false;
       stop(i);
       for (std::size_t n = 0; n < probes.size(); ++n) {
-        if (n != i) first(n);
+        if (n != i) schedule_first(n);
       }
       callbacks.startup_passed();
     } else if (bad) {
@@ -186,18 +185,18 @@ struct Prober::State : std::enable_shared_from_this<State> {
 bool has_probe(const Value& container, const char* kind) { return !container[std::string(kind) + "Probe"].is_null(); }
 
 Prober::Prober(Runtime& runtime, ProbeRunner& runner, Start start, Callbacks callbacks)
-    : state_(std::make_shared<State>(runtime, runner, std::move(start), std::move(callbacks))) {
-  state_->begin();
+    : impl_(std::make_shared<Impl>(runtime, runner, std::move(start), std::move(callbacks))) {
+  impl_->start_probes();
 }
 
 Prober::~Prober() {
-  state_->over = true;
-  for (std::size_t i = 0; i < state_->probes.size(); ++i) state_->stop(i);
+  impl_->over = true;
+  for (std::size_t i = 0; i < impl_->probes.size(); ++i) impl_->stop(i);
 }
 
-void Prober::only_readiness() {
-  for (std::size_t i = 0; i < state_->probes.size(); ++i) {
-    if (state_->probes[i].kind != "readiness") state_->stop(i);
+void Prober::keep_only_readiness() {
+  for (std::size_t i = 0; i < impl_->probes.size(); ++i) {
+    if (impl_->probes[i].kind != "readiness") impl_->stop(i);
   }
 }
 

@@ -1,10 +1,11 @@
 #pragma once
-// The probes of one running container: when they run, how their results are counted, what follows. Loop thread only.
+// Prober: runs the probes of one running container on their schedule and counts their results against the thresholds.
+// Owner: the ContainerWorker, on the agent's loop.
 //
-// In the first ten seconds, startup and readiness probes are tried more often than their period until the first
-// success, so that a pod is ready when it is ready and not up to a period later. The pause between two such tries is at
-// least twenty times what the last one took and at most the period. Those between the counted ones, which keep the
-// period, are neither counted nor reported when they fail.
+// Eager probes: for ten seconds, a startup or readiness probe runs more often than its period until its first success,
+// so that the pod is Ready at once and not up to a period later. The pause between two attempts is at least twenty
+// times the duration of the last one and at most the period. Attempts at the period are counted; an attempt in between
+// that fails is neither counted nor reported.
 
 #include <functional>
 #include <memory>
@@ -22,10 +23,10 @@ class Prober {
     Value container;  // of the spec
     std::string container_id, pod_ip;
     Time started{};               // of the container
-    bool startup_passed = false;  // what an earlier agent had found
+    bool startup_passed = false;  // as an earlier agent found
     bool ready = false;
-    bool eager = true;     // false: no tries but the counted ones
-    bool liveness = true;  // false for a pod that is being ended: only readiness goes on
+    bool eager = true;     // false: counted attempts only
+    bool liveness = true;  // false: the pod ends, only the readiness probe runs
   };
   struct Callbacks {
     std::function<void()> startup_passed;
@@ -37,12 +38,12 @@ class Prober {
   Prober(Runtime& runtime, ProbeRunner& runner, Start start, Callbacks callbacks);
   ~Prober();
   Prober(const Prober&) = delete;
-  // Ends liveness and startup probes.
-  void only_readiness();
+  // Stops the liveness and startup probes.
+  void keep_only_readiness();
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
 };
 
 bool has_probe(const Value& container, const char* kind);

@@ -53,7 +53,7 @@ TEST_F(ProberTest, OnlyThoseThatAreTriedFrequentlyCount) {
   EXPECT_EQ(probes_.eager_probes, 2);
   auto starting = prober(R"({"startupProbe":{"httpGet":{"path":"/web","port":80},"failureThreshold":100}})");
   EXPECT_EQ(probes_.eager_probes, 3);
-  starting->only_readiness();
+  starting->keep_only_readiness();
   EXPECT_EQ(probes_.eager_probes, 2) << "its pod ends";
   auto good = prober(R"({"readinessProbe":{"httpGet":{"path":"/good","port":80}}})");
   EXPECT_EQ(probes_.eager_probes, 3);

@@ -13,7 +13,7 @@
 namespace berth::agent {
 namespace {
 
-// A container that may remount may write to the directory: nothing in it is trusted, not even the links made here.
+// A container that may remount may write to the directory: the content is not trusted, nor are the links made here.
 using Links = RootedDir::Links;
 
 constexpr const char* kData = "..data";
@@ -29,7 +29,7 @@ bool holds(const RootedDir& directory, const Payload& payload) {
     auto at = data->stat(path, Links::kNone);
     if (!at.ok() || (at->st_mode & 07777) != content.mode) return false;
   }
-  // And nothing else.
+  // And no other files.
   std::set<std::string> wanted, names;
   for (const auto& [path, content] : payload) wanted.insert(first_part(path));
   auto there = data->list();
@@ -38,8 +38,8 @@ bool holds(const RootedDir& directory, const Payload& payload) {
   return names == wanted;
 }
 
-// Directories of a volume with an owning group are the group's, too.
-Status give_directory(const RootedDir& directory, mode_t mode, std::int64_t group) {
+// Sets mode and owning group of a directory of the volume.
+Status set_directory_access(const RootedDir& directory, mode_t mode, std::int64_t group) {
   if (group >= 0) {
     Status owned = set_owner(directory.fd(), -1, group);
     if (!owned.ok()) return owned.error().in("giving away " + directory.shown());
@@ -48,8 +48,8 @@ Status give_directory(const RootedDir& directory, mode_t mode, std::int64_t grou
 }
 
 Status write_files(const RootedDir& directory, const Payload& payload, std::int64_t group) {
-  BERTH_TRY(give_directory(directory, 0755, group));
-  auto give = [group](const RootedDir& made, const std::string&) { return give_directory(made, 0755, group); };
+  BERTH_TRY(set_directory_access(directory, 0755, group));
+  auto give = [group](const RootedDir& made, const std::string&) { return set_directory_access(made, 0755, group); };
   for (const auto& [path, content] : payload) {
     if (auto slash = path.rfind('/'); slash != std::string::npos)
       BERTH_TRY(directory.make_directories(path.substr(0, slash), 0755, Links::kNone, give));
@@ -77,7 +77,7 @@ Status write_atomically(const std::string& directory, const Payload& payload, st
                         std::uint64_t random) {
   BERTH_TRY(make_directories(directory, 0755));
   BERTH_ASSIGN(RootedDir root, RootedDir::open(directory));
-  BERTH_TRY(give_directory(root, 01777, group));  // as kubelet's, which are file systems of their own
+  BERTH_TRY(set_directory_access(root, 01777, group));  // the mode of kubelet's volumes, which are roots of a tmpfs
   for (const auto& [path, content] : payload) {
     if (!is_payload_path(path)) return error(Code::kInvalid, "invalid path " + quoted(path));
   }

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "agent/volumes/disk_note.h"
+#include "agent/volumes/disk_annotation.h"
 #include "agent/volumes/host_path.h"
 #include "api/object.h"
 #include "api/quantity.h"
@@ -45,7 +45,7 @@ class ClaimVolumes final : public VolumeProvider {
       if (mounted.ok()) return (*shared)(mounted->mount_path);
       if (!mounted.failed_with(Code::kNotFound)) return (*shared)(mounted.error());
       if (!made_on.empty()) {
-        // An empty disk in its place would look like lost data to whoever wrote it.
+        // A new, empty disk would hide that data is missing.
         return (*shared)(
             error(Code::kConflict,
                   "the disk of volume " + handle + " was made on node " + quoted(made_on) +
@@ -69,7 +69,7 @@ class ClaimVolumes final : public VolumeProvider {
 
   void adopt(const std::string& name, const std::string& pod_uid) override {
     users_[name].insert(pod_uid);
-    handles_.try_emplace(name, name);  // our provisioner names the volume as its handle
+    handles_.try_emplace(name, name);  // the built-in provisioner gives volume and handle one name
   }
 
   void release_unused() override {

@@ -1,6 +1,7 @@
 #pragma once
-// The VolumeProvider of this node: volumes of the built-in provisioner (spec.csi with our driver) as local disks, made
-// when first needed; spec.local and spec.hostPath as the directories they name. Counts who uses what.
+// The VolumeProvider of this node: volumes of the built-in provisioner (spec.csi with the driver berth.dev/local) as
+// local disks, created at their first use; spec.local and spec.hostPath as the directories that they name. Counts the
+// pods that use each volume.
 
 #include <memory>
 #include <string>

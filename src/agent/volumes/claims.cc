@@ -1,9 +1,9 @@
-// persistentVolumeClaim (and ephemeral) volumes. The claim and its volume are read afresh, because what is mounted
-// must be the volume that the claim is bound to now, and none that it once was.
+// persistentVolumeClaim and ephemeral volumes. The claim and its volume are read from the API, not from a cache: the
+// volume that is mounted must be the one that the claim is bound to now.
 
 #include <algorithm>
 
-#include "agent/volumes/disk_note.h"
+#include "agent/volumes/disk_annotation.h"
 #include "agent/volumes/volume_hooks.h"
 #include "agent/volumes/volume_ownership.h"
 #include "api/object.h"
@@ -100,7 +100,7 @@ class Claims final : public PodHook {
   void mount(PodContext& pod, std::shared_ptr<std::vector<Wanted>> wanted, std::size_t at, const Value& volume,
              std::shared_ptr<HookDone> done) {
     std::string volume_name(api::name_of(volume));
-    // Remembered first: what may have been acquired is released.
+    // Recorded before acquire(): after a crash in between, the clean-up releases the volume.
     auto& claims = pod.record.claims;
     if (std::find(claims.begin(), claims.end(), volume_name) == claims.end()) claims.push_back(volume_name);
     pod.services.volumes.acquire(
@@ -108,7 +108,7 @@ class Claims final : public PodHook {
           const Wanted& one = (*wanted)[at];
           if (!path.ok()) return (*done)(mount_failure(volume_name, path.error().message));
           pod.volumes[one.volume] = PodVolume{*path, one.read_only};
-          note_disk(pod.services, volume, [this, &pod, wanted, at, volume_name, path = *path, done](Status noted) {
+          annotate_disk(pod.services, volume, [this, &pod, wanted, at, volume_name, path = *path, done](Status noted) {
             if (!noted.ok()) return (*done)(mount_failure(volume_name, noted.error().message));
             own(pod, wanted, at, volume_name, path, done);
           });

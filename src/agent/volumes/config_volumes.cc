@@ -1,5 +1,5 @@
-// configMap, secret, downwardAPI and projected volumes. Their files are on a memory file system, and change in place
-// when what they show changes.
+// configMap, secret, downwardAPI and projected volumes. Their files are on a memory file system, and are written again
+// when their sources change.
 
 #include <algorithm>
 
@@ -22,12 +22,12 @@ using json::Value;
 
 struct Token {
   std::string text;
-  Time renew_at{};  // by the wall clock, which the API reads too
+  Time renew_at{};  // wall clock, as in the token
 };
 
-constexpr Duration kTokenRetry = 30s;  // after a renewal that failed, while the old one is still there
+constexpr Duration kTokenRetry = 30s;  // after a failed renewal, while the old token is valid
 
-// The user that every container of the pod is told to run as; -1 where there is none.
+// The runAsUser that all containers of the pod have; -1 where they have none or several.
 std::int64_t common_user(const Value& pod) {
   const Value& of_pod = pod["spec"]["securityContext"]["runAsUser"];
   std::optional<std::int64_t> user;
@@ -42,7 +42,7 @@ std::int64_t common_user(const Value& pod) {
   return user.value_or(-1);
 }
 
-// Collects one volume's files.
+// Collects the files of one volume.
 class Collector {
  public:
   Collector(PodContext& pod, std::map<std::string, Token>& tokens)
@@ -50,8 +50,8 @@ class Collector {
 
   Payload payload;
   std::optional<Error> failure;
-  bool waiting = false;                     // something is not known yet
-  std::vector<const Value*> token_sources;  // whose tokens are missing, or due for renewal
+  bool waiting = false;                     // the ObjectCache does not know a source yet
+  std::vector<const Value*> token_sources;  // sources whose tokens are missing or due for renewal
 
   void add_object(const api::Resource& resource, const Value& source, const std::string& name, unsigned mode) {
     bool secret = resource == api::resources::kSecrets;
@@ -110,7 +110,7 @@ class Collector {
       return;
     }
     if (found->second.renew_at <= now_) token_sources.push_back(&source);
-    // For its owner alone where all containers run as one user, or a group owns the pod's volumes.
+    // Readable for its owner only where all containers run as one user, or fsGroup owns the volumes.
     FileContent file{found->second.text, mode};
     file.owner = common_user(pod_.pod);
     if (file.owner >= 0 || pod_.pod["spec"]["securityContext"]["fsGroup"].is_int()) file.mode = 0600;
@@ -198,11 +198,11 @@ class ConfigVolumes final : public PodHook {
       if (collector.failure) return done(mount_failure(name, collector.failure->message));
       if (!collector.token_sources.empty())
         return request_token(pod, *collector.token_sources.front(), name, std::move(done));
-      // What is waited for pokes the worker when it is known.
+      // The arrival of the objects makes the worker refresh.
       if (collector.waiting) return done(HookFailure{"", "waiting for the objects of volume " + quoted(name)});
       std::string directory = pod.memory + "/volumes/" + name;
       if (group >= 0) {
-        // As kubelet does for volumes that are only read: the group may read every file.
+        // As kubelet does for read-only volumes: the group may read every file.
         for (auto& [path, file] : collector.payload) file.mode |= 0440;
       }
       pod.volumes[name] = PodVolume{directory, true};
@@ -259,7 +259,7 @@ class ConfigVolumes final : public PodHook {
           }
           auto expires = parse_time((*answer)["status"]["expirationTimestamp"].as_string());
           Duration life = expires.ok() ? *expires - now : Duration(1h);
-          // As kubelet: at 80 % of its life, and at least once a day.
+          // As kubelet: after 80 % of the token's lifetime, and at least once a day.
           Time renew = now + std::clamp<Duration>(life * 4 / 5, kTokenRetry, 24h);
           tokens_[key] = Token{(*answer)["status"]["token"].str(), renew};
           schedule_renewal(pod);

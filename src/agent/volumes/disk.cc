@@ -45,7 +45,7 @@ std::string until_zero(const unsigned char* at, std::size_t size) {
 }
 
 // The ext4 super block begins at 1024. Offsets are those of the on-disk format.
-bool probe_ext4(const unsigned char* s, FoundFileSystem& found) {
+bool probe_ext4(const unsigned char* s, FileSystemInfo& found) {
   constexpr std::uint64_t kMagic = 0xEF53, kClean = 1, kErrors = 2;
   constexpr std::uint64_t kNeedsRecovery = 0x4, k64Bit = 0x80;
   if (little(s + 0x38, 2) != kMagic) return false;
@@ -61,7 +61,7 @@ bool probe_ext4(const unsigned char* s, FoundFileSystem& found) {
   return true;
 }
 
-bool probe_xfs(const unsigned char* s, FoundFileSystem& found) {
+bool probe_xfs(const unsigned char* s, FileSystemInfo& found) {
   if (bytes(s, 4) != "XFSB") return false;
   found.type = "xfs";
   found.size_bytes = static_cast<std::int64_t>(big(s + 4, 4) * big(s + 8, 8));
@@ -75,7 +75,7 @@ bool probe_xfs(const unsigned char* s, FoundFileSystem& found) {
 std::string disk_uuid(const std::string& claim_uid) {
   if (is_uuid(claim_uid)) return claim_uid;
   std::string raw = sha256("berth volume of claim " + claim_uid).substr(0, 16);
-  // Version 8 (made by rules of one's own), the usual variant.
+  // UUID version 8 (free form), variant of RFC 9562.
   raw[6] = static_cast<char>((raw[6] & 0x0f) | 0x80);
   raw[8] = static_cast<char>((raw[8] & 0x3f) | 0x80);
   return format_uuid(raw);
@@ -108,7 +108,7 @@ Status write_identity(const std::string& file, const DiskIdentity& identity) {
   return write_file_durably(file, json::encode_pretty(v) + "\n");
 }
 
-Result<FoundFileSystem> probe_disk(const std::string& file) {
+Result<FileSystemInfo> probe_disk(const std::string& file) {
   Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd)
     return Error{errno == ENOENT ? Code::kNotFound : Code::kInternal, errno_error("opening " + file).message, nullptr};
@@ -118,10 +118,10 @@ Result<FoundFileSystem> probe_disk(const std::string& file) {
     ssize_t n = ::pread(fd.get(), head.data() + have, head.size() - have, static_cast<off_t>(have));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_error("reading " + file);
-    if (n == 0) break;  // shorter than a super block: the rest stays zero, which is no file system
+    if (n == 0) break;  // shorter than a super block: the rest stays zero, and no file system is found
     have += static_cast<std::size_t>(n);
   }
-  FoundFileSystem found;
+  FileSystemInfo found;
   if (!probe_ext4(head.data() + 1024, found)) probe_xfs(head.data(), found);
   return found;
 }

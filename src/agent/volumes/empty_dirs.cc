@@ -1,5 +1,4 @@
-// emptyDir volumes: a directory on disk, or a tmpfs of its own where the medium is memory. They live as long as the
-// pod.
+// emptyDir volumes: a directory on disk, or a tmpfs where the medium is Memory. Removed with the pod.
 
 #include <sys/stat.h>
 

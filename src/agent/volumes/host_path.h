@@ -7,8 +7,8 @@
 
 namespace berth::agent {
 
-// Checks a path against the type asked for, in kubelet's words, and makes what may be made. Without a type a missing
-// directory is made and nothing is checked, as kubelet and container runtimes do together.
+// Checks the path against the hostPath type, with kubelet's error texts, and creates it for the types ...OrCreate.
+// Without a type a missing directory is created and nothing is checked, as kubelet and container runtimes do together.
 Status prepare_host_path(const std::string& path, const std::string& type);
 
 }  // namespace berth::agent

@@ -1,4 +1,4 @@
-// hostPath volumes: a path of the node, checked against the type asked for.
+// hostPath volumes: a path of the node, checked against its type.
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -22,7 +22,7 @@ class ImageVolumes final : public PodHook {
     if (at >= volumes.size()) return done(std::nullopt);
     const Value& source = volumes[at]["image"];
     std::string name = volumes[at]["name"].str();
-    // The step wants a container.
+    // ImageStep takes image and pull policy from a container.
     Value wanted =
         Value::object({{"name", name}, {"image", source["reference"]}, {"imagePullPolicy", source["pullPolicy"]}});
     auto tell = [&pod](std::string_view type, std::string_view reason, std::string_view message) {
@@ -37,7 +37,7 @@ class ImageVolumes final : public PodHook {
 
   void mount(PodContext& pod, std::size_t at, const std::string& name, const Image& image, HookDone done) {
     std::string path = pod.directory + "/images/" + name;
-    // What is mounted already, for an agent before this one, stays.
+    // A mount that an earlier agent made stays.
     if (!is_mount_point(path)) {
       pod.record.volume_images[name] = image.id;
     } else {

@@ -50,7 +50,7 @@ struct Place {
   Error in(const Error& e) const { return e.in("volume " + name); }
 };
 
-// What a verb left behind; no volume where it is gone.
+// The result of an operation; no volume: it does not exist.
 struct Outcome {
   std::optional<LocalVolume> volume;
   bool pending = false;
@@ -83,7 +83,8 @@ Result<std::int64_t> file_size(const std::string& path) {
 
 std::int64_t allocated_bytes(const struct stat& file) { return static_cast<std::int64_t>(file.st_blocks) * 512; }
 
-// The bytes that the disk files of a root, those being made included, do not occupy yet: they may do so any time.
+// Bytes that the disk files below `root`, those under construction included, may still allocate: holes of files whose
+// space is to be allocated.
 std::int64_t outstanding_bytes(const std::string& root) {
   std::int64_t sum = 0;
   for (const std::string& directory : {root, root + "/" + kTrash}) {
@@ -99,7 +100,7 @@ std::int64_t outstanding_bytes(const std::string& root) {
   return sum;
 }
 
-// `more`: what is to be taken of the disk now.
+// `more`: bytes that are about to be allocated.
 Status check_free_space(const Place& place, std::int64_t size, std::int64_t more, bool overcommit) {
   DiskSpace space = read_disk_space(place.root);
   if (fault::hit("volumes.full")) space.free = 0;
@@ -124,8 +125,8 @@ Status set_file_size(const std::string& path, std::int64_t size) {
   return {};
 }
 
-// Takes the whole file's space of the disk; what is written already stays. On a file system that cannot do that the
-// file stays sparse, and outstanding_bytes() counts what is missing.
+// Allocates the space of the complete file and keeps its content. On a file system that cannot do that the file stays
+// sparse, and outstanding_bytes() counts the holes.
 Status allocate(const std::string& path, std::int64_t size) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!fd) return errno_error("opening " + path);
@@ -134,15 +135,15 @@ Status allocate(const std::string& path, std::int64_t size) {
   return errno_error("taking " + std::to_string(size) + " bytes of the disk for " + path, failed);
 }
 
-// Held from the look at the free space until some of it is taken: two volumes must not both count on the same.
-std::mutex& taking() {
+// Locked from the check of the free space until the space is allocated: two volumes must not rely on the same space.
+std::mutex& space_mutex() {
   static std::mutex mutex;
   return mutex;
 }
 
-Status take_space(const Place& place, const std::string& disk, std::int64_t before, std::int64_t size,
-                  bool overcommit) {
-  std::lock_guard lock(taking());
+Status allocate_space(const Place& place, const std::string& disk, std::int64_t before, std::int64_t size,
+                      bool overcommit) {
+  std::lock_guard lock(space_mutex());
   BERTH_TRY(check_free_space(place, size, size - before, overcommit));
   BERTH_TRY(set_file_size(disk, size));
   Status taken = overcommit ? Status() : allocate(disk, size);
@@ -150,12 +151,13 @@ Status take_space(const Place& place, const std::string& disk, std::int64_t befo
   return taken;
 }
 
-// For a disk that was made sparse, or has lost part of its space. Its data is there all the same.
-void hold_space(const Place& place, std::int64_t size) {
+// Allocates the space of a disk file that is sparse or has lost part of its space. A failure is only logged: the data
+// is still readable.
+void restore_space(const Place& place, std::int64_t size) {
   struct stat file {};
   if (::stat(place.disk().c_str(), &file) != 0 || allocated_bytes(file) >= size) return;
-  std::lock_guard lock(taking());
-  // What is missing is part of what check_free_space() takes off the free space.
+  std::lock_guard lock(space_mutex());
+  // `more` is 0: check_free_space() subtracts the holes of this file already.
   Status held = check_free_space(place, size, 0, false);
   if (held.ok()) held = allocate(place.disk(), size);
   if (!held.ok()) {
@@ -185,13 +187,13 @@ LocalVolume describe(const Place& place, const DiskIdentity& identity, std::int6
                      identity.overcommit, place.disk()};
 }
 
-// --- Making
+// --- Creating
 
 Status make_file_system(const std::string& disk, const DiskIdentity& identity) {
   if (fault::hit("volumes.mkfs")) return error(Code::kInternal, "mkfs." + identity.file_system + ": exit code 1");
   Command command;
   if (identity.file_system == "ext4") {
-    // The file is all zeros, so nothing needs to be written where nothing is: neither now nor by the kernel later.
+    // The file reads as zeros: neither mkfs nor the kernel later needs to write zeros to unused blocks.
     command.argv = {"mkfs.ext4",
                     "-q",
                     "-F",
@@ -215,9 +217,9 @@ Status make_file_system(const std::string& disk, const DiskIdentity& identity) {
 
 Status fill_directory(const Place& place, const Place& made, const DiskIdentity& identity) {
   BERTH_TRY(make_directories(made.mount(), 0755));
-  BERTH_TRY(take_space(place, made.disk(), 0, identity.size_bytes, identity.overcommit));
+  BERTH_TRY(allocate_space(place, made.disk(), 0, identity.size_bytes, identity.overcommit));
   BERTH_TRY(make_file_system(made.disk(), identity));
-  // Where the kernel cannot write zeros by range (tmpfs), mkfs makes holes for them.
+  // Where the kernel cannot zero a range (tmpfs), mkfs punches holes: allocate again.
   if (!identity.overcommit) BERTH_TRY(allocate(made.disk(), identity.size_bytes));
   BERTH_TRY(sync_file(made.disk()));
   if (fault::hit("volumes.identity")) return errno_error("writing " + made.identity(), ENOSPC);
@@ -249,7 +251,7 @@ Result<Outcome> create_volume(const Place& place, const VolumeRequest& request) 
   std::int64_t size = round_up(std::max(request.size_bytes, least_volume_size(type)));
   DiskIdentity identity{place.name, request.claim_uid, type, disk_uuid(request.claim_uid), disk_label(place.name), size,
                         size,       request.overcommit};
-  // The same name at every try, so that the text of an error that holds it repeats.
+  // The same name at each attempt: error texts that contain it are equal, and their events are counted as one.
   Place making{place.root + "/" + kTrash, "new-" + place.name};
   BERTH_TRY(remove_all(making.directory()));
   Status made = fill_directory(place, making, identity);
@@ -267,13 +269,13 @@ Result<Outcome> create_volume(const Place& place, const VolumeRequest& request) 
 
 // --- Checking and mounting
 
-std::string words(const std::string& type, const std::string& uuid, const std::string& label) {
+std::string file_system_text(const std::string& type, const std::string& uuid, const std::string& label) {
   if (type.empty()) return "no file system";
   return type + " file system UUID " + uuid + ", label " + quoted(label);
 }
 
-// " (that is volume b of claim c)" where the file system found is another volume's.
-std::string owner_of(const Place& place, const FoundFileSystem& found) {
+// " (that is volume b of claim c)" where the file system is that of another volume; otherwise empty.
+std::string owner_of(const Place& place, const FileSystemInfo& found) {
   auto names = list_directory(place.root);
   if (!names.ok() || found.type.empty()) return "";
   for (const auto& name : *names) {
@@ -285,7 +287,7 @@ std::string owner_of(const Place& place, const FoundFileSystem& found) {
   return "";
 }
 
-Status check_identity(const Place& place, DiskIdentity& identity, const FoundFileSystem& found) {
+Status check_identity(const Place& place, DiskIdentity& identity, const FileSystemInfo& found) {
   if (identity.name != place.name) {
     return place.fail(Code::kConflict,
                       "its directory holds the disk of volume " + identity.name + " of claim " + identity.claim_uid);
@@ -294,8 +296,8 @@ Status check_identity(const Place& place, DiskIdentity& identity, const FoundFil
   auto accepted = read_file(place.accept());
   if (found.type.empty() || !accepted.ok() || trim(*accepted) != found.uuid) {
     std::string text = "the disk is not the one made for it: expected claim " + identity.claim_uid + " (" +
-                       words(identity.file_system, identity.uuid, identity.label) + "), found " +
-                       words(found.type, found.uuid, found.label) + owner_of(place, found);
+                       file_system_text(identity.file_system, identity.uuid, identity.label) + "), found " +
+                       file_system_text(found.type, found.uuid, found.label) + owner_of(place, found);
     if (!found.type.empty()) text += "; to use it all the same, write " + found.uuid + " to " + place.accept();
     return place.fail(Code::kConflict, text);
   }
@@ -327,8 +329,8 @@ Status check_file_system(const Place& place, bool thorough) {
                                          place.disk());
 }
 
-// The disk is attached nowhere: checked and, where that is pending, grown.
-Status prepare_detached(const Place& place, DiskIdentity& identity, const FoundFileSystem& found, std::int64_t size) {
+// For a disk that is not attached: checks the file system and, where that is pending, grows it.
+Status prepare_detached(const Place& place, DiskIdentity& identity, const FileSystemInfo& found, std::int64_t size) {
   if (identity.file_system != "ext4") return {};  // xfs replays its journal and grows when mounted
   bool grow = identity.grown_to < size;
   if (found.needs_check || grow) BERTH_TRY(check_file_system(place, grow));
@@ -342,7 +344,7 @@ Status prepare_detached(const Place& place, DiskIdentity& identity, const FoundF
   return write_identity(place.identity(), identity);
 }
 
-// What the kernel says of growing a mounted file system; EPERM without CAP_SYS_RESOURCE.
+// False where the kernel does not grow a mounted file system: EPERM without CAP_SYS_RESOURCE.
 Result<bool> grow_mounted(const Place& place, const std::string& type, std::int64_t size) {
   if (type == "xfs") {
     Command command;
@@ -362,9 +364,9 @@ Result<bool> grow_mounted(const Place& place, const std::string& type, std::int6
 
 Status mount_device(const Place& place, const std::string& device, const std::string& type, bool overcommit) {
   if (fault::hit("volumes.mount")) return errno_error("mounting " + device, EIO);
-  // A broken file system is not written to any further.
+  // errors=remount-ro: no writes to a damaged file system.
   std::string options = type == "ext4" ? "errors=remount-ro,noinit_itable" : "";
-  // A volume that does not hold its space gives back what is deleted; of one that does, a discard would take it away.
+  // Discards give the space of deleted files back to the node; on a volume with allocated space they would lose it.
   if (overcommit) options += options.empty() ? "discard" : ",discard";
   BERTH_TRY(make_directories(place.mount(), 0755));
   if (::mount(device.c_str(), place.mount().c_str(), type.c_str(), 0, options.c_str()) == 0) return {};
@@ -388,9 +390,9 @@ Result<Outcome> mount_volume(const Place& place) {
     return place.fail(Code::kConflict, place.disk() + " is truncated: it has " + std::to_string(*size) + " bytes of " +
                                            std::to_string(least));
   }
-  if (!identity.overcommit) hold_space(place, *size);
-  // Still attached where something, such as a container in its own mount namespace, holds the file system: then it is
-  // the same one that has to be mounted again, unchecked.
+  if (!identity.overcommit) restore_space(place, *size);
+  // The disk is still attached where a mount in another namespace, such as a container's, holds the file system: then
+  // the same device is mounted again, without a check.
   auto loop = find_loop(place.disk());
   if (!loop.ok()) {
     BERTH_TRY(prepare_detached(place, identity, found, *size));
@@ -408,9 +410,9 @@ Result<Outcome> mount_volume(const Place& place) {
   return Outcome{describe(place, identity, *size, true), identity.grown_to < *size};
 }
 
-// --- The other verbs
+// --- The other operations
 
-Status take_off(const Place& place) {
+Status unmount_all(const Place& place) {
   for (;;) {
     BERTH_ASSIGN(auto mounted, mounted_at(place));
     if (!mounted) return {};
@@ -422,7 +424,7 @@ Status take_off(const Place& place) {
 
 Result<Outcome> unmount_volume(const Place& place) {
   BERTH_TRY(check_name(place.name));
-  BERTH_TRY(take_off(place));
+  BERTH_TRY(unmount_all(place));
   auto identity = read_identity(place.identity());
   auto size = file_size(place.disk());
   if (!identity.ok() || !size.ok()) return Outcome{};
@@ -449,7 +451,7 @@ Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
                       "it has " + std::to_string(size) + " bytes and cannot shrink to " + std::to_string(wanted));
   }
   if (target > size) {
-    Status taken = take_space(place, place.disk(), size, target, identity.overcommit);
+    Status taken = allocate_space(place, place.disk(), size, target, identity.overcommit);
     if (!taken.ok()) return place.in(taken.error());
     BERTH_TRY(sync_file(place.disk()));
     identity.size_bytes = target;
@@ -468,24 +470,25 @@ Result<Outcome> expand_volume(const Place& place, std::int64_t wanted) {
   return Outcome{describe(place, identity, target, mounted.has_value()), identity.grown_to < target};
 }
 
-Status discard(const std::string& path, Trash* trash) { return trash ? trash->take(path) : remove_all(path); }
+Status delete_later(const std::string& path, Trash* trash) { return trash ? trash->take(path) : remove_all(path); }
 
 Result<Outcome> remove_volume(const Place& place, Trash* trash) {
   BERTH_TRY(check_name(place.name));
   if (!path_exists(place.directory())) return Outcome{};
-  BERTH_TRY(take_off(place));
+  BERTH_TRY(unmount_all(place));
   std::string gone = place.root + "/" + kTrash + "/old-" + place.name;
   BERTH_TRY(remove_all(gone));
   if (::rename(place.directory().c_str(), gone.c_str()) != 0)
     return place.in(errno_error("removing " + place.directory()));
   BERTH_TRY(sync_directory(place.root));
-  // Nobody can find it any more; what cannot be deleted now goes when the root is opened next.
-  Status removed = fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : discard(gone, trash);
+  // The volume does not exist from here on; files that cannot be deleted now are deleted when the root is opened next.
+  Status removed =
+      fault::hit("volumes.delete") ? Status(errno_error("removing " + gone, EIO)) : delete_later(gone, trash);
   if (!removed.ok()) log_warning("volumes", removed.error().message, {{"volume", place.name}});
   return Outcome{};
 }
 
-// ext4 is mounted read-only then (emergency_ro, shutdown since Linux 6.15); of xfs not even the root can be read.
+// ext4 becomes read-only (emergency_ro, shutdown since Linux 6.15); on xfs not even the root can be read.
 bool has_stopped(const MountEntry& mounted) {
   for (std::string_view option : split(mounted.options, ',')) {
     if (option == "ro" || option == "emergency_ro" || option == "shutdown") return true;
@@ -507,7 +510,7 @@ std::vector<std::string> stopped_volumes(const std::string& root) {
   return out;
 }
 
-// --- The loop's side
+// --- On the loop
 
 class Volumes final : public LocalVolumes {
  public:
@@ -518,7 +521,7 @@ class Volumes final : public LocalVolumes {
     BERTH_TRY(make_directories(root_ + "/" + kTrash, 0700));
     char real[PATH_MAX];
     if (::realpath(root_.c_str(), real) == nullptr) return errno_error("looking at " + root_);
-    root_ = real;  // as mountinfo names it
+    root_ = real;  // the path in mountinfo
     empty_trash();
     std::vector<std::string> freed = free_loops_below(root_);
     if (!freed.empty())
@@ -588,7 +591,7 @@ class Volumes final : public LocalVolumes {
   struct Job {
     Work work;
     Answer answer;
-    bool changes;  // whether the outcome says what there is now
+    bool changes;  // the outcome is the volume's new state
   };
 
   static Answer volume_answer(Function<void(Result<LocalVolume>)> done) {
@@ -640,11 +643,12 @@ class Volumes final : public LocalVolumes {
     auto names = list_directory(trash);
     if (!names.ok()) return;
     for (const auto& name : *names) {
-      if (Status gone = discard(trash + "/" + name, trash_); !gone.ok()) log_warning("volumes", gone.error().message);
+      if (Status gone = delete_later(trash + "/" + name, trash_); !gone.ok())
+        log_warning("volumes", gone.error().message);
     }
   }
 
-  // A directory whose identity cannot be read is left as it is; mount() says what is wrong with it.
+  // A directory whose identity cannot be read stays; mount() reports the reason.
   void adopt(const std::string& name) {
     Place place{root_, name};
     auto identity = read_identity(place.identity());
@@ -662,7 +666,7 @@ class Volumes final : public LocalVolumes {
   std::string root_;
   Trash* const trash_;
   std::map<std::string, LocalVolume> volumes_;
-  std::map<std::string, std::deque<Job>> queues_;  // the first one is running
+  std::map<std::string, std::deque<Job>> queues_;  // by volume; the first job is running
   Lifetime lifetime_;
 };
 

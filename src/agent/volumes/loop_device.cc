@@ -17,7 +17,7 @@ namespace berth::agent {
 namespace {
 
 constexpr int kLoopMajor = 7;
-// Others may take the free device that we were told of before we do.
+// Attempts to attach: another process may take the free device that the kernel named.
 constexpr int kAttempts = 64;
 
 // The numbers of the devices that have a backing file.
@@ -37,7 +37,7 @@ bool backed_by(int fd, const struct stat& file) {
   return ::ioctl(fd, LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == file.st_ino && info.lo_device == file.st_dev;
 }
 
-// A /dev that is no devtmpfs lacks the nodes of devices made later.
+// A /dev that is no devtmpfs lacks the nodes of devices created later.
 Fd open_node(int number, const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!fd && errno == ENOENT &&
@@ -52,7 +52,7 @@ int configure(int loop, int file, const std::string& name, unsigned flags) {
   config.fd = static_cast<std::uint32_t>(file);
   config.block_size = 512;
   config.info.lo_flags = flags;
-  // For people: losetup -l shows it. Only the end of a long path tells volumes apart.
+  // The name that losetup -l prints. The end of a long path is kept: it has the volume's name.
   std::string shown = name.size() < LO_NAME_SIZE ? name : name.substr(name.size() - (LO_NAME_SIZE - 1));
   shown.copy(reinterpret_cast<char*>(config.info.lo_file_name), LO_NAME_SIZE - 1);
   return ::ioctl(loop, LOOP_CONFIGURE, &config) == 0 ? 0 : errno;

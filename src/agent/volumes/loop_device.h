@@ -1,5 +1,5 @@
 #pragma once
-// Loop devices, by ioctl. Everything here may block for a moment; any thread of the pool.
+// Loop devices, by ioctl. Calls may block for a moment: any thread of the pool.
 
 #include <cstdint>
 #include <string>
@@ -11,21 +11,21 @@
 namespace berth::agent {
 
 struct LoopDevice {
-  Fd fd;             // while it is open the device stays attached
+  Fd fd;             // the device stays attached while this is open
   std::string path;  // "/dev/loop3"
 };
 
-// The device whose backing file this is, wherever it is mounted; kNotFound where there is none. Attaching one file to
-// two devices and mounting both destroys what is in it, so look before attaching.
+// The device whose backing file is `file`; kNotFound where there is none. To be called before attach_loop(): one file
+// on two mounted devices is destroyed.
 Result<LoopDevice> find_loop(const std::string& file);
-// Attaches the file to a free device that goes away with its last user. Direct I/O where the file allows it.
+// Attaches the file to a free device, which detaches with its last user. Direct I/O where the file allows it.
 Result<LoopDevice> attach_loop(const std::string& file);
-// Makes the device as large as its file is now.
+// Sets the device's size to the size of its file.
 Status update_loop_size(const LoopDevice& device);
-// The attached devices whose backing file lies below `directory`.
+// Paths of the attached devices whose backing file is below `directory`.
 std::vector<std::string> loops_below(const std::string& directory);
-// Detaches devices whose backing file lies below `directory`. One that is mounted somewhere goes with its last mount.
-// Answers with their paths.
+// Detaches the devices whose backing file is below `directory`, and returns their paths. A mounted device detaches with
+// its last mount.
 std::vector<std::string> free_loops_below(const std::string& directory);
 
 }  // namespace berth::agent

@@ -1,5 +1,5 @@
-// Volumes that a container mounts with mountPropagation: what is mounted below them is to be seen by others. Comes
-// after the hooks that make volumes.
+// Volumes that a container mounts with mountPropagation: mounts below them propagate to other containers or to the
+// node. Comes after the hooks that prepare the volumes.
 
 #include <set>
 

@@ -32,19 +32,19 @@ Result<Fd> find_or_make(const SubPath& sub) {
     if (::fstat(volume->fd(), &root) != 0) return failed(sub, kPrepare, errno_error("looking at " + sub.volume_path));
     auto made = volume->make_directories(sub.path, root.st_mode & 07777, Links::kBeneath);
     if (!made.ok()) return failed(sub, kCreate, made.error());
-    // What was made, not what has its name now.
+    // The directory that was created, not one that has its name now.
     found = made->open("", O_PATH | O_DIRECTORY, Links::kNone);
   }
   if (!found.ok()) return failed(sub, kPrepare, found.error());
   return found;
 }
 
-// The mount's target: a directory for a directory, an empty file for anything else. Only the agent writes there.
-Result<Fd> make_place(const SubPath& sub, bool directory) {
+// The mount point: a directory for a directory, an empty file for anything else. Only the agent writes there.
+Result<Fd> make_mount_point(const SubPath& sub, bool directory) {
   BERTH_ASSIGN(RootedDir pod, RootedDir::open(sub.pod_directory));
-  std::string place = sub.relative_place();
+  std::string place = sub.relative_mount_point();
   BERTH_TRY(pod.make_directories(place.substr(0, place.rfind('/')), 0711, Links::kNone));
-  unmount(sub.place());
+  unmount(sub.mount_point());
   auto there = pod.stat(place, Links::kNone);
   if (there.ok() && S_ISDIR(there->st_mode) != directory) BERTH_TRY(pod.remove_tree(place, Links::kNone));
   if (!there.ok() || S_ISDIR(there->st_mode) != directory) {
@@ -57,7 +57,8 @@ Result<Fd> make_place(const SubPath& sub, bool directory) {
   return pod.open(place, O_PATH, Links::kNone);
 }
 
-// The volumes are released after this hook's clean-up, and their file systems with them.
+// Unmounts sub-paths. Their mounts keep the volumes' file systems in use, so this hook cleans up before those of
+// volumes.
 class SubPaths final : public PodHook {
  public:
   std::string_view name() const override { return "sub-paths"; }
@@ -79,7 +80,7 @@ Status bind_sub_path(const SubPath& sub) {
   BERTH_ASSIGN(Fd found, find_or_make(sub));
   struct stat at {};
   if (::fstat(found.get(), &at) != 0) return failed(sub, "prepare subPath", errno_error("looking at " + sub.path));
-  auto place = make_place(sub, S_ISDIR(at.st_mode));
+  auto place = make_mount_point(sub, S_ISDIR(at.st_mode));
   if (!place.ok()) return failed(sub, "prepare subPath", place.error());
   Status mounted = bind_descriptor(found.get(), place->get());
   if (!mounted.ok()) return failed(sub, "prepare subPath", mounted.error());

@@ -1,5 +1,5 @@
 #pragma once
-// The hooks that make a pod's volumes. The interface is agent/pod/pod_hook.h.
+// The hooks that prepare a pod's volumes (agent/pod/pod_hook.h).
 
 #include <memory>
 

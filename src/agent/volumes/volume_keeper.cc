@@ -29,11 +29,11 @@ VolumeKeeper::VolumeKeeper(Runtime& runtime, client::InformerSet& informers, cli
       claims_(informers.get(api::resources::kPersistentVolumeClaims)),
       events_(runtime, client, "kubelet", node_) {
   subscriptions_.push_back(volumes_.subscribe([this](const Value&, const Value& after) {
-    if (after.is_object()) look_at(std::string(api::name_of(after)));
+    if (after.is_object()) sync(std::string(api::name_of(after)));
   }));
   subscriptions_.push_back(claims_.subscribe([this](const Value&, const Value& after) {
     std::string_view volume = after["spec"]["volumeName"].as_string();
-    if (!volume.empty()) look_at(std::string(volume));
+    if (!volume.empty()) sync(std::string(volume));
   }));
 }
 
@@ -41,21 +41,21 @@ VolumeKeeper::~VolumeKeeper() {
   for (const auto& [name, timer] : timers_) runtime_.cancel(timer);
 }
 
-void VolumeKeeper::look_later(const std::string& name, Duration delay) {
+void VolumeKeeper::sync_after(const std::string& name, Duration delay) {
   TimerId& timer = timers_[name];
   if (timer != 0) runtime_.cancel(timer);
   timer = runtime_.after(delay, [this, name] {
     timers_.erase(name);
-    look_at(name);
+    sync(name);
   });
 }
 
-void VolumeKeeper::look_at(const std::string& name) {
+void VolumeKeeper::sync(const std::string& name) {
   const Value& volume = volumes_.get("", name);
   if (busy_.contains(name) || !volume.is_object() || !local::is_local(volume) || local::local_node(volume) != node_)
     return;
   if (api::is_terminating(volume)) {
-    if (local::disk_may_go(volume)) release(volume);
+    if (local::disk_may_go(volume)) remove_disk(volume);
     return;
   }
   for (const LocalVolume& disk : disks_.list()) {
@@ -63,20 +63,20 @@ void VolumeKeeper::look_at(const std::string& name) {
   }
 }
 
-void VolumeKeeper::release(const Value& volume) {
-  if (!local::disk_is_deleted(volume)) return drop_finalizer(volume);
+void VolumeKeeper::remove_disk(const Value& volume) {
+  if (!local::disk_is_deleted(volume)) return remove_finalizer(volume);
   std::string name(api::name_of(volume));
   busy_.insert(name);
   disks_.remove(name, [this, volume, name, alive = lifetime_.guard()](Status removed) {
     if (!alive) return;
     busy_.erase(name);
-    if (removed.ok()) return drop_finalizer(volume);
+    if (removed.ok()) return remove_finalizer(volume);
     events_.event(volume, client::kWarning, "VolumeFailedDelete", removed.error().message);
-    look_later(name, kRetry);
+    sync_after(name, kRetry);
   });
 }
 
-void VolumeKeeper::drop_finalizer(const Value& volume) {
+void VolumeKeeper::remove_finalizer(const Value& volume) {
   std::string name(api::name_of(volume));
   Value patch = Value::object(
       {{"metadata", Value::object({{"uid", api::uid_of(volume)},
@@ -87,7 +87,7 @@ void VolumeKeeper::drop_finalizer(const Value& volume) {
                 {.field_manager = "berth-agent"}, [this, name, alive = lifetime_.guard()](Result<Value> done) {
                   if (!alive) return;
                   busy_.erase(name);
-                  if (!done.ok() && !done.failed_with(Code::kNotFound)) look_later(name, 1s);
+                  if (!done.ok() && !done.failed_with(Code::kNotFound)) sync_after(name, 1s);
                 });
 }
 
@@ -106,11 +106,10 @@ void VolumeKeeper::grow(const Value& volume) {
                   busy_.erase(name);
                   if (!expanded.ok()) {
                     events_.event(claim, client::kWarning, "FileSystemResizeFailed", expanded.error().message);
-                    return look_later(name, 4 * kRetry);
+                    return sync_after(name, 4 * kRetry);
                   }
-                  // Where the kernel does not let us grow a mounted file system, the next mount does; until then we
-                  // look again.
-                  if (expanded->pending) return look_later(name, kRetry);
+                  // The kernel does not grow the mounted file system; the next mount will. Sync until then.
+                  if (expanded->pending) return sync_after(name, kRetry);
                   events_.event(claim, client::kNormal, "FileSystemResizeSuccessful",
                                 "MountVolume.NodeExpandVolume succeeded for volume \"" + name + "\"");
                   report_size(volume);
@@ -129,7 +128,7 @@ void VolumeKeeper::report_size(const Value& volume) {
                 [this, name, alive = lifetime_.guard()](Result<Value> done) {
                   if (!alive) return;
                   busy_.erase(name);
-                  if (!done.ok() && !done.failed_with(Code::kNotFound)) look_later(name, 1s);
+                  if (!done.ok() && !done.failed_with(Code::kNotFound)) sync_after(name, 1s);
                 });
 }
 

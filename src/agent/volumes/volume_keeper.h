@@ -1,7 +1,7 @@
 #pragma once
-// VolumeKeeper: what becomes of this node's local volumes apart from being mounted: it removes the disks of volumes
-// that were deleted, and grows those whose PersistentVolume has grown. The contract is
-// controllers/shared/local_volume.h. On the agent's loop; nothing runs while nothing changes.
+// VolumeKeeper: removes the disks of deleted local volumes of this node, and grows the disks whose PersistentVolume has
+// grown. The contract with the volume controller is controllers/shared/local_volume.h. Owner: the agent role, on its
+// loop; idle while nothing changes. A failed step is reported as an event and retried.
 
 #include <map>
 #include <memory>
@@ -20,17 +20,17 @@ namespace berth::agent {
 
 class VolumeKeeper {
  public:
-  // All outlive it. `node`: the value of the node's label kubernetes.io/hostname.
+  // All references outlive the keeper. `node`: the value of the node's label kubernetes.io/hostname.
   VolumeKeeper(Runtime& runtime, client::InformerSet& informers, client::Client& client, LocalVolumes& disks,
                std::string node);
   ~VolumeKeeper();
   VolumeKeeper(const VolumeKeeper&) = delete;
 
  private:
-  void look_at(const std::string& name);
-  void look_later(const std::string& name, Duration delay);
-  void release(const Value& volume);
-  void drop_finalizer(const Value& volume);
+  void sync(const std::string& name);
+  void sync_after(const std::string& name, Duration delay);
+  void remove_disk(const Value& volume);
+  void remove_finalizer(const Value& volume);
   void grow(const Value& volume);
   void report_size(const Value& volume);
 
@@ -42,8 +42,8 @@ class VolumeKeeper {
   client::Informer& claims_;
   client::EventRecorder events_;
   std::vector<std::unique_ptr<client::Subscription>> subscriptions_;
-  std::set<std::string> busy_;             // volumes with something under way
-  std::map<std::string, TimerId> timers_;  // looked at again then
+  std::set<std::string> busy_;             // volumes with a write or a job under way
+  std::map<std::string, TimerId> timers_;  // the next sync of a volume
   Lifetime lifetime_;
 };
 

@@ -21,7 +21,7 @@ VolumeOwnership volume_ownership(const Value& pod) {
   return out;
 }
 
-// Other pods may use the volume meanwhile: each entry is changed through the descriptor by which it was found.
+// Other pods may use the volume meanwhile: each entry is changed through the descriptor that was opened for it.
 Status apply_ownership(const std::string& path, const VolumeOwnership& ownership) {
   if (ownership.group < 0) return {};
   auto group = static_cast<gid_t>(ownership.group);
@@ -39,7 +39,7 @@ Status apply_ownership(const std::string& path, const VolumeOwnership& ownership
     if (S_ISLNK(entry.at.st_mode)) return {};
     mode_t mode = (entry.at.st_mode & 07777) | 0660;
     if (S_ISDIR(entry.at.st_mode)) mode |= S_ISGID | 0110;
-    // A change of the owner may have taken bits away. A mode that cannot be set is no reason to fail.
+    // chown() may have cleared set-id bits. A mode that cannot be set is not an error.
     if (entry.at.st_gid != group || mode != (entry.at.st_mode & 07777)) (void)set_mode(entry.fd, mode);
     return {};
   });

@@ -1,5 +1,5 @@
 #pragma once
-// securityContext.fsGroup: who owns what is in a volume.
+// securityContext.fsGroup: the owning group of a volume's content.
 
 #include <cstdint>
 #include <string>
@@ -14,9 +14,9 @@ struct VolumeOwnership {
   bool only_when_root_differs = false;
 };
 VolumeOwnership volume_ownership(const Value& pod);
-// Gives everything below `path` to the group, readable and writable for it, directories set-gid. Blocks as long as
-// there are files. Links are not followed, and nothing outside is changed whatever others do in it meanwhile. Entries
-// that cannot be changed are passed over; the first is told.
+// Makes the group the owner of all files below `path`, readable and writable for it; directories become set-gid. Blocks
+// for a time that grows with the number of files. Links are not followed, and no file outside of `path` is changed
+// while containers rename files. Entries that cannot be changed are skipped; the error is that of the first.
 Status apply_ownership(const std::string& path, const VolumeOwnership& ownership);
 
 }  // namespace berth::agent

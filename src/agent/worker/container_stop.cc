@@ -32,7 +32,7 @@ void ContainerWorker::begin_stop(const PodPlan::Stop& order) {
   deadline_ = stop_began_ + grace;
   const bool hook = grace > Duration::zero() && !spec()["lifecycle"]["preStop"].is_null();
   phase_.apply(hook ? ContainerEvent::kStopWithHook : ContainerEvent::kStop);
-  if (prober_) prober_->only_readiness();
+  if (prober_) prober_->keep_only_readiness();
   emit_event("Normal", "Killing", killing_text(order));
   if (order.new_image || order.resize) {
     ContainerRecord& r = record();
@@ -62,7 +62,7 @@ void ContainerWorker::kill_at_once(const PodPlan::Stop& order) {
   }
   phase_.apply(ContainerEvent::kStopAtOnce);
   deadline_ = signalled_at_ = now;
-  if (prober_) prober_->only_readiness();
+  if (prober_) prober_->keep_only_readiness();
   send_kill();
 }
 

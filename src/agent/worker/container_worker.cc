@@ -295,7 +295,7 @@ void ContainerWorker::on_image_changed() {
 }
 
 void ContainerWorker::on_pod_ending() {
-  if (prober_) prober_->only_readiness();
+  if (prober_) prober_->keep_only_readiness();
 }
 
 void ContainerWorker::on_agent_stopping() {

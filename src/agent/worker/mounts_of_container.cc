@@ -57,7 +57,7 @@ Result<ContainerMounts> container_mounts(const PodContext& pod, const Value& con
         if (part == "..") return error(Code::kInvalid, "error SubPath `" + sub + "` must not contain '..'");
       }
       SubPath bound{pod.directory, volume->second.path, sub, name, container["name"].str(), number};
-      one.source = bound.place();
+      one.source = bound.mount_point();
       result.sub_paths.push_back(std::move(bound));
     }
     ++number;

@@ -1,11 +1,11 @@
-#include "agent/volumes/disk_note.h"
+#include "agent/volumes/disk_annotation.h"
 
 #include "api/object.h"
 #include "controllers/shared/local_volume.h"
 
 namespace berth::agent {
 
-void note_disk(Services& services, const Value& volume, Function<void(Status)> done) {
+void annotate_disk(Services& services, const Value& volume, Function<void(Status)> done) {
   if (!controllers::is_local(volume) || !api::annotation_of(volume, kDiskAnnotation).empty()) return done({});
   Value note = Value::object({{kDiskAnnotation, services.config.node_name}});
   Value metadata = Value::object({{"uid", volume["metadata"]["uid"]}, {"annotations", std::move(note)}});
