@@ -32,8 +32,8 @@ std::shared_ptr<ExchangeLink> Connection::make_link(std::uint32_t stream) const 
   link->transport = transport_.index();
   link->connection = id_;
   link->stream = stream;
-  link->load = load_;
-  load_->live.fetch_add(1);
+  link->open_exchanges = open_exchanges_;
+  open_exchanges_->count.fetch_add(1);
   return link;
 }
 

@@ -62,7 +62,7 @@ class Connection {
   std::uint64_t id() const { return id_; }
   const Peer& peer() const { return peer_; }
   OutQueue& out() { return out_; }
-  const std::shared_ptr<OpenExchanges>& load() const { return load_; }
+  const std::shared_ptr<OpenExchanges>& open_exchanges() const { return open_exchanges_; }
   std::shared_ptr<ExchangeLink> make_link(std::uint32_t stream) const;
   // Closes once the output queue is written. `drain`: the peer may still be sending; that is read and discarded for a
   // moment, since closing with unread input makes the kernel reset the connection, and a reset discards what the peer
@@ -97,7 +97,7 @@ class Connection {
   Socket socket_;
   OutQueue out_;
   std::unique_ptr<Session> session_, next_session_;
-  std::shared_ptr<OpenExchanges> load_ = std::make_shared<OpenExchanges>();
+  std::shared_ptr<OpenExchanges> open_exchanges_ = std::make_shared<OpenExchanges>();
   std::string first_bytes_;  // in kDetecting
   ConnectionPhase phase_ = ConnectionPhase::kDetecting;
   const Millis born_;

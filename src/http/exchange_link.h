@@ -31,7 +31,7 @@ class ExchangeHandler {
 // The exchanges of one connection that exist on the loop, including answered and reset ones. Bounds the work that a
 // peer can cause by opening and resetting streams.
 struct OpenExchanges {
-  std::atomic<int> live{0};
+  std::atomic<int> count{0};
   // Bytes of the connection's answers that its peer has not read.
   std::shared_ptr<std::atomic<std::size_t>> unread = std::make_shared<std::atomic<std::size_t>>(0);
 };
@@ -67,7 +67,7 @@ struct ExchangeLink {
   std::uint64_t connection = 0;
   std::uint32_t stream = 0;
   bool upgradable = false;  // HTTP/1.1, and the request asks for another protocol
-  std::shared_ptr<OpenExchanges> load;
+  std::shared_ptr<OpenExchanges> open_exchanges;
   // The loop adds to `backlog` and then sets `wants_drain`; the transport subtracts and then reads it. Whichever comes
   // second sees the other's write, so no drain is missed; exchange(false) makes one of them act. Likewise, with the
   // threads swapped, for `unread` and `read_stopped`.
@@ -75,7 +75,7 @@ struct ExchangeLink {
   std::atomic<bool> wants_drain{false};
   std::atomic<std::size_t> unread{0};     // bytes read for a channel that its owner has not received
   std::atomic<bool> read_stopped{false};  // the transport reads no more until kResumeReading
-  ExchangeHandler* end = nullptr;         // null: destroyed. Loop thread only
+  ExchangeHandler* handler = nullptr;     // null: destroyed. Loop thread only
 
   // Subtracts bytes that the socket has taken. True: emit kDrained. Transport thread.
   bool acknowledge(std::size_t bytes) {

@@ -5,9 +5,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "http/connection.h"
+#include "http/http2_phase.h"
 #include "http/message.h"
 
 namespace berth::http {
@@ -37,15 +39,30 @@ struct Stream {
   int refusal = 0;                     // not 0: answer with this status once the head is complete
   std::shared_ptr<ExchangeLink> link;  // once the request or its head has been passed to the loop
   OutQueue body;
-  bool answered = false;  // the head has been submitted
-  bool finished = false;  // no more will be added to `body`
-  bool deferred = false;  // nghttp2 does not ask for the body until nghttp2_session_resume_data()
-  bool head_only = false;
-  bool screening = false;         // the loop decides whether the body is read (Config::screen)
-  bool complete = false;          // the request is
+  StreamRequestPhase request_phase = StreamRequestPhase::kReceiving;
+  StreamAnswerPhase answer_phase = StreamAnswerPhase::kNone;
+  // Properties of the request:
+  bool head_only = false;         // HEAD
   bool expects_continue = false;  // the peer waits for "100 Continue"
   Millis began;                   // when the request began, or when the socket last took bytes of a streamed answer
   Millis answer_deadline = 0;     // of a complete answer
+
+  void advance(StreamRequestEvent event) { change(request_phase, event); }
+  void advance(StreamAnswerEvent event) { change(answer_phase, event); }
+  // More of the request is read, and not discarded.
+  bool receives() const {
+    return request_phase != StreamRequestPhase::kPassed && request_phase != StreamRequestPhase::kIgnored;
+  }
+  bool is_answered() const { return answer_phase != StreamAnswerPhase::kNone; }
+  bool is_finished() const { return answer_phase == StreamAnswerPhase::kFinished; }
+
+ private:
+  template <class Phase, class PhaseEvent>
+  static void change(Phase& phase, PhaseEvent event) {
+    const auto next = next_phase(phase, event);
+    BERTH_CHECK(next, "an HTTP/2 stream has no such transition");
+    phase = *next;
+  }
 };
 
 class Http2Session final : public Session {
@@ -59,7 +76,10 @@ class Http2Session final : public Session {
   void command(TransportCommand& command) override;
   void fill() override;
   bool idle() const override { return streams_.empty(); }
-  Receiving receiving() const override { return settled_ ? Receiving::kNothing : Receiving::kHead; }
+  // Streams have deadlines of their own (check_deadlines).
+  Receiving receiving() const override {
+    return phase_ == Http2Phase::kAwaitingFrame ? Receiving::kHead : Receiving::kNothing;
+  }
   Millis next_check() const override { return next_check_; }
   void check_deadlines() override;
   void lost() override;
@@ -67,6 +87,12 @@ class Http2Session final : public Session {
 
  private:
   friend struct Callbacks;
+  void advance(Http2Event event) {
+    const auto next = next_phase(phase_, event);
+    BERTH_CHECK(next, "an HTTP/2 session has no such transition");
+    phase_ = *next;
+  }
+  bool ended() const { return phase_ == Http2Phase::kEnded; }
   Stream* find(std::int32_t id) {
     auto at = streams_.find(id);
     return at == streams_.end() ? nullptr : at->second.get();
@@ -75,6 +101,7 @@ class Http2Session final : public Session {
   void screen(std::int32_t id, Stream& stream);
   void body_received(std::int32_t id, Stream& stream, std::string_view bytes);
   void request_received(std::int32_t id, Stream& stream);
+  void pass_request(std::int32_t id, Stream& stream);
   void add_header(Stream& stream, std::string_view name, std::string_view value);
   void respond(std::int32_t id, Stream& stream, TransportCommand& command);
   void refuse(std::int32_t id, Stream& stream, int status, std::string_view message);
@@ -94,9 +121,7 @@ class Http2Session final : public Session {
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::size_t bodies_ = 0;
-  bool settled_ = false;                  // the peer's first frame has come
-  bool ended_ = false;                    // the session sends and receives nothing more
-  bool last_ = false;                     // GOAWAY has been sent: open streams are completed, no new ones accepted
+  Http2Phase phase_ = Http2Phase::kAwaitingFrame;
   std::vector<std::int32_t> unscreened_;  // heads of this input whose bodies had not come with them
   Millis next_check_ = 0;
   double resets_ = kResetBurst;
@@ -110,7 +135,7 @@ struct Callbacks {
   static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     Http2Session& s = self(user);
-    if (s.c_.load()->live.load() + static_cast<int>(s.streams_.size()) > kMaxOpenExchanges) {
+    if (s.c_.open_exchanges()->count.load() + static_cast<int>(s.streams_.size()) > kMaxOpenExchanges) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
       return 0;
     }
@@ -134,7 +159,7 @@ struct Callbacks {
 
   static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     Http2Session& s = self(user);
-    s.settled_ = true;
+    s.advance(Http2Event::kFrame);
     if (frame->hd.type == NGHTTP2_RST_STREAM && s.too_many_resets()) {
       log_warning("http", "closing a connection that resets streams too often", {{"peer", s.c_.peer().address}});
       nghttp2_session_terminate_session(s.session_, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -183,12 +208,12 @@ struct Callbacks {
     Stream* stream = self(user).find(id);
     if (!stream) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     std::size_t n = std::min(room, stream->body.bytes());
-    if (n == 0 && !stream->finished) {
-      stream->deferred = true;
+    if (n == 0 && !stream->is_finished()) {
+      stream->advance(StreamAnswerEvent::kStarved);
       return NGHTTP2_ERR_DEFERRED;
     }
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (stream->finished && n == stream->body.bytes()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (stream->is_finished() && n == stream->body.bytes()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(n);
   }
 
@@ -243,7 +268,7 @@ Http2Session::Http2Session(Connection& connection) : c_(connection) {
 }
 
 void Http2Session::input(std::string_view bytes) {
-  if (ended_) return;
+  if (ended()) return;
   ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (n < 0) {
     // Protocol errors queue a GOAWAY by themselves. After a fatal error of the library none can be sent: close the
@@ -253,18 +278,18 @@ void Http2Session::input(std::string_view bytes) {
     nghttp2_session_terminate_session(session_,
                                       n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     fill();
-    ended_ = true;
+    advance(Http2Event::kEnded);
     c_.close_after_output(true);
     return;
   }
   // Only now: most bodies come in the same read as their heads, and need no screening.
   for (std::int32_t id : std::exchange(unscreened_, {})) {
-    if (Stream* stream = find(id); stream && !stream->complete) screen(id, *stream);
+    if (Stream* stream = find(id); stream && stream->receives()) screen(id, *stream);
   }
 }
 
 void Http2Session::end_of_input() {
-  ended_ = true;
+  advance(Http2Event::kEnded);
   lost();
   c_.close_after_output(false);
 }
@@ -324,21 +349,21 @@ void Http2Session::head_received(std::int32_t id, Stream& stream) {
 
 // Passes a head whose body has not come to the loop, which may reject the request without reading the body.
 void Http2Session::screen(std::int32_t id, Stream& stream) {
-  if (stream.answered || !stream.request) return;
   if (!c_.config().screen) return proceed(id, stream);
   auto head = std::make_unique<Request>(*stream.request);
   head->body.clear();
   head->peer = c_.peer();
   head->http2 = true;
-  stream.screening = true;
+  stream.advance(StreamRequestEvent::kHeadPassed);
   stream.link = c_.make_link(static_cast<std::uint32_t>(id));
   c_.transport().emit(TransportEvent{TransportEvent::Kind::kHead, stream.link, std::move(head), {}});
 }
 
 void Http2Session::proceed(std::int32_t id, Stream& stream) {
-  if (stream.screening) stream.link.reset();
-  stream.screening = false;
-  if (stream.complete) return request_received(id, stream);
+  stream.link.reset();             // that of the head; the complete request gets another one
+  if (!stream.receives()) return;  // refused meanwhile: the body is too large
+  stream.advance(StreamRequestEvent::kBodyAccepted);
+  if (stream.request_phase == StreamRequestPhase::kPassed) return pass_request(id, stream);
   if (stream.expects_continue) {
     nghttp2_nv status{const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(":status")),
                       const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>("100")), 7, 3,
@@ -348,7 +373,7 @@ void Http2Session::proceed(std::int32_t id, Stream& stream) {
 }
 
 void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_view bytes) {
-  if (stream.answered || !stream.request) return;
+  if (!stream.receives()) return;
   std::string& body = stream.request->body;
   const bool too_much =
       stream.charge.set(body.size() + bytes.size()) > c_.config().max_unanswered && !c_.peer().unix_socket;
@@ -371,9 +396,12 @@ void Http2Session::body_received(std::int32_t id, Stream& stream, std::string_vi
 }
 
 void Http2Session::request_received(std::int32_t id, Stream& stream) {
-  if (stream.answered || !stream.request) return;
-  stream.complete = true;
-  if (stream.screening) return;
+  if (!stream.receives()) return;
+  stream.advance(StreamRequestEvent::kComplete);
+  if (stream.request_phase == StreamRequestPhase::kPassed) pass_request(id, stream);
+}
+
+void Http2Session::pass_request(std::int32_t id, Stream& stream) {
   bodies_ -= stream.request->body.size();
   stream.request->peer = c_.peer();
   stream.request->http2 = true;
@@ -405,20 +433,20 @@ void Http2Session::submit_head(std::int32_t id, Stream& stream, int status, cons
   if (!length.empty()) add("content-length", length);
   nghttp2_data_provider provider{};
   provider.read_callback = Callbacks::read_body;
-  stream.answered = true;
+  stream.advance(StreamRequestEvent::kAnswered);
   stream.began = c_.transport().now();
   stream.charge.set(0);
   if (with_body) check_soon();
   nghttp2_submit_response(session_, id, fields.data(), fields.size(), with_body ? &provider : nullptr);
-  if (!last_ && has_token(http::header(headers, "connection"), "close")) {
-    last_ = true;
+  if (phase_ != Http2Phase::kLastStreams && has_token(http::header(headers, "connection"), "close")) {
+    advance(Http2Event::kGoAway);
     nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
                           NGHTTP2_NO_ERROR, nullptr, 0);
   }
 }
 
 void Http2Session::respond(std::int32_t id, Stream& stream, TransportCommand& command) {
-  if (stream.answered) return;
+  if (stream.is_answered()) return;
   std::size_t size = 0;
   for (const SharedBytes& piece : command.pieces) size += piece.bytes.size();
   bool allowed = body_allowed(command.status);
@@ -426,7 +454,7 @@ void Http2Session::respond(std::int32_t id, Stream& stream, TransportCommand& co
   if (with_body) {
     for (SharedBytes& piece : command.pieces) stream.body.push(std::move(piece));
   }
-  stream.finished = true;
+  stream.advance(StreamAnswerEvent::kFinished);
   stream.answer_deadline = c_.transport().now() + millis(c_.config().answer_timeout) +
                            static_cast<Millis>(size * 1000 / c_.config().answer_bytes_per_second);
   if (stream.request) {
@@ -448,21 +476,24 @@ void Http2Session::refuse(std::int32_t id, Stream& stream, int status, std::stri
 void Http2Session::command(TransportCommand& command) {
   auto id = static_cast<std::int32_t>(command.stream);
   Stream* stream = find(id);
-  if (ended_ || !stream || !stream->link) return;
+  if (ended() || !stream || !stream->link) return;
+  const bool resumes = stream->answer_phase == StreamAnswerPhase::kDeferred;
   switch (command.kind) {
     case TransportCommand::Kind::kProceed: proceed(id, *stream); return;
     case TransportCommand::Kind::kRespond: respond(id, *stream, command); return;
     case TransportCommand::Kind::kStart: {
-      if (stream->answered) return;
+      if (stream->is_answered()) return;
       bool with_body = body_allowed(command.status) && !stream->head_only;
-      if (!with_body) stream->finished = true;
+      stream->advance(with_body ? StreamAnswerEvent::kStarted : StreamAnswerEvent::kFinished);
       submit_head(id, *stream, command.status, command.headers, "", with_body);
       return;
     }
     case TransportCommand::Kind::kWrite: {
+      if (!stream->is_answered()) return;
+      if (!stream->is_finished()) stream->advance(StreamAnswerEvent::kWritten);
       std::size_t dropped = 0;
       for (SharedBytes& piece : command.pieces) {
-        if (stream->finished) {
+        if (stream->is_finished()) {
           dropped += piece.bytes.size();
         } else {
           if (stream->body.empty()) stream->began = c_.transport().now();
@@ -475,9 +506,12 @@ void Http2Session::command(TransportCommand& command) {
       }
       break;
     }
-    case TransportCommand::Kind::kFinish: stream->finished = true; break;
+    case TransportCommand::Kind::kFinish:
+      if (!stream->is_answered()) return;
+      stream->advance(StreamAnswerEvent::kFinished);
+      break;
     case TransportCommand::Kind::kAbandon:
-      if (stream->answered) {
+      if (stream->is_answered()) {
         nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
       } else {
         refuse(id, *stream, 500, "the request was not answered");
@@ -485,14 +519,11 @@ void Http2Session::command(TransportCommand& command) {
       return;
     default: return;
   }
-  if (stream->deferred) {
-    stream->deferred = false;
-    nghttp2_session_resume_data(session_, id);
-  }
+  if (resumes) nghttp2_session_resume_data(session_, id);
 }
 
 void Http2Session::fill() {
-  if (ended_) return;
+  if (ended()) return;
   constexpr std::size_t kEnough = 64u << 10;
   while (c_.out().bytes() < kEnough) {
     const std::uint8_t* data = nullptr;
@@ -500,14 +531,15 @@ void Http2Session::fill() {
     ssize_t n = nghttp2_session_mem_send(session_, &data);
     if (n > 0) c_.out().append({reinterpret_cast<const char*>(data), static_cast<std::size_t>(n)});
     if (n < 0) {
-      ended_ = true;
+      advance(Http2Event::kEnded);
       c_.close_after_output(false);
       return;
     }
     if (c_.out().bytes() == before) break;
   }
-  if ((!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) || (last_ && streams_.empty())) {
-    ended_ = true;
+  if ((!nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) ||
+      (phase_ == Http2Phase::kLastStreams && streams_.empty())) {
+    advance(Http2Event::kEnded);
     c_.close_after_output(true);
   }
 }
@@ -515,7 +547,10 @@ void Http2Session::fill() {
 // When the stream is reset unless it makes progress; 0: never.
 Millis Http2Session::deadline_of(const Stream& stream) const {
   const Config& config = c_.config();
-  if (!stream.answered) return stream.request && !stream.complete ? stream.began + millis(config.body_timeout) : 0;
+  if (!stream.is_answered()) {
+    const bool incomplete = stream.receives() && stream.request_phase != StreamRequestPhase::kScreeningComplete;
+    return incomplete ? stream.began + millis(config.body_timeout) : 0;
+  }
   if (stream.answer_deadline != 0) return stream.answer_deadline;
   return stream.body.empty() ? 0 : stream.began + millis(config.idle_timeout);
 }
@@ -540,7 +575,7 @@ void Http2Session::stream_closed(std::int32_t id) {
   if (at == streams_.end()) return;
   Stream& stream = *at->second;
   if (stream.request) bodies_ -= stream.request->body.size();
-  bool answered = stream.finished && stream.body.empty();
+  bool answered = stream.is_finished() && stream.body.empty();
   if (stream.link && !answered)
     c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream.link, nullptr, {}});
   streams_.erase(at);
@@ -556,7 +591,7 @@ bool Http2Session::too_many_resets() {
 
 void Http2Session::lost() {
   for (auto& [id, stream] : streams_) {
-    if (stream->link && !(stream->finished && stream->body.empty())) {
+    if (stream->link && !(stream->is_finished() && stream->body.empty())) {
       c_.transport().emit(TransportEvent{TransportEvent::Kind::kClosed, stream->link, nullptr, {}});
     }
   }
@@ -565,7 +600,7 @@ void Http2Session::lost() {
 }
 
 void Http2Session::announce_end() {
-  if (ended_) return;
+  if (ended()) return;
   nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
   fill();
 }

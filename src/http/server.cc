@@ -58,7 +58,8 @@ class Core : public std::enable_shared_from_this<Core> {
   bool too_much_unread() const { return totals->unread->bytes.load() > max_unread_; }
   bool over_share(const UnreadAccount& account) const { return account.over_share(max_unread_); }
   UnreadAccountPtr account(const ExchangeLink& link, std::shared_ptr<UnreadOfUser> user) const {
-    return std::make_shared<const UnreadAccount>(UnreadAccount{totals->unread, std::move(user), link.load->unread});
+    return std::make_shared<const UnreadAccount>(
+        UnreadAccount{totals->unread, std::move(user), link.open_exchanges->unread});
   }
   UnreadUsers& users() { return users_; }
 
@@ -110,7 +111,7 @@ void call_member(ExchangeLink& link, ExchangeHandler* self, F& member, Args&&...
   F callback = std::move(member);
   member = nullptr;
   callback(std::forward<Args>(args)...);
-  if (link.end == self && !member) member = std::move(callback);
+  if (link.handler == self && !member) member = std::move(callback);
 }
 
 std::size_t size_of(const std::vector<SharedBytes>& pieces) {
@@ -124,10 +125,10 @@ class LoopChannel final : public Channel, public ExchangeHandler {
   // `account` is null where nothing is bounded.
   LoopChannel(std::shared_ptr<Core> core, std::shared_ptr<ExchangeLink> link, UnreadAccountPtr account)
       : core_(std::move(core)), link_(std::move(link)), account_(std::move(account)) {
-    link_->end = this;
+    link_->handler = this;
   }
   ~LoopChannel() override {
-    link_->end = nullptr;
+    link_->handler = nullptr;
     close();
   }
 
@@ -186,7 +187,7 @@ class LoopChannel final : public Channel, public ExchangeHandler {
   void deliver_later() {
     if (undelivered_.empty() && phase_ != ChannelPhase::kClosed) return;
     core_->runtime().post([core = core_, link = link_] {
-      if (link->end && core->open()) static_cast<LoopChannel*>(link->end)->deliver();
+      if (link->handler && core->open()) static_cast<LoopChannel*>(link->handler)->deliver();
     });
   }
   void deliver() {
@@ -198,7 +199,7 @@ class LoopChannel final : public Channel, public ExchangeHandler {
       undelivered_.pop_front();
       subtract_unread(bytes.size());
       call_member(*link, this, read_, std::string_view(bytes));
-      if (link->end != this) return;  // the callback has destroyed this channel
+      if (link->handler != this) return;  // the callback has destroyed this channel
     }
     delivering_ = false;
     // Bytes that came before the end are delivered first, where there is a callback for them.
@@ -233,11 +234,11 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
         link_(std::move(link)),
         request_(std::move(request)),
         account_(core_->account(*link_, nullptr)) {
-    link_->end = this;
+    link_->handler = this;
   }
   ~LoopExchange() override {
-    if (link_->end == this) link_->end = nullptr;
-    link_->load->live.fetch_sub(1);
+    if (link_->handler == this) link_->handler = nullptr;
+    link_->open_exchanges->count.fetch_sub(1);
     // Also where the peer sends no more: it may still read.
     if (phase_ != ExchangePhase::kDone)
       core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
@@ -313,7 +314,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     closed_ = std::move(closed);
     if (!is_peer_gone(phase_)) return;
     core_->runtime().post([core = core_, link = link_] {
-      if (link->end && core->open()) link->end->closed();
+      if (link->handler && core->open()) link->handler->closed();
     });
   }
 
@@ -353,7 +354,7 @@ class LoopExchange final : public Exchange, public ExchangeHandler {
     core_->send(make_command(TransportCommand::Kind::kAbandon, *link_), link_->transport);
     if (!closed_) return;
     core_->runtime().post([core = core_, link = link_] {
-      if (link->end && core->open()) static_cast<LoopExchange*>(link->end)->call_closed();
+      if (link->handler && core->open()) static_cast<LoopExchange*>(link->handler)->call_closed();
     });
   }
   void call_closed() {
@@ -393,18 +394,18 @@ void Core::handle(std::vector<TransportEvent>& events) {
   handling_ = true;
   for (TransportEvent& event : events) {
     if (!open_) break;
-    ExchangeHandler* end = event.link->end;
+    ExchangeHandler* target = event.link->handler;
     switch (event.kind) {
       case TransportEvent::Kind::kHead: screen_head(event); break;
       case TransportEvent::Kind::kRequest: handle_request(event, *handler); break;
       case TransportEvent::Kind::kData:
-        if (end) end->data(std::move(event.data));
+        if (target) target->data(std::move(event.data));
         break;
       case TransportEvent::Kind::kDrained:
-        if (end) end->drained();
+        if (target) target->drained();
         break;
       case TransportEvent::Kind::kClosed:
-        if (end) end->closed();
+        if (target) target->closed();
         break;
     }
   }
