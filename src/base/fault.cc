@@ -27,9 +27,9 @@ struct Table {
 };
 
 std::atomic<int> armed{0};
-std::function<void(std::string_view)>& step_taken() {
-  static std::function<void(std::string_view)>& taken = *new std::function<void(std::string_view)>;
-  return taken;
+std::function<void(std::string_view)>& step_callback() {
+  static std::function<void(std::string_view)>& callback = *new std::function<void(std::string_view)>;
+  return callback;
 }
 std::atomic<bool> steps_watched{false};
 
@@ -90,13 +90,13 @@ bool hit(std::string_view name) {
 }
 
 void step(std::string_view name) {
-  if (steps_watched.load(std::memory_order_relaxed)) step_taken()(name);
+  if (steps_watched.load(std::memory_order_relaxed)) step_callback()(name);
   if (hit(name)) ::kill(::getpid(), SIGKILL);
 }
 
-void on_step(std::function<void(std::string_view)> taken) {
-  step_taken() = std::move(taken);
-  steps_watched.store(static_cast<bool>(step_taken()));
+void on_step(std::function<void(std::string_view)> callback) {
+  step_callback() = std::move(callback);
+  steps_watched.store(static_cast<bool>(step_callback()));
 }
 
 void arm(const std::string& name, int times) { put(name, {times, 0}); }

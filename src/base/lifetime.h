@@ -1,5 +1,5 @@
 #pragma once
-// Lifetime: tells callbacks whether the object that they were made for is still there.
+// Lifetime: lets a callback check whether the object that it was made for still exists.
 //
 //   class Reader {
 //     void read() {
@@ -10,8 +10,8 @@
 //     Lifetime lifetime_;  // the last member: it ends before the others are destroyed
 //   };
 //
-// An object is destroyed on the thread on which its callbacks run, so that it cannot go while one of them runs on
-// another.
+// An object is destroyed on the thread on which its callbacks run, so it cannot be destroyed while one of them runs on
+// another thread.
 
 #include <memory>
 #include <utility>
@@ -37,15 +37,15 @@ class Lifetime {
   Lifetime& operator=(const Lifetime&) = delete;
 
   Guard guard() const { return Guard(alive_); }
-  // For destructors that still do something: their object counts as gone from here on.
+  // For destructors that still call others: from here on the object counts as destroyed.
   void end() { *alive_ = false; }
 
  private:
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// Calls the callback `kept`, where it is not null, which is a member of the guarded object. The callback may destroy
-// that object, or put another callback in its place; `kept` is null meanwhile.
+// Calls `kept`, a callback that is a member of the guarded object, unless it is null. The callback may destroy that
+// object, or set another callback; `kept` is null meanwhile.
 template <class F, class... Args>
 auto call_member(const Lifetime::Guard& owner, F& kept, Args&&... args) -> decltype(kept(std::forward<Args>(args)...)) {
   if (!kept) return decltype(kept(std::forward<Args>(args)...))();

@@ -81,11 +81,11 @@ void append_time(std::string& out) {
   out += text;
 }
 
-struct LevelLook {
+struct LevelStyle {
   const char* name;
   const char* colour;
 };
-constexpr LevelLook kLooks[] = {
+constexpr LevelStyle kStyles[] = {
     {"DEBUG", "\x1b[2m"}, {"INFO ", "\x1b[32m"}, {"WARN ", "\x1b[33m"}, {"ERROR", "\x1b[31m"}};
 
 bool coloured() {
@@ -109,14 +109,14 @@ bool log_enabled(LogLevel level) { return level >= minimum.load(std::memory_orde
 
 void log_line(LogLevel level, std::string_view component, std::string_view message, LogFields fields) {
   if (!log_enabled(level)) return;
-  const LevelLook& look = kLooks[static_cast<int>(level)];
+  const LevelStyle& style = kStyles[static_cast<int>(level)];
   bool colour = coloured();
   std::string line;
   line.reserve(128 + message.size());
   append_time(line);
   line += ' ';
-  if (colour) line += look.colour;
-  line += look.name;
+  if (colour) line += style.colour;
+  line += style.name;
   if (colour) line += "\x1b[0m";
   line += ' ';
   line += component;

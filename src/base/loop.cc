@@ -281,7 +281,7 @@ void Loop::run() {
 }
 
 void Loop::stop() {
-  // Signals inside: the loop may be gone as soon as it can see this.
+  // Signals with the mutex held: once run() can see `stopping`, it may return and the loop be destroyed.
   std::lock_guard lock(impl_->mutex);
   impl_->stopping = true;
   if (impl_->turn != Impl::Turn::kFree) return;
@@ -310,7 +310,7 @@ void Loop::post(Task task) {
     wake = impl_->turn == Impl::Turn::kFree;
     if (wake) impl_->turn = Impl::Turn::kOwner;
   }
-  if (wake) impl_->signal();  // outside: the loop wants the mutex first thing
+  if (wake) impl_->signal();  // without the mutex, which the woken loop thread locks first
 }
 
 void Loop::run_or_post(Task task, IoHelper* helper) {

@@ -40,7 +40,7 @@ class Histogram {
   std::atomic<double> sum_{0};
 };
 
-// `labels` is ready text: `verb="GET",code="200"`, or empty. The same name and labels give the same object.
+// `labels` is ready text: `verb="GET",code="200"`, or empty. The same name and labels return the same object.
 Counter& counter(const std::string& name, const std::string& help, const std::string& labels = {});
 Gauge& gauge(const std::string& name, const std::string& help, const std::string& labels = {});
 Histogram& histogram(const std::string& name, const std::string& help, std::vector<double> bounds,

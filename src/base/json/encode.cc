@@ -204,14 +204,14 @@ void append_double(double value, std::string& out) {
     out += digits;
     return;
   }
-  std::size_t whole = static_cast<std::size_t>(power) + 1;
-  if (digits.size() <= whole) {
+  std::size_t integer_digits = static_cast<std::size_t>(power) + 1;
+  if (digits.size() <= integer_digits) {
     out += digits;
-    out.append(whole - digits.size(), '0');
+    out.append(integer_digits - digits.size(), '0');
   } else {
-    out.append(digits, 0, whole);
+    out.append(digits, 0, integer_digits);
     out += '.';
-    out.append(digits, whole);
+    out.append(digits, integer_digits);
   }
 }
 

@@ -28,8 +28,8 @@ bool plain_allowed(std::string_view text) {
   if (text.starts_with("---") || text.starts_with("...")) return false;
   constexpr std::string_view kIndicators = "#,[]{}&*!|>'\"%@`";
   if (kIndicators.find(text[0]) != std::string_view::npos) return false;
-  bool lone = text.size() == 1 || text[1] == ' ';
-  if ((text[0] == '-' || text[0] == '?' || text[0] == ':') && lone) return false;
+  bool single = text.size() == 1 || text[1] == ' ';
+  if ((text[0] == '-' || text[0] == '?' || text[0] == ':') && single) return false;
   return text.find(": ") == std::string_view::npos && text.find(" #") == std::string_view::npos;
 }
 

@@ -30,14 +30,14 @@ class FakeApi final : public client::Client {
       metadata.set("uid", fresh ? "uid-" + std::to_string(++uids_) : slot["metadata"]["uid"].str());
     metadata.set("resourceVersion", std::to_string(++revision_));
     slot = object;
-    tell(resource, fresh ? "ADDED" : "MODIFIED", object);
+    notify(resource, fresh ? "ADDED" : "MODIFIED", object);
     return object;
   }
   void erase(const api::Resource& resource, const api::Name& name) {
     auto node = objects_[resource].extract(name);
     if (node.empty()) return;
     node.mapped().mut("metadata").set("resourceVersion", std::to_string(++revision_));
-    tell(resource, "DELETED", node.mapped());
+    notify(resource, "DELETED", node.mapped());
   }
   Value read(const api::Resource& resource, const api::Name& name) {
     auto& all = objects_[resource];
@@ -225,7 +225,7 @@ class FakeApi final : public client::Client {
     });
   }
   static std::string cut_verb(const std::string& verb) { return std::string(berth::cut(verb, " ").before); }
-  void tell(const api::Resource& resource, const std::string& type, const Value& object) {
+  void notify(const api::Resource& resource, const std::string& type, const Value& object) {
     history_.push_back({revision_, type, resource, object});
     for (Watch* watch : watches_) {
       if (watch->resource == resource) deliver(watch, type, object);
