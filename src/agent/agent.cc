@@ -9,6 +9,7 @@
 
 #include "agent/disk/background.h"
 #include "agent/disk/disk_space.h"
+#include "agent/mounts/mounts.h"
 #include "agent/node/images_in_use.h"
 #include "agent/node/node_object.h"
 #include "agent/node/node_registration.h"
@@ -17,7 +18,6 @@
 #include "agent/pod/pod_fit.h"
 #include "agent/pod/resize.h"
 #include "agent/pod/storage_limits.h"
-#include "agent/runtime/mounts.h"
 #include "agent/worker/pod_worker.h"
 #include "api/object.h"
 #include "api/status.h"

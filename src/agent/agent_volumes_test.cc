@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "agent/testing/test_agent.h"
 #include "api/object.h"
 #include "base/files.h"

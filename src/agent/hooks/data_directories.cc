@@ -2,7 +2,7 @@
 
 #include "agent/disk/background.h"
 #include "agent/hooks/hooks.h"
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "base/files.h"
 
 namespace berth::agent {

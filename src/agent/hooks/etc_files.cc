@@ -4,7 +4,7 @@
 
 #include "agent/dns/resolver.h"
 #include "agent/hooks/hooks.h"
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "api/object.h"
 #include "base/files.h"
 #include "base/text.h"

@@ -12,9 +12,9 @@
 
 #include "agent/dns/resolver.h"
 #include "agent/images/layer_view.h"
+#include "agent/mounts/mounts.h"
 #include "agent/pod/object_cache.h"
 #include "agent/pod/references.h"
-#include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/spec/environment.h"
 #include "agent/spec/resources.h"

@@ -2,7 +2,7 @@
 // has. Comes before the hooks that make namespaces, which it owns.
 
 #include "agent/hooks/hooks.h"
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "base/fs/rooted_dir.h"
 #include "base/process/owned_namespaces.h"
 #include "base/text.h"

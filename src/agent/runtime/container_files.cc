@@ -13,10 +13,10 @@
 #include <set>
 
 #include "agent/disk/background.h"
-#include "agent/runtime/mapped_root.h"
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mapped_root.h"
+#include "agent/mounts/mounts.h"
+#include "agent/profiles/seccomp_profile.h"
 #include "agent/runtime/oci_spec.h"
-#include "agent/runtime/seccomp_profile.h"
 #include "base/fault.h"
 #include "base/fs/spread_directories.h"
 #include "base/json/json.h"

@@ -11,9 +11,9 @@
 
 #include <map>
 
+#include "agent/mounts/mounts.h"
 #include "agent/runtime/cgroup.h"
 #include "agent/runtime/container_files.h"
-#include "agent/runtime/mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/testing/test_node.h"
 #include "base/files.h"

@@ -8,8 +8,8 @@
 #include <cctype>
 #include <cstdlib>
 
+#include "agent/profiles/default_profiles.h"
 #include "agent/runtime/cgroup.h"
-#include "agent/runtime/default_profiles.h"
 #include "base/files.h"
 #include "base/text.h"
 

@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <functional>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "agent/runtime/pause_program.h"
 #include "agent/runtime/sysctls.h"
 #include "base/fault.h"

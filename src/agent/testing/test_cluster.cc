@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "api/status.h"
 #include "base/files.h"
 #include "base/lifetime.h"

@@ -10,7 +10,7 @@
 
 #include <cstdio>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "base/files.h"
 #include "base/process/process.h"
 

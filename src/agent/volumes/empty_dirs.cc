@@ -2,8 +2,8 @@
 
 #include <sys/stat.h>
 
+#include "agent/mounts/mounts.h"
 #include "agent/pod/storage_limits.h"
-#include "agent/runtime/mounts.h"
 #include "agent/spec/resources.h"
 #include "agent/volumes/volume_hooks.h"
 #include "agent/volumes/volume_ownership.h"

@@ -1,7 +1,7 @@
 // image volumes: the content of an image, read only. The image is pulled as a container's is.
 
-#include "agent/runtime/mounts.h"
-#include "agent/runtime/volume_mounts.h"
+#include "agent/mounts/mounts.h"
+#include "agent/mounts/volume_mounts.h"
 #include "agent/spec/image_step.h"
 #include "agent/volumes/volume_hooks.h"
 #include "client/event_recorder.h"

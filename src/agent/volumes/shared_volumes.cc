@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "agent/runtime/volume_mounts.h"
+#include "agent/mounts/volume_mounts.h"
 #include "agent/volumes/volume_hooks.h"
 
 namespace berth::agent {

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "agent/volumes/volume_hooks.h"
 #include "base/fs/rooted_dir.h"
 #include "base/log.h"

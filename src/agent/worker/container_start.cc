@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "agent/mounts/mounts.h"
 #include "agent/pod/container_lists.h"
 #include "agent/pod/pod_admission.h"
 #include "agent/pod/resize.h"
-#include "agent/runtime/mounts.h"
 #include "agent/spec/env_files.h"
 #include "agent/spec/environment.h"
 #include "agent/spec/resources.h"

@@ -1,4 +1,4 @@
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
-#include "agent/runtime/mapped_root.h"
+#include "agent/mounts/mapped_root.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "agent/testing/test_node.h"
 #include "base/files.h"
 #include "base/process/owned_namespaces.h"

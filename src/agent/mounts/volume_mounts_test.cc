@@ -1,11 +1,11 @@
-#include "agent/runtime/volume_mounts.h"
+#include "agent/mounts/volume_mounts.h"
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "agent/testing/test_node.h"
 #include "base/files.h"
 

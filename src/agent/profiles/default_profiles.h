@@ -1,5 +1,5 @@
 #pragma once
-// The defaults of container security that are data: src/agent/runtime/data/*.json, which are part of the program.
+// The defaults of container security that are data: src/agent/profiles/data/*.json, which are part of the program.
 
 #include <string_view>
 

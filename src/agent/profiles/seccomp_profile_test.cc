@@ -1,4 +1,4 @@
-#include "agent/runtime/seccomp_profile.h"
+#include "agent/profiles/seccomp_profile.h"
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>

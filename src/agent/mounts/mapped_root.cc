@@ -1,4 +1,4 @@
-#include "agent/runtime/mapped_root.h"
+#include "agent/mounts/mapped_root.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -9,7 +9,7 @@
 #include <mutex>
 #include <vector>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "base/files.h"
 #include "base/text.h"
 

@@ -1,4 +1,4 @@
-#include "agent/runtime/default_profiles.h"
+#include "agent/profiles/default_profiles.h"
 
 #include <map>
 #include <string>
@@ -18,13 +18,13 @@ const Value& default_profile(std::string_view file) {
     std::map<std::string, Value, std::less<>> out;
     for (const auto& [name, text] : embedded_default_profiles()) {
       auto parsed = json::parse(text);
-      BERTH_CHECK(parsed.ok(), "src/agent/runtime/data: a file is not JSON");
+      BERTH_CHECK(parsed.ok(), "src/agent/profiles/data: a file is not JSON");
       out.emplace(name, std::move(parsed).value());
     }
     return out;
   }();
   auto found = profiles.find(file);
-  BERTH_CHECK(found != profiles.end(), "src/agent/runtime/data: a file is missing");
+  BERTH_CHECK(found != profiles.end(), "src/agent/profiles/data: a file is missing");
   return found->second;
 }
 

@@ -1,4 +1,4 @@
-#include "agent/runtime/seccomp_profile.h"
+#include "agent/profiles/seccomp_profile.h"
 
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 #include <memory>
 #include <mutex>
 
-#include "agent/runtime/default_profiles.h"
+#include "agent/profiles/default_profiles.h"
 #include "base/files.h"
 #include "base/json/json.h"
 #include "base/text.h"

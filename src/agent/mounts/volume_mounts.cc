@@ -1,4 +1,4 @@
-#include "agent/runtime/volume_mounts.h"
+#include "agent/mounts/volume_mounts.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "agent/runtime/mounts.h"
+#include "agent/mounts/mounts.h"
 #include "base/files.h"
 
 namespace berth::agent {
