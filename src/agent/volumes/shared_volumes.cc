@@ -14,23 +14,23 @@ class SharedVolumes final : public PodHook {
   std::string_view name() const override { return "shared volumes"; }
 
   void prepare(PodContext& pod, HookDone done) override {
-    auto wanted = std::make_shared<std::map<std::string, std::string>>();  // name -> path
+    auto paths = std::make_shared<std::map<std::string, std::string>>();  // name -> path
     for (const char* list : {"initContainers", "containers"}) {
       for (const Value& container : pod.pod["spec"][list]) {
         for (const Value& mount : container["volumeMounts"]) {
           std::string_view kind = mount["mountPropagation"].as_string();
           auto volume = pod.volumes.find(mount["name"].str());
           if ((kind == "HostToContainer" || kind == "Bidirectional") && volume != pod.volumes.end())
-            (*wanted)[volume->first] = volume->second.path;
+            (*paths)[volume->first] = volume->second.path;
         }
       }
     }
-    if (wanted->empty()) return done(std::nullopt);
+    if (paths->empty()) return done(std::nullopt);
     auto failed = std::make_shared<std::string>();
     blocking(
         pod.services.runtime,
-        [wanted, failed]() -> Status {
-          for (const auto& [name, path] : *wanted) {
+        [paths, failed]() -> Status {
+          for (const auto& [name, path] : *paths) {
             *failed = name;
             BERTH_TRY(share_mount(path));
           }
