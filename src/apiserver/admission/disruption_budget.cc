@@ -9,8 +9,7 @@ namespace berth::apiserver::admission {
 namespace {
 
 constexpr std::size_t kMostDisrupted = 2000;  // evictions of one budget that are not confirmed yet
-constexpr int kComeAgain = 10;                // seconds
-constexpr int kAttempts = 10;                 // where others draw on the same budget at the same moment
+constexpr int kRetryAfter = 10;               // seconds
 
 Error with_cause(Error e, std::string cause, int retry = 0) {
   auto details = std::make_shared<ErrorDetails>(e.details ? *e.details : ErrorDetails{});
@@ -20,7 +19,7 @@ Error with_cause(Error e, std::string cause, int retry = 0) {
   return e;
 }
 
-Error broken(const std::string& budget, const std::string& why) {
+Error refuse_broken(const std::string& budget, const std::string& why) {
   Error e = api::forbidden(api::Resource{"policy", "v1", "poddisruptionbudget"}, budget, why);
   return with_cause(std::move(e),
                     "The disruption budget " + budget + " does not allow evicting pods currently: " + why);
@@ -30,15 +29,15 @@ std::string why_none_allowed(const Value& budget) {
   const std::string name = "The disruption budget " + std::string(api::name_of(budget));
   const Value& condition = api::condition_of(budget, "DisruptionAllowed");
   const std::string reason = condition["reason"].str(), message = condition["message"].str();
-  const bool told = condition["status"].as_string() == "False" && !message.empty();
+  const bool explained = condition["status"].as_string() == "False" && !message.empty();
   const std::int64_t desired = budget["status"]["desiredHealthy"].as_int(),
                      current = budget["status"]["currentHealthy"].as_int();
-  if (told && reason == "SyncFailed")
+  if (explained && reason == "SyncFailed")
     return name + " does not allow evicting pods currently because it failed sync: " + message;
   if (current <= desired)
     return name + " needs " + std::to_string(desired) + " healthy pods and has " + std::to_string(current) +
            " currently";
-  if (told) return name + " does not allow evicting pods currently (" + reason + "): " + message;
+  if (explained) return name + " does not allow evicting pods currently (" + reason + "): " + message;
   return name + " does not allow evicting pods currently";
 }
 
@@ -59,12 +58,12 @@ Status check_budget(const Value& budget, const std::string& refusal) {
   const Value& status = budget["status"];
   if (status["observedGeneration"].as_int() < budget["metadata"]["generation"].as_int()) {
     return with_cause(error(Code::kTooManyRequests, refusal),
-                      "The disruption budget " + name + " is still being processed by the server.", kComeAgain);
+                      "The disruption budget " + name + " is still being processed by the server.", kRetryAfter);
   }
   const std::int64_t allowed = status["disruptionsAllowed"].as_int();
-  if (allowed < 0) return broken(name, "pdb disruptions allowed is negative");
+  if (allowed < 0) return refuse_broken(name, "pdb disruptions allowed is negative");
   if (status["disruptedPods"].size() > kMostDisrupted) {
-    return broken(name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+    return refuse_broken(name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller");
   }
   if (allowed == 0) return with_cause(error(Code::kTooManyRequests, refusal), why_none_allowed(budget));
   return ok_status();

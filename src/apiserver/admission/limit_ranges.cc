@@ -32,7 +32,7 @@ Defaults defaults_of(const Value& range) {
   return out;
 }
 
-// Adds what `list` lacks of `defaults`; answers "cpu, memory", or "" where it lacks nothing.
+// Adds the amounts of `defaults` that `list` lacks; returns their names: "cpu, memory", or "".
 std::string fill_in(Value& resources, const char* list, const Value& defaults) {
   std::vector<std::string> added;
   for (auto [name, amount] : defaults.entries()) {
@@ -46,28 +46,28 @@ std::string fill_in(Value& resources, const char* list, const Value& defaults) {
 void apply_defaults_of(const Value& range, Value& pod) {
   const Defaults defaults = defaults_of(range);
   if (defaults.limits.empty() && defaults.requests.empty()) return;
-  std::vector<std::string> notes;
+  std::vector<std::string> texts;
   for (auto [list, word] : {std::pair("containers", " container "), std::pair("initContainers", " init container ")}) {
     for (std::size_t i = 0; i < pod["spec"][list].size(); ++i) {
       const std::string name = word + pod["spec"][list][i]["name"].str();
       Value resources = pod["spec"][list][i]["resources"];
       std::string limits = fill_in(resources, "limits", defaults.limits),
                   requests = fill_in(resources, "requests", defaults.requests);
-      if (!requests.empty()) notes.push_back(requests + " request for" + name);
-      if (!limits.empty()) notes.push_back(limits + " limit for" + name);
+      if (!requests.empty()) texts.push_back(requests + " request for" + name);
+      if (!limits.empty()) texts.push_back(limits + " limit for" + name);
       if (!requests.empty() || !limits.empty()) pod.mut("spec").mut(list).mut(i).set("resources", std::move(resources));
     }
   }
-  if (notes.empty()) return;
+  if (texts.empty()) return;
   pod.mut("metadata")
       .mut("annotations")
-      .set("kubernetes.io/limit-ranger", "LimitRanger plugin set: " + join(notes, "; "));
+      .set("kubernetes.io/limit-ranger", "LimitRanger plugin set: " + join(texts, "; "));
 }
 
 // --- Bounds
 
-// One thing that is bounded: what it asks for, and who complains. Every text is said once.
-struct Checked {
+// One container, pod or claim, with what it requests. Each complaint is added once.
+struct BoundedObject {
   std::string type;  // "Container", "Pod", "PersistentVolumeClaim"
   ResourceList requests, limits;
   std::vector<std::string>* complaints;
@@ -98,7 +98,7 @@ struct Checked {
     if (*limit > most) return complain(text + ", but limit is " + limit->to_string());
     if (request && *request > most) complain(text + ", but request is " + request->to_string());
   }
-  // Of claims only the request counts.
+  // For claims, which have no limits.
   void request_at_most(const std::string& name, const api::Quantity& most) const {
     const api::Quantity* request = find(requests, name);
     const std::string text = bound("maximum", name, most);
@@ -129,22 +129,25 @@ void check_pod(const Value& range, const Value& pod, std::vector<std::string>& c
       for (const char* list : {"containers", "initContainers"}) {
         for (const Value& container : pod["spec"][list]) {
           const Value& resources = container["resources"];
-          Checked{type, api::resource_list(resources["requests"]), api::resource_list(resources["limits"]), &complaints}
+          BoundedObject{type, api::resource_list(resources["requests"]), api::resource_list(resources["limits"]),
+                        &complaints}
               .check(item);
         }
       }
     } else if (type == "Pod") {
-      Checked{type, api::pod_resources(pod, "requests"), api::pod_resources(pod, "limits"), &complaints}.check(item);
+      BoundedObject{type, api::pod_resources(pod, "requests"), api::pod_resources(pod, "limits"), &complaints}.check(
+          item);
     }
   }
 }
 
-// `before` is null where the claim is new. A request that it holds already is not looked at again.
+// `before` is null where the claim is new. An unchanged request is not checked.
 void check_claim(const Value& range, const Value& before, const Value& claim, std::vector<std::string>& complaints) {
   const ResourceList old = api::resource_list(before["spec"]["resources"]["requests"]);
-  Checked checked{"PersistentVolumeClaim", api::resource_list(claim["spec"]["resources"]["requests"]), {}, &complaints};
+  BoundedObject checked{
+      "PersistentVolumeClaim", api::resource_list(claim["spec"]["resources"]["requests"]), {}, &complaints};
   auto unchanged = [&](const std::string& name) {
-    const api::Quantity *then = Checked::find(old, name), *now = Checked::find(checked.requests, name);
+    const api::Quantity *then = BoundedObject::find(old, name), *now = BoundedObject::find(checked.requests, name);
     return then && now && *then == *now;
   };
   for (const Value& item : range["spec"]["limits"]) {

@@ -29,15 +29,15 @@ bool has_feature(const Value& node, const std::string& name) {
   return std::any_of(declared.begin(), declared.end(), [&](const Value& one) { return one.as_string() == name; });
 }
 
-// What the pod asks for beyond all that the node has for pods.
-std::vector<std::string> beyond(const Value& pod, const Value& node) {
+// Requests of the pod that exceed the node's allocatable resources.
+std::vector<std::string> excessive_requests(const Value& pod, const Value& node) {
   const api::ResourceList requests = api::pod_resources(pod, "requests"),
                           there = api::resource_list(node["status"]["allocatable"]);
   std::vector<std::string> out;
   for (const char* name : {"cpu", "memory"}) {
-    const api::Quantity wanted = api::amount_of(requests, name), most = api::amount_of(there, name);
-    if (wanted <= most) continue;
-    out.push_back(std::string(name) + ", requested: " + std::to_string(api::shown_amount(name, wanted)) +
+    const api::Quantity requested = api::amount_of(requests, name), most = api::amount_of(there, name);
+    if (requested <= most) continue;
+    out.push_back(std::string(name) + ", requested: " + std::to_string(api::shown_amount(name, requested)) +
                   ", allocatable: " + std::to_string(api::shown_amount(name, most)));
   }
   return out;
@@ -71,7 +71,7 @@ Status check_resize(const Change& change) {
     return refuse("pod resize is only supported on linux nodes, node " + quoted(node_name) + " is " + quoted(system),
                   "UnsupportedPlatform");
   }
-  const std::vector<std::string> too_much = beyond(after, node->value);
+  const std::vector<std::string> too_much = excessive_requests(after, node->value);
   if (too_much.empty()) return ok_status();
   return refuse("node didn't have enough allocatable resources: " + join(too_much, "; "), "NodeCapacity");
 }

@@ -27,7 +27,7 @@ std::string would(const SecurityPolicy& policy, const SecurityViolations& violat
   return "violate PodSecurity " + quoted(policy.text()) + ": " + violations.details();
 }
 
-// An update of a pod counts where it brings another image, another container or another profile.
+// Whether an update of a pod is checked: it changes an image, the containers or a seccomp profile.
 bool is_significant(const Value& before, const Value& after) {
   auto annotation = [](const Value& pod, const std::string& key) { return pod["metadata"]["annotations"][key].str(); };
   const std::string pod_key = "seccomp.security.alpha.kubernetes.io/pod",
@@ -50,7 +50,7 @@ void warn_of(const SecurityPolicy& policy, const Value& metadata, const Value& s
   if (!found.empty()) warnings.push_back("would " + would(policy, found));
 }
 
-// The pods that are there already and would not be taken any more: each complaint once, with the first pod that has it.
+// Warns of existing pods that violate the policy: each complaint once, with the first pod that has it.
 void warn_of_pods(const ObjectReader& objects, const std::string& ns, const SecurityPolicy& policy,
                   Warnings& warnings) {
   constexpr std::size_t kMost = 3000;

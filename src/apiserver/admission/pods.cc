@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kTokenPath = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-// Of pods whose tolerations say nothing of nodes that do not answer.
+// Tolerations for nodes that are not ready or unreachable, where the pod has none.
 void add_default_tolerations(Value& spec) {
   for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
     bool tolerated = false;
@@ -47,9 +47,9 @@ Value token_volume(const std::string& name) {
        {"projected", Value::object({{"defaultMode", 420}, {"sources", Value::array({token, ca, ns})}})}});
 }
 
-// Every container that has nothing of its own there gets its service account's token.
+// Mounts the service account's token in every container that mounts nothing at that path.
 void mount_token(Runtime& runtime, Value& spec) {
-  auto wants = [](const Value& container) {
+  auto needs_token = [](const Value& container) {
     for (const Value& mount : container["volumeMounts"]) {
       if (mount["mountPath"].as_string() == kTokenPath) return false;
     }
@@ -59,7 +59,7 @@ void mount_token(Runtime& runtime, Value& spec) {
   bool used = false;
   for (const char* list : {"initContainers", "containers"}) {
     for (std::size_t i = 0; i < spec[list].size(); ++i) {
-      if (!wants(spec[list][i])) continue;
+      if (!needs_token(spec[list][i])) continue;
       used = true;
       spec.mut(list)
           .mut(i)

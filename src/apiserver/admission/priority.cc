@@ -7,7 +7,7 @@ namespace {
 
 constexpr const char* kPreemptLower = "PreemptLowerPriority";
 
-// The class that says it is for everyone; of several (written at once), the one with the lowest value.
+// The class with globalDefault; of several (written at once), the one with the lowest value.
 Value default_class(const Request& request) {
   Value chosen;
   for (const store::RecordPtr& record : request.objects.list(api::resources::kPriorityClasses, "")) {

@@ -12,7 +12,7 @@ namespace {
 using api::ResourceList;
 namespace quota = api::quota;
 
-// What the object newly uses; of an update only what it uses more than before.
+// The usage that the change adds.
 ResourceList new_usage(const api::Resource& resource, const Value& before, const Value& object, Time now) {
   ResourceList out = quota::usage(resource, object, now);
   if (!before.is_null()) {
@@ -25,7 +25,7 @@ ResourceList new_usage(const api::Resource& resource, const Value& before, const
   return out;
 }
 
-// Adds `more` to the quota's status.used where that stays within status.hard; or says why not.
+// Adds `more` to the quota's status.used where that stays within status.hard; otherwise returns the refusal.
 std::string charge_one(Value& object, const std::vector<std::string>& hard_names, const ResourceList& usage) {
   const ResourceList hard = api::resource_list(object["status"]["hard"]),
                      used = api::resource_list(object["status"]["used"]);

@@ -30,17 +30,17 @@ bool is_superset(const Value& wide, const Value& narrow) {
          text(narrow, "value") == text(wide, "value");
 }
 
-// Both lists, without those that another one makes needless.
+// Both lists, without tolerations that another one covers.
 Value merged_tolerations(const Value& first, const Value& second) {
   std::vector<Value> all(first.begin(), first.end());
   all.insert(all.end(), second.begin(), second.end());
   Value out = Value::array();
   for (std::size_t i = 0; i < all.size(); ++i) {
-    bool needless = false;
-    for (const Value& kept : out) needless = needless || is_superset(kept, all[i]);
-    for (std::size_t k = i + 1; k < all.size() && !needless; ++k)
-      needless = all[k] != all[i] && is_superset(all[k], all[i]);
-    if (!needless) out.push(all[i]);
+    bool covered = false;
+    for (const Value& kept : out) covered = covered || is_superset(kept, all[i]);
+    for (std::size_t k = i + 1; k < all.size() && !covered; ++k)
+      covered = all[k] != all[i] && is_superset(all[k], all[i]);
+    if (!covered) out.push(all[i]);
   }
   return out;
 }

@@ -23,7 +23,7 @@
 namespace berth::apiserver::registry {
 
 struct User {
-  std::string name;  // "system:anonymous" where nobody
+  std::string name;  // "system:anonymous" without credentials
   std::vector<std::string> groups;
   std::string uid = {};
   std::map<std::string, std::vector<std::string>> extra =
@@ -31,7 +31,7 @@ struct User {
   bool in_group(std::string_view group) const;
 };
 
-// What every request says about itself.
+// What every request has besides its object.
 struct Call {
   User user;
   const api::schema::Kind* kind = nullptr;
@@ -100,7 +100,7 @@ struct Config {
   std::function<Result<std::string>(const Value& claims)> token_signer;
   std::string token_issuer = "https://kubernetes.default.svc.cluster.local";
   Duration event_lifetime = std::chrono::hours(1);
-  std::size_t most_events = 20'000;  // in all; beyond, the oldest of the namespace that has most of them go
+  std::size_t most_events = 20'000;  // in all; beyond, the oldest of the namespace with most of them are deleted
   api::schema::FeatureGates gates;
 };
 
@@ -116,7 +116,7 @@ class Registry {
   void get(const Call& call, Done done);
   Result<ListAnswer> list(const Call& call, const ListCall& options);
   Result<std::unique_ptr<WatchHandle>> watch(const Call& call, const WatchCall& options, WatchSink* sink);
-  // `json_text`: of the object as it was sent, where that was JSON. Fields are complained of in its order.
+  // `json_text`: of the object as it was sent, where that was JSON. Errors about fields follow its order.
   void create(const Call& call, Value object, Done done, std::string_view json_text = {});
   void update(const Call& call, Value object, Done done, std::string_view json_text = {});
   // `force` is for kApply.
@@ -137,13 +137,14 @@ class Registry {
 // Key of an object in the store: "/registry/<group or core>/<resource>/[<namespace>/]<name>".
 std::string store_key(const api::schema::Kind& kind, std::string_view ns, std::string_view name);
 
-// A continue token for the rest of a list whose version is forgotten: of what is there by then. Empty: `token` is none.
+// A continue token for the rest of a list whose version is compacted: the rest as it is when the token is used. Empty:
+// `token` is malformed.
 std::string continue_from_now(const std::string& token);
 
-// An object that is asked about and not stored (a SubjectAccessReview ...), checked and decoded as one that is.
+// A review (SubjectAccessReview, ...): decoded and checked like an object that is stored.
 Result<Value> decode_review(const Call& call, Value object, std::vector<std::string>& warnings);
 
-// A Client in the server's own process. `user` is who it acts as (system:masters).
+// A Client in the server's own process. `user`: whom its calls are authorized and recorded as (system:masters).
 std::unique_ptr<client::Client> make_direct_client(Registry& registry, User user);
 
 }  // namespace berth::apiserver::registry

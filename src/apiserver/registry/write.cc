@@ -50,8 +50,8 @@ Value without_bookkeeping(Value object) {
   return object;
 }
 
-// Whether a write would store what is there already. An ordinary write that moves the bookkeeping alone stores nothing,
-// unless that is what the client asked for (`hands_over`); an apply may move ownership alone.
+// Whether a write would store an equal object. An ordinary write that moves the bookkeeping alone stores nothing,
+// unless the client sent managed fields of its own (`hands_over`); an apply may move ownership alone.
 bool is_same(const Value& before, const Value& after, bool ordinary, bool hands_over) {
   if (without_bookkeeping(before) != without_bookkeeping(after)) return false;
   if (ordinary && !hands_over) return true;
@@ -64,7 +64,7 @@ Status validated(const api::schema::Kind& kind, std::vector<Cause> causes, const
   return api::invalid(storage_kind(kind).group, kind.kind, api::name_of(object), std::move(causes));
 }
 
-// The client owns what it sent and the defaults of that; what admission adds, and the status, are the server's.
+// The client owns the fields that it sent and their defaults; the server those of admission, and the status.
 // `has_empty`: as decode_with_empty() says; such lists and maps have no owner.
 void track_created(const api::schema::Kind& kind, const Call& call, Value& object, bool has_empty, Time now) {
   Value owned = has_empty ? api::schema::without_empty(kind, object) : object;
@@ -80,7 +80,7 @@ void track_created(const api::schema::Kind& kind, const Call& call, Value& objec
   }
 }
 
-// What the client gave as an empty list or map goes; the status is the server's already.
+// Drops the empty lists and maps that the client sent; the status has none, it is the server's.
 void drop_empty(const api::schema::Kind& kind, Value& object) {
   const Value status = has_status(kind) ? object["status"] : Value();
   object = api::schema::without_empty(kind, object);
@@ -94,7 +94,7 @@ std::string upstream_key(const api::schema::Kind& kind, const Call& call) {
          call.name;
 }
 
-// A uid in what is put states which object is meant.
+// A uid in the body of a PUT is a precondition.
 Status check_uid(const Call& call, const Value& before, const Value& after) {
   std::string_view wanted = api::uid_of(after), there = api::uid_of(before);
   if (wanted.empty() || wanted == there) return ok_status();
@@ -104,7 +104,7 @@ Status check_uid(const Call& call, const Value& before, const Value& after) {
                            std::string(wanted) + ", UID in object meta: " + std::string(there));
 }
 
-// A resourceVersion is a number, and kinds whose updates may not be unconditional want one.
+// A resourceVersion is a number; kinds with needs_version are not updated without one.
 Status check_version_is_stated(const Call& call, const Value& after) {
   std::string_view version = api::resource_version_of(after);
   if (!version.empty() && !parse_int(version).ok()) {
@@ -235,7 +235,7 @@ struct Update {
   store::RecordPtr head;  // what it replaces
   Value before, after;
   std::vector<std::string> warnings;
-  bool track;                   // who owns which field is found by comparing
+  bool track;                   // as update_object() says
   bool has_empty;               // as decode_with_empty() says
   Value before_as_stored = {};  // without the empty lists and maps that `before` shares with `after`
   ServiceAddresses::Allocation allocation = {};
@@ -249,15 +249,15 @@ Status prepare(Registry::State& state, const Call& call, Update& update) {
   const KindStrategy& strategy = strategy_of(kind);
   Value& before = update.before;
   Value& after = update.after;
-  // What an earlier release stored without a default has it all the same: filling it in is no change of a field that
-  // may not change.
+  // An object that an earlier release stored without a default has the default: filling it in is no change of an
+  // immutable field.
   api::schema::apply_defaults(kind, before);
   BERTH_TRY(check_uid(call, before, after));
   BERTH_TRY(check_version_is_stated(call, after));
   std::string_view version = api::resource_version_of(after);
   if (!version.empty() && version != "0" && version != std::to_string(update.head->mod_revision))
     return api::conflict(kind.resource(), call.name, kModified);
-  // Defaults first: what a client left out and the server fills in is no change.
+  // Defaults before the comparison: a field that the client left out and the server fills in is no change.
   api::schema::apply_defaults(kind, after);
   if (!strategy.counts_gated_fields) api::schema::drop_disabled(kind, state.config.gates, before, after);
   update.before_as_stored = before;
@@ -289,14 +289,14 @@ Status check(Registry::State& state, const Call& call, Update& update) {
   return run_checks(state, call, {before, after, sent}, update.warnings, update.charges);
 }
 
-// Answers with the version that is there, which an update would repeat.
+// Answers with `head`, which the update would repeat.
 void answer_unchanged(const StatePtr& state, const api::schema::Kind& kind, Update update, Done done) {
   Answer answer;
   answer.record = view_of(kind, update.head);
   answer.warnings = std::move(update.warnings);
   if (state->store.get(update.head->key) == update.head)
     return answer_later(*state, std::move(done), std::move(answer));
-  // It is still on its way to the disk: shown only when it is there.
+  // Answer only when the version is durable.
   state->store.flush([state, head = update.head, answer = std::move(answer), done = std::move(done)]() mutable {
     store::RecordPtr now = state->store.get(head->key);
     if (!now || now->mod_revision < head->mod_revision) {

@@ -21,7 +21,7 @@ const char* content_type_of(const Accept& accept) {
   return accept.encoding == Encoding::kYaml ? "application/yaml" : "application/json";
 }
 
-// The body, with its content type put into `headers`. What has no protobuf form is JSON.
+// The body, with its content type put into `headers`; JSON where the object has no protobuf form.
 http::SharedBytes rendered(const Context& context, const Value& value, http::Headers& headers) {
   const Accept& accept = context.accept;
   if (accept.encoding == Encoding::kProtobuf && context.registry != nullptr) {
@@ -48,7 +48,7 @@ void add_warnings(http::Headers& headers, const std::vector<std::string>& warnin
   }
 }
 
-// What every answer about a deprecated kind says.
+// The warning of every answer about a deprecated kind.
 void add_deprecation(http::Headers& headers, const Context& context) {
   const api::schema::Kind* kind = context.call.kind;
   if (kind == nullptr) return;

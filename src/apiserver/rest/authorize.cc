@@ -1,4 +1,4 @@
-// Who may do what: a coarse rule for people, and a fixed list for nodes.
+// Authorization: a coarse rule for users, and a fixed list for nodes.
 #include <algorithm>
 #include <array>
 
@@ -17,8 +17,7 @@ struct Rule {
   std::string_view verbs;            // with a space between
 };
 
-// What upstream's ClusterRole system:node lets every node do, of the kinds served here; who it is about is checked
-// below.
+// What upstream's ClusterRole system:node lets every node do, of the kinds served here. Which objects is checked below.
 constexpr std::array kNodeRules = {
     Rule{"authentication.k8s.io", "tokenreviews", "create"},
     Rule{"authorization.k8s.io", "localsubjectaccessreviews", "create"},
@@ -206,7 +205,7 @@ Decision decide(registry::Registry& registry, const User& user, std::string_view
   if (user.in_group("system:masters")) return {true, {}};
   if (!route.is_resource) return {verb == "get" && may_read_path(user, route.rest), {}};
   if (!user.in_group("system:authenticated")) return {};
-  // Everyone who has a name may ask about themselves.
+  // Every authenticated user may review its own access.
   if (verb == "create" &&
       is_one_of(route.resource, {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})) {
     return {true, {}};

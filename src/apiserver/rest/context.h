@@ -1,5 +1,5 @@
 #pragma once
-// What the handlers of one request share. Internal to rest/.
+// Context: one request on its way through rest/, shared by the handlers. Loop thread only. Internal to rest/.
 
 #include <memory>
 #include <string>
@@ -56,7 +56,7 @@ std::string_view json_body(const Context& context);
 // --- the verbs
 void handle_object(const ContextPtr& context, const std::string& verb);  // objects.cc
 void handle_watch(const ContextPtr& context);                            // watch_stream.cc
-void handle_review(const ContextPtr& context);                           // reviews.cc: kinds that are asked, not stored
+void handle_review(const ContextPtr& context);                           // reviews.cc
 void handle_node_metrics(const ContextPtr& context);                     // metrics.cc: measured, not stored
 void handle_pod_metrics(const ContextPtr& context);
 void handle_component_status(const ContextPtr& context);  // component_status.cc

@@ -1,6 +1,6 @@
 #pragma once
-// What Kubernetes says about bodies that cannot be read, in the words of Go's decoders: clients and tests look for
-// them. Pure; any thread.
+// Errors about bodies that cannot be read, in the words of Go's decoders, which clients and tests compare. Pure; any
+// thread.
 
 #include <string>
 #include <string_view>

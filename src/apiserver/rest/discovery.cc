@@ -35,7 +35,7 @@ Value describe_group(const std::string& group, const std::vector<api::GroupVersi
   return Value::object({{"name", group}, {"versions", versions}, {"preferredVersion", preferred}});
 }
 
-// Tells clients whether two resources are kept in one place, in one form.
+// By this hash clients find that two resources have one storage.
 std::string storage_version_hash(const api::schema::Kind& kind) {
   const api::schema::Kind& stored = *registry::strategy_of(kind).storage_kind;
   return base64_encode(sha256(stored.group + "/" + stored.version + "/" + stored.kind).substr(0, 8));
@@ -117,7 +117,7 @@ std::optional<Value> api_resource_list(const api::schema::Schema& schema, std::s
                                    {"namespaced", kind->namespaced},
                                    {"kind", sub.kind.empty() ? kind->kind : sub.kind},
                                    {"verbs", string_array(sub.verbs)}});
-      // Named only where it is not the list's own.
+      // Only where the group and version differ from the list's.
       bool elsewhere = !sub.kind.empty() && (sub.group != kind->group || sub.version != kind->version);
       if (elsewhere) entry.set("group", sub.group).set("version", sub.version);
       resources.push(entry);

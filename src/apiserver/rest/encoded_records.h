@@ -22,27 +22,27 @@ class EncodedRecords {
   std::shared_ptr<const std::string> get(const api::schema::Schema& schema, const store::RecordPtr& record);
 
   std::size_t bytes() const { return bytes_; }
-  std::size_t known() const { return known_.size(); }
+  std::size_t entries() const { return entries_.size(); }
 
  private:
-  struct Kept {
+  struct Retained {
     const store::Record* record;
     std::shared_ptr<const std::string> text;
   };
-  struct Known {
+  struct Entry {
     std::weak_ptr<const store::Record> record;  // another record may come to have the same address
     std::weak_ptr<const std::string> text;
-    std::optional<std::list<Kept>::iterator> kept = {};
+    std::optional<std::list<Retained>::iterator> retained = {};
   };
 
-  void keep(const store::Record* record, Known& known, std::shared_ptr<const std::string> text);
-  void let_go(Known& known);
-  void look_for_expired();
+  void retain(const store::Record* record, Entry& entry, std::shared_ptr<const std::string> text);
+  void release(Entry& entry);
+  void erase_expired();
 
   const std::size_t most_;
-  std::unordered_map<const store::Record*, Known> known_;
-  std::list<Kept> kept_;  // the last one asked for first
-  std::size_t bytes_ = 0, look_at_ = 64;
+  std::unordered_map<const store::Record*, Entry> entries_;
+  std::list<Retained> retained_;  // by last use, the newest first
+  std::size_t bytes_ = 0, sweep_at_ = 64;
 };
 
 }  // namespace berth::apiserver::rest

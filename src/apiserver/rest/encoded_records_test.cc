@@ -64,12 +64,12 @@ TEST_F(EncodedRecordsTest, VersionsThatAreGoneAreForgotten) {
     const store::RecordPtr record = config_map(i), held = record;
     EXPECT_EQ(get(encoded, {record}), 1u);
   }
-  EXPECT_LE(encoded.known(), 128u);
+  EXPECT_LE(encoded.entries(), 128u);
   EXPECT_LE(encoded.bytes(), 128u * 1200);
   // What no store has is not kept at all.
-  const std::size_t known = encoded.known();
+  const std::size_t known = encoded.entries();
   EXPECT_NE(encoded.get(api::schema::builtin(), config_map(0)), nullptr);
-  EXPECT_EQ(encoded.known(), known);
+  EXPECT_EQ(encoded.entries(), known);
 }
 
 }  // namespace

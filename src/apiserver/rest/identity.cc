@@ -1,4 +1,5 @@
-// Authentication and impersonation, as upstream's authenticators do them: certificate, then bearer token, then nobody.
+// Authentication and impersonation, as upstream's authenticators do them: certificate, then bearer token, then
+// anonymous.
 #include "apiserver/rest/identity.h"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ constexpr std::string_view kCredentialId = "authentication.kubernetes.io/credent
 
 Error unauthorized() { return error(Code::kUnauthorized, "Unauthorized"); }
 
-// The token of "Bearer <token>", or empty: other schemes are none of ours and say nothing. Browsers cannot set that
+// The token of "Bearer <token>", or empty: other schemes are ignored. Browsers cannot set that
 // header for a WebSocket; they offer the token as a protocol.
 std::string bearer_token(const http::Request& request) {
   std::string_view authorization = trim(http::header(request.headers, "authorization"));
@@ -30,7 +31,7 @@ std::string bearer_token(const http::Request& request) {
 Result<User> authenticate(const RestConfig& config, Time now, const http::Request& request) {
   const http::Peer& peer = request.peer;
   if (peer.unix_socket) return User{"system:admin", {"system:masters", "system:authenticated"}};
-  // A certificate is looked at once, a connection may outlive it.
+  // The handshake checks the certificate once; the connection may outlive it.
   const bool shown = !peer.certificate_sha256.empty() || peer.bad_certificate;
   const bool ended = shown && !peer.bad_certificate && peer.certificate_ends < now;
   if (!peer.common_name.empty() && !ended) {

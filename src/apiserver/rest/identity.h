@@ -1,5 +1,5 @@
 #pragma once
-// Who asks, and what they may do. Internal to rest/.
+// Authentication and authorization of requests. Internal to rest/.
 
 #include <string>
 #include <string_view>
@@ -9,13 +9,13 @@
 
 namespace berth::apiserver::rest {
 
-// The user of a request, after impersonation. kUnauthorized: the credentials are none of ours. kForbidden, kBadRequest:
-// the user may not be, or is not, who the Impersonate- headers say.
+// The user of a request, after impersonation. kUnauthorized: the credentials are unknown. kForbidden, kBadRequest:
+// the caller may not impersonate the user of the Impersonate- headers, or they name none.
 Result<registry::User> identify(const RestConfig& config, registry::Registry& registry, const http::Request& request);
 
 struct Decision {
   bool allowed = false;
-  std::string reason;  // why not, where there is more to say than that; may be empty
+  std::string reason;  // of a refusal; may be empty
 };
 // Whether `user` may do this. Only a coarse rule so far: see docs/compatibility.md, "Authorization". `fields`: the
 // field selector of a list or watch.

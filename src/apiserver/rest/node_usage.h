@@ -1,7 +1,7 @@
 #pragma once
-// NodeUsage: asks the agents what their nodes and pods use (src/agent/node/usage_service.h has the form of the answer),
-// for the metrics API and for autoscalers. Nothing is asked by itself; questions about one node at the same time share
-// an answer.
+// NodeUsage: fetches from the agents what their nodes and pods use (src/agent/node/usage_service.h has the form of the
+// answer), for the metrics API and for autoscalers. Nothing is fetched by itself; concurrent requests about one node
+// share an answer.
 //
 // Lives on the server's Loop.
 
@@ -22,7 +22,7 @@ class NodeUsage {
   using Endpoint = std::function<Result<http::Endpoint>(std::string_view node)>;
 
   NodeUsage(Loop& loop, Endpoint endpoint);
-  ~NodeUsage();  // questions under way are not answered
+  ~NodeUsage();  // requests under way are not answered
   NodeUsage(const NodeUsage&) = delete;
 
   // `done` gets the reports of the nodes that answered, by name; later, never from inside the call.

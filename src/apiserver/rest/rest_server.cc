@@ -33,13 +33,13 @@ bool is_health_path(std::string_view path) {
 
 bool is_public_path(std::string_view path) { return path == "/version" || is_health_path(path); }
 
-// Browsers and command lines get text that can be read.
+// Whether the client is a browser or a command-line tool, for which JSON is indented.
 bool is_read_by_people(const http::Request& request) {
   std::string_view agent = http::header(request.headers, "user-agent");
   return agent.starts_with("curl") || agent.starts_with("Wget") || agent.starts_with("Mozilla/5.0");
 }
 
-// Who manages the fields of a write that does not say so.
+// The field manager of a write that names none.
 std::string user_agent_manager(const http::Request& request) {
   std::string_view agent = cut(http::header(request.headers, "user-agent"), "/").before;
   return std::string(agent.substr(0, 128));
@@ -181,7 +181,7 @@ bool is_read_only_path(std::string_view path) {
          path.starts_with("/apis/");
 }
 
-// The group below which a path lies: "/api/..." is the core group's, "/apis/NAME/..." NAME's; "-" where it is nobody's.
+// The group below which a path lies: "/api/..." is the core group's, "/apis/NAME/..." NAME's; "-" for other paths.
 std::string_view group_of_path(std::string_view path) {
   std::vector<std::string_view> parts = split(path.substr(1), '/');
   if (parts.size() >= 2 && parts[0] == "api") return "";
@@ -202,9 +202,9 @@ struct RestServer::State : std::enable_shared_from_this<RestServer::State> {
   std::map<std::string, int, std::less<>> in_flight;  // requests by user
   int all_in_flight = 0;
 
-  // The request with its user, who may make it; null where it has been answered.
+  // The authenticated and authorized request; null where it has been refused, and answered.
   ContextPtr admit(std::shared_ptr<http::Exchange> exchange, std::string& verb);
-  bool begin(Context& context, std::string_view verb);
+  bool count_in_flight(Context& context, std::string_view verb);
   bool screen(http::Exchange& exchange);
   void handle(std::shared_ptr<http::Exchange> exchange);
   void handle_path(const ContextPtr& context, const std::string& path);
@@ -234,7 +234,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
   if (!context->route.is_resource) verb = lower(request.method);
 
   Result<User> user = identify(config, registry, request);
-  // Who is nobody gets one refusal of an HTTP/2 connection, not thousands.
+  // Unauthenticated clients get one refusal of an HTTP/2 connection, not thousands.
   context->ends_connection = request.http2 && (!user.ok() || user->in_group("system:unauthenticated"));
   if (!user.ok()) {
     answer_error(context, user.error());
@@ -253,7 +253,7 @@ ContextPtr RestServer::State::admit(std::shared_ptr<http::Exchange> exchange, st
 
 // Counts the request until its context is gone. False: there are too many, or its user does not read the answers, and
 // it has been answered.
-bool RestServer::State::begin(Context& context, std::string_view verb) {
+bool RestServer::State::count_in_flight(Context& context, std::string_view verb) {
   auto refuse = [&context] {
     context.exchange->respond(
         429,
@@ -292,7 +292,7 @@ void RestServer::State::handle(std::shared_ptr<http::Exchange> exchange) {
   requests.add();
   std::string verb;
   ContextPtr context = admit(std::move(exchange), verb);
-  if (!context || !begin(*context, verb)) return;
+  if (!context || !count_in_flight(*context, verb)) return;
   if (context->route.is_resource) return handle_resource(context, verb);
   handle_path(context, context->request().path);
 }

@@ -20,23 +20,23 @@ class NodeUsage;
 
 struct TokenHolder {
   registry::User user;                 // without system:authenticated
-  std::vector<std::string> audiences;  // those of the wanted ones that the token is for
+  std::vector<std::string> audiences;  // those of the requested ones that the token is for
 };
 
 struct RestConfig {
   std::string git_version = "v1.36.0+berth";
-  // Who a bearer token speaks for, to one of `audiences` (never empty); kUnauthorized where it is none of ours, or for
-  // others. Null: no tokens are known.
+  // The user of a bearer token that is for one of `audiences` (never empty); kUnauthorized where the token is unknown,
+  // or for other audiences. Null: no tokens are known.
   std::function<Result<TokenHolder>(std::string_view token, const std::vector<std::string>& audiences)>
       authenticate_token;
-  // What the API itself is called in tokens.
+  // The API server's own audiences in tokens.
   std::vector<std::string> audiences = {"https://kubernetes.default.svc.cluster.local"};
   // Requests in flight, without watches and streams: of all, and of one user. Beyond, 429. Those from the Unix socket,
   // which is root's, are not counted.
   int max_in_flight = 600, max_in_flight_of_user = 400;
   // How to reach the agent of a node. Null: no nodes.
   std::function<Result<http::Endpoint>(std::string_view node)> node_endpoint;
-  // Who measures nodes and pods, for metrics.k8s.io. Null: nobody. Outlives the server.
+  // Measures nodes and pods, for metrics.k8s.io. Null: metrics are not available. Outlives the server.
   NodeUsage* usage = nullptr;
   // Whether the store and the informers are ready, for /readyz and ComponentStatus; null: always.
   std::function<bool()> ready;
@@ -56,7 +56,7 @@ class RestServer {
   RestServer(const RestServer&) = delete;
 
   http::Handler handler();
-  // For http::Config::screen: refuses who may not ask before a body is read.
+  // For http::Config::screen: refuses unauthorized requests before their body is read.
   std::function<bool(http::Exchange&)> screen();
 
  private:

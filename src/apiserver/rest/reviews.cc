@@ -1,4 +1,4 @@
-// Kinds that are asked and answered, never stored: access reviews, token reviews, who-am-I.
+// Reviews: kinds that are answered and never stored (access, tokens, `kubectl auth whoami`).
 #include "api/schema/kind_map.h"
 #include "api/selector.h"
 #include "api/status.h"
@@ -35,7 +35,7 @@ bool can_match(const Value& requirement, bool fields) {
   return !fields && (op == "Exists" || op == "DoesNotExist") && values == 0;
 }
 
-// What of the selectors cannot be understood: the question is then answered as without that part.
+// The parts of the selectors that cannot be read; the review is answered without them.
 std::string selector_problem(const Value& attributes) {
   std::vector<std::string> problems;
   for (const char* name : {"fieldSelector", "labelSelector"}) {
@@ -154,7 +154,7 @@ Value paths_rule(const char* verb, std::initializer_list<Value> paths) {
   return Value::object({{"verbs", Value::array({Value(verb)})}, {"nonResourceURLs", Value::array(paths)}});
 }
 
-// What decide() lets people do, in upstream's words.
+// What decide() allows users, in upstream's words.
 Value rules_of(const User& user) {
   const bool all = user.in_group("system:masters");
   Value resources = Value::array(), paths = Value::array();

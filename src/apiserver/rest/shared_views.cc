@@ -9,18 +9,18 @@ std::shared_ptr<const std::string> SharedViews::get(const store::RecordPtr& reco
                                                     const std::function<std::string()>& make) {
   static metrics::Counter& made =
       metrics::counter("berth_watch_views_made_total", "Tables and partial objects made for watches");
-  if (known_.size() >= look_at_) {
-    std::erase_if(known_, [](const auto& entry) { return entry.second.view.expired(); });
-    look_at_ = 2 * known_.size() + 64;
+  if (entries_.size() >= sweep_at_) {
+    std::erase_if(entries_, [](const auto& pair) { return pair.second.view.expired(); });
+    sweep_at_ = 2 * entries_.size() + 64;
   }
   const auto second = std::chrono::floor<std::chrono::seconds>(loop_.now()).time_since_epoch().count();
-  Known& known = known_[{record.get(), form + " " + std::to_string(second)}];
-  if (known.record.lock() == record) {
-    if (std::shared_ptr<const std::string> view = known.view.lock()) return view;
+  Entry& entry = entries_[{record.get(), form + " " + std::to_string(second)}];
+  if (entry.record.lock() == record) {
+    if (std::shared_ptr<const std::string> view = entry.view.lock()) return view;
   }
   made.add();
   auto view = std::make_shared<const std::string>(make());
-  known = {record, view};
+  entry = {record, view};
   hold(view);
   return view;
 }

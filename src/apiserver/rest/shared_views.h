@@ -1,6 +1,6 @@
 #pragma once
 // Tables and other views of single objects as text, made once for all the watches that show the same version of an
-// object in the same form. A view is there as long as somebody's answer holds it, and until the end of the loop's turn.
+// object in the same form. A view is there as long as an answer holds it, and until the end of the loop's turn.
 
 #include <cstdint>
 #include <functional>
@@ -22,14 +22,14 @@ class SharedViews {
   ~SharedViews() { lifetime_.end(); }
   SharedViews(const SharedViews&) = delete;
 
-  // `form` names what `make` makes of the record. Ages are told in it, so it is not kept beyond the second.
+  // `form` names what `make` makes of the record. It tells ages, so it is not shared beyond the second.
   std::shared_ptr<const std::string> get(const store::RecordPtr& record, const std::string& form,
                                          const std::function<std::string()>& make);
 
  private:
   static constexpr std::size_t kTurn = 16u << 20;  // bytes that are held for others of the same turn
 
-  struct Known {
+  struct Entry {
     std::weak_ptr<const store::Record> record;  // another record may come to have the same address
     std::weak_ptr<const std::string> view;
   };
@@ -37,9 +37,9 @@ class SharedViews {
   void hold(std::shared_ptr<const std::string> view);
 
   Loop& loop_;
-  std::map<std::pair<const void*, std::string>, Known> known_;
+  std::map<std::pair<const void*, std::string>, Entry> entries_;
   std::vector<std::shared_ptr<const std::string>> turn_;
-  std::size_t turn_bytes_ = 0, look_at_ = 64;
+  std::size_t turn_bytes_ = 0, sweep_at_ = 64;
   Lifetime lifetime_;
 };
 

@@ -12,7 +12,7 @@ namespace berth::apiserver::rest {
 
 using StaticTokens = std::unordered_map<std::string, registry::User>;
 
-// The user of such a token, where the API itself (`own`) is among the wanted audiences; otherwise kUnauthorized.
+// The user of such a token, where the API itself (`own`) is among the requested audiences; otherwise kUnauthorized.
 Result<TokenHolder> static_holder(const registry::User& user, const std::vector<std::string>& own,
                                   const std::vector<std::string>& wanted);
 

@@ -61,7 +61,7 @@ class Splice : public std::enable_shared_from_this<Splice> {
 // An agent that is alive answers long before: it starts nothing before it does.
 constexpr Duration kAgentAnswers = 60s;
 
-// The container a request means, or upstream's refusal.
+// The container that a request is for, or upstream's refusal.
 Result<std::string> choose_container(const Context& context, const Value& pod) {
   std::string wanted(context.parameter("container"));
   std::vector<std::string> names, init_names, ephemeral_names;

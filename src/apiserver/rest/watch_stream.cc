@@ -36,7 +36,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
       context_->call.name.clear();
     }
     Result<std::unique_ptr<registry::WatchHandle>> watch = context_->registry->watch(context_->call, call, this);
-    // A version that is forgotten is told as an event; everything else was wrong with the request.
+    // A compacted version is reported as an ERROR event; every other failure refuses the request.
     bool expired = watch.failed_with(Code::kExpired);
     if (!watch.ok() && !expired) return answer_error(context_, watch.error());
     context_->exchange->on_close([self = shared_from_this()] { self->stop(); });
@@ -87,7 +87,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
     finish();
   }
 
-  // Ends without a word: the peer is gone.
+  // Ends without an event: the peer has disconnected.
   void stop() {
     watch_.reset();
     if (timer_ != 0) context_->loop->cancel(timer_);
@@ -123,7 +123,7 @@ class WatchStream final : public registry::WatchSink, public std::enable_shared_
   }
 
   void arm_timeout(std::optional<long> wanted) {
-    // Upstream: the client's wish, or 30 to 60 minutes by chance so that watches do not all end together.
+    // Upstream: the client's timeoutSeconds, or 30 to 60 minutes by chance so that watches do not all end together.
     Duration limit = 30min + std::chrono::seconds(context_->loop->random() % 1800);
     if (wanted && *wanted > 0) limit = std::chrono::seconds(*wanted);
     timer_ = context_->loop->after(limit, [weak = weak_from_this()] {

@@ -6,14 +6,14 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// stringData is a way to write data; it is never stored.
+// Moves stringData, which is write-only, to data.
 void fill_secret(Value& object) {
   const Value plain = object["stringData"];
   for (auto [key, text] : plain.entries()) object.mut("data").set(key, base64_encode(text.as_string()));
   object.erase("stringData");
 }
 
-// Of the secrets of an account only names count.
+// Reduces the secrets of an account to their names.
 void retain_secret_names(Value& account) {
   if (account["secrets"].empty()) return;
   Value names = Value::array();

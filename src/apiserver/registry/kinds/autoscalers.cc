@@ -13,7 +13,7 @@ Value to_v2(Value object) {
 
 constexpr KindConversion kConversion{"autoscaling/v2", "HorizontalPodAutoscaler", to_v2, api::autoscaler_to_v1};
 
-// The older form of an autoscaler has parts of its status in annotations.
+// autoscaling/v1 has parts of the status in annotations: only writes of "status" change them.
 void retain_annotated_status(Registry::State&, const Value& before, Value& after) {
   for (const char* key :
        {"autoscaling.alpha.kubernetes.io/conditions", "autoscaling.alpha.kubernetes.io/current-metrics"}) {

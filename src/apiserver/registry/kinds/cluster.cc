@@ -15,7 +15,7 @@ void prepare_namespace(const CreateContext&, Value& object) {
   object.set("status", Value::object({{"phase", "Active"}}));
 }
 
-// The finalizer makes the namespace's content go before it.
+// The namespace controller removes the finalizer when the namespace's content is deleted.
 void add_namespace_finalizer(const CreateContext&, Value& object) {
   for (const Value& finalizer : object["spec"]["finalizers"]) {
     if (finalizer.as_string() == "kubernetes") return;
@@ -23,7 +23,7 @@ void add_namespace_finalizer(const CreateContext&, Value& object) {
   object.mut("spec").mut("finalizers").push("kubernetes");
 }
 
-// Only the subresource "finalize" changes them.
+// Only the subresource "finalize" changes spec.finalizers.
 void retain_spec_finalizers(Registry::State&, const Value& before, Value& after) {
   after.mut("spec").set("finalizers", before["spec"]["finalizers"]);
 }

@@ -18,12 +18,12 @@ void identify_job(Value& job, bool labelled) {
   if (job["spec"]["manualSelector"].as_bool()) return;
   const std::string uid(api::uid_of(job)), name(api::name_of(job));
   Value& spec = job.mut("spec");
-  // What the client set instead is left alone, and refused by validation.
+  // Labels that the client set instead are left for validation to refuse.
   Value& labels = spec.mut("template").mut("metadata").mut("labels");
   for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) fill(labels, key, name);
   for (const char* key : {"controller-uid", kUidLabel}) fill(labels, key, uid);
   fill(spec.mut("selector").mut("matchLabels"), kUidLabel, uid);
-  // Defaulting gave the job the labels of its template, and what is added to those is added to both.
+  // Defaulting has given the job the labels of its template: it gets the added ones too.
   if (labelled || job["metadata"]["labels"].empty()) return;
   Value copy = labels;
   job.mut("metadata").set("labels", std::move(copy));

@@ -10,7 +10,7 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// Upstream has no type for these refusals but the first.
+// All but the first of these refusals are plain errors upstream.
 Status check_binding(const Call& call, const Value& binding) {
   if (std::string_view name = api::name_of(binding); !name.empty() && name != call.name) {
     return error(Code::kBadRequest, "name in URL does not match name in Binding object");

@@ -1,4 +1,4 @@
-// Eviction: a delete that asks the disruption budgets first.
+// pods/eviction: a deletion that the disruption budgets must allow.
 #include "api/status.h"
 #include "apiserver/admission/disruption_budget.h"
 #include "apiserver/registry/commit.h"

@@ -1,4 +1,4 @@
-// Pods: what a new one is given, what an update retains, their subresources; and Bindings.
+// Pods: fields that the server adds to a new one, or retains in an update; their subresources. Bindings.
 #include "apiserver/admission/pods.h"
 
 #include "api/qos.h"
@@ -22,7 +22,7 @@ namespace berth::apiserver::registry {
 
 namespace {
 
-// Label keys stand for the pod's own values of those labels.
+// Adds requirements for the pod's own values of the label keys in `field`.
 void merge_label_keys(Value& owner, const char* field, const char* op, const Value& labels) {
   if (owner["labelSelector"].is_null()) return;
   const Value keys = owner[field];
@@ -50,7 +50,7 @@ void merge_term_keys(Value& spec, const char* side, const Value& labels) {
   }
 }
 
-// null: it names none.
+// null: the text names no profile.
 Value annotated_profile(std::string_view text) {
   constexpr std::string_view kLocal = "localhost/";
   if (text == "runtime/default") return Value::object({{"type", "RuntimeDefault"}});
@@ -59,8 +59,8 @@ Value annotated_profile(std::string_view text) {
   return Value::object({{"type", "Localhost"}, {"localhostProfile", text.substr(kLocal.size())}});
 }
 
-// What a new pod is given besides defaults: the condition that names its gates, and the label keys of its affinity
-// terms and spread constraints as requirements of their selectors.
+// Adds the condition that names the scheduling gates, and the label keys of affinity terms and spread constraints as
+// requirements of their selectors.
 void complete_pod_spec(Value& pod, Time now) {
   const Value labels = pod["metadata"]["labels"];
   Value& spec = pod.mut("spec");
@@ -74,7 +74,7 @@ void complete_pod_spec(Value& pod, Time now) {
   set_scheduled(pod, "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", now);
 }
 
-// AppArmor profiles that a new pod names in annotations, as clients did before there were fields.
+// Copies AppArmor profiles that a new pod names in (deprecated) annotations to the fields.
 void adopt_annotated_profiles(Value& pod, std::vector<std::string>& warnings) {
   const Value annotations = pod["metadata"]["annotations"];
   if (annotations.empty() || pod["spec"]["os"]["name"].as_string() == "windows") return;
@@ -101,7 +101,7 @@ void prepare_pod(const CreateContext& context, Value& pod) {
 void prepare_pod_update(Registry::State&, const Value& before, Value& after) {
   if (after["spec"]["terminationGracePeriodSeconds"].as_int() < 0)
     after.mut("spec").set("terminationGracePeriodSeconds", 1);
-  // What the server worked out at creation need not be repeated.
+  // The server computed these at creation; a client need not repeat them.
   for (const char* field : {"priority", "preemptionPolicy"}) {
     if (after["spec"][field].is_null() && !before["spec"][field].is_null())
       after.mut("spec").set(field, before["spec"][field]);

@@ -11,7 +11,7 @@ namespace {
 
 void prepare_quota(const CreateContext&, Value& object) { object.set("status", Value::object()); }
 
-// A LimitRange without any name is named by chance.
+// A LimitRange without name and generateName gets a random name.
 void prepare_limit_range(const CreateContext& context, Value& object) {
   const Value& metadata = object["metadata"];
   if (metadata["name"].as_string().empty() && metadata["generateName"].as_string().empty())

@@ -11,7 +11,7 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// This cluster has addresses of one family.
+// The family of all addresses of the cluster.
 constexpr const char* kFamily = "IPv4";
 
 // A headless Service without a selector may ask for any families: the cluster gives it no addresses, and its endpoints
@@ -29,7 +29,7 @@ void check_stack(const Value& spec, std::vector<Cause>& causes) {
   }
 }
 
-// Each address says what family it is of.
+// Derives the families from the addresses.
 void infer_families(Value& spec) {
   const Value ips = spec["clusterIPs"];
   for (std::size_t i = spec["ipFamilies"].size(); i < ips.size() && ips[i].as_string() != "None"; ++i) {
@@ -50,7 +50,7 @@ std::vector<Cause> complete_families(const Value& old, Value& spec) {
   if (!spec["clusterIP"].as_string().empty() && spec["clusterIPs"].empty())
     spec.set("clusterIPs", Value::array({spec["clusterIP"]}));
   if (spec["type"].as_string() == "ExternalName") {
-    // No policy belongs to it; one that nobody knows is still complained of.
+    // ExternalName has no policy; an unknown one is left for validation to refuse.
     const std::string_view policy = spec["internalTrafficPolicy"].as_string();
     if (policy == "Cluster" || policy == "Local") spec.erase("internalTrafficPolicy");
     return {};
@@ -62,7 +62,7 @@ std::vector<Cause> complete_families(const Value& old, Value& spec) {
   if (spec["ipFamilyPolicy"].is_null()) spec.set("ipFamilyPolicy", is_free(spec) ? "RequireDualStack" : "SingleStack");
   if (std::vector<Cause> causes = validation::validate_service_addresses(spec, old["clusterIPs"]); !causes.empty())
     return causes;
-  // One stack instead of two: the first address and family stay.
+  // From two stacks to one: the first address and family are retained.
   if (!old.is_null() && old["ipFamilyPolicy"].as_string() != "SingleStack" &&
       spec["ipFamilyPolicy"].as_string() == "SingleStack") {
     for (const char* list : {"clusterIPs", "ipFamilies"}) {
@@ -106,7 +106,7 @@ bool same_node_ports(const Value& before, const Value& after) {
   return true;
 }
 
-// What the client did not name and the Service has is kept.
+// Retains the addresses and ports that the client did not name.
 void retain_allocated(const Value& old, Value& spec) {
   if (has_address(old) && has_address(spec)) {
     if (spec["clusterIP"].as_string().empty() && !old["clusterIP"].is_null()) spec.set("clusterIP", old["clusterIP"]);
@@ -114,7 +114,7 @@ void retain_allocated(const Value& old, Value& spec) {
       spec.set("clusterIPs", old["clusterIPs"]);
   }
   if (has_node_ports(old) && has_node_ports(spec)) {
-    // By the names of ports; a number that the client gave to another one is not given twice.
+    // By the names of ports; a number that the client gave to another port is not used twice.
     std::map<std::string, std::int64_t> numbers;
     std::set<std::int64_t> named;
     for (const Value& port : old["ports"]) numbers[port["name"].str()] = port["nodePort"].as_int();
@@ -132,7 +132,7 @@ void retain_allocated(const Value& old, Value& spec) {
   }
 }
 
-// A client that knows the one address only, and changes it, means the list too.
+// A client that changes clusterIP only, and does not know the list, changes the list too.
 void match_addresses(const Value& old, Value& spec) {
   if (spec["clusterIP"].as_string() == old["clusterIP"].as_string()) {
     if (spec["clusterIPs"].empty() && !old["clusterIPs"].empty()) spec.set("clusterIPs", old["clusterIPs"]);
@@ -146,7 +146,7 @@ void match_addresses(const Value& old, Value& spec) {
   }
 }
 
-// What only the former type of a Service had goes, where the client did not change it.
+// Drops fields that only the former type of the Service has, where the client did not change them.
 void drop_fields_of_former_type(const Value& before, Value& after) {
   auto drop_unchanged = [&](const char* field) {
     if (!after[field].is_null() && after[field] == before[field]) after.erase(field);
@@ -176,7 +176,7 @@ Status allocate_new(Registry::State& state, Value& service, bool dry_run, Servic
 }
 
 // Gives a Service its families, addresses and node ports (a dry run: what they could be). What it had is retained where
-// the client does not name it, what its former type had goes.
+// the client does not name it; fields of its former type are dropped.
 Status allocate_addresses(Registry::State& state, const Value& before, Value& after, bool dry_run,
                           ServiceAddresses::Allocation& allocation) {
   if (before.is_null()) return allocate_new(state, after, dry_run, allocation);

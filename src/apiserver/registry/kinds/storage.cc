@@ -9,10 +9,10 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// A claim's old data source may only be another claim or a snapshot; then the old and the new form of it say the same.
-// `before`: of the claim that is there, or null; what it has is not taken away.
+// spec.dataSource may only be a claim or a snapshot, and then equals spec.dataSourceRef; other sources are dropped.
+// `before`: the spec of the stored claim, or null; its sources stay.
 void complete_data_source(const api::schema::FeatureGates& gates, const Value& before, Value& spec) {
-  // Of another namespace: as if it were not there.
+  // A source of another namespace is dropped while the feature gate is off.
   const bool crosses = gates.enabled("CrossNamespaceVolumeDataSource") || before["dataSourceRef"].is_object();
   if (!crosses && !spec["dataSourceRef"]["namespace"].as_string().empty()) spec.erase("dataSourceRef");
   const Value& source = spec["dataSource"];

@@ -11,21 +11,22 @@ namespace berth::apiserver::registry {
 namespace {
 
 constexpr std::int64_t kLeastSeconds = 600, kMostSeconds = std::int64_t{1} << 32, kDefaultSeconds = 3600;
-// A pod's usual token: clients that read it once keep working for a year, and it says from when on that is wrong.
+// A projected token of a pod is valid for a year, for clients that read it only once; its `warnafter` says from when on
+// it should have been read again.
 constexpr std::int64_t kProjectedSeconds = 3607, kExtendedSeconds = 365 * 24 * 3600;
 
 Value named(const Value& object) {
   return Value::object({{"name", api::name_of(object)}, {"uid", api::uid_of(object)}});
 }
 
-struct Bound {
+struct BoundObject {
   Value claims;  // to be added to "kubernetes.io"
   bool pod = false;
 };
 
-// What the token is to live with.
-Result<Bound> find_bound(const Registry::State& state, const Call& call, const Value& reference) {
-  Bound bound{Value::object(), false};
+// The object that the token is bound to.
+Result<BoundObject> find_bound(const Registry::State& state, const Call& call, const Value& reference) {
+  BoundObject bound{Value::object(), false};
   if (!reference.is_object()) return bound;
   const std::string kind = reference["kind"].str(), version = reference["apiVersion"].str(),
                     name = reference["name"].str();
@@ -80,7 +81,7 @@ void request_token(const StatePtr& state, const Call& call, Value request, Done 
   if (!account) return refuse(api::not_found(api::resources::kServiceAccounts, call.name));
   if (!state->config.token_signer)
     return refuse(error(Code::kUnimplemented, "this server has no key to sign service-account tokens with"));
-  Result<Bound> bound = find_bound(*state, call, spec["boundObjectRef"]);
+  Result<BoundObject> bound = find_bound(*state, call, spec["boundObjectRef"]);
   if (!bound.ok()) return refuse(bound.error());
   if (spec["audiences"].empty()) spec.set("audiences", Value::array({state->config.token_issuer}));
   spec.set("expirationSeconds", static_cast<long>(seconds));

@@ -12,7 +12,7 @@
 namespace berth::apiserver::registry {
 namespace {
 
-// Daemon sets count the changes of their template in an annotation that only the server writes.
+// DaemonSets count changes of their template in an annotation that only the server writes.
 constexpr const char* kTemplateGeneration = "deprecated.daemonset.template.generation";
 
 std::int64_t template_generation(const Value& object) {
