@@ -1,5 +1,5 @@
 #pragma once
-// AddressPool: which pod has which address of the node's range. Pure; LeaseFile stores it.
+// AddressPool: the assignment of the node's address range to pods. Pure; LeaseFile stores it.
 
 #include <cstdint>
 #include <map>
@@ -16,11 +16,11 @@ class AddressPool {
  public:
   explicit AddressPool(Cidr range) : range_(range), next_(first()) {}
 
-  // The same owner gets the same address. A freed address is given again as late as possible: the search goes round.
+  // Returns the owner's address if it has one. A freed address is reused as late as possible: the search is circular.
   Result<std::uint32_t> take(const std::string& owner);
-  bool release(const std::string& owner);  // whether it had one
-  // The address is this owner's, whoever had it before: that one is told, where it was another. False outside the
-  // range.
+  bool release(const std::string& owner);  // returns whether it had an address
+  // Assigns the address to this owner; if another one had it, stores that owner in `before`. False if the address is
+  // outside the range.
   bool assign(const std::string& owner, std::uint32_t ip, std::string* before);
   const std::map<std::string, std::uint32_t>& leases() const { return leases_; }
 
@@ -28,7 +28,7 @@ class AddressPool {
   int prefix() const { return range_.prefix; }
 
   Value to_json() const;
-  // Leases outside the range are dropped: the range was changed.
+  // Skips leases outside the range: the range was changed.
   void restore(const Value& saved);
 
  private:

@@ -14,7 +14,7 @@ Status LeaseFile::load(AddressPool& pool) {
   if (!text.ok()) return text.error();
   const std::string_view all = *text;
   std::size_t end = std::min(all.find('\n'), all.size());
-  if (all.empty()) return {};  // not on the disk yet when the power went
+  if (all.empty()) return {};  // the file was created, but its content was lost in a power failure
   Result<Value> saved = json::parse(all.substr(0, end));
   if (!saved.ok()) {
     log_warning("net", "the addresses of pods cannot be read; those that do not run get new ones",
@@ -34,7 +34,7 @@ Status LeaseFile::load(AddressPool& pool) {
     const std::string uid((*change)["uid"].as_string());
     const Value& ip = (*change)["ip"];
     if (ip.is_string()) {
-      // A release that could not be written: the address is the later owner's.
+      // The release of the earlier owner could not be recorded: the later entry is valid.
       const Value before = leases;
       for (auto [owner, address] : before.entries()) {
         if (address == ip) leases.erase(owner);
@@ -50,7 +50,7 @@ Status LeaseFile::load(AddressPool& pool) {
   }
   saved->set("leases", leases);
   pool.restore(*saved);
-  if (end + 1 != all.size()) return {};  // not a whole line at the end: written anew with the next change
+  if (end + 1 != all.size()) return {};  // an incomplete last line: the next change rewrites the file
   file_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
   if (!file_) return errno_error("opening " + path_);
   size_ = static_cast<std::int64_t>(all.size());
@@ -68,7 +68,7 @@ Status LeaseFile::record(const AddressPool& pool, const std::string& pod_uid) {
   if (written != static_cast<ssize_t>(line.size())) {
     Error why = errno_error("writing " + path_, written < 0 ? errno : ENOSPC);
     (void)!::ftruncate(file_.get(), size_);
-    changes_ = kChanges;  // the next change writes the whole pool, and with it the one that failed here
+    changes_ = kChanges;  // the next change writes the complete pool, including the failed change
     return why;
   }
   size_ += written;

@@ -1,5 +1,5 @@
 #pragma once
-// LeaseFile: the addresses of pods on disk. One change costs one short write, however many leases there are.
+// LeaseFile: the pods' addresses on disk. One change costs one short write, however many leases there are.
 
 #include <cstdint>
 #include <string>
@@ -10,20 +10,19 @@
 
 namespace berth::net {
 
-// The first line is AddressPool::to_json(), each further one a change: {"uid": ..., "ip": ...}, without "ip" for an
-// address that was freed. Changes are not fsynced: one that was lost costs a pod its address after the machine was
-// restarted, nothing more. One thread.
+// The first line is AddressPool::to_json(), each further line a change: {"uid": ..., "ip": ...}, without "ip" for a
+// freed address. Changes are not fsynced: a lost one only costs a pod its address after a reboot. One thread.
 class LeaseFile {
  public:
-  static constexpr int kChanges = 4096;  // then the file is written anew
+  static constexpr int kChanges = 4096;  // number of changes after which the file is rewritten
 
   explicit LeaseFile(std::string path) : path_(std::move(path)) {}
 
-  // Gives the pool what is recorded. A file whose first line cannot be read is put aside as PATH.damaged; a change that
-  // was cut off is left out, with all behind it. Called before record(), and may be called again. Nothing is written:
-  // it works on a full disk.
+  // Restores the recorded leases into the pool. A file with an invalid first line is renamed to PATH.damaged; an
+  // incomplete change and all lines after it are ignored. Called before record(); may be called again. Writes nothing,
+  // so it works on a full disk.
   Status load(AddressPool& pool);
-  // What the pool has for the pod now: an address or none. Where it fails the file says what it said before.
+  // Records the pod's present lease in the pool, or its absence. On failure the file keeps its content.
   Status record(const AddressPool& pool, const std::string& pod_uid);
 
  private:
@@ -32,7 +31,7 @@ class LeaseFile {
   std::string path_;
   Fd file_;
   std::int64_t size_ = 0;
-  int changes_ = kChanges;  // as if full, where nothing can be added to the file as it is
+  int changes_ = kChanges;  // kChanges: the next record() rewrites the file, because nothing can be appended to it
 };
 
 }  // namespace berth::net

@@ -47,14 +47,15 @@ TEST_F(LeaseFileTest, SaysWhatWasRecorded) {
   AddressPool again = loaded();
   EXPECT_EQ(again.leases(), pool.leases());
   EXPECT_EQ(again.take("d").value(), pool.take("d").value()) << "an address that was freed is not given at once";
-  // A second agent goes on where the first ended.
+  // A second agent continues where the first stopped.
   LeaseFile next(path_);
   AddressPool third(kRange);
   ASSERT_TRUE(next.load(third).ok());
   ASSERT_TRUE(third.take("e").ok());
   ASSERT_TRUE(next.record(third, "e").ok());
   EXPECT_EQ(loaded().leases(), third.leases());
-  EXPECT_EQ(split(text(), '\n').size(), 7u) << text();  // the pool, five changes, and what is behind the last line
+  // the pool, five changes, and the empty text after the last newline
+  EXPECT_EQ(split(text(), '\n').size(), 7u) << text();
 }
 
 TEST_F(LeaseFileTest, ReadsWhatAnEarlierReleaseWrote) {
@@ -134,9 +135,9 @@ TEST_F(LeaseFileTest, AFullDiskLeavesWhatWasThere) {
   EXPECT_EQ(loaded().leases(), pool.leases());
 }
 
-// Otherwise both the old and the new owner of the address would be there after a restart.
+// Otherwise both the old and the new owner would have the address after a restart.
 TEST_F(LeaseFileTest, AReleaseThatCouldNotBeWrittenIsWrittenWithTheNextChange) {
-  AddressPool pool(parse_cidr("10.1.0.0/30").value());  // one address beside the gateway's
+  AddressPool pool(parse_cidr("10.1.0.0/30").value());  // one address besides the gateway's
   LeaseFile file(path_);
   ASSERT_TRUE(file.load(pool).ok());
   ASSERT_TRUE(pool.take("a").ok());

@@ -23,7 +23,7 @@ namespace {
 
 constexpr long kNsfsMagic = 0x6e736673;
 
-// One request under construction, in its own buffer.
+// A request under construction, with its buffer.
 struct Message {
   alignas(nlmsghdr) char buffer[2048] = {};
   nlmsghdr* header;
@@ -40,8 +40,8 @@ struct Message {
 
 void put_mac(nlmsghdr* header, const Mac& mac) { mnl_attr_put(header, IFLA_ADDRESS, mac.size(), mac.data()); }
 
-// Without these the kernel makes a queue for each processor and at once gives up all but one: an RCU grace period under
-// the lock of all interfaces.
+// Without these attributes the kernel allocates a queue per processor and immediately frees all but one, which waits
+// for an RCU grace period while holding the lock of all interfaces.
 void put_one_queue(nlmsghdr* header) {
   mnl_attr_put_u32(header, IFLA_NUM_TX_QUEUES, 1);
   mnl_attr_put_u32(header, IFLA_NUM_RX_QUEUES, 1);
@@ -84,7 +84,7 @@ Status Netlink::request(nlmsghdr* message, const std::string& what, int tolerate
   return ok_status();
 }
 
-// Calls `take` with what the kernel says of an interface, where there is one.
+// Calls `take` with the kernel's description of an interface, if it exists.
 template <class Take>
 void Netlink::ask_link(const std::string& name, Take take) {
   Message message(RTM_GETLINK, 0);
@@ -139,7 +139,7 @@ Status Netlink::add_bridge(const std::string& name, int mtu, const Mac& mac) {
   nlattr* link = mnl_attr_nest_start(message.header, IFLA_LINKINFO);
   mnl_attr_put_strz(message.header, IFLA_INFO_KIND, "bridge");
   nlattr* data = mnl_attr_nest_start(message.header, IFLA_INFO_DATA);
-  // A port forwards from its first moment: there is nobody to make a loop with.
+  // Ports forward immediately: no loop is possible.
   mnl_attr_put_u32(message.header, IFLA_BR_FORWARD_DELAY, 0);
   mnl_attr_put_u32(message.header, IFLA_BR_STP_STATE, 0);
   mnl_attr_nest_end(message.header, data);

@@ -1,6 +1,6 @@
 #pragma once
-// rtnetlink requests through libmnl: links, addresses, routes. Each waits for the kernel's answer (microseconds).
-// A socket belongs to the network namespace it was opened in and may be used from anywhere. One thread at a time.
+// rtnetlink requests through libmnl: links, addresses, routes. Each waits for the kernel's answer (microseconds). A
+// socket belongs to the network namespace in which it was opened and may be used from any other. One thread at a time.
 
 #include <array>
 #include <cstdint>
@@ -26,21 +26,21 @@ class Netlink {
   Netlink& operator=(Netlink&&) noexcept;
   ~Netlink();
 
-  // Index of an interface; nothing where there is none.
+  // Index of an interface; empty if there is none.
   std::optional<int> find_link(const std::string& name);
-  // Of the bridge that an interface has joined; nothing where it has joined none, or is not there.
+  // Index of the bridge that an interface has joined; empty if it has joined none, or does not exist.
   std::optional<int> find_master(const std::string& name);
 
-  Status add_bridge(const std::string& name, int mtu, const Mac& mac);  // existing: fine
-  // A pair: `name` here, `peer` in the namespace behind `peer_namespace_fd`, with that hardware address.
+  Status add_bridge(const std::string& name, int mtu, const Mac& mac);  // succeeds if it exists
+  // Creates a pair: `name` in this namespace, `peer` in the namespace `peer_namespace_fd`, with that hardware address.
   Status add_veth(const std::string& name, const std::string& peer, int peer_namespace_fd, int mtu,
                   const Mac& peer_mac);
   Status set_up(int index);
   Status set_master(int index, int master_index);
-  Status delete_link(const std::string& name);                  // none: fine
-  Status delete_link(int index);                                // none: fine
-  Status add_address(int index, std::uint32_t ip, int prefix);  // host byte order; existing: fine
-  Status add_default_route(std::uint32_t gateway, int index);   // existing: fine
+  Status delete_link(const std::string& name);                  // succeeds if there is none
+  Status delete_link(int index);                                // succeeds if there is none
+  Status add_address(int index, std::uint32_t ip, int prefix);  // host byte order; succeeds if it exists
+  Status add_default_route(std::uint32_t gateway, int index);   // succeeds if it exists
 
  private:
   explicit Netlink(mnl_socket* socket);
@@ -51,11 +51,11 @@ class Netlink {
   std::uint32_t sequence_ = 0;
 };
 
-// Runs `work` on a thread of its own inside the namespace pinned at `path`.
+// Runs `work` on a new thread inside the namespace pinned at `path`.
 Status in_network_namespace(const std::string& path, const std::function<Status()>& work);
-// Makes a new network namespace and pins it at `path` (an empty file is made there).
+// Creates a network namespace and pins it at `path` (creates an empty file there).
 Status make_network_namespace(const std::string& path);
-Status remove_network_namespace(const std::string& path);  // none: fine
+Status remove_network_namespace(const std::string& path);  // succeeds if there is none
 bool is_network_namespace(const std::string& path);
 
 // "10.244.0.7" <-> host byte order.

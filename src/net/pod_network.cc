@@ -17,8 +17,8 @@
 namespace berth::net {
 namespace {
 
-// 0a:58 and the address, as the CNI bridge does it: an address that moves to another pod keeps its hardware address, so
-// nobody's neighbour table is ever wrong.
+// 0a:58 followed by the address, as the CNI bridge plugin: if an address moves to another pod the hardware address
+// stays, so neighbour tables remain valid.
 Mac mac_of(std::uint32_t ip) {
   return {0x0a,
           0x58,
@@ -83,7 +83,7 @@ class BridgeNetwork final : public PodNetwork {
     if (begun && netlink.find_master(veth_name(pod_uid))) return ok_status();
     Status made = begun ? ok_status() : make(netlink, pod_uid, ip, address.namespace_path, users);
     if (made.ok()) made = join(netlink, pod_uid, ip, address.namespace_path);
-    if (made.ok() || begun) return made;  // a running pod may be in what was begun
+    if (made.ok() || begun) return made;  // a pod may be running in the existing namespace
     (void)netlink.delete_link(veth_name(pod_uid));
     (void)remove_network_namespace(address.namespace_path);
     return made;
@@ -112,7 +112,7 @@ class BridgeNetwork final : public PodNetwork {
     for (const std::string& uid : pinned) {
       if (!is_alive(uid) && !pool_.leases().contains(uid)) gone.push_back(uid);
     }
-    Status first = ok_status();  // one that does not go keeps none of the others
+    Status first = ok_status();  // continue after a failure: clean up the others
     for (const std::string& uid : gone) {
       Status detached = detach(uid);
       if (first.ok()) first = std::move(detached);
@@ -129,9 +129,9 @@ class BridgeNetwork final : public PodNetwork {
  private:
   std::string namespace_path(const std::string& pod_uid) const { return config_.namespaces_directory + "/" + pod_uid; }
 
-  // The kernel takes an interface pair down with the pod's namespace; but a connection that nobody answers any more
-  // keeps the namespace, and the pod's address on the bridge, for minutes. By number, as the name may be in use again
-  // by then.
+  // The kernel removes the pair together with the pod's namespace; but an unacknowledged TCP connection keeps the
+  // namespace, and with it the pod's address on the bridge, alive for minutes. Deleted by index, because the name may
+  // be in use again by then.
   void remove_aside(int link) {
     auto work = [link] {
       Result<Netlink> netlink = Netlink::open();
@@ -154,8 +154,8 @@ class BridgeNetwork final : public PodNetwork {
     return netlink.add_veth(name, "eth0", fd.get(), config_.mtu, mac_of(ip));
   }
 
-  // That our end has joined the bridge says that all the rest is done: it comes last. Whoever was killed in the middle
-  // does it again.
+  // Joining the bridge comes last and marks the connection as complete: after a crash in between, connect() repeats
+  // these steps.
   Status join(Netlink& netlink, const std::string& pod_uid, std::uint32_t ip, const std::string& path) {
     fault::step("network.pair");
     BERTH_TRY(in_network_namespace(path, [&]() -> Status {

@@ -1,7 +1,7 @@
 #pragma once
-// The pod network of one node: a bridge, a veth pair per pod, addresses that survive restarts. rtnetlink through
-// libmnl, no programs run. Used by the agent inside the node's network namespace. One thread, but for connect() and
-// disconnect().
+// The pod network of one node: a bridge, a veth pair per pod, and addresses that survive restarts. Uses rtnetlink
+// through libmnl and runs no programs. Used by the agent inside the node's network namespace. One thread, except
+// connect() and disconnect().
 
 #include <functional>
 #include <memory>
@@ -19,8 +19,8 @@ struct PodNetworkConfig {
   std::string state_file;              // leases: pod uid -> address (LeaseFile)
   std::string namespaces_directory;    // pinned network namespaces: <dir>/<pod uid>
   int mtu = 1500;
-  // Called on any thread with what may take tens of milliseconds and nobody waits for, to be done on any thread; empty:
-  // in the caller.
+  // Called on any thread with work that may take tens of milliseconds and whose end is not waited for; may run it on
+  // any thread. Empty: the caller runs it.
   std::function<void(Task)> aside;
 };
 
@@ -32,28 +32,27 @@ struct PodAddress {
 class PodNetwork {
  public:
   virtual ~PodNetwork() = default;
-  // The bridge is up and the leases are read. Idempotent.
+  // Sets the bridge up and reads the leases. Idempotent.
   virtual Status prepare() = 0;
-  // The pod's address and the place of its namespace; the same uid gets the same again. kUnavailable where the range is
-  // used up (the text says how many and by whom).
+  // The pod's address and the path of its namespace; stable for a uid. kUnavailable if the range is exhausted (with the
+  // number of leases).
   virtual Result<PodAddress> lease(const std::string& pod_uid) = 0;
-  // The pod lives and has this address already: its lease, whatever became of the record of it. Called before the first
-  // lease().
+  // Records the address of a running pod, whatever the lease file contains. Called before the first lease().
   virtual Status keep(const std::string& pod_uid, const std::string& ip) = 0;
-  // Makes and pins the namespace, lo up, veth into the bridge as eth0, address, default route. The namespace belongs to
-  // the user namespace at `users`, where not empty. What is there already stays. Blocks for some milliseconds; any
-  // thread, for one pod at a time, and not while the pod is disconnected.
+  // Creates and pins the namespace: lo up, veth joined to the bridge, eth0 with address and default route. The
+  // namespace belongs to the user namespace at `users`, if not empty. Existing parts are kept. Blocks for some
+  // milliseconds; any thread, one call per pod at a time, and not during disconnect() of the pod.
   virtual Status connect(const std::string& pod_uid, const PodAddress& address, const std::string& users = {}) = 0;
-  // Removes all of it but the address. Waits for the kernel's locks of network and mounts, which others may hold for
-  // long; any thread, as connect().
+  // Removes everything except the address. Waits for the kernel's network and mount locks, which may be held for long;
+  // any thread, as connect().
   virtual Status disconnect(const std::string& pod_uid) = 0;
-  // Frees the address of a pod that is disconnected (reused as late as possible).
+  // Frees the address of a disconnected pod (reused as late as possible).
   virtual Status release(const std::string& pod_uid) = 0;
   Status detach(const std::string& pod_uid) {  // both
     BERTH_TRY(disconnect(pod_uid));
     return release(pod_uid);
   }
-  // Frees what belongs to no pod of `alive`.
+  // Frees the resources of all pods that are not in `alive`.
   virtual Status recover(const std::vector<std::string>& alive) = 0;
   virtual std::vector<std::pair<std::string, std::string>> leases() const = 0;  // {pod uid, ip}
 };

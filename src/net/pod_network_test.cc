@@ -59,7 +59,7 @@ TEST(Addresses, RefuseWhatIsNone) {
   EXPECT_EQ(format_ipv4(parse_cidr("10.1.2.3/16").value().base), "10.1.0.0");
 }
 
-// A node of its own: new network and mount namespaces for this whole test program.
+// A node for the tests: new network and mount namespaces for this test program.
 class PodNetworkTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -130,7 +130,7 @@ TEST_F(PodNetworkTest, PodsReachEachOther) {
   EXPECT_TRUE(talked.ok()) << talked.error().message;
 }
 
-// On other threads, for several pods at once; one of them has users of its own.
+// On other threads, for several pods at once; one of them has its own user namespace.
 TEST_F(PodNetworkTest, PodsAreConnectedAtOnce) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
@@ -204,7 +204,7 @@ TEST_F(PodNetworkTest, DetachDoesNotWaitForConnectionsToEnd) {
   Netlink netlink = std::move(Netlink::open().value());
   std::string link = "veth" + sha256_hex("uid-a").substr(0, 8);
   ASSERT_TRUE(netlink.find_link(link).has_value());
-  Fd held;  // as a socket that is still sending would, it keeps the namespace
+  Fd held;  // keeps the namespace, as a socket with unacknowledged data would
   ASSERT_TRUE(in_network_namespace(a.namespace_path, [&]() -> Status {
                 held = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
                 return ok_status();
@@ -233,21 +233,21 @@ TEST_F(PodNetworkTest, HalfAnAttachmentIsMended) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
   PodAddress a = attach(*network, "uid-a").value(), b = attach(*network, "uid-b").value();
-  ASSERT_TRUE(remove_network_namespace(a.namespace_path).ok());  // as after a crash half-way
+  ASSERT_TRUE(remove_network_namespace(a.namespace_path).ok());  // as after a crash in the middle
   Result<PodAddress> again = attach(*network, "uid-a");
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(again->ip, a.ip);
   EXPECT_TRUE(talk(b, *again).ok());
 }
 
-// Killed between any two steps: the pair is there, and what follows is not, or in part.
+// Killed between any two steps: the pair exists, and the later steps are missing or incomplete.
 TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
   PodAddress a = attach(*network, "uid-a").value(), b = attach(*network, "uid-b").value();
   Netlink netlink = std::move(Netlink::open().value());
   const std::string link = "veth" + sha256_hex("uid-a").substr(0, 8);
-  // Nothing but the pair.
+  // Only the pair exists.
   ASSERT_TRUE(netlink.delete_link(link).ok());
   Fd inside(::open(a.namespace_path.c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(netlink.add_veth(link, "eth0", inside.get(), 1500, {0x0a, 0x58, 10, 99, 7, 2}).ok());
@@ -256,7 +256,7 @@ TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(again->ip, a.ip);
   EXPECT_TRUE(talk(b, a).ok());
-  // All but the bridge; the namespace stays the one that containers may be in.
+  // Only the bridge is missing; the namespace is kept, because containers may be in it.
   ASSERT_TRUE(netlink.set_master(*netlink.find_link(link), 0).ok());
   EXPECT_FALSE(netlink.find_master(link));
   ASSERT_TRUE(attach(*network, "uid-a").ok());
@@ -269,7 +269,7 @@ TEST_F(PodNetworkTest, AnAttachmentThatWasCutShortIsFinished) {
   EXPECT_TRUE(talk(b, a).ok());
 }
 
-// The record of leases is damaged under living pods.
+// The lease file is damaged while pods run.
 TEST_F(PodNetworkTest, WhatAPodLivesWithIsKept) {
   auto network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());
@@ -284,7 +284,7 @@ TEST_F(PodNetworkTest, WhatAPodLivesWithIsKept) {
   EXPECT_EQ(network->lease("uid-b")->ip, b);
   const std::string c = network->lease("uid-c")->ip;
   EXPECT_TRUE(c != a && c != b) << c;
-  // Who was given it by mistake loses it.
+  // The pod that was given the address by mistake loses it.
   ASSERT_TRUE(network->keep("uid-d", c).ok());
   network = make_pod_network(config_);
   ASSERT_TRUE(network->prepare().ok());

@@ -59,7 +59,7 @@ ldns_rr* to_rr(const Record& record, const ldns_rdf* owner) {
   return rr;
 }
 
-// The authority section of a negative answer: its last number, the TTL of "no", is 0.
+// The SOA of a negative answer: its last number, the negative TTL, is 0.
 ldns_rr* start_of_authority(const std::string& domain) {
   ldns_rdf* owner = name_field(domain);
   ldns_rr* rr = new_record(owner, LDNS_RR_TYPE_SOA, 0);
@@ -71,7 +71,7 @@ ldns_rr* start_of_authority(const std::string& domain) {
   return rr;
 }
 
-// Addresses of SRV targets go along, so that one question is enough.
+// Adds the addresses of SRV targets, which saves the client a second question.
 void add_target_addresses(const Zone& zone, const std::string& target, ldns_pkt* reply) {
   ldns_rdf* owner = name_field(target);
   for (RecordType type : {RecordType::kA, RecordType::kAaaa}) {
@@ -92,7 +92,7 @@ void fill(const Zone& zone, const std::string& name, RecordType type, const ldns
     }
     return;
   }
-  Zone::Found found = zone.find(name, type);
+  Zone::ZoneAnswer found = zone.find(name, type);
   for (const Record* record : found.records) {
     ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, to_rr(*record, owner));
     if (record->type == RecordType::kSrv) add_target_addresses(zone, record->data, reply);
@@ -145,10 +145,10 @@ std::string bare_reply(std::string_view question, ldns_pkt_rcode code) {
 
 }  // namespace
 
-Answered answer(const Zone& zone, std::string_view question, bool tcp) {
+DnsReply answer(const Zone& zone, std::string_view question, bool tcp) {
   Packet asked = read_packet(question);
   if (!asked || ldns_pkt_qr(asked.get())) {
-    // Too damaged to have an id, or an answer that somebody sent us.
+    // Too short for an id, or a reply sent to the server.
     if (asked || question.size() < 12) return {"", true};
     std::string wire(question.substr(0, 12));
     wire[2] = static_cast<char>(0x80 | (wire[2] & 0x79));
@@ -168,8 +168,8 @@ Answered answer(const Zone& zone, std::string_view question, bool tcp) {
   auto asked_type = static_cast<RecordType>(ldns_rr_get_type(query));
   if (!zone.covers(name) && plain && !name.empty() &&
       (asked_type == RecordType::kA || asked_type == RecordType::kAaaa)) {
-    // A bare host name that no search path completed: nobody outside knows it either. A failure here would make
-    // clients try again for as long as they are patient.
+    // A single-label name that no search path completed does not exist outside either. Clients would retry after a
+    // failure, but not after NXDOMAIN.
     copy_question(asked.get(), reply.get());
     ldns_pkt_set_rcode(reply.get(), LDNS_RCODE_NXDOMAIN);
     return {to_wire(reply.get()), false};
@@ -184,7 +184,7 @@ Answered answer(const Zone& zone, std::string_view question, bool tcp) {
   std::size_t limit =
       tcp ? 65535 : std::max<std::size_t>(512, ldns_pkt_edns(asked.get()) ? ldns_pkt_edns_udp_size(asked.get()) : 0);
   if (wire.size() > limit) {
-    // Truncated: the asker comes again over TCP.
+    // Truncated: the client repeats the question over TCP.
     Packet shorter = begin_reply(asked.get());
     copy_question(asked.get(), shorter.get());
     ldns_pkt_set_aa(shorter.get(), true);

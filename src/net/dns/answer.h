@@ -1,5 +1,5 @@
 #pragma once
-// One DNS question, answered from a zone. Wire format by libldns; pure.
+// Answers one DNS question from a zone. Wire format by libldns; pure.
 
 #include <optional>
 #include <string>
@@ -9,19 +9,19 @@
 
 namespace berth::net::dns {
 
-// Seconds a positive answer may be kept; a negative one is never kept (0), so that a pod is found the moment it exists.
+// TTL of positive answers in seconds; negative answers have 0, so that a pod is found as soon as it exists.
 inline constexpr std::uint32_t kPositiveTtl = 5;
 
-struct Answered {
-  std::string wire;        // the answer; empty: the question is not ours, forward it
-  bool malformed = false;  // not even an id to answer with: drop it
+struct DnsReply {
+  std::string wire;        // the answer; empty: the zone does not cover the name, forward the question
+  bool malformed = false;  // has not even an id to answer with: discard it
 };
-// `limit`: the largest answer the transport takes (UDP: 512 or what EDNS says, decided here; TCP: 65535).
-Answered answer(const Zone& zone, std::string_view question, bool tcp);
+// The answer is limited to what the transport allows (UDP: 512 bytes or the EDNS size; TCP: 65535).
+DnsReply answer(const Zone& zone, std::string_view question, bool tcp);
 
-// SERVFAIL for a question that could not be forwarded.
+// SERVFAIL, for a question that could not be forwarded.
 std::string server_failure(std::string_view question);
-// NXDOMAIN for one that nobody can be asked about. Not to be kept.
+// NXDOMAIN, for a question without a reachable upstream. Not cacheable.
 std::string name_error(std::string_view question);
 
 }  // namespace berth::net::dns

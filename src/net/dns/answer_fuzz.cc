@@ -1,4 +1,4 @@
-// No datagram may harm the DNS server.
+// Any datagram must be handled safely.
 #include <cstdint>
 
 #include "net/dns/answer.h"

@@ -67,7 +67,7 @@ TEST(Dns, NoIsNeverKept) {
   EXPECT_NE(absent.find("cluster.local.\t0\tIN\tSOA"), std::string::npos) << absent;
   std::string other_type = ask(zone, question("web-0." + kService + ".", LDNS_RR_TYPE_AAAA));
   EXPECT_TRUE(other_type.starts_with("NOERROR aa")) << other_type;
-  // A name with something below it exists (RFC 8020).
+  // A name with records below it exists (RFC 8020).
   EXPECT_TRUE(ask(zone, question("_tcp." + kService + ".", LDNS_RR_TYPE_A)).starts_with("NOERROR"));
 }
 
@@ -104,7 +104,7 @@ TEST(Dns, GarbageIsDroppedOrRefused) {
   std::string torn = question(kService + ".", LDNS_RR_TYPE_A);
   torn.resize(20);
   EXPECT_EQ(answer(zone, torn, false).wire.size(), 12u);
-  Answered foreign = answer(zone, question("example.com.", LDNS_RR_TYPE_A), false);
+  DnsReply foreign = answer(zone, question("example.com.", LDNS_RR_TYPE_A), false);
   EXPECT_TRUE(foreign.wire.empty() && !foreign.malformed);
 }
 
@@ -119,7 +119,7 @@ class DnsServerTest : public ::testing::Test {
     return std::move(start_server(loop, "cluster.local", config).value());
   }
 
-  // Sends a question from another thread while the loop runs, and gives the raw answer.
+  // Sends a question from another thread while the loop runs, and returns the raw answer.
   static std::string exchange(Loop& loop, int port, const std::string& wire, bool tcp) {
     std::string reply;
     std::thread asker([&] {
@@ -164,7 +164,7 @@ TEST_F(DnsServerTest, ForwardsOtherNamesAndSaysNoWhenThereIsNobodyToAsk) {
   Loop loop(1);
   auto upstream = start(loop, {});
   upstream->zone().replace("x", {{"www.example.cluster.local", RecordType::kA, "192.0.2.7"}});
-  // A zone of another name forwards to it.
+  // A server with another zone forwards to it.
   ServerConfig config;
   config.address = "127.0.0.1";
   config.port = 0;
@@ -179,7 +179,7 @@ TEST_F(DnsServerTest, ForwardsOtherNamesAndSaysNoWhenThereIsNobodyToAsk) {
   EXPECT_EQ(refused[3] & 15, LDNS_RCODE_NXDOMAIN);
 }
 
-// Among so many sockets of others some have the port that the kernel chose for ours.
+// With so many open sockets some have the UDP or TCP port that the kernel chose for the server's other socket.
 TEST_F(DnsServerTest, AnyPortIsOneThatBothKindsOfSocketGet) {
   Loop loop(1);
   std::vector<Fd> taken;

@@ -15,12 +15,12 @@
 namespace berth::net::dns {
 namespace {
 
-constexpr std::size_t kMostAsked = 512;  // at once
-constexpr Duration kLookAgain = 1s;
-constexpr std::size_t kNamesOfSilence = 3;  // so many have to go unanswered
+constexpr std::size_t kMaxInFlight = 512;  // questions in flight
+constexpr Duration kTestInterval = 1s;
+constexpr std::size_t kNamesUntilSilent = 3;  // number of names that must time out
 constexpr std::size_t kHeader = 12;
 
-// Where an error of connect() or send() means that there is nothing on the way to this address.
+// Errors of connect() or send() that mean that there is no route to this address.
 bool no_route(int why) {
   return why == ENETUNREACH || why == ENETDOWN || why == EADDRNOTAVAIL || why == EAFNOSUPPORT || why == EINVAL;
 }
@@ -29,13 +29,14 @@ unsigned number_at(std::string_view wire, std::size_t at) {
   return static_cast<unsigned>(static_cast<unsigned char>(wire[at])) << 8 | static_cast<unsigned char>(wire[at + 1]);
 }
 
-// Name, type and class of the only question, with its letters in lower case (lengths are below the letters). Empty: not
-// one question.
+// Name, type and class of the only question, in lower case (length bytes are not letters). Empty unless there is
+// exactly one question.
 std::string question_of(std::string_view wire) {
   if (wire.size() < kHeader || number_at(wire, 4) != 1) return "";
   std::size_t at = kHeader;
   while (at < wire.size() && wire[at] != 0) {
-    if ((static_cast<unsigned char>(wire[at]) & 0xc0) != 0) return "";  // nothing stands before it to point to
+    // a compression pointer, which has no target before the question
+    if ((static_cast<unsigned char>(wire[at]) & 0xc0) != 0) return "";
     at += 1 + static_cast<unsigned char>(wire[at]);
   }
   if (at + 5 > wire.size()) return "";
@@ -49,13 +50,13 @@ std::string name_of(std::string_view wire) {
 }
 
 enum class Reply { kForeign, kTake, kFailure };
-Reply look_at(std::string_view reply, std::uint16_t id, std::string_view question) {
+Reply classify_reply(std::string_view reply, std::uint16_t id, std::string_view question) {
   if (reply.size() < kHeader || number_at(reply, 0) != id || (reply[2] & 0x80) == 0) return Reply::kForeign;
   const unsigned code = static_cast<unsigned char>(reply[3]) & 15;
-  const bool fails = code == 2 || code == 4 || code == 5;  // SERVFAIL, NOTIMP, REFUSED: another one may know
+  const bool fails = code == 2 || code == 4 || code == 5;  // SERVFAIL, NOTIMP, REFUSED: another upstream may answer
   const std::string wanted = question_of(question);
   if (!wanted.empty() && question_of(reply) == wanted) return fails ? Reply::kFailure : Reply::kTake;
-  // Servers that understand nothing of a question do not repeat it.
+  // Servers that cannot parse a question do not repeat it in their reply.
   return code != 0 && number_at(reply, 4) == 0 ? Reply::kFailure : Reply::kForeign;
 }
 
@@ -135,50 +136,50 @@ Forwarder::~Forwarder() {
 }
 
 void Forwarder::ask(std::string question, bool tcp, std::uint32_t asker, Function<void(std::string)> answered) {
-  Asked asked;
+  ForwardedQuestion asked;
   asked.tcp = tcp;
   asked.asker = asker;
   asked.question = std::move(question);
   asked.answered = std::move(answered);
-  asked.until = loop_.monotonic() + 2 * config_.patience;
+  asked.until = loop_.monotonic() + 2 * config_.timeout;
   auto own = askers_.find(asker);
-  if (asked_.size() + (own == askers_.end() ? 0 : own->second) >= kMostAsked)
+  if (asked_.size() + (own == askers_.end() ? 0 : own->second) >= kMaxInFlight)
     return asked.answered(server_failure(asked.question));
   try_upstream(std::move(asked));
 }
 
-bool Forwarder::left_out(Upstream& upstream, std::uint32_t asker) const {
+bool Forwarder::is_skipped(Upstream& upstream, std::uint32_t asker) const {
   const Duration now = loop_.monotonic();
   if (now >= upstream.silent_until) return false;
-  Duration& next = upstream.look_again.try_emplace(asker, upstream.silent_since + kLookAgain).first->second;
+  Duration& next = upstream.next_test.try_emplace(asker, upstream.silent_since + kTestInterval).first->second;
   if (now < next) return true;
-  next = now + kLookAgain;
+  next = now + kTestInterval;
   return false;
 }
 
-void Forwarder::unanswered(const Asked& asked) {
+void Forwarder::on_timeout(const ForwardedQuestion& asked) {
   Upstream& upstream = upstreams_[asked.upstream];
-  if (upstream.heard >= asked.sent) return;
-  if (upstream.unanswered.size() < kNamesOfSilence) upstream.unanswered.insert(name_of(asked.question));
-  if (upstream.unanswered.size() < kNamesOfSilence) return;
+  if (upstream.last_message >= asked.sent) return;
+  if (upstream.timed_out_names.size() < kNamesUntilSilent) upstream.timed_out_names.insert(name_of(asked.question));
+  if (upstream.timed_out_names.size() < kNamesUntilSilent) return;
   const Duration now = loop_.monotonic();
   if (now >= upstream.silent_until) {
     upstream.silent_since = now;
-    upstream.look_again.clear();
+    upstream.next_test.clear();
   }
-  upstream.silent_until = now + config_.left_out;
+  upstream.silent_until = now + config_.skip_time;
 }
 
-void Forwarder::heard(const Asked& asked) {
+void Forwarder::on_message(const ForwardedQuestion& asked) {
   Upstream& upstream = upstreams_[asked.upstream];
-  upstream.heard = loop_.monotonic();
+  upstream.last_message = loop_.monotonic();
   upstream.silent_until = {};
-  upstream.look_again.clear();
-  upstream.unanswered.clear();
+  upstream.next_test.clear();
+  upstream.timed_out_names.clear();
 }
 
-// Errors of no route are kNotFound.
-Status Forwarder::send(Asked& asked) const {
+// kNotFound: there is no route.
+Status Forwarder::send(ForwardedQuestion& asked) const {
   BERTH_ASSIGN(const SocketAddress address, upstream_address(upstreams_[asked.upstream].name, config_.port));
   const auto failed = [] {
     return error(no_route(errno) ? Code::kNotFound : Code::kUnavailable, std::strerror(errno));
@@ -201,9 +202,9 @@ Status Forwarder::send(Asked& asked) const {
   return ok_status();
 }
 
-void Forwarder::try_upstream(Asked asked) {
+void Forwarder::try_upstream(ForwardedQuestion asked) {
   for (; asked.upstream < upstreams_.size() && loop_.monotonic() < asked.until; ++asked.upstream) {
-    if (left_out(upstreams_[asked.upstream], asked.asker)) {
+    if (is_skipped(upstreams_[asked.upstream], asked.asker)) {
       asked.reachable = true;
       continue;
     }
@@ -214,15 +215,15 @@ void Forwarder::try_upstream(Asked asked) {
     const Id number = ++last_;
     const int fd = asked.socket.get();
     const bool tcp = asked.tcp;
-    asked.timer = loop_.after(std::min(config_.patience, asked.until - loop_.monotonic()), [this, number] {
-      unanswered(asked_.at(number));
+    asked.timer = loop_.after(std::min(config_.timeout, asked.until - loop_.monotonic()), [this, number] {
+      on_timeout(asked_.at(number));
       next_upstream(number);
     });
     ++askers_[asked.asker];
     asked_.emplace(number, std::move(asked));
-    // A socket that cannot be watched is one that does not answer.
+    // If watching the socket fails, the timeout handles it.
     (void)loop_.watch_fd(fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN,
-                         [this, number, tcp](std::uint32_t) { tcp ? talk(number) : read(number); });
+                         [this, number, tcp](std::uint32_t) { tcp ? exchange_tcp(number) : read(number); });
     return;
   }
   asked.answered(asked.reachable ? server_failure(asked.question) : name_error(asked.question));
@@ -233,20 +234,20 @@ void Forwarder::read(Id number) {
   for (;;) {
     auto found = asked_.find(number);
     if (found == asked_.end()) return;
-    Asked& asked = found->second;
+    ForwardedQuestion& asked = found->second;
     const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (size < 0) return next_upstream(number);  // nobody has that port
-    heard(asked);
+    if (size < 0) return next_upstream(number);  // the port is closed
+    on_message(asked);
     std::string reply(buffer, static_cast<std::size_t>(size));
-    if (look_at(reply, asked.id, asked.question) != Reply::kForeign) return take(number, std::move(reply));
+    if (classify_reply(reply, asked.id, asked.question) != Reply::kForeign) return take(number, std::move(reply));
   }
 }
 
-void Forwarder::talk(Id number) {
+void Forwarder::exchange_tcp(Id number) {
   auto found = asked_.find(number);
   if (found == asked_.end()) return;
-  Asked& asked = found->second;
+  ForwardedQuestion& asked = found->second;
   while (!asked.out.empty()) {
     const ssize_t size = ::send(asked.socket.get(), asked.out.data(), asked.out.size(), MSG_NOSIGNAL);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -259,34 +260,34 @@ void Forwarder::talk(Id number) {
     const ssize_t size = ::recv(asked.socket.get(), buffer, sizeof buffer, 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size <= 0) return next_upstream(number);
-    heard(asked);
+    on_message(asked);
     asked.in.append(buffer, static_cast<std::size_t>(size));
   }
   std::string reply = asked.in.substr(2, number_at(asked.in, 0));
-  // Nothing else is asked on this connection.
-  if (look_at(reply, asked.id, asked.question) == Reply::kForeign) return next_upstream(number);
+  // The connection carries one question only.
+  if (classify_reply(reply, asked.id, asked.question) == Reply::kForeign) return next_upstream(number);
   take(number, std::move(reply));
 }
 
 void Forwarder::take(Id number, std::string reply) {
-  const Asked& asked = asked_.at(number);
-  const bool failed = look_at(reply, asked.id, asked.question) == Reply::kFailure,
+  const ForwardedQuestion& asked = asked_.at(number);
+  const bool failed = classify_reply(reply, asked.id, asked.question) == Reply::kFailure,
              last = asked.upstream + 1 == upstreams_.size();
   if (failed && (!last || question_of(reply).empty())) return next_upstream(number);
-  Asked done = release(number);
+  ForwardedQuestion done = release(number);
   set_id(reply, number_at(done.question, 0));
   done.answered(std::move(reply));
 }
 
 void Forwarder::next_upstream(Id number) {
-  Asked asked = release(number);
+  ForwardedQuestion asked = release(number);
   ++asked.upstream;
   try_upstream(std::move(asked));
 }
 
-Forwarder::Asked Forwarder::release(Id number) {
+Forwarder::ForwardedQuestion Forwarder::release(Id number) {
   auto found = asked_.find(number);
-  Asked asked = std::move(found->second);
+  ForwardedQuestion asked = std::move(found->second);
   asked_.erase(found);
   if (auto own = askers_.find(asked.asker); --own->second == 0) askers_.erase(own);
   loop_.unwatch_fd(asked.socket.get());

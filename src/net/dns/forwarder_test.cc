@@ -1,4 +1,4 @@
-// Questions for others: to whom they go, what is taken for an answer, and what an asker hears where there is none.
+// Forwarded questions: the choice of upstream, which replies are accepted, and the answer if there is none.
 
 #include "net/dns/forwarder.h"
 
@@ -24,7 +24,7 @@ unsigned id_of(std::string_view wire) {
 }
 int code_of(std::string_view wire) { return wire.size() < 12 ? -1 : wire[3] & 15; }
 
-// The question as a response, with a mark at its end to know it by.
+// The question as a response, with a mark at its end that identifies it.
 std::string response_to(std::string wire, const std::string& mark, int code = LDNS_RCODE_NOERROR) {
   wire[2] = static_cast<char>(wire[2] | 0x80);
   wire[3] = static_cast<char>(code);
@@ -44,21 +44,21 @@ class Upstream {
     socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
     usable_ = ::bind(socket_.get(), reinterpret_cast<sockaddr*>(&any), length) == 0;
     ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&any), &length);
-    port_ = ntohs(reinterpret_cast<sockaddr_in&>(any).sin_port);  // at the same place in both
+    port_ = ntohs(reinterpret_cast<sockaddr_in&>(any).sin_port);  // at the same offset in both
   }
   bool usable() const { return usable_; }
   int port() const { return port_; }
   std::string name() const { return (family_ == AF_INET ? "127.0.0.1:" : "[::1]:") + std::to_string(port_); }
 
-  struct Got {
+  struct ReceivedQuestion {
     std::string wire;
     sockaddr_storage from{};
     int port = 0;
   };
-  // What has come, without waiting.
-  std::optional<Got> get() {
+  // Received messages, without waiting.
+  std::optional<ReceivedQuestion> get() {
     char buffer[4096];
-    Got got;
+    ReceivedQuestion got;
     socklen_t length = sizeof got.from;
     const ssize_t size =
         ::recvfrom(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&got.from), &length);
@@ -67,7 +67,7 @@ class Upstream {
     got.port = ntohs(reinterpret_cast<sockaddr_in&>(got.from).sin_port);
     return got;
   }
-  void send(const Got& to, const std::string& wire) {
+  void send(const ReceivedQuestion& to, const std::string& wire) {
     const socklen_t length = family_ == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
     EXPECT_EQ(::sendto(socket_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to.from), length),
               static_cast<ssize_t>(wire.size()));
@@ -96,7 +96,7 @@ class TcpUpstream {
   }
   std::string name() const { return "127.0.0.1:" + std::to_string(port_); }
   Fd accept() { return Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)); }
-  // The message that has come, without its length.
+  // The received message without its length.
   static std::string get(const Fd& connection) {
     char buffer[4096];
     const ssize_t size = ::recv(connection.get(), buffer, sizeof buffer, MSG_DONTWAIT);
@@ -120,13 +120,13 @@ class TcpUpstream {
 
 class ForwarderTest : public ::testing::Test {
  protected:
-  void make(std::vector<std::string> upstreams, Duration patience = 2s) {
+  void make(std::vector<std::string> upstreams, Duration timeout = 2s) {
     ForwarderConfig config;
     config.upstreams = std::move(upstreams);
-    config.patience = patience;
+    config.timeout = timeout;
     forwarder_.emplace(loop_, std::move(config));
   }
-  // The answer appears in answers_ under this number.
+  // The answer is stored in answers_ under this number.
   std::size_t ask(const std::string& name, bool tcp = false, std::uint32_t asker = 1) {
     const std::size_t number = answers_.size();
     answers_.emplace_back();
@@ -240,7 +240,7 @@ TEST_F(ForwarderTest, AClosedPortIsAFailureAtOnce) {
   EXPECT_EQ(code_of(wait_for(ask("example.com."))), LDNS_RCODE_SERVFAIL);
   make({closed.name(), open.name()}, 1h);
   const std::size_t number = ask("example.com.");
-  std::optional<Upstream::Got> got;
+  std::optional<Upstream::ReceivedQuestion> got;
   for (int i = 0; i < 1000 && !(got = open.get()); ++i) loop_.run_once(5ms);
   ASSERT_TRUE(got) << "the next one is asked";
   open.send(*got, response_to(got->wire, "yes"));
@@ -257,8 +257,8 @@ TEST_F(ForwarderTest, ASilentOneIsLeftOutUntilItAnswers) {
   const std::size_t failed_at_once = ask("b.example.com.");
   EXPECT_EQ(code_of(answers_[failed_at_once]), LDNS_RCODE_SERVFAIL);
   EXPECT_FALSE(silent.get());
-  // A second later one question looks whether it is back.
-  std::optional<Upstream::Got> got;
+  // A second later one question tests whether it answers again.
+  std::optional<Upstream::ReceivedQuestion> got;
   std::size_t number = 0;
   for (int i = 0; i < 1000 && !got; ++i) {
     loop_.run_once(5ms);
@@ -275,12 +275,12 @@ TEST_F(ForwarderTest, ASilentOneIsLeftOutUntilItAnswers) {
 TEST_F(ForwarderTest, ANameThatNobodyAnswersForTakesNothingFromTheOthers) {
   Upstream upstream;
   make({upstream.name()}, 100ms);
-  // However often it is asked for.
+  // Also if it is repeated.
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(code_of(wait_for(ask("slow.example.com."))), LDNS_RCODE_SERVFAIL);
     EXPECT_TRUE(upstream.get()) << i;
   }
-  // Nor do several such names, where another is answered while they wait.
+  // Nor do several such names, if another one is answered meanwhile.
   std::vector<std::size_t> slow;
   for (const char* name : {"s1.example.com.", "s2.example.com.", "s3.example.com.", "s4.example.com."}) {
     slow.push_back(ask(name));
@@ -303,7 +303,7 @@ TEST_F(ForwarderTest, EachAskerLooksWhetherASilentOneIsBack) {
     wait_for(ask(name));
     EXPECT_TRUE(silent.get());
   }
-  // Somebody uses up what is let through for it.
+  // One client uses up the test questions of its own.
   bool looked = false;
   for (int i = 0; i < 1000 && !looked; ++i) {
     loop_.run_once(5ms);
@@ -357,7 +357,7 @@ TEST_F(ForwarderTest, AskersOverTcpGetTheWholeAnswer) {
   turn();
   Fd first = closing.accept();
   ASSERT_TRUE(first);
-  first.reset();  // without a word
+  first.reset();  // closed without an answer
   turn();
   Fd connection = upstream.accept();
   ASSERT_TRUE(connection);
@@ -374,7 +374,7 @@ TEST_F(ForwarderTest, AskersOverTcpGetTheWholeAnswer) {
   EXPECT_TRUE(wait_for(number).ends_with("yes"));
   EXPECT_EQ(answers_[number].size(), answer.size() - 2);
   EXPECT_EQ(id_of(answers_[number]), kAskersId);
-  // An answer to something else ends the connection.
+  // A reply to another question ends the connection.
   make({upstream.name()}, 1h);
   const std::size_t wrong = ask("example.com.", true);
   turn();

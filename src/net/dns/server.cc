@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t kMaxConnections = 128;
 constexpr int kTriesForAnyPort = 16;
-constexpr Duration kConnectionPatience = 10s;
+constexpr Duration kConnectionTimeout = 10s;
 
 Result<sockaddr_in> socket_address(const std::string& ip, int port) {
   sockaddr_in address{};
@@ -57,7 +57,7 @@ class LoopServer final : public Server {
 
   Status start() {
     Status bound = bind_sockets();
-    // Of a port that the kernel chose for one kind of socket, somebody may have the other kind.
+    // The kernel chose a free UDP port; the TCP port of that number may be in use.
     for (int tries = 1; !bound.ok() && config_.port == 0 && tries < kTriesForAnyPort; ++tries) bound = bind_sockets();
     BERTH_TRY(bound);
     BERTH_TRY(loop_.watch_fd(udp_.get(), EPOLLIN, [this](std::uint32_t) { read_datagrams(); }));
@@ -89,13 +89,13 @@ class LoopServer final : public Server {
 
   void read_datagrams() {
     char buffer[4096];
-    for (int i = 0; i < 64; ++i) {  // then let others have a turn
+    for (int i = 0; i < 64; ++i) {  // then other tasks of the loop run
       sockaddr_in from{};
       socklen_t length = sizeof from;
       ssize_t size = ::recvfrom(udp_.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &length);
       if (size < 0) return;
       std::string_view question(buffer, static_cast<std::size_t>(size));
-      Answered answered = answer(zone_, question, false);
+      DnsReply answered = answer(zone_, question, false);
       if (answered.malformed) continue;
       if (!answered.wire.empty()) {
         send_datagram(from, answered.wire);
@@ -111,7 +111,7 @@ class LoopServer final : public Server {
       ::sendto(udp_.get(), wire.data(), wire.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
   }
 
-  // --- TCP: each message behind its length in two bytes
+  // --- TCP: each message follows its length in two bytes
 
   void accept_connections() {
     for (;;) {
@@ -123,14 +123,14 @@ class LoopServer final : public Server {
       const auto own = std::count_if(connections_.begin(), connections_.end(),
                                      [peer](const auto& one) { return one.second.peer == peer; });
       if (connections_.size() + static_cast<std::size_t>(own) >= kMaxConnections)
-        continue;  // nobody has more than are left for all others
-      // An answer that comes late finds no connection, instead of a later one with the same descriptor.
+        continue;  // one client gets no more connections than are left for all others
+      // Connections are identified by number: a late answer must not reach a later connection with the same descriptor.
       const std::uint64_t id = ++last_connection_;
       const int fd = socket.get();
       Connection& connection = connections_[id];
       connection.socket = std::move(socket);
       connection.peer = peer;
-      connection.timer = loop_.after(kConnectionPatience, [this, id] { close_connection(id); });
+      connection.timer = loop_.after(kConnectionTimeout, [this, id] { close_connection(id); });
       if (!loop_.watch_fd(fd, EPOLLIN, [this, id](std::uint32_t events) { serve_connection(id, events); }).ok())
         close_connection(id);
     }
@@ -158,7 +158,7 @@ class LoopServer final : public Server {
       if (connection.in.size() < length + 2) break;
       std::string question = connection.in.substr(2, length);
       connection.in.erase(0, length + 2);
-      Answered answered = answer(zone_, question, true);
+      DnsReply answered = answer(zone_, question, true);
       if (answered.malformed) return close_connection(id);
       if (!answered.wire.empty()) {
         send_on(id, answered.wire);

@@ -13,18 +13,18 @@ namespace berth::net::dns {
 
 struct ServerConfig {
   std::string address = "10.96.0.10";
-  int port = 53;                       // 0: any, for tests
+  int port = 53;                       // 0: any port, for tests
   std::vector<std::string> upstreams;  // see forwarder.h
-  int upstream_port = 53;              // of those that name none
+  int upstream_port = 53;              // of upstreams without a port
 };
 
 class Server {
  public:
   virtual ~Server() = default;
-  virtual Zone& zone() = 0;  // changed between questions, on the loop
+  virtual Zone& zone() = 0;  // modified between questions, on the loop
   virtual int port() const = 0;
 };
-// The zone is the server's. Errors: the address or port cannot be had.
+// The server owns the zone. Fails if address or port cannot be bound.
 Result<std::unique_ptr<Server>> start_server(Loop& loop, std::string domain, ServerConfig config);
 
 // The nameservers of a resolv.conf text, in order.

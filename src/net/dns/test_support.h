@@ -1,5 +1,5 @@
 #pragma once
-// Questions as resolvers send them, for the tests of this folder.
+// DNS questions as resolvers send them, for the tests of this folder.
 
 #include <ldns/ldns.h>
 

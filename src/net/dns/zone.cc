@@ -51,8 +51,8 @@ bool Zone::replace(const std::string& owner, std::vector<Record> records) {
   return true;
 }
 
-Zone::Found Zone::find(std::string_view name, RecordType type) const {
-  Found found;
+Zone::ZoneAnswer Zone::find(std::string_view name, RecordType type) const {
+  ZoneAnswer found;
   auto node = names_.find(std::string(name));
   found.exists = node != names_.end() || name == domain_;
   if (node == names_.end()) return found;

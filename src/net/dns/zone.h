@@ -1,9 +1,9 @@
 #pragma once
-// Zone: what the cluster's own DNS knows. Names are lower case, absolute, without the last dot. One thread.
+// Zone: the records of the cluster's DNS. Names are lower case, absolute, without the final dot. One thread.
 //
-// Records are owned: everything a Service (or another thing) contributes is replaced at once, so a change is never seen
-// by halves. A name exists when it or anything below it has a record (RFC 8020), which decides between NXDOMAIN and an
-// empty answer.
+// Each record has an owner (a Service, for example). All records of an owner are replaced at once, so that a change is
+// atomic. A name exists if it or a name below it has a record (RFC 8020); this decides between NXDOMAIN and an empty
+// answer.
 
 #include <cstdint>
 #include <map>
@@ -30,36 +30,36 @@ class Zone {
   explicit Zone(std::string domain);  // "cluster.local"
 
   const std::string& domain() const { return domain_; }
-  // Whether we are the authority for a name: the domain, and addresses we know when asked backwards.
+  // True if the zone is authoritative for a name: names in the domain, and reverse names of known addresses.
   bool covers(std::string_view name) const;
 
-  // Replaces all records of `owner` ("svc/default/mysql"). Empty: forgets it. Returns whether anything changed.
+  // Replaces all records of `owner` ("svc/default/mysql"); empty: removes them. Returns whether anything changed.
   bool replace(const std::string& owner, std::vector<Record> records);
 
-  struct Found {
+  struct ZoneAnswer {
     bool exists = false;
-    std::vector<const Record*> records;  // of the asked type (or the CNAME), valid until the next replace
+    std::vector<const Record*> records;  // of the type in the question (or CNAME); valid until the next replace()
   };
-  Found find(std::string_view name, RecordType type) const;
-  // <dashed address>.<namespace>.pod.<domain>: answered from the name alone; empty where it is no such name.
+  ZoneAnswer find(std::string_view name, RecordType type) const;
+  // The address in <dashed address>.<namespace>.pod.<domain>; empty for other names.
   std::string pod_address(std::string_view name) const;
 
   std::size_t size() const { return names_.size(); }
 
  private:
-  struct Node {
+  struct ZoneNode {
     std::vector<const Record*> records;
-    int references = 0;  // records here and below
+    int references = 0;  // records of this name and of names below it
   };
   void link(const Record& record);
   void unlink(const Record& record);
 
   std::string domain_;
   std::map<std::string, std::vector<Record>> owners_;
-  std::unordered_map<std::string, Node> names_;
+  std::unordered_map<std::string, ZoneNode> names_;
 };
 
-// "7.0.244.10.in-addr.arpa" for 10.244.0.7, the ip6.arpa form for IPv6; empty where it is no address.
+// "7.0.244.10.in-addr.arpa" for 10.244.0.7, the ip6.arpa form for IPv6; empty for other texts.
 std::string reverse_name(std::string_view ip);
 
 }  // namespace berth::net::dns
