@@ -37,7 +37,7 @@ std::string id_of(EVP_PKEY* key) {
   return base64url_encode(sha256(bytes));
 }
 
-// JWS wants r and s side by side, OpenSSL gives and takes them in DER.
+// JWS has r and s concatenated, OpenSSL encodes them as DER.
 Result<std::string> raw_signature(const std::string& der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
   std::unique_ptr<ECDSA_SIG, Freer<ECDSA_SIG_free>> signature(
@@ -161,7 +161,7 @@ Result<std::string> verify_token(const std::vector<std::string>& keys_pem, std::
   std::string_view text = token.substr(0, parts[0].size() + 1 + parts[1].size());
   for (const std::string& pem : keys_pem) {
     BERTH_ASSIGN(Pkey key, read_any_key(pem));
-    // The key decides the algorithm; a token that names another one is not tried.
+    // The key determines the algorithm; tokens with another one are not verified with it.
     if (wanted != algorithm(key.get())) continue;
     if (!name.empty() && name != id_of(key.get()) && keys_pem.size() > 1) continue;
     if (signature_good(key.get(), text, *signature)) return std::move(*claims);

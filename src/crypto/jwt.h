@@ -15,12 +15,12 @@ Result<std::string> public_key(const std::string& private_key_pem);  // PEM
 
 // One key as JSON ({"use":"sig","kty":...,"kid":...,"alg":...}), from a public or a private key.
 Result<std::string> public_key_jwk(const std::string& key_pem);
-// The key's name: SHA-256 of its DER form, base64url.
+// The key id: SHA-256 of its DER form, base64url.
 Result<std::string> key_id(const std::string& key_pem);
 
-// `claims` is a JSON object's text.
+// `claims`: a JSON object as text.
 Result<std::string> sign_token(const std::string& private_key_pem, std::string_view claims);
-// The claims' text, where one of the keys (public or private PEM) signed the token. Times are the caller's matter.
+// The claims as text if one of the keys (public or private PEM) signed the token. The caller checks the times.
 Result<std::string> verify_token(const std::vector<std::string>& keys_pem, std::string_view token);
 
 }  // namespace berth::crypto

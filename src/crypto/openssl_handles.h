@@ -1,5 +1,5 @@
 #pragma once
-// Owners of OpenSSL objects.
+// Owning handles of OpenSSL objects.
 
 #include <openssl/bio.h>
 #include <openssl/ec.h>

@@ -42,14 +42,14 @@ Status set_time(ASN1_TIME* field, Time time) {
   return ok_status();
 }
 
-// A fresh certificate with version, random serial number, times and key.
+// A new certificate with version, random serial number, times and key.
 Result<Cert> blank(EVP_PKEY* key, Time from, Time until) {
   Cert certificate(X509_new());
   if (!certificate) return openssl_error("making a certificate");
   X509_set_version(certificate.get(), X509_VERSION_3);
   unsigned char serial[16];
   if (RAND_bytes(serial, sizeof serial) != 1) return openssl_error("random serial number");
-  serial[0] = static_cast<unsigned char>((serial[0] & 0x3f) | 0x40);  // positive, and always of one length
+  serial[0] = static_cast<unsigned char>((serial[0] & 0x3f) | 0x40);  // positive, and of constant length
   BIGNUM* number = BN_bin2bn(serial, sizeof serial, nullptr);
   BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate.get()));
   BN_free(number);
@@ -87,7 +87,7 @@ Status add_usage(X509* certificate, X509* issuer, bool server, bool client) {
   return add_extension(certificate, issuer, NID_authority_key_identifier, "keyid");
 }
 
-// Built from parts instead of OpenSSL's text form, in which a comma in a name would start another name.
+// Built from parts, not from OpenSSL's text form, in which a comma in a name would start another name.
 Status add_names(X509* certificate, const CertificateRequest& request) {
   if (request.dns_names.empty() && request.addresses.empty()) return ok_status();
   GENERAL_NAMES* names = sk_GENERAL_NAME_new_null();
@@ -183,7 +183,7 @@ Result<std::string> sign_request(const KeyPair& authority, const std::string& re
   X509_set_subject_name(c, X509_REQ_get_subject_name(request.get()));
   X509_set_issuer_name(c, X509_get_subject_name(issuer.get()));
   BERTH_TRY(add_usage(c, issuer.get(), server, client));
-  // Of the extensions asked for, only names are granted.
+  // Of the requested extensions only alternative names are copied.
   STACK_OF(X509_EXTENSION)* wanted = X509_REQ_get_extensions(request.get());
   int at = X509v3_get_ext_by_NID(wanted, NID_subject_alt_name, -1);
   bool added = at < 0 || X509_add_ext(c, X509v3_get_ext(wanted, at), -1) == 1;
