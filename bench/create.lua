@@ -1,5 +1,5 @@
--- wrk: every request creates a ConfigMap of about 1 KB under a name of its own. All but the number is written beforehand: the
--- load generator has the same cores as what it measures.
+-- wrk script: every request creates a ConfigMap of about 1 KB with a unique name. All of it except the number is prepared
+-- beforehand: the load generator runs on the cores that it measures.
 local threads = 0
 
 function setup(thread)

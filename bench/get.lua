@@ -1,4 +1,4 @@
--- wrk: every request reads the same ConfigMap.
+-- wrk script: every request reads the same ConfigMap.
 dofile(os.getenv("BENCH_DIR") .. "/report.lua")
 
 function done(summary, latency, requests)

@@ -1,5 +1,5 @@
-// A server that answers GETs with one small JSON object and POSTs with a 201, for wrk and h2load:
-//   http_bench [plain]   prints its address and a line of figures when standard input ends.
+// A server that answers GETs with one small JSON object and POSTs with 201, for wrk and h2load:
+//   http_bench [plain]   prints its address, and a line of figures when standard input ends.
 #include <unistd.h>
 
 #include <cstdio>
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
   }
   std::printf("%s\n", address->c_str());
   std::fflush(stdout);
-  // Standard input ends when whoever started us is done.
+  // Closed standard input means that the caller is done.
   std::thread stdin_reader([&] {
     char c;
     while (::read(0, &c, 1) > 0) {}

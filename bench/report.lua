@@ -1,4 +1,4 @@
--- One line that api_bench reads: requests, seconds, median and 99th percentile in milliseconds, failures.
+-- Prints one line for api_bench: requests, seconds, median and 99th percentile in milliseconds, failures.
 function report(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout

@@ -1,5 +1,5 @@
 # berth_module: a static library berth_<name> of a folder's *.cc, and, of its *_test.cc, one test program <name>_test.
-# A folder without sources makes no library yet; whoever depends on it simply does not link it.
+# A folder without sources makes no library yet, and modules that depend on it do not link it.
 function(berth_module name folder)
   cmake_parse_arguments(M "RECURSE" "" "DEPENDS;LIBRARIES" ${ARGN})
   if(M_RECURSE)
@@ -8,7 +8,7 @@ function(berth_module name folder)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   endif()
   set(tests ${sources})
-  # testing/ holds what tests share; _main.cc and _fuzz.cc are programs of their own.
+  # testing/ holds shared test code; _main.cc and _fuzz.cc are separate programs.
   list(FILTER tests INCLUDE REGEX "(_test\\.cc|/testing/[a-z_]+\\.cc)$")
   list(FILTER sources EXCLUDE REGEX "(_(test|main|fuzz)\\.cc|/testing/[a-z_]+\\.cc)$")
   set(links)
@@ -48,13 +48,13 @@ function(berth_module name folder)
   if(BERTH_TESTS AND tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE berth_${name} GTest::gtest GTest::gtest_main)
-    # Where tests find the data they own: tests/data.
+    # Path of the tests' data: tests/data.
     target_compile_definitions(${name}_test PRIVATE BERTH_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()
 endfunction()
 
-# berth_embed(module symbol folder pattern): the folder's files become part of the module, as
+# berth_embed(module symbol folder pattern): compiles the folder's files into the module, as
 #   namespace berth { std::vector<std::pair<std::string_view, std::string_view>> embedded_<symbol>(); }  // {name, bytes}
 function(berth_embed module symbol folder pattern)
   file(GLOB files CONFIGURE_DEPENDS ${folder}/${pattern})

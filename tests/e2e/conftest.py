@@ -10,7 +10,7 @@ import lab  # noqa: E402
 
 
 def pytest_configure(config):
-    """SIGTERM ends the run as ^C does: with the fixtures' clean-up."""
+    """Ends the run on SIGTERM as on ^C, so that the fixtures clean up."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -24,7 +24,7 @@ def _end(cluster):
 
 @pytest.fixture(scope="session")
 def cluster():
-    """One cluster for all tests that do not need one of their own; each test works in a namespace of its own."""
+    """One cluster shared by all tests that need none of their own; each test uses its own namespace."""
     c = lab.Cluster()
     try:
         c.up()
@@ -36,14 +36,14 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def database(cluster):
-    """The database image, on the shared cluster."""
+    """Imports the database image into the shared cluster."""
     cluster.image(lab.DATABASE)
     return lab.DATABASE
 
 
 @pytest.fixture(scope="module")
 def own_cluster():
-    """A cluster of a module's own, to be hurt: not up yet."""
+    """A cluster for one module only, for tests that damage it. It is not started yet."""
     c = lab.Cluster()
     try:
         yield c
@@ -53,7 +53,7 @@ def own_cluster():
 
 @pytest.fixture(scope="module", params=sorted(lab.kubectls()))
 def story(request, cluster):
-    """A namespace for the tests of a module, which follow each other as in a tutorial; once with each kubectl."""
+    """One namespace for all tests of a module, which build on each other; the module runs once with each kubectl version."""
     session = lab.Session(cluster, lab.kubectls()[request.param])
     yield session
     session.close()
@@ -61,7 +61,7 @@ def story(request, cluster):
 
 @pytest.fixture(params=sorted(lab.kubectls()))
 def kubectl(request, cluster):
-    """A namespace for one test, which runs once with each kubectl."""
+    """A namespace for one test; the test runs once with each kubectl version."""
     session = lab.Session(cluster, lab.kubectls()[request.param])
     yield session
     session.close()
@@ -69,7 +69,7 @@ def kubectl(request, cluster):
 
 @pytest.fixture
 def session(cluster):
-    """A namespace for one test, where it does not matter which kubectl speaks."""
+    """A namespace for one test that runs only once, with the newest kubectl."""
     s = lab.Session(cluster)
     yield s
     s.close()

@@ -1,9 +1,9 @@
-"""A cluster for tests: brought up in a directory of its own, spoken to with a real kubectl, taken down again.
+"""A cluster for tests: starts it in a directory of its own, talks to it with a real kubectl, and stops it.
 
-Cluster    one `berth up`, and what only the machine can tell (processes, mounts, loop devices, cgroups)
-Session    one namespace of a cluster and one kubectl; commands read as a user would type them
-Watch      what the API said about objects, in order
-Terminal   a command on a terminal of its own, for `exec -it`
+Cluster    one `berth up`, and the state of the machine (processes, mounts, loop devices, cgroups)
+Session    one namespace of a cluster and one kubectl; commands look as a user types them
+Watch      records the watch events of a collection, in order
+Terminal   a command on a pseudo-terminal, for `exec -it`
 """
 import base64
 import codecs
@@ -35,10 +35,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = pathlib.Path(__file__).resolve().parent
 BERTH = os.environ.get("BERTH", str(ROOT / "build/release/berth"))
 IMAGE_CACHE = pathlib.Path(os.environ.get("BERTH_IMAGE_CACHE", ROOT / "build/cache"))
-# Waits name what a quiet machine needs at most; a busy one gets this much more. No test may depend on how long things take.
+# Timeouts are given for an idle machine and multiplied by this on a busy one. No test may depend on durations.
 PATIENCE = 5
 
-# The images of the tests, and what they are made of. `files` are relative to this folder.
+# The images of the tests and their build inputs. `files` are relative to this folder.
 WEB = "berth.test/web:1"
 DATABASE = "berth.test/mariadb:1"
 REPLICA = "berth.test/mariadb-replica:1"
@@ -67,7 +67,7 @@ IMAGES = {
 
 
 def kubectls():
-    """{name: path}: Debian's 1.20 and the newest kubectl of this machine."""
+    """{name: path}: Debian's kubectl 1.20 and the newest kubectl installed on this machine."""
     found = {"1.20": str(ROOT / "build/tools/kubectl-1.20")}
     newest = sorted(pathlib.Path("/usr/lib/google-cloud-sdk/bin").glob("kubectl.1.*"), key=lambda p: int(p.name.split(".")[2]))
     if newest:
@@ -82,7 +82,7 @@ def newest_kubectl():
 
 
 def free_port():
-    """Below the ports that the kernel gives to outgoing connections, of which one could take it before it is used, or again."""
+    """Below the range of ephemeral ports: the kernel could give one of those to an outgoing connection before it is used."""
     lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.randrange(10000, lowest)
@@ -95,7 +95,7 @@ def free_port():
 
 
 def _roomy_memory():
-    """A directory in memory where there is room for several clusters: deleting images from disks can take half a minute."""
+    """A directory in memory if there is room for several clusters: deleting images from disks can take half a minute."""
     shm = "/dev/shm"
     return shm if os.path.ismount(shm) and shutil.disk_usage(shm).free > 8 << 30 else None
 
@@ -112,7 +112,7 @@ def run(argv, stdin=None, env=None, timeout=120, check=True, umask=-1):
 
 
 def wait_for(what, probe, timeout=60, every=0.05):
-    """Calls `probe` until it answers something true; the last answer or exception goes into the failure."""
+    """Calls `probe` until it returns something true. The failure message contains its last result or exception."""
     timeout *= PATIENCE
     end = time.monotonic() + timeout
     last = None
@@ -128,7 +128,7 @@ def wait_for(what, probe, timeout=60, every=0.05):
 
 
 def pod(name, *containers, **spec):
-    """A pod as text. Its containers sleep in WEB, but for what is said of them."""
+    """A pod manifest. Its containers use the image WEB and sleep, unless specified otherwise."""
     plain = {"name": "c", "image": WEB, "command": ["sleep", "100000"]}
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
                        "spec": {"terminationGracePeriodSeconds": 0, "containers": [{**plain, **one} for one in containers or [{}]], **spec}})
@@ -139,14 +139,14 @@ def is_ready(pod):
 
 
 def columns(table):
-    """kubectl's table as rows of cells."""
+    """Parses kubectl's table into rows of cells."""
     return [re.split(r"\s{2,}", line.strip()) for line in table.strip().splitlines()]
 
 
 class Cluster:
     def __init__(self, data_dir=None):
         self.data_dir = data_dir or tempfile.mkdtemp(prefix="berth-e2e-", dir=_roomy_memory())
-        self.home = tempfile.mkdtemp(prefix="berth-e2e-home-")  # where kubectl keeps its cache
+        self.home = tempfile.mkdtemp(prefix="berth-e2e-home-")  # kubectl's cache directory is in here
         self.port = free_port()
         self._tls = None
 
@@ -156,7 +156,7 @@ class Cluster:
                 "no_proxy": "127.0.0.1,localhost", "HOME": self.home}
 
     def berth(self, *args, **kw):
-        # From a shell as strict as hardened machines have it: containers that are not root must start all the same.
+        # A strict umask, as on hardened machines: containers that do not run as root must start all the same.
         return run([BERTH, *args, "--data-dir", self.data_dir], env=self.env, umask=0o077, **kw)
 
     def up(self, **kw):
@@ -169,11 +169,11 @@ class Cluster:
     def kubectl(self, *args, path=None, **kw):
         return run([path or newest_kubectl(), *args], env=self.env, **kw)
 
-    # --- the API without a client in between
+    # --- the API, called directly
 
     @property
     def tls(self):
-        """The administrator's, for connections of one's own."""
+        """A TLS context with the administrator's certificate."""
         if self._tls is None:
             config = yaml.safe_load(pathlib.Path(self.data_dir, "kubeconfig").read_text())
             user, cluster = config["users"][0]["user"], config["clusters"][0]["cluster"]
@@ -188,7 +188,7 @@ class Cluster:
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, timeout=60 * PATIENCE)
 
     def request(self, method, path, body=None, content_type="application/json"):
-        """(status code, answer as JSON)."""
+        """Returns (status code, answer parsed from JSON)."""
         connection = self.connection()
         try:
             connection.request(method, path, body, {"Content-Type": content_type} if body is not None else {})
@@ -207,7 +207,7 @@ class Cluster:
     # --- images
 
     def image(self, reference):
-        """Builds (once, kept as an archive named by its recipe) and imports an image."""
+        """Builds an image (once: the archive is kept under a hash of its recipe) and imports it."""
         recipe = IMAGES[reference]
         contents = "".join((HERE / source).read_text() for source in recipe["files"])
         key = hashlib.sha256((json.dumps(recipe) + contents).encode()).hexdigest()[:12]
@@ -227,14 +227,14 @@ class Cluster:
         return int(pathlib.Path(self.data_dir, "run", f"{role}.pid").read_text().split()[0])
 
     def kill(self, role, how=signal.SIGKILL):
-        """kill -9 (or another signal) of the server or the agent; returns when the process is gone."""
+        """Sends SIGKILL (or another signal) to the server or the agent; returns when the process is gone."""
         pid = self.pid(role)
         os.kill(pid, how)
         wait_for(f"end of {role}", lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists()
                  or pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == b"")
 
     def pids(self):
-        """Every process of the cluster: its daemons, conmon, and all that runs in its containers."""
+        """Every process of the cluster: its daemons, conmon, and all processes in its containers."""
         pids = set()
         for directory in _directories("/sys/fs/cgroup", self.cgroup_name()):
             for procs in pathlib.Path(directory).rglob("cgroup.procs"):
@@ -251,7 +251,7 @@ class Cluster:
         return "berth-" + hashlib.sha256(self.data_dir.encode()).hexdigest()[:8]
 
     def leftovers(self):
-        """What a cluster that is down must not have: processes, mounts, loop devices, cgroups."""
+        """What must not exist after `berth down`: processes, mounts, loop devices, cgroups of the cluster."""
         found = [f"process {pid}: {command}" for pid, command in _processes() if self.data_dir in command]
         found += [f"mount {line}" for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if self.data_dir in line]
         found += [f"loop device {line}" for line in run(["losetup", "-a"]).stdout.splitlines() if self.data_dir in line]
@@ -259,7 +259,7 @@ class Cluster:
         return found
 
     def node(self):
-        """What the node has in use now, a line each; images are not part of it. For a comparison with what it had before."""
+        """One line per resource that the node uses now, without images; to compare with an earlier call."""
         found = {f"process {pid}: {command}" for pid, command in _processes() if self.data_dir in command}
         for directory in _directories("/sys/fs/cgroup", self.cgroup_name()):
             found |= {f"cgroup {path}" for path, _, _ in os.walk(directory) if path != directory}
@@ -295,7 +295,7 @@ def _processes():
                 command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            # The tests themselves name the directory too, on the command lines of kubectl and berth.
+            # Skip the tests' own processes: the command lines of kubectl and berth contain the directory too.
             if int(entry) != os.getpid() and command and "pytest" not in command:
                 yield int(entry), command
 
@@ -307,7 +307,7 @@ def _directories(base, name):
 
 
 class Session:
-    """`kubectl` in a namespace of its own, with the namespace in the kubeconfig: commands read as in a manual."""
+    """A namespace and its kubeconfig, so that commands need no `-n` and look as in a manual."""
     count = 0
 
     def __init__(self, cluster, kubectl_path=None, namespace=None):
@@ -343,7 +343,7 @@ class Session:
         return self.k(*args, **kw).stdout
 
     def fails(self, *args, **kw):
-        """The error text of a command that must fail."""
+        """Runs a command that must fail; returns its stderr."""
         done = self.k(*args, check=False, **kw)
         if done.returncode == 0:
             raise Failed(f"kubectl {' '.join(args)} succeeded: {done.stdout}")
@@ -353,12 +353,12 @@ class Session:
         return self.k("apply", "-f", "-", stdin=text, **kw).stdout
 
     def background(self, *args, **kw):
-        """A kubectl that goes on; use as a context manager."""
+        """Starts a kubectl in the background; use as a context manager."""
         return Background([self.path, *args], self.env, **kw)
 
     @contextlib.contextmanager
     def listing(self, *args):
-        """`kubectl ARGS --watch` that has begun: -v=6 says so. What it shows is among those notes."""
+        """Starts `kubectl ARGS --watch` and waits until the watch is established, which -v=6 logs. The log contains the output."""
         with self.background(*args, "--watch", "-v=6") as listing:
             listing.wait_text(r'watch=true\S* (status=")?200 OK')
             yield listing
@@ -366,7 +366,7 @@ class Session:
     def terminal(self, *args):
         return Terminal([self.path, *args], self.env)
 
-    # --- objects, by the API
+    # --- objects, read through the API
 
     def list(self, resource, query=""):
         return self.cluster.api(f"{_prefix(resource)}/namespaces/{self.ns}/{resource}{query}")
@@ -402,7 +402,7 @@ class Session:
                 if e["involvedObject"]["kind"] == kind and e["involvedObject"]["name"] == name]
 
     def wait_event(self, kind, name, reason, text="", timeout=30):
-        """The message of the first event with that reason whose message matches."""
+        """Waits for an event with that reason whose message matches; returns the message."""
         def probe():
             return next((m for r, m in self.events(kind, name) if r == reason and re.search(text, m)), None)
         try:
@@ -422,7 +422,7 @@ def _prefix(resource):
 
 
 class Watch:
-    """Everything the API says about a collection from now on: a list of (event type, object), in order."""
+    """Records all watch events of a collection from now on: a list of (event type, object), in order."""
 
     def __init__(self, cluster, path):
         version = cluster.api(path)["metadata"]["resourceVersion"]
@@ -455,7 +455,7 @@ class Watch:
         self._connection.close()
 
     def first(self, name, accept, start=0):
-        """Position of the first event of that object that `accept(type, object)` takes; fails where there is none."""
+        """Position of the first event of that object for which `accept(type, object)` is true; fails if there is none."""
         for i, (kind, thing) in enumerate(self.events[start:], start):
             if thing["metadata"]["name"] == name and accept(kind, thing):
                 return i
@@ -475,7 +475,7 @@ class Watch:
 
 
 class Background:
-    """A command that runs beside the test; its output so far is `text()`."""
+    """A command that runs in the background; `text()` is its output so far."""
 
     def __init__(self, argv, env, stdin=None):
         self._file = tempfile.TemporaryFile("w+")
@@ -511,7 +511,7 @@ class Background:
 
 
 class Terminal:
-    """A command on a pseudo-terminal: send() types, expect() reads until a pattern shows. Colours and the like are dropped."""
+    """A command on a pseudo-terminal: send() types, expect() reads until a pattern matches. Escape sequences are removed."""
     # A carriage return without a line feed only moves the cursor.
     _CONTROLS = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\([A-Z0-9]|[=>])|\r(?!\n)")
     _UNFINISHED = re.compile(r"(\x1b(\[[0-9;?]*|\()?|\r)\Z")
@@ -523,9 +523,9 @@ class Terminal:
                                          start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._unread = ""  # the end of what was read, where what follows decides what it is
-        self.seen = ""   # all that was printed
-        self._mark = 0   # what expect() has already matched
+        self._unread = ""  # an incomplete escape sequence at the end of the output
+        self.seen = ""   # all output so far
+        self._mark = 0   # position up to which expect() has matched
 
     def resize(self, rows, cols):
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
@@ -558,7 +558,7 @@ class Terminal:
             self._take(data)
 
     def wait(self, timeout=30):
-        """The exit code; reads what is still printed meanwhile."""
+        """Waits for the end, reading the remaining output; returns the exit code."""
         end = time.monotonic() + PATIENCE * timeout
         while self._process.poll() is None and time.monotonic() < end:
             try:

@@ -1,4 +1,4 @@
-"""What went wrong in practice (scenario 000.2)."""
+"""Problems reported from practice (scenario 000.2)."""
 import re
 
 import lab
@@ -32,7 +32,7 @@ def test_000_2_a_claim_that_was_there_before_is_announced(kubectl):
     kubectl.wait_ready("db-0")
     kubectl.exec("db-0", "echo corrupt > /data/state; sync")
     first, claim = kubectl.get("statefulsets", "db")["metadata"]["uid"], kubectl.get("persistentvolumeclaims", "data-db-0")
-    # A member that comes back to its own claim is nothing to be told.
+    # A replica that is recreated and uses its own claim again is not reported.
     kubectl.k("delete", "pod", "db-0")
     kubectl.wait_ready("db-0")
     assert "ReusedClaim" not in [reason for reason, _ in kubectl.events("Pod", "db-0")]
@@ -51,7 +51,7 @@ def test_000_2_a_claim_that_was_there_before_is_announced(kubectl):
     assert (now["metadata"]["uid"], now["spec"]["volumeName"]) == (claim["metadata"]["uid"], claim["spec"]["volumeName"])
     assert kubectl.exec("db-0", "cat /data/state") == "corrupt\n"
 
-    # Without the claim there is nothing old, and nothing to be told.
+    # Without an existing claim nothing is reported.
     kubectl.k("delete", "statefulset", "db")
     kubectl.wait_gone("pods", "db-0")
     kubectl.k("delete", "pvc", "data-db-0")

@@ -1,4 +1,4 @@
-"""A database on a StatefulSet, as the tutorial has it (scenarios 001.1 to 001.12). The tests follow each other."""
+"""A database in a StatefulSet, as in the tutorial (scenarios 001.1 to 001.12). The tests build on each other."""
 import re
 import stat
 import pathlib

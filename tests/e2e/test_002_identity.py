@@ -1,4 +1,4 @@
-"""Sticky identity: names, claims, DNS and ordered ends (scenarios 002.1 to 002.7). The tests follow each other."""
+"""Stable identity: names, claims, DNS and ordered termination (scenarios 002.1 to 002.7). The tests build on each other."""
 import re
 
 import pytest
@@ -157,7 +157,7 @@ def test_002_4_dns_names_of_members(k):
         additional = answer.partition("ADDITIONAL SECTION:")[2]
         assert re.search(rf"^{member}\.{domain}\.\s+\d+\s+IN\s+A\s+{re.escape(address)}", additional, re.M), answer
     assert len(re.findall(r"\sSRV\s+\d", answer)) == 3
-    # The short name, through the search path of the pod.
+    # The short name, resolved through the pod's search domains.
     assert k.exec("jump-pod", "getent hosts tkb-sts-1.dullahan").split()[0] == addresses["tkb-sts-1"]
     assert k.exec("jump-pod", "dig +short nobody.dullahan." + k.ns + ".svc.cluster.local") == ""
 
@@ -238,7 +238,7 @@ def test_002_7_claims_outlive_the_set(k):
         k.wait_gone("pods", m)
     assert [n for n in k.names("persistentvolumeclaims") if n.startswith("webroot")] == [f"webroot-{m}" for m in MEMBERS]
     assert all(c["status"]["phase"] == "Bound" for c in k.list("persistentvolumeclaims")["items"])
-    # And a set of that name finds them again.
+    # A new set of the same name uses the claims again.
     k.apply(SET.replace("replicas: 3", "replicas: 2"))
     k.wait_ready("tkb-sts-0", "tkb-sts-1")
     assert k.exec("tkb-sts-1", "cat /usr/share/nginx/html/name") == "tkb-sts-1\n"

@@ -1,5 +1,5 @@
-"""One primary and its replicas: clone, replicate, fail, grow, shrink, clean up (scenarios 003.1 to 003.11 as far as they need no
-traffic through a ClusterIP). The tests follow each other, on a cluster of their own: in the end its node must be as it was."""
+"""One primary and its replicas: clone, replicate, fail, scale up and down, clean up (scenarios 003.1 to 003.11, except for traffic
+through a ClusterIP). The tests build on each other, on their own cluster: at the end its node must be as before."""
 import pathlib
 import re
 
@@ -199,8 +199,8 @@ spec:
 
 MEMBERS = ["mysql-0", "mysql-1", "mysql-2"]
 GREETING = "hello, from mysql-client"
-SINCE = {name: f"since then, by {name}" for name in sorted(lab.kubectls())}  # what is written when a replica came back
-# What `get pods --watch` shows of a new member, one after the other.
+SINCE = {name: f"since then, by {name}" for name in sorted(lab.kubectls())}  # the row written after a replica came back
+# The states of a new replica in `get pods --watch`, in order.
 PHASES = [("0/2", "Pending"), ("0/2", "Init:0/2"), ("0/2", "Init:1/2"), ("0/2", "PodInitializing"), ("1/2", "Running"), ("2/2", "Running")]
 
 
@@ -216,7 +216,7 @@ def k(own_cluster):
 
 @pytest.fixture(params=sorted(lab.kubectls()))
 def client(request, k):
-    """The same namespace, spoken to with each kubectl."""
+    """The namespace with each kubectl."""
     session = lab.Session(k.cluster, lab.kubectls()[request.param], namespace="default")
     session.since = SINCE[request.param]
     yield session
@@ -225,7 +225,7 @@ def client(request, k):
 
 @pytest.fixture
 def old(k):
-    """The same namespace, spoken to with the oldest kubectl beside the newest."""
+    """The namespace with the oldest kubectl, while the newest is used too."""
     session = lab.Session(k.cluster, lab.kubectls()["1.20"], namespace="default")
     yield session
     session.close_home()
@@ -238,7 +238,7 @@ def create(k, text):
 
 
 def phases(listing, name):
-    """READY and STATUS of a new member as the listing went on, each change once."""
+    """READY and STATUS of a new replica in the listing, without repetitions."""
     seen = []
     for row in columns(listing.text()):
         change = tuple(row[1:3])
@@ -255,7 +255,7 @@ def wait_phases(listing, *names):
 
 
 def nothing_restarted(k):
-    """Or says what the containers that did had written before."""
+    """Fails if a container restarted, with its previous output."""
     for member in MEMBERS:
         for container in k.pod(member)["status"]["containerStatuses"]:
             if container["restartCount"]:
@@ -268,13 +268,13 @@ def in_turn(watch, *names):
 
 
 def sql(k, statement, member="mysql-0"):
-    """Read by the name of the member, from a pod of its own."""
+    """Reads through the DNS name of the replica, from a separate pod."""
     return k.out("run", "mysql-client", f"--image={lab.REPLICA}", "-i", "--rm", "--quiet", "--restart=Never", "--",
                  "mysql", "-h", f"{member}.mysql", "-Ne", statement)
 
 
 def wait_rows(k, member, *messages):
-    """Replication is asynchronous: the rows come by themselves."""
+    """Waits for the rows: replication is asynchronous."""
     number = 100 + int(member.removeprefix("mysql-"))
     want = [f"{number}\t{message}" for message in messages]
     wait_for(f"{member} to have {want}",
@@ -337,7 +337,7 @@ def addresses(k, service):
 
 
 def test_003_5_who_is_not_ready_is_not_read_from(client):
-    """Without a loop over mysql-read: what the name of the headless Service resolves to, and whom mysql-read stands for."""
+    """Which addresses the headless Service's name resolves to, and which pods are endpoints of mysql-read."""
     k = client
     ill, everybody = k.pod("mysql-2")["status"]["podIP"], {k.pod(m)["status"]["podIP"] for m in MEMBERS}
 

@@ -1,4 +1,4 @@
-"""Members that are made at once (scenario 004.8)."""
+"""Replicas created in parallel (scenario 004.8)."""
 import lab
 from lab import wait_for
 
@@ -37,7 +37,7 @@ def test_004_8_parallel_members_have_one_age(kubectl):
         kubectl.wait_ready(*MEMBERS)
         wait_for("the watch to see it", lambda: [watch.ready(m) for m in MEMBERS])
         assert max(watch.created(m) for m in MEMBERS) < min(watch.ready(m) for m in MEMBERS), "neither waited for the other"
-        # Both go at once, too.
+        # Both are deleted at once too.
         kubectl.k("scale", "sts", "web-app", "--replicas=0")
         wait_for("their end", lambda: [watch.deleted(m) for m in MEMBERS])
         assert max(watch.terminating(m) for m in MEMBERS) < min(watch.deleted(m) for m in MEMBERS)

@@ -1,4 +1,4 @@
-"""What cannot work is refused or explained, by name, and leaves the rest alone."""
+"""Invalid requests are refused, and pods that cannot run are explained, by name, without effects on anything else."""
 import json
 import re
 
@@ -55,7 +55,7 @@ def test_missing_configmap_and_secret(session):
     assert 'configmap "nowhere" not found' in session.wait_event("Pod", "files", "FailedMount")
     assert 'secret "nowhere" not found' in session.wait_event("Pod", "env", "Failed")
     wait_for("CreateContainerConfigError", lambda: "CreateContainerConfigError" in session.out("get", "pod", "env"))
-    # It starts by itself when the thing is there.
+    # The pod starts without further action when the object exists.
     session.k("create", "configmap", "nowhere", "--from-literal=a=b")
     session.k("create", "secret", "generic", "nowhere", "--from-literal=A=b")
     session.wait_ready("files", "env", timeout=100)
@@ -79,9 +79,9 @@ def test_body_over_three_mebibytes(session):
         code, answer = session.cluster.request("POST", path, big)
         assert code == 413 and answer["reason"] == "RequestEntityTooLarge"
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the server may stop reading; what counts is that nothing was stored and it goes on
+        pass  # the server may stop reading; the test only requires that nothing was stored and that the server still works
     assert session.cluster.request("GET", path + "/big")[0] == 404
-    # Kubernetes' own limit of one object's data is lower, and named.
+    # The size limit of one object's data is lower; its error names that limit.
     nearly = json.dumps({"metadata": {"name": "big"}, "data": {"a": "x" * (2 * 1024 * 1024)}})
     code, answer = session.cluster.request("POST", path, nearly)
     assert code == 422 and "Too long" in answer["message"]
@@ -109,7 +109,7 @@ spec:
 
 def test_unknown_field(kubectl):
     error = kubectl.fails("apply", "-f", "-", stdin=MISSPELT)
-    if kubectl.old:  # checks by itself, against the schema that we publish
+    if kubectl.old:  # this kubectl validates against the schema that the server publishes
         assert re.search(r'ValidationError\(Pod.spec.containers\[0\]\): unknown field "comand" in io.k8s.api.core.v1.Container', error)
     else:
         assert re.search(r'strict decoding error: unknown field "spec.containers\[0\].comand"', error)

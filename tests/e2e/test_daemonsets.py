@@ -1,4 +1,4 @@
-"""A DaemonSet rolls and is undone, a ReplicationController scales; the newest kubectl."""
+"""A DaemonSet rollout and its rollback, a ReplicationController that scales; with the newest kubectl."""
 import json
 
 import lab
@@ -28,7 +28,7 @@ def test_daemon_set_rolls_and_is_undone(session):
     rows = columns(k.out("get", "daemonsets"))
     assert rows[0] == ["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE", "NODE SELECTOR", "AGE"]
     assert rows[1][:7] == ["log", "1", "1", "1", "1", "1", "<none>"]
-    # A node that takes no new pods keeps its daemons, and gets one that it lacks.
+    # A cordoned node keeps its DaemonSet pods, and missing ones are created on it.
     k.k("cordon", node)
     k.k("delete", "pod", pod["metadata"]["name"])
     wait_for("another pod", lambda: [p for p in k.pods_of("app=log") if p["metadata"]["uid"] != pod["metadata"]["uid"] and is_ready(p)])
@@ -57,7 +57,7 @@ def test_replication_controller_scales(session):
     assert columns(k.out("get", "rc"))[1][:4] == ["old", "3", "3", "3"]
     k.k("scale", "rc/old", "--replicas=1")
     wait_for("one pod", lambda: len(k.pods_of("app=old")) == 1 and k.get("replicationcontrollers", "old")["status"]["replicas"] == 1)
-    # Whoever does not say what becomes of the pods leaves them.
+    # Without --cascade, deletion leaves the pods.
     k.cluster.request("DELETE", f"/api/v1/namespaces/{k.ns}/replicationcontrollers/old")
     wait_for("the pod without owner", lambda: not k.list("replicationcontrollers")["items"]
              and [p for p in k.pods_of("app=old") if not p["metadata"].get("ownerReferences")])

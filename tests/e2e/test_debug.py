@@ -1,4 +1,4 @@
-"""Ephemeral containers and resizes of running pods: `kubectl debug`, `kubectl patch --subresource resize`. Kubectls of 1.20 know neither."""
+"""Ephemeral containers and resizes of running pods: `kubectl debug`, `kubectl patch --subresource resize`. Not with 1.20."""
 import json
 import pathlib
 
@@ -7,7 +7,7 @@ from lab import wait_for
 
 PLAIN = lab.pod("plain", {"name": "main", "command": ["sleep", "98765"]}, {"name": "side", "command": ["sleep", "56789"]})
 
-# Its own ps, from /proc: the image has none.
+# A `ps` that reads /proc: the image has none.
 PROCESSES = r"for p in /proc/[0-9]*; do tr '\0' ' ' < $p/cmdline; echo; done"
 
 
@@ -33,7 +33,7 @@ def test_debug_a_running_pod(session):
     assert [s["restartCount"] for s in pod["status"]["containerStatuses"]] == [0, 0] and lab.is_ready(pod)
     assert pod["metadata"]["generation"] == pod["status"]["observedGeneration"] == 2
 
-    # Without a target: processes of its own, the pod's network and name. It can be logged, executed in, and attached to.
+    # Without a target the container has its own process namespace, and the pod's network and hostname. Logs, exec and attach work.
     session.k("debug", "plain", f"--image={lab.WEB}", "--container=alone", "--", "sh", "-c", f"{PROCESSES}; echo th''at is all; sleep 12345")
     wait_for("its start", lambda: debuggers(session)["alone"]["state"].get("running"))
     log = wait_for("its log", lambda: "that is all" in (text := session.out("logs", "plain", "-c", "alone")) and text)
@@ -43,7 +43,7 @@ def test_debug_a_running_pod(session):
                                       for e in session.list("events")["items"]))
     assert "Ephemeral Containers:" in session.out("describe", "pod", "plain")
 
-    # What is there stays.
+    # Existing ephemeral containers are kept.
     change = '{"spec":{"ephemeralContainers":[{"name":"alone","image":"other"}]}}'
     assert 'existing ephemeral containers "alone" may not be changed' in session.fails("patch", "pod", "plain", "--subresource", "ephemeralcontainers", "-p", change)
     session.k("delete", "pod", "plain")
@@ -58,7 +58,7 @@ SIZED = lab.pod(
 
 
 def control_group(session, container, controller, files):
-    """A value of the container's control group: the file's name in version 1, and in version 2."""
+    """A value of the container's cgroup; `files`: the file's name in cgroup v1 and in v2."""
     status = next(s for s in session.pod("sized")["status"]["containerStatuses"] if s["name"] == container)
     name = status["containerID"].removeprefix("berth://")
     for root, file in zip([f"/sys/fs/cgroup/{controller}", "/sys/fs/cgroup"], files):
@@ -99,7 +99,7 @@ def test_resize_a_running_pod(session):
     wait_for("the smaller size", lambda: done(4))
     assert control_group(session, "side", *quota) == "5000" and control_group(session, "side", *limit) == str(48 << 20)
 
-    # A restart of the agent changes nothing of it.
+    # A restart of the agent changes none of these values.
     session.cluster.kill("agent")
     session.wait_ready("sized")
     assert control_group(session, "main", *quota) == "40000"

@@ -1,5 +1,5 @@
-"""The disk that a cluster lives on is full: writes are refused by name, nothing is stored in halves, what runs goes on, and
-all of it comes back by itself when there is room again."""
+"""The cluster's disk is full: writes are refused with an error that names the cause, nothing is stored partially, pods run on,
+and writes work again without further action when there is space."""
 import json
 import shutil
 
@@ -30,7 +30,7 @@ SIZE = 64 << 10
 
 @pytest.fixture
 def small(tmp_path):
-    """A cluster on a file system of its own."""
+    """A cluster on a small file system of its own."""
     lab.run(["mount", "-t", "tmpfs", "-o", "size=768m", "berth-e2e", str(tmp_path)])
     cluster = lab.Cluster(str(tmp_path / "cluster"))
     try:
@@ -45,7 +45,7 @@ def small(tmp_path):
 
 
 def fill(path):
-    """Until not a byte more can be written."""
+    """Fills the disk to the last byte."""
     with open(path, "wb", buffering=0) as ballast:
         block = bytes(1 << 20)
         while block:
@@ -70,7 +70,7 @@ def test_a_full_disk(small, tmp_path):
     fill(tmp_path / "ballast")
     path = "/api/v1/namespaces/default/configmaps"
 
-    # What the store has room for already is taken; then the refusals begin.
+    # Writes still succeed while the store's journals have room; then they are refused.
     stored, refused = [], []
     while len(refused) < 3:
         name = f"map-{len(stored) + len(refused)}"
@@ -85,7 +85,7 @@ def test_a_full_disk(small, tmp_path):
     error = session.fails("create", "configmap", "by-kubectl", "--from-literal=a=" + "b" * SIZE)
     assert "No space left on device" in error, error
 
-    # Reading goes on, and so does what runs.
+    # Reads and running pods still work.
     assert session.names("configmaps") == sorted(stored + ["kube-root-ca.crt"])
     for name in stored:
         assert session.get("configmaps", name)["data"] == configmap(name)["data"]
@@ -95,7 +95,7 @@ def test_a_full_disk(small, tmp_path):
     assert session.exec("steady-0", "curl -s localhost") == "steady-0\n"
     assert any(c["type"] == "Ready" and c["status"] == "True" for c in small.api("/api/v1/nodes/berth-1")["status"]["conditions"])
 
-    # Room again: everything goes on by itself.
+    # After space is freed, writes work again without further action.
     for ballast in tmp_path.glob("ballast*"):
         ballast.unlink()
     for name in refused:
@@ -106,7 +106,7 @@ def test_a_full_disk(small, tmp_path):
     now = session.pod("steady-0")
     assert is_ready(now) and now["metadata"]["uid"] == before["metadata"]["uid"]
     assert now["status"]["containerStatuses"][0]["containerID"] == before["status"]["containerStatuses"][0]["containerID"]
-    # And it is on the disk.
+    # The writes are on the disk.
     small.kill("server")
     small.up()
     for name in stored + refused:
@@ -136,14 +136,14 @@ def test_a_pod_that_floods_the_disk(small, tmp_path):
     session.apply(SET)
     session.wait_ready("steady-0")
     session.apply(FLOOD)
-    # The file is emptied whenever it has filled the disk: the disk may be looked at just then, several times in a row.
+    # The pod truncates the file whenever the disk is full: the server may check the disk just then, several times in a row.
     wait_for("the flood's end", lambda: session.pod("flood")["status"].get("reason") == "Evicted", timeout=150)
     status = session.pod("flood")["status"]
     assert status["phase"] == "Failed" and "low on resource: ephemeral-storage" in status["message"], status
     assert is_ready(session.pod("steady-0"))
     session.k("delete", "pod", "flood", "--timeout=30s")
 
-    # To the last block: what must be written to take the cluster down, and up again, has its place.
+    # Fill to the last block: the reserve file provides the space to stop the cluster and start it again.
     fill(tmp_path / "ballast")
     session.k("delete", "sts", "steady", "--timeout=60s")
     session.wait_gone("pods", "steady-0")

@@ -1,4 +1,4 @@
-"""A client can neither stop the server, nor fill its memory, nor be someone else."""
+"""A client can neither stop the server, nor exhaust its memory, nor impersonate another user."""
 import base64
 import json
 import pathlib
@@ -15,7 +15,7 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def resident(cluster):
-    """MB of memory of the server."""
+    """The server's resident memory in MB."""
     status = pathlib.Path(f"/proc/{cluster.pid('server')}/status").read_text()
     return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
@@ -30,7 +30,7 @@ def dial(cluster, context=None):
 
 
 def raw(cluster, head, context=None):
-    """The status code of a request sent by hand, and the answer's text."""
+    """Sends raw bytes; returns the status code and the response text."""
     connection = dial(cluster, context)
     connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n")
     text = b""
@@ -48,7 +48,7 @@ def raw(cluster, head, context=None):
 
 @pytest.fixture
 def unharmed(cluster):
-    """The same server, with about the same memory, answers afterwards."""
+    """Checks after the test that the same server process answers, with about the same memory."""
     pid, before = cluster.pid("server"), resident(cluster)
     yield
     assert cluster.request("GET", CONFIG_MAPS)[0] == 200
@@ -102,7 +102,7 @@ def test_numbers_beyond_their_type(cluster, unharmed):
 
 
 def test_who_reads_nothing_is_refused_and_nobody_else(session):
-    """A thousand answers of 900 KB that nobody reads, tables and watches of tables."""
+    """A thousand responses of 900 KB that the client does not read: lists, tables and watches of tables."""
     cluster = session.cluster
     path = f"/api/v1/namespaces/{session.ns}/configmaps"
     table = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -123,7 +123,7 @@ def test_who_reads_nothing_is_refused_and_nobody_else(session):
         unread.append(connection)
     assert codes.count(b"429") > 300 and set(codes) == {b"200", b"429"}, {code: codes.count(code) for code in codes}
     for letter in "yz":
-        # The administrator's share is used up; the server's own socket is not counted.
+        # The administrator's share of the limit is used up; requests over the server's unix socket do not count.
         subprocess.run(["curl", "-sSf", "-o", "/dev/null", "--unix-socket", f"{cluster.data_dir}/run/api.sock", "-X", "PUT", "-H", "Content-Type: application/json",
                         "--data-binary", "@-", "http://x" + path + "/wide"], input=wide(letter).encode(), check=True, timeout=300)
         assert bearer(cluster, token, "/api/v1") == 200
@@ -135,7 +135,7 @@ def test_who_reads_nothing_is_refused_and_nobody_else(session):
 
 
 def test_who_holds_old_versions_is_refused(session):
-    """A watch that nobody reads for each of 300 versions of an object of 700 KB: the versions are held by nothing else."""
+    """One watch, never read, per version, for 300 versions of an object of 700 KB: only these watches keep them in memory."""
     cluster = session.cluster
     path = f"/api/v1/namespaces/{session.ns}/configmaps"
 
@@ -159,9 +159,9 @@ def test_who_holds_old_versions_is_refused(session):
     grown = resident(cluster) - before
     for connection in unread:
         connection.close()
-    # Refused, or cut off with its first event. How many are not depends on what the kernel takes of each: 150 to 210.
+    # The watches are refused, or closed after their first event. How many are not depends on the kernel's buffers: 150 to 210.
     assert codes.count(b"200") < 270 and set(codes) <= {b"200", b"429", b""}, {code: codes.count(code) for code in codes}
-    assert grown < 350, grown  # the watch history takes some 130 of them
+    assert grown < 350, grown  # the watch history has about 130 of the versions
     wait_for("the administrator's share", lambda: cluster.request("GET", path)[0] == 200)
 
 

@@ -1,4 +1,4 @@
-"""What pods use, and autoscalers that follow it."""
+"""Metrics of pods, and autoscalers that use them."""
 import json
 import re
 import time
@@ -14,7 +14,7 @@ BUSY = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "bus
 
 
 def start(kubectl):
-    """A pod that has been busy for long enough to be measured."""
+    """A pod that has used CPU for long enough to be measured."""
     kubectl.apply(json.dumps(BUSY))
     pod = wait_for("a pod", lambda: kubectl.pods_of("app=busy")[0]["metadata"]["name"])
     kubectl.wait_ready(pod)
@@ -45,10 +45,10 @@ def test_top_and_autoscale(kubectl):
     wait_for("its status", lambda: condition(kubectl, "ScalingLimited").get("reason") == "TooManyReplicas")
     row = kubectl.out("get", "hpa", "busy")
     assert re.search(r"busy +Deployment/busy +cpu: \d+%/50% +1 +3 +\d", row), row
-    # The old kubectl asks for versions in between, which are gone, and then shows what the first one had.
+    # kubectl 1.20 first asks for versions that are not served any more, and then shows the first one's result.
     expected = "Target CPU utilization:" if kubectl.old else "the desired replica count is more than the maximum replica count"
     assert expected in kubectl.out("describe", "hpa", "busy")
-    # Both versions show the same object.
+    # Both API versions show the same object.
     old = autoscaler(kubectl, "v1")
     assert old["spec"]["targetCPUUtilizationPercentage"] == 50 and old["spec"]["maxReplicas"] == 3
     assert "TooManyReplicas" in old["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/conditions"]

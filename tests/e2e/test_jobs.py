@@ -1,4 +1,4 @@
-"""Jobs to their end, good and bad, suspended, cleaned up; cron jobs started by hand; with each kubectl."""
+"""Jobs that complete, fail, are suspended and are cleaned up; cron jobs started manually; with each kubectl."""
 import json
 
 import lab
@@ -58,7 +58,7 @@ def test_failing_job(kubectl):
     pod = pods_of(k, "hopeless")[0]["metadata"]["name"]
     assert k.wait_event("Job", "hopeless", "PodFailurePolicy") == (
         f"Container c for pod {k.ns}/{pod} failed with exit code 42 matching FailJob rule at index 0")
-    # Left without its job a pod stays, and nothing holds it.
+    # A pod orphaned by its job stays, and has no finalizer left.
     k.k("delete", "job", "hopeless", "--cascade=" + ("false" if k.old else "orphan"))
     wait_for("the pod's freedom", lambda: "ownerReferences" not in k.pod(pod)["metadata"])
     k.k("delete", "pod", pod, "--timeout=300s")
@@ -97,7 +97,7 @@ def cron_job(name, schedule, script, **spec):
 
 
 def create_by_hand(k, name, of):
-    """kubectl create job NAME --from=cronjob/OF. 1.20 knows cron jobs only as batch/v1beta1, which Kubernetes no longer serves."""
+    """kubectl create job NAME --from=cronjob/OF. kubectl 1.20 knows cron jobs only as batch/v1beta1, which Kubernetes removed."""
     if not k.old:
         assert k.out("create", "job", name, f"--from=cronjob/{of}") == f"job.batch/{name} created\n"
         return

@@ -1,4 +1,4 @@
-"""What pods do on the node: probes, init containers, back-off, files that change, memory, growing disks."""
+"""Pods on the node: probes, init containers, back-off, updated files, memory limits, growing disks."""
 import json
 import os
 import re
@@ -157,7 +157,7 @@ def test_hooks(session):
 
 
 def test_users_of_its_own(session):
-    """hostUsers: false: root in the pod is nobody on the node, and still owns the pod's files and low ports."""
+    """hostUsers: false: root in the pod is unprivileged on the node, and still owns the pod's files and may use low ports."""
     session.apply(pod("mapped", {"command": ["sh", "-c", "touch /v/f; exec sleep 100000"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
                       hostUsers=False, volumes=[{"name": "v", "emptyDir": {}}]))
     session.wait_ready("mapped")
@@ -167,7 +167,7 @@ def test_users_of_its_own(session):
 
 
 def test_the_api_by_its_endpoints(kubectl):
-    """default/kubernetes leads to the server: as kubectl shows it, from inside of a pod, and again when somebody spoils it."""
+    """default/kubernetes leads to the server: in kubectl's output, from a pod, and again after a user damaged it."""
     port = kubectl.cluster.port
     where = f"{kubectl.cluster.api('/api/v1/nodes')['items'][0]['status']['addresses'][0]['address']}:{port}"
     known = kubectl.out("get", "endpoints,endpointslices", "-n", "default", "-o", "wide")
@@ -204,7 +204,7 @@ def test_a_pod_that_names_its_node_must_fit(session):
 
 
 def test_a_rule_restarts_all_containers(session):
-    """The init container runs again; the pod keeps its address and what is in its volumes."""
+    """The init container runs again; the pod keeps its address and its volumes' contents."""
     mounts = [{"name": "v", "mountPath": "/v"}]
     session.apply(pod(
         "gang",

@@ -1,4 +1,4 @@
-"""Answers in protobuf, as kubectl's typed clients ask for them: what kubectl prints of them is what JSON says."""
+"""Protobuf responses, which kubectl's typed clients request: kubectl must print the same as from JSON."""
 import json
 
 import lab
@@ -7,7 +7,7 @@ WITHOUT_TIMES = ("managedFields", "resourceVersion")
 
 
 def plain(thing):
-    """Without what a controller has written since, and without what is empty: protobuf does not tell it from what is not there."""
+    """Removes fields that controllers changed in between, and empty fields: protobuf does not distinguish empty from absent."""
     if isinstance(thing, dict):
         members = {k: plain(v) for k, v in thing.items() if k not in (*WITHOUT_TIMES, "status", "annotations")}
         return {k: v for k, v in members.items() if v not in (None, "", {}, [])}
@@ -27,4 +27,4 @@ def test_kubectl_reads_what_it_asked_for(session):
         stored = json.loads(session.out("get", kind, answer["metadata"]["name"], "-o", "json"))
         assert plain(answer) == plain(stored), kind
     asked = session.k("create", "configmap", "seen", "--from-literal=a=1", "-v=8").stderr
-    assert "application/vnd.kubernetes.protobuf,application/json" in asked  # or this says nothing
+    assert "application/vnd.kubernetes.protobuf,application/json" in asked  # otherwise the test would compare JSON with JSON

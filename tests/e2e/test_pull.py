@@ -1,4 +1,4 @@
-"""Images from a registry: Debian's docker-registry on 127.0.0.1, filled by skopeo."""
+"""Pulling images from a registry: Debian's docker-registry on 127.0.0.1, filled by skopeo."""
 import base64
 import hashlib
 import io
@@ -19,12 +19,12 @@ from lab import columns, wait_for
 
 
 USER, PASSWORD = "captain", "open-sesame-4711"
-# `htpasswd -nbB captain open-sesame-4711`, made by the C library.
+# Output of `htpasswd -nbB captain open-sesame-4711`, computed with the C library.
 HASH = ["perl", "-e", "print crypt($ARGV[0], q($2y$05$abcdefghijklmnopqrstuu))", PASSWORD]
 
 
 def small_image(path):
-    """A docker-archive of one layer with busybox, as `docker save` writes it: what compresses and moves in no time."""
+    """A docker-archive of one layer with busybox, as `docker save` writes it: small, so that compressing and copying it is fast."""
     def add(archive, name, content, **more):
         entry = tarfile.TarInfo(name)
         entry.size = len(content)
@@ -46,7 +46,7 @@ def small_image(path):
 
 
 class Registry:
-    """docker-registry with one image in it; where `guarded`, for USER only."""
+    """docker-registry with one image in it; `guarded`: only USER may pull."""
 
     def __init__(self, folder, guarded=False):
         self.address = f"127.0.0.1:{lab.free_port()}"
@@ -119,7 +119,7 @@ def test_pull_without_credentials(session, guarded):
 
 
 def puller(reference):
-    """The process that fetches an image."""
+    """The process that pulls an image."""
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -134,7 +134,7 @@ def test_pull_with_credentials(session, guarded):
     image = f"{guarded.address}/team/tool:1"
     token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     spec = secret(session, "harbour", guarded.address, PASSWORD)
-    guarded.process.send_signal(signal.SIGSTOP)  # so that the pull can be looked at while it is under way
+    guarded.process.send_signal(signal.SIGSTOP)  # keeps the pull in progress while the test inspects it
     session.apply(pod("friend", image, **spec))
     process = wait_for("the pull", lambda: puller(image))
     for file in ("cmdline", "environ"):

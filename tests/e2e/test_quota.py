@@ -1,4 +1,4 @@
-"""Limit ranges and quotas, as kubectl sets them up and as users run into them."""
+"""Limit ranges and quotas: created with kubectl, and their effects on users."""
 import json
 import re
 
@@ -53,7 +53,7 @@ def test_quota(kubectl):
     kubectl.k("delete", "pod", "one")
     wait_for("room again", lambda: used(kubectl, "few")["pods"] == "0")
 
-    # A deployment gets as many pods as there is room for, and its set says why there are no more.
+    # A deployment gets as many pods as the quota allows; its ReplicaSet reports why there are no more.
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
         "replicas": 5, "selector": {"matchLabels": {"app": "d"}}, "template": {"metadata": {"labels": {"app": "d"}}, "spec": {
             "terminationGracePeriodSeconds": 0, "containers": [

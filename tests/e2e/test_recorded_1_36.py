@@ -1,4 +1,4 @@
-"""What a real Kubernetes 1.36.2 answered, replayed: tests/data/recorded-1.36. `tools/replay` prints and explains what differs."""
+"""Replays recorded responses of Kubernetes 1.36.2 (tests/data/recorded-1.36). `tools/replay` prints the differences."""
 import concurrent.futures
 import json
 import pathlib
@@ -14,12 +14,12 @@ sys.path.insert(0, str(RECORDED))
 import replay  # noqa: E402
 import report  # noqa: E402
 
-# The share of rows that must come out the same: what was reached, less what chance and a busy machine can take away. It only rises.
+# The minimum share of equal rows: the measured share, minus a margin for chance and a busy machine. It is only ever raised.
 FLOORS = json.loads((RECORDED / "floors.json").read_text())
 
 
 def replayed(name):
-    """A recording on a cluster of its own: conversations expect to be the first."""
+    """Replays a recording on a new cluster: recorded conversations expect an empty one."""
     cluster = lab.Cluster()
     try:
         cluster.up()
@@ -41,7 +41,7 @@ def test_only_what_the_recorded_controllers_had_yet_to_write_is_not_compared():
     assert replay.as_far(in_time, before, False, None) == in_time
     expected = replay.as_far(late, before, False, {"spec": {}})
     assert expected == {**late, "status": before["status"], "metadata": {**late["metadata"], "annotations": {replay.REVISION: "3"}}}
-    # What the request asks for counts as recorded.
+    # Values that the request contains count as recorded.
     late["status"]["conditions"].append({"type": "X", "status": "True"})
     asked = {"status": {"conditions": [{"type": "X", "status": "True"}], "replicas": 2}}
     assert replay.as_far(late, before, False, asked)["status"] == {**before["status"], "replicas": 2, "conditions": late["status"]["conditions"]}
@@ -57,7 +57,7 @@ def test_values_of_the_servers_own_must_have_the_recorded_form():
 
 @pytest.fixture(scope="module")
 def results():
-    # Side by side: the conversation mostly waits.
+    # In parallel: each conversation mostly waits.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         running = {name: pool.submit(replayed, name) for name in replay.RECORDINGS}
         return {name: result.result() for name, result in running.items()}
@@ -72,7 +72,7 @@ def test_answers_are_those_of_kubernetes(results, name):
 
 
 def test_nothing_is_refused_or_accepted_by_mistake_beyond_the_floor(results):
-    """Wrong verdicts weigh more than wrong words."""
+    """A wrong acceptance or refusal weighs more than a wrong message."""
     differences, rows = results["requests"]
     wrong = [d for d in differences if d.what in ("wrongly accepted", "wrongly refused")]
     assert len(wrong) / rows <= FLOORS["wrong verdicts on requests"], "\n".join(f"{d.what}: {d.row}" for d in wrong[:40])

@@ -1,7 +1,7 @@
-"""What kubectl printed against a real Kubernetes 1.20 (tests/data/recorded/kubectl.txt), line by line against ours.
+"""Compares what kubectl printed with a real Kubernetes 1.20 (tests/data/recorded/kubectl.txt) line by line with our output.
 
-The same objects are made and the same commands run. What must differ (ages, addresses, hashes ...) is masked on both sides.
-A difference that stays is listed below with its reason; one that is not listed, and a listed one that no longer shows, fail.
+The same objects are created and the same commands run. Unavoidable differences (ages, addresses, hashes ...) are masked.
+Known differences are listed below with their reasons. An unlisted difference fails, and so does a listed one that no longer occurs.
 """
 import collections
 import difflib
@@ -20,10 +20,10 @@ COMMANDS = {command: output for command, output in re.findall(r"^\$ kubectl (.*)
 
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "labels": {"app": "web"}},
            "spec": {"clusterIP": "None", "selector": {"app": "web"}, "ports": [{"name": "web", "port": 80}]}}
-# The set as it was applied then: kubectl noted it in an annotation.
+# The set as it was applied in the recording: kubectl stored it in an annotation.
 SET = json.loads(re.search(r'^ +(\{"apiVersion":"apps/v1".*)$', COMMANDS["get sts web -o yaml"], re.M).group(1).replace(IMAGE, lab.WEB))
 
-# (pattern, what stands for it) on both sides.
+# (pattern, replacement), applied to both sides.
 MASKS = [
     (r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} [+-]\d{4}|\"\d{4}-\d\d-\d\dT[\d:]{8}Z\"|^\d{4}/\d\d/\d\d [\d:]{8}", "<time>"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<uid>"),
@@ -46,14 +46,14 @@ MASKS = [
     (r"-{2,}", "--"),
 ]
 
-# Lines that are left out on both sides.
+# Lines ignored on both sides.
 CHANCE = [
     (r"MissingClusterDNS", "the recorded cluster had no DNS"),
     (r"InvalidDiskCapacity", "containerd had not yet measured its disk"),
     (r"FailedScheduling", "whether the claim is bound before the scheduler looks at the pod is chance"),
 ]
 
-# (commands, lines then, lines now, reason)
+# (commands, recorded lines, our lines, reason)
 ATTRIBUTES = "a new column, VOLUMEATTRIBUTESCLASS (1.29)"
 WORDS = "the events no longer name the container, which their object does (1.35)"
 INDEX = "pods of sets are labelled with their ordinal (1.28)"
@@ -139,13 +139,13 @@ def masked(text):
         line = line.rstrip()
         if not any(re.search(pattern, line) for pattern, _ in CHANCE) and lines[-1:] != [line]:
             lines.append(line)
-    # In which of two events of one moment comes first is chance.
+    # Which of two events of the same moment comes first is chance.
     start = next((i for i, line in enumerate(lines) if line.startswith(("Events:", "LAST SEEN"))), len(lines))
     return lines[:start] + sorted(lines[start:])
 
 
 def compare(command, printed):
-    """[lines that differ], [indexes of the listed differences that were met]."""
+    """Returns [lines that differ], [indexes of the listed differences that occurred]."""
     then, now = collections.Counter(), collections.Counter()
     for line in difflib.ndiff(masked(COMMANDS[command]), masked(printed)):
         if line[0] == "-":
@@ -167,7 +167,7 @@ def run(s, command):
 
 
 def problems_of(s, commands, differences):
-    """What fails the test; `differences`: those that must show."""
+    """Returns the failures of the test; `differences`: the listed differences that must occur."""
     problems, seen = [], set()
     for command in commands:
         differs, met = compare(command, run(s, command))
@@ -177,7 +177,7 @@ def problems_of(s, commands, differences):
     return problems + [f"listed, but not met: {DIFFERENCES[i]}" for i in differences if i not in seen]
 
 
-# Compared in their own way, and one that answered with an error then: metrics were not served there.
+# Excluded: commands with their own comparison, and one that failed in the recording because metrics were not served.
 APART = ["api-resources", "api-versions", "top pod"]
 
 
@@ -190,7 +190,7 @@ def test_the_newest_prints_the_same(s):
 
 
 def test_tables_and_errors_of_the_old_one(s):
-    """Where the form is the server's: descriptions and objects in full look different in each version of kubectl."""
+    """Tables and errors, which the server formats: descriptions and whole objects differ in each version of kubectl."""
     old = lab.Session(s.cluster, lab.kubectls()["1.20"], namespace="default")
     commands = [c for c in COMMANDS if c not in APART and not re.match(r"apply|describe|.* -o yaml", c)]
     assert len(commands) > 12
@@ -200,7 +200,7 @@ def test_tables_and_errors_of_the_old_one(s):
 
 
 def test_resources_have_their_names_of_then(s):
-    """What both serve has the same names, abbreviations, scope and kind; versions may be newer."""
+    """Resources that both serve have the same names, abbreviations, scope and kind; versions may be newer."""
     def rows(text):
         # The column of abbreviations may be empty.
         lines = [(line.split()[0], line.split()[1:-3], *line.split()[-3:]) for line in text.strip().splitlines()[1:]]

@@ -1,4 +1,4 @@
-"""The agent or the server dies and comes back: the containers and what the API says of them stay as they are."""
+"""The agent or the server dies and restarts: containers and their state in the API stay as they are."""
 import json
 import pathlib
 import re
@@ -50,7 +50,7 @@ def s(own_cluster):
 
 
 def lives(s):
-    """What a restart of ours must not change."""
+    """The state that a restart of our processes must not change."""
     return {p["metadata"]["name"]: (p["metadata"]["uid"], p["status"]["podIP"], p["status"]["startTime"], sorted(
         (c["name"], c["containerID"], c["restartCount"], c["state"]["running"]["startedAt"]) for c in p["status"]["containerStatuses"]))
         for p in s.list("pods")["items"]}
@@ -69,10 +69,10 @@ def test_agent_restart(s):
         assert lives(s) == before
         for kind, pod in watch.events:
             assert kind == "MODIFIED" and is_ready(pod), f"{kind} {pod['metadata']['name']}: {pod['status']}"
-    # No line was lost while no agent was there: conmon writes the log.
+    # No log line was lost while there was no agent: conmon writes the logs.
     ticks = [int(t) for t in re.findall(r"tick (\d+)", s.out("logs", "steady-0", "-c", "ticker"))]
     assert ticks == list(range(1, len(ticks) + 1))
-    # It is in charge again: what it adopted, it also ends and replaces.
+    # The new agent controls adopted containers: it stops and replaces them.
     uid = s.pod("steady-1")["metadata"]["uid"]
     s.k("delete", "pod", "steady-1")
     wait_for("a new steady-1", lambda: s.pod("steady-1")["metadata"]["uid"] != uid)
@@ -80,7 +80,7 @@ def test_agent_restart(s):
 
 
 def test_a_second_agent_touches_nothing(s):
-    """The first works on: it starts containers, and runs programs in them."""
+    """The first agent still works: it starts containers and runs commands in them."""
     before = lives(s)
     second = s.cluster.berth("agent", check=False)
     assert second.returncode == 1 and "another agent runs in " in second.stderr, second
@@ -92,7 +92,7 @@ def test_a_second_agent_touches_nothing(s):
 
 
 def test_what_dies_is_started_again(s):
-    """Nobody calls `berth up`. Pods notice nothing, neither of a daemon's death nor of the supervisor's."""
+    """Daemons are restarted without `berth up`. Pods are not affected by the death of a daemon or the supervisor."""
     before = lives(s)
     for role in ("agent", "server"):
         pid = s.cluster.pid(role)
@@ -111,7 +111,7 @@ def test_what_dies_is_started_again(s):
 
 
 def test_when_the_next_start_is_due(s):
-    """One that ends again and again is started at once, then after 1 s, 2 s, 4 s: `berth status` and the log say when."""
+    """A daemon that ends repeatedly is restarted at once, then after 1 s, 2 s, 4 s; `berth status` and the log show the time."""
     said = s.cluster.berth("status").stdout
     for _ in range(4):
         if "starts again in" in said:
@@ -136,7 +136,7 @@ def test_server_restart(s):
     assert s.get("configmaps", "written-just-before")["data"] == {"a": "b"}
     assert lives(s) == before
     assert claims == [(c["metadata"]["name"], c["metadata"]["uid"], c["status"]["phase"]) for c in s.list("persistentvolumeclaims")["items"]]
-    # Controllers, scheduler and agent find the new server by themselves.
+    # Controllers, scheduler and agent reconnect to the new server.
     s.k("scale", "sts/steady", "--replicas=3")
     s.wait_ready("steady-2")
     assert all(is_ready(p) for p in s.list("pods")["items"])
@@ -145,7 +145,7 @@ def test_server_restart(s):
 
 
 def test_what_the_server_died_on_is_left_alone(s):
-    """Three deaths over one object: the next start says so and goes on without it, until it changes."""
+    """After three crashes over one object, the next start reports that and skips the object until it changes."""
     deaths = pathlib.Path(s.cluster.data_dir, "run/deaths.json")
     version = s.cluster.berth("status").stdout and lab.run([lab.BERTH, "--version"]).stdout.split()[1]
     deaths.write_text(json.dumps({"version": version, "deaths": [{"controller": "statefulset", "key": "default/steady", "times": 3}]}))

@@ -1,4 +1,4 @@
-"""Priorities, affinity, spreading and gates on one node: who runs, who waits, and what is said."""
+"""Priorities, affinity, spreading and scheduling gates on one node: which pods run, which wait, and their messages."""
 import json
 
 import lab
@@ -14,7 +14,7 @@ def pod(name, app="a", cpu=None, **spec):
 
 
 def waits(k, name, message):
-    """The pod is Pending, and its condition and its event say exactly this."""
+    """Waits until the pod is Pending with exactly this message in its condition and its event."""
     def said():
         conditions = k.pod(name)["status"].get("conditions", [])
         return next((c["message"] for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False"), None)

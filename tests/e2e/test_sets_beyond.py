@@ -1,4 +1,4 @@
-"""What a stateful set can do beyond Kubernetes' own, with real containers. See docs/howto/stateful-sets.md."""
+"""StatefulSet features beyond Kubernetes, with real containers. See docs/howto/stateful-sets.md."""
 import json
 
 import pytest
@@ -68,7 +68,7 @@ def test_a_broken_rollout_is_repaired(s):
 
 
 def assert_ends_in_order(watch):
-    """Each member was gone before the next was asked to go."""
+    """Checks that each replica was gone before the next was deleted."""
     assert [pod["metadata"]["name"] for kind, pod in watch.events if kind == "DELETED"] == ["web-2", "web-1", "web-0"]
     order = [(kind, pod["metadata"]["name"]) for kind, pod in watch.events]
     for name, before in (("web-1", "web-2"), ("web-0", "web-1")):
@@ -129,7 +129,7 @@ def test_members_that_were_ready_start_together_after_an_outage(s):
     s.wait_ready("web-0", "web-1", "web-2")
     before = {p["metadata"]["uid"] for p in s.list("pods")["items"]}
     with s.watch() as watch:
-        # Not waiting for it: a kubectl that looks again only when the new member is there waits for that one to go.
+        # Do not wait for the deletion: kubectl could see only the new pod of that name, and wait for its deletion.
         s.k("delete", "pods", "--all", "--wait=false")
         wait_for("three new members", lambda: len([p for p in s.list("pods")["items"]
                                                    if p["metadata"]["uid"] not in before and is_ready(p)]) == 3)

@@ -1,4 +1,4 @@
-"""Stateful sets to the letter: updates, ordinals, retention, orphans and the words of `kubectl rollout`, with each kubectl."""
+"""StatefulSets as Kubernetes documents them: updates, ordinals, retention, orphans, and `kubectl rollout`, with each kubectl."""
 import json
 
 import lab
@@ -17,7 +17,7 @@ def manifest(name="web", replicas=3, claims=False, **spec):
 
 
 def colours(k):
-    """By ordinal; members on their way out do not count."""
+    """By ordinal; terminating replicas do not count."""
     return {p["metadata"]["name"]: p["spec"]["containers"][0]["env"][0]["value"] for p in k.pods_of("app=web")
             if "deletionTimestamp" not in p["metadata"]}
 
@@ -39,7 +39,7 @@ def test_partition_holds_members_back(kubectl):
     assert colours(k) == {"web-0": "red", "web-1": "red", "web-2": "blue"}
     now = status(k)
     assert (now["currentReplicas"], now["updatedReplicas"]) == (2, 1) and now["currentRevision"] != now["updateRevision"]
-    k.k("delete", "pod", "web-0")  # one below the partition comes back as it was
+    k.k("delete", "pod", "web-0")  # a pod below the partition is recreated at its old revision
     wait_for("web-0 again", lambda: colours(k).get("web-0") and is_ready(k.pod("web-0")))
     assert colours(k)["web-0"] == "red"
     patch(k, {"updateStrategy": {"rollingUpdate": {"partition": 0}}})
@@ -104,7 +104,7 @@ def test_what_becomes_of_claims(kubectl):
     wait_for("claims of removed members to go", lambda: not {"data-sddr-1", "data-sddd-1"} & set(k.names("persistentvolumeclaims")))
     assert {"data-srdr-1", "data-srdd-1"} <= set(k.names("persistentvolumeclaims"))
     k.k("delete", "sts", *names)
-    # With whenDeleted: Delete also the claim of a member that was removed before goes, where whenScaled kept it.
+    # With whenDeleted: Delete, the claim of a replica removed earlier is deleted too, although whenScaled kept it.
     wait_for("claims of deleted sets to go",
              lambda: k.names("persistentvolumeclaims") == ["data-sddr-0", "data-srdr-0", "data-srdr-1"])
 
@@ -120,7 +120,7 @@ def test_orphans_are_taken_back(kubectl):
     wait_for("their adoption", lambda: all("ownerReferences" in p["metadata"] for p in k.pods_of("app=web")))
     wait_for("the set to count them", lambda: status(k).get("readyReplicas") == 2)
     assert {p["metadata"]["name"]: p["metadata"]["uid"] for p in k.pods_of("app=web")} == before
-    k.k("label", "pod", "web-1", "app=other", "--overwrite")  # released, and its name is taken until it is gone
+    k.k("label", "pod", "web-1", "app=other", "--overwrite")  # the pod is released, and its name is occupied until it is deleted
     wait_for("its release", lambda: "ownerReferences" not in k.pod("web-1")["metadata"])
     assert k.pod("web-1")["metadata"]["uid"] == before["web-1"]
     k.k("delete", "pod", "web-1")

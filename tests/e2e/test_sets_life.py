@@ -1,6 +1,6 @@
-"""The life of a set as a real Kubernetes went through it (recorded with 1.20): the same commands, then the same states of set and
-pods in the same order, and the same events. No state may show that was not recorded; one may be passed over between two looks of
-the controller, as then too."""
+"""A set's states as recorded with a real Kubernetes 1.20: the same commands must lead to the same states of the set and its pods in
+the same order, and to the same events. No state may occur that was not recorded; single ones may be missing, because the
+controller can skip states between two syncs, there as here."""
 import json
 
 import lab
@@ -24,7 +24,7 @@ def ends(pod, revision):
     return [f"{pod} {state} {revision}" for state in ("terminating ready", "terminating", "gone")]
 
 
-# The command; then, once each: what the set says (replicas, ready, current, updated, generation, observed generation), and the pods.
+# The command; then, without repetitions, the set's status (replicas, ready, current, updated, generation, observed) and the pods.
 LIFE = [
     (("apply", "-f", "-"), ["0 0 0 0 g1 o0", "1 0 1 1 g1 o1", "2 1 2 2 g1 o1", "2 2 2 2 g1 o1"], starts("web-0", "A") + starts("web-1", "A")),
     (("delete", "pod", "web-1", "--wait=false"), ["2 2 1 1 g1 o1", "2 1 1 1 g1 o1", "2 1 2 2 g1 o1", "2 2 2 2 g1 o1"],
@@ -65,7 +65,7 @@ def changes(lines, before):
 
 
 def in_order(seen, recorded):
-    """Whether `seen` is `recorded` with some left out."""
+    """True if `seen` is a subsequence of `recorded`."""
     rest = iter(recorded)
     return all(line in rest for line in seen)
 
@@ -85,7 +85,7 @@ def test_a_set_lives_as_recorded(session):
             set_was, pod_was = set_lines[-1], pod_lines[-1]
             assert in_order(by_set, set_lines), f"{command}: {by_set}, recorded {set_lines}"
             assert in_order(by_pods, pod_lines), f"{command}: {by_pods}, recorded {pod_lines}"
-            # Each of these is a write of its own, and a watch passes none over.
+            # Each of these states is a separate write, so a watch shows all of them.
             certain = [line for line in pod_lines if line.split()[1] in ("Pending", "gone") or "ready" in line]
             assert in_order(certain, by_pods), f"{command}: {by_pods}, recorded {pod_lines}"
     assert [row[0] for row in columns(k.out("get", "pvc"))[1:]] == ["data-web-0", "data-web-1", "data-web-2"]
@@ -98,7 +98,7 @@ def test_a_set_lives_as_recorded(session):
             counts[f"{e['reason']}: {e['message']}"] = counts.get(f"{e['reason']}: {e['message']}", 0) + e["count"]
         return counts
     wait_for("the events", lambda: told() == EVENTS)
-    # The undoing was recorded until the set's own deletion.
+    # The recording of the rollback ends with the set's own deletion.
     k.k("rollout", "undo", "sts/web")
     wait_for("web-0 as it first was", lambda: is_ready(k.pod("web-0")) and "annotations" not in k.pod("web-0")["metadata"])
     k.k("delete", "sts", "web")

@@ -1,5 +1,5 @@
-"""Rules of a stateful set that show only when something is in the way: a claim that goes, an ill member, one that ends again
-and again."""
+"""StatefulSet rules that only show with an obstacle: a claim being deleted, an unhealthy replica, one that ends again and
+again."""
 import datetime
 import json
 import re
@@ -7,11 +7,11 @@ import re
 import lab
 from lab import Failed, is_ready, wait_for
 
-HOLD = "berth.test/hold"  # a finalizer of ours: what has it stays until we let it go
+HOLD = "berth.test/hold"  # our finalizer: objects with it stay until the test removes it
 
 
 def manifest(replicas, claims=False, options=None, pod=None, **spec):
-    """A set `web`; its members are ready while there is no file /tmp/ill in them."""
+    """A set `web`; its replicas are ready while they have no file /tmp/ill."""
     container = {"name": "web", "image": lab.WEB, "env": [{"name": "COLOUR", "value": "red"}],
                  "readinessProbe": {"exec": {"command": ["test", "!", "-e", "/tmp/ill"]}, "periodSeconds": 1, "failureThreshold": 1,
                                     "timeoutSeconds": 30}}
@@ -35,7 +35,7 @@ def status(k):
 
 
 def wait_said(k, reason, text):
-    """Until the set says that it waits, and for what: it has looked, and will do nothing by itself."""
+    """Waits until the set reports that it waits, and for what: it has been synced, and does nothing without a change."""
     def probe():
         said = next(c for c in status(k)["conditions"] if c["type"] == "Progressing")
         return said if said["reason"] == reason and re.search(text, said["message"]) else None
@@ -50,7 +50,7 @@ def uids(k):
 
 
 def deletions(watch):
-    """Who was asked to end, in order."""
+    """The names of deleted pods, in order."""
     asked = []
     for kind, pod in watch.events:
         if kind != "DELETED" and "deletionTimestamp" in pod["metadata"] and pod["metadata"]["name"] not in asked:
@@ -106,7 +106,7 @@ def test_a_pending_pod_gets_its_claim_back(kubectl):
     first = claim(k)["uid"]
     k.k("delete", "pvc", "data-web-0", "--wait=false")
     second = wait_for("another claim", lambda: claim(k)["uid"] != first and claim(k)["uid"])
-    # And one that does not go at once: the pod, which now may be placed, waits for it to go.
+    # The same with a claim whose deletion takes time: the pod, which could be scheduled now, waits for it.
     hold_and_delete(k, "pvc/data-web-0")
     k.k("patch", "pod", "web-0", "--type=json", "-p", json.dumps([{"op": "remove", "path": "/spec/schedulingGates"}]))
     k.wait_event("Pod", "web-0", "FailedScheduling", 'persistentvolumeclaim "data-web-0" is being deleted')
@@ -128,7 +128,7 @@ def heal(k, pod):
 
 
 def test_scaling_down_past_ill_members(session):
-    """In order, from the last: one that is ill goes only where it is the first that is; one that stays comes before all."""
+    """From the last ordinal down, once web-0 is ready; an unhealthy replica waits for unhealthy ones of lower ordinal."""
     k = session
     k.apply(manifest(4))
     k.wait_ready("web-0", "web-1", "web-2", "web-3")
@@ -178,7 +178,7 @@ def seconds(stamp):
 
 
 def test_a_member_that_ends_again_and_again_is_held_back(session):
-    """At once the first time, then by 1 s, 2 s and so on."""
+    """At once the first time, then after 1 s, 2 s and so on."""
     k = session
     k.apply(manifest(1))
     for times in (1, 2, 3):
@@ -190,7 +190,7 @@ def test_a_member_that_ends_again_and_again_is_held_back(session):
             def end():
                 return pods.events[pods.first("web-0", lambda _, pod: pod["status"]["phase"] == "Failed")][1]
             failed = wait_for("its end", end)
-            # It is over when nothing of it runs any more, and not before: its successor is made at once.
+            # The replacement is created as soon as no container of the pod runs, and not before.
             assert [list(c["state"]) for c in failed["status"]["containerStatuses"]] == [["terminated"]], failed["status"]
             if times > 1:
                 told = k.wait_event("StatefulSet", "web", "BackOff", rf"^web-0 .* ended \(DeadlineExceeded\) {times} times of late")

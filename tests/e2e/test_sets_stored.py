@@ -1,4 +1,4 @@
-"""A store that an earlier release wrote: after `berth up` on it the sets in it, their pods, claims and revisions stay as they are."""
+"""A store written by an earlier release: after `berth up` on it, its sets, pods, claims and revisions stay as they are."""
 import copy
 import json
 import pathlib
@@ -14,7 +14,7 @@ COMPAT = pathlib.Path(lab.ROOT, "tests/compat")
 STORED = {path.name: json.loads(path.read_text()) for path in sorted(COMPAT.glob("*.json"))}
 RESOURCES = {"StatefulSet": "statefulsets", "Pod": "pods", "PersistentVolumeClaim": "persistentvolumeclaims",
              "ControllerRevision": "controllerrevisions"}
-# What comes from the machine, the moment or chance. All else of a stored object is what the release makes of it.
+# Fields whose values depend on the machine, the time or chance. All others are determined by the release.
 CHANCE = {"uid", "creationTimestamp", "lastTransitionTime", "startTime", "startedAt", "podIP", "hostIP", "ip", "containerID", "imageID",
           "volumeName"}
 
@@ -24,7 +24,7 @@ def objects(stored):
 
 
 def as_then(then, now, key=""):
-    """`now` in the form of `then`."""
+    """`then` with the fields of CHANCE taken from `now`."""
     if isinstance(then, dict):
         return {k: as_then(v, now.get(k) if isinstance(now, dict) else None, k) for k, v in then.items()}
     if isinstance(then, list):
@@ -34,7 +34,7 @@ def as_then(then, now, key=""):
 
 
 def without_reports(thing):
-    """A pod without what only the agent says of it, which a newer one may say more of."""
+    """A pod without the fields that only the agent writes, of which a newer agent may write more."""
     if thing["kind"] != "Pod":
         return thing
     thing = copy.deepcopy(thing)
@@ -48,7 +48,7 @@ def without_reports(thing):
 
 
 class Store:
-    """The log of a store that no server has open. See src/store/sqlite_file.h."""
+    """The store's database while no server has it open. See src/store/sqlite_file.h."""
 
     def __init__(self, path):
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -58,7 +58,7 @@ class Store:
         self._db.close()
 
     def newest(self, key):
-        """(value, its create revision) of a key."""
+        """Returns (value, its create revision) of a key."""
         return self._db.execute("SELECT value, create_revision FROM log WHERE key = ? ORDER BY revision DESC", (key,)).fetchone()
 
     def put(self, key, thing):
@@ -86,7 +86,7 @@ def checksum(revision, created, key, value):
 
 
 def make(k, stored):
-    """The set of today that is like a stored one."""
+    """Creates a current set that corresponds to a stored one."""
     k.apply(stored["set"]["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"])
     k.wait_ready(*(pod["metadata"]["name"] for pod in stored["pods"]))
     k.k("patch", "sts", stored["name"], "--type=merge", "-p", json.dumps({"spec": {"template": stored["set"]["spec"]["template"]}}))
@@ -101,10 +101,10 @@ def key_of(thing):
 
 
 def rewrite(k, change):
-    """Calls `change` with the store while nobody else has it."""
-    k.cluster.kill("supervisor")  # it would start them again
+    """Calls `change` with the store while no server runs."""
+    k.cluster.kill("supervisor")  # otherwise the supervisor restarts them
     k.cluster.kill("agent")
-    k.cluster.kill("server", signal.SIGTERM)  # which leaves all of the store in one file
+    k.cluster.kill("server", signal.SIGTERM)  # SIGTERM: the server leaves the whole store in one file
     store = Store(f"{k.cluster.data_dir}/store/berth.db")
     change(store)
     store.close()
@@ -112,7 +112,7 @@ def rewrite(k, change):
 
 
 def later(k, name):
-    """What comes after the stored sets is looked at after them."""
+    """Waits for an object created after the stored sets, which is processed after them."""
     first = next(iter(STORED.values()))
     applied = first["set"]["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
     k.apply(applied.replace(first["name"], name).replace('"replicas":3', '"replicas":1'))
@@ -147,7 +147,7 @@ def test_what_an_earlier_release_stored_stays_as_it_is(k):
                 k.written.append(thing)
     rewrite(k, all_as_then)
     later(k, "later")
-    # The same in all its fields, and but for pods in its resourceVersion: no controller has written it.
+    # All fields are the same, and except for pods the resourceVersion too: no controller has written the objects.
     assert [without_reports(thing) for thing in now_of(k, k.written)] == [without_reports(thing) for thing in k.written]
     names, last = {thing["metadata"]["name"] for thing in k.written}, int(k.written[-1]["metadata"]["resourceVersion"])
     assert [e["message"] for e in k.list("events")["items"]
@@ -169,7 +169,7 @@ def test_the_next_change_of_a_stored_set_rolls_nothing(k):
 
 
 def test_a_stored_form_that_needs_a_write_is_written(k):
-    """So that the first of these tests can fail: a label that every member must have is put back."""
+    """Shows that the first of these tests can fail: a label that every pod must have is restored."""
     name = k.written[1]["metadata"]["name"]
 
     def unlabelled(store):

@@ -52,7 +52,7 @@ def test_logs(kubectl):
         follow.wait_text("^gone on$")
         assert kubectl.out("logs", "talker", "--tail=1") == "gone on\n"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z gone on\n", kubectl.out("logs", "talker", "--tail=1", "--timestamps"))
-        # The container may end, and take this along, before it is through.
+        # The container may end, and the reader with it, before the end of the output.
         kubectl.k("exec", "talker", "--", "touch", "/tmp/end", check=False)
         assert follow.wait(30) == 0  # the stream ends with the container
         assert follow.text().endswith("last words\n")
@@ -72,7 +72,7 @@ def test_exec(kubectl):
     done = kubectl.k("exec", "shell", "-c", "main", "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
     assert (done.stdout, done.returncode) == ("out\n", 7)
     assert done.stderr.startswith("err\n") and "command terminated with exit code 7" in done.stderr
-    assert "main" in kubectl.k("exec", "shell", "--", "true").stderr  # it says which container it chose
+    assert "main" in kubectl.k("exec", "shell", "--", "true").stderr  # kubectl reports which container it chose
     missing = (r'error: Internal error occurred: error executing command in container: failed to exec in container: failed to start exec '
                r'"[0-9a-f]{64}": OCI runtime exec failed: exec failed: unable to start container process: '
                r'exec: "no-such-program": executable file not found in \$PATH: unknown')
@@ -102,7 +102,7 @@ def test_exec_on_a_terminal(kubectl):
 def test_interrupt_on_a_terminal(session):
     session.apply(SHELL)
     session.wait_ready("shell")
-    # The program says that it runs, so that it, not the shell that is just starting it, is in the foreground.
+    # Wait for the program's output, so that it is in the foreground, not the shell that is starting it.
     program = """sh -c 'trap "echo inter""rupted; exit 0" INT; echo st""arted; while :; do sleep 0.1; done'"""
     with session.terminal("exec", "-it", "shell", "-c", "main", "--", "bash") as terminal:
         terminal.expect("# ")
@@ -120,7 +120,7 @@ def test_run_with_standard_input(kubectl):
 
 
 def test_run_on_a_terminal_shows_all_that_was_said(kubectl):
-    """Also what came before the client had attached: the program's first line, and what it asks before it waits."""
+    """Output from before the attachment is shown too: the program's first line, and its prompt."""
     script = "echo first; echo 'your name?'; read name; echo hello $name"
     with kubectl.terminal("run", "asks", f"--image={lab.WEB}", "-it", "--rm", "--restart=Never", "--command", "--", "sh", "-c", script) as terminal:
         terminal.expect(r"first\r?\n(.*\n)*your name\?")
@@ -151,7 +151,7 @@ def test_what_a_client_has_read_of_the_log_is_not_said_again(kubectl):
         while message := attached.recv():
             channels[message[0]] += message[1:]
         assert channels[1] == said and json.loads(channels[3])["status"] == "Success", channels
-    # Only the first client.
+    # Only for the first client.
     with pytest.raises(websocket.WebSocketBadStatusException, match="500"):
         listen(kubectl, "pods/late/attach?stdin=true&stdout=true", "v5.channel.k8s.io")
 
@@ -180,7 +180,7 @@ def test_port_forward(kubectl):
 
 
 def test_port_forward_of_the_python_client(session):
-    """It names the ports in the request and gets two numbered WebSocket channels for each."""
+    """The client names the ports in the request and gets two numbered WebSocket channels for each."""
     session.apply(SHELL)
     session.wait_ready("shell")
     kubernetes.config.load_kube_config(f"{session.cluster.data_dir}/kubeconfig")
@@ -198,7 +198,7 @@ def test_port_forward_of_the_python_client(session):
 
 
 def listen(session, path, *protocols):
-    """A WebSocket of the API."""
+    """Opens a WebSocket of the API."""
     address = f"wss://127.0.0.1:{session.cluster.port}/api/v1/namespaces/{session.ns}/{path}"
     return websocket.create_connection(address, sslopt={"context": session.cluster.tls}, subprotocols=protocols, timeout=100)
 

@@ -1,4 +1,4 @@
-"""The units of docs/howto/systemd.md: systemd finds nothing wrong with them, and their commands do what is said there."""
+"""The units of docs/howto/systemd.md: systemd accepts them, and their commands do what the page describes."""
 import os
 import pathlib
 import re
@@ -27,7 +27,7 @@ def units(own_cluster, tmp_path_factory):
 
 
 def alive(pid):
-    """The process is there, and no zombie."""
+    """True if the process exists and is no zombie."""
     try:
         return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     except OSError:
@@ -39,7 +39,7 @@ def setting(unit, key):
 
 
 def carry_out(cluster, unit, key, **env):
-    """A command of a unit, as systemd runs it."""
+    """Runs a command of a unit as systemd does."""
     line = setting(unit, key)
     words = re.fullmatch(r"/bin/sh -c '(.*)'", line)
     argv = ["/bin/sh", "-c", words.group(1).replace("$$", "$")] if words else line.split()
@@ -54,7 +54,7 @@ def test_systemd_accepts_them(units, tmp_path):
         (tmp_path / name).write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in units)], capture_output=True, text=True,
                           env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"}, check=False)
-    # About other units of this machine it may say what it likes.
+    # Messages about other units of this machine are ignored.
     said = [line for line in done.stderr.splitlines() if "berth" in line]
     assert done.returncode == 0 and not said, done.stderr
 
@@ -70,7 +70,7 @@ def test_pods_outlive_a_restart_of_the_service(own_cluster, units):
     before = cluster.api("/api/v1/namespaces/default/pods/stays")["status"]["containerStatuses"][0]
     roles = {role: cluster.pid(role) for role in ("supervisor", "server", "agent")}
     inside = cluster.pids() - set(roles.values())
-    # KillMode=process: the main process alone is told.
+    # KillMode=process: only the main process gets the signal.
     os.kill(int(main.read_text()), signal.SIGTERM)
     wait_for("the supervisor's end", lambda: not alive(roles["supervisor"]))
     carry_out(cluster, service, "ExecStopPost", SERVICE_RESULT="signal")

@@ -1,4 +1,4 @@
-"""`berth up` and `berth down`: what scripts rely on. The tests share one cluster and follow each other."""
+"""`berth up` and `berth down`: the behaviour that scripts rely on. The tests share one cluster and build on each other."""
 import os
 import pathlib
 import re
@@ -62,7 +62,7 @@ def claims(c):
 
 
 def now():
-    """As the API writes times."""
+    """The time in the API's format."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -131,7 +131,7 @@ def test_up_after_down_has_everything(c):
     assert claims(c) == c.claims
     for name in PODS:
         assert page(c, name) == f"{name}\n"
-        # How the containers ended is known, although nobody was there to write it down in the API.
+        # The exit codes of the containers are known, although no agent ran to write them to the API.
         end = pod(c, name)["status"]["containerStatuses"][0]["lastState"]["terminated"]
         assert (end["reason"], end["exitCode"]) == ("Completed", 0) and c.downtime[0] <= end["finishedAt"] <= c.downtime[1]
 
@@ -157,7 +157,7 @@ def test_up_after_kill_of_everything(c):
 
 
 def test_down_ends_what_is_frozen(c):
-    """A frozen process does not end when it is killed: left by a container that may write its groups, or by an agent that was killed."""
+    """A frozen process does not die of SIGKILL: left by a container that may write its cgroups, or by an agent that was killed."""
     groups = list(pathlib.Path("/sys/fs/cgroup/freezer", c.cgroup_name()).glob("pod*/*/freezer.state"))
     if not groups:
         pytest.skip("version 2 of control groups")
@@ -180,7 +180,7 @@ def test_purge_removes_the_data(c):
 
 
 def test_needs_no_host_route(c):
-    """Nothing of the node is reachable, or even visible, in the host's own network."""
+    """Nothing of the node is reachable, or even visible, in the host's network namespace."""
     routes = lab.run(["ip", "route", "show", "table", "all"]).stdout
     assert not re.search(r"10\.244\.|10\.96\.", routes)
 
@@ -212,7 +212,7 @@ def test_a_store_that_is_not_the_last_one_is_refused_until_that_is_accepted():
         assert "early" in names and "late" not in names
         assert int(found["metadata"]["resourceVersion"]) > before
         c.down()
-        # What others may read is not used either.
+        # A pki directory that other users may read is refused too.
         pki.chmod(0o755)
         refused = c.up(check=False)
         assert f"{pki} has mode 0755" in refused.stderr and f"chmod 0700 {pki}" in refused.stderr, refused.stderr

@@ -1,4 +1,4 @@
-"""`berth why`: what is waited for, in words, down to the node."""
+"""`berth why`: explains what an object waits for, down to the node."""
 import json
 import os
 import signal
@@ -10,13 +10,13 @@ CONTAINER = {"name": "c", "image": lab.WEB, "command": ["sleep", "1000"]}
 
 
 def why(session, *args):
-    """(exit code, what it printed)."""
+    """Returns (exit code, output)."""
     done = run([lab.BERTH, "why", *args], env=session.env, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def why_is(session, thing, *parts):
-    """Waits until `why` says all of that; answers the text."""
+    """Waits until the output of `why` contains all `parts`; returns the output."""
     def probe():
         code, text = why(session, thing)
         missing = [part for part in parts if part not in text]
@@ -60,7 +60,7 @@ def test_why(session):
     code, text = why(session, "pod/well-1")
     assert code == 0 and all(part in text for part in ("node/berth-1", "pvc/data-well-1", "Bound", "pv/pvc-", "container c", "running")), text
 
-    # The other ways to ask: the data directory's socket, as JSON; and what cannot be asked.
+    # Other ways to ask: through the data directory's socket, as JSON; and questions that fail.
     code, text = why(session, "pvc/data-well-0", "-n", session.ns, "--data-dir", session.cluster.data_dir, "-o", "json")
     assert code == 0 and json.loads(text)["steps"][0]["object"] == "pvc/data-well-0", text
     code, text = why(session, "sts/big", "-n", session.ns, "--data-dir", session.cluster.data_dir)
@@ -69,7 +69,7 @@ def test_why(session):
     code, text = why(session, "service/web")
     assert code == 1 and "a Service waits for nothing" in text
 
-    # A server that hangs: said after a while, instead of waiting with it.
+    # If the server hangs, `why` reports that after a while instead of waiting.
     server = session.cluster.pid("server")
     os.kill(server, signal.SIGSTOP)
     try:

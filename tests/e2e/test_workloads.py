@@ -71,9 +71,9 @@ def test_delete_a_namespace(kubectl):
     assert len(volumes) == 2
     assert k.out("delete", "namespace", f"{k.ns}-doomed", "--timeout=300s").startswith(f'namespace "{k.ns}-doomed" deleted')
     assert k.cluster.request("GET", f"/api/v1/namespaces/{k.ns}-doomed")[0] == 404
-    for volume in volumes:  # policy Delete: with the claims go the disks
+    for volume in volumes:  # policy Delete: the volumes' files are deleted with the claims
         wait_for(f"{volume} gone", lambda volume=volume: k.cluster.request("GET", f"/api/v1/persistentvolumes/{volume}")[0] == 404)
-    # The set's controller saw its pods go, and knew better than to make new ones again and again.
+    # The set's controller saw its pods being deleted and did not recreate them.
     log = pathlib.Path(k.cluster.data_dir, "logs/server.log").read_text(errors="replace")
     assert not [line for line in log.splitlines() if f"{k.ns}-doomed" in line and "refused" in line]
     assert "NotFound" in k.fails("get", "namespace", f"{k.ns}-doomed")
@@ -84,7 +84,7 @@ def test_drain_honours_budgets(kubectl):
     k = kubectl
     k.apply(workload("Deployment", "front"))
     k.k("rollout", "status", "deployment/front", "--timeout=300s")
-    # kubectl 1.20 would create it in policy/v1beta1, which Kubernetes no longer serves; a file names policy/v1.
+    # kubectl 1.20 would create it in policy/v1beta1, which Kubernetes no longer serves; a manifest names policy/v1.
     k.apply(json.dumps({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "front"},
                         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "front"}}}}))
     wait_for("the budget's count", lambda: k.get("poddisruptionbudgets", "front")["status"]["currentHealthy"] == 2)

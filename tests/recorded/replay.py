@@ -1,6 +1,6 @@
-"""Sends what was recorded from a real Kubernetes 1.36.2 to another API server, and compares the answers.
+"""Sends requests recorded from a real Kubernetes 1.36.2 to another API server, and compares the responses.
 
-The recordings are in tests/data/recorded-1.36 (its README says what a row is). Each function returns a list of Difference for one
+The recordings are in tests/data/recorded-1.36 (its README describes the rows). Each function returns a list of Difference for one
 recording and the number of rows that were compared; rows of kinds that the server does not serve are left out.
 """
 import base64
@@ -25,9 +25,9 @@ DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "recorded-1.36"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# Metadata that differs from run to run.
+# Metadata that differs between runs.
 VOLATILE = ("uid", "creationTimestamp", "resourceVersion", "managedFields", "selfLink")
-# Kinds whose conditions carry the time of the run.
+# Kinds whose conditions contain times of the run.
 WITH_CONDITIONS = {"CustomResourceDefinition", "APIService", "PodDisruptionBudget", "ValidatingAdmissionPolicy",
                    "CertificateSigningRequest", "StatefulSet", "Job", "Node", "FlowSchema"}
 HEADERS = ("Content-Type", "Warning", "Cache-Control")
@@ -36,7 +36,7 @@ RECORDED_HOST = "10.201.0.1:21320"  # of the recorded server itself
 
 @dataclasses.dataclass
 class Difference:
-    """One row that came out differently. `row` names it: what was sent; `what` is the kind of difference."""
+    """One row that came out differently. `row` is the request's name; `what` is the kind of difference."""
     recording: str
     kind: str
     row: str
@@ -67,7 +67,7 @@ class Connection:
         return file.name
 
     def send(self, method, path, body=None, content_type="application/json", accept="application/json", headers=None):
-        """(code, text, {header: [values]}); tries once more on a new connection."""
+        """Returns (code, text, {header: [values]}); retries once on a new connection."""
         sent = {"User-Agent": "recorder"}
         if accept:
             sent["Accept"] = accept
@@ -111,7 +111,7 @@ def bases_of(name):
 
 
 def change(thing, path, value, operation):
-    """Sets (or with `unset` takes away) what is at `path`; missing parents are made."""
+    """Sets (or with `unset` removes) the value at `path`; creates missing parents."""
     if operation == "base":
         return
     if operation == "unset":
@@ -130,7 +130,7 @@ def change(thing, path, value, operation):
 
 
 def scrub(text):
-    """Takes chance out of a text: random names, uids, addresses in memory."""
+    """Masks random names, uids and memory addresses in a text."""
     text = re.sub(r"kube-api-access-[a-z0-9]{5}", "kube-api-access-*", text)
     return re.sub(r"0x[0-9a-f]{6,}", "0x*", UUID.sub("*", text))
 
@@ -141,7 +141,7 @@ def part(thing, key):
 
 
 def hide_given(spec, sent):
-    """Addresses and ports that the server gave, rather than the client, become `*`."""
+    """Replaces addresses and ports that the server chose, rather than the client, by `*`."""
     if spec.get("clusterIP") not in (None, "", "None") and sent.get("clusterIP") != spec.get("clusterIP"):
         spec["clusterIP"] = "*"
     if spec.get("clusterIPs") and spec["clusterIPs"] != ["None"] and sent.get("clusterIPs") != spec["clusterIPs"]:
@@ -156,7 +156,7 @@ def hide_given(spec, sent):
 
 
 def normal(answer, sent):
-    """The answer to a create without what differs from run to run."""
+    """The response to a create without values that differ between runs."""
     answer = copy.deepcopy(answer)
     metadata = part(answer, "metadata")
     for key in VOLATILE:
@@ -189,7 +189,7 @@ def warnings_of(headers):
 
 
 def refusal_difference(row, answer):
-    """What differs between two refusals with the same code: None, or the kind of difference. Upstream gives some causes twice."""
+    """Compares two refusals with the same code: None, or the kind of difference. Upstream lists some causes twice."""
     details = answer.get("details") or {} if isinstance(answer, dict) else {}
     causes = {(c.get("field", ""), c.get("reason", ""), scrub(c.get("message", ""))) for c in details.get("causes") or []}
     recorded = {tuple(cause) for cause in row.get("causes", [])}
@@ -210,7 +210,7 @@ def code_difference(row, code):
 
 
 def answer_of(row):
-    """What was recorded, for people to read."""
+    """The recorded response as text for the report."""
     return {key: row[key] for key in ("code", "reason", "message", "causes", "warnings", "object", "diff") if key in row}
 
 
@@ -221,7 +221,7 @@ def name_of(row):
 
 
 def in_threads(kubeconfig, rows, compare, threads=3):
-    """compare(connection, row) for every row, on a few connections: the Differences."""
+    """Calls compare(connection, row) for every row, on a few connections; returns the Differences."""
     waiting = queue.SimpleQueue()
     for row in rows:
         waiting.put(row)
@@ -236,7 +236,7 @@ def in_threads(kubeconfig, rows, compare, threads=3):
                 return
             try:
                 difference = compare(connection, row)
-            except Exception as error:  # noqa: BLE001: whatever went wrong belongs to the row
+            except Exception as error:  # noqa: BLE001: any failure is reported for its row
                 difference = Difference("", "", name_of(row), "error", answer_of(row), repr(error))
             if difference:
                 found.append(difference)
@@ -250,14 +250,14 @@ def in_threads(kubeconfig, rows, compare, threads=3):
 
 
 def take_classes_away(admin):
-    """The recorded cluster had no default class."""
+    """Deletes the default StorageClass: the recorded cluster had none."""
     classes = "/apis/storage.k8s.io/v1/storageclasses"
     for item in admin.json("GET", classes)[1].get("items", []):
         admin.json("DELETE", f"{classes}/{item['metadata']['name']}")
 
 
 def replay_requests(kubeconfig):
-    """Creates, each a dry run of a good object with one field changed."""
+    """Replays creates: dry runs, each with one changed field."""
     bases = bases_of("requests")
     admin = Connection(kubeconfig)
     served = {name for name, base in bases.items() if admin.json("GET", base["path"].replace("/token", ""))[0] != 404}
@@ -296,7 +296,7 @@ def without_versions(thing):
 
 
 def changes(before, after, path=()):
-    """[[path, new value]] of everything that differs; [[path]] of what is gone."""
+    """Returns [[path, new value]] of every difference; [[path]] of removed values."""
     if isinstance(before, dict) and isinstance(after, dict):
         found = []
         for key in sorted(set(before) | set(after)):
@@ -313,7 +313,7 @@ def changes(before, after, path=()):
 
 
 def make_bases(admin, bases):
-    """Makes the objects that the recorded updates change; returns the names of those that the server serves."""
+    """Creates the objects that the recorded updates change; returns the names of those that the server serves."""
     admin.json("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "quota"}})
     take_classes_away(admin)
     made = set()
@@ -336,7 +336,7 @@ def make_bases(admin, bases):
 
 
 def replay_updates(kubeconfig):
-    """Updates, each a dry run of a stored object with one field changed."""
+    """Replays updates: dry runs on stored objects, each with one changed field."""
     bases = bases_of("updates")
     made = make_bases(Connection(kubeconfig), bases)
     rows = [row for row in rows_of("updates") if row["base"] in made]
@@ -363,7 +363,7 @@ def replay_updates(kubeconfig):
             except (KeyError, IndexError, TypeError):
                 return differs("path not there", None)
             code, answer, _headers = connection.json("PUT", url + "?dryRun=All", sent)
-            # A controller was there in between.
+            # A controller has changed the object in between.
             if code == 409 and "modified" in str(answer) and row["set"] != ["metadata", "resourceVersion"]:
                 continue
             what, got = code_difference(row, code), answer
@@ -379,8 +379,8 @@ def replay_updates(kubeconfig):
     return in_threads(kubeconfig, rows, compare), len(rows)
 
 
-# What is the server's own: how it was built, and the key that it signs tokens with. A real API server built by somebody else, or
-# given an EC key, answers other values too; that the fields are there, with values of this form, is compared.
+# Values that depend on the server's build and its token signing key. A real API server built elsewhere, or with an EC key, has
+# other values too; only their presence and form are compared.
 OWN_VALUES = {"gitVersion": (re.compile(r"(v\d+\.\d+)\.\d+([-+][-+.0-9A-Za-z]+)?"), r"\1.*"),
               "gitCommit": (re.compile(r"[0-9a-f]{40}|"), "*"),  # none where there was no repository to build from
               "compiler": (re.compile(r"\w+"), "*"),
@@ -390,7 +390,7 @@ ALGORITHM = re.compile(r"(RS|ES|PS)(256|384|512)|EdDSA")
 
 
 def without_own_values(thing):
-    """A version, or what openid says of tokens, without what is the server's own."""
+    """A version, or the OpenID configuration of tokens, without values that depend on the build or key."""
     thing = dict(thing)
     for key, (form, shown) in OWN_VALUES.items():
         if "gitVersion" in thing and isinstance(thing.get(key), str) and form.fullmatch(thing[key]):
@@ -401,7 +401,7 @@ def without_own_values(thing):
 
 
 def without_own_words(table):
-    """A table without what its columns are said to be for, and without ages."""
+    """A table without the descriptions of its columns and without ages."""
     table = copy.deepcopy(table)
     ages = [i for i, column in enumerate(table["columnDefinitions"] or []) if column["name"] == "Age"]
     for column in table["columnDefinitions"] or []:
@@ -413,7 +413,7 @@ def without_own_words(table):
 
 
 class Protocol:
-    """A conversation in which values of answers are used later (`save`)."""
+    """A recorded conversation in which later requests use values of earlier responses (`save`)."""
 
     def __init__(self, kubeconfig):
         self.connections = {who: Connection(kubeconfig, who) for who in ("admin", "anonymous")}
@@ -423,13 +423,13 @@ class Protocol:
             self.hosts |= {f"{a['ip']}:{p['port']}" for a in subset["addresses"] for p in subset["ports"]}
 
     def get(self, path):
-        """The object there; {} where there is none."""
+        """Returns the object at `path`; {} if there is none."""
         code, answer, _headers = self.connections["admin"].json("GET", path)
         return answer if code == 200 and isinstance(answer, dict) else {}
 
     def settled(self, path):
-        """(the object at `path`, whether its namespace is leaving), once controllers have written about it what they have to and leave it
-        as it is, or after some seconds."""
+        """Returns (the object at `path`, whether its namespace is being deleted), once controllers have finished writing it,
+        or after some seconds."""
         deadline, last = time.monotonic() + SETTLES, None
         while True:
             found = self.get(path)
@@ -489,7 +489,7 @@ class Protocol:
 
     @staticmethod
     def parse(text, headers, stream):
-        """An answer's body: JSON, a list of JSON lines, or text."""
+        """The body of a response: JSON, a list of JSON lines, or text."""
         if headers.get("Content-Encoding") == ["gzip"]:
             text = gzip.decompress(text)
         if any(kind in (headers.get("Content-Type") or [""])[0] for kind in ("protobuf", "cbor")):
@@ -508,7 +508,7 @@ class Protocol:
         return [] if stream and parsed == "" else parsed
 
     def ask(self, row):
-        """(code, headers, comparable answer) of one recorded request."""
+        """Returns (code, headers, comparable response) of one recorded request."""
         stream = isinstance(row.get("response"), list)
         code, text, headers = self.connections[row.get("as", "admin")].send(
             row["method"], self.fill(row["path"]), self.fill(row.get("body")), row.get("content-type"),
@@ -538,7 +538,7 @@ def protocol_difference(row, code, headers, answer, recorded):
         got = headers.get(name, [])
         if (recorded_headers.get(name) or "") != ((got[0] if len(got) == 1 else got) or ""):
             return name.lower().replace("-", " ")
-    # Of documents that are the server's own, so is the hash.
+    # The hash of a document that depends on the server does too.
     if ("Etag" in recorded_headers) != ("Etag" in headers):
         return "etag"
     if isinstance(recorded, dict) and isinstance(answer, dict) and recorded.get("kind") == "Status":
@@ -549,20 +549,20 @@ def protocol_difference(row, code, headers, answer, recorded):
     return "managed fields only" if without_managed(recorded) == without_managed(answer) else "body"
 
 
-# Controllers write on their own, some time after what they are about. The recorded ones often had not come that far when the next
-# request was sent, and the time of that is the recording's alone. So: wait until Berth's controllers are done with the object, then
-# send. Where the recorded answer shows that the recorded ones were not, what they write is expected to be what it was just before
-# (the request may not change it), and all else as recorded.
+# Controllers write asynchronously. In the recording they often had not processed an object when the next request was sent, and that
+# timing cannot be reproduced. So: wait until Berth's controllers have processed the object, then send. Where the recorded response
+# shows that the recorded controllers had not, the fields they write are expected to be as just before the request (which may not
+# change them), and all others as recorded.
 OBSERVED = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController", "PodDisruptionBudget",
             "HorizontalPodAutoscaler"}
-QUIET = 0.1  # seconds in which a controller that has more to write about an object does so
+QUIET = 0.1  # a controller that has more to write about an object does so within these seconds
 CONTROLLERS = "kube-controller-manager"
 REVISION = "deployment.kubernetes.io/revision"
 NAMESPACED = re.compile(r"/apis?/.*?v\d\w*(/namespaces/[^/]+)/")
 
 
 def caught_up(status, before):
-    """Whether `status` is of controllers that have seen the object as it was `before`."""
+    """True if the controllers that wrote `status` had seen the object `before`."""
     if before.get("kind") == "Scale":
         return status.get("replicas", 0) == part(before, "spec").get("replicas", 0)
     if before.get("kind") == "Namespace":
@@ -571,7 +571,7 @@ def caught_up(status, before):
 
 
 def unless_asked(recorded, before, asked):
-    """`before`, but as `recorded` where the request `asked` for something; conditions are told apart by their types."""
+    """`before`, but as `recorded` where the request `asked` for a change; conditions are matched by type."""
     if asked is None:
         return before
     if isinstance(asked, dict) and isinstance(before, dict) and isinstance(recorded, dict):
@@ -584,7 +584,7 @@ def unless_asked(recorded, before, asked):
 
 
 def as_far(recorded, before, terminating, asked):
-    """The recorded answer of a write, had the recorded controllers been as far as Berth's were just before it."""
+    """The response that would have been recorded if the recorded controllers had progressed as far as Berth's."""
     expected, asked = copy.deepcopy(recorded), asked if isinstance(asked, dict) else {}
     metadata = part(expected, "metadata")
     if not caught_up(part(recorded, "status"), before):
@@ -600,11 +600,11 @@ def as_far(recorded, before, terminating, asked):
     return expected
 
 
-HISTORY = 20_000  # events that Berth keeps
+HISTORY = 20_000  # number of events that Berth keeps
 
 
 def forget_history(kubeconfig):
-    """As many writes as make the server forget what was before."""
+    """Makes as many writes as the watch history holds, so that it forgets everything before."""
     def write(number):
         connection = Connection(kubeconfig)
         path = f"/api/v1/namespaces/default/configmaps/forget-{number}"
@@ -620,18 +620,18 @@ def forget_history(kubeconfig):
         writer.join()
 
 
-# Rows that look at what a controller does: asked again until they are answered as recorded, for so many seconds.
+# Rows that show a controller's work: repeated until the response is as recorded, for so many seconds.
 SETTLES = 5
 LATER = ("after", "pdb status", "evict against", "evict with", "TokenReview of a deleted", "quota status", "quota: no",
          "limit range default", "claim with")
 
 
 def ask_and_compare(protocol, row):
-    """(what differs, code, answer, what was expected) of one recorded request. A request that changed something is not repeated."""
+    """Returns (difference, code, response, expected response) of one recorded request; repeats only requests without effects."""
     deadline = time.monotonic() + (SETTLES if row["case"].startswith(LATER) else 0)
     recorded = protocol.scrub(row.get("response"), managed=True)
     path = protocol.fill(row["path"]).partition("?")[0]
-    whole_status = row["method"] == "PUT" and path.endswith("/status")  # says itself all that the answer has
+    whole_status = row["method"] == "PUT" and path.endswith("/status")  # the request contains the whole status
     changes_object = row["method"] in ("PUT", "PATCH", "DELETE") and isinstance(recorded, dict) and recorded.get("kind") not in (None, "Status")
     if changes_object and not whole_status:
         before, terminating = protocol.settled(path)
@@ -647,13 +647,13 @@ def ask_and_compare(protocol, row):
 
 
 def replay_protocol(kubeconfig):
-    """A conversation about the protocol itself: paths, methods, bodies, lists, watches, patches, who may do what."""
+    """Replays the conversation about the protocol: paths, methods, bodies, lists, watches, patches, authorization."""
     protocol = Protocol(kubeconfig)
     found, compared = [], 0
     for row in sorted(rows_of("protocol"), key=lambda row: row["n"]):
         if "compacted, and the server started again, here" in row["case"]:
             forget_history(kubeconfig)
-        # A watch that never ends, bodies that were not kept, and notes about what was done to the recorded server.
+        # Skip a watch without end, bodies that were not recorded, and notes about actions on the recorded server.
         if "method" not in row or row["case"] == "watch=bogus" or row.get("body") == "(large)":
             continue
         compared += 1

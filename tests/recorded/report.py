@@ -1,8 +1,8 @@
-"""Why rows of the recordings come out differently: reasons.json matched to Differences, and the list in docs/compatibility.md.
+"""Matches Differences to the reasons in reasons.json, and writes the list in docs/compatibility.md.
 
-reasons.json is a list of {"recording", "row", "what", "why", "unserved"}: the first three are regular expressions that must match the whole
-name of the recording, the beginning of the row's name, and the whole kind of difference; `what` may be left out. The first match counts.
-`unserved`: the row is about a kind that is not served; it is told, and counts neither for nor against.
+reasons.json is a list of {"recording", "row", "what", "why", "unserved"}: the first three are regular expressions that match the
+whole name of the recording, the beginning of the row's name, and the whole kind of difference; `what` is optional. The first match
+counts. `unserved`: the row is about a kind that is not served; it is listed, and does not count as a difference or a match.
 """
 import collections
 import json
@@ -28,7 +28,7 @@ def unexplained(differences):
 
 
 def of_served_kinds(differences, rows):
-    """The same without the rows about kinds that are not served: (differences, rows, rows left out)."""
+    """Returns (differences, rows, rows left out) without the rows about kinds that are not served."""
     served = [d for d in differences if not (reason_of(d) is not None and REASONS[reason_of(d)].get("unserved"))]
     left_out = len(differences) - len(served)
     return served, rows - left_out, left_out
@@ -40,13 +40,13 @@ def cell(text, limit=150):
 
 
 def listed(differences):
-    """Rows by what was sent; rows that differ in the value alone are one line."""
+    """Groups rows by request; rows that differ only in the value are one line."""
     lines = collections.Counter(re.sub(r" = .*", "", d.row, flags=re.S) + f" ({d.what})" for d in differences)
     return "<br>".join(cell(line) + (f" × {count}" if count > 1 else "") for line, count in sorted(lines.items()))
 
 
 def text_of(results):
-    """The section as Markdown. `results`: recording -> (Differences, number of rows)."""
+    """Returns the section as Markdown. `results`: recording -> (Differences, number of rows)."""
     lines = [BEGIN, "", "| recording | rows of served kinds | the same | share | rows of other kinds, left out |", "| --- | --- | --- | --- | --- |"]
     for name, (differences, rows) in results.items():
         served, rows, left_out = of_served_kinds(differences, rows)
